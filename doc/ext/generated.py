@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directives for what stands in the code and is shown in the documentation.
+
+``.. vfio-commands:: PATTERN`` documents the commands of ``nova-vfio``,
+``.. vfio-deviations::`` the table of differences from Nova, and
+``.. vfio-codes::`` every kind of finding.
+"""
+
+import abc
+import fnmatch
+import re
+
+from cliff import command, sphinxext
+from docutils import nodes, statemachine
+from docutils.parsers import rst
+from sphinx import application
+
+from nova_vfio_variant import codes, deviations
+from nova_vfio_variant.cli import main
+
+
+class Commands(sphinxext.AutoprogramCliffDirective):
+    """cliff's own directive, with our commands, which no entry point names."""
+
+    def _load_commands(self) -> dict[str, type[command.Command]]:
+        manager = main.App().command_manager
+        return {
+            name: manager.find_command(name.split())[0]
+            for name in manager.commands
+            if fnmatch.fnmatch(name, self.options["command"])
+        }
+
+
+class _Generated(rst.Directive):
+    """Text that is made and then parsed in place."""
+
+    @abc.abstractmethod
+    def lines(self) -> list[str]:
+        """The reStructuredText that stands for the directive."""
+
+    def run(self) -> list[nodes.Node]:
+        text = statemachine.StringList(self.lines(), type(self).__name__)
+        section = nodes.section()
+        section.document = self.state.document
+        self.state.nested_parse(text, 0, section, match_titles=True)
+        return list(section.children)
+
+
+class Deviations(_Generated):
+    """The table of what differs from Nova."""
+
+    def lines(self) -> list[str]:
+        rows = [".. list-table::", "   :header-rows: 1", "   :widths: 4 3 3"]
+        rows += ["", "   * - What", "     - Why", "     - Nova"]
+        for row in deviations.TABLE:
+            rows.append(f"   * - {row.what}")
+            rows.append(f"     - {row.why}")
+            rows.append(f"     - ``{row.nova}``")
+        return rows
+
+
+def _plain(text: str) -> str:
+    """Text as it stands: CUSTOM_ and *:*:*.* are no markup."""
+    return re.sub(r"([\\*_`|])", r"\\\1", text)
+
+
+class Codes(_Generated):
+    """Every code, with cause, example and mend."""
+
+    def lines(self) -> list[str]:
+        text: list[str] = []
+        for code in codes.everything().values():
+            title = _plain(f"{code.id}: {code.title}")
+            text += [f".. _{code.id}:", "", title, "-" * len(title), ""]
+            text += [f"*{code.severity}.* {_plain(code.cause)}", "", "::", ""]
+            text += [f"   {line}" for line in code.example.splitlines()]
+            text += ["", _plain(code.mend), ""]
+        return text
+
+
+def setup(app: application.Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.setup_extension("cliff.sphinxext")
+    app.add_directive("vfio-commands", Commands)
+    app.add_directive("vfio-deviations", Deviations)
+    app.add_directive("vfio-codes", Codes)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about what aliases find on this host."""
+
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.check import facts
+from nova_vfio_variant.pci import alias as pci_alias
+from nova_vfio_variant.pci import jsontext, names
+from nova_vfio_variant.tracker import device as tracked
+
+#: What an alias asks for, in the order in which a mistake is looked for.
+_FIELDS = (
+    "vendor_id",
+    "product_id",
+    "resource_class",
+    "traits",
+    "live_migratable",
+    "device_type",
+)
+
+
+def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Aliases that no device satisfies which a spec names here."""
+    if given.scan is None:
+        return
+    for alias in _all(given):
+        if any(_fits(alias, device) for device in given.desired):
+            continue
+        field, found = _in_the_way(alias, given.desired)
+        if field is None:
+            yield _on_alias(
+                codes.ALIAS_UNSATISFIED,
+                f"no device satisfies alias {alias.name!r}: device_spec names"
+                " none on this host",
+                alias,
+                None,
+            )
+            continue
+        message = f"no device satisfies alias {alias.name!r}: "
+        hint = codes.ALIAS_UNSATISFIED.mend
+        if field == "device_type" and len(found) == 1:
+            hint = f'Add "device_type": "{min(found)}", if that is meant.'
+        if found:
+            message += f"{field} {_wanted(alias, field)} is asked for, and"
+            message += f" there is {', '.join(sorted(found)[:4])}"
+        else:
+            message += f"none has {field} {_wanted(alias, field)} as well"
+        yield _on_alias(codes.ALIAS_UNSATISFIED, message, alias, field, hint)
+
+
+def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Aliases whose devices have no node that their policy could accept."""
+    for alias in _all(given):
+        if alias.numa_policy not in ("required", "socket"):
+            continue
+        fitting = [one for one in given.desired if _fits(alias, one)]
+        if fitting and all(one.numa_node is None for one in fitting):
+            yield _on_alias(
+                codes.ALIAS_ACROSS_NUMA,
+                f"alias {alias.name!r} has numa_policy {alias.numa_policy},"
+                f" and the NUMA node of its {len(fitting)} devices is not"
+                " known, so that no guest with NUMA nodes gets one",
+                alias,
+                "numa_policy",
+            )
+
+
+def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Aliases without a type that fit PFs as well."""
+    for alias in _all(given):
+        if alias.device_type is not None:
+            continue
+        pfs = [
+            device.address
+            for device in given.desired
+            if device.dev_type == "type-PF"
+            and all(_field_fits(alias, device, one) for one in _FIELDS[:-1])
+        ]
+        if pfs and any(_fits(alias, device) for device in given.desired):
+            yield _on_alias(
+                codes.ALIAS_TAKES_PF,
+                f"alias {alias.name!r} has no device_type and also matches"
+                f" {'PF' if len(pfs) == 1 else 'PFs'} {facts.listed(pfs)}",
+                alias,
+                "name",
+            )
+
+
+def _all(given: facts.CheckInput) -> ty.Iterator[pci_alias.Alias]:
+    for same in given.aliases.values():
+        yield from same
+
+
+def _fits(alias: pci_alias.Alias, device: tracked.Device) -> bool:
+    """As Nova matches pools, and Placement classes and traits."""
+    return all(_field_fits(alias, device, field) for field in _FIELDS)
+
+
+def _field_fits(
+    alias: pci_alias.Alias, device: tracked.Device, field: str
+) -> bool:
+    if field == "resource_class":
+        return alias.resource_class is None or (
+            names.resource_class(alias.resource_class, "", "")
+            == device.resource_class
+        )
+    if field == "traits":
+        return set(names.traits(alias.traits)) <= set(device.traits)
+    if field == "live_migratable":
+        # Nova's "no" does not find devices that don't say.
+        wanted = alias.live_migratable
+        return wanted is None or (
+            device.tags.get("live_migratable") == str(wanted).lower()
+        )
+    if field == "device_type":
+        if alias.device_type is None:
+            return device.dev_type in ("type-PCI", "type-VF")
+        return device.dev_type == alias.device_type
+    wanted_id = getattr(alias, field)
+    return wanted_id is None or wanted_id == getattr(device, field)
+
+
+def _in_the_way(
+    alias: pci_alias.Alias, devices: ty.Sequence[tracked.Device]
+) -> tuple[str | None, set[str]]:
+    """The field that leaves no device, and what the rest have there."""
+    left = list(devices)
+    if not left:
+        return None, set()
+    for field in _FIELDS:
+        fitting = [one for one in left if _field_fits(alias, one, field)]
+        if not fitting:
+            return field, {_has(one, field) for one in left}
+        left = fitting
+    return None, set()
+
+
+def _wanted(alias: pci_alias.Alias, field: str) -> str:
+    if field == "resource_class":
+        return names.resource_class(alias.resource_class, "", "")
+    if field == "traits":
+        return ",".join(names.traits(alias.traits))
+    if field == "device_type":
+        return alias.device_type or "type-PCI or type-VF"
+    value = getattr(alias, field)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _has(device: tracked.Device, field: str) -> str:
+    if field == "traits":
+        return ",".join(device.traits) or "no trait"
+    if field == "live_migratable":
+        return str(device.tags.get(field, "no such tag"))
+    if field == "device_type":
+        return device.dev_type
+    return str(getattr(device, field))
+
+
+def _on_alias(
+    code: finding.Code,
+    message: str,
+    alias: pci_alias.Alias,
+    key: str | None,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of an alias's key, or at all of it."""
+    node, _ = jsontext.parse(alias.text)
+    start, end = 0, len(alias.text.text)
+    if node is not None:
+        start, end = node.start, node.end
+        members = node.keys()
+        if key in members:
+            start, end = members[key].node.start, members[key].node.end
+    return finding.Finding.on(
+        code, message, alias.text, start, end, alias.name, hint or code.mend
+    )
+
+
+RULES: tuple[facts.Rule, ...] = (unsatisfied, across_numa, takes_pf)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the host itself needs a function: for its network, disk or screen.
+
+Only what is seen counts: what can't be read is in use to whoever changes the
+host, and no finding to a checker that anyone may run.
+"""
+
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host import use
+from nova_vfio_variant.host.use import display, network, storage
+
+
+class Loads:
+    """What the functions of a host carry for it."""
+
+    def __init__(self, host: host_tree.HostTree) -> None:
+        self._host = host
+        self._routing = network.Routing.of(host)
+        self._disks = storage.look(host)
+
+    def of(self, seen: host_function.PciFunction) -> str | None:
+        """What a function carries, as half a sentence; None for nothing."""
+        address = str(seen.address)
+        uses = (
+            *network.look(self._host, seen, self._routing),
+            *self._disks.get(address, ()),
+            *display.look(self._host, address),
+        )
+        seen_uses = [one for one in uses if one.kind is not use.Kind.UNKNOWN]
+        return seen_uses[0].what if seen_uses else None

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask every rule."""
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import (
+    aliases,
+    facts,
+    host,
+    meaning,
+    naming,
+    overlap,
+    published,
+    text,
+)
+
+#: Every rule, in the order of asking.
+RULES: tuple[facts.Rule, ...] = (
+    *text.RULES,
+    *meaning.RULES,
+    *overlap.RULES,
+    *naming.RULES,
+    *aliases.RULES,
+    *host.RULES,
+    *published.RULES,
+)
+
+
+def check(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
+    """All findings: what the parsers said, and what the rules say.
+
+    :returns: the worst last, where a terminal still shows it; of one
+        severity in the order of the files, those without a place first
+    """
+    found = list(given.findings)
+    for rule in RULES:
+        found += rule(given)
+    files: dict[str, int] = {}
+    for written in given.written:
+        files.setdefault(written.file, len(files))
+
+    def place(one: finding.Finding) -> tuple[int, int, int, int, str]:
+        at = one.location
+        return (
+            one.severity,
+            -1 if at is None else files.get(at.file, len(files)),
+            0 if at is None else at.line,
+            0 if at is None else at.column,
+            one.code.id,
+        )
+
+    return tuple(sorted(dict.fromkeys(found), key=place))
+
+
+def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
+    """The errors alone, asking only the rules that find any.
+
+    They stop every command that writes, before it does.
+    """
+    found = list(given.findings)
+    for rule in (meaning.refusals, meaning.one_time_use_unpublished):
+        found += rule(given)
+    return tuple(
+        one for one in found if one.severity is finding.Severity.ERROR
+    )

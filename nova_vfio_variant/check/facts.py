@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that the rules look at, gathered beforehand, and what they share."""
+
+import collections
+import dataclasses
+import functools
+import typing as ty
+
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.conf import located
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import alias as pci_alias
+from nova_vfio_variant.pci import matching
+from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.placement import provider, tree
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import sync
+
+Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
+Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
+
+#: How many addresses a sentence names before it counts the others.
+_NAMED = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Published:
+    """What Placement holds below the root provider.
+
+    :param providers: by name
+    :param consumers: provider's name -> consumer -> resource class -> units
+    """
+
+    providers: ty.Mapping[str, provider.Published]
+    consumers: ty.Mapping[str, ty.Mapping[str, ty.Mapping[str, int]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckInput:
+    """What is declared, observed, recorded and published.
+
+    :param written: every assignment of the configuration files
+    :param options: values of single options by (group, name)
+    :param places: where those stand that a file sets
+    :param specs: entries of device_spec that can be used
+    :param aliases: by name
+    :param findings: what the parsers said already
+    :param scan: None to leave out what needs the host
+    :param recorded: devices in the store
+    :param published: None to leave out what needs Placement
+    :param host_specs: the values of ``[vfio] host_spec``
+    :param files: names of the configuration files; None where there are none
+        to be named
+    """
+
+    written: located.Written = ()
+    options: ty.Mapping[tuple[str, str], ty.Any] = dataclasses.field(
+        default_factory=dict
+    )
+    places: ty.Mapping[tuple[str, str], source.SourceText] = dataclasses.field(
+        default_factory=dict
+    )
+    specs: tuple[pci_spec.DeviceSpec, ...] = ()
+    aliases: Aliases = dataclasses.field(default_factory=dict)
+    findings: tuple[finding.Finding, ...] = ()
+    scan: host_scan.HostScan | None = None
+    recorded: ty.Sequence[tracked.Device] = ()
+    published: Published | None = None
+    host_specs: tuple[source.SourceText, ...] = ()
+    files: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        conf: located.Config,
+        specs: tuple[pci_spec.DeviceSpec, ...],
+        aliases: Aliases,
+        findings: tuple[finding.Finding, ...],
+        scan: host_scan.HostScan | None = None,
+        recorded: ty.Sequence[tracked.Device] = (),
+        published: Published | None = None,
+    ) -> "CheckInput":
+        """Take what the rules need from a configuration."""
+        options = {
+            key: conf.lookup(*key)
+            for key, opt in conf.registered.items()
+            if not opt.multi and not opt.secret
+        }
+        places = {key: located.place(conf, *key) for key in options}
+        return cls(
+            tuple(text for file in conf.files for text in file),
+            options,
+            {key: text for key, text in places.items() if text is not None},
+            specs,
+            aliases,
+            findings,
+            scan,
+            recorded,
+            published,
+            located.values(conf, "vfio", "host_spec"),
+            tuple(conf.config_file or ()),
+        )
+
+    @property
+    def report_in_placement(self) -> bool:
+        """``[pci] report_in_placement``: Nova publishes the devices."""
+        return bool(self.options.get(("pci", "report_in_placement")))
+
+    @property
+    def root(self) -> str:
+        """Name of the root provider."""
+        return str(self.options.get(("vfio", "provider_root"), "host"))
+
+    @property
+    def layout(self) -> tree.Layout:
+        """How VFs are grouped into providers."""
+        chosen = self.options.get(("vfio", "provider_layout"))
+        return "per_class" if chosen == "per_class" else "nova"
+
+    @property
+    def functions(self) -> tuple[host_function.PciFunction, ...]:
+        """All of the host; none where the host is left out."""
+        return self.scan.functions if self.scan else ()
+
+    @functools.cached_property
+    def winners(self) -> Pairs:
+        """The functions that a spec takes, each with its spec."""
+        found = matching.Matcher(self.specs, self.functions)
+        pairs = zip(self.functions, found.winners(self.functions), strict=True)
+        return [(seen, spec) for seen, spec in pairs if spec is not None]
+
+    @functools.cached_property
+    def matched(self) -> list[frozenset[pci_address.PciAddress]]:
+        """For each spec all that it matches, won or not."""
+        return [
+            frozenset(
+                seen.address
+                for seen, won in zip(
+                    self.functions,
+                    matching.Matcher([spec], self.functions).winners(
+                        self.functions
+                    ),
+                    strict=True,
+                )
+                if won is not None
+            )
+            for spec in self.specs
+        ]
+
+    @functools.cached_property
+    def by_spec(self) -> dict[int, list[host_function.PciFunction]]:
+        """Index of a spec -> the functions that it takes."""
+        found = collections.defaultdict(list)
+        for seen, spec in self.winners:
+            found[spec.index].append(seen)
+        return dict(found)
+
+    @functools.cached_property
+    def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
+        """The spec that takes a function."""
+        return {seen.address: spec for seen, spec in self.winners}
+
+    @functools.cached_property
+    def desired(self) -> ty.Sequence[tracked.Device]:
+        """The devices that configuration and host ask for."""
+        return sync.desired(self.specs, self.functions)
+
+    @functools.cached_property
+    def tree(
+        self,
+    ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
+        """The providers that they make, and what stands against them."""
+        return tree.build(self.desired, self.root, self.layout, self.spec_of)
+
+
+Rule = ty.Callable[[CheckInput], ty.Iterable[finding.Finding]]
+
+
+def on_spec(
+    code: finding.Code,
+    message: str,
+    spec: pci_spec.DeviceSpec,
+    key: str | None = None,
+    subject: str | None = None,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of a spec's key, or at the whole entry."""
+    start, end = spec.start, spec.end
+    if key is not None and key in spec.keys:
+        start, end = spec.keys[key][2:]
+    return finding.Finding.on(
+        code,
+        message,
+        spec.text,
+        start,
+        end,
+        subject or spec.text.option,
+        code.mend if hint is None else hint,
+    )
+
+
+def on_option(
+    code: finding.Code,
+    message: str,
+    text: source.SourceText | None,
+    subject: str,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of an option, or without a place."""
+    hint = code.mend if hint is None else hint
+    if text is None:
+        return finding.Finding(code, message, subject=subject, hint=hint)
+    return finding.Finding.on(code, message, text, subject=subject, hint=hint)
+
+
+def listed(addresses: ty.Iterable[pci_address.PciAddress]) -> str:
+    """Addresses as a sentence names them: three, and how many more."""
+    found = [str(one) for one in sorted(addresses)]
+    if len(found) <= _NAMED + 1:
+        return ", ".join(found)
+    return f"{', '.join(found[:_NAMED])} and {len(found) - _NAMED} more"

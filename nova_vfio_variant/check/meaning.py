@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about what entries of device_spec mean, one by one and together."""
+
+import collections
+import dataclasses
+import re
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.check import facts
+from nova_vfio_variant.pci import pattern
+from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.placement import tree
+from nova_vfio_variant.tracker import device as tracked
+
+#: From so many providers of one class on, Placement's authors advise to
+#: bound the search (bugs 2070257 and 2126751).
+_MANY_PROVIDERS = 8
+
+#: Every text that a field of an address can have, all domains but a few
+#: left aside.
+_POSSIBLE = {
+    "domain": [f"{one:04x}" for one in (*range(0x20), 0x1000, 0xFFFF)],
+    "bus": [f"{one:02x}" for one in range(0x100)],
+    "slot": [f"{one:02x}" for one in range(0x20)],
+    "function": [f"{one:x}" for one in range(8)],
+}
+
+_MIGRATABLE = ("libvirt", "live_migration_permit_post_copy")
+
+
+def matches_everything(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Entries that ask for nothing."""
+    for spec in given.specs:
+        if spec.vendor_id or spec.product_id or spec.devname:
+            continue
+        if spec.address is None or not any(
+            spec.address.wanted(field) for field in pattern.FIELDS
+        ):
+            yield facts.on_spec(
+                codes.MATCHES_EVERYTHING,
+                "this entry matches every PCI device of the host",
+                spec,
+                "address",
+            )
+
+
+def loose_regexes(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Regular expressions that fit more than the whole field."""
+    for spec in given.specs:
+        if not isinstance(spec.address, pattern.RegexPattern):
+            continue
+        for field in pattern.FIELDS:
+            wanted = spec.address.wanted(field)
+            if wanted is None:
+                continue
+            fits = [
+                text
+                for text in _POSSIBLE[field]
+                if spec.address.accepts(field, text)
+            ]
+            meant = [text for text in fits if _fits_whole(wanted, text)]
+            if len(meant) < len(fits):
+                yield facts.on_spec(
+                    codes.LOOSE_REGEX,
+                    f"{field} {wanted!r} also matches"
+                    f" {_some(sorted(set(fits) - set(meant)))}, because it"
+                    " need fit the beginning only",
+                    spec,
+                    f"address.{field}",
+                    hint=f'Write "{wanted}$", or all digits.',
+                )
+
+
+def _fits_whole(wanted: str, text: str) -> bool:
+    return re.fullmatch(wanted, text) is not None
+
+
+def _some(texts: list[str]) -> str:
+    if len(texts) <= 4:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:3])} and {len(texts) - 3} more"
+
+
+def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """VFs of one PF that share a provider and differ in a pool's tag."""
+    families = collections.defaultdict(list)
+    for device in given.desired:
+        if device.parent_addr and not device.tags.get("physical_network"):
+            families[device.parent_addr].append(device)
+    told = set()
+    for pf, devices in families.items():
+        first = devices[0]
+        for device in devices[1:]:
+            if given.layout == "per_class" and (
+                device.resource_class != first.resource_class
+            ):
+                continue
+            keys = _differ(first, device)
+            pair = (
+                given.spec_of[first.address].index,
+                given.spec_of[device.address].index,
+            )
+            if not keys or pair in told:
+                continue
+            told.add(pair)
+            other = given.spec_of[first.address]
+            shown = ", ".join(
+                f"{key} is {_shown(device, key)} here and"
+                f" {_shown(first, key)} at {other.location}"
+                for key in keys
+            )
+            yield facts.on_spec(
+                codes.POOL_SPLIT,
+                f"VFs {first.address} and {device.address} of PF {pf} would"
+                f" be two pools on one provider: {shown}",
+                given.spec_of[device.address],
+                keys[0],
+                str(device.address),
+            )
+
+
+def _differ(one: tracked.Device, other: tracked.Device) -> list[str]:
+    return sorted(
+        key
+        for key in one.tags.keys() | other.tags.keys()
+        if one.tags.get(key) != other.tags.get(key)
+    )
+
+
+def _shown(device: tracked.Device, key: str) -> str:
+    return str(device.tags[key]) if key in device.tags else "not set"
+
+
+def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """What Nova refuses to publish: errors once it publishes at all.
+
+    The provider tree itself says so, for the layout that is chosen. What
+    only Nova's layout refuses is told as well where Nova may be publishing.
+    """
+    found = (*tree.refused_specs(given.specs), *given.tree[1])
+    if not given.report_in_placement:
+        for one in found:
+            yield _would_be(
+                one, f"with [pci] report_in_placement this is {one.code.id}"
+            )
+        return
+    yield from found
+    if given.layout == "per_class":
+        of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)
+        for one in of_nova[1]:
+            if one.code is codes.MIXED_RESOURCE_CLASSES:
+                yield _would_be(
+                    one,
+                    "[vfio] provider_layout = per_class publishes them, but"
+                    " a nova-compute that reads this file does not start",
+                )
+
+
+def perhaps_mixed(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Neighbours that differ, where no host tells whether they are VFs."""
+    if given.layout == "per_class":
+        return
+    first: dict[tuple[ty.Any, ...], pci_spec.DeviceSpec] = {}
+    for number, spec in enumerate(given.specs):
+        at = None if spec.address is None else spec.address.single
+        if at is None or (given.scan is not None and given.matched[number]):
+            continue
+        place = (spec.vendor_id, spec.product_id, at.rpartition(":")[0])
+        other = first.setdefault(place, spec)
+        for key in ("resource_class", "traits"):
+            if getattr(other, key) != getattr(spec, key):
+                assert other.address is not None
+                yield facts.on_spec(
+                    codes.PERHAPS_MIXED,
+                    f"{at} has other {key} than {other.address.single} of"
+                    f" {other.location}: if both are VFs of one PF, Nova"
+                    " refuses to publish them",
+                    spec,
+                    key,
+                    at,
+                )
+
+
+def _would_be(one: finding.Finding, why: str) -> finding.Finding:
+    return dataclasses.replace(
+        one, code=codes.WOULD_BE_REFUSED, message=f"{one.message}; {why}"
+    )
+
+
+def one_time_use_unpublished(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """``one_time_use`` needs Placement."""
+    if given.report_in_placement:
+        return
+    for spec in given.specs:
+        if spec.one_time_use:
+            yield facts.on_spec(
+                codes.ONE_TIME_USE_UNPUBLISHED,
+                "one_time_use needs [pci] report_in_placement = true, and"
+                " nova-compute does not start without",
+                spec,
+                "one_time_use",
+            )
+
+
+def network_and_migratable(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """``live_migratable`` means nothing for a port's device."""
+    for spec in given.specs:
+        if spec.live_migratable and spec.tags.get("physical_network"):
+            yield facts.on_spec(
+                codes.NETWORK_AND_MIGRATABLE,
+                "Nova ignores live_migratable on a device with a"
+                " physical_network",
+                spec,
+                "live_migratable",
+            )
+
+
+def network_and_managed(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """``managed`` means nothing for a port's device."""
+    for spec in given.specs:
+        if spec.managed is False and spec.tags.get("physical_network"):
+            yield facts.on_spec(
+                codes.NETWORK_AND_MANAGED,
+                "Nova gives devices with a physical_network to guests as"
+                " managed, whatever managed says",
+                spec,
+                "managed",
+            )
+
+
+def post_copy(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Post-copy and migratable devices exclude each other."""
+    if not given.options.get(_MIGRATABLE):
+        return
+    for spec in given.specs:
+        if spec.live_migratable:
+            yield facts.on_option(
+                codes.POST_COPY,
+                "post-copy is permitted, and the devices of"
+                f" {spec.location} are live_migratable",
+                given.places.get(_MIGRATABLE),
+                "[libvirt] live_migration_permit_post_copy",
+            )
+            return
+
+
+def wide_tree(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Many providers of one class make many allocation candidates."""
+    counts = collections.Counter(
+        resource_class
+        for one in given.tree[0]
+        for resource_class in one.inventories
+    )
+    for resource_class, count in sorted(counts.items()):
+        if count >= _MANY_PROVIDERS:
+            yield finding.Finding(
+                codes.WIDE_TREE,
+                f"{count} providers have {resource_class}: a flavor with N"
+                f" of them makes Placement try up to {count} to the power of"
+                f" N candidates, {count**4:,} for 4",
+                subject=resource_class,
+                hint=codes.WIDE_TREE.mend,
+            )
+
+
+RULES: tuple[facts.Rule, ...] = (
+    matches_everything,
+    loose_regexes,
+    pool_splits,
+    refusals,
+    perhaps_mixed,
+    one_time_use_unpublished,
+    network_and_migratable,
+    network_and_managed,
+    post_copy,
+    wide_tree,
+)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about what Placement holds and what guests have."""
+
+import collections
+import dataclasses
+import typing as ty
+
+import os_traits
+from lxml import etree
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.check import facts
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.placement import diff, tree
+from nova_vfio_variant.tracker import device as tracked
+
+#: Where libvirt keeps the state of guests that run, QEMU's and others'.
+_RUNNING = ("run/libvirt/qemu", "run/libvirt/ch")
+
+_OWNER_NOVA = "OWNER_NOVA"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Passed:
+    """A device that a running guest has."""
+
+    address: pci_address.PciAddress
+    instance_uuid: str
+    guest: str
+
+
+def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Nova's own providers against those that this file would give."""
+    if given.published is None or given.scan is None:
+        return
+    of_nova = {
+        name: dataclasses.replace(
+            one,
+            traits=tuple(
+                trait for trait in one.traits if trait != _OWNER_NOVA
+            ),
+        )
+        for name, one in given.published.providers.items()
+        if _OWNER_NOVA in one.traits
+        and os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
+    }
+    if not of_nova:
+        return
+    desired, _ = tree.build(given.desired, given.root)
+    changes = collections.defaultdict(list)
+    for change in diff.difference(of_nova, desired):
+        if change.provider not in given.published.providers or (
+            change.provider in of_nova
+        ):
+            changes[change.provider].append(change)
+    for name, those in changes.items():
+        yield finding.Finding(
+            codes.NOVA_DIFFERS,
+            "; ".join(
+                f"{one.field} {_shown(one.published)} is published, and"
+                f" {_shown(one.desired)} would be"
+                for one in those
+            )
+            if those[0].change != "delete"
+            else "is published, and no device of this host makes it",
+            subject=name,
+            hint=codes.NOVA_DIFFERS.mend,
+        )
+
+
+def _shown(value: diff.Value) -> str:
+    if value is None:
+        return "none"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def allocated_to_another(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Consumers in Placement against owners in the store."""
+    if given.published is None:
+        return
+    for name, owners in _owners(given).items():
+        one = given.published.providers.get(name)
+        if one is None:
+            continue
+        consumers = given.published.consumers.get(name, {})
+        has = {
+            consumer: sum(classes.values())
+            for consumer, classes in consumers.items()
+        }
+        for instance in sorted(owners | has.keys()):
+            recorded, published = owners[instance], has.get(instance, 0)
+            if recorded == published:
+                continue
+            if recorded == 0 and _OWNER_NOVA in one.traits:
+                # Guests of Nova's that no claim of ours is in the way of.
+                continue
+            yield finding.Finding(
+                codes.ALLOCATED_TO_ANOTHER,
+                f"instance {instance} has {recorded} of its devices in the"
+                f" store, and {published} in Placement",
+                subject=name,
+                hint=codes.ALLOCATED_TO_ANOTHER.mend,
+            )
+
+
+def _owners(
+    given: facts.CheckInput,
+) -> dict[str, collections.Counter[str]]:
+    """Provider's name -> how many of its devices each instance has."""
+    by_address = {str(one.address): one for one in given.recorded}
+    providers, _ = tree.build(given.recorded, given.root, given.layout)
+    return {
+        provider.name: collections.Counter(
+            owner
+            for at in provider.devices
+            if (owner := by_address[at].instance_uuid)
+        )
+        for provider in providers
+    }
+
+
+def guest_without_claim(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Devices of running guests that neither side has a claim for."""
+    if given.scan is None or not (given.recorded or given.published):
+        return
+    recorded = {one.address: one for one in given.recorded}
+    for passed in _passed(given):
+        device = recorded.get(passed.address)
+        if device is None and passed.address not in given.spec_of:
+            continue
+        if _claimed(device, passed) or _allocated(given, passed):
+            continue
+        owner = device.instance_uuid if device else None
+        yield finding.Finding(
+            codes.GUEST_WITHOUT_CLAIM,
+            f"guest {passed.guest} ({passed.instance_uuid}) has"
+            f" {passed.address}, which "
+            + (f"instance {owner} claimed" if owner else "nobody claimed"),
+            subject=str(passed.address),
+            hint=codes.GUEST_WITHOUT_CLAIM.mend,
+        )
+
+
+def _claimed(device: tracked.Device | None, passed: _Passed) -> bool:
+    return device is not None and device.instance_uuid == passed.instance_uuid
+
+
+def _allocated(given: facts.CheckInput, passed: _Passed) -> bool:
+    """Whether Nova, which has no store of ours, has it allocated."""
+    if given.published is None:
+        return False
+    providers, _ = tree.build(given.desired, given.root, given.layout)
+    return any(
+        passed.instance_uuid in given.published.consumers.get(one.name, {})
+        for one in providers
+        if str(passed.address) in one.devices
+    )
+
+
+def _passed(given: facts.CheckInput) -> ty.Iterator[_Passed]:
+    """Every PCI device of every running guest that can be read."""
+    assert given.scan is not None
+    host = given.scan.tree
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    for folder in _RUNNING:
+        for name in host.listdir(folder):
+            text = host.read_text(f"{folder}/{name}")
+            if not name.endswith(".xml") or not text:
+                continue
+            try:
+                root = etree.fromstring(text.encode(), parser)
+            except etree.XMLSyntaxError:
+                continue
+            for domain in root.iter("domain"):
+                yield from _of_domain(domain)
+
+
+def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
+    sources = [
+        *domain.findall("devices/hostdev[@type='pci']/source/address"),
+        *domain.findall(
+            "devices/interface[@type='hostdev']/source/address[@type='pci']"
+        ),
+    ]
+    for source in sources:
+        try:
+            at = pci_address.PciAddress(
+                *(
+                    int(str(source.get(key, "0")), 0)
+                    for key in ("domain", "bus", "slot", "function")
+                )
+            )
+        except ValueError:
+            continue
+        yield _Passed(
+            at,
+            (domain.findtext("uuid") or "").strip(),
+            (domain.findtext("name") or "").strip(),
+        )
+
+
+RULES: tuple[facts.Rule, ...] = (
+    nova_differs,
+    allocated_to_another,
+    guest_without_claim,
+)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``[pci]`` lines for the VFs that a host really has.
+
+What would be a finding of ``config check`` is not suggested: the reason
+stands there in its place.
+"""
+
+import dataclasses
+import itertools
+import json
+import typing as ty
+
+from nova_vfio_variant.check import carries
+from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import names, pattern
+
+_HEAD = """\
+# VFs of this host, grouped by PF, type and NUMA node.
+# What stands behind # is no configuration.
+"""
+
+_VFIO = """
+[vfio]
+# VFs of one PF differ in their type, which Nova's layout can't publish.
+provider_layout = per_class
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class _Kind:
+    """What a flavor asks for.
+
+    :param vgpu_type: name of the vGPU type, empty for a VF without types
+    """
+
+    vendor_id: str
+    product_id: str
+    vgpu_type: str = ""
+
+    @property
+    def alias(self) -> str:
+        """The alias's name: hex ids, or the type."""
+        if self.vgpu_type:
+            return self.resource_class.removeprefix("CUSTOM_")
+        return f"vf_{self.vendor_id}_{self.product_id}"
+
+    @property
+    def resource_class(self) -> str:
+        """The class that its devices are published as."""
+        return names.resource_class(
+            self.vgpu_type, self.vendor_id, self.product_id
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Group:
+    """VFs that one entry names.
+
+    :param whole: they are all VFs of the PF with these ids
+    """
+
+    pf: pci_address.PciAddress
+    kind: _Kind
+    numa_node: int | None
+    vfs: tuple[host_function.PciFunction, ...]
+    managed: bool
+    whole: bool
+
+
+def text(scan: host_scan.HostScan) -> str:
+    """A nova.conf fragment; flavor lines stand in it as comments."""
+    families: dict[pci_address.PciAddress, list[host_function.PciFunction]]
+    families = {}
+    for seen in scan.functions:
+        if seen.physfn is not None:
+            families.setdefault(seen.physfn, []).append(seen)
+    lines = [_HEAD]
+    groups: list[_Group] = []
+    remarks: list[str] = []
+    loads = carries.Loads(scan.tree)
+    for pf in sorted(families):
+        some, said = _groups(scan, loads, pf, families[pf])
+        groups += some
+        remarks += said
+    for seen in scan.functions:
+        if seen.sriov_totalvfs and seen.address not in families:
+            remarks.append(
+                f"PF {seen.address} could have {seen.sriov_totalvfs} VFs, and"
+                " has none"
+            )
+    by_pf = itertools.groupby(groups, lambda one: one.pf)
+    if any(len({one.kind for one in some}) > 1 for _, some in by_pf):
+        lines.append(_VFIO)
+    lines.append("\n[pci]\n")
+    lines += [_spec_lines(scan, group) for group in groups]
+    for kind, of_kind in itertools.groupby(
+        sorted(groups, key=lambda one: one.kind), lambda one: one.kind
+    ):
+        lines.append(_alias_lines(kind, list(of_kind)))
+    lines += [f"# not suggested: {remark}\n" for remark in remarks]
+    return "".join(lines)
+
+
+def _groups(
+    scan: host_scan.HostScan,
+    loads: carries.Loads,
+    pf: pci_address.PciAddress,
+    vfs: list[host_function.PciFunction],
+) -> tuple[list[_Group], list[str]]:
+    """The VFs of a PF that can be given away, and why others can't."""
+    remarks = []
+    fit = []
+    for seen in vfs:
+        why = _unfit(scan, loads, seen)
+        if why is None:
+            fit.append(seen)
+        else:
+            remarks.append(f"{seen.address} {why}")
+    on_variant = [seen for seen in fit if _on_variant(seen)]
+    if on_variant and len(on_variant) < len(fit):
+        # All VFs of a PF are managed alike, or Nova refuses requests.
+        remarks += [
+            f"{seen.address} is on no variant driver, as others of {pf} are"
+            for seen in fit
+            if not _on_variant(seen)
+        ]
+        fit = on_variant
+    managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
+    found: dict[tuple[_Kind, int], list[host_function.PciFunction]] = {}
+    for seen in fit:
+        node = -1 if seen.numa_node is None else seen.numa_node
+        found.setdefault((_kind(scan, seen), node), []).append(seen)
+    return [
+        _Group(
+            pf,
+            kind,
+            None if node < 0 else node,
+            tuple(some),
+            managed,
+            _is_named_apart(scan, pf, kind)
+            and [seen.address for seen in some]
+            == [
+                seen.address
+                for seen in vfs
+                if (seen.vendor_id, seen.product_id)
+                == (kind.vendor_id, kind.product_id)
+            ],
+        )
+        for (kind, node), some in sorted(found.items())
+    ], remarks
+
+
+def _is_named_apart(
+    scan: host_scan.HostScan, pf: pci_address.PciAddress, kind: _Kind
+) -> bool:
+    """Whether the ids tell the VFs from their PF, whose address is given."""
+    seen = scan.get(pf)
+    return (
+        pf.domain <= pattern.MAX_DOMAIN
+        and seen is not None
+        and (seen.vendor_id, seen.product_id)
+        != (kind.vendor_id, kind.product_id)
+    )
+
+
+def _unfit(
+    scan: host_scan.HostScan,
+    loads: carries.Loads,
+    seen: host_function.PciFunction,
+) -> str | None:
+    """Why a VF is not suggested."""
+    if seen.address.domain > pattern.MAX_DOMAIN:
+        return f"is in a domain above {pattern.MAX_DOMAIN:x}: Nova skips it"
+    load = loads.of(seen)
+    if load is not None:
+        return f"is in use by the host ({load})"
+    if seen.iommu_group is None:
+        return "has no IOMMU group"
+    others = [
+        one
+        for one in map(scan.get, scan.iommu_groups[seen.iommu_group])
+        if one is not None and one != seen and not one.is_bridge
+    ]
+    if others:
+        return (
+            f"shares IOMMU group {seen.iommu_group} with {others[0].address}"
+        )
+    if _vgpu_type(scan, seen) == "0":
+        return "has no vGPU type"
+    return None
+
+
+def _on_variant(seen: host_function.PciFunction) -> bool:
+    return seen.vfio and seen.driver != "vfio-pci"
+
+
+def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
+    """Whether libvirt would find a better VFIO driver than the bound one."""
+    if seen.modalias is None or seen.driver is None:
+        return False
+    module = drivers.best_variant(seen.modalias, scan.vfio_aliases)
+    return (
+        module is not None
+        and not drivers.same_name(module, "vfio-pci")
+        and not drivers.same_name(module, seen.driver)
+    )
+
+
+def _vgpu_type(
+    scan: host_scan.HostScan, seen: host_function.PciFunction
+) -> str | None:
+    return scan.tree.read_text(
+        f"{host_scan.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
+    )
+
+
+def _kind(scan: host_scan.HostScan, seen: host_function.PciFunction) -> _Kind:
+    number = _vgpu_type(scan, seen)
+    if number is None:
+        return _Kind(seen.vendor_id, seen.product_id)
+    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{number}")
+
+
+def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
+    pf = scan.get(group.pf)
+    driver = "no driver" if pf is None or not pf.driver else pf.driver
+    kind = group.kind
+    said = (
+        f"\n# PF {group.pf} on {driver}, {_node(group.numa_node)}:"
+        f" {len(group.vfs)} {'VF' if len(group.vfs) == 1 else 'VFs'}"
+        f" {kind.vendor_id}:{kind.product_id}\n"
+    )
+    tags = {"managed": "yes" if group.managed else "no"}
+    if kind.vgpu_type:
+        tags = {"resource_class": kind.resource_class} | tags
+    ids = {"vendor_id": kind.vendor_id, "product_id": kind.product_id}
+    places = [str(group.pf)] if group.whole else _places(group.vfs)
+    return said + "".join(
+        f"device_spec = {_json({**ids, 'address': at, **tags})}\n"
+        for at in places
+    )
+
+
+def _places(
+    vfs: ty.Iterable[host_function.PciFunction],
+) -> ty.Iterator[str | dict[str, str]]:
+    """Addresses that take these VFs and nothing else.
+
+    Slots of one bus in which the same functions are meant share a regular
+    expression.
+    """
+    slots: dict[tuple[int, int], dict[int, str]] = {}
+    for seen in vfs:
+        at = seen.address
+        of_bus = slots.setdefault((at.domain, at.bus), {})
+        of_bus[at.slot] = of_bus.get(at.slot, "") + f"{at.function:x}"
+    for (domain, bus), of_bus in slots.items():
+        alike: dict[str, list[str]] = {}
+        for slot, functions in of_bus.items():
+            alike.setdefault(functions, []).append(f"{slot:02x}")
+        for functions, texts in alike.items():
+            if len(functions) == len(texts) == 1:
+                yield f"{domain:04x}:{bus:02x}:{texts[0]}.{functions}"
+                continue
+            by_first: dict[str, str] = {}
+            for text in texts:
+                by_first[text[0]] = by_first.get(text[0], "") + text[1]
+            yield {
+                "domain": f"{domain:04x}",
+                "bus": f"{bus:02x}",
+                "slot": "|".join(
+                    first + _set(last) for first, last in by_first.items()
+                ),
+                "function": _set(functions),
+            }
+
+
+def _set(digits: str) -> str:
+    """A set of hex digits, in rising order, as a regular expression."""
+    if len(digits) == 1:
+        return digits
+    every = "0123456789abcdef"
+    shown = ""
+    at = 0
+    while at < len(digits):
+        run = at
+        while (
+            run + 1 < len(digits)
+            and digits[at : run + 2] in every
+            and digits[run].isdigit()
+            == digits[at].isdigit()
+            == digits[run + 1].isdigit()
+        ):
+            run += 1
+        shown += digits[at] if run == at else f"{digits[at]}-{digits[run]}"
+        at = run + 1
+    return f"[{shown}]"
+
+
+def _alias_lines(kind: _Kind, groups: list[_Group]) -> str:
+    by_node: dict[int | None, int] = {}
+    for group in groups:
+        count = by_node.get(group.numa_node, 0)
+        by_node[group.numa_node] = count + len(group.vfs)
+    shown = ", ".join(
+        f"{count} on {_node(node)}" for node, count in by_node.items()
+    )
+    alias = {
+        "name": kind.alias,
+        "vendor_id": kind.vendor_id,
+        "product_id": kind.product_id,
+        "device_type": "type-VF",
+    }
+    if kind.vgpu_type:
+        alias["resource_class"] = kind.resource_class
+    needs = (
+        "# (types are told apart with [filter_scheduler] pci_in_placement)\n"
+        if kind.vgpu_type
+        else ""
+    )
+    return (
+        f"\n# {shown}\n{needs}"
+        f"alias = {_json(alias)}\n"
+        "# openstack flavor set FLAVOR --property"
+        f" pci_passthrough:alias={kind.alias}:1\n"
+    )
+
+
+def _node(node: int | None) -> str:
+    return "no NUMA node" if node is None else f"NUMA node {node}"
+
+
+def _json(fields: ty.Mapping[str, ty.Any]) -> str:
+    return f"{{ {json.dumps(fields)[1:-1]} }}"

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about names of options, as ``oslo-config-validator`` would ask.
+
+A nova.conf holds hundreds of options that are Nova's alone; only the groups
+whose every option we know are searched for unknown names, and the other
+groups for options of ours that went astray.
+"""
+
+import difflib
+import typing as ty
+
+from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant.check import facts
+from nova_vfio_variant.conf import loader, nova, vfio
+from nova_vfio_variant.host import host_spec
+from nova_vfio_variant.pci import jsontext
+
+#: Groups of which every option is known here.
+_WHOLE = ("pci", "vfio", "devices")
+
+#: Names that no other group of Nova's has, so that one elsewhere is astray.
+_DISTINCT = frozenset(
+    {
+        "device_spec",
+        "passthrough_whitelist",
+        "pci_passthrough_whitelist",
+        "pci_alias",
+        "report_in_placement",
+        "pci_in_placement",
+        "host_spec",
+        "provider_root",
+        "provider_layout",
+        "enabled_mdev_types",
+        "live_migration_permit_post_copy",
+    }
+)
+
+#: Options whose values are JSON.
+_JSON = (("pci", "device_spec"), ("pci", "alias"), ("vfio", "host_spec"))
+
+#: How alike two names must be, where many names of Nova's are not known; of
+#: those the likest is at 0.79.
+_VERY_ALIKE = 0.85
+
+
+def no_file(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Nothing to check is not the same as nothing wrong."""
+    if given.files == ():
+        yield finding.Finding(
+            codes.NO_FILE,
+            f"there is none in {loader.NOVA_FOLDER} and {loader.FOLDER}",
+            subject="configuration file",
+            hint=codes.NO_FILE.mend,
+        )
+
+
+def host_specs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """What is wrong with the text of ``[vfio] host_spec``.
+
+    It stops those who prepare the host, and nobody else.
+    """
+    yield from host_spec.parse_host_specs(given.host_specs)[1]
+
+
+def unknown_options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Options that nobody reads: misspelt, or in the wrong group."""
+    known = _known()
+    for text in given.written:
+        group = _group(text)
+        if (group, text.option) in known:
+            continue
+        near = _nearest(group, text.option, known)
+        if near is None and group not in _WHOLE:
+            continue
+        message = f"[{text.group}] {text.option} is read by nobody"
+        if near is not None:
+            hint = f"Did you mean [{near[0]}] {near[1]}?"
+            if near in _JSON:
+                hint += _also_wrong(text)
+        else:
+            names = sorted(name for owner, name in known if owner == group)
+            hint = f"[{group}] has {', '.join(names)}."
+        yield _on_name(codes.UNKNOWN_OPTION, message, text, hint)
+
+
+def deprecated_options(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Options by names that a later Nova drops."""
+    known = _known()
+    for text in given.written:
+        current = known.get((_group(text), text.option))
+        if current is not None and current != (_group(text), text.option):
+            yield _on_name(
+                codes.DEPRECATED_OPTION,
+                f"[{text.group}] {text.option} is an old name of"
+                f" [{current[0]}] {current[1]}",
+                text,
+                f"Write it as {current[1]} in [{current[0]}]; values under"
+                " old names come first, so look at the order.",
+            )
+
+
+def _known() -> dict[tuple[str, str], tuple[str, str]]:
+    """Every (group, name) that is read -> its (group, name) of today."""
+    found = {}
+    for group, opts in [*nova.OPTS.items(), (vfio.GROUP.name, vfio.OPTS)]:
+        for opt in opts:
+            current = (group, opt.dest)
+            found[current] = current
+            for old in opt.deprecated_opts:
+                found[old.group or group, old.name or opt.dest] = current
+    return found
+
+
+def _nearest(
+    group: str,
+    option: str,
+    known: ty.Mapping[tuple[str, str], tuple[str, str]],
+) -> tuple[str, str] | None:
+    """What was probably meant, by its name of today."""
+    word = option.lower().replace("-", "_")
+    home = group.strip().lower()
+    if home in _WHOLE:
+        names = [name for owner, name in known if owner == home]
+        near = difflib.get_close_matches(word, names, 1)
+        if near:
+            return known[home, near[0]]
+    cutoff = _VERY_ALIKE if group not in _WHOLE else 0.6
+    near = difflib.get_close_matches(word, _DISTINCT, 1, cutoff)
+    if not near:
+        return None
+    return next(
+        current for (_, name), current in known.items() if name == near[0]
+    )
+
+
+def _also_wrong(text: source.SourceText) -> str:
+    """What would be wrong with the value once its option is right."""
+    _, found = jsontext.parse(text)
+    if not found:
+        return ""
+    return f" Its value would be refused too: {found[0].message}."
+
+
+def _group(text: source.SourceText) -> str:
+    return text.group if text.group == "DEFAULT" else text.group.lower()
+
+
+def _on_name(
+    code: finding.Code, message: str, text: source.SourceText, hint: str
+) -> finding.Finding:
+    """A finding on the option's name, which begins its line."""
+    first = text.segments[0]
+    return finding.Finding(
+        code,
+        message,
+        source.Location(text.file, first.line, 1),
+        len(text.option),
+        first.raw,
+        f"[{text.group}] {text.option}",
+        hint,
+    )
+
+
+RULES: tuple[facts.Rule, ...] = (
+    no_file,
+    host_specs,
+    unknown_options,
+    deprecated_options,
+)

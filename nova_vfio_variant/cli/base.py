@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: errors as one line, verdicts, readable cells."""
+
+import argparse
+import collections.abc
+import functools
+import traceback
+import typing as ty
+import uuid
+
+from cliff import command, lister, show
+
+from nova_vfio_variant import exception, node
+from nova_vfio_variant.cli import main
+from nova_vfio_variant.pci import address as pci_address
+
+_MACHINE_FORMATS = {"json", "yaml"}
+
+Row = tuple[ty.Any, ...]
+Rows = tuple[tuple[str, ...], list[Row]]
+
+
+def human(value: object) -> object:
+    """A cell as a person reads it: lists and maps without Python's signs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, collections.abc.Mapping):
+        return ", ".join(f"{key}={human(value[key])}" for key in value)
+    if isinstance(value, list | tuple):
+        return ", ".join(str(human(item)) for item in value)
+    return value
+
+
+class Base(command.Command):
+    """A command of ours.
+
+    ``take_action`` may set ``self.status``: 0 fine, 1 something to do. Every
+    error is one clear line on standard error and status 2.
+    """
+
+    status = 0
+    #: One line that a user could type.
+    example: ty.ClassVar[str] = ""
+
+    def get_epilog(self) -> str:
+        """The example, below the options."""
+        return f"Example: {main.App.NAME} {self.example}"
+
+    @functools.cached_property
+    def node(self) -> node.Node:
+        """The compute node that the global options point at."""
+        options = self.app.options
+        return node.Node(
+            options.config_file,
+            options.config_dir,
+            options.host_root,
+            options.state_path,
+        )
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Do it, and turn every error into one line and status 2."""
+        try:
+            super().run(parsed_args)
+        except exception.ConfigError as error:
+            self._fail(error)
+            from nova_vfio_variant.check import render
+
+            self.app.stderr.write(render.text(error.findings))
+        except exception.VfioVariantError as error:
+            self._fail(error)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - no traceback for users
+            self._fail(error)
+        else:
+            return self.status
+        return 2
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, unless -q was given."""
+        if self.app.options.verbose_level:
+            self.app.stderr.write(f"{text}\n")
+
+    def _fail(self, error: Exception) -> None:
+        if self.app.options.debug:
+            traceback.print_exception(error, file=self.app.stderr)
+        if isinstance(error, exception.VfioVariantError):
+            self.app.stderr.write(f"error: {error.message}\n")
+            if error.hint:
+                self.app.stderr.write(f"hint: {error.hint}\n")
+        elif isinstance(error, OSError) and error.filename:
+            self.app.stderr.write(
+                f"error: {error.filename}: {error.strerror}\n"
+            )
+        else:
+            text = " ".join(str(error).split())
+            self.app.stderr.write(
+                f"error: {type(error).__name__}: {text} (--debug shows where)"
+                "\n"
+            )
+
+
+class Lister(Base, lister.Lister):
+    """A command that prints rows."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: ty.Sequence[str],
+        data: ty.Iterable[Row],
+    ) -> int:
+        """Print; only JSON and YAML keep lists, maps and nulls as data."""
+        if parsed_args.formatter not in _MACHINE_FORMATS:
+            data = [tuple(human(cell) for cell in row) for row in data]
+        return super().produce_output(parsed_args, column_names, data)
+
+
+class ShowOne(Base, show.ShowOne):
+    """A command that prints the fields of one thing."""
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: ty.Sequence[str],
+        data: Row,
+    ) -> int:
+        """Print; only JSON and YAML keep lists, maps and nulls as data."""
+        if parsed_args.formatter not in _MACHINE_FORMATS:
+            data = tuple(human(cell) for cell in data)
+        return super().produce_output(parsed_args, column_names, data)
+
+
+def address(text: str) -> pci_address.PciAddress:
+    """A PCI address given on the command line.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    try:
+        return pci_address.PciAddress.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add the positional ADDRESS."""
+    parser.add_argument(
+        "address",
+        type=address,
+        metavar="ADDRESS",
+        help="full PCI address, such as 0000:25:00.4",
+    )
+
+
+def instance(text: str) -> str:
+    """An instance's UUID given on the command line, in its usual form.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UUID") from error

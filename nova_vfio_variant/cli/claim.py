@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio claim``: which device is whose."""
+
+import argparse
+
+from nova_vfio_variant.cli import base
+from nova_vfio_variant.tracker import device as tracked
+
+COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
+
+
+def row(claim: tracked.Claim) -> base.Row:
+    """One claim in the order of COLUMNS."""
+    return (
+        claim.instance_uuid,
+        claim.alias_name,
+        [str(address) for address in claim.addresses],
+        str(claim.status),
+    )
+
+
+def _cells(text: str) -> tuple[int, ...]:
+    try:
+        cells = tuple(int(cell) for cell in text.split(","))
+    except ValueError:
+        cells = (-1,)
+    if min(cells) < 0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of NUMA nodes such as 0,1"
+        )
+    return cells
+
+
+class Create(base.Lister):
+    """Claim devices for an instance, by alias.
+
+    All of them or none: the claim is on disk before Placement hears of it,
+    and stands in Placement as the instance's allocation when this ends.
+    """
+
+    example = (
+        "claim create --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+        " --alias A16_16A:2"
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what to claim, for whom and where."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--instance",
+            required=True,
+            type=base.instance,
+            metavar="UUID",
+            help="the instance that shall have them",
+        )
+        parser.add_argument(
+            "--alias",
+            required=True,
+            metavar="NAME:COUNT[,NAME:COUNT]",
+            help="as in the flavor's pci_passthrough:alias",
+        )
+        parser.add_argument(
+            "--numa",
+            type=_cells,
+            metavar="NODE[,NODE]",
+            help="the host's NUMA nodes that the instance runs on",
+        )
+        parser.add_argument(
+            "--numa-policy",
+            choices=("required", "legacy", "preferred", "socket"),
+            help=(
+                "as in the flavor's hw:pci_numa_affinity_policy; it goes"
+                " before the alias's own"
+            ),
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Claim and list what was claimed."""
+        claims = self.node.claim(
+            parsed_args.instance,
+            parsed_args.alias,
+            numa_cells=parsed_args.numa,
+            numa_policy=parsed_args.numa_policy,
+        )
+        return COLUMNS, [row(claim) for claim in claims]
+
+
+class List(base.Lister):
+    """List all claims."""
+
+    example = "claim list -f json"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """List them."""
+        del parsed_args
+        return COLUMNS, [row(claim) for claim in self.node.claims()]
+
+
+class Delete(base.Lister):
+    """Give an instance's devices back, in Placement and in the tracker."""
+
+    example = "claim delete 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the instance."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "instance",
+            type=base.instance,
+            metavar="INSTANCE",
+            help="UUID of the instance",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Free and list what was freed."""
+        claims = self.node.release(parsed_args.instance)
+        return COLUMNS, [row(claim) for claim in claims]

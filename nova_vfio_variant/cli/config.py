@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio config``: whether the files are true."""
+
+import argparse
+import typing as ty
+
+from cliff.formatters import base as formatters
+from stevedore import extension
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import render
+from nova_vfio_variant.cli import base
+
+CHECK_COLUMNS = (
+    "severity",
+    "code",
+    "location",
+    "subject",
+    "message",
+    "hint",
+)
+EXPLAIN_COLUMNS = (
+    "spec",
+    "location",
+    "verdict",
+    "field",
+    "wanted",
+    "found",
+    "matched",
+    "note",
+)
+
+
+class Text(formatters.ListFormatter):
+    """Each finding below the operator's own line."""
+
+    def add_argument_group(self, parser: argparse.ArgumentParser) -> None:
+        """It has no options."""
+
+    def emit_list(
+        self,
+        column_names: ty.Iterable[str],
+        data: ty.Iterable[ty.Any],
+        stdout: ty.TextIO,
+        parsed_args: argparse.Namespace,
+    ) -> None:
+        """Print findings, worst last, so that they end next to the prompt."""
+        del column_names, data
+        stdout.write(render.text(parsed_args.findings))
+
+
+class Check(base.Lister):
+    """Check nova.conf against Nova's rules, this host and Placement.
+
+    Status 0: nothing found, or only infos; 1: warnings; 2: errors. As text
+    each finding is shown below the line that it is about.
+    """
+
+    example = "config check --offline --fail-on warning"
+
+    @property
+    def formatter_default(self) -> str:
+        """Text, which no other command has."""
+        return "text"
+
+    def _load_formatter_plugins(
+        self,
+    ) -> extension.ExtensionManager[formatters.ListFormatter]:
+        manager = super()._load_formatter_plugins()
+        manager.extensions.append(
+            extension.Extension("text", None, Text, Text())
+        )
+        return manager
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what to look at, and what counts as a failure."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--offline",
+            action="store_true",
+            help="leave out what needs the host or Placement",
+        )
+        parser.add_argument(
+            "--fail-on",
+            choices=[str(severity) for severity in finding.Severity],
+            help="give status 2 from this severity on",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Check, and judge by the worst finding."""
+        findings = self.node.check(offline=parsed_args.offline)
+        worst = finding.worst(findings)
+        if worst is not None:
+            self.status = int(worst)
+            limit = parsed_args.fail_on
+            if limit and worst >= finding.Severity[limit.upper()]:
+                self.status = 2
+        elif parsed_args.formatter == "text":
+            self.note("nothing found")
+        parsed_args.findings = findings
+        return CHECK_COLUMNS, [
+            (
+                str(found.severity),
+                found.code.id,
+                None if found.location is None else str(found.location),
+                found.subject,
+                found.message,
+                found.hint,
+            )
+            for found in findings
+        ]
+
+
+class Explain(base.Lister):
+    """Go through the device_spec entries and say why each matches or not.
+
+    The first that matches wins. Status 1 if none does.
+    """
+
+    example = "config explain 0000:41:10.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Explain."""
+        rows: list[base.Row] = []
+        self.status = 1
+        for match in self.node.explain(parsed_args.address):
+            if match.wins:
+                self.status = 0
+                verdict = "wins"
+            else:
+                verdict = "matches" if match.matched else "differs"
+            rows.extend(
+                (
+                    match.spec.index,
+                    str(match.spec.location),
+                    verdict,
+                    field.field,
+                    field.wanted,
+                    field.found,
+                    field.matched,
+                    field.note,
+                )
+                for field in match.fields
+            )
+        return EXPLAIN_COLUMNS, rows
+
+
+class Suggest(base.Base):
+    """Write [pci] lines and flavor lines for the VFs that this host has.
+
+    Grouped by PF, type and NUMA node. The output is a nova.conf fragment;
+    what isn't configuration stands behind '#'.
+    """
+
+    example = "config suggest > /etc/nova/nova.conf.d/pci.conf"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Suggest."""
+        del parsed_args
+        self.app.stdout.write(self.node.suggest())

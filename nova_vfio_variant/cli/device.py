@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio device``: what is tracked."""
+
+import argparse
+
+from nova_vfio_variant.cli import base
+from nova_vfio_variant.tracker import device as tracked
+
+COLUMNS = (
+    "address",
+    "dev_type",
+    "vendor_id",
+    "product_id",
+    "numa_node",
+    "parent_addr",
+    "managed",
+    "resource_class",
+    "traits",
+    "status",
+    "instance_uuid",
+    "extra_info",
+    "pending",
+)
+
+
+def row(device: tracked.Device) -> base.Row:
+    """One device in the order of COLUMNS."""
+    return (
+        str(device.address),
+        device.dev_type,
+        device.vendor_id,
+        device.product_id,
+        device.numa_node,
+        None if device.parent_addr is None else str(device.parent_addr),
+        device.managed,
+        device.resource_class,
+        list(device.traits),
+        str(device.status),
+        device.instance_uuid,
+        dict(device.extra_info),
+        None if device.pending is None else dict(device.pending),
+    )
+
+
+class Sync(base.ShowOne):
+    """Make the tracker equal to nova.conf and the host.
+
+    Devices in use are never removed or changed: they are kept until they are
+    freed. Status 1 if anything is kept waiting so.
+    """
+
+    example = "device sync --dry-run"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --dry-run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="show what would change and write nothing",
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], base.Row]:
+        """Sync and count."""
+        plan = self.node.sync(dry_run=parsed_args.dry_run)
+        for device in plan.kept:
+            self.note(f"kept while in use: {device.address}")
+        if parsed_args.dry_run:
+            self.status = int(bool(plan.added or plan.updated or plan.removed))
+        elif plan.kept:
+            self.status = 1
+        counts = {
+            "added": len(plan.added),
+            "updated": len(plan.updated),
+            "removed": len(plan.removed),
+            "unchanged": len(plan.unchanged),
+            "kept": len(plan.kept),
+        }
+        return tuple(counts), tuple(counts.values())
+
+
+class List(base.Lister):
+    """List the tracked devices.
+
+    Before the first sync it lists what a sync would track.
+    """
+
+    example = "device list -f json"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """List, with a note if nothing was ever tracked."""
+        del parsed_args
+        if not self.node.has_state:
+            self.note(
+                "nothing is tracked yet: this is what 'device sync' would"
+                " track"
+            )
+        return COLUMNS, [row(device) for device in self.node.devices()]
+
+
+class Show(base.ShowOne):
+    """Show one tracked device."""
+
+    example = "device show 0000:41:10.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], base.Row]:
+        """Show it."""
+        return COLUMNS, row(self.node.device(parsed_args.address))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio guest``: how devices enter a guest."""
+
+import argparse
+import pathlib
+
+from nova_vfio_variant.cli import base
+from nova_vfio_variant.guest import qemu
+from nova_vfio_variant.tracker import device as tracked
+
+
+class _ForDevices(base.Base):
+    """A command about the devices of an instance, or about one device."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which devices."""
+        parser = super().get_parser(prog_name)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "--instance",
+            type=base.instance,
+            metavar="UUID",
+            help="all devices that this instance has claimed",
+        )
+        which.add_argument(
+            "--address",
+            type=base.address,
+            metavar="ADDRESS",
+            help="this tracked device, claimed or not",
+        )
+        return parser
+
+    def devices(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tracked.Device, ...]:
+        """The devices that the options mean, in rising order of address."""
+        if parsed_args.address is not None:
+            return (self.node.device(parsed_args.address),)
+        return self.node.devices_of(parsed_args.instance)
+
+
+class Xml(_ForDevices):
+    """Print the <hostdev> elements that libvirt takes.
+
+    One after another, without a declaration or a wrapper. With --output-dir
+    each goes to a file of its own, fit for 'virsh attach-device'.
+    """
+
+    example = "guest xml --address 0000:41:10.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add where to write."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--output-dir",
+            type=pathlib.Path,
+            metavar="DIR",
+            help="write one file a device into DIR, named by its address",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Print or write."""
+        from nova_vfio_variant.guest import libvirt
+
+        for device in self.devices(parsed_args):
+            text = libvirt.to_text(libvirt.hostdev(device))
+            if parsed_args.output_dir is None:
+                self.app.stdout.write(text)
+                continue
+            parsed_args.output_dir.mkdir(parents=True, exist_ok=True)
+            path = parsed_args.output_dir / f"{device.address}.xml"
+            path.write_text(text, encoding="utf-8")
+            self.app.stdout.write(f"{path}\n")
+
+
+class Qemu(_ForDevices):
+    """Print the QEMU arguments for the same devices, one device a line."""
+
+    example = "guest qemu --address 0000:41:10.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Print."""
+        for device in self.devices(parsed_args):
+            self.app.stdout.write(" ".join(qemu.arguments(device)) + "\n")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio host``: what this machine is."""
+
+import argparse
+import pathlib
+
+from nova_vfio_variant.cli import base
+
+COLUMNS = (
+    "address",
+    "kind",
+    "class",
+    "vendor_id",
+    "product_id",
+    "name",
+    "driver",
+    "vfio_driver",
+    "iommu_group",
+    "numa_node",
+    "physfn",
+)
+
+#: Words for --class, with the PCI base class that each means.
+CLASSES = {
+    "storage": 0x01,
+    "network": 0x02,
+    "gpu": 0x03,
+    "multimedia": 0x04,
+    "memory": 0x05,
+    "bridge": 0x06,
+    "communication": 0x07,
+    "system": 0x08,
+    "serial": 0x0C,
+    "encryption": 0x10,
+    "accelerator": 0x12,
+}
+
+
+def class_word(class_code: int) -> str:
+    """The word for a function's class; its two hex digits if it has none."""
+    for word, number in CLASSES.items():
+        if class_code >> 16 == number:
+            return word
+    return f"{class_code >> 16:02x}"
+
+
+class List(base.Lister):
+    """List the host's PCI functions."""
+
+    example = "host list --class network -f json"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --class."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--class",
+            dest="class_word",
+            choices=sorted(CLASSES),
+            help="only functions of this class",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """List them, in rising order of address."""
+        names = self.node.pci_names
+        rows: list[base.Row] = []
+        for function in self.node.scan.functions:
+            word = class_word(function.class_code)
+            if parsed_args.class_word not in {None, word}:
+                continue
+            rows.append(
+                (
+                    str(function.address),
+                    str(function.kind),
+                    word,
+                    function.vendor_id,
+                    function.product_id,
+                    names.device(function.vendor_id, function.product_id),
+                    function.driver,
+                    function.vfio_driver,
+                    function.iommu_group,
+                    function.numa_node,
+                    None if function.physfn is None else str(function.physfn),
+                )
+            )
+        for problem in self.node.scan.problems:
+            self.note(f"warning: {problem}")
+        return COLUMNS, rows
+
+
+class Show(base.ShowOne):
+    """Show all that is known of one function, and what is in its way.
+
+    'passthrough' says whether it can be given to a guest now; 'obstacles'
+    says why not.
+    """
+
+    example = "host show 0000:41:10.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], base.Row]:
+        """Show it."""
+        function = self.node.function(parsed_args.address)
+        names = self.node.pci_names
+        scan = self.node.scan
+        group = scan.iommu_groups.get(function.iommu_group, ())
+        shown: dict[str, object] = {
+            "address": str(function.address),
+            "kind": str(function.kind),
+            "class": class_word(function.class_code),
+            "class_name": names.class_name(function.class_code),
+            "vendor_id": function.vendor_id,
+            "vendor": names.vendor(function.vendor_id),
+            "product_id": function.product_id,
+            "name": names.device(function.vendor_id, function.product_id),
+            "driver": function.driver,
+            "vfio_driver": function.vfio_driver,
+            "driver_override": function.driver_override,
+            "iommu_group": function.iommu_group,
+            "group_members": [
+                str(one) for one in group if one != function.address
+            ],
+            "numa_node": function.numa_node,
+            "physfn": function.physfn and str(function.physfn),
+            "sriov_totalvfs": function.sriov_totalvfs,
+            "sriov_numvfs": function.sriov_numvfs,
+            "netdevs": list(function.netdevs),
+            "mdev_types": list(function.mdev_types),
+            "modalias": function.modalias,
+        }
+        return tuple(shown), tuple(shown.values())
+
+
+class Snapshot(base.Base):
+    """Record this host, to be replayed with --host-root.
+
+    No serial numbers or MAC addresses are recorded unless --identities is
+    given.
+    """
+
+    example = "host snapshot my-host.tar.gz"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the file and what may go into it."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "file",
+            type=pathlib.Path,
+            metavar="FILE.tar.gz",
+            help="where the recording goes; an existing file is replaced",
+        )
+        parser.add_argument(
+            "--identities",
+            action="store_true",
+            help="record serial numbers and MAC addresses too",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Record it and say where."""
+        from nova_vfio_variant.host import snapshot
+
+        snapshot.record(
+            self.node.tree, parsed_args.file, parsed_args.identities
+        )
+        self.app.stdout.write(f"{parsed_args.file}\n")

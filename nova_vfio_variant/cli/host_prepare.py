@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio host plan``, ``apply``, ``restore`` and ``recover``."""
+
+import argparse
+import functools
+import typing as ty
+
+from nova_vfio_variant import preparation
+from nova_vfio_variant.cli import base
+from nova_vfio_variant.host import decide, plan, recover, refusal
+
+COLUMNS = ("step", "subject", "action", "undo", "state")
+#: A step that may take longer than this many seconds is announced.
+_LONG = 30
+
+
+class Prepare(base.Lister):
+    """What the four commands share."""
+
+    def __init__(self, *args: ty.Any, **more: ty.Any) -> None:
+        super().__init__(*args, **more)
+        self._rows: list[base.Row] = []
+
+    @functools.cached_property
+    def prepared(self) -> preparation.Preparation:
+        """The acting half of the node."""
+        return preparation.Preparation(self.node, self._progress)
+
+    def add_addresses(
+        self, parser: argparse.ArgumentParser, *, positional: bool
+    ) -> None:
+        """Add the functions to which a command is limited."""
+        if positional:
+            parser.add_argument(
+                "only",
+                type=base.address,
+                nargs="*",
+                metavar="ADDRESS",
+                help="only these functions, and the VFs of a PF",
+            )
+        else:
+            parser.add_argument(
+                "--only",
+                type=base.address,
+                action="append",
+                default=[],
+                metavar="ADDRESS",
+                help="only this function; may be given more than once",
+            )
+
+    def add_dry_run(self, parser: argparse.ArgumentParser) -> None:
+        """Add --dry-run."""
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="show what would be done and write nothing",
+        )
+
+    def show(self, decision: decide.Decision) -> base.Rows:
+        """A plan, with what speaks against it."""
+        rows: list[base.Row] = []
+        for change in decision.plan.changes:
+            state = (
+                plan.StepState.EXPECTED
+                if change.expected
+                else plan.StepState.PLANNED
+            )
+            for step in change.steps:
+                rows.append(_row(len(rows) + 1, step, state))
+        self.status = int(bool(rows))
+        self.refuse(decision.refusals)
+        return COLUMNS, rows
+
+    def refuse(self, refusals: ty.Sequence[refusal.Refusal]) -> None:
+        """Say what is in the way."""
+        for one in refusals:
+            self.app.stderr.write(f"error: {one}\nhint: {one.hint}\n")
+            self.status = 2
+
+    def tell(self, result: preparation.Result) -> base.Rows:
+        """What was done, and what was not."""
+        for one in result.recovered:
+            self.note(f"recovered: {_sentence(one)}")
+        self.refuse(result.refusals)
+        for why in result.failed:
+            self.app.stderr.write(f"error: {why}\n")
+            self.status = 2
+        return COLUMNS, self._rows
+
+    def _progress(
+        self, change: plan.Change, step: plan.Step, state: plan.StepState
+    ) -> None:
+        if state is plan.StepState.BEGUN:
+            if step.deadline > _LONG and step.action == "set-numvfs":
+                self.note(f"{step}: up to {step.deadline:g} seconds")
+            return
+        self._rows.append(_row(len(self._rows) + 1, step, state))
+        self.note(f"{step}: {state}")
+
+
+class Plan(Prepare):
+    """Show what would make this host what host_spec declares.
+
+    Nothing is written. Status 0: nothing to do; 1: something to do; 2: it is
+    refused, or host_spec doesn't fit this host.
+
+    Steps whose state is 'expected' become possible by those before them, and
+    are decided anew then.
+    """
+
+    example = "host plan"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --only."""
+        parser = super().get_parser(prog_name)
+        self.add_addresses(parser, positional=False)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Decide and show."""
+        return self.show(self.prepared.plan(parsed_args.only))
+
+
+class Apply(Prepare):
+    """Make this host what host_spec declares.
+
+    What a crash left in the middle is recovered first. Each step is noted in
+    a journal, done, and read back; what fails is taken back at once. If
+    anything is refused nothing is done.
+    """
+
+    example = "host apply --only 0000:41:00.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --only and --dry-run."""
+        parser = super().get_parser(prog_name)
+        self.add_addresses(parser, positional=False)
+        self.add_dry_run(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        if parsed_args.dry_run:
+            return self.show(self.prepared.plan(parsed_args.only))
+        return self.tell(self.prepared.apply(parsed_args.only))
+
+
+class Restore(Prepare):
+    """Take this host back to what it was before 'host apply'.
+
+    That is what the journal recorded: driver, driver_override, number of VFs
+    and sriov_drivers_autoprobe of each function that was touched since the
+    host booted. Modules stay loaded.
+    """
+
+    example = "host restore 0000:41:00.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the addresses and --dry-run."""
+        parser = super().get_parser(prog_name)
+        self.add_addresses(parser, positional=True)
+        self.add_dry_run(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        if parsed_args.dry_run:
+            return self.show(self.prepared.plan_restore(parsed_args.only))
+        return self.tell(self.prepared.restore(parsed_args.only))
+
+
+class Recover(Prepare):
+    """Bring to an end what a crash left in the middle.
+
+    Each change that was begun is finished, undone, or left and reported;
+    'action' says which and why. Status 1 if anything is left.
+    """
+
+    example = "host recover"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        result = self.prepared.recover()
+        rows: list[base.Row] = []
+        for number, one in enumerate(result.recovered, start=1):
+            account = self.prepared.journal().account(one.change.subject)
+            action = f"{one.verdict}: {one.reason}"
+            rows.append((number, one.change.subject, action, None, account))
+            if one.verdict is recover.Verdict.LEAVE:
+                self.status = 1
+        return COLUMNS, rows
+
+
+def _row(number: int, step: plan.Step, state: plan.StepState) -> base.Row:
+    return number, step.subject, step.shown, step.undo, str(state)
+
+
+def _sentence(judged: recover.Judgement) -> str:
+    return f"{judged.change.subject}: {judged.verdict}: {judged.reason}"

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio inventory``: what Placement shall say, and what it says."""
+
+import argparse
+import typing as ty
+
+from nova_vfio_variant.cli import base
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.placement import diff
+
+SHOW_COLUMNS = (
+    "provider",
+    "parent",
+    "resource_class",
+    "total",
+    "reserved",
+    "used",
+    "traits",
+)
+DIFF_COLUMNS = ("change", "provider", "field", "published", "desired")
+
+
+def change_rows(changes: "ty.Iterable[diff.Change]") -> list[base.Row]:
+    """Changes in the order of DIFF_COLUMNS."""
+    return [
+        (
+            change.change,
+            change.provider,
+            change.field,
+            change.published,
+            change.desired,
+        )
+        for change in changes
+    ]
+
+
+class Show(base.Lister):
+    """Show the providers and inventories that Placement shall have.
+
+    Used is 0 for what isn't published yet, and unknown while Placement is
+    out of reach.
+    """
+
+    example = "inventory show"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Show the desired tree with today's usage."""
+        del parsed_args
+        view = self.node.inventory()
+        if view.unreachable is not None:
+            self.note(f"usage is unknown: {view.unreachable}")
+        rows: list[base.Row] = []
+        for provider in view.desired:
+            used = view.usages.get(provider.name, {})
+            rows.extend(
+                (
+                    provider.name,
+                    provider.parent,
+                    resource_class,
+                    inventory.total,
+                    inventory.reserved,
+                    None
+                    if view.unreachable is not None
+                    else used.get(resource_class, 0),
+                    list(provider.traits),
+                )
+                for resource_class, inventory in provider.inventories.items()
+            )
+        return SHOW_COLUMNS, rows
+
+
+class Diff(base.Lister):
+    """Show where Placement differs from what it shall have.
+
+    Status 1 if it differs.
+    """
+
+    example = "inventory diff -f json"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Compare and list."""
+        del parsed_args
+        changes = self.node.inventory_diff()
+        self.status = int(bool(changes))
+        return DIFF_COLUMNS, change_rows(changes)
+
+
+class Report(base.Lister):
+    """Make Placement equal to 'inventory show'.
+
+    Syncs the tracker first. Lists what it changed; nothing if all was equal.
+    """
+
+    example = "inventory report --dry-run"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --dry-run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="list what would change and write nothing; status 1 if any",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Report, or only say what would be reported."""
+        result = self.node.report(dry_run=parsed_args.dry_run)
+        for warning in result.warnings:
+            self.note(f"warning: {warning}")
+        if parsed_args.dry_run:
+            self.status = int(bool(result.changes))
+        elif result.warnings:
+            self.status = 1
+        return DIFF_COLUMNS, change_rows(result.changes)

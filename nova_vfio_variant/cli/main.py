@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio``: the application, its global options and its commands."""
+
+import argparse
+import importlib.metadata
+import os
+import sys
+import typing as ty
+
+from cliff import app, command, commandmanager
+
+DESCRIPTION = (
+    "Prove that nova.conf, the host, the tracker and Placement agree about"
+    " PCI devices, and make them agree."
+)
+
+_PACKAGE = "nova_vfio_variant.cli"
+
+#: Each command and the class that does it; imported when it is called.
+COMMANDS = {
+    "host list": "host:List",
+    "host show": "host:Show",
+    "host snapshot": "host:Snapshot",
+    "host plan": "host_prepare:Plan",
+    "host apply": "host_prepare:Apply",
+    "host restore": "host_prepare:Restore",
+    "host recover": "host_prepare:Recover",
+    "config check": "config:Check",
+    "config explain": "config:Explain",
+    "config suggest": "config:Suggest",
+    "device sync": "device:Sync",
+    "device list": "device:List",
+    "device show": "device:Show",
+    "claim create": "claim:Create",
+    "claim list": "claim:List",
+    "claim delete": "claim:Delete",
+    "guest xml": "guest:Xml",
+    "guest qemu": "guest:Qemu",
+    "inventory show": "inventory:Show",
+    "inventory diff": "inventory:Diff",
+    "inventory report": "inventory:Report",
+}
+
+
+class Commands(commandmanager.CommandManager):
+    """The commands of ``COMMANDS``, each imported when it is needed."""
+
+    def _load_commands(self) -> None:
+        self.commands.update(
+            {
+                name: importlib.metadata.EntryPoint(
+                    name, f"{_PACKAGE}.{place}", _PACKAGE
+                )
+                for name, place in COMMANDS.items()
+            }
+        )
+
+
+class App(app.App):
+    """The application: global options, then one command."""
+
+    NAME = "nova-vfio"
+
+    def __init__(self) -> None:
+        super().__init__(
+            DESCRIPTION, None, Commands(_PACKAGE), deferred_help=True
+        )
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, ty.Any] | None = None,
+    ) -> argparse.ArgumentParser:
+        """The global options; they may stand before or behind a command."""
+        parser = argparse.ArgumentParser(
+            prog=self.NAME,
+            description=description,
+            add_help=False,
+            allow_abbrev=False,
+            **argparse_kwargs or {},
+        )
+        parser.add_argument("--version", action=_Version, nargs=0)
+        parser.add_argument(
+            "-h",
+            "--help",
+            dest="deferred_help",
+            action="store_true",
+            help="show this help, or a command's, and exit",
+        )
+        parser.add_argument(
+            "--config-file",
+            action="append",
+            metavar="FILE",
+            help=(
+                "a nova.conf-style file; may be given more than once. Without"
+                " it: /etc/nova/nova.conf with Nova's drop-ins, then"
+                " /etc/nova-vfio/"
+            ),
+        )
+        parser.add_argument(
+            "--config-dir",
+            action="append",
+            metavar="DIR",
+            help="a folder of drop-ins named NAME.conf, read in order of name",
+        )
+        parser.add_argument(
+            "--host-root",
+            default="/",
+            metavar="PATH",
+            help=(
+                "where the host's /sys, /proc and /lib hang: / (the"
+                " default), another folder, or a recorded host (.tar.gz)"
+            ),
+        )
+        parser.add_argument(
+            "--state-path",
+            metavar="DIR",
+            help=(
+                "where the tracker keeps its state. Without it:"
+                " /var/lib/nova-vfio for root, else the folder nova-vfio in"
+                " $XDG_STATE_HOME"
+            ),
+        )
+        loudness = parser.add_mutually_exclusive_group()
+        loudness.add_argument(
+            "-v",
+            "--verbose",
+            action="count",
+            dest="verbose_level",
+            default=1,
+            help="say more; -vv also what each library does",
+        )
+        loudness.add_argument(
+            "-q",
+            "--quiet",
+            action="store_const",
+            dest="verbose_level",
+            const=0,
+            help="say nothing but errors on standard error",
+        )
+        parser.add_argument(
+            "--debug",
+            action="store_true",
+            help="show a traceback when something fails, and log all",
+        )
+        return parser
+
+    def configure_logging(self) -> None:
+        """Logging waits until a command runs: it needs oslo.log."""
+
+    def prepare_to_run_command(self, cmd: command.Command) -> None:
+        """Set up oslo.log, on standard error alone.
+
+        The operator's nova.conf names Nova's log files; they are not ours
+        to write, so its logging options are not read.
+        """
+        from oslo_config import cfg
+        from oslo_log import log
+
+        conf = cfg.ConfigOpts()
+        log.register_options(conf)
+        conf([], project=self.NAME, default_config_files=[])
+        loud = self.options.debug or self.options.verbose_level > 2
+        conf.set_override("debug", loud)
+        # Without this it writes to standard output, into our JSON.
+        conf.set_override("use_stderr", True)
+        if not loud:
+            level = ("ERROR", "WARNING", "INFO")[self.options.verbose_level]
+            conf.set_override(
+                "default_log_levels",
+                [
+                    f"nova_vfio_variant={level}",
+                    "alembic=WARNING",
+                    *conf.default_log_levels,
+                ],
+            )
+        log.setup(conf, self.NAME)
+
+    def run(self, argv: list[str]) -> int:
+        """Run one command. Every failure gives status 2."""
+        if not argv:
+            argv = ["--help"]
+        return super().run(argv)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run it; an unknown command is a failure as any other."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            words = " ".join(word for word in argv if word[:1] != "-")
+            near = self.get_fuzzy_matches(argv[0])
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            self.stderr.write(
+                f"error: {words!r} is no command of {self.NAME}.{hint}\n"
+            )
+            return 2
+        return super().run_subcommand(argv)
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        *_args: object,
+        **_kwargs: object,
+    ) -> None:
+        version = importlib.metadata.version("nova-vfio-variant")
+        parser.exit(message=f"{App.NAME} {version}\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``nova-vfio``; the exit status is what it returns.
+
+    :param argv: the words of the command line without the program's name
+    """
+    try:
+        return App().run(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFIO4xx: Placement or guests and this host tell different tales."""
+
+import typing as ty
+
+from nova_vfio_variant import finding
+
+_WARNING = finding.Severity.WARNING
+
+NOVA_DIFFERS: ty.Final = finding.Code(
+    "VFIO401",
+    _WARNING,
+    "what Nova published differs from what this file gives",
+    "A provider with the trait OWNER_NOVA has other inventories or traits "
+    "than the configuration and the host would give. Nova reads both when "
+    "nova-compute starts, and since 34 the host's devices never again.",
+    "Nova published 16 VFs of host_0000:25:00.0, and the host has 8",
+    "Restart nova-compute, and look into its log if that doesn't help.",
+)
+ALLOCATED_TO_ANOTHER: ty.Final = finding.Code(
+    "VFIO402",
+    _WARNING,
+    "Placement gives a device to another than the store does",
+    "The consumers of a provider in Placement are not the instances that "
+    "have its devices in the store.",
+    "instance A has a VF in the store, and B has the allocation",
+    "Find out which guest has the device; nova-vfio claim list and "
+    "openstack resource provider allocation show tell both sides.",
+)
+GUEST_WITHOUT_CLAIM: ty.Final = finding.Code(
+    "VFIO403",
+    _WARNING,
+    "a guest has a device that nobody claimed",
+    "libvirt runs a guest with this device, and neither the store nor "
+    "Placement knows of it: the next claim may give it to a second guest "
+    "(compare CVE-2026-46448).",
+    "a hostdev of 0000:25:00.4 in /run/libvirt/qemu/guest.xml",
+    "Claim it for that guest, or take it away from the guest.",
+)

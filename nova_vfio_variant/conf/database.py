@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``[database]``: where the tracker's store is, if not in the state path."""
+
+import copy
+
+from oslo_config import cfg
+from oslo_db import options
+
+from nova_vfio_variant.conf import loader, located
+
+GROUP = cfg.OptGroup(
+    "database",
+    title="Tracker's database",
+    help=(
+        "Where the tracker's store is. Without a ``connection`` it is an"
+        " SQLite file in the state path.\n\n"
+        "A ``connection`` in a file that also has ``[api_database]"
+        " connection`` is Nova's own and is not used."
+    ),
+)
+
+#: A copy: oslo.db shares its option objects with everyone in the process.
+OPTS: list[cfg.Opt] = copy.deepcopy(options.database_opts)
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register oslo.db's options."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def connection(conf: located.Config) -> str | None:
+    """The database that the tracker's store is to use.
+
+    :return: None for the SQLite file in the state path
+    :raises ConfigError: a value of this group is not of its type
+    """
+    if (GROUP.name, "connection") not in conf.registered:
+        register_opts(conf)
+        loader.validate(conf)
+    text = located.place(conf, GROUP.name, "connection")
+    if text is not None and any(
+        located.is_named(other, ("api_database", "connection"))
+        for file in conf.files
+        for other in file
+        if other.file == text.file
+    ):
+        return None
+    value: str | None = conf.database.connection
+    return value

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the operator's configuration as Nova reads it.
+
+Every fault of a file that oslo.config would raise sooner or later is found
+here and now, with its place, so that no later look at an option raises.
+"""
+
+import glob
+import os
+import typing as ty
+
+from oslo_config import cfg
+
+from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant.conf import located, nova, vfio
+
+#: Where Nova's files are when nobody says (oslo.config's own rule for the
+#: project nova and the program nova-compute, less the caller's home folder,
+#: which is not Nova's).
+NOVA_FOLDER = "/etc/nova"
+
+#: Where ours are; read after Nova's.
+FOLDER = "/etc/nova-vfio"
+
+#: Groups of which we know every option: no other name stands for anything.
+_KNOWN_WHOLE = frozenset({"pci", "vfio", "devices"})
+
+
+def load(
+    config_files: ty.Sequence[str] | None = None,
+    config_dirs: ty.Sequence[str] | None = None,
+) -> located.Config:
+    """Read files, then folders of ``*.conf`` in order of name.
+
+    :param config_files: None for Nova's default files and, unless
+        ``config_dirs`` is given, its drop-ins; then ours
+    :param config_dirs: folders whose files are read last
+    :raises ConfigError: with all findings that keep the files from being
+        read
+    """
+    paths, findings = _paths(config_files, config_dirs)
+    files: list[located.Written] = []
+    for path in paths:
+        try:
+            files.append(located.read(path))
+        except exception.ConfigError as error:
+            findings += error.findings
+    _stop_on(findings)
+    conf = located.Config(files)
+    vfio.register_opts(conf)
+    nova.register_opts(conf)
+    try:
+        conf([], "nova", default_config_files=paths, default_config_dirs=[])
+    except (cfg.Error, OSError, UnicodeError) as error:
+        raise _changed(error) from error
+    validate(conf)
+    if conf.vfio.placement == "service":
+        from nova_vfio_variant.conf import (
+            placement,
+        )
+
+        placement.register_opts(conf)
+        validate(conf)
+    return conf
+
+
+def validate(conf: located.Config) -> None:
+    """Look at every registered option once.
+
+    :raises ConfigError: a value is not of its option's type, or has a
+        ``$name`` that names no option, or the environment sets an option
+        that it can't
+    """
+    _borrow(conf)
+    findings = []
+    for (group, option), opt in conf.registered.items():
+        variable = located.environment_name(group, option)
+        if opt.multi and variable in os.environ:
+            findings.append(
+                finding.Finding(
+                    codes.ENVIRONMENT_VALUE,
+                    f"oslo.config splits it into single characters, so it"
+                    f" can't give [{group}] {option} a value",
+                    subject=variable,
+                    hint="Unset it, and write the value in a file.",
+                )
+            )
+            continue
+        try:
+            conf.lookup(group, option)
+        except (cfg.Error, ValueError, RecursionError) as error:
+            findings += _faults(conf, group, option, error)
+    _stop_on(findings)
+
+
+def _paths(
+    config_files: ty.Sequence[str] | None,
+    config_dirs: ty.Sequence[str] | None,
+) -> tuple[list[str], list[finding.Finding]]:
+    """The files in order of reading, and what is wrong with the folders."""
+    findings = []
+    if config_files is not None:
+        paths = list(config_files)
+    else:
+        nova_files = [
+            os.path.join(NOVA_FOLDER, name)
+            for name in ("nova.conf", "nova-compute.conf")
+        ]
+        paths = [path for path in nova_files if os.path.lexists(path)]
+        if config_dirs is None:
+            for path in nova_files:
+                paths += _drop_ins(f"{path}.d")
+        paths += _drop_ins(FOLDER)
+    for folder in config_dirs or ():
+        try:
+            os.listdir(os.path.expanduser(folder))
+        except OSError as error:
+            findings.append(
+                finding.Finding(
+                    codes.FILE_UNREADABLE,
+                    error.strerror or str(error),
+                    subject=folder,
+                )
+            )
+        paths += _drop_ins(folder)
+    return paths, findings
+
+
+def _drop_ins(folder: str) -> list[str]:
+    folder = glob.escape(os.path.expanduser(folder))
+    return sorted(glob.glob(os.path.join(folder, "*.conf")))
+
+
+def _borrow(conf: located.Config) -> None:
+    """Register what values refer to by ``$name`` and a file sets.
+
+    Those are options of Nova's that we don't know; only their text matters.
+    """
+    for group, option in list(conf.registered):
+        wanted = located.names(conf, group, option)
+        for text in (text for file in conf.files for text in file):
+            if not any(located.is_named(text, name) for name in wanted):
+                continue
+            for _start, _end, name in located.references(text):
+                owner, _dot, word = name.rpartition(".")
+                if owner not in _KNOWN_WHOLE:
+                    _borrow_one(conf, owner or "DEFAULT", word)
+
+
+def _borrow_one(conf: located.Config, group: str, option: str) -> None:
+    if (group, option) not in conf.registered and any(
+        located.is_named(text, (group, option))
+        for file in conf.files
+        for text in file
+    ):
+        conf.register_opt(
+            cfg.StrOpt(option), None if group == "DEFAULT" else group
+        )
+
+
+def _faults(
+    conf: located.Config, group: str, option: str, error: Exception
+) -> list[finding.Finding]:
+    """What is wrong with the value, at its place."""
+    subject = f"[{group}] {option}"
+    variable = located.environment_name(group, option)
+    wanted = located.names(conf, group, option)
+    texts = [
+        text
+        for file in conf.files
+        for text in file
+        if any(located.is_named(text, name) for name in wanted)
+    ]
+    if not isinstance(error, ValueError):
+        used = [
+            (text, *reference)
+            for text in texts
+            for reference in located.references(text)
+        ]
+        unknown = [use for use in used if not _known(conf, group, use[3])]
+        message = (
+            "names no option that is known here or set in a file"
+            if unknown
+            else "leads back to itself"
+        )
+        hint: str | None = "Write $$ for a dollar sign."
+        if variable in os.environ:
+            message = f"a $name in it {message}"
+            return [
+                finding.Finding(
+                    codes.INTERPOLATION, message, subject=variable, hint=hint
+                )
+            ]
+        # No text: a default that leads to a wrong option, which is told.
+        return [
+            finding.Finding.on(
+                codes.INTERPOLATION,
+                f"${name} {message}",
+                text,
+                start,
+                end,
+                subject,
+                hint,
+            )
+            for text, start, end, name in unknown or used
+        ]
+    reason = str(error).partition("is not valid: ")[2] or str(error)
+    reason = f"{option}: {reason[:1].lower()}{reason[1:]}"
+    text = located.place(conf, group, option)
+    boolean = isinstance(conf.registered[group, option], cfg.BoolOpt)
+    hint = "Write true or false." if boolean else None
+    if text is None:
+        return [
+            finding.Finding(
+                codes.BAD_VALUE, reason, subject=variable, hint=hint
+            )
+        ]
+    return [
+        finding.Finding.on(
+            codes.BAD_VALUE, reason, text, subject=subject, hint=hint
+        )
+    ]
+
+
+def _known(conf: located.Config, group: str, name: str) -> bool:
+    owner, _dot, word = name.rpartition(".")
+    return any(
+        (place, word) in conf.registered
+        for place in ((owner,) if owner else (group, "DEFAULT"))
+    )
+
+
+def _changed(error: Exception) -> exception.ConfigError:
+    """The first reading was fine, oslo.config's a moment later was not."""
+    return exception.ConfigError(
+        "the configuration can't be read",
+        findings=(
+            finding.Finding(
+                codes.CHANGED_MEANWHILE, " ".join(str(error).split())
+            ),
+        ),
+    )
+
+
+def _stop_on(findings: ty.Sequence[finding.Finding]) -> None:
+    if findings:
+        raise exception.ConfigError(
+            "the configuration can't be read", findings=findings
+        )

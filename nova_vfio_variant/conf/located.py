@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each value of a configuration file stands, to the character.
+
+oslo.config knows the file of a value and nothing more. Its parser is read
+here a second time, in a subclass that notes lines and columns; what both
+readings give is compared, so a place is never shown for a value that
+oslo.config read differently.
+"""
+
+import io
+import os
+import re
+import typing as ty
+
+from oslo_config import cfg, iniparser
+
+from nova_vfio_variant import codes, exception, finding, source
+
+#: What oslo.config takes for a ``$name`` in a value.
+_TEMPLATE = cfg.ConfigOpts.Template.pattern
+
+#: Every assignment of one file, in the order in which they stand.
+Written = tuple[source.SourceText, ...]
+
+
+class Config(cfg.ConfigOpts):
+    """A ConfigOpts that remembers what its files say, and where.
+
+    :param files: what :func:`read` gave for each file, in order of reading
+    """
+
+    def __init__(self, files: ty.Sequence[Written] = ()) -> None:
+        #: Registered options by (group, name); the group DEFAULT has a name.
+        self.registered: dict[tuple[str, str], cfg.Opt] = {}
+        super().__init__()
+        self.registered.clear()  # of oslo.config's own config_source
+        self.files = tuple(files)
+
+    def register_opt(
+        self,
+        opt: cfg.Opt,
+        group: "str | cfg.OptGroup | None" = None,
+        cli: bool = False,
+        **more: ty.Any,
+    ) -> bool:
+        """Register as oslo.config does, and remember the option."""
+        name = group.name if isinstance(group, cfg.OptGroup) else group
+        if not cli:
+            self.registered[name or "DEFAULT", opt.dest] = opt
+        return bool(super().register_opt(opt, group, cli, **more))
+
+    def lookup(self, group: str, option: str) -> ty.Any:
+        """An option's value; the group DEFAULT has its name.
+
+        :raises oslo_config.cfg.Error: as oslo.config does
+        """
+        return self[option] if group == "DEFAULT" else self[group][option]
+
+
+def read(path: str) -> Written:
+    """Every assignment of a file, with the place of each character.
+
+    :raises ConfigError: no such file, not UTF-8, or not of this syntax
+    """
+    try:
+        with open(os.path.expanduser(path), "rb") as stream:
+            data = stream.read()
+    except OSError as error:
+        raise _broken(
+            finding.Finding(
+                codes.FILE_UNREADABLE,
+                error.strerror or str(error),
+                subject=path,
+            )
+        ) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _broken(_not_utf8(path, data, error)) from error
+    parser = _Parser(path, io.StringIO(text, newline=None).readlines())
+    try:
+        parser.parse()
+    except iniparser.ParseError as error:
+        raise _broken(_syntax(path, error)) from error
+    return tuple(parser.found)
+
+
+def names(conf: Config, group: str, option: str) -> list[tuple[str, str]]:
+    """The (group, name) pairs that an option is read from, newest first.
+
+    As ``oslo_config.cfg.Opt._get_from_namespace`` puts them together.
+    """
+    opt = conf.registered[group, option]
+    return [
+        (group, opt.dest),
+        *(
+            (old.group or group, old.name or opt.dest)
+            for old in opt.deprecated_opts
+            if old.group or old.name
+        ),
+    ]
+
+
+def is_named(text: source.SourceText, name: tuple[str, str]) -> bool:
+    """Whether an assignment is of that (group, name).
+
+    Group names are compared without case, all but DEFAULT, as oslo.config
+    does.
+    """
+    group, option = name
+    written = text.group if text.group == "DEFAULT" else text.group.lower()
+    return (written, text.option) == (
+        group if group == "DEFAULT" else group.lower(),
+        option,
+    )
+
+
+def values(
+    conf: Config, group: str, option: str
+) -> tuple[source.SourceText, ...]:
+    """Each value of a multi-valued option, in the order Nova reads them.
+
+    That is: file by file, and within a file the oldest name first.
+
+    :raises ConfigError: oslo.config has other values, because a file changed
+        in between
+    """
+    wanted = names(conf, group, option)
+    raw = [
+        text
+        for file in conf.files
+        for name in reversed(wanted)
+        for text in file
+        if is_named(text, name)
+    ]
+    given = conf.lookup(group, option)
+    found = [
+        _interpolated(text, value)
+        for text, value in zip(raw, given, strict=False)
+    ]
+    if len(raw) != len(given) or None in found:
+        raise _broken(
+            finding.Finding(
+                codes.CHANGED_MEANWHILE,
+                f"two readings of [{group}] {option} differ",
+                subject=f"[{group}] {option}",
+            )
+        )
+    return tuple(text for text in found if text is not None)
+
+
+def place(conf: Config, group: str, option: str) -> source.SourceText | None:
+    """The assignment that gives a single-valued option its value.
+
+    :return: None where no file sets it, or the environment does
+    """
+    if environment_name(group, option) in os.environ:
+        return None
+    wanted = names(conf, group, option)
+    for file in reversed(conf.files):
+        for name in wanted:
+            found = [text for text in file if is_named(text, name)]
+            if found:
+                return found[-1]
+    return None
+
+
+def environment_name(group: str, option: str) -> str:
+    """The variable that oslo.config reads before any file."""
+    return f"OS_{group}__{option}".upper()
+
+
+def references(
+    text: source.SourceText,
+) -> ty.Iterator[tuple[int, int, str]]:
+    """Each ``$name`` of a raw value: start, end, and the name."""
+    for found in _TEMPLATE.finditer(text.text.replace(r"\$", "$$")):
+        name = found["named"] or found["braced"]
+        if name:
+            yield found.start(), found.end(), name
+
+
+def _interpolated(
+    raw: source.SourceText, value: str
+) -> source.SourceText | None:
+    """The value behind its ``$`` names, each literal run at its own place.
+
+    :return: None if the value can't have come from this text
+    """
+    if raw.text == value:
+        return raw
+    pattern = ""
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    # oslo.config takes \$ for $$, which is as long.
+    for found in _TEMPLATE.finditer(raw.text.replace(r"\$", "$$")):
+        if found["invalid"] is not None:
+            continue
+        pieces += [(at, found.start()), found.span()]
+        escaped = found["escaped"] is not None
+        pattern += f"({re.escape(raw.text[at : found.start()])})" + (
+            r"(\$)" if escaped else "(.*?)"
+        )
+        at = found.end()
+    pieces.append((at, len(raw.text)))
+    pattern += f"({re.escape(raw.text[at:])})"
+    matched = re.fullmatch(pattern, value, re.DOTALL)
+    if matched is None:
+        return None
+    segments: list[source.Segment] = []
+    for number, (start, end) in enumerate(pieces, start=1):
+        offset = matched.start(number)
+        if offset == matched.end(number):
+            continue
+        runs = [start]
+        if number % 2:
+            runs += [s.offset for s in raw.segments if start < s.offset < end]
+        for run in runs:
+            spot, line = raw.at(run), raw.segment(run).raw
+            segments.append(
+                source.Segment(
+                    offset + run - start, spot.line, spot.column, line
+                )
+            )
+    return source.SourceText(
+        value,
+        raw.file,
+        raw.group,
+        raw.option,
+        tuple(segments) or raw.segments[:1],
+    )
+
+
+class _Parser(cfg.ConfigParser):
+    """oslo.config's parser, noting where each piece of a value stands."""
+
+    def __init__(self, file: str, lines: list[str]) -> None:
+        super().__init__(file, {})
+        self.found: list[source.SourceText] = []
+        self._lines = lines
+        self._first = source.Segment(0, 0, 0, "")
+
+    def parse(self) -> None:  # type: ignore[override] # as oslo.config has it
+        iniparser.BaseParser.parse(self, self._lines)
+
+    def _split_key_value(self, line: str) -> tuple[str, list[str]]:
+        key, value = super()._split_key_value(line)
+        # The separator is the first of the two; the value is what follows,
+        # less its spaces and one pair of quotes.
+        rest = re.split("[:=]", line, maxsplit=1)[1]
+        bare = rest.lstrip()
+        column = len(line) - len(bare) + 1 + (bare.rstrip() != value[0])
+        self._first = source.Segment(
+            0, self.lineno, column, self._lines[self.lineno - 1].rstrip("\n")
+        )
+        return key, value
+
+    def assignment(self, key: str, value: list[str]) -> None:
+        """Note the value; oslo.config calls this lines later."""
+        if not self.section:
+            raise self.parse_exc(
+                "Section must be started before assignment",
+                self._first.line,
+                self._first.raw,
+            )
+        super().assignment(key, value)
+        segments = [self._first]
+        offset = len(value[0]) + 1
+        for number, piece in enumerate(value[1:], start=self._first.line + 1):
+            raw = self._lines[number - 1].rstrip("\n")
+            column = len(raw.rstrip()) - len(piece) + 1
+            segments.append(source.Segment(offset, number, column, raw))
+            offset += len(piece) + 1
+        self.found.append(
+            source.SourceText(
+                "\n".join(value),
+                self.filename,
+                self.section,
+                key,
+                tuple(segments),
+            )
+        )
+
+
+def _broken(found: finding.Finding) -> exception.ConfigError:
+    return exception.ConfigError(
+        "the configuration can't be read", findings=(found,)
+    )
+
+
+def _not_utf8(
+    path: str, data: bytes, error: UnicodeDecodeError
+) -> finding.Finding:
+    before = data[: error.start].decode("utf-8")
+    lines = io.StringIO(before + "?", newline=None).read().split("\n")
+    end = re.compile(rb"[\r\n]|$").search(data, error.start)
+    assert end is not None
+    rest = data[error.start : end.start()].decode("utf-8", "backslashreplace")
+    return finding.Finding(
+        codes.NOT_UTF8,
+        f"byte 0x{data[error.start]:02x} is not UTF-8",
+        source.Location(path, len(lines), len(lines[-1])),
+        4,
+        lines[-1][:-1] + rest,
+        path,
+        "Save the file as UTF-8, for example with: iconv -f latin1 -t utf-8",
+    )
+
+
+def _syntax(path: str, error: iniparser.ParseError) -> finding.Finding:
+    line = error.line or ""
+    hint = None
+    if line.startswith("\ufeff"):
+        hint = "The file begins with a byte order mark: save it without one."
+    return finding.Finding(
+        codes.FILE_SYNTAX,
+        error.msg[:1].lower() + error.msg[1:],
+        source.Location(path, error.lineno, 1),
+        max(len(line), 1),
+        line,
+        path,
+        hint,
+    )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``[vfio]``: what is ours."""
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    "vfio",
+    title="VFIO variant driver devices",
+    help="What nova-vfio itself is told. Nova ignores this group.",
+)
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "placement",
+        default="embedded",
+        choices=[
+            (
+                "embedded",
+                (
+                    "a Placement of our own: its application runs inside each"
+                    " command, with an SQLite database in the state path"
+                ),
+            ),
+            (
+                "service",
+                (
+                    "the cloud's Placement service, reached as the group"
+                    " ``[placement]`` says"
+                ),
+            ),
+        ],
+        help="Which Placement inventories are published to.",
+    ),
+    cfg.StrOpt(
+        "provider_root",
+        default="$host",
+        sample_default="<[DEFAULT] host>",
+        help="""
+Name of the resource provider that PCI devices are published below.
+
+Nova names the provider of a compute node after its hypervisor hostname.
+""",
+    ),
+    cfg.StrOpt(
+        "provider_layout",
+        default="nova",
+        choices=[
+            (
+                "nova",
+                (
+                    "one provider for each physical function, as Nova has it;"
+                    " its VFs all have one resource class and the same traits"
+                ),
+            ),
+            (
+                "per_class",
+                (
+                    "one provider for each physical function and resource class,"
+                    " named ``<root>_<ADDRESS>_<CLASS>``, so that VFs of one card"
+                    " may differ"
+                ),
+            ),
+        ],
+        help="""
+How the VFs of a physical function are grouped into resource providers.
+
+It can't be changed while there are claims.
+""",
+    ),
+    cfg.MultiStrOpt(
+        "host_spec",
+        default=[],
+        help="""
+What ``nova-vfio host apply`` makes of this host: how many VFs a physical
+function has and which driver a function is bound to. A JSON object, or a list
+of them; the option may be repeated. Addresses are written as in ``[pci]
+device_spec``.
+
+For example::
+
+    host_spec = { "address": "0000:25:00.0", "num_vfs": 16 }
+    host_spec = { "address": "0000:25:00.*", "vendor_id": "10de",
+                  "product_id": "25b6", "driver": "variant" }
+""",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the group and its options."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

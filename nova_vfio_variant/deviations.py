@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where this project means to differ from Nova, one row each.
+
+Everywhere else it means the same as Nova 34: the conformance tests ask both
+sides the same questions, fail on a difference that no row here explains, and
+fail when a row has nothing left to explain.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deviation:
+    """One intended difference.
+
+    :param id: a stable name, lower case
+    :param what: what Nova does, and what we do
+    :param why: why ours is better for the operator
+    :param nova: where it stands in Nova, or the number of the bug
+    """
+
+    id: str
+    what: str
+    why: str
+    nova: str
+
+
+BORROWED_OPTION = Deviation(
+    "borrowed-option",
+    "Nova takes a $name that is an option of its own, set or not; we take "
+    "one that a file sets.",
+    "Where there is no Nova nobody knows all of its options, nor what a "
+    "default such as my_ip is on this host.",
+    "oslo_config.cfg.ConfigOpts._substitute",
+)
+UNKNOWN_KEY = Deviation(
+    "unknown-key",
+    "Nova takes any key in device_spec as a tag; to us one that nobody knows "
+    "is an error, though the entry still matches what it says.",
+    "A misspelt managed or resource_class is silently without effect.",
+    "nova.pci.devspec.PciDeviceSpec._init_dev_details",
+)
+UNKNOWN_ADDRESS_KEY = Deviation(
+    "unknown-address-key",
+    "Nova ignores a field of an address object that it doesn't know; to us "
+    "it is an error.",
+    'With "func" in place of "function" the entry matches every function.',
+    "nova.pci.devspec.PciAddressRegexSpec",
+)
+LATE_TYPE = Deviation(
+    "late-type",
+    "Nova takes a number or a list as resource_class, traits, trusted, "
+    "physical_network or devname, and 0, false or [] as address; to us a "
+    "wrong type is an error.",
+    "Nova stumbles over it later, without a place, or never finds a match.",
+    "nova.pci.devspec.PciDeviceSpec._init_dev_details",
+)
+LENIENT_REMOTE_MANAGED = Deviation(
+    "lenient-remote-managed",
+    "Nova reads a remote_managed that is neither yes nor no as no; to us it "
+    "is an error, as with every other boolean.",
+    'A "treu" would hand a card that is managed remotely to any guest.',
+    "nova.pci.devspec.PciDeviceSpec._init_dev_details",
+)
+SLOW_REGEX = Deviation(
+    "slow-regex",
+    "Nova takes a regular expression that may take for ever, and then hangs "
+    "on the first device; to us it is an error.",
+    "Four repeats inside each other take half a second a field, five take "
+    "minutes, and the service does nothing else meanwhile.",
+    "nova.pci.devspec.PciAddressRegexSpec.match",
+)
+REMOTE_MANAGED_PF = Deviation(
+    "remote-managed-pf",
+    "Nova refuses every remote_managed entry that names a PF, for its "
+    "VFs as well, and every one with an interface that is missing now; we "
+    "take it.",
+    "Nova looks up the PF by the text of a Python object, and its product "
+    "in a file that the kernel never had; what it wanted to refuse is "
+    "seldom what it refuses.",
+    "nova.pci.utils.get_pci_ids_by_pci_addr",
+)
+ALIAS_ID_NEWLINE = Deviation(
+    "alias-id-newline",
+    "Nova takes a line break behind the four digits of an alias's id; we "
+    "refuse it.",
+    "No device has an id with a line break, so the alias would find none.",
+    "nova.pci.utils.PCI_VENDOR_PATTERN",
+)
+ALIAS_BLANK_NAME = Deviation(
+    "alias-blank-name",
+    "Nova takes an alias whose name is blanks alone, and strips it to "
+    "nothing; we refuse it.",
+    "The API lets no flavor ask for a name that is empty.",
+    "nova.pci.request.get_alias_from_config",
+)
+ALIAS_EMPTY_CLASS = Deviation(
+    "alias-empty-class",
+    "With PCI in Placement Nova takes an alias with an empty resource_class "
+    "and no ids; we refuse it.",
+    "Nova then asks Placement for CUSTOM_PCI_NONE_NONE, which nobody has.",
+    "nova.pci.request._validate_required_ids",
+)
+FLAVOR_COUNT = Deviation(
+    "flavor-count",
+    "Nova takes a count of 0, a negative one, and all else that Python's "
+    "int() takes, such as 1_0; we take whole numbers from 1.",
+    "A count of 0 boots an instance without the device that it was made for.",
+    "nova.pci.request._translate_alias_to_requests",
+)
+PF_LATER = Deviation(
+    "pf-later",
+    "Whether an address is a PF's, and so covers its VFs, Nova looks up when "
+    "it starts, and never again; we look at each sync.",
+    "An entry would miss all VFs of a card that was plugged, or whose VFs "
+    "could be made, only after nova-compute had started.",
+    "nova.pci.devspec.WhitelistPciAddress._check_physical_function",
+)
+CAME_BACK = Deviation(
+    "came-back",
+    "A device that vanished while in use and came back Nova removes all the "
+    "same when it is freed, until the next sync; we keep it.",
+    "It is there, and the configuration asks for it.",
+    "nova.pci.manager.PciDevTracker.to_be_removed_when_freed",
+)
+PF_STAYS_BLOCKED = Deviation(
+    "pf-stays-blocked",
+    "When a VF that vanished is freed together with others of its PF, Nova "
+    "leaves the PF blocked, though none of its VFs is in use; we free it.",
+    "Nobody could have the PF until another of its VFs is claimed and freed.",
+    "nova.objects.pci_device.PciDevice.free",
+)
+CLAIM_OF_NOTHING = Deviation(
+    "claim-of-nothing",
+    "On a host that tracks no device Nova grants every claim, with no "
+    "device; we refuse it.",
+    "The instance would start without the device that it was made for.",
+    "nova.pci.manager.PciDevTracker.claim_instance",
+)
+NEWCOMER_BLOCKED = Deviation(
+    "newcomer-blocked",
+    "Nova makes a newly tracked VF or PF available whatever its family "
+    "does; we block it while its PF, or one of its VFs, is in use.",
+    "The scheduler would give out a device that can't be used.",
+    "nova.objects.pci_device.PciDevice.create",
+)
+FREED_FROM_OWNER = Deviation(
+    "freed-from-owner",
+    "When a PF is freed Nova makes all its VFs available, and when the last "
+    "VF is freed its PF, even if somebody has them; we free only what was "
+    "blocked.",
+    "After a crash, or by bug 1969496, both may be in use, and a device that "
+    "a guest has would be given to a second one.",
+    "nova.objects.pci_device.PciDevice.free",
+)
+ORDER_AFTER_FREE = Deviation(
+    "order-after-free",
+    "Within a pool Nova gives out first what was freed last, until it "
+    "restarts; we always give out the highest address first.",
+    "The same claims on the same host then give the same devices, whatever "
+    "happened before.",
+    "nova.pci.stats.PciDeviceStats.add_device",
+)
+FAILED_CLAIM = Deviation(
+    "failed-claim",
+    "When the second request of a claim fails, Nova gives back the devices "
+    "of the first, but not the PF or the VFs that left the pools with them, "
+    "until it restarts; we give back all.",
+    "A free PF is refused to everybody.",
+    "nova.pci.stats.PciDeviceStats.consume_requests",
+)
+NULL_TAG = Deviation(
+    "null-tag",
+    "Nova puts a device whose tag is null into a pool that has another tag "
+    "in its place, if both have the same number of tags; we do not.",
+    "A device without physical_network would be given out as a trusted one, "
+    "and the other way round.",
+    "nova.pci.stats.PciDeviceStats._find_pool",
+)
+PARENT_IFNAME = Deviation(
+    "parent-ifname",
+    "Nova knows the interface of a VF's PF only while the VF has one of its "
+    "own; we know it always.",
+    "It is a key of the pool, which would change whenever the VF goes from "
+    "its host driver to vfio-pci and back.",
+    "nova.virt.libvirt.host.Host._get_pcidev_info",
+)
+CUSTOM_CLEANED = Deviation(
+    "custom-cleaned",
+    "Nova leaves a name that starts with CUSTOM_ as it is; we replace each "
+    "run of other characters by _, as in every other name.",
+    "Placement refuses CUSTOM_A-B, and the compute node then reports "
+    "nothing at all.",
+    "nova.compute.pci_placement_translator._normalize_resource_class",
+)
+TRAITS_STRIPPED = Deviation(
+    "traits-stripped",
+    "Nova strips nothing around the commas of traits and takes an empty "
+    "name for CUSTOM_; we strip, and drop what is empty.",
+    'The example in Nova\'s own help, "blue, big", would ask for CUSTOM__BIG.',
+    "nova.compute.pci_placement_translator.get_traits",
+)
+OWNER_TRAIT = Deviation(
+    "owner-trait",
+    "Nova gives its providers the trait OWNER_NOVA; ours don't have it.",
+    "It says whose they are, and ours are not Nova's.",
+    "nova.compute.pci_placement_translator.PciResourceProvider",
+)
+HELD_UNTIL_FREED = Deviation(
+    "held-until-freed",
+    "When the configuration of a device in use changes, Nova publishes the "
+    "new class and traits at once, and counts a device that is no longer "
+    "named only where there are too few others; we publish what the device "
+    "has until it is freed.",
+    "Placement refuses to take a class away that is allocated, and the "
+    "compute node then reports nothing at all.",
+    "nova.compute.pci_placement_translator.PlacementView.process_dev",
+)
+DEVNAME_WIDE_DOMAIN = Deviation(
+    "devname-wide-domain",
+    "Nova does not start on a devname whose function sits in a domain above "
+    "ffff; to us such an entry matches nothing.",
+    "It skips such a function wherever else it meets one, and says nothing "
+    "of devname.",
+    "nova.pci.devspec.PhysicalPciAddress",
+)
+HOSTDEV_DRIVER = Deviation(
+    "hostdev-driver",
+    "Nova's <hostdev> names no driver; ours says <driver name='vfio'/>.",
+    "libvirt adds the element when it reads the device back, so what was put "
+    "in and what comes out are the same text.",
+    "nova.virt.libvirt.config.LibvirtConfigGuestHostdevPCI.format_dom",
+)
+HOSTDEV_WIDE_DOMAIN = Deviation(
+    "hostdev-wide-domain",
+    "Nova refuses to make a <hostdev> for a PCI domain above ffff "
+    "(PciDeviceWrongAddressFormat); we make it.",
+    "Devices behind a VMD controller sit in domains from 10000 up, and "
+    "libvirt takes them.",
+    "nova.pci.utils.parse_address",
+)
+MIGRATE_AT_ONCE = Deviation(
+    "migrate-at-once",
+    "Nova rewrites one address after another in the same document, so that "
+    "A to B and B to C sends A's device to C; we rewrite all at once.",
+    "Hosts of one kind have the same addresses, so chains are the usual "
+    "case, and a swapped pair sends one device's state into another.",
+    "nova.virt.libvirt.migration._update_pci_dev_xml",
+)
+MIGRATE_MANAGED = Deviation(
+    "migrate-managed",
+    "Nova leaves the source's managed in the destination's XML; we write the "
+    "destination's own.",
+    "With the wrong one libvirt takes a device from its variant driver, or "
+    "refuses one that still has its host driver.",
+    "nova.virt.libvirt.migration._update_hostdev_address",
+)
+MIGRATE_BY_VALUE = Deviation(
+    "migrate-by-value",
+    "Nova finds a source address only if it is spelled as Nova spells it; we "
+    "compare what it means.",
+    "An operator's XML may hold 0xAB, or leave the domain out; both are right "
+    "to libvirt.",
+    "nova.virt.libvirt.migration._address_matches",
+)
+
+TABLE: tuple[Deviation, ...] = (
+    BORROWED_OPTION,
+    UNKNOWN_KEY,
+    UNKNOWN_ADDRESS_KEY,
+    LATE_TYPE,
+    LENIENT_REMOTE_MANAGED,
+    SLOW_REGEX,
+    REMOTE_MANAGED_PF,
+    DEVNAME_WIDE_DOMAIN,
+    ALIAS_ID_NEWLINE,
+    ALIAS_BLANK_NAME,
+    ALIAS_EMPTY_CLASS,
+    FLAVOR_COUNT,
+    PF_LATER,
+    CAME_BACK,
+    PF_STAYS_BLOCKED,
+    CLAIM_OF_NOTHING,
+    NEWCOMER_BLOCKED,
+    FREED_FROM_OWNER,
+    ORDER_AFTER_FREE,
+    FAILED_CLAIM,
+    NULL_TAG,
+    PARENT_IFNAME,
+    CUSTOM_CLEANED,
+    TRAITS_STRIPPED,
+    OWNER_TRAIT,
+    HELD_UNTIL_FREED,
+    HOSTDEV_DRIVER,
+    HOSTDEV_WIDE_DOMAIN,
+    MIGRATE_AT_ONCE,
+    MIGRATE_MANAGED,
+    MIGRATE_BY_VALUE,
+)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error this project raises, in one tree.
+
+::
+
+    VfioVariantError             what a user may see: one clear line
+    +-- ConfigError              the configuration can't be used
+    +-- HostError                the host, or a recording of it
+    |   +-- RecordedHostError    a recorded host that can't be trusted
+    |   +-- HostRefused          a change of the host that is refused
+    |   +-- HostStepFailed       a step that failed or did not take effect
+    |   +-- HostStepHung         a step that passed its deadline
+    |   +-- JournalError         the journal can't be read or continued
+    +-- StoreError               the state database
+    |   +-- StoreVersionError    made by a newer version
+    |   +-- StoreCorruptError    kept aside, and named
+    +-- LockTimeout              another process holds a lock
+    +-- DeviceNotFound           no such device is tracked
+    +-- ClaimError               a claim can't be made or ended
+    |   +-- NotEnoughDevices     the request doesn't fit
+    |   +-- InvalidDeviceStatus  not possible in this status
+    +-- PlacementError           Placement
+        +-- PlacementUnreachable down, slow, or broken on the way
+        +-- PlacementDenied      401 or 403
+        +-- PlacementConflict    generations moved again and again
+        +-- PlacementRefused     an answer that no retry can change
+        +-- InventoryRefused     what we don't own or mustn't publish
+"""
+
+import typing as ty
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
+
+
+class VfioVariantError(Exception):
+    """The root of the tree.
+
+    :param message: one sentence without a full stop
+    :param hint: what to do about it
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        if self.hint is None:
+            return self.message
+        return f"{self.message} ({self.hint})"
+
+
+class ConfigError(VfioVariantError):
+    """The configuration has errors that stop a command.
+
+    :param findings: all of them, each with its place
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        findings: "ty.Sequence[finding.Finding]" = (),
+    ) -> None:
+        super().__init__(message, hint)
+        self.findings = tuple(findings)
+
+
+class HostError(VfioVariantError):
+    """Something about the host, or about a recording of one."""
+
+
+class RecordedHostError(HostError):
+    """A recorded host that is truncated, or has members that leave it."""
+
+
+class HostRefused(HostError):
+    """A change of the host that would be dangerous."""
+
+
+class HostStepFailed(HostError):
+    """A step failed, or reading back showed that it had no effect."""
+
+
+class HostStepHung(HostError):
+    """A step did not end before its deadline."""
+
+
+class JournalError(HostError):
+    """The journal is garbled, or made by a newer version."""
+
+
+class StoreError(VfioVariantError):
+    """The state database can't be used."""
+
+
+class StoreVersionError(StoreError):
+    """The state database was made by a newer version."""
+
+
+class StoreCorruptError(StoreError):
+    """The state database is corrupt; it was kept aside."""
+
+
+class LockTimeout(VfioVariantError):
+    """Another process holds the lock; the message says which."""
+
+
+class DeviceNotFound(VfioVariantError):
+    """No device with this address is tracked."""
+
+
+class ClaimError(VfioVariantError):
+    """A claim can't be made or ended."""
+
+
+class NotEnoughDevices(ClaimError):
+    """The free devices do not satisfy the request."""
+
+
+class InvalidDeviceStatus(ClaimError):
+    """The operation isn't possible in the device's status."""
+
+
+class PlacementError(VfioVariantError):
+    """Something about Placement."""
+
+
+class PlacementUnreachable(PlacementError):
+    """Placement is down, slow, or broke off."""
+
+
+class PlacementDenied(PlacementError):
+    """Placement refused our credentials or our role."""
+
+
+class PlacementConflict(PlacementError):
+    """Generations moved again and again while we wrote."""
+
+
+class PlacementRefused(PlacementError):
+    """Placement gave an answer that no retry can change."""
+
+
+class InventoryRefused(PlacementError):
+    """We won't publish there: not ours, or Nova publishes itself."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a device enters a guest: libvirt XML and QEMU arguments."""

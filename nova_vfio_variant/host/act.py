@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Doing what was decided: note, write, read back, note.
+
+Nothing here decides. What fails is taken back at once; what hangs is left to
+its helper process, told, and quarantined, and the command ends.
+"""
+
+import pathlib
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import (
+    decide,
+    facts,
+    hands,
+    helper,
+    lock,
+    observe,
+    plan,
+    scan,
+    vf_provider,
+)
+from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.pci import address as pci_address
+
+#: Does a step and tells what is to be seen afterwards; as :func:`forked`.
+Perform = ty.Callable[[plan.Step, tuple[int, ...]], str]
+#: Is told of each step as it goes.
+Progress = ty.Callable[[plan.Change, plan.Step, plan.StepState], None]
+#: Looks at what all processes have open.
+Watch = ty.Callable[[], processes.OpenFiles]
+#: Takes a function away from everybody, or gives it free with None.
+Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
+
+#: Seconds to wait for another command, or a left helper, in the same group.
+LOCK_TIMEOUT: ty.Final = 20.0
+
+
+def do(worker: hands.Hands, step: plan.Step) -> str:
+    """Do a step and read back. It may block for ever.
+
+    :returns: what stands there now, in the form of the step's value
+    :raises OSError: the kernel refused
+    """
+    subject, value = step.subject, step.value
+    if step.action == "load-module":
+        worker.load_module(subject)
+        return worker.has_driver(subject)
+    if step.action == "set-override":
+        worker.set_override(subject, value)
+        return worker.override(subject)
+    if step.action == "unbind":
+        worker.unbind(subject)
+        return worker.driver(subject)
+    if step.action == "probe":
+        worker.probe(subject)
+        return worker.driver(subject, value)
+    if step.action == "set-autoprobe":
+        worker.set_autoprobe(subject, value == "1")
+        return worker.autoprobe(subject)
+    if step.action == "set-numvfs":
+        way = vf_provider.named(step.provider)
+        way.set_numvfs(worker, subject, int(value))
+        return str(worker.numvfs(subject, int(value)))
+    raise ValueError(f"{step.action!r} is no action")
+
+
+def forked(worker: hands.Hands) -> Perform:
+    """Do each step in a helper process with the step's deadline."""
+
+    def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+        return helper.run(lambda: do(worker, step), step.deadline, keep)
+
+    return perform
+
+
+def _ignore(*_said: object) -> None:
+    """Nobody wants to know."""
+
+
+class Actor:
+    """What does changes to one host, one after the other.
+
+    :param tree: the host, to read
+    :param perform: does one step
+    :param journal: of the host's boot
+    :param state_path: where the locks stand
+    :param quarantine: is told what hung, and what is well again
+    :param progress: is told of each step
+    :param watch: looks into the host's processes; None to look as we are
+    """
+
+    def __init__(
+        self,
+        tree: host_tree.HostTree,
+        perform: Perform,
+        journal: host_journal.Journal,
+        state_path: str | pathlib.Path,
+        quarantine: Quarantine = _ignore,
+        progress: Progress = _ignore,
+        watch: Watch | None = None,
+    ) -> None:
+        self.tree = tree
+        self.journal = journal
+        self._perform = perform
+        self._state_path = state_path
+        self._quarantine = quarantine
+        self._progress = progress
+        self._watch = watch or (lambda: processes.look(self.tree))
+
+    def look(self) -> facts.HostFacts:
+        """The host as it is now."""
+        return facts.gather(scan.scan(self.tree), self._watch())
+
+    def do(
+        self, change: plan.Change, purpose: str, seen: scan.HostScan
+    ) -> None:
+        """Do a change, wholly or not at all.
+
+        :param purpose: ``apply`` or ``restore``
+        :param seen: the host that it was decided on
+        :raises HostStepFailed: it failed, and was taken back if that is told
+        :raises HostStepHung: a write hung; the function is quarantined
+        :raises LockTimeout: somebody else is busy with its IOMMU group
+        :raises JournalError: nothing was written
+        """
+        with self.locked(change, seen) as keep:
+            number = self.journal.begin(change, purpose)
+            try:
+                self.steps(number, change, change.steps, keep, seen)
+            except exception.HostStepFailed as error:
+                self._take_back(number, change, keep, error, seen)
+            self.journal.end(number, "done")
+
+    def locked(
+        self, change: plan.Change, seen: scan.HostScan
+    ) -> ty.ContextManager[tuple[int, ...]]:
+        """Hold the locks of a change: its group's and its lost VFs'."""
+        keys = set()
+        if change.what is plan.What.MODULE:
+            keys.add(f"module-{change.subject}")
+        else:
+            for name in (change.subject, *change.lost):
+                found = seen.get(pci_address.PciAddress.parse(name))
+                if found is None:
+                    keys.add(f"function-{name}")
+                else:
+                    keys.add(lock.key(found))
+        return lock.hold(self._state_path, keys, LOCK_TIMEOUT)
+
+    def steps(
+        self,
+        number: int,
+        change: plan.Change,
+        steps: ty.Iterable[plan.Step],
+        keep: tuple[int, ...],
+        seen: scan.HostScan,
+    ) -> None:
+        """Do steps of a change that the journal knows by its number.
+
+        :raises HostStepFailed: one failed, or had no effect
+        :raises HostStepHung: one passed its deadline
+        """
+        for step in steps:
+            self.journal.step("begun", number, step)
+            self._progress(change, step, plan.StepState.BEGUN)
+            try:
+                self._check(step, self._perform(step, keep))
+            except helper.Hung as error:
+                raise self._hung(number, change, step, error, seen) from None
+            except (OSError, ValueError, exception.HostStepFailed) as error:
+                why = _why(error)
+                self.journal.step("failed", number, step, why)
+                self._progress(change, step, plan.StepState.FAILED)
+                raise exception.HostStepFailed(f"{step}: {why}") from error
+            self.journal.step("done", number, step)
+            self._progress(change, step, plan.StepState.DONE)
+
+    def back(
+        self, change: plan.Change, now: plan.State
+    ) -> tuple[plan.Step, ...]:
+        """The steps from what stands there now to what stood there before."""
+        # The VFs that come back are given their drivers one by one.
+        quietly = bool(change.lost)
+        return self._towards(
+            change, now, change.before, "taken back", quietly=quietly
+        )
+
+    def forward(
+        self, change: plan.Change, now: plan.State
+    ) -> tuple[plan.Step, ...]:
+        """The steps from what stands there now to what was to stand there."""
+        quietly = any(step.action == "set-autoprobe" for step in change.steps)
+        return self._towards(
+            change, now, change.after, "finished", quietly=quietly
+        )
+
+    def well_again(self, change: plan.Change) -> None:
+        """End the quarantine of a change's functions."""
+        self._isolate(change, None)
+
+    def _isolate(self, change: plan.Change, reason: str | None) -> None:
+        if change.what is not plan.What.MODULE:
+            for name in (change.subject, *change.lost):
+                self._quarantine(pci_address.PciAddress.parse(name), reason)
+
+    def _towards(
+        self,
+        change: plan.Change,
+        now: plan.State,
+        to: plan.State,
+        reason: str,
+        *,
+        quietly: bool,
+    ) -> tuple[plan.Step, ...]:
+        if change.what is plan.What.DRIVER:
+            if to.driver == plan.KERNELS_CHOICE and (
+                now.override == to.override
+                and now.driver not in (None, change.before.driver)
+            ):
+                return ()
+            return decide.driver_steps(change.subject, now, to, reason)
+        pf = scan.scan(self.tree).get(
+            pci_address.PciAddress.parse(change.subject)
+        )
+        if pf is None:
+            return ()
+        return decide.vfs_steps(pf, now, to, reason, quietly=quietly)
+
+    def _check(self, step: plan.Step, seen: str) -> None:
+        """Whether what was read back is what was meant.
+
+        :raises HostStepFailed: it isn't
+        """
+        if step.action == "probe" and not step.value:
+            return
+        if step.action == "load-module":
+            if seen:
+                return
+            raise exception.HostStepFailed(
+                "the module is loaded and no driver of its name is there"
+            )
+        if seen != step.value:
+            raise exception.HostStepFailed(
+                f"the kernel took it without an error, and {seen or 'nothing'}"
+                f" stands there in place of {step.value or 'nothing'}"
+            )
+
+    def _take_back(
+        self,
+        number: int,
+        change: plan.Change,
+        keep: tuple[int, ...],
+        error: exception.HostStepFailed,
+        seen: scan.HostScan,
+    ) -> ty.NoReturn:
+        """Undo what a failed change has done so far.
+
+        :raises HostStepFailed: always, and it says what became of it
+        """
+        if change.what is plan.What.MODULE:
+            self.journal.end(number, "undone", error.message)
+            raise error
+        try:
+            now = observe.state_now(self.tree, change.subject)
+            if now is None:
+                self.journal.end(number, "gone", error.message)
+                raise exception.HostStepFailed(
+                    f"{error.message}; the function is gone"
+                ) from error
+            self.steps(number, change, self.back(change, now), keep, seen)
+        except exception.HostStepHung:
+            raise
+        except exception.HostError as worse:
+            if self.journal.unfinished.get(number) is None:
+                raise
+            reason = f"{error.message}; taking it back failed: {worse.message}"
+            self._isolate(change, reason)
+            raise exception.HostStepFailed(
+                reason, "the function is quarantined; nova-vfio host recover"
+            ) from error
+        self.journal.end(number, "undone", error.message)
+        raise exception.HostStepFailed(
+            f"{error.message}; it was taken back", error.hint
+        ) from error
+
+    def _hung(
+        self,
+        number: int,
+        change: plan.Change,
+        step: plan.Step,
+        error: helper.Hung,
+        seen: scan.HostScan,
+    ) -> exception.HostStepHung:
+        who = self._holders(change, seen)
+        why = f"{step}: {error.message}; {who}"
+        self.journal.step("hung", number, step, why)
+        self._progress(change, step, plan.StepState.FAILED)
+        self._isolate(change, why)
+        return exception.HostStepHung(
+            f"{why}; process {error.pid} is left in the kernel with it",
+            "it goes on when whoever has the device open lets go; then run "
+            "nova-vfio host recover",
+        )
+
+    def _holders(self, change: plan.Change, seen: scan.HostScan) -> str:
+        """Who has a change's functions open, as half a sentence.
+
+        The host isn't scanned again: to read ``driver_override`` takes the
+        lock of the device, which the write that hangs has.
+        """
+        found = []
+        opened = self._watch()
+        for name in (change.subject, *change.lost):
+            function = None
+            if change.what is not plan.What.MODULE:
+                function = seen.get(pci_address.PciAddress.parse(name))
+            if function is not None:
+                found += [str(one) for one in opened.of(self.tree, function)]
+        return "; ".join(found) or "no process is seen to have it open"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, exception.VfioVariantError):
+        return error.message
+    return str(error)

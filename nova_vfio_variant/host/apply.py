@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making a host what is declared, in as many rounds as it takes.
+
+After each round the host is looked at again: VFs that were made, and drivers
+whose modules were loaded, are there then.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import (
+    act,
+    decide,
+    declared,
+    facts,
+    host_spec,
+    plan,
+    refusal,
+    restore,
+)
+from nova_vfio_variant.pci import address as pci_address
+
+#: Modules and VFs, then drivers; what isn't done then never will be.
+_ROUNDS = 4
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What came of it.
+
+    :param done: the changes that were done
+    :param failed: why others weren't, each in one sentence
+    """
+
+    done: list[plan.Change] = dataclasses.field(default_factory=list)
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+
+#: Decides on the host as it is now.
+Decide = ty.Callable[[facts.HostFacts], decide.Decision]
+
+
+def apply(
+    actor: act.Actor,
+    specs: ty.Sequence[host_spec.HostSpec],
+    claims: refusal.Claims,
+    only: ty.Collection[pci_address.PciAddress] = (),
+) -> Outcome:
+    """Make the host what the entries say.
+
+    Recover first (:mod:`~nova_vfio_variant.host.recover`). A change that
+    fails is taken back and told; the others are done all the same.
+
+    :param claims: functions that somebody has
+    :param only: the functions to touch; all if empty
+    :raises ConfigError: an entry doesn't fit this host; nothing was done
+    :raises HostRefused: something is in the way
+    :raises HostStepHung: a write hung, and nothing was done after it
+    :raises JournalError: the journal can't be written
+    """
+    outcome = Outcome()
+    rounds(
+        actor,
+        lambda now: declared.decision(specs, now, claims, only),
+        "apply",
+        outcome,
+    )
+    return outcome
+
+
+def rounds(
+    actor: act.Actor, wanted: Decide, purpose: str, outcome: Outcome
+) -> None:
+    """Decide, do, look again, until there is nothing left to do.
+
+    :raises VfioVariantError: as :func:`apply`
+    """
+    tried: set[tuple[str, plan.What]] = set()
+    for _ in range(_ROUNDS):
+        now = actor.look()
+        decision = wanted(now)
+        check(decision)
+        ready = [
+            change
+            for change in decision.plan.ready
+            if (change.subject, change.what) not in tried
+        ]
+        if not ready:
+            break
+        for change in ready:
+            tried.add((change.subject, change.what))
+            try:
+                actor.do(change, purpose, now.scan)
+            except (
+                exception.HostStepFailed,
+                exception.LockTimeout,
+            ) as error:
+                outcome.failed.append(str(error))
+                restore.put_back(actor, outcome.failed)
+            else:
+                outcome.done.append(change)
+    else:
+        decision = wanted(actor.look())
+    if not outcome.failed:
+        outcome.failed += (
+            f"{change.subject}: it is not what it was made"
+            for change in decision.plan.changes
+        )
+
+
+def check(decision: decide.Decision) -> None:
+    """Raise what speaks against a decision.
+
+    :raises ConfigError: an entry doesn't fit this host
+    :raises HostRefused: something is in the way
+    """
+    if decision.findings:
+        raise exception.ConfigError(
+            "host_spec doesn't fit this host", findings=decision.findings
+        )
+    if decision.refusals:
+        raise refusal.error(decision.refusals)

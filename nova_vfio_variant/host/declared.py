@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done so that a host becomes what ``host_spec`` declares.
+
+Pure. Modules and VFs come first, then drivers; a function's companions come
+right before it.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.host import (
+    decide,
+    drivers,
+    host_spec,
+    plan,
+    refusal,
+)
+from nova_vfio_variant.host import facts as host_facts
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.pci import address as pci_address
+
+
+def decision(
+    specs: ty.Sequence[host_spec.HostSpec],
+    facts: host_facts.HostFacts,
+    claims: refusal.Claims,
+    only: ty.Collection[pci_address.PciAddress] = (),
+) -> decide.Decision:
+    """The plan that makes the host what the entries say, or what is against.
+
+    :param claims: functions that somebody has
+    :param only: the functions to look at; all if empty
+    """
+    return _Planner(specs, facts, claims, frozenset(only)).decision()
+
+
+class _Planner:
+    def __init__(
+        self,
+        specs: ty.Sequence[host_spec.HostSpec],
+        facts: host_facts.HostFacts,
+        claims: refusal.Claims,
+        only: frozenset[pci_address.PciAddress],
+    ) -> None:
+        self._specs = specs
+        self._facts = facts
+        self._claims = claims
+        self._only = only
+        self._refusals: list[refusal.Refusal] = []
+        self._findings: list[finding.Finding] = []
+        self._modules: dict[str, plan.Change] = {}
+        #: VFs that would be, by PF; None where they can't be told.
+        self._future: dict[
+            pci_address.PciAddress,
+            tuple[observed.PciFunction, ...] | None,
+        ] = {}
+
+    def decision(self) -> decide.Decision:
+        facts = self._facts
+        here = facts.scan.functions
+        wishes = decide.wishes(
+            [spec for spec in self._specs if spec.num_vfs is not None],
+            here,
+            [],  # told below, where all entries are looked at
+        )
+        for pf in here:
+            wish = wishes.get(pf.address)
+            wanted = wish.num_vfs if wish else None
+            if wanted is not None and wanted != pf.sriov_numvfs:
+                self._future[pf.address] = decide.predicted(facts, pf, wanted)
+        functions = [one for one in here if one.physfn not in self._future]
+        for vfs in self._future.values():
+            functions += vfs or ()
+        functions.sort(key=lambda one: one.address)
+        wishes = decide.wishes(self._specs, functions, self._findings)
+        self._absent(functions)
+        vfs_changes = self._vfs_changes(wishes, functions)
+        driver_changes = self._driver_changes(wishes, functions)
+        return decide.Decision(
+            plan.Plan(
+                (*self._modules.values(), *vfs_changes, *driver_changes)
+            ),
+            tuple(dict.fromkeys(self._refusals)),
+            tuple(self._findings),
+        )
+
+    def _absent(self, functions: ty.Iterable[observed.PciFunction]) -> None:
+        """Note each entry, and each companion, that names nothing."""
+        functions = tuple(functions)
+        unknown = None in self._future.values()
+        there = {one.address for one in functions}
+        for spec in self._specs:
+            named = [one for one in functions if spec.selects(one)]
+            if not named and not (unknown and spec.num_vfs is None):
+                self._findings.append(
+                    spec.on(
+                        codes.HOST_SPEC_ABSENT,
+                        f"no function of this host is {spec}",
+                        "address",
+                        "nova-vfio host list shows what is there",
+                    )
+                )
+            elif (
+                spec.num_vfs is not None
+                and named
+                and not any(one.sriov_totalvfs for one in named)
+            ):
+                self._refusals += decide.vfs_refusals(
+                    self._facts, named[0], spec.num_vfs, {}
+                )
+            self._findings += (
+                spec.on(
+                    codes.HOST_SPEC_ABSENT,
+                    f"no function of this host has the companion's address "
+                    f"{address}",
+                    "companions",
+                )
+                for address in spec.companions
+                if address not in there and not unknown
+            )
+
+    def _meant(self, function: observed.PciFunction) -> bool:
+        return not self._only or function.address in self._only
+
+    def _vfs_changes(
+        self,
+        wishes: ty.Mapping[pci_address.PciAddress, decide.Wish],
+        functions: ty.Iterable[observed.PciFunction],
+    ) -> ty.Iterator[plan.Change]:
+        changes = []
+        for pf in self._facts.scan.functions:
+            if pf.address not in self._future or not self._meant(pf):
+                continue
+            count = wishes[pf.address].num_vfs
+            assert count is not None
+            against = tuple(
+                decide.vfs_refusals(self._facts, pf, count, self._claims)
+            )
+            self._refusals += against
+            if not against:
+                changes.append(self._vfs_change(pf, count, wishes))
+        return iter(changes)
+
+    def _vfs_change(
+        self,
+        pf: observed.PciFunction,
+        count: int,
+        wishes: ty.Mapping[pci_address.PciAddress, decide.Wish],
+    ) -> plan.Change:
+        now = self._facts.states[pf.address]
+        future = self._future[pf.address]
+        probes: list[pci_address.PciAddress] = []
+        if future is None:
+            # Where the VFs will be isn't known; an entry that names nothing
+            # yet most likely names them.
+            quietly = any(
+                spec.driver not in (None, host_spec.HOST)
+                and not any(map(spec.selects, self._facts.scan.functions))
+                for spec in self._specs
+            )
+        else:
+            left = [
+                vf.address
+                for vf in future
+                if (wish := wishes.get(vf.address)) is None
+                or wish.driver in (None, host_spec.HOST)
+            ]
+            quietly = len(left) < len(future)
+            if quietly and now.autoprobe:
+                probes = left
+        return decide.vfs_change(
+            self._facts,
+            pf,
+            plan.State(now.driver, now.override, count, now.autoprobe),
+            f"host_spec asks for {count} VFs, and there are {now.numvfs}",
+            quietly=quietly,
+            probes=probes,
+        )
+
+    def _driver_changes(
+        self,
+        wishes: ty.Mapping[pci_address.PciAddress, decide.Wish],
+        functions: ty.Iterable[observed.PciFunction],
+    ) -> tuple[plan.Change, ...]:
+        going = {
+            address
+            for address, wish in wishes.items()
+            if wish.driver not in (None, host_spec.HOST)
+        }
+        changes: dict[str, plan.Change] = {}
+        for function in functions:
+            wish = wishes.get(function.address)
+            if wish is None or wish.driver is None:
+                continue
+            if not self._meant(function):
+                continue
+            for change in self._of_function(function, wish, going):
+                changes.setdefault(change.subject, change)
+        return tuple(changes.values())
+
+    def _of_function(
+        self,
+        function: observed.PciFunction,
+        wish: decide.Wish,
+        going: ty.Collection[pci_address.PciAddress],
+    ) -> ty.Iterator[plan.Change]:
+        """The changes of one function's driver, companions first."""
+        facts = self._facts
+        is_new = function.physfn in self._future
+        now = plan.State() if is_new else facts.states[function.address]
+        # A PF changes its driver once its VFs are as they are to be.
+        expected = is_new or function.address in self._future
+        if not is_new and expected:
+            now = dataclasses.replace(now, numvfs=wish.num_vfs)
+        word = wish.driver
+        assert word is not None
+        if word == host_spec.HOST:
+            yield from self._to_host(function, now, expected)
+            return
+        driver, module = decide.driver_of(facts, function, word)
+        if driver is None:
+            self._no_driver(function, wish, word)
+            return
+        if now.driver == driver and not any(
+            other.address in wish.companions and refusal.is_obstacle(other)
+            for other in refusal.members(facts, function)
+        ):
+            return
+        against: tuple[refusal.Refusal, ...] = ()
+        if not is_new:
+            against = self._against(function, wish, now, driver, going)
+        companions = tuple(self._companions(function, wish, going))
+        self._refusals += against
+        if against:
+            return
+        yield from companions
+        if now.driver == driver:
+            return
+        reason = f"host_spec asks for {driver}"
+        if word == host_spec.VARIANT:
+            reason = f"{driver} is made for it (modules.alias)"
+        if module is not None:
+            self._modules.setdefault(
+                module,
+                decide.load_change(module, "its driver is asked for"),
+            )
+        to = plan.State(driver, driver, now.numvfs, now.autoprobe)
+        yield plan.Change(
+            str(function.address),
+            plan.What.DRIVER,
+            now,
+            to,
+            decide.driver_steps(str(function.address), now, to, reason),
+            None if function.physfn is None else str(function.physfn),
+            expected=expected or module is not None,
+        )
+
+    def _against(
+        self,
+        function: observed.PciFunction,
+        wish: decide.Wish,
+        now: plan.State,
+        driver: str,
+        going: ty.Collection[pci_address.PciAddress],
+    ) -> tuple[refusal.Refusal, ...]:
+        """Why a function that is there can't be put on a driver."""
+        facts = self._facts
+        found: tuple[refusal.Refusal, ...] = ()
+        if now.driver != driver:
+            found += self._pf_refusals(function, wish, now)
+            found += refusal.to_touch(facts, function, self._claims)
+        if "vfio" in driver or any(
+            drivers.same_name(driver, module)
+            for _, module in facts.scan.vfio_aliases
+        ):
+            found += refusal.to_bind(facts, function, wish.companions, going)
+        return found
+
+    def _to_host(
+        self,
+        function: observed.PciFunction,
+        now: plan.State,
+        expected: bool,
+    ) -> ty.Iterator[plan.Change]:
+        """Give a function back to whatever driver the kernel chooses."""
+        if expected or not (function.vfio or now.override):
+            return
+        against = refusal.to_touch(self._facts, function, self._claims)
+        self._refusals += against
+        if against:
+            return
+        to = plan.State(plan.KERNELS_CHOICE, None, now.numvfs, now.autoprobe)
+        subject = str(function.address)
+        yield plan.Change(
+            subject,
+            plan.What.DRIVER,
+            now,
+            to,
+            decide.driver_steps(
+                subject, now, to, "host_spec leaves it to the kernel"
+            ),
+            None if function.physfn is None else str(function.physfn),
+        )
+
+    def _companions(
+        self,
+        function: observed.PciFunction,
+        wish: decide.Wish,
+        going: ty.Collection[pci_address.PciAddress],
+    ) -> ty.Iterator[plan.Change]:
+        """Unbind the members of the group that may be unbound."""
+        facts = self._facts
+        for other in refusal.members(facts, function):
+            if other.address not in wish.companions or other.address in going:
+                continue
+            if other.is_bridge or not refusal.is_obstacle(other):
+                continue
+            now = facts.states[other.address]
+            against = refusal.to_touch(facts, other, self._claims)
+            if now.numvfs:
+                against += self._has_vfs(other, now.numvfs)
+            self._refusals += against
+            if against:
+                continue
+            to = plan.State(None, now.override, now.numvfs, now.autoprobe)
+            subject = str(other.address)
+            yield plan.Change(
+                subject,
+                plan.What.DRIVER,
+                now,
+                to,
+                decide.driver_steps(
+                    subject,
+                    now,
+                    to,
+                    f"it is in IOMMU group {other.iommu_group} with "
+                    f"{function.address}",
+                ),
+                None if other.physfn is None else str(other.physfn),
+            )
+
+    def _pf_refusals(
+        self,
+        function: observed.PciFunction,
+        wish: decide.Wish,
+        now: plan.State,
+    ) -> tuple[refusal.Refusal, ...]:
+        """Why a PF may not be taken from its driver; nothing for others."""
+        if function.kind is not observed.Kind.PF:
+            return ()
+        if not wish.allow_pf:
+            return (
+                refusal.Refusal(
+                    codes.PF_NOT_ALLOWED,
+                    str(function.address),
+                    "it is a PF, and the entry that names it doesn't say "
+                    "that it may be taken from its driver",
+                    'name VFs by their product_id, or add "allow_pf": true',
+                ),
+            )
+        return self._has_vfs(function, now.numvfs) if now.numvfs else ()
+
+    def _has_vfs(
+        self, function: observed.PciFunction, count: int
+    ) -> tuple[refusal.Refusal, ...]:
+        return (
+            refusal.Refusal(
+                codes.VFS_IN_USE,
+                str(function.address),
+                f"it has {count} VFs, which go when it loses its driver",
+                'take them away first: "num_vfs": 0 in an entry of its own',
+            ),
+        )
+
+    def _no_driver(
+        self, function: observed.PciFunction, wish: decide.Wish, word: str
+    ) -> None:
+        if word == host_spec.VARIANT:
+            self._refusals.append(
+                refusal.Refusal(
+                    codes.NO_VARIANT,
+                    str(function.address),
+                    "no vfio_pci: line of modules.alias fits it",
+                    "install the vendor's module and run depmod",
+                )
+            )
+            return
+        found = wish.by["driver"].on(
+            codes.NO_SUCH_DRIVER,
+            f"no driver and no module of the running kernel is named {word!r}",
+            "driver",
+            "write variant, vfio-pci, host, or the name of one that is there",
+        )
+        if found not in self._findings:
+            self._findings.append(found)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which VFIO driver is made for a function, by the modules' own word.
+
+A variant driver names its functions in ``modules.alias`` by lines such as
+``alias vfio_pci:v00001AF4d00001041sv*sd*bc*sc*i* virtio_vfio_pci``. The
+``vfio_pci`` module itself takes everything, with nothing but wildcards.
+"""
+
+import fnmatch
+import functools
+import re
+import typing as ty
+
+from nova_vfio_variant.host import tree as host_tree
+
+
+def read_aliases(
+    tree: host_tree.HostTree, kernel_release: str | None
+) -> tuple[tuple[str, str], ...]:
+    """The ``vfio_pci:`` lines of ``modules.alias``, as (pattern, module).
+
+    :returns: in the file's order; nothing where there is no such file
+    """
+    if kernel_release is None:
+        return ()
+    text = tree.read_text(f"lib/modules/{kernel_release}/modules.alias")
+    lines = re.findall(
+        r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text or "", re.MULTILINE
+    )
+    return tuple((pattern, module) for pattern, module in lines)
+
+
+def best_variant(
+    modalias: str, aliases: ty.Iterable[tuple[str, str]]
+) -> str | None:
+    """The module with the VFIO driver that fits a function best.
+
+    As in libvirt (virPCIDeviceFindBestVFIOVariant in util/virpci.c): of all
+    patterns that match, the one with the fewest wildcards; of equals the
+    first. The generic ``vfio_pci`` wins where nothing else matches.
+
+    :param modalias: of the function, ``pci:v00008086d...``
+    :param aliases: as :func:`read_aliases` gives them
+    :returns: the module's name, which may differ from its driver's in ``-``
+        and ``_``; None where nothing matches
+    """
+    bus, colon, rest = modalias.partition(":")
+    if bus != "pci" or not colon:
+        return None
+    wanted = f"vfio_pci:{rest}"
+    fitting = [
+        (pattern.count("*"), module)
+        for pattern, module in aliases
+        if _compiled(pattern).fullmatch(wanted)
+    ]
+    return min(fitting, key=lambda one: one[0])[1] if fitting else None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names of drivers or modules mean the same.
+
+    A module is always shown with ``_`` where its driver may have ``-``
+    (module ``vfio_pci``, driver ``vfio-pci``).
+    """
+    return one.replace("-", "_") == other.replace("-", "_")
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))

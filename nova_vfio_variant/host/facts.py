@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a decision about the host needs to know, gathered at one moment.
+
+What a plan, ``host show`` and ``config check`` know of a host they know from
+here; deciding itself reads nothing.
+"""
+
+import dataclasses
+import re
+import typing as ty
+
+from nova_vfio_variant.host import drivers, observe, plan, scan
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host import use as uses
+from nova_vfio_variant.host.use import display, network, processes, storage
+from nova_vfio_variant.pci import address as pci_address
+
+_STORAGE = 0x01
+_MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sriov:
+    """What a PF says of VFs that it doesn't have yet.
+
+    :param offset: how far its first VF's routing ID is from its own
+    :param stride: how far one VF's routing ID is from the next
+    :param vf_device: their product id, four lower-case hex digits
+    """
+
+    offset: int
+    stride: int
+    vf_device: str
+
+
+@dataclasses.dataclass(frozen=True)
+class HostFacts:
+    """A host's functions and what stands in the way of changing them.
+
+    :param scan: the functions
+    :param states: what we may change, by address
+    :param in_use: the uses of each function, by address
+    :param sriov: of each PF that says so, by address
+    :param drivers: names of the drivers that are there
+    :param modules: names of the modules that could be loaded, with ``_``
+    """
+
+    scan: scan.HostScan
+    states: ty.Mapping[pci_address.PciAddress, plan.State]
+    in_use: ty.Mapping[pci_address.PciAddress, tuple[uses.Use, ...]]
+    sriov: ty.Mapping[pci_address.PciAddress, Sriov]
+    drivers: frozenset[str]
+    modules: frozenset[str]
+
+    def driver_named(self, name: str) -> str | None:
+        """The driver of this name that is there, ``-`` and ``_`` alike."""
+        if name in self.drivers:
+            return name
+        for one in self.drivers:
+            if drivers.same_name(one, name):
+                return one
+        return None
+
+    def can_load(self, name: str) -> bool:
+        """Whether a module of this name could be loaded."""
+        return name.replace("-", "_") in self.modules
+
+
+def gather(
+    host: scan.HostScan, opened: processes.OpenFiles | None = None
+) -> HostFacts:
+    """Read what stands in the way of each function of a host.
+
+    :param opened: what its processes have open, where somebody looked who
+        may; None to look now
+    """
+    tree = host.tree
+    if opened is None:
+        opened = processes.look(tree)
+    blocks = storage.look(tree)
+    disks = storage.names(tree)
+    has_blocks = tree.exists("sys/class/block")
+    routing = network.Routing.of(tree)
+    in_use = {}
+    for function in host.functions:
+        name = str(function.address)
+        found = [
+            *display.look(tree, name),
+            *network.look(tree, function, routing),
+            *blocks.get(name, ()),
+            *(
+                uses.Use(uses.Kind.OPEN, str(holder))
+                for holder in opened.of(tree, function, disks.get(name, ()))
+            ),
+        ]
+        if function.driver is not None:
+            found += (
+                uses.Use(uses.Kind.UNKNOWN, f"{why}, which may have it open")
+                for why in opened.unreadable[:1]
+            )
+            if function.class_code >> 16 == _STORAGE and not (
+                has_blocks or function.vfio
+            ):
+                found.append(
+                    uses.Use(
+                        uses.Kind.UNKNOWN, "/sys/class/block can't be read"
+                    )
+                )
+        if found:
+            in_use[function.address] = tuple(found)
+    return HostFacts(
+        host,
+        {
+            function.address: observe.state(tree, function)
+            for function in host.functions
+        },
+        in_use,
+        {
+            function.address: known
+            for function in host.functions
+            if (known := _sriov(tree, function)) is not None
+        },
+        frozenset(tree.listdir("sys/bus/pci/drivers")),
+        _modules(tree, host.kernel_release),
+    )
+
+
+def holders(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> tuple[processes.Holder, ...]:
+    """Who has one function open now."""
+    disks = storage.names(tree).get(str(function.address), ())
+    return processes.look(tree).of(tree, function, disks)
+
+
+def _sriov(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> Sriov | None:
+    if not function.sriov_totalvfs:
+        return None
+    place = f"{scan.DEVICES}/{function.address}"
+    offset = tree.read_text(f"{place}/sriov_offset")
+    stride = tree.read_text(f"{place}/sriov_stride")
+    device = tree.read_text(f"{place}/sriov_vf_device")
+    try:
+        return Sriov(
+            int(offset or ""),
+            int(stride or ""),
+            f"{int(device or '', 16):04x}",
+        )
+    except ValueError:
+        return None
+
+
+def _modules(tree: host_tree.HostTree, release: str | None) -> frozenset[str]:
+    """The modules of the running kernel, built into it or not."""
+    if release is None:
+        return frozenset()
+    names = set()
+    for file in ("modules.dep", "modules.builtin"):
+        text = tree.read_text(f"lib/modules/{release}/{file}") or ""
+        for line in text.splitlines():
+            found = _MODULE.search(line.partition(":")[0])
+            if found:
+                names.add(found[1].replace("-", "_"))
+    # A recorded host has these lines alone.
+    aliases = drivers.read_aliases(tree, release)
+    names |= {module.replace("-", "_") for _, module in aliases}
+    return frozenset(names)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may block in the kernel for ever is done by a process of its own.
+
+A write to sysfs that blocks can't be interrupted, SIGKILL included: its
+process stays until whoever holds the device lets go. So such a process has a
+deadline, and nobody waits for it any longer than that. It keeps nothing of
+ours open but the lock of its IOMMU group: that stays taken as long as the
+kernel is busy there, which is the truth.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import time
+import typing as ty
+
+from nova_vfio_variant import exception
+
+_CHUNK = 65536
+
+
+class Hung(exception.HostStepHung):
+    """The helper did not end before its deadline.
+
+    :param pid: the process that is left behind
+    """
+
+    def __init__(self, message: str, pid: int) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+def run(
+    work: ty.Callable[[], str], deadline: float, keep: ty.Collection[int] = ()
+) -> str:
+    """Do something in a child process.
+
+    :param work: what to do; it gives back what it saw
+    :param deadline: seconds it may take
+    :param keep: file descriptors that the child keeps open: locks
+    :returns: what ``work`` gave back
+    :raises OSError: ``work`` raised it, with the same errno
+    :raises Hung: it took too long; the child is left alone
+    :raises HostStepFailed: the child died, or ``work`` raised anything else
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        _child(work, writer, {writer, *keep})
+    os.close(writer)
+    try:
+        said = _hear(reader, time.monotonic() + deadline)
+    except OSError as error:
+        # Not the write's own: what becomes of that isn't known.
+        raise Hung(f"it can't be heard any more: {error}", pid) from error
+    finally:
+        os.close(reader)
+    if said is None:
+        raise Hung(f"it did not end in {deadline:g} seconds", pid)
+    # It has said its last word, and ends at once.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    return _understood(said)
+
+
+def _hear(reader: int, deadline: float) -> bytes | None:
+    """All that the child says; None if it doesn't come to an end."""
+    said = b""
+    # Not select(2), which knows no descriptor above 1023.
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while True:
+        left = max(deadline - time.monotonic(), 0)
+        if not poll.poll(left * 1000):
+            return None
+        some = os.read(reader, _CHUNK)
+        if not some:
+            return said
+        said += some
+
+
+def _understood(said: bytes) -> str:
+    try:
+        kind, number, text = json.loads(said)
+    except ValueError:
+        raise exception.HostStepFailed(
+            "the helper process was killed"
+        ) from None
+    if kind == "os":
+        raise OSError(number, text or os.strerror(number))
+    if kind == "error":
+        raise exception.HostStepFailed(text)
+    return str(text)
+
+
+def _child(
+    work: ty.Callable[[], str], writer: int, keep: ty.Collection[int]
+) -> ty.NoReturn:
+    """The child's whole life; nothing of the parent's is run at its end."""
+    try:
+        # No terminal, pipe or database of the parent's stays open with it.
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _close_all_but(keep)
+        try:
+            answer = ["ok", 0, work()]
+        except OSError as error:
+            answer = ["os", error.errno or errno.EIO, error.strerror or ""]
+        except Exception as error:  # noqa: BLE001 - the parent raises it
+            answer = ["error", 0, str(error) or type(error).__name__]
+        os.write(writer, json.dumps(answer).encode())
+    finally:
+        os._exit(0)
+
+
+def _close_all_but(keep: ty.Collection[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        if number not in keep:
+            os.dup2(null, number)
+    first = 3
+    for number in sorted(one for one in keep if one > 2):
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was done to the host since it booted, and how to go back.
+
+One file of lines, ``host-journal`` in the state path, to which is only ever
+added: each line is a checksum and a JSON object, and is on disk before the
+write that it announces. A line without its end never counted. A reboot undoes
+all that this project does to a host, so that the journal of another boot is
+put aside as ``host-journal.previous`` and a new one begun.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import typing as ty
+import zlib
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import plan
+
+NAME: ty.Final = "host-journal"
+VERSION: ty.Final = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prior:
+    """What a function was before we first touched it.
+
+    :param state: all that we change, as it was
+    :param pf: of a VF, its PF
+    :param made: the VF came into being by what we did to its PF
+    """
+
+    state: plan.State
+    pf: str | None
+    made: bool
+
+
+@dataclasses.dataclass(slots=True)
+class Unfinished:
+    """A change that was begun and not ended.
+
+    :param number: its place in the journal
+    :param change: as it was planned
+    :param purpose: ``apply`` or ``restore``
+    :param done: its steps that are known to be done
+    :param begun: the step that was begun last, if it didn't end
+    :param trouble: what stopped it: an error, or a write that hung
+    :param hung: a write hung
+    """
+
+    number: int
+    change: plan.Change
+    purpose: str
+    done: list[plan.Step] = dataclasses.field(default_factory=list)
+    begun: plan.Step | None = None
+    trouble: str | None = None
+    hung: bool = False
+
+
+class Journal:
+    """The journal of one state path.
+
+    :param path: the file
+    :param boot: the kernel's boot id
+    """
+
+    def __init__(self, path: pathlib.Path, boot: str) -> None:
+        self.path = path
+        self.boot = boot
+        #: What every touched function was before, in the order of touching.
+        self.priors: dict[str, Prior] = {}
+        #: The changes that were begun and not ended, by number.
+        self.unfinished: dict[int, Unfinished] = {}
+        #: How the last change of each subject and kind ended.
+        self.outcomes: dict[tuple[str, plan.What], str] = {}
+        #: VFs that went with others and came back by undoing that, and are
+        #: yet to be made what they were.
+        self.owed: set[str] = set()
+        #: What an earlier boot's journal knew, all undone by the reboot.
+        self.undone_by_reboot: dict[str, Prior] = {}
+        self._numbers = 0
+        self._size = 0
+        self._lines = 0
+        self._stale = False
+        self._fd: int | None = None
+
+    @classmethod
+    def open(cls, state_path: str | pathlib.Path, boot: str) -> "Journal":
+        """Read the journal; nothing is made or changed by that.
+
+        :param boot: ``/proc/sys/kernel/random/boot_id``
+        :raises JournalError: it is garbled, or a newer version made it; it
+            is left as it is
+        """
+        journal = cls(pathlib.Path(state_path) / NAME, boot)
+        try:
+            data = journal.path.read_bytes()
+        except FileNotFoundError:
+            return journal
+        except OSError as error:
+            raise exception.JournalError(
+                f"the journal {journal.path} can't be read: {error.strerror}"
+            ) from error
+        journal._load(data)
+        return journal
+
+    def account(self, subject: str) -> str:
+        """Where a function stands: as it was, as declared, or in between."""
+        if subject in self.owed or self.is_unfinished(subject):
+            return "unfinished"
+        prior = self.priors.get(subject)
+        if prior is None:
+            return "as before"
+        outcomes = {self.outcomes.get((subject, what)) for what in plan.What}
+        if outcomes == {None} and prior.pf is not None and not prior.made:
+            # It went with the other VFs, and nobody has touched it since.
+            outcomes = {self.outcomes.get((prior.pf, plan.What.VFS))}
+        if outcomes <= {None, "undone", "restored"}:
+            return "as before"
+        return "as declared"
+
+    def is_unfinished(self, subject: str) -> bool:
+        """Whether a change was begun that concerns a function."""
+        return any(
+            subject == one.change.subject or subject in one.change.lost
+            for one in self.unfinished.values()
+        )
+
+    def begin(self, change: plan.Change, purpose: str) -> int:
+        """Note a change before its first write.
+
+        What its function was is noted with it.
+
+        :returns: the number by which the other notes name it
+        """
+        number = self._numbers + 1
+        self._add("begin", number, purpose=purpose, change=change.as_data())
+        return number
+
+    def step(
+        self, kind: str, number: int, step: plan.Step, why: str = ""
+    ) -> None:
+        """Note that a step was ``begun``, ``done``, ``failed`` or ``hung``."""
+        self._add(kind, number, step=dataclasses.asdict(step), why=why)
+
+    def end(self, number: int, outcome: str, why: str = "") -> None:
+        """Note that a change came to its end.
+
+        :param outcome: ``done``, ``undone``, or ``gone`` with its function
+        """
+        self._add("end", number, outcome=outcome, why=why)
+
+    def forget(self, subject: str, why: str) -> None:
+        """Note that a function is again what it was before us, or is gone."""
+        self._add("forget", 0, subject=subject, why=why)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _load(self, data: bytes) -> None:
+        whole, _, _ = data.rpartition(b"\n")
+        lines = whole.split(b"\n") if whole else []
+        self._size = len(whole) + 1 if whole else 0
+        for number, line in enumerate(lines, start=1):
+            try:
+                self._take(self._checked(line))
+            except (KeyError, TypeError, ValueError) as error:
+                if self._stale:
+                    # The reboot undid it, whatever it was.
+                    break
+                raise exception.JournalError(
+                    f"the journal {self.path} is garbled in line {number}: "
+                    f"{error}",
+                    "compare the host with it by hand, then move the file "
+                    "away",
+                ) from error
+            self._lines = number
+        if self._stale:
+            self.undone_by_reboot = self.priors
+            self.priors, self.unfinished, self.outcomes = {}, {}, {}
+            self.owed = set()
+            self._numbers = 0
+
+    def _checked(self, line: bytes) -> dict[str, ty.Any]:
+        """A line's object.
+
+        :raises ValueError: it isn't what was written
+        """
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            raise ValueError("its checksum differs")
+        entry = json.loads(text)
+        if not isinstance(entry, dict):
+            raise TypeError("it is no object")
+        return entry
+
+    def _take(self, entry: dict[str, ty.Any]) -> None:
+        """Fold one line into what is known."""
+        kind, number = entry["kind"], entry["number"]
+        if kind == "journal":
+            self._take_header(entry)
+        elif kind == "begin":
+            self._take_begin(entry, number)
+        elif kind == "forget":
+            self.priors.pop(entry["subject"], None)
+            for what in plan.What:
+                self.outcomes.pop((entry["subject"], what), None)
+            self.owed.discard(entry["subject"])
+        elif kind == "end":
+            ended = self.unfinished.pop(number)
+            outcome = entry["outcome"]
+            if outcome == "done" and ended.purpose == "restore":
+                outcome = "restored"
+            self._owe(ended, outcome)
+            self.outcomes[ended.change.subject, ended.change.what] = outcome
+        else:
+            self._take_step(entry, self.unfinished[number])
+
+    def _owe(self, ended: Unfinished, outcome: str) -> None:
+        """Note the VFs that came back with their PF's own number of VFs."""
+        change = ended.change
+        self.owed.discard(change.subject)
+        if change.what is not plan.What.VFS:
+            return
+        if outcome == "undone":
+            self.owed |= set(change.lost)
+        elif outcome == "restored" and change.after.numvfs:
+            self.owed |= {
+                name
+                for name, prior in self.priors.items()
+                if prior.pf == change.subject and not prior.made
+            }
+
+    def _take_header(self, entry: dict[str, ty.Any]) -> None:
+        if entry["version"] > VERSION:
+            raise exception.JournalError(
+                f"the journal {self.path} is of version {entry['version']}, "
+                f"and version {VERSION} is the newest that is known here",
+                "use the program that made it",
+            )
+        self._stale = entry["boot"] != self.boot
+
+    def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
+        change = plan.Change.of_data(entry["change"])
+        self._numbers = number
+        self.unfinished[number] = Unfinished(number, change, entry["purpose"])
+        if change.what is plan.What.MODULE or entry["purpose"] != "apply":
+            return
+        for subject, state in change.lost.items():
+            self.priors.setdefault(
+                subject, Prior(state, change.subject, made=False)
+            )
+        self.priors.setdefault(
+            change.subject,
+            Prior(change.before, change.pf, made=change.pf in self.priors),
+        )
+
+    def _take_step(self, entry: dict[str, ty.Any], change: Unfinished) -> None:
+        step = plan.Step(**entry["step"])
+        if entry["kind"] == "begun":
+            change.begun, change.trouble, change.hung = step, None, False
+        elif entry["kind"] == "done":
+            change.begun = None
+            change.done.append(step)
+        elif entry["kind"] == "failed":
+            change.begun, change.trouble = None, entry["why"]
+        elif entry["kind"] == "hung":
+            change.trouble, change.hung = entry["why"], True
+        else:
+            raise ValueError(f"{entry['kind']!r} is no kind of line")
+
+    def _add(self, kind: str, number: int, **more: object) -> None:
+        """Write a line; it is on disk when this returns."""
+        entry = {"kind": kind, "number": number, **more}
+        try:
+            if self._fd is None:
+                self._fd = self._open()
+            self._append(self._fd, entry)
+        except OSError as error:
+            raise exception.JournalError(
+                f"the journal {self.path} can't be written: {error.strerror}",
+                "nothing is done to the host without it",
+            ) from error
+        self._take(json.loads(json.dumps(entry)))
+
+    def _append(self, fd: int, entry: dict[str, ty.Any]) -> None:
+        text = json.dumps(entry).encode()
+        line = b"%08x %s\n" % (zlib.crc32(text), text)
+        if os.write(fd, line) != len(line):
+            # What stands there of it has no end, and doesn't count.
+            os.ftruncate(fd, self._size)
+            raise OSError(28, os.strerror(28))
+        os.fsync(fd)
+        self._size += len(line)
+        self._lines += 1
+
+    def _open(self) -> int:
+        """Open the file to add to it, and begin it if it is none yet."""
+        folder = self.path.parent
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if self._stale:
+            os.replace(self.path, self.path.with_suffix(".previous"))
+            self._stale, self._size, self._lines = False, 0, 0
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # What has no end never counted, and nothing may follow it.
+            os.ftruncate(fd, self._size)
+            if not self._lines:
+                self._append(
+                    fd,
+                    {
+                        "kind": "journal",
+                        "number": 0,
+                        "version": VERSION,
+                        "boot": self.boot,
+                    },
+                )
+            _sync_folder(folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise
+        return fd
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

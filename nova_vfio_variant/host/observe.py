@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One function's state, read now: what a plan compares with."""
+
+import re
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import plan
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.pci import address as pci_address
+
+_DEVICES = "sys/bus/pci/devices"
+_VIRTFN = re.compile(r"virtfn\d+")
+
+
+def autoprobe(tree: host_tree.HostTree, address: str) -> bool | None:
+    """Whether new VFs of a PF get a driver; None for what can't have VFs."""
+    text = tree.read_text(f"{_DEVICES}/{address}/sriov_drivers_autoprobe")
+    return None if text not in ("0", "1") else text == "1"
+
+
+def state(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> plan.State:
+    """What a scanned function is, of what we change."""
+    if not function.sriov_totalvfs:
+        return plan.State(function.driver, function.driver_override)
+    return plan.State(
+        function.driver,
+        function.driver_override,
+        function.sriov_numvfs,
+        autoprobe(tree, str(function.address)),
+    )
+
+
+def state_now(tree: host_tree.HostTree, address: str) -> plan.State | None:
+    """What a function is now; None if it isn't there.
+
+    The number of VFs is counted by their links: to read ``sriov_numvfs``
+    blocks while another process removes VFs that are in use.
+
+    :raises HostError: it is there and can't be read
+    """
+    place = f"{_DEVICES}/{pci_address.PciAddress.parse(address)}"
+    if not tree.exists(place):
+        return None
+    try:
+        with tree.folder(place) as folder:
+            names = folder.names()
+            driver = None
+            if "driver" in names:
+                driver = folder.link("driver").rpartition("/")[2]
+            override = None
+            if "driver_override" in names:
+                text = folder.read("driver_override").decode().strip()
+                override = None if text in ("", "(null)") else text
+    except OSError as error:
+        if not tree.exists(place):
+            return None
+        raise exception.HostError(
+            f"{address} can't be read: {error.strerror}"
+        ) from error
+    if "sriov_totalvfs" not in names:
+        return plan.State(driver, override)
+    return plan.State(
+        driver,
+        override,
+        sum(bool(_VIRTFN.fullmatch(name)) for name in names),
+        autoprobe(tree, address),
+    )
+
+
+def boot_id(tree: host_tree.HostTree) -> str:
+    """What tells this boot of the host from others.
+
+    :raises HostError: it can't be read
+    """
+    text = tree.read_text("proc/sys/kernel/random/boot_id")
+    if not text:
+        raise exception.HostError(
+            "the host's boot id (/proc/sys/kernel/random/boot_id) can't be "
+            "read, so that nobody could tell what a reboot undid"
+        )
+    return text

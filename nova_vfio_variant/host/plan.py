@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ordered steps that take a host from what is seen to what is wanted.
+
+A :class:`Plan` holds changes, each of one function and each with its steps:
+a change is what is finished or undone as a whole.
+"""
+
+import dataclasses
+import enum
+import typing as ty
+
+#: Where a driver stands for whatever the kernel chooses, none included.
+KERNELS_CHOICE: ty.Final = "host"
+
+
+class StepState(enum.StrEnum):
+    """How far a step has come."""
+
+    PLANNED = "planned"
+    EXPECTED = "expected"
+    BEGUN = "begun"
+    DONE = "done"
+    UNDONE = "undone"
+    FAILED = "failed"
+
+
+class What(enum.StrEnum):
+    """What a change changes."""
+
+    MODULE = "module"
+    VFS = "vfs"
+    DRIVER = "driver"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """All of a function that this project changes, at one moment.
+
+    :param driver: the bound driver, None for none
+    :param override: what ``driver_override`` holds, None when unset
+    :param numvfs: how many VFs a PF has; None for what can't have any
+    :param autoprobe: whether the kernel gives new VFs a driver by itself;
+        None for what can't have any
+    """
+
+    driver: str | None = None
+    override: str | None = None
+    numvfs: int | None = None
+    autoprobe: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One write to the host, with the way back.
+
+    :param subject: PCI address of the function, or the module, as text
+    :param action: what kind of write: ``set-numvfs``, ``set-autoprobe``,
+        ``load-module``, ``unbind``, ``set-override``, ``probe``
+    :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
+        driver's name; empty for none, for a probe that the kernel is free
+        to answer as it likes
+    :param prior: what stood there before, which the undo puts back
+    :param reason: why, in one sentence
+    :param deadline: seconds that the write may take
+    :param provider: for ``set-numvfs``, whose way of making VFs
+    """
+
+    subject: str
+    action: str
+    value: str
+    prior: str
+    reason: str
+    deadline: float = 10.0
+    provider: str = "sysfs"
+
+    @property
+    def undo(self) -> str:
+        """What puts back what the step changes, as a person would say it."""
+        if self.action == "load-module":
+            return "none: the module stays loaded"
+        if self.action == "unbind":
+            return f"bind {self.prior}"
+        if self.action == "probe":
+            return "unbind" if self.value else "none"
+        return _shown(self.action, self.prior)
+
+    @property
+    def shown(self) -> str:
+        """The action with its value, as a person would say it."""
+        return _shown(self.action, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.shown}"
+
+
+def _shown(action: str, value: str) -> str:
+    if action == "set-override" and not value:
+        return "clear-override"
+    return f"{action} {value}".strip()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to one function, finished or undone as a whole.
+
+    :param subject: PCI address, or the module's name, as text
+    :param what: of which kind it is
+    :param before: what stood there before
+    :param after: what is to stand there; its driver may be
+        :data:`KERNELS_CHOICE`
+    :param steps: in the order in which they are done
+    :param pf: of a VF, its PF
+    :param lost: the VFs that vanish on the way, as they were
+    :param expected: it can't be done before the changes before it, and is
+        decided anew then
+    """
+
+    subject: str
+    what: What
+    before: State
+    after: State
+    steps: tuple[Step, ...]
+    pf: str | None = None
+    lost: ty.Mapping[str, State] = dataclasses.field(default_factory=dict)
+    expected: bool = False
+
+    def as_data(self) -> dict[str, ty.Any]:
+        """As plain values that JSON takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> "Change":
+        """What :meth:`as_data` gave.
+
+        :raises KeyError, TypeError, ValueError: it is no change
+        """
+        return cls(
+            str(data["subject"]),
+            What(data["what"]),
+            State(**data["before"]),
+            State(**data["after"]),
+            tuple(Step(**step) for step in data["steps"]),
+            data["pf"],
+            {name: State(**state) for name, state in data["lost"].items()},
+            bool(data["expected"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes in the order in which they are done.
+
+    :param changes: nothing to do where empty
+    """
+
+    changes: tuple[Change, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all changes, in order."""
+        return tuple(step for one in self.changes for step in one.steps)
+
+    @property
+    def ready(self) -> tuple[Change, ...]:
+        """The changes that can be done now."""
+        return tuple(one for one in self.changes if not one.expected)

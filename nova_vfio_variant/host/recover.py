@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a crash: what becomes of each change that was begun and not ended.
+
+What can be finished safely is finished; what can't be is undone; what is
+neither safe is left as it is and reported. A second recovery finds nothing
+more to do.
+"""
+
+import dataclasses
+import enum
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import (
+    act,
+    decide,
+    facts,
+    observe,
+    plan,
+    refusal,
+    restore,
+)
+from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.pci import address as pci_address
+
+
+class Verdict(enum.StrEnum):
+    """What becomes of a change that wasn't ended."""
+
+    FINISH = "finish"
+    UNDO = "undo"
+    LEAVE = "leave"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict on one change, with its reason.
+
+    :param change: it
+    :param verdict: what is done about it
+    :param reason: why, in one sentence
+    :param steps: what is still to be done for that
+    :param gone: the function isn't there any more, and nothing of its state
+    """
+
+    change: plan.Change
+    verdict: Verdict
+    reason: str
+    steps: tuple[plan.Step, ...] = ()
+    gone: bool = False
+
+
+def judge(
+    unfinished: host_journal.Unfinished,
+    now: facts.HostFacts,
+    state: plan.State | None,
+    forward: tuple[plan.Step, ...],
+    back: tuple[plan.Step, ...],
+    claims: refusal.Claims,
+) -> Judgement:
+    """Decide on one change. Pure.
+
+    :param unfinished: as the journal has it
+    :param now: the host
+    :param state: of the change's function; None if it isn't there
+    :param forward: the steps that would finish it
+    :param back: the steps that would undo it
+    :param claims: functions that somebody has
+    """
+    change = unfinished.change
+    if change.what is plan.What.MODULE:
+        return _module(change, now)
+    if state is None:
+        return Judgement(
+            change,
+            Verdict.UNDO,
+            "the function is gone, and all that was done to it",
+            gone=True,
+        )
+    if _is_strange(change, state):
+        return Judgement(
+            change,
+            Verdict.LEAVE,
+            f"somebody else changed it meanwhile: {_shown(change, state)}",
+        )
+    forward += _probes_left(unfinished)
+    if not forward:
+        return Judgement(
+            change, Verdict.FINISH, "all of it took effect before the end"
+        )
+    against = _against(change, now, forward, claims)
+    if unfinished.trouble is not None and not unfinished.hung:
+        against = (*against, f"it failed: {unfinished.trouble}")
+    if not against:
+        return Judgement(
+            change, Verdict.FINISH, "nothing is in the way", forward
+        )
+    if not back:
+        return Judgement(change, Verdict.UNDO, "nothing of it took effect")
+    against_undo = _against(change, now, back, claims)
+    if not against_undo:
+        return Judgement(change, Verdict.UNDO, against[0], back)
+    return Judgement(change, Verdict.LEAVE, against_undo[0])
+
+
+def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
+    if now.driver_named(change.subject) is not None:
+        return Judgement(change, Verdict.FINISH, "the module is loaded")
+    return Judgement(change, Verdict.UNDO, "the module is not loaded")
+
+
+def _is_strange(change: plan.Change, state: plan.State) -> bool:
+    """Whether what stands there is nothing that the change could leave."""
+    ours, theirs = change.before, change.after
+    if change.what is plan.What.VFS:
+        return state.numvfs not in (ours.numvfs, 0, theirs.numvfs)
+    if theirs.driver == plan.KERNELS_CHOICE:
+        return False
+    return state.driver not in (
+        ours.driver,
+        None,
+        theirs.driver,
+    ) or state.override not in (
+        ours.override,
+        theirs.override,
+        theirs.driver,
+        ours.driver,
+        None,
+    )
+
+
+def _shown(change: plan.Change, state: plan.State) -> str:
+    if change.what is plan.What.VFS:
+        return f"it has {state.numvfs} VFs"
+    return (
+        f"it is on {state.driver or 'no driver'} with the override "
+        f"{state.override or 'unset'}"
+    )
+
+
+def _probes_left(
+    unfinished: host_journal.Unfinished,
+) -> tuple[plan.Step, ...]:
+    """The probes at the end of a change of VFs that aren't known done."""
+    return tuple(
+        step
+        for step in unfinished.change.steps
+        if step.action == "probe"
+        and step.subject != unfinished.change.subject
+        and step not in unfinished.done
+    )
+
+
+def _against(
+    change: plan.Change,
+    now: facts.HostFacts,
+    steps: tuple[plan.Step, ...],
+    claims: refusal.Claims,
+) -> tuple[str, ...]:
+    """What speaks against some steps, each in one sentence."""
+    function = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if function is None:
+        return ()
+    found: list[refusal.Refusal] = []
+    for step in steps:
+        if step.action == "unbind":
+            found += refusal.to_touch(now, function, claims)
+        elif step.action == "set-numvfs":
+            found += decide.vfs_refusals(
+                now, function, int(step.value), claims
+            )
+            break
+    return tuple(one.message for one in found)
+
+
+def recover(actor: act.Actor, claims: refusal.Claims) -> list[Judgement]:
+    """Bring every change that wasn't ended to an end, where that is safe.
+
+    :param claims: functions that somebody has, those in quarantine left out
+    :returns: what became of each
+    :raises HostStepHung: a write hung
+    :raises JournalError: the journal can't be written
+    """
+    done = []
+    for number in sorted(actor.journal.unfinished):
+        unfinished = actor.journal.unfinished[number]
+        now = actor.look()
+        try:
+            with actor.locked(unfinished.change, now.scan) as keep:
+                done.append(_settle(actor, unfinished, claims, keep))
+        except exception.LockTimeout as error:
+            done.append(
+                Judgement(unfinished.change, Verdict.LEAVE, error.message)
+            )
+    failed: list[str] = []
+    restore.put_back(actor, failed)
+    if failed:
+        raise exception.HostStepFailed("; ".join(failed))
+    restore.settle(actor)
+    return done
+
+
+def _settle(
+    actor: act.Actor,
+    unfinished: host_journal.Unfinished,
+    claims: refusal.Claims,
+    keep: tuple[int, ...],
+) -> Judgement:
+    """Judge one change and do what was judged."""
+    number, change = unfinished.number, unfinished.change
+    # Looked at with the lock held: a helper that was left may have ended.
+    now = actor.look()
+    state = None
+    forward: tuple[plan.Step, ...] = ()
+    back: tuple[plan.Step, ...] = ()
+    if change.what is not plan.What.MODULE:
+        state = observe.state_now(actor.tree, change.subject)
+        if state is not None:
+            forward = actor.forward(change, state)
+            back = actor.back(change, state)
+    judged = judge(unfinished, now, state, forward, back, claims)
+    if judged.verdict is Verdict.LEAVE:
+        return judged
+    try:
+        actor.steps(number, change, judged.steps, keep, now.scan)
+    except exception.HostStepFailed as error:
+        if judged.verdict is Verdict.UNDO:
+            return dataclasses.replace(
+                judged, verdict=Verdict.LEAVE, reason=error.message
+            )
+        # What failed going forward is tried backward, once.
+        return _settle(actor, unfinished, claims, keep)
+    if judged.gone:
+        outcome = "gone"
+    elif judged.verdict is Verdict.FINISH:
+        outcome = "done"
+    else:
+        outcome = "undone"
+    actor.journal.end(number, outcome, judged.reason)
+    if change.what is not plan.What.MODULE:
+        actor.well_again(change)
+    return judged

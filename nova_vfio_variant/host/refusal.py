@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What speaks against a change of the host, each with what to do about it.
+
+Pure: what is known of the host goes in, refusals come out.
+"""
+
+import collections.abc
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import use as uses
+from nova_vfio_variant.pci import address as pci_address
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host import facts as host_facts
+
+#: Who has a function, by its address, as half a sentence: ``instance X has
+#: it``; where nobody may have it, it begins with :data:`QUARANTINED`.
+Claims = collections.abc.Mapping[pci_address.PciAddress, str]
+QUARANTINED: ty.Final = "it is quarantined: "
+
+_USES = {
+    uses.Kind.DISPLAY: (
+        codes.DISPLAY_IN_USE,
+        "boot with the console on another card, or on a serial line",
+    ),
+    uses.Kind.NETWORK: (
+        codes.NETWORK_IN_USE,
+        "set the interface down, and out of what uses it",
+    ),
+    uses.Kind.STORAGE: (
+        codes.STORAGE_IN_USE,
+        "unmount it, and release what holds it",
+    ),
+    uses.Kind.OPEN: (codes.IS_OPEN, "end the process"),
+    uses.Kind.UNKNOWN: (
+        codes.NOT_KNOWN,
+        "run the command as root; what can't be read counts as in use",
+    ),
+}
+
+#: A driver that may stay on a member of a group that goes to a guest: they
+#: set driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
+_HARMLESS = (None, "pcieport", "pci-stub")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason not to do something.
+
+    :param code: of which kind it is
+    :param subject: address of the function, as text
+    :param message: one sentence without a full stop
+    :param hint: what to do about it
+    """
+
+    code: finding.Code
+    subject: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message} [{self.code.id}]"
+
+
+def error(refusals: ty.Sequence[Refusal]) -> exception.HostRefused:
+    """What is raised where there are refusals: the first, and how many."""
+    first = refusals[0]
+    more = len(refusals) - 1
+    return exception.HostRefused(
+        f"{first}" + (f", and {more} more" if more else ""), first.hint
+    )
+
+
+def to_touch(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    claims: Claims,
+) -> tuple[Refusal, ...]:
+    """Why a function may not be taken from what it is on now.
+
+    :param claims: of the tracker
+    """
+    name = str(function.address)
+    found = []
+    who = claims.get(function.address)
+    if who is not None:
+        quarantined = who.startswith(QUARANTINED)
+        found.append(
+            Refusal(
+                codes.IS_QUARANTINED if quarantined else codes.IS_CLAIMED,
+                name,
+                who,
+                "see to the reason, then run nova-vfio host recover"
+                if quarantined
+                else "free it first: nova-vfio claim list, claim delete",
+            )
+        )
+    for use in facts.in_use.get(function.address, ()):
+        code, hint = _USES[use.kind]
+        found.append(Refusal(code, name, use.what, hint))
+    return tuple(found)
+
+
+def to_bind(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    companions: ty.Collection[pci_address.PciAddress] = (),
+    going: ty.Collection[pci_address.PciAddress] = (),
+) -> tuple[Refusal, ...]:
+    """Why a function can't go to a guest, whatever it is on now.
+
+    :param companions: members of its group that may be unbound
+    :param going: functions that are to be on a VFIO driver too
+    """
+    name = str(function.address)
+    if function.is_bridge:
+        return (
+            Refusal(
+                codes.IS_BRIDGE,
+                name,
+                "it is a bridge, and carries what stands behind it",
+                "name the function behind it",
+            ),
+        )
+    found = []
+    if function.iommu_group is None:
+        found.append(
+            Refusal(
+                codes.NOT_IN_A_GROUP,
+                name,
+                "it has no IOMMU group"
+                if facts.scan.iommu_groups
+                else "the IOMMU is off: no function has an IOMMU group",
+                "enable VT-d or AMD-Vi in the firmware, and intel_iommu=on "
+                "on the kernel's command line",
+            )
+        )
+    if facts.driver_named("vfio-pci") is None and not facts.can_load(
+        "vfio_pci"
+    ):
+        found.append(
+            Refusal(
+                codes.VFIO_MISSING,
+                name,
+                "there is no vfio-pci, neither loaded nor among the modules "
+                "of the running kernel",
+                "install the modules of the running kernel",
+            )
+        )
+    allowed = {*companions, *going}
+    found += (
+        Refusal(
+            codes.GROUP_COMPANIONS,
+            name,
+            f"{other.address} is in IOMMU group {function.iommu_group} with "
+            f"it, on driver {other.driver}",
+            "no VFIO driver binds to a bridge; move the card"
+            if other.is_bridge
+            else f'add "companions": ["{other.address}"] to have it unbound',
+        )
+        for other in members(facts, function)
+        if is_obstacle(other) and other.address not in allowed
+    )
+    return tuple(found)
+
+
+def members(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[observed.PciFunction]:
+    """The other members of a function's IOMMU group."""
+    if function.iommu_group is None:
+        return
+    for address in facts.scan.iommu_groups.get(function.iommu_group, ()):
+        other = facts.scan.get(address)
+        if other is not None and address != function.address:
+            yield other
+
+
+def is_obstacle(member: observed.PciFunction) -> bool:
+    """Whether a group with this member, as it is now, isn't viable."""
+    return not member.vfio and member.driver not in _HARMLESS
+
+
+def of_function(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    claims: Claims | None = None,
+) -> tuple[Refusal, ...]:
+    """Why a function can't be given to a guest now; for ``host show``."""
+    found = to_bind(facts, function)
+    if not function.vfio:
+        found += to_touch(facts, function, claims or {})
+    else:
+        found += tuple(
+            one
+            for one in to_touch(facts, function, claims or {})
+            if one.code in (codes.IS_OPEN, codes.IS_CLAIMED, codes.NOT_KNOWN)
+        )
+    return found

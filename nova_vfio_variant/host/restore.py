@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going back to exactly what the journal has on record.
+
+PFs come first, for their VFs go or come back with them; then drivers, what was
+touched last before what was touched first.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import act, decide, facts, plan, refusal
+from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.pci import address as pci_address
+
+_REASON = "it stood so before"
+
+
+def decision(
+    priors: ty.Mapping[str, host_journal.Prior],
+    now: facts.HostFacts,
+    claims: refusal.Claims,
+    only: ty.Collection[str] = (),
+) -> decide.Decision:
+    """The plan that takes the host back, or what is against it. Pure.
+
+    :param priors: what the functions were
+    :param claims: functions that somebody has
+    :param only: addresses of the functions to take back; all if empty. A
+        PF's VFs go with it
+    """
+    changes = []
+    refusals: list[refusal.Refusal] = []
+    moving = set()
+    for name, prior in _chosen(priors, only):
+        pf = now.scan.get(pci_address.PciAddress.parse(name))
+        if pf is None or prior.state.numvfs is None:
+            continue
+        state = now.states[pf.address]
+        to = dataclasses.replace(
+            prior.state, driver=state.driver, override=state.override
+        )
+        if state == to:
+            continue
+        # VFs are made by the PF's own driver: that comes back first.
+        expected = state.driver != prior.state.driver
+        if state.numvfs != to.numvfs:
+            moving.add(name)
+            if not expected:
+                refusals += decide.vfs_refusals(
+                    now, pf, prior.state.numvfs, claims
+                )
+        change = decide.vfs_change(
+            now,
+            pf,
+            to,
+            _REASON,
+            quietly=any(
+                one.pf == name and not one.made for one in priors.values()
+            ),
+        )
+        changes.append(dataclasses.replace(change, expected=expected))
+    for name, prior in reversed(_chosen(priors, only)):
+        expected = prior.pf in moving
+        if expected and prior.made:
+            continue
+        one = _driver_change(name, prior, now, expected=expected)
+        if one is None:
+            continue
+        changes.append(one)
+        function = now.scan.get(pci_address.PciAddress.parse(name))
+        if function is not None and not expected:
+            refusals += refusal.to_touch(now, function, claims)
+    return decide.Decision(
+        plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
+    )
+
+
+def _chosen(
+    priors: ty.Mapping[str, host_journal.Prior], only: ty.Collection[str]
+) -> list[tuple[str, host_journal.Prior]]:
+    return [
+        (name, prior)
+        for name, prior in priors.items()
+        if not only or name in only or prior.pf in only
+    ]
+
+
+def _driver_change(
+    name: str,
+    prior: host_journal.Prior,
+    now: facts.HostFacts,
+    *,
+    expected: bool,
+) -> plan.Change | None:
+    """The change of one function's driver; None if there is nothing to do."""
+    address = pci_address.PciAddress.parse(name)
+    state = now.states.get(address)
+    if expected:
+        state = plan.State()
+    if state is None:
+        return None
+    to = dataclasses.replace(
+        prior.state, numvfs=state.numvfs, autoprobe=state.autoprobe
+    )
+    steps = decide.driver_steps(name, state, to, _REASON)
+    if not steps:
+        return None
+    return plan.Change(
+        name, plan.What.DRIVER, state, to, steps, prior.pf, expected=expected
+    )
+
+
+def _modules(
+    changes: list[plan.Change], now: facts.HostFacts
+) -> list[plan.Change]:
+    """The modules of drivers that were there and are no longer."""
+    found: dict[str, plan.Change] = {}
+    for place, change in enumerate(changes):
+        driver = change.after.driver
+        if (
+            change.what is plan.What.DRIVER
+            and driver is not None
+            and driver not in now.drivers
+            and now.can_load(driver)
+        ):
+            module = driver.replace("-", "_")
+            found[module] = decide.load_change(module, _REASON)
+            changes[place] = dataclasses.replace(change, expected=True)
+    return list(found.values())
+
+
+def restore(
+    actor: act.Actor,
+    claims: refusal.Claims,
+    only: ty.Collection[pci_address.PciAddress] = (),
+) -> list[str]:
+    """Take the host back to what the journal recorded.
+
+    Recover first. What can't be taken back stays on record.
+
+    :returns: why something wasn't taken back, each in one sentence
+    :raises HostRefused: something is in the way; nothing was done
+    :raises HostStepHung: a write hung, and nothing was done after it
+    """
+    failed: list[str] = []
+    names = {str(address) for address in only}
+    _rounds(actor, claims, names, failed)
+    settle(actor, names)
+    return failed
+
+
+def put_back(actor: act.Actor, failed: list[str]) -> None:
+    """Make VFs again what they were that went, and came back.
+
+    :param failed: what fails is added
+    """
+    owed = set(actor.journal.owed)
+    if not owed:
+        return
+    try:
+        _rounds(actor, {}, owed, failed)
+    except exception.HostRefused as error:
+        failed.append(str(error))
+    settle(actor, owed)
+
+
+def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:
+    """Strike off the record what is again as it was, or is gone.
+
+    A VF that was there before stays on record as long as its PF does: it
+    goes and comes back once more with the PF's own number of VFs.
+    """
+    now = actor.look()
+    known = actor.journal
+    chosen = _chosen(known.priors, only)
+    # PFs first.
+    for name, prior in sorted(chosen, key=lambda one: one[1].pf is not None):
+        state = now.states.get(pci_address.PciAddress.parse(name))
+        if known.is_unfinished(name):
+            continue
+        if not prior.made and prior.pf in known.priors:
+            continue
+        if state == prior.state:
+            known.forget(name, "it is as it was")
+        elif state is None:
+            known.forget(name, "it is gone")
+
+
+def _rounds(
+    actor: act.Actor,
+    claims: refusal.Claims,
+    names: ty.Collection[str],
+    failed: list[str],
+) -> None:
+    """Decide, do, look again, until there is nothing left to take back."""
+    tried: set[tuple[str, plan.What]] = set()
+    while True:
+        now = actor.look()
+        found = decision(actor.journal.priors, now, claims, names)
+        if found.refusals:
+            raise refusal.error(found.refusals)
+        ready = [
+            change
+            for change in found.plan.ready
+            if (change.subject, change.what) not in tried
+        ]
+        if not ready:
+            return
+        for change in ready:
+            tried.add((change.subject, change.what))
+            try:
+                actor.do(change, "restore", now.scan)
+            except (
+                exception.HostStepFailed,
+                exception.LockTimeout,
+            ) as error:
+                failed.append(str(error))

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What PCI functions a host has, seen through sysfs.
+
+The order of reading is chosen so that nothing is asked for in vain: the
+listing of a function's directory says which facts it has. ``modalias`` alone
+gives the vendor, the product and the class. ``config`` and ``vpd`` are never
+read (1 ms each), ``uevent`` and ``sriov_numvfs`` neither: reading them takes
+the device's lock, which another process may hold for ever while it removes
+VFs that are in use. ``driver_override`` takes it too
+(driver_override_show in drivers/pci/pci-sysfs.c, at least up to Linux 6.12),
+but nothing else tells what it holds.
+"""
+
+import dataclasses
+import functools
+import re
+import typing as ty
+
+from nova_vfio_variant.host import drivers, function
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.pci import address as pci_address
+
+DEVICES = "sys/bus/pci/devices"
+
+#: drivers/pci/pci-sysfs.c modalias_show
+_MODALIAS = re.compile(
+    r"pci:v([0-9A-F]{8})d([0-9A-F]{8})sv[0-9A-F]{8}sd[0-9A-F]{8}"
+    r"bc([0-9A-F]{2})sc([0-9A-F]{2})i([0-9A-F]{2})"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class HostScan:
+    """A host at one moment.
+
+    :param functions: in rising order of address
+    :param kernel_release: as ``uname -r`` prints it; None if unknown
+    :param cmdline: the kernel's command line; None if unknown
+    :param modules: names of the loaded modules, sorted, with ``_``
+    :param problems: facts that were lost, and why
+    :param tree: the host that was scanned, for what is read only when asked
+    """
+
+    functions: tuple[function.PciFunction, ...]
+    kernel_release: str | None
+    cmdline: str | None
+    modules: tuple[str, ...]
+    problems: tuple[str, ...]
+    tree: host_tree.HostTree = dataclasses.field(compare=False, repr=False)
+
+    def get(
+        self, address: pci_address.PciAddress
+    ) -> function.PciFunction | None:
+        """The function at an address."""
+        return self._by_address.get(address)
+
+    @functools.cached_property
+    def _by_address(
+        self,
+    ) -> dict[pci_address.PciAddress, function.PciFunction]:
+        return {found.address: found for found in self.functions}
+
+    @functools.cached_property
+    def iommu_groups(
+        self,
+    ) -> ty.Mapping[int, tuple[pci_address.PciAddress, ...]]:
+        """The addresses in each IOMMU group, in rising order."""
+        groups: dict[int, list[pci_address.PciAddress]] = {}
+        for found in self.functions:
+            if found.iommu_group is not None:
+                groups.setdefault(found.iommu_group, []).append(found.address)
+        return {number: tuple(groups[number]) for number in sorted(groups)}
+
+    @functools.cached_property
+    def vfio_aliases(self) -> tuple[tuple[str, str], ...]:
+        """The ``vfio_pci:`` lines of ``modules.alias``, read when asked for.
+
+        :returns: (pattern, module) in the file's order; see
+            :func:`nova_vfio_variant.host.drivers.best_variant`
+        """
+        return drivers.read_aliases(self.tree, self.kernel_release)
+
+
+def scan(tree: host_tree.HostTree) -> HostScan:
+    """Look at every PCI function of a host.
+
+    A file that vanishes or can't be read costs its fact; a function whose
+    ids or class can't be read is left out. Both are told in ``problems``.
+    """
+    return _Scanner(tree).scan()
+
+
+class _Scanner:
+    """One scan, with what it has parsed already."""
+
+    def __init__(self, tree: host_tree.HostTree) -> None:
+        self._tree = tree
+        self._problems: list[str] = []
+        # VFs of one card share these, so each is parsed once.
+        self._ids: dict[bytes, tuple[str, str, int, str]] = {}
+        self._pfs: dict[str, pci_address.PciAddress] = {}
+
+    def scan(self) -> HostScan:
+        tree = self._tree
+        functions = []
+        # Addresses differ in length only where the domain needs more digits.
+        for name in sorted(self._names(), key=lambda name: (len(name), name)):
+            try:
+                with tree.folder(f"{DEVICES}/{name}") as folder:
+                    functions.append(self._function(name, folder))
+            except (OSError, ValueError) as error:
+                self._lost(name, "left out", error)
+        return HostScan(
+            tuple(functions),
+            tree.read_text("proc/sys/kernel/osrelease"),
+            tree.read_text("proc/cmdline"),
+            tuple(
+                sorted(
+                    line.split(" ", 1)[0]
+                    for line in (
+                        tree.read_text("proc/modules") or ""
+                    ).splitlines()
+                )
+            ),
+            tuple(self._problems),
+            tree,
+        )
+
+    def _names(self) -> list[str]:
+        try:
+            with self._tree.folder(DEVICES) as folder:
+                return folder.names()
+        except OSError as error:
+            self._lost(DEVICES, "no PCI function is known", error)
+            return []
+
+    def _function(
+        self, name: str, folder: host_tree.Folder
+    ) -> function.PciFunction:
+        """One function.
+
+        :raises OSError: its ids can't be read
+        :raises ValueError: its ids, or its name, make no sense
+        """
+        address = pci_address.PciAddress.parse(name)
+        names = set(folder.names())
+        vendor_id, product_id, class_code, modalias = self._identity(
+            name, folder, names
+        )
+        driver = group = physfn = node = override = None
+        totalvfs = numvfs = 0
+        netdevs: tuple[str, ...] = ()
+        mdev_types: tuple[str, ...] = ()
+        if "driver" in names:
+            driver = self._tail(name, folder, "driver")
+        if "iommu_group" in names:
+            group = self._tail(name, folder, "iommu_group")
+        if "physfn" in names:
+            physfn = self._tail(name, folder, "physfn")
+        if "numa_node" in names:
+            node = self._number(name, folder, "numa_node")
+        if "driver_override" in names:
+            override = self._override(name, folder)
+        if "sriov_totalvfs" in names:
+            totalvfs = self._number(name, folder, "sriov_totalvfs") or 0
+            numvfs = sum(one.startswith("virtfn") for one in names)
+        if "net" in names:
+            netdevs = self._listing(name, "net")
+        if "mdev_supported_types" in names:
+            mdev_types = self._listing(name, "mdev_supported_types")
+        return function.PciFunction(
+            address,
+            vendor_id,
+            product_id,
+            class_code,
+            driver,
+            "vfio-dev" in names or driver == "vfio-pci",
+            override,
+            int(group) if group else None,
+            node if node is not None and node >= 0 else None,
+            self._pf(physfn) if physfn else None,
+            totalvfs,
+            numvfs,
+            netdevs,
+            mdev_types,
+            modalias,
+        )
+
+    def _identity(
+        self, name: str, folder: host_tree.Folder, names: set[str]
+    ) -> tuple[str, str, int, str | None]:
+        """Vendor, product, class and modalias.
+
+        :raises OSError: neither modalias nor the three files can be read
+        :raises ValueError: the three files make no sense
+        """
+        if "modalias" in names:
+            try:
+                raw = folder.read("modalias")
+                known = self._ids.get(raw)
+                if known is None:
+                    known = self._ids[raw] = _parse_modalias(raw)
+            except (OSError, ValueError) as error:
+                self._lost(name, "modalias", error)
+            else:
+                return known
+        return (
+            _hex_id(folder.read("vendor")),
+            _hex_id(folder.read("device")),
+            int(folder.read("class"), 16),
+            None,
+        )
+
+    def _pf(self, name: str) -> pci_address.PciAddress:
+        found = self._pfs.get(name)
+        if found is None:
+            found = self._pfs[name] = pci_address.PciAddress.parse(name)
+        return found
+
+    def _tail(
+        self, name: str, folder: host_tree.Folder, fact: str
+    ) -> str | None:
+        """The last part of where the link points to."""
+        try:
+            return folder.link(fact).rpartition("/")[2]
+        except OSError as error:
+            self._lost(name, fact, error)
+            return None
+
+    def _number(
+        self, name: str, folder: host_tree.Folder, fact: str
+    ) -> int | None:
+        try:
+            return int(folder.read(fact))
+        except (OSError, ValueError) as error:
+            self._lost(name, fact, error)
+            return None
+
+    def _override(self, name: str, folder: host_tree.Folder) -> str | None:
+        """What ``driver_override`` holds; an unset one reads ``(null)``."""
+        try:
+            raw = folder.read("driver_override")
+        except OSError as error:
+            self._lost(name, "driver_override", error)
+            return None
+        if raw == b"(null)\n":
+            return None
+        return raw.decode(errors="replace").strip() or None
+
+    def _listing(self, name: str, fact: str) -> tuple[str, ...]:
+        try:
+            with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
+                return tuple(sorted(folder.names()))
+        except OSError as error:
+            self._lost(name, fact, error)
+            return ()
+
+    def _lost(self, subject: str, fact: str, error: Exception) -> None:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        self._problems.append(f"{subject}: {fact}: {why}")
+
+
+def _parse_modalias(raw: bytes) -> tuple[str, str, int, str]:
+    """Vendor, product, class and the text.
+
+    :raises ValueError: it is no modalias of a PCI function
+    """
+    text = raw.decode(errors="replace").strip()
+    found = _MODALIAS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"modalias is {text[:80]!r}")
+    vendor, product, base, sub, interface = found.groups()
+    return (
+        f"{int(vendor, 16):04x}",
+        f"{int(product, 16):04x}",
+        int(base + sub + interface, 16),
+        text,
+    )
+
+
+def _hex_id(raw: bytes) -> str:
+    return f"{int(raw, 16):04x}"

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a function draws the host's screen."""
+
+import re
+
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.use import Kind, Use
+
+_DEVICES = "sys/bus/pci/devices"
+_CARD = re.compile(r"card\d+")
+
+
+def look(tree: host_tree.HostTree, address: str) -> tuple[Use, ...]:
+    """The uses of one function as a display."""
+    place = f"{_DEVICES}/{address}"
+    uses = []
+    if tree.read_text(f"{place}/boot_vga") == "1":
+        uses.append(_display("the firmware booted with it (boot_vga)"))
+    for card in tree.listdir(f"{place}/drm"):
+        if not _CARD.fullmatch(card):
+            continue
+        for entry in tree.listdir(f"{place}/drm/{card}"):
+            if not entry.startswith(f"{card}-"):
+                continue
+            status = tree.read_text(f"{place}/drm/{card}/{entry}/status")
+            if status is None:
+                uses.append(
+                    Use(Kind.UNKNOWN, f"connector {entry} can't be read")
+                )
+            elif status != "disconnected":
+                uses.append(_display(f"connector {entry} is {status}"))
+    screens = tree.listdir(f"{place}/graphics")
+    if screens and _console_is_drawn(tree):
+        uses.append(_display(f"the console is drawn on {screens[0]}"))
+    return tuple(uses)
+
+
+def _display(what: str) -> Use:
+    return Use(Kind.DISPLAY, what)
+
+
+def _console_is_drawn(tree: host_tree.HostTree) -> bool:
+    """Whether a frame buffer has the console; unknown counts as yes."""
+    consoles = tree.listdir("sys/class/vtconsole")
+    if not consoles:
+        return True
+    for name in consoles:
+        place = f"sys/class/vtconsole/{name}"
+        kind = tree.read_text(f"{place}/name")
+        bound = tree.read_text(f"{place}/bind")
+        if kind is None or bound is None:
+            return True
+        if "frame buffer" in kind and bound == "1":
+            return True
+    return False

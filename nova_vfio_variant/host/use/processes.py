@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes have a function's device files open.
+
+The file descriptors of all processes are looked at (``/proc/*/fd``), as
+seen from the host: what a container has open is seen there too.
+"""
+
+import dataclasses
+import errno
+import re
+import typing as ty
+
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import tree as host_tree
+
+_DEVICES = "sys/bus/pci/devices"
+#: Of all that a process has open, what may be a function's.
+_INTERESTING = re.compile(
+    r"/dev/(vfio/|nvidia|dri/|nvme|sd|vd|dm-|md|infiniband/)"
+    r"|anon_inode:\[vfio-device\]"
+)
+_DEVICE_FD = "anon_inode:[vfio-device]"
+_GONE = (errno.ENOENT, errno.ESRCH)
+_NVIDIA = "10de"
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Holder:
+    """A process that has something open.
+
+    :param pid: as the host numbers it
+    :param command: its name, as ``/proc/PID/comm`` has it
+    :param path: what it has open
+    """
+
+    pid: int
+    command: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is open in process {self.pid} ({self.command})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """What all processes have open of what may be a function's.
+
+    :param holders: in the order of their ids
+    :param unreadable: the processes that can't be looked into, and why
+    """
+
+    holders: tuple[Holder, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    def of(
+        self,
+        tree: host_tree.HostTree,
+        function: observed.PciFunction,
+        disks: ty.Collection[str] = (),
+    ) -> tuple[Holder, ...]:
+        """The holders of one function.
+
+        :param disks: the device files of its disks
+        """
+        mine = {*_paths(tree, function), *disks}
+        return tuple(
+            holder
+            for holder in self.holders
+            if holder.path in mine
+            or (
+                function.vendor_id == _NVIDIA
+                and holder.path.startswith("/dev/nvidia")
+            )
+            or (
+                holder.path == _DEVICE_FD
+                and function.vfio
+                and not self._has_group(holder.pid)
+            )
+        )
+
+    def _has_group(self, pid: int) -> bool:
+        """Whether a process has a path open that says which device it has."""
+        return any(
+            holder.pid == pid
+            and holder.path.startswith("/dev/vfio/")
+            and holder.path != "/dev/vfio/vfio"
+            for holder in self.holders
+        )
+
+
+def look(tree: host_tree.HostTree) -> OpenFiles:
+    """Look into every process of a host."""
+    holders = []
+    unreadable = []
+    try:
+        with tree.folder("proc") as folder:
+            pids = sorted(int(n) for n in folder.names() if n.isdigit())
+    except OSError as error:
+        return OpenFiles((), (f"/proc: {error.strerror}",))
+    for pid in pids:
+        try:
+            paths = _opened(tree, pid)
+        except OSError as error:
+            if error.errno not in _GONE:
+                unreadable.append(f"/proc/{pid}/fd: {error.strerror}")
+            continue
+        if paths:
+            command = tree.read_text(f"proc/{pid}/comm") or "?"
+            holders += [Holder(pid, command, path) for path in sorted(paths)]
+    return OpenFiles(tuple(holders), tuple(unreadable))
+
+
+def _opened(tree: host_tree.HostTree, pid: int) -> set[str]:
+    """The interesting files of a process.
+
+    :raises OSError: it can't be looked into, or is gone
+    """
+    paths = set()
+    with tree.folder(f"proc/{pid}/fd") as folder:
+        for name in folder.names():
+            try:
+                target = folder.link(name)
+            except OSError as error:
+                if error.errno in _GONE:
+                    continue
+                raise
+            if _INTERESTING.match(target):
+                paths.add(target)
+    return paths
+
+
+def _paths(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> ty.Collection[str]:
+    """The device files of a function, its disks left out."""
+    place = f"{_DEVICES}/{function.address}"
+    paths = {
+        f"/dev/vfio/devices/{name}"
+        for name in tree.listdir(f"{place}/vfio-dev")
+    }
+    if function.iommu_group is not None:
+        paths.add(f"/dev/vfio/{function.iommu_group}")
+        # Without an IOMMU (VFIO_NOIOMMU) the name has this in front.
+        paths.add(f"/dev/vfio/noiommu-{function.iommu_group}")
+    paths |= {f"/dev/dri/{name}" for name in tree.listdir(f"{place}/drm")}
+    paths |= {
+        f"/dev/infiniband/{name}"
+        for name in tree.listdir(f"{place}/infiniband_verbs")
+    }
+    paths |= {
+        f"/dev/{name}"
+        for controller in tree.listdir(f"{place}/nvme")
+        for name in (controller, controller.replace("nvme", "ng", 1))
+    }
+    return paths

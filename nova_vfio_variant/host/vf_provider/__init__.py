@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways in which vendors make VFs: the seam for whatever isn't plain sysfs.
+
+A provider is a class under the entry point ``nova_vfio_variant.vf_provider``;
+its name there is the one that plans and journals know it by.
+"""
+
+import abc
+import functools
+import typing as ty
+
+from stevedore import extension
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import function as observed
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host import hands as host_hands
+
+NAMESPACE: ty.Final = "nova_vfio_variant.vf_provider"
+#: Serves every PF that nobody else serves.
+PLAIN: ty.Final = "sysfs"
+
+
+class VfProvider(abc.ABC):
+    """How the VFs of some PFs are made and removed.
+
+    Only :meth:`set_numvfs` touches the host, and it alone runs with
+    privileges, in a helper process that has :meth:`deadline` seconds.
+    """
+
+    #: Whether the PF itself is taken from its driver for a moment, so that
+    #: it may not be in use either.
+    disturbs_pf: ty.ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def serves(self, pf: observed.PciFunction) -> bool:
+        """Whether a PF's VFs are made in this way. Raises nothing."""
+
+    def refusal(self, pf: observed.PciFunction, count: int) -> str | None:
+        """Why this number of VFs can't be made; None if it can.
+
+        Raises nothing.
+        """
+        return None
+
+    def deadline(self, before: int, after: int) -> float:
+        """Seconds that the change may take. Raises nothing.
+
+        64 VFs take 22 s on i40e, 125 take 65 s on a ConnectX-6 Lx, a
+        function level reset 1 s a VF: three times that.
+        """
+        return 30.0 + 2.0 * max(before, after)
+
+    @abc.abstractmethod
+    def set_numvfs(
+        self, hands: "host_hands.Hands", address: str, count: int
+    ) -> None:
+        """Make a PF have this many VFs.
+
+        What came of it is read from sysfs afterwards, so that it need not
+        know whether it succeeded.
+
+        :raises OSError: it failed, with the kernel's errno if it gave one
+        :raises ValueError: the address or the count makes no sense
+        """
+
+
+@functools.cache
+def _providers() -> dict[str, VfProvider]:
+    found: extension.ExtensionManager[VfProvider] = extension.ExtensionManager(
+        NAMESPACE, invoke_on_load=True
+    )
+    return {one.name: one.obj for one in found if one.obj is not None}
+
+
+def of(pf: observed.PciFunction) -> tuple[str, VfProvider]:
+    """The provider that serves a PF, by its name.
+
+    :raises HostError: none is installed
+    """
+    known = _providers()
+    for name in sorted(set(known) - {PLAIN}):
+        if known[name].serves(pf):
+            return name, known[name]
+    return PLAIN, named(PLAIN)
+
+
+def named(name: str) -> VfProvider:
+    """The provider of this name.
+
+    :raises HostError: none is installed
+    """
+    try:
+        return _providers()[name]
+    except KeyError:
+        raise exception.HostError(
+            f"no way of making VFs is installed as {name!r} under {NAMESPACE}",
+            "install the package again, or the one that had it",
+        ) from None

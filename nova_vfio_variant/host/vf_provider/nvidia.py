@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFs of NVIDIA cards, made by the driver's own ``sriov-manage``.
+
+The NVIDIA driver refuses a write to ``sriov_numvfs``. Its tool takes the card
+from its driver and gives it back, makes all VFs or removes all, fails with
+"Cannot obtain unbindLock" while a client of NVML is open, and has been seen to
+leave the card without a driver (stackhpc/ansible-collection-linux #37, #42).
+Its exit status is not relied on: sysfs says what came of it.
+"""
+
+import errno
+import shutil
+import subprocess
+import time
+import typing as ty
+
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import vf_provider
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host import hands as host_hands
+
+TOOL: ty.Final = "sriov-manage"
+_VENDOR = "10de"
+_DRIVER = "nvidia"
+_BUSY = "unbindLock"
+_ATTEMPTS = 3
+#: Seconds between attempts: NVML clients that poll hold the card briefly.
+_PAUSE = 2.0
+#: Seconds that all attempts may take beside the VFs themselves.
+_PATIENCE = 60.0
+
+
+class NvidiaVfProvider(vf_provider.VfProvider):
+    """Runs ``sriov-manage``, found in PATH."""
+
+    disturbs_pf = True
+
+    def serves(self, pf: observed.PciFunction) -> bool:
+        """A card on the NVIDIA driver."""
+        return pf.vendor_id == _VENDOR and pf.driver == _DRIVER
+
+    def refusal(self, pf: observed.PciFunction, count: int) -> str | None:
+        """All VFs or none: there is no other number."""
+        if count in (0, pf.sriov_totalvfs):
+            return None
+        return (
+            f"{TOOL} makes all {pf.sriov_totalvfs} VFs of a card or none, "
+            f"and {count} are asked for"
+        )
+
+    def deadline(self, before: int, after: int) -> float:
+        """As for others, and time for a card that is busy for a moment."""
+        return _PATIENCE + super().deadline(before, after)
+
+    def set_numvfs(
+        self, hands: "host_hands.Hands", address: str, count: int
+    ) -> None:
+        """Run the tool until sysfs shows the VFs, three times at most.
+
+        :raises OSError: it is not in PATH, or said why it failed
+        """
+        tool = shutil.which(TOOL)
+        if tool is None:
+            raise OSError(errno.ENOENT, f"{TOOL} is not in PATH")
+        said = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE)
+            said = _run(tool, "-e" if count else "-d", address)
+            if not hands.driver(address, _DRIVER):
+                hands.probe(address)
+            if hands.numvfs(address, count) == count:
+                return
+            if _BUSY not in said:
+                break
+        raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
+
+
+def _run(tool: str, flag: str, address: str) -> str:
+    """What it prints, in one line."""
+    done = subprocess.run(
+        [tool, flag, address],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return " ".join(done.stdout.split()) or f"status {done.returncode}"

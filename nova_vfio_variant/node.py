@@ -1,0 +1,511 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One compute node: its configuration, its host, its store, its Placement.
+
+The rooms know nothing of each other's places on disk; here they are put
+together, so that a command is gather, decide, show. Every writer holds one
+lock in the state path, over store and Placement alike, and begins with a
+sync, so that nothing is decided on what was true yesterday.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import typing as ty
+
+from nova_vfio_variant import exception
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding, publication
+    from nova_vfio_variant.check import facts
+    from nova_vfio_variant.conf import located
+    from nova_vfio_variant.host import function, pciids, scan, tree
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import alias, matching
+    from nova_vfio_variant.placement import diff, report
+    from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import sync
+
+#: How long a writer waits for another one, in seconds.
+LOCK_TIMEOUT = 120.0
+
+
+def default_state_path() -> pathlib.Path:
+    """Where state is kept when nobody says: it depends on who we are."""
+    if os.geteuid() == 0:
+        return pathlib.Path("/var/lib/nova-vfio")
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return pathlib.Path(home).expanduser() / "nova-vfio"
+
+
+class Node:
+    """A compute node, read and changed through its rooms.
+
+    Nothing is opened before it is needed, and what only reads creates
+    nothing.
+
+    :param config_files: None for Nova's default files
+    :param config_dirs: None for Nova's default drop-ins
+    :param host_root: ``/``, another folder, or a recorded host
+    :param state_path: None for the default
+    """
+
+    def __init__(
+        self,
+        config_files: ty.Sequence[str] | None = None,
+        config_dirs: ty.Sequence[str] | None = None,
+        host_root: str = "/",
+        state_path: str | None = None,
+    ) -> None:
+        self._config_files = config_files
+        self._config_dirs = config_dirs
+        self._host_root = host_root
+        self.state_path = (
+            pathlib.Path(state_path) if state_path else default_state_path()
+        )
+
+    # What the operator declares and the host shows.
+
+    @functools.cached_property
+    def conf(self) -> "located.Config":
+        """The configuration, as oslo.config reads it.
+
+        :raises ConfigError: a file is missing or can't be read
+        """
+        from nova_vfio_variant.conf import loader
+
+        return loader.load(self._config_files, self._config_dirs)
+
+    @functools.cached_property
+    def tree(self) -> "tree.HostTree":
+        """The host's files.
+
+        :raises HostError: there is no such folder, or no such recording
+        """
+        from nova_vfio_variant.host import tree
+
+        return tree.HostTree.open(self._host_root)
+
+    @functools.cached_property
+    def scan(self) -> "scan.HostScan":
+        """What the host has, seen once.
+
+        :raises HostError: see :attr:`tree`
+        """
+        from nova_vfio_variant.host import scan
+
+        return scan.scan(self.tree)
+
+    @functools.cached_property
+    def pci_names(self) -> "pciids.Names":
+        """Names of vendors and products, as far as the host knows them."""
+        from nova_vfio_variant.host import pciids
+
+        return pciids.Names.load(self.tree)
+
+    def given(
+        self, *, offline: bool = False, published: bool = False
+    ) -> "facts.CheckInput":
+        """All that the rules of ``config check`` look at.
+
+        :param offline: leave out what needs the host or Placement
+        :param published: read what Placement holds as well
+        :raises ConfigError: a file can't be read
+        """
+        from nova_vfio_variant.check import facts
+        from nova_vfio_variant.conf import located
+        from nova_vfio_variant.pci import alias_parse, parse
+
+        specs, spec_findings = parse.parse_device_specs(
+            located.values(self.conf, "pci", "device_spec")
+        )
+        aliases, alias_findings = alias_parse.parse_aliases(
+            located.values(self.conf, "pci", "alias"),
+            in_placement=self.conf.filter_scheduler.pci_in_placement,
+        )
+        return facts.CheckInput.of(
+            self.conf,
+            specs,
+            aliases,
+            (*spec_findings, *alias_findings),
+            None if offline else self.scan,
+            () if offline else self._recorded(),
+            self._published(offline) if published else None,
+        )
+
+    @functools.cached_property
+    def declared(self) -> "facts.CheckInput":
+        """What is declared and observed, without errors.
+
+        :raises ConfigError: there are errors, all of them in its findings
+        """
+        from nova_vfio_variant.check import engine
+
+        given = self.given()
+        errors = engine.blocking(given)
+        if errors:
+            number = (
+                "an error" if len(errors) == 1 else f"{len(errors)} errors"
+            )
+            raise exception.ConfigError(
+                f"the configuration has {number}; nothing was changed",
+                "'nova-vfio config check' shows warnings as well",
+                errors,
+            )
+        return given
+
+    def check(self, *, offline: bool = False) -> "tuple[finding.Finding, ...]":
+        """All findings, in order of their places.
+
+        :raises ConfigError: a file can't be read
+        """
+        from nova_vfio_variant.check import engine
+
+        try:
+            given = self.given(offline=offline, published=not offline)
+        except exception.ConfigError as error:
+            if not error.findings:
+                raise
+            return error.findings
+        return engine.check(given)
+
+    def explain(
+        self, address: "pci_address.PciAddress"
+    ) -> "tuple[matching.SpecMatch, ...]":
+        """What each device_spec entry makes of a function.
+
+        :raises HostError: the host has no such function
+        """
+        from nova_vfio_variant.pci import matching
+
+        given = self.given()
+        matcher = matching.Matcher(given.specs, given.functions)
+        return matcher.explain(self.function(address))
+
+    def suggest(self) -> str:
+        """Configuration for the VFs of this host, as text."""
+        from nova_vfio_variant.check import suggest
+
+        return suggest.text(self.scan)
+
+    def function(
+        self, address: "pci_address.PciAddress"
+    ) -> "function.PciFunction":
+        """One function of the host.
+
+        :raises HostError: there is none at this address
+        """
+        found = self.scan.get(address)
+        if found is None:
+            raise exception.HostError(
+                f"this host has no PCI function {address}",
+                "'nova-vfio host list' shows all",
+            )
+        return found
+
+    # What is tracked.
+
+    @property
+    def has_state(self) -> bool:
+        """Whether anything was ever tracked here."""
+        from nova_vfio_variant.conf import database
+        from nova_vfio_variant.tracker import sqlite
+
+        return database.connection(self.conf) is not None or sqlite.exists(
+            self.state_path / sqlite.NAME
+        )
+
+    def devices(self) -> "tuple[tracked.Device, ...]":
+        """The tracked devices, or those that a first sync would track."""
+        if not self.has_state:
+            return tuple(self.declared.desired)
+        return tuple(self._recorded())
+
+    def device(self, address: "pci_address.PciAddress") -> "tracked.Device":
+        """One of :meth:`devices`.
+
+        :raises DeviceNotFound: it is not among them
+        """
+        for device in self.devices():
+            if device.address == address:
+                return device
+        raise exception.DeviceNotFound(
+            f"device {address} is not tracked",
+            f"'nova-vfio config explain {address}' says why",
+        )
+
+    def devices_of(self, instance_uuid: str) -> "tuple[tracked.Device, ...]":
+        """The devices that an instance has.
+
+        :raises ClaimError: it has none
+        """
+        found = tuple(
+            device
+            for device in self._recorded()
+            if device.instance_uuid == instance_uuid
+        )
+        if not found:
+            raise _nothing_claimed(instance_uuid)
+        return found
+
+    def sync(self, *, dry_run: bool = False) -> "sync.SyncPlan":
+        """Make the tracker equal to configuration and host.
+
+        :raises ConfigError: the configuration has errors
+        """
+        if dry_run:
+            with self._open(read_only=True) as store:
+                return self._decide(store)
+        with self._locked() as store:
+            return self._sync(store)
+
+    def claims(self) -> "tuple[tracked.Claim, ...]":
+        """All claims."""
+        with self._open(read_only=True) as store:
+            return store.claims()
+
+    def claim(
+        self,
+        instance_uuid: str,
+        wanted: str,
+        numa_cells: ty.Sequence[int] | None = None,
+        numa_policy: str | None = None,
+    ) -> "tuple[tracked.Claim, ...]":
+        """Give devices to an instance, in the store and in Placement.
+
+        The claim is on disk before Placement is asked. A crash in between
+        leaves it in status claimed: the same call again, or a report,
+        finishes it, and :meth:`release` takes it back.
+
+        :param wanted: aliases and counts, ``A:2,B:1``
+        :param numa_cells: host NUMA nodes of the guest, None if it has no
+            NUMA topology
+        :param numa_policy: goes before the aliases' own
+        :raises ConfigError: the configuration has errors, or ``wanted``
+            names no alias
+        :raises NotEnoughDevices: nothing was claimed
+        :raises ClaimError: the instance has other claims already
+        :raises PlacementError: nothing was claimed, unless it says so
+        """
+        from nova_vfio_variant.pci import flavor, pools
+
+        requests = flavor.parse_request(
+            wanted, self.declared.aliases, numa_policy
+        )
+        with self._locked() as store:
+            self._sync(store)
+            claims = store.claims(instance_uuid)
+            if claims:
+                _expect_unfinished(claims, requests)
+            else:
+                devices = self._available(store)
+                taken = pools.Pools.of(devices).consume(requests, numa_cells)
+                store.claim(instance_uuid, taken)
+            return self._allocate(
+                store, self._publication(store), instance_uuid
+            )
+
+    def release(self, instance_uuid: str) -> "tuple[tracked.Claim, ...]":
+        """Give an instance's devices back, in Placement and in the store.
+
+        What waited for the devices to be freed takes effect.
+
+        :raises ClaimError: it has none
+        :raises PlacementError: nothing was given back
+        """
+        with self._locked() as store:
+            claims = store.claims(instance_uuid)
+            if not claims:
+                raise _nothing_claimed(instance_uuid)
+            from nova_vfio_variant import publication
+
+            # Errors in the configuration don't keep anything from being
+            # given back: nothing of it is needed but which Placement.
+            published = publication.Publication(
+                self.conf,
+                self.state_path,
+                (),
+                self.given(offline=True),
+                store.provider_memory,
+            )
+            published.release(instance_uuid)
+            store.free(instance_uuid)
+            return claims
+
+    # What is published.
+
+    def inventory(self) -> "publication.View":
+        """The desired providers with their usage."""
+        with self._observed() as published:
+            return published.view()
+
+    def inventory_diff(self) -> "tuple[diff.Change, ...]":
+        """Where Placement differs from :meth:`inventory`.
+
+        :raises PlacementError: Placement can't be asked
+        """
+        with self._observed() as published:
+            return published.compare().changes
+
+    def report(self, *, dry_run: bool = False) -> "report.Result":
+        """Make Placement equal to :meth:`inventory`.
+
+        Claims that a crash left half way are finished first.
+
+        :raises ConfigError: the configuration has errors
+        :raises PlacementError: see :meth:`Publication.report`
+        """
+        if dry_run:
+            with self._observed() as published:
+                return published.report(dry_run=True)
+        with self._locked() as store:
+            self._sync(store)
+            published = self._publication(store)
+            result = published.report()
+            for claim in store.claims():
+                if claim.status == "claimed":
+                    self._allocate(store, published, claim.instance_uuid)
+            return result
+
+    # How the above is put together.
+
+    def _open(self, *, read_only: bool) -> "tracker_store.Store":
+        from nova_vfio_variant.conf import database
+        from nova_vfio_variant.tracker import store
+
+        return store.Store.open(
+            self.state_path,
+            database.connection(self.conf),
+            read_only=read_only,
+        )
+
+    @contextlib.contextmanager
+    def _locked(self) -> "ty.Iterator[tracker_store.Store]":
+        """The store, to be written; first of all look for errors."""
+        from nova_vfio_variant.tracker import lock
+
+        with (
+            lock.state_lock(self.state_path, LOCK_TIMEOUT),
+            self._open(read_only=False) as store,
+        ):
+            yield store
+
+    @contextlib.contextmanager
+    def _observed(self) -> "ty.Iterator[publication.Publication]":
+        """What a sync and a report would publish; nothing is written.
+
+        Placement's application in process is another writer's, too, while it
+        starts: so the lock is held if there is one.
+        """
+        from nova_vfio_variant.placement import embedded
+        from nova_vfio_variant.tracker import lock
+
+        with contextlib.ExitStack() as stack:
+            if embedded.database(self.state_path).exists():
+                stack.enter_context(
+                    lock.state_lock(self.state_path, LOCK_TIMEOUT)
+                )
+            store = stack.enter_context(self._open(read_only=True))
+            plan = self._decide(store)
+            devices = sorted(
+                (*plan.unchanged, *plan.updated, *plan.added, *plan.kept),
+                key=lambda device: device.address,
+            )
+            yield self._publication(store, devices)
+
+    def _recorded(self) -> "tuple[tracked.Device, ...]":
+        with self._open(read_only=True) as store:
+            return tuple(store.devices())
+
+    def _decide(self, store: "tracker_store.Store") -> "sync.SyncPlan":
+        from nova_vfio_variant.tracker import sync
+
+        return sync.decide(store.recorded(), self.declared.desired)
+
+    def _sync(self, store: "tracker_store.Store") -> "sync.SyncPlan":
+        plan = self._decide(store)
+        store.apply(plan)
+        return plan
+
+    def _available(
+        self, store: "tracker_store.Store"
+    ) -> "list[tracked.Device]":
+        """All devices but those that nobody may have."""
+        quarantined = store.quarantined()
+        return [
+            device
+            for device in store.devices()
+            if device.address not in quarantined
+        ]
+
+    def _publication(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device] | None" = None,
+    ) -> "publication.Publication":
+        from nova_vfio_variant import publication
+
+        return publication.Publication(
+            self.conf,
+            self.state_path,
+            tuple(store.devices()) if devices is None else devices,
+            self.declared,
+            store.provider_memory,
+        )
+
+    def _allocate(
+        self,
+        store: "tracker_store.Store",
+        published: "publication.Publication",
+        instance_uuid: str,
+    ) -> "tuple[tracked.Claim, ...]":
+        """Finish a claim in Placement, or take it back."""
+        devices = [
+            device
+            for device in store.devices()
+            if device.instance_uuid == instance_uuid
+        ]
+        try:
+            published.publish(devices)
+        except exception.VfioVariantError:
+            store.free(instance_uuid)
+            raise
+        try:
+            published.allocate(instance_uuid, devices)
+        except exception.PlacementError as error:
+            try:
+                published.release(instance_uuid)
+            except exception.PlacementError:
+                raise type(error)(
+                    f"{error.message}; whether instance {instance_uuid} has"
+                    " its allocation is not known, so its claim is kept",
+                    "the same claim again finishes it, 'claim delete' takes"
+                    " it back",
+                ) from error
+            store.free(instance_uuid)
+            raise
+        return store.allocate(instance_uuid)
+
+
+def _nothing_claimed(instance_uuid: str) -> exception.ClaimError:
+    return exception.ClaimError(
+        f"instance {instance_uuid} has claimed nothing",
+        "'nova-vfio claim list' shows all claims",
+    )
+
+
+def _expect_unfinished(
+    claims: "ty.Sequence[tracked.Claim]",
+    requests: "ty.Sequence[alias.PciRequest]",
+) -> None:
+    """An instance claims once; only what a crash left may be finished."""
+    has = sorted((claim.alias_name, len(claim.addresses)) for claim in claims)
+    wants = sorted((request.alias_name, request.count) for request in requests)
+    unfinished = all(claim.status == "claimed" for claim in claims)
+    if not unfinished or has != wants:
+        raise exception.ClaimError(
+            f"instance {claims[0].instance_uuid} already has "
+            + ", ".join(f"{name}:{count}" for name, count in has),
+            "'nova-vfio claim delete' gives it back",
+        )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a PCI function sits, and patterns over such places."""
+
+import dataclasses
+import re
+
+_ADDRESS = re.compile(
+    r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])"
+)
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class PciAddress:
+    """Where a PCI function sits: ``domain:bus:slot.function``.
+
+    The kernel prints at least four hex digits of domain and more when it has
+    to (VMD domains start at 0x10000), so the domain is never cut or padded
+    to a fixed width.
+
+    :param domain: 0 to 0xffffffff
+    :param bus: 0 to 0xff
+    :param slot: 0 to 0x1f
+    :param function: 0 to 7
+    """
+
+    domain: int
+    bus: int
+    slot: int
+    function: int
+
+    @classmethod
+    def parse(cls, text: str) -> "PciAddress":
+        """Read an address as the kernel prints it.
+
+        :raises ValueError: the text is no full PCI address
+        """
+        found = _ADDRESS.fullmatch(text)
+        if found is None or int(found[3], 16) > 0x1F:
+            raise ValueError(
+                f"{text!r} is no PCI address such as 0000:25:00.4"
+            )
+        return cls(
+            int(found[1], 16),
+            int(found[2], 16),
+            int(found[3], 16),
+            int(found[4]),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.domain:04x}:{self.bus:02x}:{self.slot:02x}.{self.function}"
+        )

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resource-class and trait names as Nova publishes them.
+
+The rules are those of nova/compute/pci_placement_translator.py; where they
+lead to names that Placement refuses, :mod:`nova_vfio_variant.deviations` says
+what is done in their place.
+"""
+
+import functools
+import re
+import typing as ty
+
+import os_resource_classes
+import os_traits
+
+#: Placement's limit for either kind of name, ``CUSTOM_`` included.
+MAX_LENGTH: ty.Final = 255
+
+_CUSTOM = "CUSTOM_"
+_OUTSIDE = re.compile("[^A-Z0-9_]+")
+
+
+def resource_class(name: str | None, vendor_id: str, product_id: str) -> str:
+    """The class that a device is published as.
+
+    :param name: as the operator wrote it; None or empty for the default
+    """
+    if not name:
+        return f"CUSTOM_PCI_{vendor_id}_{product_id}".upper()
+    name = name.upper()
+    if name in os_resource_classes.STANDARDS:
+        return name
+    return _custom(name, os_resource_classes.normalize_name)
+
+
+def traits(names: ty.Iterable[str]) -> tuple[str, ...]:
+    """The traits that a device is published with, sorted.
+
+    :param names: as the operator wrote them; empty ones count as absent
+    """
+    stripped = (name.strip() for name in names)
+    return tuple(sorted({trait(name) for name in stripped if name}))
+
+
+@functools.lru_cache(maxsize=1024)
+def trait(name: str) -> str:
+    """One trait as it is published.
+
+    Standard traits count in capitals only: ``hw_gpu_api_vulkan`` becomes
+    ``CUSTOM_HW_GPU_API_VULKAN``.
+    """
+    if name in _standard_traits():
+        return name
+    return _custom(name.upper(), os_traits.normalize_name)
+
+
+@functools.cache
+def _standard_traits() -> frozenset[str]:
+    return frozenset(os_traits.get_traits())
+
+
+def _custom(name: str, normalize: ty.Callable[[str], str]) -> str:
+    """A custom name in capitals, with each run of other characters as _."""
+    if name.startswith(_CUSTOM):
+        # Nova leaves these as they are, and Placement refuses CUSTOM_A-B.
+        return _OUTSIDE.sub("_", name)
+    return normalize(name)

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns over PCI addresses, as Nova's device_spec writes them.
+
+A string is a glob, an object holds regular expressions
+(``PciAddressGlobSpec`` and ``PciAddressRegexSpec`` in nova/pci/devspec.py).
+"""
+
+import dataclasses
+import functools
+import re
+import string
+import typing as ty
+import warnings
+
+import regex
+
+from nova_vfio_variant import exception
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address
+
+#: The fields of an address, in the order of its text.
+FIELDS: ty.Final = ("domain", "bus", "slot", "function")
+ANY: ty.Final = "*"
+ANY_REGEX: ty.Final = ".*"
+
+#: The largest domain that Nova's tracker knows: it skips a function whose
+#: domain is larger, as its database holds twelve characters of address
+#: (PciDevTracker.update_devices_from_hypervisor_resources).
+MAX_DOMAIN: ty.Final = 0xFFFF
+
+_LIMITS = {
+    "domain": MAX_DOMAIN,
+    "bus": 0xFF,
+    "slot": 0x1F,
+    "function": 0x7,
+}
+_WIDTHS = {"domain": 4, "bus": 2, "slot": 2, "function": 1}
+
+#: Seconds of processor time that one match may take; one that is well takes
+#: microseconds.
+_TIMEOUT = 1.0
+#: Characters up to which an expression without groups is quick: twenty
+#: stars on four digits are 10,000 steps.
+_SHORT = 40
+#: Measured with Python's re on "ffff": three nested stars take 3 ms, four
+#: 0.6 s, five 260 s.
+_MAX_NESTING = 3
+#: Texts on which an expression is tried when it is made.
+_PROBES = {
+    "domain": ("0000", "ffff"),
+    "bus": ("00", "11", "22", "aa", "ff"),
+    "slot": ("00", "11", "1f"),
+    "function": tuple("01234567"),
+}
+
+
+class PatternError(ValueError):
+    """A pattern that can't be used.
+
+    :param message: what is wrong with it
+    :param field: which field of the address, None for the whole
+    :param slow: it can be read, and may take for ever
+    """
+
+    def __init__(
+        self, message: str, field: str | None = None, slow: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.slow = slow
+
+
+class AddressPattern(ty.Protocol):
+    """What both forms of an address pattern offer."""
+
+    def accepts(self, field: str, text: str) -> bool:
+        """Whether a field's text fits, as :func:`texts` gives it.
+
+        :param field: one of :data:`FIELDS`
+        """
+
+    @property
+    def single(self) -> str | None:
+        """The one address that it names in full, else None.
+
+        A PF that is named so stands for its VFs as well
+        (``WhitelistPciAddress._check_physical_function``).
+        """
+
+    def wanted(self, field: str) -> str | None:
+        """What it wants of a field, as written; None for anything."""
+
+
+def texts(address: "address.PciAddress") -> dict[str, str]:
+    """An address's fields as Nova compares them."""
+    return {
+        "domain": f"{address.domain:04x}",
+        "bus": f"{address.bus:02x}",
+        "slot": f"{address.slot:02x}",
+        "function": f"{address.function:x}",
+    }
+
+
+def matches(pattern: AddressPattern, address: "address.PciAddress") -> bool:
+    """Whether every field of the address fits."""
+    return address.domain <= MAX_DOMAIN and all(
+        pattern.accepts(field, text) for field, text in texts(address).items()
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GlobPattern:
+    """``[[[domain:]bus:]slot][.function]``; each field hex or ``*``.
+
+    Fields are lower-case hex of full width, or ``*``.
+    """
+
+    domain: str = ANY
+    bus: str = ANY
+    slot: str = ANY
+    function: str = ANY
+
+    @classmethod
+    def parse(cls, text: str) -> "GlobPattern":
+        """Read a glob as Nova does; what is left out is ``*``.
+
+        :raises PatternError: a field is neither hex nor ``*``, or too large
+        """
+        left, _, function = text.partition(".")
+        fields = left.split(":") if left else []
+        if len(fields) > 3:
+            raise PatternError(
+                f"{text!r} has {len(fields)} fields before the dot, and an "
+                "address has three, domain:bus:slot"
+            )
+        given = [ANY] * (3 - len(fields))
+        given += [field.strip() or ANY for field in fields]
+        # A blank function is an error to Nova, a missing one is not.
+        given.append(function.strip() if function else ANY)
+        return cls(
+            *(
+                _hex_field(field, value)
+                for field, value in zip(FIELDS, given, strict=True)
+            )
+        )
+
+    @classmethod
+    def of(cls, address: "address.PciAddress") -> "GlobPattern":
+        """The pattern of this one address."""
+        return cls(**texts(address))
+
+    def accepts(self, field: str, text: str) -> bool:
+        """Whether a field's text fits."""
+        return getattr(self, field) in (ANY, text)
+
+    @property
+    def single(self) -> str | None:
+        """The one address that it names in full, else None."""
+        return _single(self.domain, self.bus, self.slot, self.function)
+
+    def wanted(self, field: str) -> str | None:
+        """What it wants of a field; None for anything."""
+        value: str = getattr(self, field)
+        return None if value == ANY else value
+
+    def __str__(self) -> str:
+        return f"{self.domain}:{self.bus}:{self.slot}.{self.function}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegexPattern:
+    """A regular expression a field, which need fit its beginning only.
+
+    Nova uses Python's ``re.match``: ``2`` fits every bus from 20 to 2f.
+    """
+
+    domain: str = ANY_REGEX
+    bus: str = ANY_REGEX
+    slot: str = ANY_REGEX
+    function: str = ANY_REGEX
+
+    @classmethod
+    def parse(cls, fields: ty.Mapping[str, str]) -> "RegexPattern":
+        """Make a pattern of an address object's known fields.
+
+        :raises PatternError: not a regular expression, or one that may take
+            for ever
+        """
+        for field, text in fields.items():
+            fits = _compile(field, text)
+            for probe in _PROBES[field]:
+                fits(probe)
+        return cls(**fields)
+
+    def accepts(self, field: str, text: str) -> bool:
+        """Whether the expression fits the text's beginning.
+
+        :raises ConfigError: it took more than a second
+        """
+        try:
+            return _compile(field, getattr(self, field))(text)
+        except PatternError as error:
+            raise exception.ConfigError(f"{error} (on {text!r})") from error
+
+    @property
+    def single(self) -> str | None:
+        """The one address that it names in full, else None.
+
+        Nova looks the fields up in sysfs as they are written, so that
+        capitals and missing zeroes name nothing.
+        """
+        return _single(self.domain, self.bus, self.slot, self.function)
+
+    def wanted(self, field: str) -> str | None:
+        """What it wants of a field; None for anything."""
+        value: str = getattr(self, field)
+        return None if value == ANY_REGEX else value
+
+    def __str__(self) -> str:
+        return " ".join(
+            f"{field}=/{getattr(self, field)}/" for field in FIELDS
+        )
+
+
+def _single(domain: str, bus: str, slot: str, function: str) -> str | None:
+    digits = domain + bus + slot + function
+    if all(character in string.hexdigits for character in digits):
+        return f"{domain}:{bus}:{slot}.{function}"
+    return None
+
+
+def _hex_field(field: str, text: str) -> str:
+    if text == ANY:
+        return text
+    # Nova reads it with int(), which also takes 0x, _ and a sign.
+    try:
+        value = int(text, 16)
+    except ValueError:
+        raise PatternError(
+            f"{field} {text!r} is neither a hex number nor *", field
+        ) from None
+    if value > _LIMITS[field]:
+        raise PatternError(
+            f"{field} {text!r} is greater than {_LIMITS[field]:x}", field
+        )
+    return f"{value:0{_WIDTHS[field]}x}"
+
+
+def _slow(field: str, text: str) -> PatternError:
+    return PatternError(
+        f"{field}: matching the regular expression {text!r} may take for ever",
+        field,
+        slow=True,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _compile(field: str, text: str) -> ty.Callable[[str], bool]:
+    """A test for the beginning of a text.
+
+    Python's own ``re`` decides what is valid, as it does for Nova. It also
+    does the matching of what is short and has no group, for that can't take
+    long; anything else is matched by ``regex``, which can be stopped.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain = re.compile(text)
+            if len(text) <= _SHORT and "(" not in text:
+                return lambda value: plain.match(value) is not None
+            if _nesting(text) > _MAX_NESTING:
+                raise _slow(field, text)
+            stoppable = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
+        raise PatternError(
+            f"{field} {text!r} is no regular expression: {error}", field
+        ) from None
+
+    def fits(value: str) -> bool:
+        try:
+            return stoppable.match(value, timeout=_TIMEOUT) is not None
+        except TimeoutError:
+            raise _slow(field, text) from None
+
+    return fits
+
+
+#: To ``regex`` a brace that is no repeat begins a fuzzy match; to ``re`` it
+#: is a brace.
+_REPEAT_OR_BRACE = re.compile(r"\\.|\{(?!\d+(?:,\d*)?\}|,\d*\})", re.DOTALL)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return r"\{" if found[0] == "{" else found[0]
+
+
+_TOKEN = re.compile(
+    r"""
+    \\.                          # an escaped character
+    | \[\^?\]?(?:\\.|[^\]\\])*\]  # a set
+    | (?P<open>\()
+    | (?P<close>\))
+    | (?P<repeat>[*+?]|\{\d*,?\d*\})
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _nesting(text: str) -> int:
+    """How deep repeats stand inside groups that are repeated themselves."""
+    deepest = [0]
+    behind_group = 0
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup
+        if kind == "open":
+            deepest.append(0)
+        elif kind == "close" and len(deepest) > 1:
+            behind_group = deepest.pop()
+            deepest[-1] = max(deepest[-1], behind_group)
+            continue
+        elif kind == "repeat" and _is_ambiguous(token[0], behind_group):
+            deepest[-1] = max(deepest[-1], behind_group + 1)
+        behind_group = 0
+    return max(deepest)
+
+
+def _is_ambiguous(repeat: str, nesting: int) -> bool:
+    """Whether it can share out the same text in several ways.
+
+    It repeats more than once, and either any number of times or something
+    that is ambiguous itself.
+    """
+    if repeat in "*+":
+        return True
+    low, comma, high = repeat.strip("{}").partition(",")
+    if not comma:
+        return nesting > 0 and low not in ("", "0", "1")
+    return high not in ("0", "1") and (low != high or nesting > 0)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this room needs to know of functions and devices of other rooms."""
+
+import typing as ty
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
+
+
+class Function(ty.Protocol):
+    """A PCI function as observed; ``host.function.PciFunction`` is one."""
+
+    @property
+    def address(self) -> "pci_address.PciAddress":
+        """Where it sits."""
+
+    @property
+    def vendor_id(self) -> str:
+        """Four lower-case hex digits."""
+
+    @property
+    def product_id(self) -> str:
+        """Four lower-case hex digits."""
+
+    @property
+    def physfn(self) -> "pci_address.PciAddress | None":
+        """Of a VF, its PF."""
+
+    @property
+    def sriov_totalvfs(self) -> int:
+        """VFs that it could have; 0 if it is no PF."""
+
+    @property
+    def netdevs(self) -> tuple[str, ...]:
+        """Names of its network interfaces."""
+
+    @property
+    def card_serial_number(self) -> str | None:
+        """From the vital product data of the card, if it has any."""
+
+
+class Device(ty.Protocol):
+    """A tracked device; ``tracker.device.Device`` is one."""
+
+    @property
+    def address(self) -> "pci_address.PciAddress":
+        """Where it sits."""
+
+    @property
+    def vendor_id(self) -> str:
+        """Four lower-case hex digits."""
+
+    @property
+    def product_id(self) -> str:
+        """Four lower-case hex digits."""
+
+    @property
+    def dev_type(self) -> str:
+        """``type-VF``, ``type-PF`` or ``type-PCI``; Nova has vdpa too."""
+
+    @property
+    def numa_node(self) -> int | None:
+        """None where the kernel knows none."""
+
+    @property
+    def parent_addr(self) -> "pci_address.PciAddress | None":
+        """Of a VF, its PF."""
+
+    @property
+    def tags(self) -> ty.Mapping[str, ty.Any]:
+        """The pool tags of its spec (``pci.spec.DeviceSpec.tags``)."""
+
+    @property
+    def status(self) -> str:
+        """``available`` and so on."""
+
+    @property
+    def extra_info(self) -> ty.Mapping[str, str]:
+        """``parent_ifname`` and ``rp_uuid`` are read from it."""

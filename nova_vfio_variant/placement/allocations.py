@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims as allocations of their instance.
+
+An instance may have allocations that aren't ours: Nova gives it processors
+and memory. Only what it has from providers of ours is ever changed.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import memory, observe, provider, report
+from nova_vfio_variant.tracker import device as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.placement import client as placement_client
+
+#: Provider's name -> resource class -> amount.
+Amounts = ty.Mapping[str, ty.Mapping[str, int]]
+
+
+def amounts(
+    providers: ty.Iterable[provider.Provider],
+    devices: ty.Iterable[tracked.Device],
+) -> dict[str, dict[str, int]]:
+    """What these devices amount to in Placement.
+
+    Devices that no provider publishes, those of a physical network, amount
+    to nothing.
+    """
+    names = {
+        address: one.name for one in providers for address in one.addresses
+    }
+    found: dict[str, dict[str, int]] = {}
+    for device in devices:
+        name = names.get(device.address)
+        if name is not None:
+            of_it = found.setdefault(name, {})
+            of_it[device.resource_class] = (
+                of_it.get(device.resource_class, 0) + 1
+            )
+    return found
+
+
+def claim(
+    client: "placement_client.PlacementClient",
+    ask: report.Ask,
+    known: memory.ProviderMemory,
+    instance_uuid: str,
+    wanted: Amounts,
+) -> report.Result:
+    """Publish what isn't published yet, then allocate.
+
+    The caller holds the lock of the state path, and has the claim in the
+    store already: what can't be allocated is for the caller to free.
+
+    :param ask: of which only the providers wanted are looked at
+    :param wanted: all that the instance shall have from our providers
+    :raises InventoryRefused: a provider can't be published
+    :raises PlacementError: as :func:`put` does
+    """
+    published = report.report(
+        client, dataclasses.replace(ask, only=frozenset(wanted)), known
+    )
+    put(client, known, instance_uuid, wanted)
+    return published
+
+
+def put(
+    client: "placement_client.PlacementClient",
+    known: memory.ProviderMemory,
+    instance_uuid: str,
+    wanted: Amounts,
+) -> None:
+    """Let an instance have just this from providers of ours.
+
+    What it has from other providers stays. When the instance or a provider
+    changes meanwhile, it is read again and tried again.
+
+    :raises PlacementRefused: there isn't so much left, or a provider isn't
+        published
+    :raises PlacementConflict: others wrote again and again
+    :raises PlacementError: see :class:`PlacementClient`
+    """
+    ours = {}
+    for name in known.names():
+        one = known.get(name)
+        if one is not None:
+            ours[name] = one.uuid
+    missing = sorted(set(wanted) - set(ours))
+    if missing:
+        raise exception.PlacementRefused(
+            f"provider {', '.join(missing)} is not published"
+        )
+    shall = {ours[name]: resources for name, resources in wanted.items()}
+    report.retrying()(
+        _put_once, client, set(ours.values()), instance_uuid, shall
+    )
+
+
+def delete(
+    client: "placement_client.PlacementClient",
+    known: memory.ProviderMemory,
+    instance_uuid: str,
+) -> None:
+    """Take from an instance all that it has from providers of ours.
+
+    :raises PlacementError: as :func:`put` does
+    """
+    put(client, known, instance_uuid, {})
+
+
+def usages(
+    client: "placement_client.PlacementClient",
+    known: memory.ProviderMemory,
+    ask: report.Ask,
+) -> dict[str, dict[str, int]]:
+    """How much of each desired provider is in use, as Placement has it.
+
+    Providers that aren't published are left out. One request lists the tree,
+    and one a provider its usage.
+
+    :raises PlacementError: see :class:`PlacementClient`
+    """
+    seen = observe.look(client, ask.root_name, known)
+    return {
+        one.name: client.usages(seen.children[one.name].uuid)
+        for one in ask.desired
+        if one.name in seen.children
+    }
+
+
+def _put_once(
+    client: "placement_client.PlacementClient",
+    ours: ty.Collection[str],
+    instance_uuid: str,
+    shall: ty.Mapping[str, ty.Mapping[str, int]],
+) -> None:
+    has = client.allocations(instance_uuid)
+    becomes = {
+        uuid: resources
+        for uuid, resources in has.resources.items()
+        if uuid not in ours
+    } | dict(shall)
+    if becomes != has.resources:
+        client.put_allocations(
+            instance_uuid, dataclasses.replace(has, resources=becomes)
+        )

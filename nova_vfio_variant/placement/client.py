@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement's REST API, as far as we need it.
+
+Every request is pinned to one microversion, has a deadline that its session
+gives it, and is sent once: what failed on the way may have taken effect, and
+only whoever reads again can know. An answer that isn't the expected one
+becomes an error of :mod:`nova_vfio_variant.exception`.
+"""
+
+import dataclasses
+import typing as ty
+
+from keystoneauth1 import adapter
+from keystoneauth1 import exceptions as ks_exceptions
+from openstack import exceptions as sdk_exceptions
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import provider
+
+if ty.TYPE_CHECKING:
+    import requests
+    from openstack import connection
+
+#: Placement of Xena; the first with types of consumers.
+MICROVERSION = "1.38"
+
+#: A name has up to 255 characters, and a URL that servers take up to 8,190.
+_NAMES_A_REQUEST = 25
+_SERVICE = "placement"
+_CONCURRENT_UPDATE = "placement.concurrent_update"
+_INSTANCE = "INSTANCE"
+_Json = dict[str, ty.Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Allocations:
+    """What a consumer has, and how it may be changed.
+
+    :param resources: provider's UUID -> resource class -> amount
+    :param generation: None for a consumer that Placement doesn't know
+    :param project_id: None for a consumer that Placement doesn't know
+    :param user_id: None for a consumer that Placement doesn't know
+    :param consumer_type: as Placement has it
+    """
+
+    resources: ty.Mapping[str, ty.Mapping[str, int]]
+    generation: int | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    consumer_type: str = _INSTANCE
+
+
+class PlacementClient:
+    """A Placement service, reached through openstacksdk.
+
+    Each method may raise:
+
+    * PlacementUnreachable: it is down, slow, or answered 5xx or nonsense;
+    * PlacementDenied: it or Keystone answered 401 or 403;
+    * PlacementConflict: a generation moved (409 with
+      ``placement.concurrent_update``): read again and try again;
+    * PlacementRefused: any other answer, which no retry can change.
+
+    :param cloud: whose Placement
+    :param where: how to call it in a message
+    """
+
+    def __init__(self, cloud: "connection.Connection", where: str) -> None:
+        self._cloud = cloud
+        self.where = where
+
+    def find(self, name: str) -> provider.Listed | None:
+        """The provider with this name, wherever it stands."""
+        return next(iter(self._list({"name": name})), None)
+
+    def tree(
+        self, uuid: str, required: str | None = None
+    ) -> list[provider.Listed]:
+        """All providers of the tree that this one belongs to.
+
+        :param required: only those that have this trait
+        """
+        query = {"in_tree": uuid}
+        if required is not None:
+            query["required"] = required
+        return self._list(query)
+
+    def inventories(self, uuid: str) -> tuple[int, dict[str, _Json]]:
+        """A provider's generation and inventories."""
+        found = self._json("GET", f"/resource_providers/{uuid}/inventories")
+        return found["resource_provider_generation"], found["inventories"]
+
+    def traits(self, uuid: str) -> tuple[int, tuple[str, ...]]:
+        """A provider's generation and traits, sorted."""
+        found = self._json("GET", f"/resource_providers/{uuid}/traits")
+        return (
+            found["resource_provider_generation"],
+            tuple(sorted(found["traits"])),
+        )
+
+    def usages(self, uuid: str) -> dict[str, int]:
+        """How much of each of a provider's resource classes is in use."""
+        found = self._json("GET", f"/resource_providers/{uuid}/usages")
+        return dict(found["usages"])
+
+    def consumers(self, uuid: str) -> dict[str, dict[str, int]]:
+        """Who uses a provider: consumer -> resource class -> amount."""
+        found = self._json("GET", f"/resource_providers/{uuid}/allocations")
+        return {
+            consumer: one["resources"]
+            for consumer, one in found["allocations"].items()
+        }
+
+    def read(self, listed: provider.Listed) -> provider.Published:
+        """A provider's inventories and traits, in two requests.
+
+        :raises PlacementConflict: it changed between the two
+        """
+        generation, inventories = self.inventories(listed.uuid)
+        again, traits = self.traits(listed.uuid)
+        if generation != again:
+            raise exception.PlacementConflict(
+                f"provider {listed.name} changed while it was read"
+            )
+        return provider.Published(
+            listed.uuid, listed.name, generation, inventories, traits
+        )
+
+    def create(self, uuid: str, name: str, parent_uuid: str | None) -> int:
+        """Make a provider that has nothing; return its generation."""
+        body: _Json = {"uuid": uuid, "name": name}
+        if parent_uuid is not None:
+            body["parent_provider_uuid"] = parent_uuid
+        made = self._json("POST", "/resource_providers", body)
+        return int(made["generation"])
+
+    def delete(self, uuid: str) -> None:
+        """Remove a provider with its inventories and traits."""
+        self._send("DELETE", f"/resource_providers/{uuid}")
+
+    def put_inventories(
+        self,
+        uuid: str,
+        generation: int,
+        inventories: ty.Mapping[str, ty.Mapping[str, int | float]],
+    ) -> int:
+        """Replace all inventories; return the new generation."""
+        done = self._json(
+            "PUT",
+            f"/resource_providers/{uuid}/inventories",
+            {
+                "resource_provider_generation": generation,
+                "inventories": {k: dict(v) for k, v in inventories.items()},
+            },
+        )
+        return int(done["resource_provider_generation"])
+
+    def put_traits(
+        self, uuid: str, generation: int, traits: ty.Iterable[str]
+    ) -> int:
+        """Replace all traits; return the new generation."""
+        done = self._json(
+            "PUT",
+            f"/resource_providers/{uuid}/traits",
+            {
+                "resource_provider_generation": generation,
+                "traits": sorted(traits),
+            },
+        )
+        return int(done["resource_provider_generation"])
+
+    def missing_traits(self, names: ty.Collection[str]) -> list[str]:
+        """Those of these traits that Placement doesn't know, sorted."""
+        known: set[str] = set()
+        asked = sorted(names)
+        for start in range(0, len(asked), _NAMES_A_REQUEST):
+            some = ",".join(asked[start : start + _NAMES_A_REQUEST])
+            found = self._json("GET", "/traits", query={"name": f"in:{some}"})
+            known.update(found["traits"])
+        return sorted(set(asked) - known)
+
+    def missing_classes(self, names: ty.Collection[str]) -> list[str]:
+        """Those of these resource classes that Placement doesn't know."""
+        if not names:
+            return []
+        known = self._json("GET", "/resource_classes")["resource_classes"]
+        return sorted(set(names) - {one["name"] for one in known})
+
+    def create_trait(self, name: str) -> None:
+        """Make a custom trait, if it isn't there."""
+        self._send("PUT", f"/traits/{name}")
+
+    def create_class(self, name: str) -> None:
+        """Make a custom resource class, if it isn't there."""
+        self._send("PUT", f"/resource_classes/{name}")
+
+    def delete_trait(self, name: str) -> None:
+        """Remove a custom trait that no provider has."""
+        self._send("DELETE", f"/traits/{name}")
+
+    def delete_class(self, name: str) -> None:
+        """Remove a custom resource class that no provider has."""
+        self._send("DELETE", f"/resource_classes/{name}")
+
+    def allocations(self, consumer: str) -> Allocations:
+        """What a consumer has; nothing for one that is unknown."""
+        found = self._json("GET", f"/allocations/{consumer}")
+        if not found["allocations"]:
+            return Allocations({})
+        return Allocations(
+            {
+                uuid: dict(one["resources"])
+                for uuid, one in found["allocations"].items()
+            },
+            found["consumer_generation"],
+            found["project_id"],
+            found["user_id"],
+            # What was made before there were types has one that can be read
+            # but not written.
+            _INSTANCE
+            if found["consumer_type"] == "unknown"
+            else found["consumer_type"],
+        )
+
+    def put_allocations(self, consumer: str, wanted: Allocations) -> None:
+        """Replace all that a consumer has; nothing at all removes it.
+
+        :param wanted: with the generation that was read
+        """
+        self._send(
+            "PUT",
+            f"/allocations/{consumer}",
+            {
+                "allocations": {
+                    uuid: {"resources": dict(resources)}
+                    for uuid, resources in wanted.resources.items()
+                },
+                "consumer_generation": wanted.generation,
+                "project_id": wanted.project_id or self.project_id,
+                "user_id": wanted.user_id or self.user_id,
+                "consumer_type": wanted.consumer_type,
+            },
+        )
+
+    @property
+    def project_id(self) -> str:
+        """The project that new consumers belong to."""
+        with _reaching(self.where):
+            return self._cloud.session.get_project_id() or "nova-vfio"
+
+    @property
+    def user_id(self) -> str:
+        """The user that new consumers belong to."""
+        with _reaching(self.where):
+            return self._cloud.session.get_user_id() or "nova-vfio"
+
+    def max_microversion(self) -> str:
+        """The newest microversion that Placement speaks, ``1.39``."""
+        versions = self._json("GET", "/")["versions"]
+        return str(versions[0]["max_version"])
+
+    def _list(self, query: dict[str, str]) -> list[provider.Listed]:
+        found = self._json("GET", "/resource_providers", query=query)
+        return [
+            provider.Listed(
+                one["uuid"],
+                one["name"],
+                one["generation"],
+                one["parent_provider_uuid"],
+            )
+            for one in found["resource_providers"]
+        ]
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: _Json | None = None,
+        query: dict[str, str] | None = None,
+    ) -> _Json:
+        """Send a request whose answer has a JSON object for a body."""
+        answer = self._send(method, path, body, query)
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise exception.PlacementUnreachable(
+                f"{self.where} gave no answer of Placement's to {method} "
+                f"{path}",
+                "is the endpoint right?",
+            )
+        return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: _Json | None = None,
+        query: dict[str, str] | None = None,
+    ) -> "requests.Response":
+        with _reaching(self.where):
+            answer: requests.Response = self._proxy().request(
+                path,
+                method,
+                json=body,
+                params=query,
+                microversion=MICROVERSION,
+                raise_exc=False,
+                connect_retries=0,
+            )
+        if answer.status_code >= 300:
+            raise _error(self.where, method, path, answer)
+        return answer
+
+    def _proxy(self) -> ty.Any:
+        """Placement's proxy, whose versions openstacksdk looks up first.
+
+        Whatever goes wrong there is a DiscoveryFailure that doesn't tell
+        what it was; a plain request does.
+        """
+        try:
+            return self._cloud.placement
+        except ks_exceptions.DiscoveryFailure:
+            config = self._cloud.config
+            adapter.Adapter(
+                self._cloud.session,
+                service_type=config.get_service_type(_SERVICE),
+                interface=config.get_interface(_SERVICE),
+                region_name=config.get_region_name(_SERVICE),
+                endpoint_override=config.get_endpoint(_SERVICE),
+            ).get("/resource_classes", raise_exc=True)
+            raise
+
+
+class _reaching:  # noqa: N801 - reads as a word: with _reaching(...)
+    """What keystoneauth and openstacksdk raise, as errors of ours."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(
+            error, (ks_exceptions.Unauthorized, ks_exceptions.Forbidden)
+        ):
+            raise exception.PlacementDenied(
+                f"{self._where} is refused to us: {_line(error)}",
+                "look at the credentials in [placement]",
+            ) from error
+        if isinstance(
+            error,
+            (
+                ks_exceptions.MissingAuthPlugin,
+                ks_exceptions.EndpointNotFound,
+                ks_exceptions.OptionError,
+                ks_exceptions.NoMatchingPlugin,
+                sdk_exceptions.ConfigException,
+            ),
+        ):
+            raise exception.PlacementRefused(
+                f"{self._where} can't be looked up: {_line(error)}",
+                "look at the options in [placement]",
+            ) from error
+        if isinstance(
+            error, (ks_exceptions.ClientException, sdk_exceptions.SDKException)
+        ):
+            raise exception.PlacementUnreachable(
+                f"{self._where} can't be reached: {_cause(error)}"
+            ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, for urllib3 says where it was in its own code."""
+    text = _line(error)
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError) and at.strerror:
+            return f"{text.partition(': ')[0]}: {at.strerror}"
+        at = at.__cause__ or at.__context__
+    return text
+
+
+def _error(
+    where: str, method: str, path: str, answer: "requests.Response"
+) -> exception.PlacementError:
+    """Which error an answer is."""
+    status = answer.status_code
+    said = f"{where} answered {status} to {method} {path}"
+    code, detail = _details(answer)
+    if detail:
+        said += f": {detail}"
+    if status in {401, 403}:
+        return exception.PlacementDenied(
+            said, "look at the credentials in [placement] and their roles"
+        )
+    if status >= 500:
+        return exception.PlacementUnreachable(said)
+    if status == 409 and code == _CONCURRENT_UPDATE:
+        return exception.PlacementConflict(said)
+    if status == 406:
+        return exception.PlacementRefused(
+            said, f"microversion {MICROVERSION} is needed"
+        )
+    return exception.PlacementRefused(said)
+
+
+def _details(answer: "requests.Response") -> tuple[str, str]:
+    """The code and the sentence of an error in Placement's JSON."""
+    try:
+        first = answer.json()["errors"][0]
+        return str(first.get("code", "")), _line(first.get("detail", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "", ""
+
+
+def _line(text: object) -> str:
+    """The last line that says something: webob puts its own before it."""
+    lines = [one.strip() for one in str(text).splitlines()]
+    return next((one for one in reversed(lines) if one), "")

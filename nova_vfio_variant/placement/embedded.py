@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Placement of our own: openstack-placement's application, in process.
+
+Its database is SQLite in the state path. No port is opened: requests go
+through keystoneauth and requests as ever, and the last of these hands them
+to the WSGI application (:class:`WsgiTransport`). Whoever asks for a port
+gets one on the loopback interface (:func:`serve`), which lets every user of
+the machine write.
+
+Placement keeps its database engine and its policy for as long as the
+process lives, so a process has one embedded Placement, and asking for one in
+another state path is an error. Several processes may use one state path;
+each that writes has to hold the lock of the state path while it starts the
+application and while it writes, for SQLite has no queue of writers.
+
+What an operator has of a Placement of the cloud stays unread and untouched:
+neither ``placement.conf``, nor ``policy.yaml``, nor the environment is
+looked at, and the database is configured before anything could go and find
+another one (alembic would, from its own ``env.py``).
+"""
+
+import pathlib
+import typing as ty
+
+from nova_vfio_variant import exception
+
+if ty.TYPE_CHECKING:
+    from wsgiref import simple_server
+    from wsgiref.types import WSGIApplication
+
+    from nova_vfio_variant.placement import client
+
+_DATABASE = "placement.sqlite"
+#: Placement's noauth2 gives the role admin to the user of this name; the
+#: role service is what POST /reshaper asks for.
+_TOKEN = "admin"  # noqa: S105 - a word of noauth2, which has no secrets
+_ROLES = "admin,service"
+#: A name that can't be looked up (RFC 6761): it never leaves the process.
+_ENDPOINT = "http://placement.invalid"
+
+_configured: pathlib.Path | None = None
+_application: "WSGIApplication | None" = None
+
+
+def database(state_path: str | pathlib.Path) -> pathlib.Path:
+    """The file that holds all of the embedded Placement.
+
+    It isn't there until :func:`connect` was called for this state path.
+    """
+    return pathlib.Path(state_path).resolve() / _DATABASE
+
+
+def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
+    """A client of the embedded Placement, which is started if need be.
+
+    Makes the database, or brings it up to date; the caller holds the lock of
+    the state path and has made the folder.
+
+    :raises PlacementError: this process has one in another state path, or
+        the database can't be used
+    """
+    import requests
+    from keystoneauth1 import session as ks_session
+    from keystoneauth1 import token_endpoint
+    from openstack import connection
+
+    from nova_vfio_variant.placement import client, wsgi
+
+    transport = requests.Session()
+    transport.mount(
+        _ENDPOINT,
+        wsgi.WsgiTransport(application(state_path), {"HTTP_X_ROLES": _ROLES}),
+    )
+    session = ks_session.Session(
+        auth=token_endpoint.Token(_ENDPOINT, _TOKEN), session=transport
+    )
+    cloud = connection.Connection(
+        session=session, placement_endpoint_override=_ENDPOINT
+    )
+    return client.PlacementClient(cloud, "the embedded Placement")
+
+
+def application(state_path: str | pathlib.Path) -> "WSGIApplication":
+    """Placement's WSGI application on the database of this state path.
+
+    :raises PlacementError: as :func:`connect` does
+    """
+    global _configured, _application  # noqa: PLW0603 - as Placement's own
+    path = database(state_path)
+    if _configured not in {None, path}:
+        raise exception.PlacementError(
+            f"this process has an embedded Placement in {_configured}, and "
+            f"can't have another one in {path}"
+        )
+    if _application is not None:
+        return _application
+    import alembic.util.exc as alembic_exc
+    import sqlalchemy.exc
+    from oslo_db import exception as db_exception
+    from placement import db_api, deploy
+
+    conf = _configuration(path)
+    _configured = path
+    try:
+        path.touch(mode=0o600)
+        db_api.configure(conf)
+        _application = deploy.loadapp(conf)
+    except (
+        OSError,
+        db_exception.DBError,
+        sqlalchemy.exc.SQLAlchemyError,
+        alembic_exc.CommandError,
+    ) as error:
+        raise exception.PlacementError(
+            f"the embedded Placement's database {path} can't be used: "
+            f"{str(error).splitlines()[0]}",
+            "if it is damaged, move it away: a report publishes all again",
+        ) from error
+    return _application
+
+
+def serve(
+    state_path: str | pathlib.Path, port: int = 0
+) -> "simple_server.WSGIServer":
+    """A server of the same application on the loopback interface.
+
+    The token is ``admin``, and anyone on this machine may use it. The caller
+    runs ``serve_forever()`` and, in the end, ``server_close()``.
+
+    :param port: 0 for any free one; ``server_port`` of the server tells
+    :raises PlacementError: as :func:`connect` does
+    :raises OSError: the port is taken
+    """
+    from wsgiref import simple_server
+
+    class Quiet(simple_server.WSGIRequestHandler):
+        def log_message(self, *_: ty.Any) -> None:
+            """Placement logs its requests itself."""
+
+        def get_environ(self) -> dict[str, ty.Any]:
+            return super().get_environ() | {"HTTP_X_ROLES": _ROLES}
+
+    return simple_server.make_server(
+        "127.0.0.1", port, application(state_path), handler_class=Quiet
+    )
+
+
+def _configuration(path: pathlib.Path) -> ty.Any:
+    """Placement's options, every one that matters set by us."""
+    from oslo_config import cfg
+    from placement import conf as placement_conf
+    from sqlalchemy.engine import url
+
+    connection = url.URL.create("sqlite", database=str(path))
+    conf = cfg.ConfigOpts()
+    placement_conf.register_opts(conf)
+    for group, name, value in (
+        (
+            "placement_database",
+            "connection",
+            connection.render_as_string(),
+        ),
+        ("placement_database", "sync_on_startup", True),
+        # A file that can't be opened will not open later: no 10 x 10 s.
+        ("placement_database", "max_retries", 0),
+        ("api", "auth_strategy", "noauth2"),
+        ("oslo_policy", "policy_file", f"{path}.policy.yaml"),
+        ("oslo_policy", "policy_dirs", []),
+    ):
+        if isinstance(value, str):
+            # For oslo.config a $ begins the name of another option.
+            value = value.replace("$", "$$")
+        conf.set_override(name, value, group=group)
+    conf(
+        [],
+        project="nova-vfio-embedded-placement",
+        default_config_files=[],
+        default_config_dirs=[],
+        use_env=False,
+    )
+    return conf

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What we remember of the providers that we made.
+
+The store keeps it. A provider that isn't remembered is not ours; one whose
+generation is remembered needs no reading until its generation moves.
+"""
+
+import hashlib
+import json
+import typing as ty
+
+from nova_vfio_variant.placement import provider
+
+
+class Remembered(ty.Protocol):
+    """One provider of ours."""
+
+    @property
+    def uuid(self) -> str:
+        """The UUID that we gave it, remembered before it was made."""
+
+    @property
+    def generation(self) -> int | None:
+        """When its fingerprint was true; None if it may be half made."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What it then satisfied (:func:`fingerprint`); a root's layout."""
+
+
+class ProviderMemory(ty.Protocol):
+    """Providers of ours by name, each call durable when it returns."""
+
+    def get(self, name: str) -> Remembered | None:
+        """The provider with this name, or None."""
+
+    def put(
+        self,
+        name: str,
+        uuid: str,
+        generation: int | None,
+        fingerprint: str | None,
+    ) -> None:
+        """Remember a provider, in place of what was known of it."""
+
+    def forget(self, name: str) -> None:
+        """Forget a provider, if it is remembered."""
+
+    def names(self) -> ty.Iterable[str]:
+        """The names of all that are remembered."""
+
+
+def fingerprint(desired: provider.Provider) -> str:
+    """A digest of all that Placement is told of a provider."""
+    said = json.dumps(
+        [
+            desired.name,
+            desired.parent,
+            desired.traits,
+            [
+                (name, one.total, one.max_unit, one.reserved)
+                for name, one in sorted(desired.inventories.items())
+            ],
+        ]
+    )
+    return hashlib.sha256(said.encode()).hexdigest()

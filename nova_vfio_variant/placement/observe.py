@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Placement has, read as sparingly as can be.
+
+One request lists a tree with all its generations. Only a provider whose
+generation moved, or which shall become another one, is read: two requests,
+and a third for its usage where something would shrink.
+"""
+
+import dataclasses
+import typing as ty
+
+import os_traits
+
+from nova_vfio_variant.placement import diff, memory, provider
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.placement import client as placement_client
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """The published tree, as far as one list shows it.
+
+    :param root: None where there is no such provider
+    :param children: providers directly below it, by name
+    """
+
+    root: provider.Listed | None
+    children: ty.Mapping[str, provider.Listed]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One provider that isn't as it should be.
+
+    :param desired: None for one that shall go
+    :param published: None for one that isn't there
+    :param settled: what its inventories become
+    :param changes: the same, field by field; none where only our memory of
+        it is out of date
+    """
+
+    desired: provider.Provider | None
+    published: provider.Published | None
+    settled: diff.Settled
+    changes: tuple[diff.Change, ...]
+
+    @property
+    def name(self) -> str:
+        """The provider's name."""
+        one = self.desired or self.published
+        assert one is not None
+        return one.name
+
+
+def look(
+    client: "placement_client.PlacementClient",
+    root_name: str,
+    known: memory.ProviderMemory,
+) -> Seen:
+    """The tree: one request for a root of ours, else two."""
+    ours = known.get(root_name)
+    lines = client.tree(ours.uuid) if ours is not None else []
+    root = next((one for one in lines if ours and one.uuid == ours.uuid), None)
+    if root is None:
+        root = client.find(root_name)
+        lines = [] if root is None else client.tree(root.uuid)
+    return Seen(
+        root,
+        {
+            one.name: one
+            for one in lines
+            if root is not None and one.parent_uuid == root.uuid
+        },
+    )
+
+
+def managed(
+    client: "placement_client.PlacementClient",
+    seen: Seen,
+    desired: ty.Collection[str],
+    known: memory.ProviderMemory,
+) -> set[str]:
+    """Names of providers of PCI devices that nobody desires any more.
+
+    Those that we remember, and those that have the trait by which Nova too
+    knows them.
+    """
+    extra = set(seen.children) - set(desired)
+    ours = {name for name in extra if is_ours(seen, name, known)}
+    if seen.root is None or ours == extra:
+        return ours
+    marked = client.tree(seen.root.uuid, os_traits.COMPUTE_MANAGED_PCI_DEVICE)
+    return ours | (extra & {one.name for one in marked})
+
+
+def is_ours(seen: Seen, name: str, known: memory.ProviderMemory) -> bool:
+    """Whether the child with this name is the one that we made."""
+    remembered = known.get(name)
+    return (
+        remembered is not None and remembered.uuid == seen.children[name].uuid
+    )
+
+
+def steps(
+    client: "placement_client.PlacementClient",
+    seen: Seen,
+    desired: ty.Sequence[provider.Provider],
+    superfluous: ty.Iterable[str],
+    known: memory.ProviderMemory,
+) -> list[Step]:
+    """All providers that differ, or that had to be read to know.
+
+    :param superfluous: names of providers that shall go
+    """
+    found = []
+    for one in desired:
+        listed = seen.children.get(one.name)
+        if listed is None:
+            found.append(_step(one, None))
+        elif not _as_remembered(one, listed, known):
+            found.append(_step(one, _read(client, listed, one)))
+    found.extend(
+        _step(None, _read(client, seen.children[name], None))
+        for name in sorted(superfluous)
+    )
+    return found
+
+
+def _as_remembered(
+    desired: provider.Provider,
+    listed: provider.Listed,
+    known: memory.ProviderMemory,
+) -> bool:
+    remembered = known.get(desired.name)
+    return (
+        remembered is not None
+        and remembered.uuid == listed.uuid
+        and remembered.generation == listed.generation
+        and remembered.fingerprint == memory.fingerprint(desired)
+    )
+
+
+def _read(
+    client: "placement_client.PlacementClient",
+    listed: provider.Listed,
+    desired: provider.Provider | None,
+) -> provider.Published:
+    """A provider, with its usages if anything of it would shrink."""
+    published = client.read(listed)
+    wanted = desired.inventories if desired else {}
+    if any(
+        name not in wanted or record["total"] > wanted[name].total
+        for name, record in published.inventories.items()
+    ):
+        published = dataclasses.replace(
+            published, usages=client.usages(listed.uuid)
+        )
+    return published
+
+
+def _step(
+    desired: provider.Provider | None, published: provider.Published | None
+) -> Step:
+    one = desired or published
+    assert one is not None
+    return Step(
+        desired,
+        published,
+        diff.settled(desired, published),
+        diff.difference(
+            {one.name: published} if published else {},
+            [desired] if desired else [],
+        ),
+    )

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A resource provider as we would have it, or as Placement has it."""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant.pci import address
+
+#: What Placement takes (placement/schemas/resource_provider.py).
+LONGEST_NAME = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inventory:
+    """So many units of one resource class on one provider.
+
+    :param total: units
+    :param reserved: units that nobody may have
+    :param max_unit: the most that one consumer may have from here
+    """
+
+    total: int
+    max_unit: int
+    reserved: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Provider:
+    """One resource provider of PCI devices.
+
+    :param name: ``<host>_<ADDRESS>``, at most 200 characters
+    :param parent: name of the root provider
+    :param inventories: resource class -> inventory
+    :param traits: all that it shall have, sorted
+    :param addresses: of the devices behind it, in no order
+    """
+
+    name: str
+    parent: str
+    inventories: ty.Mapping[str, Inventory]
+    traits: tuple[str, ...]
+    addresses: tuple[address.PciAddress, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Addresses of the devices behind it, in rising order, as text."""
+        return tuple(str(one) for one in sorted(self.addresses))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """A provider as one line of a tree that Placement lists.
+
+    :param uuid: given by whoever made it
+    :param name: unique in the whole of Placement
+    :param generation: counts the changes of inventories, traits and
+        allocations
+    :param parent_uuid: None for a root
+    """
+
+    uuid: str
+    name: str
+    generation: int
+    parent_uuid: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Published:
+    """A provider with all that Placement holds of it.
+
+    :param uuid: given by whoever made it
+    :param name: unique in the whole of Placement
+    :param generation: of the moment of reading
+    :param inventories: resource class -> the record as Placement has it,
+        with ``min_unit``, ``step_size`` and ``allocation_ratio``
+    :param traits: sorted
+    :param usages: resource class -> units in use; classes of which none is
+        in use may be left out
+    """
+
+    uuid: str
+    name: str
+    generation: int
+    inventories: ty.Mapping[str, ty.Mapping[str, int | float]]
+    traits: tuple[str, ...]
+    usages: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)

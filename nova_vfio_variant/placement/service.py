@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Placement service of a cloud, reached as ``[placement]`` says."""
+
+import typing as ty
+
+from keystoneauth1 import exceptions as ks_exceptions
+from keystoneauth1 import loading
+from openstack import connection
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import client
+
+if ty.TYPE_CHECKING:
+    from oslo_config import cfg
+
+#: Seconds that Placement has for an answer when [placement] timeout is not
+#: set; keystoneauth would wait for ever.
+TIMEOUT = 60
+_GROUP = "placement"
+
+
+def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
+    """A client of the service; nothing is asked of it yet.
+
+    :param conf: with the options of ``[placement]`` registered
+        (:mod:`nova_vfio_variant.conf.placement`)
+    :raises PlacementRefused: the options don't say how to authenticate
+    """
+    try:
+        auth = loading.load_auth_from_conf_options(conf, _GROUP)
+    except ks_exceptions.ClientException as error:
+        raise exception.PlacementRefused(
+            f"[{_GROUP}] is incomplete: {error}",
+            "Nova's own section works here unchanged",
+        ) from error
+    if auth is None:
+        raise exception.PlacementRefused(
+            f"[{_GROUP}] has no auth_type",
+            "Nova's own section works here unchanged; without Keystone, "
+            "[vfio] placement = embedded",
+        )
+    session = loading.load_session_from_conf_options(conf, _GROUP, auth=auth)
+    session.app_name = "nova-vfio"
+    if session.timeout is None:
+        session.timeout = TIMEOUT
+    cloud = connection.Connection(
+        session=session, oslo_conf=conf, service_types=[_GROUP]
+    )
+    where = conf.placement.endpoint_override or "the Placement service"
+    return client.PlacementClient(cloud, where)
+
+
+def refuse_unless_reported(conf: "cfg.ConfigOpts") -> None:
+    """Refuse to publish to a service that Nova doesn't publish to.
+
+    Nova with ``report_in_placement`` off publishes no PCI device, and once
+    it finds a provider with COMPUTE_MANAGED_PCI_DEVICE below its own it
+    refuses to start (``ensure_tracking_was_not_enabled_before`` in
+    nova/compute/pci_placement_translator.py).
+
+    :param conf: with Nova's ``[pci]`` registered
+    :raises InventoryRefused: [pci] report_in_placement is off
+    """
+    if not conf.pci.report_in_placement:
+        raise exception.InventoryRefused(
+            "[pci] report_in_placement is off: Nova would publish no PCI "
+            "device, and refuse to start below a provider with "
+            "COMPUTE_MANAGED_PCI_DEVICE",
+            "set [pci] report_in_placement = true, which Nova can't undo, "
+            "or [vfio] placement = embedded",
+        )

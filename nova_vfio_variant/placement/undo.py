@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing to Placement so that it can be taken back.
+
+A report is many requests, and any of them may fail. What was written until
+then is put back as it was, for half a tree is what nobody asked for: not a
+promise, for Placement may be gone altogether, but then it is said which
+providers are left half done.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import memory, provider
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.placement import client as placement_client
+
+Inventories = ty.Mapping[str, ty.Mapping[str, int | float]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Before:
+    """How a provider was before we wrote to it first."""
+
+    name: str
+    parent_uuid: str | None
+    published: provider.Published | None
+    remembered: memory.Remembered | None
+
+
+class Writer:
+    """Writes to Placement and to the memory, and knows how it was before.
+
+    :param client: writes
+    :param known: where our providers are remembered
+    """
+
+    def __init__(
+        self,
+        client: "placement_client.PlacementClient",
+        known: memory.ProviderMemory,
+    ) -> None:
+        self._client = client
+        self._known = known
+        self._before: dict[str, _Before] = {}
+        self._writes: collections.Counter[str] = collections.Counter()
+        self._words: list[tuple[ty.Callable[[str], None], str]] = []
+
+    def words(
+        self, classes: ty.Collection[str], traits: ty.Collection[str]
+    ) -> None:
+        """Make the custom classes and traits that Placement lacks.
+
+        :raises PlacementRefused: it lacks a standard one
+        """
+        for missing, create, delete, of in (
+            (
+                self._client.missing_classes(classes),
+                self._client.create_class,
+                self._client.delete_class,
+                "resource class",
+            ),
+            (
+                self._client.missing_traits(traits),
+                self._client.create_trait,
+                self._client.delete_trait,
+                "trait",
+            ),
+        ):
+            for name in missing:
+                if not name.startswith("CUSTOM_"):
+                    raise exception.PlacementRefused(
+                        f"{self._client.where} doesn't know the {of} {name}",
+                        "it is older than that name",
+                    )
+                self._words.append((delete, name))
+                create(name)
+
+    def create(
+        self,
+        uuid: str,
+        name: str,
+        parent_uuid: str | None,
+    ) -> int:
+        """Make a provider, remembered before it is made."""
+        self._note(uuid, name, parent_uuid, None)
+        self._known.put(name, uuid, None, None)
+        with self._counted(uuid):
+            return self._client.create(uuid, name, parent_uuid)
+
+    def traits(
+        self,
+        published: provider.Published,
+        parent_uuid: str | None,
+        generation: int,
+        traits: ty.Iterable[str],
+    ) -> int:
+        """Replace a provider's traits."""
+        self._note(published.uuid, published.name, parent_uuid, published)
+        with self._counted(published.uuid):
+            return self._client.put_traits(published.uuid, generation, traits)
+
+    def inventories(
+        self,
+        published: provider.Published,
+        parent_uuid: str | None,
+        generation: int,
+        inventories: Inventories,
+    ) -> int:
+        """Replace a provider's inventories."""
+        self._note(published.uuid, published.name, parent_uuid, published)
+        with self._counted(published.uuid):
+            return self._client.put_inventories(
+                published.uuid, generation, inventories
+            )
+
+    def delete(
+        self, published: provider.Published, parent_uuid: str | None
+    ) -> None:
+        """Remove a provider, forgotten after it is gone."""
+        self._note(published.uuid, published.name, parent_uuid, published)
+        with self._counted(published.uuid):
+            self._client.delete(published.uuid)
+        self._known.forget(published.name)
+
+    def back(self) -> list[str]:
+        """Put all back; return the names of those that couldn't be."""
+        left: list[str] = []
+        for uuid, before in reversed(self._before.items()):
+            try:
+                if not self._restore(uuid, before):
+                    left.append(before.name)
+            except exception.PlacementUnreachable:
+                # Each further one would wait for the same deadline.
+                names = [one.name for one in self._before.values()]
+                return names[: names.index(before.name) + 1] + left
+            except exception.PlacementError:
+                left.append(before.name)
+        for delete, name in reversed(self._words):
+            # One that somebody uses by now is theirs too.
+            with contextlib.suppress(exception.PlacementError):
+                delete(name)
+        return left
+
+    def _restore(self, uuid: str, before: _Before) -> bool:
+        """Put one provider back, unless somebody else has changed it."""
+        now = next(
+            (one for one in self._client.tree(uuid) if one.uuid == uuid), None
+        )
+        was = before.published
+        if was is None:
+            if now is not None:
+                self._client.delete(uuid)
+        else:
+            if now is None:
+                generation = self._client.create(
+                    uuid, before.name, before.parent_uuid
+                )
+                now = provider.Listed(
+                    uuid, before.name, generation, before.parent_uuid
+                )
+            elif now.generation > was.generation + self._writes[uuid]:
+                return False
+            is_now = self._client.read(now)
+            generation = is_now.generation
+            if is_now.traits != was.traits:
+                generation = self._client.put_traits(
+                    uuid, generation, was.traits
+                )
+            if is_now.inventories != was.inventories:
+                self._client.put_inventories(uuid, generation, was.inventories)
+        if before.remembered is None:
+            self._known.forget(before.name)
+        else:
+            self._known.put(
+                before.name,
+                before.remembered.uuid,
+                before.remembered.generation,
+                before.remembered.fingerprint,
+            )
+        return True
+
+    def _note(
+        self,
+        uuid: str,
+        name: str,
+        parent_uuid: str | None,
+        published: provider.Published | None,
+    ) -> None:
+        if uuid not in self._before:
+            self._before[uuid] = _Before(
+                name, parent_uuid, published, self._known.get(name)
+            )
+
+    @contextlib.contextmanager
+    def _counted(self, uuid: str) -> ty.Iterator[None]:
+        """Count a write, unless Placement's answer says it wasn't done."""
+        self._writes[uuid] += 1
+        try:
+            yield
+        except (
+            exception.PlacementConflict,
+            exception.PlacementRefused,
+            exception.PlacementDenied,
+        ):
+            self._writes[uuid] -= 1
+            raise

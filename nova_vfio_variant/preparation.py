@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Preparing a compute node's host: what ``host plan`` and its kin call.
+
+A writer holds the lock of the state path, so that nothing is claimed while
+it is being changed.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import typing as ty
+
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.conf import database, located
+from nova_vfio_variant.host import (
+    act,
+    apply,
+    decide,
+    declared,
+    facts,
+    hands,
+    host_spec,
+    journal,
+    observe,
+    recover,
+    refusal,
+    restore,
+)
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import lock, store
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import node
+
+Addresses = ty.Collection[pci_address.PciAddress]
+
+#: What is opened for writing, without writing, to see whether that is
+#: possible.
+_PROBE = "sys/bus/pci/drivers_probe"
+#: Seconds to wait for another command that writes.
+_LOCK_TIMEOUT = 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What a command did to the host.
+
+    :param recovered: what became of what a crash had left
+    :param refusals: why nothing more was done
+    :param failed: why something wasn't done, each in one sentence
+    """
+
+    recovered: tuple[recover.Judgement, ...] = ()
+    refusals: tuple[refusal.Refusal, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def _ignore(*_said: object) -> None:
+    """Nobody wants to know."""
+
+
+class Preparation:
+    """The acting half of a node.
+
+    :param on: the node whose configuration, host and state it uses
+    :param progress: is told of each step as it goes
+    """
+
+    def __init__(
+        self, on: "node.Node", progress: act.Progress = _ignore
+    ) -> None:
+        self._node = on
+        self._progress = progress
+
+    @functools.cached_property
+    def specs(self) -> tuple[host_spec.HostSpec, ...]:
+        """What the operator wants of the host.
+
+        :raises ConfigError: something is wrong with its text
+        """
+        specs, findings = host_spec.parse_host_specs(
+            located.values(self._node.conf, "vfio", "host_spec")
+        )
+        if finding.worst(findings) is finding.Severity.ERROR:
+            raise exception.ConfigError(
+                "host_spec can't be used; nothing was changed",
+                findings=findings,
+            )
+        return specs
+
+    def plan(self, only: Addresses = ()) -> decide.Decision:
+        """What :meth:`apply` would do now. Nothing is written.
+
+        :raises ConfigError: host_spec can't be used, or not on this host
+        """
+        specs = self.specs
+        with self._store(read_only=True) as opened:
+            claims = _claims(opened)
+        found = declared.decision(
+            specs, facts.gather(self._node.scan), claims, only
+        )
+        _raise_findings(found)
+        return found
+
+    def obstacles(
+        self, address: pci_address.PciAddress
+    ) -> tuple[refusal.Refusal, ...]:
+        """Why a function can't be given to a guest now; for ``host show``.
+
+        :raises HostError: the host has no such function
+        """
+        function = self._node.function(address)
+        with self._store(read_only=True) as opened:
+            claims = _claims(opened)
+        return refusal.of_function(
+            facts.gather(self._node.scan), function, claims
+        )
+
+    def plan_restore(self, only: Addresses = ()) -> decide.Decision:
+        """What :meth:`restore` would do now. Nothing is written.
+
+        :raises JournalError: the journal can't be read
+        """
+        with self._store(read_only=True) as opened:
+            claims = _claims(opened)
+        return restore.decision(
+            self.journal().priors,
+            facts.gather(self._node.scan),
+            claims,
+            {str(one) for one in only},
+        )
+
+    def journal(self) -> journal.Journal:
+        """What was done to the host since it booted.
+
+        :raises JournalError: it is garbled, or a newer version made it
+        """
+        return journal.Journal.open(
+            self._node.state_path, observe.boot_id(self._node.tree)
+        )
+
+    def apply(self, only: Addresses = ()) -> Result:
+        """Make the host what host_spec says, after recovering.
+
+        :raises ConfigError: host_spec can't be used, or not on this host
+        :raises HostError: the host can't be written, or a write hung
+        :raises LockTimeout: another command writes
+        """
+        specs = self.specs
+        with self._acting() as (actor, opened):
+            recovered = tuple(
+                recover.recover(actor, _claims(opened, quarantined=False))
+            )
+            claims = _claims(opened)
+            found = declared.decision(specs, actor.look(), claims, only)
+            _raise_findings(found)
+            if found.refusals:
+                return Result(recovered, found.refusals)
+            outcome = apply.apply(actor, specs, claims, only)
+            return Result(recovered, failed=tuple(outcome.failed))
+
+    def restore(self, only: Addresses = ()) -> Result:
+        """Take the host back to what was before, after recovering.
+
+        :param only: the functions to take back; all if empty
+        :raises HostError: the host can't be written, or a write hung
+        :raises LockTimeout: another command writes
+        """
+        with self._acting() as (actor, opened):
+            claims = _claims(opened, quarantined=False)
+            recovered = tuple(recover.recover(actor, claims))
+            claims = _claims(opened)
+            found = restore.decision(
+                actor.journal.priors,
+                actor.look(),
+                claims,
+                {str(one) for one in only},
+            )
+            if found.refusals:
+                return Result(recovered, found.refusals)
+            return Result(
+                recovered, failed=tuple(restore.restore(actor, claims, only))
+            )
+
+    def recover(self) -> Result:
+        """Bring to an end what a crash left in the middle.
+
+        :raises HostError: the host can't be written, or a write hung
+        :raises LockTimeout: another command writes
+        """
+        with self._acting() as (actor, opened):
+            claims = _claims(opened, quarantined=False)
+            return Result(tuple(recover.recover(actor, claims)))
+
+    def _store(self, *, read_only: bool) -> store.Store:
+        return store.Store.open(
+            self._node.state_path,
+            database.connection(self._node.conf),
+            read_only=read_only,
+        )
+
+    @contextlib.contextmanager
+    def _acting(self) -> ty.Iterator[tuple[act.Actor, store.Store]]:
+        """Somebody who acts, with the store and all locks above groups'."""
+        perform, watch = self._way()
+        with (
+            lock.state_lock(self._node.state_path, _LOCK_TIMEOUT),
+            self._store(read_only=False) as opened,
+            contextlib.closing(self.journal()) as known,
+        ):
+            yield (
+                act.Actor(
+                    self._node.tree,
+                    perform,
+                    known,
+                    self._node.state_path,
+                    opened.quarantine,
+                    self._progress,
+                    watch,
+                ),
+                opened,
+            )
+
+    def _way(self) -> tuple[act.Perform, act.Watch | None]:
+        """How steps are done, and processes looked into, on this host.
+
+        :raises HostError: the host can't be changed, by us or at all
+        """
+        root = self._node.tree.root
+        if root is None:
+            raise exception.HostError(
+                "a recorded host can't be changed",
+                "'nova-vfio host plan' shows what would be done",
+            )
+        if root == "/" and os.geteuid():
+            # Imported here: nobody else needs privsep.
+            from nova_vfio_variant.host import privileged
+
+            privileged.start()
+            return privileged.perform, privileged.open_files
+        try:
+            os.close(os.open(f"{root.rstrip('/')}/{_PROBE}", os.O_WRONLY))
+        except OSError as error:
+            raise exception.HostError(
+                f"the host can't be changed: /{_PROBE}: {error.strerror}",
+                "run as root, where /sys can be written",
+            ) from error
+        return act.forked(hands.of_directory(root)), None
+
+
+def _claims(
+    opened: store.Store, *, quarantined: bool = True
+) -> dict[pci_address.PciAddress, str]:
+    """Who has which function, in the form that refusals want."""
+    found = {
+        address: f"instance {claim.instance_uuid} has it"
+        for claim in opened.claims()
+        for address in claim.addresses
+    }
+    if quarantined:
+        found |= {
+            address: f"{refusal.QUARANTINED}{reason}"
+            for address, reason in opened.quarantined().items()
+        }
+    return found
+
+
+def _raise_findings(decision: decide.Decision) -> None:
+    if decision.findings:
+        raise exception.ConfigError(
+            "host_spec doesn't fit this host; nothing was changed",
+            findings=decision.findings,
+        )

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node's side of Placement: the one that ``[vfio] placement`` chooses.
+
+Whoever writes through this holds the lock of the state path.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import (
+    allocations,
+    diff,
+    embedded,
+    memory,
+    tree,
+)
+from nova_vfio_variant.placement import (
+    report as placement_report,
+)
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.check import facts
+    from nova_vfio_variant.conf import located
+    from nova_vfio_variant.placement import client, provider
+    from nova_vfio_variant.tracker import device as tracked
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """The desired providers beside the usage that Placement has of them.
+
+    :param desired: in rising order of name
+    :param usages: provider's name -> resource class -> units in use; a
+        provider that isn't published is not in it
+    :param unreachable: why Placement could not be asked, None if it was
+    """
+
+    desired: "tuple[provider.Provider, ...]"
+    usages: ty.Mapping[str, ty.Mapping[str, int]]
+    unreachable: str | None = None
+
+
+class Publication:
+    """What the tracked devices are in Placement.
+
+    :param conf: says which Placement, and below which root
+    :param state_path: where an embedded one keeps its database
+    :param devices: the tracked devices
+    :param given: the specs that they came from, for the places of findings
+    :param known: the providers that we made
+    """
+
+    def __init__(
+        self,
+        conf: "located.Config",
+        state_path: pathlib.Path,
+        devices: "ty.Sequence[tracked.Device]",
+        given: "facts.CheckInput",
+        known: memory.ProviderMemory,
+    ) -> None:
+        self._conf = conf
+        self._state_path = state_path
+        self._devices = devices
+        self._given = given
+        self._known = known
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Placement is our own, in process."""
+        return bool(self._conf.vfio.placement == "embedded")
+
+    @functools.cached_property
+    def desired(self) -> "tuple[provider.Provider, ...]":
+        """The providers that the devices make.
+
+        :raises ConfigError: Placement can't describe these devices
+        """
+        providers, errors = tree.build(
+            self._devices,
+            self._given.root,
+            self._given.layout,
+            self._given.spec_of,
+        )
+        if errors:
+            raise exception.ConfigError(
+                "Placement can't describe these devices; nothing was changed",
+                findings=errors,
+            )
+        return providers
+
+    @functools.cached_property
+    def client(self) -> "client.PlacementClient":
+        """The chosen Placement. An embedded one is made if need be."""
+        if self.embedded:
+            return embedded.connect(self._state_path)
+        from nova_vfio_variant.placement import service
+
+        return service.connect(self._conf)
+
+    def view(self) -> View:
+        """The desired providers with their usage; makes nothing."""
+        if self._absent:
+            return View(self.desired, {})
+        try:
+            usages = allocations.usages(self.client, self._known, self._ask)
+        except exception.PlacementError as error:
+            return View(self.desired, {}, error.message)
+        return View(self.desired, usages)
+
+    def compare(self) -> "placement_report.Result":
+        """Where Placement differs; writes nothing.
+
+        :raises PlacementError: it can't be asked
+        """
+        if self._absent:
+            return placement_report.Result(
+                diff.difference({}, self.desired), ()
+            )
+        return placement_report.compare(self.client, self._ask, self._known)
+
+    def report(self, *, dry_run: bool = False) -> "placement_report.Result":
+        """Make Placement equal to what is desired.
+
+        :raises InventoryRefused: it isn't ours to publish there
+        :raises PlacementError: Placement was put back as it was, or the
+            message says what was not
+        """
+        self.expect_publishing()
+        if dry_run and self._absent:
+            return self.compare()
+        return placement_report.report(
+            self.client, self._ask, self._known, dry_run=dry_run
+        )
+
+    def expect_publishing(self) -> None:
+        """Refuse where Nova says that nothing is to be published.
+
+        :raises InventoryRefused: ``[pci] report_in_placement`` is off for a
+            Placement service
+        """
+        if not self.embedded:
+            from nova_vfio_variant.placement import service
+
+            service.refuse_unless_reported(self._conf)
+
+    def publish(self, devices: "ty.Sequence[tracked.Device]") -> None:
+        """Publish the providers of some devices, if they are not yet.
+
+        :raises PlacementError: see :meth:`report`
+        """
+        names = frozenset(self._amounts(devices))
+        if names:
+            self.expect_publishing()
+            placement_report.report(
+                self.client,
+                dataclasses.replace(self._ask, only=names),
+                self._known,
+            )
+
+    def allocate(
+        self, instance_uuid: str, devices: "ty.Sequence[tracked.Device]"
+    ) -> None:
+        """Let an instance have just these devices.
+
+        :raises PlacementError: see :func:`allocations.put`
+        """
+        wanted = self._amounts(devices)
+        if wanted:
+            allocations.put(self.client, self._known, instance_uuid, wanted)
+
+    def release(self, instance_uuid: str) -> None:
+        """Take from an instance all that it has from our providers.
+
+        :raises PlacementError: see :func:`allocations.delete`
+        """
+        if not self._absent and self._known.names():
+            allocations.delete(self.client, self._known, instance_uuid)
+
+    @property
+    def _absent(self) -> bool:
+        """Whether there is no embedded Placement yet."""
+        return (
+            self.embedded and not embedded.database(self._state_path).exists()
+        )
+
+    @property
+    def _ask(self) -> "placement_report.Ask":
+        return placement_report.Ask(
+            self._given.root,
+            self.desired,
+            self._given.layout,
+            self.embedded,
+            any(device.instance_uuid for device in self._devices),
+        )
+
+    def _amounts(
+        self, devices: "ty.Sequence[tracked.Device]"
+    ) -> dict[str, dict[str, int]]:
+        return allocations.amounts(self.desired, devices)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one lock that every writer holds, over store and Placement alike.
+
+Twenty processes that write to an SQLite Placement without it get "database is
+locked" as status 500; with it each waits some milliseconds.
+"""
+
+import contextlib
+import os
+import pathlib
+import shlex
+import sys
+import threading
+import time
+import typing as ty
+
+from oslo_concurrency import lockutils
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.tracker import sqlite
+
+NAME = "nova-vfio.lock"
+
+#: Which thread of this process goes first, and how deep it is nested. The
+#: kernel's lock is the process's, and is lost when any descriptor of its file
+#: is closed: so there is one descriptor at a time.
+_threads: dict[pathlib.Path, "threading.RLock"] = {}
+_depth: dict[pathlib.Path, int] = {}
+_guard = threading.Lock()
+# A child has the memory of its parent, but not its lock.
+os.register_at_fork(after_in_child=_threads.clear)
+os.register_at_fork(after_in_child=_depth.clear)
+
+
+@contextlib.contextmanager
+def state_lock(
+    state_path: str | pathlib.Path, timeout: float
+) -> ty.Iterator[None]:
+    """Hold the lock of a state path; it may be taken again while held.
+
+    The kernel frees it when the process ends, however it ends.
+
+    :param state_path: a folder; made if it isn't there
+    :param timeout: how long to wait for another process, in seconds
+    :raises LockTimeout: another holds it; the message says who
+    :raises StoreError: the folder can't be made or written
+    """
+    path = pathlib.Path(state_path).absolute() / NAME
+    deadline = time.monotonic() + timeout
+    with _guard:
+        mine = _threads.setdefault(path, threading.RLock())
+    if not mine.acquire(timeout=max(timeout, 0)):
+        # Not read from the file: to close it again would give up the lock.
+        raise _timeout(path, timeout, "another thread of this process")
+    try:
+        if _depth.get(path, 0):
+            holder: contextlib.AbstractContextManager[None] = (
+                contextlib.nullcontext()
+            )
+        else:
+            holder = _process_lock(path, timeout, deadline)
+        with holder:
+            _depth[path] = _depth.get(path, 0) + 1
+            try:
+                yield
+            finally:
+                _depth[path] -= 1
+    finally:
+        mine.release()
+
+
+@contextlib.contextmanager
+def _process_lock(
+    path: pathlib.Path, timeout: float, deadline: float
+) -> ty.Iterator[None]:
+    try:
+        lock = lockutils.external_lock(NAME, lock_path=str(path.parent))
+        taken = lock.acquire(
+            timeout=max(deadline - time.monotonic(), 0), max_delay=0.05
+        )
+    except OSError as error:
+        raise sqlite.unwritable(path.parent, error) from None
+    file = lock.lockfile
+    if not taken:
+        file.close()
+        raise _timeout(path, timeout, _holder(path))
+    try:
+        file.truncate(0)
+        file.write(f"{os.getpid()} {shlex.join(sys.argv)}\n")
+        file.flush()
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: pathlib.Path) -> str:
+    try:
+        pid, _, command = path.read_text().strip().partition(" ")
+    except OSError:
+        pid = command = ""
+    return f"process {pid} ({command})" if pid else "another process"
+
+
+def _timeout(
+    path: pathlib.Path, timeout: float, who: str
+) -> exception.LockTimeout:
+    return exception.LockTimeout(
+        f"{who} still holds the lock {path} after {timeout:g} seconds",
+        "wait for it to end, or see what it is waiting for",
+    )

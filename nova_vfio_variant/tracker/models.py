@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store's tables."""
+
+import sqlalchemy as sa
+
+#: The last step in ``migrations/versions``.
+HEAD = "0001"
+
+METADATA = sa.MetaData()
+
+#: In SQLite only a column of type INTEGER is the row's own number.
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+#: One row a tracked device. ``id`` is the address as a number
+#: (``device.number``), ``mark`` stands for what was last wanted
+#: (``properties.mark``); traits, tags, extra_info and pending are JSON.
+devices = sa.Table(
+    "devices",
+    METADATA,
+    sa.Column("id", NUMBER, primary_key=True, autoincrement=False),
+    sa.Column("mark", sa.String(64), nullable=False),
+    sa.Column("address", sa.String(16), nullable=False, unique=True),
+    sa.Column("vendor_id", sa.String(4), nullable=False),
+    sa.Column("product_id", sa.String(4), nullable=False),
+    sa.Column("dev_type", sa.String(8), nullable=False),
+    sa.Column("numa_node", sa.Integer),
+    sa.Column("parent_addr", sa.String(16), index=True),
+    sa.Column("resource_class", sa.String(255), nullable=False),
+    sa.Column("traits", sa.Text, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("status", sa.String(11), nullable=False),
+    sa.Column("instance_uuid", sa.String(36), index=True),
+    sa.Column("request_id", sa.String(36)),
+    sa.Column("alias_name", sa.String(256)),
+    sa.Column("extra_info", sa.Text, nullable=False),
+    sa.Column("pending", sa.Text),
+)
+
+#: One row: how often anything was written.
+generation = sa.Table(
+    "generation",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+#: Facts about the store as a whole.
+meta = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+#: What we remember of the resource providers that we made.
+providers = sa.Table(
+    "providers",
+    METADATA,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("generation", sa.BigInteger),
+    sa.Column("fingerprint", sa.String(255)),
+)
+
+#: Functions that nobody gets, tracked or not.
+quarantine = sa.Table(
+    "quarantine",
+    METADATA,
+    sa.Column("id", NUMBER, primary_key=True, autoincrement=False),
+    sa.Column("address", sa.String(16), nullable=False, unique=True),
+    sa.Column("reason", sa.Text, nullable=False),
+)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a device follows from configuration and host, and may wait.
+
+The rest of a :class:`~nova_vfio_variant.tracker.device.Device` (its status
+and its owner) is ours to say.
+"""
+
+import dataclasses
+import hashlib
+import json
+import typing as ty
+
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import device as tracked
+
+#: Fields of a Device that configuration and host decide.
+NAMES = (
+    "vendor_id",
+    "product_id",
+    "dev_type",
+    "numa_node",
+    "parent_addr",
+    "resource_class",
+    "traits",
+    "tags",
+    "extra_info",
+)
+
+#: Keys of ``extra_info`` that say what was seen. They never wait: libvirt
+#: binds a managed device to vfio-pci just because it is in use.
+OBSERVED = frozenset({"driver", "iommu_group", "vfio_driver"})
+
+#: The mark of a device that nothing wants any more.
+GONE = ""
+
+
+def digest(device: tracked.Device) -> str:
+    """A short text that is equal for equal properties, in every process.
+
+    The IOMMU group is left out: it is the one property that siblings don't
+    share, so one digest serves all of them.
+    """
+    values = [_plain(name, getattr(device, name)) for name in NAMES[:-1]]
+    extra_info = dict(device.extra_info)
+    extra_info.pop("iommu_group", None)
+    text = json.dumps([*values, extra_info], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def mark(device: tracked.Device) -> str:
+    """What was last wanted of this device, as a short text.
+
+    Equal marks mean that a sync has nothing to do. A property that waits
+    was wanted, so it counts; :data:`GONE` if the device itself shall go.
+    """
+    if device.pending is not None:
+        if not device.pending:
+            return GONE
+        device = settled(device)
+    return f"{digest(device)}.{device.extra_info.get('iommu_group')}"
+
+
+def settled(device: tracked.Device) -> tracked.Device:
+    """The device with what waited applied.
+
+    :param device: with ``pending`` neither None nor empty
+    """
+    assert device.pending
+    changes: dict[str, ty.Any] = dict(device.pending)
+    if changes.get("parent_addr") is not None:
+        changes["parent_addr"] = pci_address.PciAddress.parse(
+            changes["parent_addr"]
+        )
+    if "traits" in changes:
+        changes["traits"] = tuple(changes["traits"])
+    if "extra_info" in changes:
+        changes["extra_info"] = {
+            **changes["extra_info"],
+            **_seen(device.extra_info),
+        }
+    return dataclasses.replace(device, pending=None, **changes)
+
+
+def waiting(device: tracked.Device, wanted: tracked.Device) -> tracked.Device:
+    """The device as it is, with the wanted properties waiting.
+
+    What was seen of the host (:data:`OBSERVED`) doesn't wait.
+
+    :returns: with ``pending`` None if nothing differs
+    """
+    told = _told(device.extra_info)
+    pending = {
+        name: _plain(name, getattr(wanted, name))
+        for name in NAMES[:-1]
+        if getattr(wanted, name) != getattr(device, name)
+    }
+    if _told(wanted.extra_info) != told:
+        pending["extra_info"] = _told(wanted.extra_info)
+    return dataclasses.replace(
+        device,
+        extra_info={**told, **_seen(wanted.extra_info)},
+        pending=pending or None,
+    )
+
+
+def changed(device: tracked.Device, wanted: tracked.Device) -> tracked.Device:
+    """The device with the wanted properties, its status and owner kept."""
+    return dataclasses.replace(
+        device,
+        pending=None,
+        **{name: getattr(wanted, name) for name in NAMES},
+    )
+
+
+def _told(extra_info: ty.Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in extra_info.items() if k not in OBSERVED}
+
+
+def _seen(extra_info: ty.Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in extra_info.items() if k in OBSERVED}
+
+
+def _plain(name: str, value: ty.Any) -> ty.Any:
+    """A property as JSON has it."""
+    if name == "parent_addr":
+        return None if value is None else str(value)
+    if name == "traits":
+        return list(value)
+    return dict(value) if name == "tags" else value

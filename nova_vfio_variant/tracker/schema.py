@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding the store's database, and bringing it to this version's tables."""
+
+import contextlib
+import pathlib
+import socket
+import sqlite3
+import typing as ty
+import urllib.parse
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import engines
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.tracker import models, sqlite
+
+if ty.TYPE_CHECKING:
+    from alembic import config
+
+#: What an error names: the SQLite file, or the URL of another database.
+Place = pathlib.Path | sa.URL
+
+MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
+
+
+def open_engine(
+    state_path: pathlib.Path, connection: str | None, *, read_only: bool
+) -> tuple[sa.Engine, Place]:
+    """The database that is meant, with tables of this version.
+
+    :param connection: None for the SQLite file in ``state_path``
+    :param read_only: make nothing; what isn't there is empty
+    :raises StoreVersionError: a newer version made it
+    :raises StoreCorruptError: it is damaged
+    :raises StoreError: it can't be reached, read or written
+    """
+    path = state_path / sqlite.NAME
+    if connection is not None:
+        url = _parsed(connection)
+        if url.get_backend_name() != "sqlite" or not url.database:
+            return _open_service(url, read_only=read_only), url
+        path = pathlib.Path(url.database)
+    if not sqlite.exists(path):
+        if read_only:
+            return _nothing(), path
+        sqlite.make(path, _fill)
+    if not read_only:
+        sqlite.expect_writable(path)
+    found = sqlite.version(path, read_only=read_only)
+    engine = _sqlite(path, read_only=read_only)
+    with explained(path):
+        _bring_up(engine, found, str(path), read_only=read_only)
+    return engine, path
+
+
+@contextlib.contextmanager
+def explained(place: Place) -> ty.Iterator[None]:
+    """Turn what a database may raise into one clear line.
+
+    :raises StoreError: in place of every error of SQLAlchemy and oslo.db
+    """
+    try:
+        yield
+    except (db_exception.DBError, sa.exc.SQLAlchemyError) as error:
+        cause: BaseException = error
+        while (
+            inner := getattr(cause, "orig", None)
+            or getattr(cause, "inner_exception", None)
+        ) is not None:
+            cause = inner
+        reason = str(cause).partition("\n")[0]
+        if isinstance(place, pathlib.Path):
+            if sqlite.is_damage(cause):
+                raise sqlite.corrupt(place, reason) from error
+            if _code(cause) == sqlite3.SQLITE_BUSY:
+                reason = (
+                    "another process has kept it busy for"
+                    f" {sqlite.BUSY_TIMEOUT} seconds"
+                )
+        raise exception.StoreError(
+            f"the state database {_shown(place)} can't be used: {reason}"
+        ) from error
+
+
+def _open_service(url: sa.URL, *, read_only: bool) -> sa.Engine:
+    with explained(url):
+        try:
+            engine: sa.Engine = engines.create_engine(url, max_retries=0)
+        except ModuleNotFoundError as error:
+            raise exception.StoreError(
+                f"the state database {_shown(url)} needs the Python package"
+                f" {error.name}",
+            ) from None
+        found = _version(engine, _shown(url))
+        if found is None and read_only:
+            return _nothing()
+        _bring_up(engine, found, _shown(url), read_only=read_only)
+        _expect_host(engine, _shown(url), read_only=read_only)
+    return engine
+
+
+def _version(engine: sa.Engine, shown: str) -> str | None:
+    """The version of a database's schema, None if it is empty."""
+    with engine.connect() as link:
+        tables = sa.inspect(link).get_table_names()
+        if "alembic_version" in tables:
+            found: str | None = link.scalar(
+                sa.text("SELECT version_num FROM alembic_version")
+            )
+            return found
+    if tables:
+        raise exception.StoreError(
+            f"the state database {shown} holds tables of others",
+            "give the tracker a database of its own",
+        )
+    return None
+
+
+def _expect_host(engine: sa.Engine, shown: str, *, read_only: bool) -> None:
+    """Refuse a database of another host: devices carry no host's name."""
+    here = socket.gethostname()
+    name = models.meta.c.name
+    with engine.begin() as link:
+        host = link.scalar(
+            sa.select(models.meta.c.value).where(name == "host")
+        )
+        if host is None and not read_only:
+            link.execute(
+                sa.insert(models.meta).values(name="host", value=here)
+            )
+    if host not in {None, here}:
+        raise exception.StoreError(
+            f"the state database {shown} belongs to host {host}, this is"
+            f" {here}",
+            "give each host a database of its own",
+        )
+
+
+def _bring_up(
+    engine: sa.Engine, found: str | None, shown: str, *, read_only: bool
+) -> None:
+    """Take an older schema, or none, to this version's."""
+    if found == models.HEAD:
+        return
+    # 0.3 s that only a new version's first command spends.
+    from alembic import script
+
+    scripts = script.ScriptDirectory.from_config(_config())
+    known = {one.revision for one in scripts.walk_revisions()}
+    if found is not None and found not in known:
+        raise exception.StoreVersionError(
+            f"the state database {shown} has version {found}, made by a newer"
+            f" version of this program; this one knows {models.HEAD}",
+            "upgrade the program, or name another place with --state-path",
+        )
+    if read_only:
+        raise exception.StoreVersionError(
+            f"the state database {shown} has version {found}, made by an"
+            f" older version of this program; this one reads {models.HEAD}",
+            "'nova-vfio device sync', or any command that writes, upgrades it",
+        )
+    _upgrade(engine)
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    from alembic import command
+
+    settings = _config()
+    with engine.begin() as link:
+        settings.attributes["connection"] = link
+        command.upgrade(settings, models.HEAD)
+
+
+def _config() -> "config.Config":
+    from alembic import config
+
+    settings = config.Config()
+    # The parser that alembic uses takes % for its own.
+    location = str(MIGRATIONS).replace("%", "%%")
+    settings.set_main_option("script_location", location)
+    return settings
+
+
+def _fill(path: pathlib.Path) -> None:
+    path.touch()
+    engine = _sqlite(path, read_only=False)
+    with explained(path):
+        _upgrade(engine)
+    engine.dispose()
+
+
+def _nothing() -> sa.Engine:
+    """Tables without a row, in memory."""
+    engine: sa.Engine = engines.create_engine("sqlite://", max_retries=0)
+    models.METADATA.create_all(engine)
+    with engine.begin() as link:
+        link.execute(sa.insert(models.generation).values(id=1, value=0))
+    return engine
+
+
+def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
+    name, _, query = sqlite.uri(path, read_only=read_only).partition("?")
+    url = sa.URL.create(
+        "sqlite",
+        database=name,
+        query={
+            **dict(urllib.parse.parse_qsl(query)),
+            "timeout": str(sqlite.BUSY_TIMEOUT),
+            "uri": "true",
+        },
+    )
+    engine: sa.Engine = engines.create_engine(
+        url, sqlite_fk=True, max_retries=0
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+
+    return engine
+
+
+def _parsed(connection: str) -> sa.URL:
+    try:
+        return sa.make_url(connection)
+    except sa.exc.ArgumentError:
+        raise exception.StoreError(
+            "[database] connection is no database URL such as"
+            " mysql+pymysql://USER:PASSWORD@HOST/DATABASE"
+        ) from None
+
+
+def _shown(place: Place) -> str:
+    if isinstance(place, sa.URL):
+        return place.render_as_string(hide_password=True)
+    return str(place)
+
+
+def _code(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

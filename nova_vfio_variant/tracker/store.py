@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is recorded: devices, who has them, and what we know of Placement.
+
+Every change is one transaction, on disk when the call returns. Each begins by
+counting up the store's generation, so writers queue at that row, on every
+database, and read what the one before them wrote.
+"""
+
+import collections
+import contextlib
+import functools
+import itertools
+import pathlib
+import typing as ty
+import uuid
+
+import sqlalchemy as sa
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import alias as pci_alias
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import (
+    family,
+    memory,
+    models,
+    rows,
+    schema,
+    sqlite,
+    sync,
+)
+
+#: So many addresses go into one question; SQLite takes 32,766 variables.
+_SLICE = 500
+
+_COUNT = sa.update(models.generation).values(
+    value=models.generation.c.value + 1
+)
+_GENERATION = sa.select(models.generation.c.value)
+
+
+class Store:
+    """The open store: a context manager, or close it.
+
+    :param engine: a database with our tables
+    :param place: what an error names: the SQLite file, or the URL
+    """
+
+    def __init__(self, engine: sa.Engine, place: schema.Place) -> None:
+        self._engine = engine
+        self._place = place
+
+    @classmethod
+    def open(
+        cls,
+        state_path: str | pathlib.Path,
+        connection: str | None = None,
+        *,
+        read_only: bool = False,
+    ) -> "Store":
+        """Open the store, and make it if there is none.
+
+        :param state_path: folder of the SQLite file
+        :param connection: of another database (``[database] connection``)
+        :param read_only: make nothing; what isn't there is empty
+        :raises StoreVersionError: a newer version made it; it is untouched
+        :raises StoreCorruptError: it is damaged; it was kept aside
+        :raises StoreError: it can't be read or written
+        """
+        return cls(
+            *schema.open_engine(
+                pathlib.Path(state_path), connection, read_only=read_only
+            )
+        )
+
+    def __enter__(self) -> ty.Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        link = self.__dict__.pop("_link", None)
+        if link is not None:
+            link.close()
+        self._engine.dispose()
+
+    def devices(self) -> tracked.Devices:
+        """All tracked devices."""
+        return self._tracked(at_once=True)
+
+    def recorded(self) -> tracked.Devices:
+        """All tracked devices, for a sync, which mostly needs their marks.
+
+        The rest is read when the first device is looked at. Hold the lock of
+        the state path until then.
+        """
+        return self._tracked(at_once=False)
+
+    def apply(self, plan: sync.SyncPlan) -> None:
+        """Make the store what a sync decided.
+
+        :raises StoreError: somebody wrote since the plan's devices were read
+        """
+        if not plan:
+            return
+        with self._write() as link:
+            if link.scalar(_GENERATION) != plan.generation + 1:
+                raise self._moved("a sync was decided")
+            rows.insert(link, plan.added)
+            rows.update(link, (*plan.updated, *plan.kept))
+            rows.delete(link, plan.removed)
+
+    def claims(
+        self, instance_uuid: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        """Who has what, by instance and then by address.
+
+        :param instance_uuid: None for all
+        """
+        with self._read() as link:
+            return _claims(self._owned(link, instance_uuid))
+
+    def claim(
+        self,
+        instance_uuid: str,
+        taken: ty.Iterable[
+            tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]
+        ],
+        request_ids: ty.Sequence[str] | None = None,
+    ) -> tuple[tracked.Claim, ...]:
+        """Reserve devices for an instance: all of them, or none.
+
+        :param taken: each request and the devices that satisfy it
+        :param request_ids: UUIDs of the requests; None makes them up
+        :raises DeviceNotFound: a device is no longer tracked
+        :raises InvalidDeviceStatus: a device, or its family, is in use, or
+            the device is quarantined
+        """
+        wanted = [
+            (request.alias_name, [device.address for device in devices])
+            for request, devices in taken
+        ]
+        if request_ids is None:
+            request_ids = [str(uuid.uuid4()) for _ in wanted]
+        everything = [one for _, places in wanted for one in places]
+        with self._write() as link:
+            self._refuse_quarantined(link, everything)
+            families = self._families(link, everything)
+            for (alias_name, places), request_id in zip(
+                wanted, request_ids, strict=True
+            ):
+                for place in places:
+                    families.claim(
+                        place, instance_uuid, request_id, alias_name
+                    )
+            rows.update(link, families.changes())
+        return _claims(families[place] for place in sorted(everything))
+
+    def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        """Turn what an instance claimed into what it has.
+
+        :returns: all that it has; nothing if it has nothing
+        """
+        with self._write() as link:
+            owned = self._owned(link, instance_uuid)
+            families = self._families(link, [one.address for one in owned])
+            for one in owned:
+                if one.status == tracked.Status.CLAIMED:
+                    families.allocate(one.address, instance_uuid)
+            rows.update(link, families.changes())
+        return _claims(families[one.address] for one in owned)
+
+    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        """Take back all that an instance has. What waited is applied.
+
+        :returns: what it had; nothing if it had nothing
+        """
+        with self._write() as link:
+            owned = self._owned(link, instance_uuid)
+            families = self._families(link, [one.address for one in owned])
+            for one in owned:
+                families.free(one.address, instance_uuid)
+            changes = families.changes()
+            gone = tracked.Status.REMOVED
+            rows.update(link, [d for d in changes if d.status != gone])
+            rows.delete(link, [d for d in changes if d.status == gone])
+        return _claims(owned)
+
+    @functools.cached_property
+    def provider_memory(self) -> memory.ProviderMemory:
+        """What is remembered of the providers that we made."""
+        return memory.ProviderMemory(self._read, self._write)
+
+    def meta(self, name: str) -> str | None:
+        """A fact about the store as a whole, None if it isn't known."""
+        table = models.meta
+        with self._read() as link:
+            return link.scalar(
+                sa.select(table.c.value).where(table.c.name == name)
+            )
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Record such a fact, in place of the one with this name."""
+        table = models.meta
+        with self._write() as link:
+            link.execute(sa.delete(table).where(table.c.name == name))
+            link.execute(sa.insert(table), {"name": name, "value": value})
+
+    def quarantined(self) -> dict[pci_address.PciAddress, str]:
+        """The functions that nobody gets, and why."""
+        with self._read() as link:
+            return {
+                pci_address.PciAddress.parse(row.address): row.reason
+                for row in link.execute(
+                    sa.select(models.quarantine).order_by("id")
+                )
+            }
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str | None
+    ) -> None:
+        """Let nobody have a function from now on, tracked or not.
+
+        Who has it keeps it.
+
+        :param reason: None ends its quarantine
+        """
+        table = models.quarantine
+        number = tracked.number(address)
+        with self._write() as link:
+            link.execute(sa.delete(table).where(table.c.id == number))
+            if reason is not None:
+                link.execute(
+                    sa.insert(table),
+                    {"id": number, "address": str(address), "reason": reason},
+                )
+
+    @functools.cached_property
+    def _link(self) -> sa.Connection:
+        """One connection for all: closing the last one costs a checkpoint."""
+        return self._engine.connect()
+
+    @contextlib.contextmanager
+    def _read(self) -> ty.Iterator[sa.Connection]:
+        with schema.explained(self._place), self._link.begin():
+            yield self._link
+
+    @contextlib.contextmanager
+    def _write(self) -> ty.Iterator[sa.Connection]:
+        with schema.explained(self._place), self._link.begin():
+            self._link.execute(_COUNT)
+            yield self._link
+
+    def _tracked(self, *, at_once: bool) -> tracked.Devices:
+        @functools.cache
+        def load() -> dict[int, sa.Row[ty.Any]]:
+            with self._read() as link:
+                if link.scalar(_GENERATION) != generation:
+                    raise self._moved("its devices were read")
+                return _by_id(link, rows.SELECT)
+
+        def make(place: int) -> tracked.Device:
+            return self._device(load()[place])
+
+        with self._read() as link:
+            # In this order: what is written in between makes the plan that
+            # is decided on it stale, and apply() sees that.
+            generation = link.scalars(_GENERATION).one()
+            if at_once:
+                found = _by_id(link, rows.SELECT)
+                return tracked.Devices(
+                    {place: row.mark for place, row in found.items()},
+                    lambda place: self._device(found[place]),
+                    generation,
+                )
+            marks = {row[0]: row[1] for row in link.execute(rows.MARKS)}
+        return tracked.Devices(marks, make, generation)
+
+    def _moved(self, what: str) -> exception.StoreError:
+        return exception.StoreError(
+            f"the state database {self._place} changed while {what}",
+            "run it again",
+        )
+
+    def _device(self, row: sa.Row[ty.Any]) -> tracked.Device:
+        try:
+            return rows.device(row)
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = f"device {row.address}: {error}"
+            if isinstance(self._place, pathlib.Path):
+                raise sqlite.corrupt(self._place, reason) from error
+            raise exception.StoreCorruptError(
+                f"the state database {self._place} is corrupt ({reason})"
+            ) from error
+
+    def _owned(
+        self, link: sa.Connection, instance_uuid: str | None
+    ) -> list[tracked.Device]:
+        owner = models.devices.c.instance_uuid
+        which = (
+            owner.is_not(None)
+            if instance_uuid is None
+            else owner == instance_uuid
+        )
+        found = link.execute(rows.SELECT.where(which))
+        return [self._device(row) for row in found]
+
+    def _families(
+        self,
+        link: sa.Connection,
+        addresses: ty.Iterable[pci_address.PciAddress],
+    ) -> family.Families:
+        """The whole families of some devices."""
+        table = models.devices.c
+        heads: dict[str, None] = {}
+        for some in _slices(map(str, addresses)):
+            question = sa.select(table.address, table.parent_addr)
+            for address, parent in link.execute(
+                question.where(table.address.in_(some))
+            ):
+                heads[parent or address] = None
+        found: dict[int, sa.Row[ty.Any]] = {}
+        for some in _slices(heads):
+            which = table.address.in_(some) | table.parent_addr.in_(some)
+            found |= _by_id(link, rows.SELECT.where(which))
+        return family.Families(map(self._device, found.values()))
+
+    def _refuse_quarantined(
+        self,
+        link: sa.Connection,
+        addresses: ty.Iterable[pci_address.PciAddress],
+    ) -> None:
+        wanted = set(map(str, addresses))
+        for row in link.execute(sa.select(models.quarantine)):
+            if row.address in wanted:
+                raise exception.InvalidDeviceStatus(
+                    f"device {row.address} is quarantined: {row.reason}"
+                )
+
+
+def _claims(
+    devices: ty.Iterable[tracked.Device],
+) -> tuple[tracked.Claim, ...]:
+    """What devices in use make up, in rising order of address."""
+    claims: dict[tuple[str, str], list[tracked.Device]] = (
+        collections.defaultdict(list)
+    )
+    for one in devices:
+        assert one.instance_uuid is not None
+        claims[one.instance_uuid, one.request_id or ""].append(one)
+    return tuple(
+        tracked.Claim(
+            instance_uuid,
+            some[0].alias_name or "",
+            request_id,
+            tuple(one.address for one in some),
+            some[0].status,
+        )
+        for (instance_uuid, request_id), some in sorted(
+            claims.items(), key=lambda item: (item[0][0], item[1][0].address)
+        )
+    )
+
+
+def _by_id(
+    link: sa.Connection, question: sa.Select[ty.Any]
+) -> dict[int, sa.Row[ty.Any]]:
+    return {row[0]: row for row in link.execute(question)}
+
+
+def _slices(texts: ty.Iterable[str]) -> ty.Iterator[list[str]]:
+    """No more than a database takes in one question."""
+    texts = iter(texts)
+    while some := list(itertools.islice(texts, _SLICE)):
+        yield some

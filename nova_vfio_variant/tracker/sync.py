@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what is recorded to what configuration and host ask for.
+
+:func:`desired` says what should be tracked, :func:`decide` what has to change
+for it. Both are pure and take time linear in the number of devices; where
+nothing changed no Device is even made.
+"""
+
+import dataclasses
+import operator
+import typing as ty
+
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import matching, names
+from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import family, properties
+
+#: What siblings have in common. Beside the address only the IOMMU group
+#: differs from VF to VF.
+_SHARED = operator.attrgetter(
+    "vendor_id",
+    "product_id",
+    "numa_node",
+    "driver",
+    "vfio",
+    "sriov_totalvfs",
+    "physfn",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What makes the tracker equal to configuration and host.
+
+    :param added: devices that were not tracked
+    :param updated: devices whose properties or status change; of one in use
+        the new properties wait in ``pending``
+    :param removed: devices that nobody has and nothing asks for, as they were
+    :param unchanged: the rest
+    :param kept: devices that are gone from the host, or from the
+        configuration, while somebody has them; removed when freed
+    :param generation: of the store that this was decided on
+    """
+
+    added: tuple[tracked.Device, ...]
+    updated: tuple[tracked.Device, ...]
+    removed: tuple[tracked.Device, ...]
+    unchanged: ty.Sequence[tracked.Device]
+    kept: tuple[tracked.Device, ...]
+    generation: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.updated or self.removed or self.kept)
+
+
+def desired(
+    specs: ty.Sequence[pci_spec.DeviceSpec],
+    functions: ty.Sequence[host_function.PciFunction],
+) -> tracked.Devices:
+    """The devices that should be tracked, available.
+
+    :param specs: in the order of matching: the first match wins
+    :param functions: of a scan, in rising order of address
+    """
+    netdevs = {
+        pf.address: pf.netdevs[0]
+        for pf in functions
+        if pf.netdevs and pf.physfn is None
+    }
+    alike: dict[tuple[ty.Any, ...], tuple[tracked.Device, str]] = {}
+    sources: dict[int, tuple[tracked.Device, host_function.PciFunction]] = {}
+    marks: dict[int, str] = {}
+    winners = matching.Matcher(specs, functions).winners(functions)
+    last_spec, last_shared = None, None
+    for seen, spec in zip(functions, winners, strict=True):
+        if spec is None:
+            continue
+        shared = _SHARED(seen)
+        # Siblings follow each other: comparing is cheaper than hashing.
+        if spec is not last_spec or shared != last_shared:
+            last_spec, last_shared = spec, shared
+            key = (spec.index, shared)
+            if key not in alike:
+                sibling = _device(seen, spec, netdevs)
+                alike[key] = (sibling, f"{properties.digest(sibling)}.")
+            sibling, digest = alike[key]
+        place = tracked.number(seen.address)
+        marks[place] = f"{digest}{seen.iommu_group}"
+        sources[place] = (sibling, seen)
+
+    def make(place: int) -> tracked.Device:
+        sibling, seen = sources[place]
+        extra_info = dict(sibling.extra_info)
+        if seen.iommu_group is not None:
+            extra_info["iommu_group"] = str(seen.iommu_group)
+        return dataclasses.replace(
+            sibling, address=seen.address, extra_info=extra_info
+        )
+
+    return tracked.Devices(marks, make)
+
+
+def decide(
+    recorded: ty.Iterable[tracked.Device],
+    desired: ty.Iterable[tracked.Device],
+) -> SyncPlan:
+    """What has to change.
+
+    :param recorded: as tracked, with status and owner
+    :param desired: as :func:`desired` gives them
+    """
+    recorded = marked(recorded)
+    desired = marked(desired)
+    before, after = recorded.marks, desired.marks
+    look = before.get
+    stirred = [place for place, mark in after.items() if look(place) != mark]
+    lost = [place for place in before if place not in after]
+    if not stirred and not lost:
+        return SyncPlan((), (), (), recorded, (), recorded.generation)
+    same = after.keys() - stirred
+    unchanged = recorded.only(place for place in before if place in same)
+
+    families = family.Families(recorded)
+    kept = []
+    removed = []
+    for place in lost:
+        device = families[recorded.make(place).address]
+        if device.status in family.IN_USE:
+            kept.append(device.address)
+            families.put(dataclasses.replace(device, pending={}))
+        else:
+            removed.append(device)
+            families.remove(device.address)
+    added = []
+    updated = []
+    moved = []
+    for place in stirred:
+        wanted = desired.make(place)
+        if place not in before:
+            added.append(wanted.address)
+            moved.append(wanted.address)
+            families.put(wanted)
+            continue
+        updated.append(wanted.address)
+        if _take(families, wanted):
+            moved.append(wanted.address)
+    for address in moved:
+        families.rate(address)
+    return SyncPlan(
+        tuple(families[address] for address in added),
+        tuple(families[address] for address in updated),
+        tuple(removed),
+        unchanged,
+        tuple(families[address] for address in kept),
+        recorded.generation,
+    )
+
+
+def marked(devices: ty.Iterable[tracked.Device]) -> tracked.Devices:
+    """The same devices, sorted and with their marks."""
+    if isinstance(devices, tracked.Devices):
+        return devices
+    made = {tracked.number(one.address): one for one in devices}
+    marks = {place: properties.mark(made[place]) for place in sorted(made)}
+    return tracked.Devices(marks, made.__getitem__)
+
+
+def _take(families: family.Families, wanted: tracked.Device) -> bool:
+    """Give a tracked device what is wanted of it, or let it wait.
+
+    A blocked device that changes its place in its family waits too: else a
+    VF whose ``physfn`` could not be read would be free beside its PF.
+
+    :returns: whether its place in its family changed
+    """
+    device = families[wanted.address]
+    moved = (device.dev_type, device.parent_addr) != (
+        wanted.dev_type,
+        wanted.parent_addr,
+    )
+    if device.status in family.IN_USE or (
+        moved and device.status in family.BLOCKED
+    ):
+        families.put(properties.waiting(device, wanted))
+        return False
+    families.put(properties.changed(device, wanted))
+    return moved
+
+
+def _device(
+    seen: host_function.PciFunction,
+    spec: pci_spec.DeviceSpec,
+    netdevs: ty.Mapping[pci_address.PciAddress, str],
+) -> tracked.Device:
+    """A function as tracked, but for its IOMMU group."""
+    managed = spec.managed is None or spec.managed
+    extra_info = {"managed": str(managed).lower()}
+    if spec.live_migratable is not None:
+        extra_info["live_migratable"] = str(spec.live_migratable).lower()
+    if seen.physfn is not None and seen.physfn in netdevs:
+        extra_info["parent_ifname"] = netdevs[seen.physfn]
+    if seen.driver is not None:
+        extra_info["driver"] = seen.driver
+    if seen.vfio_driver is not None:
+        extra_info["vfio_driver"] = seen.vfio_driver
+    return tracked.Device(
+        address=seen.address,
+        vendor_id=seen.vendor_id,
+        product_id=seen.product_id,
+        dev_type=seen.dev_type,
+        numa_node=seen.numa_node,
+        parent_addr=seen.physfn,
+        resource_class=names.resource_class(
+            spec.resource_class, seen.vendor_id, seen.product_id
+        ),
+        traits=names.traits(spec.traits),
+        tags=dict(spec.tags),
+        extra_info=extra_info,
+    )

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about guests: hostdev and mdev XML, and live migration."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+from lxml import etree
+
+from nova_vfio_variant import deviations, exception
+from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.guest import libvirt
+from nova_vfio_variant.pci.address import PciAddress
+from nova_vfio_variant.tracker.device import Device
+from tests.conformance.hosts import evenly
+from tests.conformance.nova import Nova
+from tests.conformance.question import Question, same, shows
+
+_ADDRESSES = [
+    f"{domain}:{bus}:{slot}.{function}"
+    for domain, bus, slot, function in itertools.product(
+        ("0000", "00ff", "ffff"), ("05", "ab", "ff"), ("00", "1f"), "047"
+    )
+]
+#: As libvirt or an operator may write the address 0000:ab:00.4.
+_SPELLINGS = (
+    {"domain": "0x0000", "bus": "0xab", "slot": "0x00", "function": "0x4"},
+    {"domain": "0", "bus": "0xAB", "slot": "0x00", "function": "4"},
+    {"domain": "0x0000", "bus": "0xAB", "slot": "0x00", "function": "0x4"},
+    {"bus": "171", "slot": "0", "function": "0x4"},
+)
+
+
+def device(address: str, managed: str | None) -> Device:
+    """Return a tracked device."""
+    return Device(
+        PciAddress.parse(address),
+        "10de",
+        "25b6",
+        "type-VF",
+        None,
+        None,
+        "CUSTOM_X",
+        extra_info={} if managed is None else {"managed": managed},
+    )
+
+
+def canonical(element: etree._Element) -> str:
+    """Return XML as text that does not depend on its layout."""
+    text: str = etree.canonicalize(
+        etree.tostring(element, encoding="unicode"), strip_text=True
+    )
+    return text
+
+
+def without_driver(element: etree._Element) -> etree._Element:
+    """Return our ``<hostdev>`` without what Nova does not write."""
+    for driver in element.findall("driver"):
+        assert driver.items() == [("name", "vfio")]
+        element.remove(driver)
+    return element
+
+
+# -- hostdev ---------------------------------------------------------------
+
+_hostdevs = st.tuples(
+    st.one_of(
+        st.builds(
+            PciAddress,
+            st.integers(0, 0x100FF),
+            st.integers(0, 0xFF),
+            st.integers(0, 0x1F),
+            st.integers(0, 7),
+        ).map(str),
+        st.sampled_from(_ADDRESSES),
+    ),
+    st.sampled_from(("true", "false", None, "yes")),
+)
+
+
+def _compare_hostdev(
+    nova: Nova, case: tuple[str, str | None]
+) -> Iterable[Deviation]:
+    address, managed = case
+    ours = libvirt.hostdev(device(address, managed))
+    theirs = nova.ask(
+        "hostdev",
+        address=address,
+        extra_info={} if managed is None else {"managed": managed},
+    )
+    if PciAddress.parse(address).domain > 0xFFFF:
+        same(theirs.error, "PciDeviceWrongAddressFormat", case)
+        return [deviations.HOSTDEV_WIDE_DOMAIN]
+    same(
+        canonical(etree.fromstring(theirs.value)),
+        canonical(without_driver(ours)),
+        case,
+    )
+    return [deviations.HOSTDEV_DRIVER]
+
+
+@shows(deviations.HOSTDEV_DRIVER)
+def _hostdev_driver(nova: Nova) -> tuple[Any, Any]:
+    theirs = nova.ask("hostdev", address="0000:25:00.4", extra_info={}).value
+    ours = libvirt.hostdev(device("0000:25:00.4", None))
+    return (
+        etree.fromstring(theirs).find("driver"),
+        dict(ours.find("driver").attrib),  # type: ignore[union-attr]
+    )
+
+
+@shows(deviations.HOSTDEV_WIDE_DOMAIN)
+def _hostdev_wide_domain(nova: Nova) -> tuple[Any, Any]:
+    theirs = nova.ask("hostdev", address="10000:e1:00.0", extra_info={})
+    ours = libvirt.hostdev(device("10000:e1:00.0", None))
+    return theirs.error, canonical(ours)
+
+
+# -- mdev --------------------------------------------------------------------
+
+
+def _compare_mdev(nova: Nova, uuid: str) -> Iterable[Deviation]:
+    same(
+        canonical(etree.fromstring(nova.ask("mdev", uuid=uuid).value)),
+        canonical(libvirt.mdev_hostdev(uuid)),
+        uuid,
+    )
+    return []
+
+
+# -- live migration ----------------------------------------------------------
+
+
+@st.composite
+def _migrations(draw: st.DrawFn) -> dict[str, Any]:
+    """A guest with some devices, and where each of them goes."""
+    sources = draw(
+        st.lists(
+            st.sampled_from(_ADDRESSES), min_size=1, max_size=5, unique=True
+        )
+    )
+    elsewhere = [one for one in _ADDRESSES if one not in sources]
+    # Hosts of one kind: half of the destinations are sources as well.
+    pool = st.sampled_from(
+        [*sources, *elsewhere[: len(sources)]]
+        if draw(st.booleans())
+        else elsewhere
+    )
+    size = len(sources)
+    destinations = draw(
+        st.lists(pool, min_size=size, max_size=size, unique=True)
+    )
+    flags = st.lists(
+        st.sampled_from(("true", "false")), min_size=size, max_size=size
+    )
+    return {
+        "sources": sources,
+        "destinations": destinations,
+        "source_managed": draw(flags),
+        "destination_managed": draw(flags),
+        "order": draw(st.permutations(range(size))),
+        "missing": draw(evenly(0, 9)) == 0,
+        "spelling": draw(st.sampled_from((0, 0, 0, 1, 2, 3))),
+    }
+
+
+def _domain(case: dict[str, Any]) -> etree._Element:
+    """Return the source's domain, with other hostdevs between."""
+    domain = etree.Element("domain")
+    devices = etree.SubElement(domain, "devices")
+    for source, managed in zip(
+        case["sources"], case["source_managed"], strict=True
+    ):
+        devices.append(libvirt.hostdev(device(source, managed)))
+        devices.append(
+            libvirt.mdev_hostdev("83c32df7-d52e-4ec1-9668-1f3c7e4df107")
+        )
+    return domain
+
+
+def _spell(domain: etree._Element, place: int, how: int) -> None:
+    """Write the address of the device at ``place`` in another way."""
+    hostdev = domain.findall("devices/hostdev[@type='pci']")[place]
+    source = hostdev.find("source")
+    assert source is not None
+    source.clear()
+    etree.SubElement(source, "address", _SPELLINGS[how])
+
+
+def _compare_migration(
+    nova: Nova, case: dict[str, Any]
+) -> Iterable[Deviation]:
+    domain = _domain(case)
+    sources = list(case["sources"])
+    met = []
+    if case["missing"]:
+        sources[0] = "0000:00:1e.0"
+    if case["spelling"] and "0000:ab:00.4" in sources:
+        place = sources.index("0000:ab:00.4")
+        _spell(domain, place, case["spelling"])
+        met.append(deviations.MIGRATE_BY_VALUE)
+    pairs = [
+        (sources[place], case["destinations"][place])
+        for place in case["order"]
+    ]
+    managed = dict(
+        zip(case["destinations"], case["destination_managed"], strict=True)
+    )
+    theirs = nova.ask(
+        "migrate",
+        xml=etree.tostring(domain, encoding="unicode"),
+        pci=pairs,
+    )
+    try:
+        ours = libvirt.rewrite_for_migration(
+            domain,
+            {
+                PciAddress.parse(old): device(new, managed[new])
+                for old, new in pairs
+            },
+        )
+    except exception.ClaimError:
+        same(theirs.error, "NovaException", case)
+        return []
+    _check_ours(ours, sources, case)
+    chained = any(new in sources and new != old for old, new in pairs)
+    if theirs.error:
+        # In a chain, Nova may find the address that it wrote itself.
+        assert met, (theirs, case)
+        same(theirs.error, "NovaException", case)
+        return met
+    moved = etree.fromstring(theirs.value)
+    if case["source_managed"] != case["destination_managed"]:
+        met.append(deviations.MIGRATE_MANAGED)
+        for element in (*moved.iter("hostdev"), *ours.iter("hostdev")):
+            del element.attrib["managed"]
+    if chained:
+        if canonical(moved) != canonical(ours):
+            met.append(deviations.MIGRATE_AT_ONCE)
+    else:
+        same(canonical(moved), canonical(ours), case)
+    return met
+
+
+def _check_ours(
+    ours: etree._Element, sources: list[str], case: dict[str, Any]
+) -> None:
+    """Each device goes where it should: ours has no model but this."""
+    expected = [
+        canonical(libvirt.hostdev(device(new, managed)))
+        for new, managed in zip(
+            case["destinations"], case["destination_managed"], strict=True
+        )
+    ]
+    found = [
+        canonical(element)
+        for element in ours.findall("devices/hostdev[@type='pci']")
+    ]
+    same(expected, found, (sources, case))
+
+
+@shows(deviations.MIGRATE_AT_ONCE)
+def _migrate_at_once(nova: Nova) -> tuple[Any, Any]:
+    return _migrated(
+        nova,
+        {
+            "sources": ["0000:05:00.0", "0000:05:00.4"],
+            "destinations": ["0000:05:00.4", "0000:05:00.7"],
+        },
+    )
+
+
+@shows(deviations.MIGRATE_MANAGED)
+def _migrate_managed(nova: Nova) -> tuple[Any, Any]:
+    return _migrated(
+        nova,
+        {
+            "sources": ["0000:05:00.0"],
+            "destinations": ["0000:05:00.4"],
+            "destination_managed": ["false"],
+        },
+    )
+
+
+@shows(deviations.MIGRATE_BY_VALUE)
+def _migrate_by_value(nova: Nova) -> tuple[Any, Any]:
+    return _migrated(
+        nova,
+        {
+            "sources": ["0000:ab:00.4"],
+            "destinations": ["0000:05:00.4"],
+            "spelling": 3,
+        },
+    )
+
+
+def _migrated(nova: Nova, case: dict[str, Any]) -> tuple[Any, Any]:
+    """Return both sides' domains after one small migration."""
+    size = len(case["sources"])
+    case = {
+        "source_managed": ["true"] * size,
+        "destination_managed": ["true"] * size,
+        **case,
+    }
+    domain = _domain(case)
+    if "spelling" in case:
+        _spell(domain, 0, case["spelling"])
+    pairs = list(zip(case["sources"], case["destinations"], strict=True))
+    theirs = nova.ask(
+        "migrate",
+        xml=etree.tostring(domain, encoding="unicode"),
+        pci=pairs,
+    )
+    ours = libvirt.rewrite_for_migration(
+        domain,
+        {
+            PciAddress.parse(old): device(new, managed)
+            for (old, new), managed in zip(
+                pairs, case["destination_managed"], strict=True
+            )
+        },
+    )
+    return (
+        theirs.error or canonical(etree.fromstring(theirs.value)),
+        canonical(ours),
+    )
+
+
+QUESTIONS = (
+    Question("hostdev XML", 2, _hostdevs, _compare_hostdev),
+    Question("mdev XML", 1, st.uuids().map(str), _compare_mdev),
+    Question("live migration", 4, _migrations(), _compare_migration),
+)

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about tracking and claiming on whole hosts."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from nova_vfio_variant import deviations
+from nova_vfio_variant.deviations import Deviation
+from tests.conformance import texts
+from tests.conformance.both import Both, state_of
+from tests.conformance.hosts import Host, evenly, hosts, know_parents
+from tests.conformance.nova import Answer, Nova
+from tests.conformance.question import Question, same
+
+INSTANCES = (
+    "11111111-1111-1111-1111-111111111111",
+    "22222222-2222-2222-2222-222222222222",
+    "33333333-3333-3333-3333-333333333333",
+)
+_LAST_SPECS = (
+    "{}", "{}", "{}", "{}", '{"live_migratable": "yes"}', "{}", "[]",
+)  # fmt: skip
+#: Configurations of which Nova publishes something on many hosts. The last
+#: ones split the VFs of a PF into several pools.
+_PUBLISHABLE = (
+    ['{"product_id": "25b7"}'],
+    ['{"product_id": "25b6", "managed": "no"}'],
+    ['{"product_id": "0008"}', '{"address": "*:*:10.*"}'],
+    ['{"address": {"slot": "10"}}'],
+    ['{"address": "*:*:00.0"}'],
+    ['{"address": {"function": "[02]", "slot": "10"}, "trusted": "true"}',
+     '{"address": {"slot": "10"}, "trusted": "false"}'],
+    ['{"address": {"function": "[13]"}, "managed": "no"}',
+     '{"address": {"function": "[1-7]"}, "managed": "yes"}'],
+)  # fmt: skip
+_CELLS: tuple[list[int] | None, ...] = (
+    None, None, None, [0], [1], [0, 1], [2], [3], [0, 2], [0, 1, 2], [],
+)  # fmt: skip
+_IN_USE = {"claimed", "allocated"}
+_BLOCKED = {"unclaimable", "unavailable"}
+_HAPPENINGS = (
+    "claim", "claim", "claim", "allocate", "free", "sync", "respec",
+)  # fmt: skip
+_POLICIES = (None, None, None, "required", "legacy", "preferred", "socket")
+#: Two sockets of two nodes, one socket, and firmware that does not say.
+_SOCKETS: tuple[tuple[int | None, ...], ...] = (
+    (0, 0, 1, 1),
+    (0, 0, 0, 0),
+    (0, 1, 0, 1),
+    (0, 0, None, 1),
+)
+
+
+@st.composite
+def _asks(draw: st.DrawFn, values: list[str]) -> dict[str, Any]:
+    """What an instance asks for, and where it runs."""
+    return {
+        "instance": draw(st.sampled_from(INSTANCES)),
+        "extra_spec": draw(texts.extra_specs(values)),
+        "policy": draw(st.sampled_from(_POLICIES)),
+        "numa": draw(st.sampled_from(_CELLS)),
+    }
+
+
+@st.composite
+def _some_specs(draw: st.DrawFn, host: Host) -> list[str]:
+    """``device_spec`` values of which one takes what is left, mostly."""
+    last = draw(st.sampled_from(_LAST_SPECS))
+    return [*draw(texts.device_specs(host)), last]
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> dict[str, Any]:
+    """A host, what is configured for it, and its sockets."""
+    # Else the order of pools would differ, see PARENT_IFNAME.
+    host = know_parents(draw(hosts()))
+    specs = draw(_some_specs(host))
+    aliases = draw(texts.wanted(host))
+    return {
+        "host": host,
+        "specs": specs,
+        "aliases": aliases,
+        "sockets": draw(st.sampled_from(_SOCKETS)),
+    }
+
+
+@st.composite
+def _claims(draw: st.DrawFn) -> dict[str, Any]:
+    """Instances come to a host one after another."""
+    case = draw(nodes())
+    case["steps"] = [
+        {"do": do, **draw(_asks(case["aliases"]))}
+        for do in draw(
+            st.lists(
+                st.sampled_from(("claim", "claim", "fits")),
+                min_size=1,
+                max_size=4,
+            )
+        )
+    ]
+    return case
+
+
+@st.composite
+def _lives(draw: st.DrawFn) -> dict[str, Any]:
+    """Instances come and go, and host and configuration change."""
+    case = draw(nodes())
+    host = case["host"]
+    steps = []
+    for do in draw(
+        st.lists(st.sampled_from(_HAPPENINGS), min_size=2, max_size=8)
+    ):
+        step: dict[str, Any] = {"do": do}
+        if do == "claim":
+            step |= draw(_asks(case["aliases"]))
+        elif do == "sync":
+            step["host"] = draw(changed(host))
+        elif do == "respec":
+            step["specs"] = draw(_some_specs(host))
+        else:
+            step["instance"] = draw(st.sampled_from(INSTANCES))
+        steps.append(step)
+    case["steps"] = steps
+    return case
+
+
+@st.composite
+def changed(draw: st.DrawFn, host: Host) -> Host:
+    """Return the host without some of its functions."""
+    gone = draw(st.sets(st.sampled_from(range(len(host))), max_size=4))
+    left = [one for place, one in enumerate(host) if place not in gone]
+    there = {one["address"] for one in left}
+    # A VF does not outlive its PF.
+    return [one for one in left if one.get("parent_addr") in {None, *there}]
+
+
+def _compare_claims(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    """Claims on a host that nobody used before."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        both.step(step)
+        if step["do"] == "claim" and both.answers[-1] is None:
+            # Nova's pools may have lost a PF or VFs; see FAILED_CLAIM.
+            break
+    return _judge(both, case)
+
+
+def _compare_lives(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    """Claims among frees, each time from a tracker that begins anew."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        if step["do"] == "claim":
+            both.restart()
+        both.step(step)
+    return _judge(both, case)
+
+
+@st.composite
+def _chosen_claims(draw: st.DrawFn) -> dict[str, Any]:
+    """Instances for which Placement chose the providers."""
+    case = draw(_claims())
+    case["specs"] = draw(st.sampled_from(_PUBLISHABLE))
+    for step in case["steps"]:
+        step["choice"] = draw(st.lists(evenly(0, 6), min_size=1, max_size=4))
+    return case
+
+
+def _compare_chosen(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    """Claims of what Placement chose, as with PCI in Placement."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        both.restart()
+        if not both.publish():
+            return []
+        both.step(step)
+    return _judge(both, case)
+
+
+def _judge(both: Both, case: dict[str, Any]) -> Iterable[Deviation]:
+    """Compare the answers to each step and the devices after it."""
+    told = both.tell()
+    assert told.error is None, (told, case)
+    for number, step in enumerate(both.steps):
+        theirs = Answer.read(told.value["steps"][number])
+        ours = both.answers[number]
+        assert not theirs.uncaught, (theirs, step, case)
+        theirs_state = state_of(told.value["states"][number])
+        if step["do"] == "claim":
+            if theirs.value == [] and ours is None:
+                same([], theirs_state, case)
+                return [deviations.CLAIM_OF_NOTHING]
+            same(theirs.value, ours, (step, case))
+            if ours is None:
+                same(theirs.error, "PciDeviceRequestFailed", (step, case))
+        else:
+            same(theirs.error, None, (step, case))
+            if step["do"] == "fits":
+                same(theirs.value, ours, (step, case))
+        ours_state = both.states[number]
+        if step["do"] == "restart":
+            # A service syncs before it does anything else.
+            continue
+        if theirs_state != ours_state:
+            wanted = both.wanted[number]
+            return [_why(step, theirs_state, ours_state, wanted, case)]
+    return []
+
+
+def _why(
+    step: dict[str, Any],
+    theirs: list[dict[str, Any]],
+    ours: list[dict[str, Any]],
+    wanted: set[str],
+    case: dict[str, Any],
+) -> Deviation:
+    """Return the row that says why the devices differ after a step.
+
+    :raises AssertionError: none does
+    """
+    place = (step, case)
+    missing = {m["address"] for m in ours} - {t["address"] for t in theirs}
+    if missing:
+        same(step["do"], "free", place)
+        assert missing <= wanted, (missing, place)
+        return deviations.CAME_BACK
+    same(len(theirs), len(ours), place)
+    families: dict[str, set[str]] = {}
+    for mine in ours:
+        head = mine["parent_addr"] or mine["address"]
+        families.setdefault(head, set()).add(mine["status"])
+    rows = set()
+    for told, mine in zip(theirs, ours, strict=True):
+        same({**told, "status": None}, {**mine, "status": None}, place)
+        if told == mine:
+            continue
+        in_use = families[mine["parent_addr"] or mine["address"]] & _IN_USE
+        if told["status"] == "available":
+            assert mine["status"] in _BLOCKED, (mine, place)
+            assert in_use, (mine, place)
+            rows.add(deviations.NEWCOMER_BLOCKED)
+        else:
+            same((step["do"], mine["dev_type"]), ("free", "type-PF"), place)
+            assert told["status"] in _BLOCKED, (told, place)
+            same(mine["status"], "available", place)
+            assert not in_use, (mine, place)
+            rows.add(deviations.PF_STAYS_BLOCKED)
+    (row,) = rows
+    return row
+
+
+QUESTIONS = (
+    Question("claims on a fresh host", 10, _claims(), _compare_claims),
+    Question(
+        "claims of chosen providers", 6, _chosen_claims(), _compare_chosen
+    ),
+    Question("claims, frees and syncs", 8, _lives(), _compare_lives),
+)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about the provider tree, and what Nova refuses to publish."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from nova_vfio_variant import codes, deviations
+from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.finding import Code
+from nova_vfio_variant.placement import tree
+from nova_vfio_variant.placement.provider import Provider
+from tests.conformance.ask_tracker import INSTANCES, changed, nodes
+from tests.conformance.both import NODE, Both
+from tests.conformance.hosts import Host, evenly
+from tests.conformance.nova import Answer, Nova
+from tests.conformance.question import Question, same, shows
+from tests.conformance.show_tracker import FAMILY
+
+_REFUSALS: dict[Code, str] = {
+    codes.PF_AND_VF_MATCHED: "PlacementPciDependentDeviceException",
+    codes.MIXED_RESOURCE_CLASSES: "PlacementPciMixedResourceClassException",
+    codes.MIXED_TRAITS: "PlacementPciMixedTraitsException",
+    codes.ONE_TIME_USE_ON_VF: "PlacementPciException",
+    codes.DEVNAME_WITH_PLACEMENT: "PlacementPciException",
+}
+_OWNER = "OWNER_NOVA"
+#: Mostly one kind of device: with both, nothing is published.
+_FIRST_SPECS = (
+    '{"product_id": "25b7"}',
+    '{"product_id": "0008", "resource_class": "gpu vf"}',
+    '{"address": "*:*:10.*", "traits": "blue"}',
+    '{"address": "*:*:10.*", "physical_network": null}',
+    '{"address": "*:*:00.0", "one_time_use": "yes"}',
+    '{"address": {"function": "[1-7]"}, "live_migratable": "yes"}',
+    '[{"product_id": "25b6", "managed": "no"}, {"product_id": "25b7"}]',
+)
+
+
+@st.composite
+def _cases(draw: st.DrawFn) -> dict[str, Any]:
+    """A configured host, some of whose devices are in use."""
+    case = draw(nodes())
+    specs = draw(
+        st.lists(
+            st.sampled_from(_FIRST_SPECS), min_size=1, max_size=2, unique=True
+        )
+    )
+    drawn = case["specs"][:-1]
+    case["specs"] = [*specs, *([] if draw(evenly(0, 3)) else drawn)]
+    if draw(evenly(0, 9)) == 0:
+        case["specs"].append('{"devname": "eth0"}')
+    case["steps"] = [
+        {
+            "do": "claim",
+            "instance": instance,
+            "extra_spec": f"a:{draw(evenly(1, 3))}",
+            "policy": None,
+            "numa": None,
+        }
+        for instance in INSTANCES[: draw(evenly(0, 2))]
+    ]
+    return case
+
+
+def _compare(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    """A configured host is published for the first time."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        both.step(step)
+    both.add({"do": "publish"})
+    return _judge(both, case)
+
+
+def _judge(both: Both, case: dict[str, Any]) -> Iterable[Deviation]:
+    """Compare what the last step published, or was refused."""
+    told = both.tell()
+    assert told.error is None, (told, case)
+    theirs = Answer.read(told.value["steps"][-1])
+    assert not theirs.uncaught, (theirs, case)
+    providers, findings = tree.build(both.ours.devices, NODE)
+    findings = (*findings, *tree.refused_specs(both.ours.specs))
+    if theirs.error is not None:
+        refusals = {_REFUSALS[one.code] for one in findings}
+        assert theirs.error in refusals, (theirs, findings, case)
+        return []
+    same((), findings, case)
+    children = theirs.value["providers"][1:]
+    same(_told(children), _ours(providers), case)
+    assert all(_OWNER in one["traits"] for one in children), children
+    return [deviations.OWNER_TRAIT] if children else []
+
+
+def _told(children: list[dict[str, Any]]) -> dict[str, Any]:
+    """Nova's providers as one can compare them."""
+    return {
+        one["name"]: (
+            one["parent"],
+            {
+                name: {"reserved": 0, **inventory}
+                for name, inventory in one["inventory"].items()
+            },
+            [name for name in one["traits"] if name != _OWNER],
+        )
+        for one in children
+    }
+
+
+def _ours(providers: Iterable[Provider]) -> dict[str, Any]:
+    return {
+        one.name: (
+            one.parent,
+            {
+                name: dataclasses.asdict(inventory)
+                for name, inventory in one.inventories.items()
+            },
+            list(one.traits),
+        )
+        for one in providers
+    }
+
+
+# -- changed hosts -----------------------------------------------------------
+
+
+@st.composite
+def _changes(draw: st.DrawFn) -> dict[str, Any]:
+    """A published host changes while some of its devices are in use."""
+    case = draw(_cases())
+    if draw(st.booleans()):
+        case["change"] = {"do": "sync", "host": draw(changed(case["host"]))}
+    else:
+        specs = list(draw(st.permutations(case["specs"])))
+        more = draw(st.sampled_from(_FIRST_SPECS))
+        case["change"] = {
+            "do": "respec",
+            "specs": draw(
+                st.sampled_from((specs[1:], specs, [more], [more, *specs]))
+            ),
+        }
+    return case
+
+
+def _compare_changes(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    """It is published before and after, with Placement's allocations."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        both.step(step)
+    if not both.publish():
+        return []
+    held = _allocations(both)
+    both.step(case["change"])
+    both.add({"do": "publish", "allocations": held})
+    if any(one.pending is not None for one in both.ours.devices):
+        try:
+            return _judge(both, case)
+        except (AssertionError, KeyError):
+            return [deviations.HELD_UNTIL_FREED]
+    return _judge(both, case)
+
+
+def _allocations(both: Both) -> dict[str, dict[str, dict[str, int]]]:
+    """What Placement holds for the instances of a published host."""
+    providers, _ = tree.build(both.ours.devices, NODE)
+    names = {at: one.name for one in providers for at in one.addresses}
+    held: dict[str, dict[str, dict[str, int]]] = {}
+    for one in both.ours.devices:
+        if one.instance_uuid and one.address in names:
+            resources = held.setdefault(one.instance_uuid, {}).setdefault(
+                names[one.address], {}
+            )
+            count = resources.get(one.resource_class, 0)
+            resources[one.resource_class] = count + 1
+    return held
+
+
+# -- what is meant to differ -------------------------------------------------
+
+
+@shows(deviations.OWNER_TRAIT)
+def _owner_trait(nova: Nova) -> tuple[Any, Any]:
+    host: Host = [
+        {
+            "address": "0000:25:00.0",
+            "vendor_id": "10de",
+            "product_id": "25b6",
+            "dev_type": "type-PCI",
+            "numa_node": 0,
+        }
+    ]
+    case = {
+        "host": host,
+        "specs": ["{}"],
+        "aliases": [],
+        "sockets": (0,),
+    }
+    both = Both(nova, case)
+    both.add({"do": "publish"})
+    theirs = both.tell().value["steps"][-1]["ok"]
+    providers, _ = tree.build(both.ours.devices, NODE)
+    return theirs["providers"][1]["traits"], list(providers[0].traits)
+
+
+@shows(deviations.HELD_UNTIL_FREED)
+def _held_until_freed(nova: Nova) -> tuple[Any, Any]:
+    case = {
+        "host": FAMILY,
+        "specs": ['{"product_id": "25b7"}'],
+        "aliases": [
+            '{"name": "a", "vendor_id": "10de", "product_id": "25b7"}'
+        ],
+        "sockets": (0,),
+    }
+    both = Both(nova, case)
+    both.step(
+        {
+            "do": "claim",
+            "instance": INSTANCES[0],
+            "extra_spec": "a:1",
+            "policy": None,
+            "numa": None,
+        }
+    )
+    assert both.publish()
+    held = _allocations(both)
+    both.step(
+        {
+            "do": "respec",
+            "specs": ['{"product_id": "25b7", "resource_class": "NEW"}'],
+        }
+    )
+    both.add({"do": "publish", "allocations": held})
+    theirs = both.tell().value["steps"][-1]["ok"]
+    providers, _ = tree.build(both.ours.devices, NODE)
+    return _told(theirs["providers"][1:]), _ours(providers)
+
+
+QUESTIONS = (
+    Question("provider trees", 7, _cases(), _compare),
+    Question("trees of changed hosts", 4, _changes(), _compare_changes),
+)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One kind of question that both sides are asked, and what may differ."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from nova_vfio_variant.deviations import Deviation
+from tests.conformance.nova import Nova
+
+Compare = Callable[[Nova, Any], Iterable[Deviation]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A kind of question.
+
+    :param name: what it is about
+    :param share: how many of a hundred cases are of this kind
+    :param cases: draws a whole case
+    :param compare: asks both sides about one case, returns the intended
+        differences that it met, and fails on any other
+    """
+
+    name: str
+    share: int
+    cases: st.SearchStrategy[Any]
+    compare: Compare
+
+
+#: For each intended difference, a function that asks both sides about one
+#: case that shows it, and returns both answers.
+Witness = Callable[[Nova], tuple[Any, Any]]
+WITNESSES: dict[Deviation, Witness] = {}
+
+
+def shows(deviation: Deviation) -> Callable[[Witness], Witness]:
+    """Make a function the witness of a deviation."""
+
+    def register(witness: Witness) -> Witness:
+        if WITNESSES.setdefault(deviation, witness) is not witness:
+            raise ValueError(f"{deviation.id} has a witness already")
+        return witness
+
+    return register
+
+
+def same(nova: Any, ours: Any, case: Any) -> None:
+    """Fail unless both sides say the same.
+
+    :raises AssertionError: with both answers and the case
+    """
+    if nova != ours:
+        raise AssertionError(
+            f"Nova and we differ\n  case: {case}\n  Nova: {nova}\n"
+            f"  ours: {ours}"
+        )

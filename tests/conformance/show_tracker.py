@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where tracking and claiming is meant to differ: one small case each."""
+
+from typing import Any
+
+from nova_vfio_variant import deviations
+from tests.conformance.ask_tracker import INSTANCES
+from tests.conformance.both import Both
+from tests.conformance.nova import Answer, Nova
+from tests.conformance.question import shows
+
+_PF = {
+    "address": "0000:25:00.0",
+    "vendor_id": "10de",
+    "product_id": "25b6",
+    "dev_type": "type-PF",
+    "numa_node": 0,
+    "sriov_totalvfs": 4,
+    "ifname": "eth0",
+}
+FAMILY = [
+    _PF,
+    *(
+        {
+            "address": f"0000:25:00.{number}",
+            "vendor_id": "10de",
+            "product_id": "25b7",
+            "dev_type": "type-VF",
+            "numa_node": 0,
+            "parent_addr": "0000:25:00.0",
+        }
+        for number in (4, 5)
+    ),
+]
+_VF_ALIAS = (
+    '{"name": "vf", "vendor_id": "10de", "product_id": "25b7",'
+    ' "device_type": "type-VF"}'
+)
+_PF_ALIAS = (
+    '{"name": "pf", "vendor_id": "10de", "product_id": "25b6",'
+    ' "device_type": "type-PF"}'
+)
+
+
+def _case(specs: str, *steps: dict[str, Any]) -> dict[str, Any]:
+    """A small host and what happens to it."""
+    return {
+        "host": FAMILY,
+        "specs": [specs],
+        "aliases": [_VF_ALIAS, _PF_ALIAS],
+        "sockets": (0, 0),
+        "steps": steps,
+    }
+
+
+def _claim(number: int, extra_spec: str) -> dict[str, Any]:
+    return {
+        "do": "claim",
+        "instance": INSTANCES[number],
+        "extra_spec": extra_spec,
+        "policy": None,
+        "numa": None,
+    }
+
+
+def _last(nova: Nova, case: dict[str, Any]) -> tuple[Answer, Both, Any]:
+    """Take the steps, and return what both sides said to the last one."""
+    both = Both(nova, case)
+    for step in case["steps"]:
+        both.step(step)
+    told = both.tell().value
+    return Answer.read(told["steps"][-1]), both, told
+
+
+@shows(deviations.CLAIM_OF_NOTHING)
+def _claim_of_nothing(nova: Nova) -> tuple[Any, Any]:
+    theirs, both, _ = _last(nova, _case("[]", _claim(0, "vf:1")))
+    return theirs.value, both.answers[-1]
+
+
+@shows(deviations.NEWCOMER_BLOCKED)
+def _newcomer_blocked(nova: Nova) -> tuple[Any, Any]:
+    _, both, told = _last(
+        nova,
+        _case(
+            '{"product_id": "25b6"}',
+            _claim(0, "pf:1"),
+            {"do": "respec", "specs": ["{}"]},
+        ),
+    )
+    return told["states"][-1][1]["status"], both.states[-1][1]["status"]
+
+
+@shows(deviations.ORDER_AFTER_FREE)
+def _order_after_free(nova: Nova) -> tuple[Any, Any]:
+    theirs, both, _ = _last(
+        nova,
+        _case(
+            '{"product_id": "25b7"}',
+            _claim(0, "vf:1"),
+            _claim(1, "vf:1"),
+            {"do": "free", "instance": INSTANCES[0]},
+            {"do": "free", "instance": INSTANCES[1]},
+            _claim(2, "vf:1"),
+        ),
+    )
+    return theirs.value, both.answers[-1]
+
+
+@shows(deviations.FAILED_CLAIM)
+def _failed_claim(nova: Nova) -> tuple[Any, Any]:
+    theirs, both, _ = _last(
+        nova,
+        _case("{}", _claim(0, "vf:1,pf:1"), _claim(1, "pf:1")),
+    )
+    return theirs.error, both.answers[-1]
+
+
+@shows(deviations.CAME_BACK)
+def _came_back(nova: Nova) -> tuple[Any, Any]:
+    case = _case(
+        '{"product_id": "25b7"}',
+        _claim(0, "vf:1"),
+        {"do": "sync", "host": []},
+        {"do": "sync", "host": FAMILY},
+        {"do": "free", "instance": INSTANCES[0]},
+    )
+    _, both, told = _last(nova, case)
+    return len(told["devices"]), len(both.ours.devices)
+
+
+@shows(deviations.PF_STAYS_BLOCKED)
+def _pf_stays_blocked(nova: Nova) -> tuple[Any, Any]:
+    case = _case(
+        "{}",
+        _claim(0, "vf:2"),
+        {"do": "sync", "host": [FAMILY[0], FAMILY[2]]},
+        {"do": "free", "instance": INSTANCES[0]},
+    )
+    _, both, told = _last(nova, case)
+    return told["devices"][0]["status"], both.states[-1][0]["status"]
+
+
+@shows(deviations.PF_LATER)
+def _pf_later(nova: Nova) -> tuple[Any, Any]:
+    case = _case('{"address": "0000:25:00.0"}')
+    both = Both(nova, {**case, "host": []})
+    both.pfs = {"0000:25:00.0"}
+    both.step({"do": "sync", "host": FAMILY})
+    told = both.tell().value
+    return len(told["devices"]), len(both.ours.devices)
+
+
+@shows(deviations.NULL_TAG)
+def _null_tag(nova: Nova) -> tuple[Any, Any]:
+    case = _case(
+        '[{"address": "0000:25:00.4", "trusted": "true"},'
+        ' {"address": "0000:25:00.5", "physical_network": null}]',
+        _claim(0, "vf:1"),
+    )
+    theirs, both, _ = _last(nova, case)
+    return theirs.value, both.answers[-1]
+
+
+@shows(deviations.PARENT_IFNAME)
+def _parent_ifname(nova: Nova) -> tuple[Any, Any]:
+    _, both, told = _last(
+        nova, _case("{}", {"do": "free", "instance": INSTANCES[0]})
+    )
+    return (
+        told["devices"][1]["extra_info"].get("parent_ifname"),
+        both.ours.devices[1].extra_info["parent_ifname"],
+    )

@@ -1,0 +1,536 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For each kind of finding a file, a host and a store that have it.
+
+The name of a case is the name of its code, with a word behind it where there
+is more than one.
+"""
+
+import dataclasses
+import typing as ty
+
+from tests.functional import check_host
+from tests.functional.check_host import Function, card
+
+UUID = "7f9e6d2e-0000-4000-8000-00000000000"
+VF = '"vendor_id": "8086", "product_id": "10ca"'
+PUBLISHED = "report_in_placement = true\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is checked.
+
+    :param conf: text of nova.conf; bytes to write as they are; None for no
+        file at all
+    :param functions: of the host; None to leave the host out
+    :param files: of the host, further ones
+    :param links: of the host, further ones
+    :param environment: variables
+    :param claimed: address -> instance that has it in the store
+    :param named: whether the file is named to the command
+    :param published: provider -> (resource class, total, traits, consumers)
+    """
+
+    conf: str | bytes | None
+    functions: ty.Sequence[Function] | None = None
+    files: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    links: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    environment: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    claimed: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    published: (
+        ty.Mapping[str, tuple[str, int, tuple[str, ...], dict[str, int]]]
+        | None
+    ) = None
+    named: bool = True
+
+
+def specs(*values: str, before: str = "") -> str:
+    """A [pci] section with these device_spec values."""
+    return f"[DEFAULT]\nhost = n1\n\n[pci]\n{before}" + "".join(
+        f"device_spec = {value}\n" for value in values
+    )
+
+
+def alias(value: str, *more: str, before: str = "") -> str:
+    """A file with one entry that matches the VFs, and these aliases."""
+    return specs(f"{{ {VF} }}", before=before) + "".join(
+        f"alias = {one}\n" for one in (value, *more)
+    )
+
+
+TEXT = {
+    "HOST_SPEC_VALUE": Case(
+        '[vfio]\nhost_spec = { "address": "0000:25:00.0",\n'
+        '    "num_vfs": "all" }\n'
+    ),
+    "NO_FILE": Case("", named=False),
+    "FILE_UNREADABLE": Case(None),
+    "NOT_UTF8": Case(b"[DEFAULT]\n# caf\xe9\n"),
+    "FILE_SYNTAX": Case("[pci]\ndevice_spec\n"),
+    "BAD_VALUE": Case("[pci]\nreport_in_placement = maybe\n"),
+    "BAD_VALUE-choice": Case("[vfio]\nplacement = embeded\n"),
+    "UNKNOWN_KEY": Case(
+        specs('{ "address": "0000:25:00.4", "mangaed": "no" }')
+    ),
+    "ENVIRONMENT_VALUE": Case(
+        "[pci]\n", environment={"OS_PCI__DEVICE_SPEC": "{}"}
+    ),
+    "INTERPOLATION": Case(specs('{ "address": "$x" }')),
+    "NOT_JSON": Case(specs('{ "vendor_id": "10de" "product_id": "25b6" }')),
+    "NOT_JSON-empty": Case(specs("")),
+    "SINGLE_QUOTES": Case(specs("{ 'vendor_id': '10de' }")),
+    "UNQUOTED_KEY": Case(
+        specs('{ "address": "0000:25:00.4", managed: "no" }')
+    ),
+    "UNQUOTED_VALUE": Case(
+        specs('{ "address": "0000:25:00.4", "managed": no }')
+    ),
+    "TRAILING_COMMA": Case(specs('{ "vendor_id": "10de", }')),
+    "INLINE_COMMENT": Case(specs('{ "vendor_id": "10de" }  # the new cards')),
+    "DUPLICATE_KEY": Case(
+        specs('{ "product_id": "25b6", "product_id": "25b7" }')
+    ),
+    "WRONG_TYPE": Case(specs('{ "vendor_id": 8086 }')),
+    "NOT_BOOLEAN": Case(
+        specs('{ "address": "0000:25:00.4",\n    "managed": "maybe" }')
+    ),
+    "BAD_ID": Case(specs('{ "vendor_id": "nvidia" }')),
+    "ODD_ID": Case(specs('{ "vendor_id": "0x10de" }')),
+    "BAD_ADDRESS": Case(specs('{ "address": "0000:25:20.4" }')),
+    "BAD_REGEX": Case(specs('{ "address": { "bus": "2[5" } }')),
+    "SLOW_REGEX": Case(specs('{ "address": { "bus": "((((2*)*)*)*)*x" } }')),
+    "UNKNOWN_ADDRESS_KEY": Case(
+        specs('{ "address": { "bus": "25", "func": "[4-7]" } }')
+    ),
+    "ADDRESS_AND_DEVNAME": Case(
+        specs('{ "devname": "eth0", "address": "0000:25:00.0" }')
+    ),
+    "IGNORED_VALUE": Case(
+        specs('{ "address": "0000:25:00.4", "managed": null }')
+    ),
+    "ALIAS_WITHOUT_NAME": Case(alias(f"{{ {VF} }}")),
+    "ALIAS_VALUE": Case(
+        alias(f'{{ "name": "a", {VF}, "device_type": "VF" }}')
+    ),
+    "ALIAS_DIFFERS": Case(
+        alias(
+            f'{{ "name": "a", {VF}, "device_type": "type-VF" }}',
+            f'{{ "name": "a", {VF}, "device_type": "type-PF" }}',
+        )
+    ),
+    "ALIAS_REPEATED": Case(
+        alias(
+            f'{{ "name": "a", {VF}, "device_type": "type-VF" }}',
+            f'{{ "name": "a", {VF}, "device_type": "type-VF" }}',
+        )
+        + "[filter_scheduler]\npci_in_placement = true\n"
+    ),
+    "ALIAS_WITHOUT_IDS": Case(alias('{ "name": "a" }')),
+    "ALIAS_MATCHES_NOTHING": Case(
+        alias(f'{{ "name": "a", {VF}, "capability_type": "pci" }}')
+    ),
+    # The example of Nova's documentation for live migration.
+    "UNKNOWN_OPTION": Case(
+        "[pci]\ndev_spec = {'vendor_id': '8086', 'product_id': '10ca',\n"
+        "    'live_migratable': 'yes'}\n"
+    ),
+    "UNKNOWN_OPTION-far": Case("[devices]\ncolour = green\n"),
+    "UNKNOWN_OPTION-group": Case(
+        '[DEFAULT]\nhost = n1\ndevice_spec = { "vendor_id": "10de" }\n'
+    ),
+    "UNKNOWN_OPTION-case": Case("[vfio]\nProvider-Layout = per_class\n"),
+    "DEPRECATED_OPTION": Case(
+        f"[DEFAULT]\npci_passthrough_whitelist: {{ {VF} }}\n"
+    ),
+}
+
+MEANING = {
+    "MATCHES_EVERYTHING": Case(specs('{ "address": "", "managed": "no" }')),
+    "LOOSE_REGEX": Case(
+        specs(f'{{ {VF}, "address": {{ "bus": "2", "function": "[4-7]" }} }}')
+    ),
+    "SHADOWED": Case(
+        specs('{ "vendor_id": "8086" }', f'{{ {VF}, "trusted": "true" }}')
+    ),
+    "SHADOWED-host": Case(
+        specs(
+            f'{{ {VF}, "address": "*:25:*.*" }}',
+            f'{{ {VF}, "address": "0000:25:00.0" }}',
+        ),
+        card(),
+    ),
+    "PARTLY_SHADOWED": Case(
+        specs(f'{{ {VF}, "address": "0000:25:00.4" }}', f"{{ {VF} }}"),
+        card(vfs=3),
+    ),
+    "DUPLICATE_SPEC": Case(
+        specs(
+            f'[{{ {VF}, "managed": "yes" }},\n  {{ {VF}, "managed": "no" }}]'
+        )
+    ),
+    "POOL_SPLIT": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4", "managed": "no" }}',
+            f'{{ {VF}, "address": "0000:25:00.5" }}',
+        ),
+        card(),
+    ),
+    "ONE_TIME_USE_UNPUBLISHED": Case(
+        specs('{ "address": "0000:43:00.0", "one_time_use": "yes" }')
+    ),
+    "NETWORK_AND_MIGRATABLE": Case(
+        specs(f'{{ {VF}, "physical_network": "p", "live_migratable": "yes" }}')
+    ),
+    # The same example of Nova's documentation without its host.
+    "PERHAPS_MIXED": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4", "traits": "A" }}',
+            f'{{ {VF}, "address": "0000:25:00.5", "resource_class": "B" }}',
+        )
+    ),
+    "NETWORK_AND_MANAGED": Case(
+        specs(f'{{ {VF}, "physical_network": "p", "managed": "no" }}')
+    ),
+    "NAME_CHANGES": Case(specs(f'{{ {VF}, "resource_class": "A16-16A" }}')),
+    "NAME_TOO_LONG": Case(
+        specs(f'{{ {VF}, "resource_class": "{"A" * 249}" }}')
+    ),
+    "STANDARD_TRAIT_CASE": Case(
+        specs(f'{{ {VF}, "traits": "BIG,hw_gpu_api_vulkan" }}')
+    ),
+    "NOVA_NAMES_OTHERWISE": Case(
+        alias(f'{{ "name": "a", {VF}, "traits": "BLUE, BIG" }}')
+    ),
+    "NOVA_NAMES_OTHERWISE-custom": Case(
+        specs(f'{{ {VF}, "resource_class": "CUSTOM_a-b" }}')
+    ),
+    "WOULD_BE_REFUSED": Case(
+        specs('{ "vendor_id": "8086", "address": "0000:25:00.0" }'), card()
+    ),
+    "WOULD_BE_REFUSED-layout": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4", "resource_class": "A" }}',
+            f'{{ {VF}, "address": "0000:25:00.5", "resource_class": "B" }}',
+            before=PUBLISHED,
+        )
+        + "[vfio]\nprovider_layout = per_class\n",
+        card(),
+    ),
+    "ALIAS_UNSATISFIED": Case(
+        alias('{ "name": "a", "vendor_id": "8086", "product_id": "10cb" }'),
+        card(),
+    ),
+    "ALIAS_UNSATISFIED-type": Case(
+        alias(f'{{ "name": "a", {VF}, "device_type": "type-PF" }}'), card()
+    ),
+    "ALIAS_UNSATISFIED-class": Case(
+        alias(f'{{ "name": "a", {VF}, "resource_class": "A16_16A" }}'), card()
+    ),
+    "ALIAS_UNSATISFIED-none": Case(
+        specs('{ "product_id": "10cb" }')
+        + f'alias = {{ "name": "a", {VF} }}\n',
+        card(),
+    ),
+    "ALIAS_UNSATISFIED-traits": Case(
+        alias(f'{{ "name": "a", {VF}, "traits": "FAST" }}'), card()
+    ),
+    "ALIAS_UNSATISFIED-migratable": Case(
+        alias(f'{{ "name": "a", {VF}, "live_migratable": "no" }}'), card()
+    ),
+    "ALIAS_ACROSS_NUMA": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
+        card(node=-1),
+    ),
+    "ALIAS_TAKES_PF": Case(
+        specs(
+            f'{{ {VF}, "resource_class": "CUSTOM_X" }}',
+            '{ "address": "0000:26:00.0", "resource_class": "CUSTOM_X",'
+            ' "product_id": "10c9" }',
+        )
+        + 'alias = { "name": "a", "resource_class": "CUSTOM_X" }\n'
+        "[filter_scheduler]\npci_in_placement = true\n",
+        [*card(), *card(0x26, 0)],
+    ),
+    "POST_COPY": Case(
+        specs(f'{{ {VF}, "live_migratable": "yes" }}')
+        + "[libvirt]\nlive_migration_permit_post_copy = yes\n"
+    ),
+    "WIDE_TREE": Case(
+        specs(f"{{ {VF} }}"),
+        [one for bus in range(0x21, 0x29) for one in card(bus, 1)],
+    ),
+    "PF_AND_VF_MATCHED": Case(
+        specs('{ "address": "0000:25:00.0" }', before=PUBLISHED), card()
+    ),
+    "MIXED_RESOURCE_CLASSES": Case(
+        # The example "Support for multiple types of VFs" of Nova's
+        # documentation, on the host that it is about.
+        specs(
+            '{ "vendor_id": "10de", "product_id": "25b6",\n'
+            '    "address": "0000:25:00.4",\n'
+            '    "resource_class": "CUSTOM_A16_16A", "managed": "no" }',
+            '{ "vendor_id": "10de", "product_id": "25b6",\n'
+            '    "address": "0000:25:00.5",\n'
+            '    "resource_class": "CUSTOM_A16_8A", "managed": "no" }',
+            before=PUBLISHED,
+        ),
+        card(vf_ids="10de:25b6", pf_ids="10de:25b6"),
+    ),
+    "MIXED_TRAITS": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4", "traits": "FAST" }}',
+            f'{{ {VF}, "address": "0000:25:00.5" }}',
+            before=PUBLISHED,
+        ),
+        card(),
+    ),
+    "ONE_TIME_USE_ON_VF": Case(
+        specs(f'{{ {VF}, "one_time_use": "no" }}', before=PUBLISHED), card()
+    ),
+    "DEVNAME_WITH_PLACEMENT": Case(
+        specs('{ "devname": "eth0" }', before=PUBLISHED)
+    ),
+    "PROVIDER_NAME_TOO_LONG": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED)
+        + f"[vfio]\nprovider_root = {'n' * 190}\n",
+        card(),
+    ),
+}
+
+HOST = {
+    "MATCHES_NOTHING": Case(
+        specs('{ "vendor_id": "8086", "product_id": "10cb" }'), card()
+    ),
+    "MATCHES_NOTHING-bus": Case(
+        specs(f'{{ {VF}, "address": {{ "bus": "24$" }} }}'), card()
+    ),
+    "IOMMU_OFF": Case(
+        specs(f"{{ {VF} }}"),
+        [dataclasses.replace(one, group=None) for one in card(driver="igbvf")],
+    ),
+    "NO_VFIO_MODULE": Case(
+        specs(f"{{ {VF} }}"),
+        card(driver="igbvf"),
+        {
+            "proc/modules": "igb 1 0 - Live 0x0\n",
+            f"lib/modules/{check_host.RELEASE}/modules.alias": "",
+        },
+    ),
+    "NOT_PREPARED": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        [*card(driver="igbvf", vfs=6), *card(0x26, 1, driver=None)],
+    ),
+    "VARIANT_LOST": Case(
+        specs(f"{{ {VF} }}"), card(driver="igb_vfio_pci", vfs=1)
+    ),
+    "CARRIES_HOST": Case(
+        specs('{ "product_id": "10c9" }'),
+        [
+            dataclasses.replace(card(0x25, 0)[0], vfs=0, netdev="eth0"),
+            dataclasses.replace(
+                card(0x26, 0)[0],
+                vfs=0,
+                netdev="eth1",
+                files={"net/eth1/flags": "0x1003"},
+            ),
+        ],
+        {
+            "proc/net/route": (
+                "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                "eth0 00000000 0102000A 0003 0 0 0 00000000\n"
+            ),
+        },
+    ),
+    "CARRIES_HOST-disk": Case(
+        specs('{ "product_id": "0010" }', '{ "product_id": "1111" }'),
+        [
+            Function(
+                "0000:03:00.0",
+                "1b36:0010",
+                "010802",
+                "nvme",
+                files={"nvme/nvme0/nvme0n1/dev": "259:0"},
+            ),
+            Function(
+                "0000:04:00.0",
+                "1234:1111",
+                "030000",
+                "bochs",
+                files={"boot_vga": "1"},
+            ),
+        ],
+        {"proc/mounts": "/dev/nvme0n1 / ext4 rw 0 0\n"},
+        {
+            "sys/class/block/nvme0n1": (
+                "../../devices/pci0000:00/0000:03:00.0/nvme/nvme0/nvme0n1"
+            )
+        },
+    ),
+    "GROUP_IN_USE": Case(
+        specs('{ "address": "0000:00:10.0", "managed": "no" }'),
+        [
+            Function("0000:00:10.0", driver="vfio-pci", group=6),
+            Function("0000:00:10.1", driver="e1000e", group=6),
+            Function("0000:00:1f.0", class_code="060100", group=6),
+        ],
+    ),
+    "GROUP_SHARED": Case(
+        specs('{ "address": "0000:00:10.0", "managed": "no" }'),
+        [
+            Function("0000:00:10.0", driver="vfio-pci", group=6),
+            Function("0000:00:10.1", group=6),
+        ],
+    ),
+    "BETTER_DRIVER": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(vfs=1),
+        {
+            f"lib/modules/{check_host.RELEASE}/modules.alias": (
+                "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+                "alias vfio_pci:v00008086d000010CAsv*sd*bc*sc*i*"
+                " igb_vfio_pci\n"
+            )
+        },
+    ),
+    "FEWER_VFS": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4" }}',
+            f'{{ {VF}, "address": "0000:25:00.6" }}',
+        ),
+        card(vfs=2),
+    ),
+    "FEWER_VFS-none": Case(
+        specs(f'{{ {VF}, "address": "0000:25:00.0" }}'), card(vfs=0)
+    ),
+    "VGPU_TYPE_UNSET": Case(
+        specs('{ "product_id": "25b6", "managed": "no" }'),
+        card(
+            vf_ids="10de:25b6",
+            vf_files={
+                "nvidia/current_vgpu_type": "0",
+                "vfio-dev/vfio0/dev": "509:0",
+            },
+            driver="nvidia",
+        ),
+    ),
+    "NO_VFIO_DEV": Case(
+        specs('{ "product_id": "25b6", "managed": "no" }'),
+        card(vf_ids="10de:25b6", driver="nvidia"),
+    ),
+    "FACTS_LOST": Case(
+        specs(f"{{ {VF} }}"),
+        card(vf_files={"sriov_totalvfs": "many"}, vfs=1),
+    ),
+}
+
+MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
+RC = "CUSTOM_PCI_8086_10CA"
+
+PUBLISHED_CASES = {
+    "NOVA_DIFFERS": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED),
+        card(vfs=3),
+        published={
+            "n1_0000:25:00.0": (RC, 2, (MANAGED, "OWNER_NOVA"), {}),
+        },
+    ),
+    "NOVA_DIFFERS-traits": Case(
+        specs(f'{{ {VF}, "traits": "FAST" }}', before=PUBLISHED),
+        card(),
+        published={
+            "n1_0000:25:00.0": (RC, 2, (MANAGED, "OWNER_NOVA"), {}),
+            "n1_0000:26:00.0": (RC, 1, (MANAGED, "OWNER_NOVA"), {}),
+        },
+    ),
+    "ALLOCATED_TO_ANOTHER": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        claimed={"0000:25:00.4": f"{UUID}1"},
+        published={
+            "n1_0000:25:00.0": (RC, 2, (MANAGED,), {f"{UUID}2": 1}),
+        },
+    ),
+    "GUEST_WITHOUT_CLAIM": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        files={
+            "run/libvirt/qemu/guest.xml": f"""\
+<domstatus state='running'>
+  <domain type='kvm' id='1'>
+    <name>guest</name>
+    <uuid>{UUID}3</uuid>
+    <devices>
+      <hostdev mode='subsystem' type='pci' managed='yes'>
+        <source>
+          <address domain='0x0000' bus='0x25' slot='0x00' function='0x5'/>
+        </source>
+      </hostdev>
+      <interface type='hostdev' managed='yes'>
+        <source>
+          <address type='pci' domain='0x0000' bus='0x25' slot='0x00'
+                   function='0x4'/>
+        </source>
+      </interface>
+    </devices>
+  </domain>
+</domstatus>
+"""
+        },
+        claimed={"0000:25:00.4": f"{UUID}3"},
+    ),
+}
+
+CASES: dict[str, Case] = TEXT | MEANING | HOST | PUBLISHED_CASES
+
+#: Where nothing is to be said.
+QUIET: dict[str, Case] = {
+    "nova_published_the_same": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED),
+        card(vfs=2),
+        published={
+            "n1": ("VCPU", 4, ("OWNER_NOVA",), {f"{UUID}9": 4}),
+            "n1_0000:25:00.0": (
+                RC,
+                2,
+                (MANAGED, "OWNER_NOVA"),
+                {f"{UUID}9": 1},
+            ),
+        },
+    ),
+    "store_and_placement_agree": Case(
+        specs(f"{{ {VF} }}"),
+        card(vfs=3),
+        claimed={
+            "0000:25:00.4": f"{UUID}1",
+            "0000:25:00.5": f"{UUID}1",
+            "0000:25:00.6": f"{UUID}2",
+        },
+        published={
+            "n1_0000:25:00.0": (
+                RC,
+                3,
+                (MANAGED,),
+                {f"{UUID}1": 2, f"{UUID}2": 1},
+            ),
+        },
+    ),
+    "nova_gave_the_device_to_the_guest": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED),
+        card(),
+        files={
+            "run/libvirt/qemu/guest.xml": PUBLISHED_CASES[
+                "GUEST_WITHOUT_CLAIM"
+            ].files["run/libvirt/qemu/guest.xml"],
+            "run/libvirt/qemu/broken.xml": "<domstatus",
+            "run/libvirt/qemu/note.txt": "<domain/>",
+        },
+        published={
+            "n1_0000:25:00.0": (
+                RC,
+                2,
+                (MANAGED, "OWNER_NOVA"),
+                {f"{UUID}3": 2},
+            ),
+        },
+    ),
+}

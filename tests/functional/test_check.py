@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of finding, from the operator's file to text and JSON.
+
+The expected outputs stand in ``golden/check``. After a wanted change write
+them anew with ``NOVA_VFIO_UPDATE_GOLDEN=1`` and read the difference.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import tempfile
+import typing as ty
+
+import fixtures
+
+from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant.check import engine, facts, render
+from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.pci import alias_parse, parse
+from nova_vfio_variant.placement import provider
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import sync
+from tests import base
+from tests.functional import check_cases, check_host
+
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "check"
+UPDATE = "NOVA_VFIO_UPDATE_GOLDEN"
+
+
+class Checked(base.TestCase):
+    """Checks a case in a folder of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(os.chdir, pathlib.Path.cwd())
+        os.chdir(tempfile.mkdtemp())
+
+    def check(self, case: check_cases.Case) -> tuple[finding.Finding, ...]:
+        for name, value in case.environment.items():
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+        if case.conf is not None:
+            data = case.conf
+            pathlib.Path("nova.conf").write_bytes(
+                data if isinstance(data, bytes) else data.encode()
+            )
+        scan = None
+        if case.functions is not None:
+            scan = check_host.build(
+                pathlib.Path("host"), case.functions, case.files, case.links
+            )
+        try:
+            return engine.check(self.given(case, scan))
+        except exception.ConfigError as error:
+            return error.findings
+
+    def given(
+        self, case: check_cases.Case, scan: host_scan.HostScan | None
+    ) -> facts.CheckInput:
+        conf = loader.load(["nova.conf"] if case.named else [])
+        specs, found = parse.parse_device_specs(
+            located.values(conf, "pci", "device_spec")
+        )
+        aliases, more = alias_parse.parse_aliases(
+            located.values(conf, "pci", "alias"),
+            in_placement=conf.filter_scheduler.pci_in_placement,
+        )
+        devices: ty.Sequence[tracked.Device] = ()
+        if case.claimed and scan is not None:
+            devices = [
+                dataclasses.replace(
+                    one,
+                    status=tracked.Status.ALLOCATED,
+                    instance_uuid=case.claimed[str(one.address)],
+                )
+                if str(one.address) in case.claimed
+                else one
+                for one in sync.desired(specs, scan.functions)
+            ]
+        published = None
+        if case.published is not None:
+            published = facts.Published(
+                {
+                    name: provider.Published(
+                        name,
+                        name,
+                        1,
+                        {
+                            rc: {
+                                "total": total,
+                                "max_unit": total,
+                                "reserved": 0,
+                            }
+                        },
+                        traits,
+                        {rc: sum(consumers.values())},
+                    )
+                    for name, (rc, total, traits, consumers) in (
+                        case.published.items()
+                    )
+                },
+                {
+                    name: {one: {rc: n} for one, n in consumers.items()}
+                    for name, (rc, _, _, consumers) in case.published.items()
+                },
+            )
+        return facts.CheckInput.of(
+            conf, specs, aliases, (*found, *more), scan, devices, published
+        )
+
+
+class EveryFinding(Checked):
+    """One test a case; see below."""
+
+    def matches(self, name: str, case: check_cases.Case) -> None:
+        """The case has its finding, and both outputs are as expected."""
+        found = self.check(case)
+        wanted = codes.everything()[name.partition("-")[0]]
+        self.assertIn(wanted.id, [one.code.id for one in found])
+        data = [render.data(one) for one in found]
+        for suffix, output in (
+            ("txt", render.text(found)),
+            ("json", json.dumps(data, indent=2) + "\n"),
+        ):
+            golden = GOLDEN / f"{name}.{suffix}"
+            if os.environ.get(UPDATE):
+                golden.write_text(output)
+            self.assertEqual(golden.read_text(), output)
+
+
+for _name, _case in check_cases.CASES.items():
+    setattr(
+        EveryFinding,
+        f"test_{_name}",
+        functools.partialmethod(EveryFinding.matches, _name, _case),
+    )
+
+
+class NoFinding(Checked):
+    """One test a case in which nothing is to be said."""
+
+    def is_quiet(self, case: check_cases.Case) -> None:
+        self.assertEqual((), self.check(case))
+
+
+for _name, _case in check_cases.QUIET.items():
+    setattr(
+        NoFinding,
+        f"test_nothing_is_said_where_{_name}",
+        functools.partialmethod(NoFinding.is_quiet, _case),
+    )
+
+
+class Golden(base.TestCase):
+    def test_every_kind_of_finding_has_a_case(self) -> None:
+        have = {name.partition("-")[0] for name in check_cases.CASES}
+        # A race between two readings, and a link that a scan can't follow:
+        # tested where they can be made.
+        elsewhere = {"CHANGED_MEANWHILE", "VF_WITHOUT_PARENT"}
+        kinds = {
+            name
+            for name, code in codes.everything().items()
+            if code.id < "VFIO500"
+        }
+        self.assertEqual(set(), kinds - have - elsewhere)
+
+    def test_no_expected_output_is_left_over(self) -> None:
+        self.assertEqual(
+            {
+                f"{name}.{kind}"
+                for name in check_cases.CASES
+                for kind in ("txt", "json")
+            },
+            {path.name for path in GOLDEN.iterdir()},
+        )
+
+    def test_ids_are_unique_and_tell_their_chapter(self) -> None:
+        every = codes.everything()
+        ids = [code.id for code in every.values()]
+        self.assertEqual(len(ids), len(set(ids)))
+        for code in every.values():
+            self.assertRegex(code.id, "^VFIO[1-5][0-9][0-9]$")
+            for text in (code.title, code.cause, code.example, code.mend):
+                self.assertTrue(text)

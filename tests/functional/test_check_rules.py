@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rule says once it is asked twice, or must not say."""
+
+import pathlib
+import tempfile
+
+from nova_vfio_variant.check import engine, facts
+from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.pci import alias_parse, parse
+from tests import base
+from tests.functional import check_cases, check_host
+from tests.functional.check_host import Function, card
+
+VF = check_cases.VF
+specs = check_cases.specs
+
+
+class Rules(base.TestCase):
+    def given(
+        self, conf: str, functions: list[Function] | None = None
+    ) -> facts.CheckInput:
+        folder = pathlib.Path(tempfile.mkdtemp())
+        path = folder / "nova.conf"
+        path.write_text(conf)
+        loaded = loader.load([str(path)])
+        found, findings = parse.parse_device_specs(
+            located.values(loaded, "pci", "device_spec")
+        )
+        aliases, more = alias_parse.parse_aliases(
+            located.values(loaded, "pci", "alias"),
+            in_placement=loaded.filter_scheduler.pci_in_placement,
+        )
+        scan: host_scan.HostScan | None = None
+        if functions is not None:
+            scan = check_host.build(folder / "host", functions)
+        return facts.CheckInput.of(
+            loaded, found, aliases, (*findings, *more), scan
+        )
+
+    def ids(
+        self, conf: str, functions: list[Function] | None = None
+    ) -> list[str]:
+        given = self.given(conf, functions)
+        return [one.code.id for one in engine.check(given)]
+
+    def test_a_file_that_is_right_has_no_finding(self) -> None:
+        conf = specs(f'{{ {VF}, "managed": "no" }}')
+        self.assertEqual([], self.ids(conf))
+        self.assertEqual([], self.ids(conf, card()))
+
+    def test_options_of_nova_that_are_not_known_here_are_left_alone(
+        self,
+    ) -> None:
+        conf = (
+            "[DEFAULT]\nstate_path = /var/lib/nova\nhost_ip = 1\n"
+            "[libvirt]\nlive_migration_permit_auto_converge = true\n"
+            "[vmware]\nhost_ip = 1\n[compute]\nalias = x\n"
+        )
+        self.assertEqual([], self.ids(conf))
+
+    def test_without_a_host_an_address_may_be_a_pf_s(self) -> None:
+        conf = specs(
+            f'{{ {VF}, "address": "0000:25:*.*" }}',
+            f'{{ {VF}, "address": "0000:25:00.0" }}',
+        )
+        self.assertEqual([], self.ids(conf))
+
+    def test_a_glob_in_a_glob_is_shadowed(self) -> None:
+        conf = specs(
+            f'{{ {VF}, "address": "*:25:*.*" }}',
+            f'{{ {VF}, "address": "0000:25:*.*" }}',
+        )
+        self.assertEqual(["VFIO203"], self.ids(conf))
+
+    def test_two_specs_of_one_device_are_a_warning_and_do_not_block(
+        self,
+    ) -> None:
+        conf = specs(f'{{ {VF}, "address": "0000:25:00.4" }}', f"{{ {VF} }}")
+        self.assertEqual(["VFIO204"], self.ids(conf, card()))
+        self.assertEqual((), engine.blocking(self.given(conf, card())))
+
+    def test_what_nova_refuses_blocks_only_once_it_publishes(self) -> None:
+        spec = '{ "address": "0000:25:00.0" }'
+        off = self.given(specs(spec), card())
+        self.assertEqual((), engine.blocking(off))
+        on = self.given(specs(spec, before=check_cases.PUBLISHED), card())
+        self.assertEqual(
+            ["VFIO281"], [one.code.id for one in engine.blocking(on)]
+        )
+
+    def test_errors_of_the_text_block(self) -> None:
+        given = self.given(specs('{ "address": ".4", "mangaed": "no" }'))
+        self.assertEqual(
+            ["VFIO104"], [one.code.id for one in engine.blocking(given)]
+        )
+
+    def test_the_worst_comes_last(self) -> None:
+        conf = specs(
+            '{ "vendor_id": "8086", "mangaed": "no" }',
+            '{ "vendor_id": "0x10de", "resource_class": "A-B" }',
+        )
+        self.assertEqual(["VFIO209", "VFIO120", "VFIO104"], self.ids(conf))
+
+    def test_a_whole_regular_expression_is_fine(self) -> None:
+        for address in (
+            '{ "bus": "25", "slot": "0[0-3]", "function": "[4-7]" }',
+            '{ "bus": "2$" }',
+            '{ "bus": "2.*" }',
+        ):
+            conf = specs(f'{{ {VF}, "address": {address} }}')
+            self.assertEqual([], self.ids(conf), address)
+
+    def test_a_class_that_only_gets_its_prefix_is_no_news(self) -> None:
+        conf = specs(
+            f'{{ {VF}, "resource_class": "A16_16A",'
+            ' "traits": "BLUE,HW_GPU_API_VULKAN" }'
+        )
+        self.assertEqual([], self.ids(conf))
+
+    def test_a_bridge_in_the_group_is_no_obstacle(self) -> None:
+        functions = [
+            Function("0000:00:10.0", driver="vfio-pci", group=6),
+            Function(
+                "0000:00:01.0",
+                "8086:3420",
+                "060400",
+                driver="pcieport",
+                group=6,
+            ),
+        ]
+        conf = specs('{ "address": "0000:00:10.0", "managed": "no" }')
+        self.assertEqual([], self.ids(conf, functions))
+
+    def test_a_managed_vf_on_its_host_driver_is_fine(self) -> None:
+        conf = specs(f"{{ {VF} }}")
+        self.assertEqual([], self.ids(conf, card(driver="igbvf")))
+
+    def test_an_alias_finds_its_devices_by_class(self) -> None:
+        conf = (
+            specs(f'{{ {VF}, "resource_class": "A16_16A" }}')
+            + 'alias = { "name": "a", "resource_class": "CUSTOM_A16_16A",'
+            ' "device_type": "type-VF" }\n'
+            "[filter_scheduler]\npci_in_placement = true\n"
+        )
+        self.assertEqual([], self.ids(conf, card()))

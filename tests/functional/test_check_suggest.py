@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is suggested for a host passes the check of that host."""
+
+import pathlib
+import tempfile
+import typing as ty
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import engine, facts, suggest
+from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.host import tree
+from nova_vfio_variant.pci import alias_parse, parse
+from tests import base
+from tests.functional import check_host
+from tests.functional.check_host import card
+
+RECORDED = pathlib.Path(__file__).parents[2] / "etc/nova-vfio/hosts"
+
+
+class Suggest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+
+    def host(
+        self,
+        functions: ty.Sequence[check_host.Function],
+        files: ty.Mapping[str, str] | None = None,
+    ) -> host_scan.HostScan:
+        return check_host.build(self.folder / "host", functions, files)
+
+    def given(
+        self, scan: host_scan.HostScan, more: str = ""
+    ) -> facts.CheckInput:
+        path = self.folder / "nova.conf"
+        path.write_text(suggest.text(scan) + more)
+        conf = loader.load([str(path)])
+        specs, found = parse.parse_device_specs(
+            located.values(conf, "pci", "device_spec")
+        )
+        aliases, others = alias_parse.parse_aliases(
+            located.values(conf, "pci", "alias"),
+            in_placement=conf.filter_scheduler.pci_in_placement,
+        )
+        return facts.CheckInput.of(
+            conf, specs, aliases, (*found, *others), scan
+        )
+
+    def findings(
+        self, scan: host_scan.HostScan
+    ) -> tuple[finding.Finding, ...]:
+        return engine.check(self.given(scan))
+
+    def taken(self, scan: host_scan.HostScan) -> set[str]:
+        return {str(seen.address) for seen, _ in self.given(scan).winners}
+
+    def test_every_recorded_host_gets_lines_that_pass(self) -> None:
+        hosts = sorted(RECORDED.glob("*.tar.gz"))
+        self.assertEqual(2, len(hosts))
+        for path in hosts:
+            scan = host_scan.scan(tree.HostTree.open(str(path)))
+            self.assertEqual((), self.findings(scan))
+            vfs = {str(one.address) for one in scan.functions if one.physfn}
+            self.assertEqual(vfs, self.taken(scan))
+
+    def test_the_lines_can_be_published_by_nova(self) -> None:
+        for path in sorted(RECORDED.glob("*.tar.gz")):
+            scan = host_scan.scan(tree.HostTree.open(str(path)))
+            given = self.given(scan, "\n[pci]\nreport_in_placement = true\n")
+            self.assertEqual((), engine.check(given))
+
+    def test_vfs_on_a_vfio_driver_are_left_alone(self) -> None:
+        scan = self.host(card())
+        self.assertIn('"managed": "no"', suggest.text(scan))
+        self.assertEqual((), self.findings(scan))
+
+    def test_vfs_that_others_on_a_variant_driver_leave_behind(self) -> None:
+        scan = self.host([*card(vfs=2, driver="igb_vfio_pci"), card(vfs=3)[3]])
+        self.assertEqual((), self.findings(scan))
+        self.assertEqual({"0000:25:00.4", "0000:25:00.5"}, self.taken(scan))
+        self.assertIn(
+            "# not suggested: 0000:25:00.6 is on no variant driver",
+            suggest.text(scan),
+        )
+
+    def test_vfs_that_have_a_better_driver_are_left_to_libvirt(self) -> None:
+        aliases = f"lib/modules/{check_host.RELEASE}/modules.alias"
+        scan = self.host(
+            card(),
+            {
+                aliases: "alias vfio_pci:v00008086d000010CAsv*sd*bc*sc*i*"
+                " igb_vfio_pci\n"
+            },
+        )
+        self.assertIn('"managed": "yes"', suggest.text(scan))
+        self.assertEqual((), self.findings(scan))
+
+    def test_what_the_host_needs_is_not_suggested(self) -> None:
+        functions = [
+            *card(vfs=2, driver="igbvf"),
+            check_host.Function(
+                "0000:25:00.6",
+                driver="igbvf",
+                physfn="0000:25:00.0",
+                netdev="eth9",
+                files={"net/eth9/flags": "0x1003"},
+            ),
+        ]
+        scan = self.host(functions)
+        self.assertEqual((), self.findings(scan))
+        self.assertNotIn("0000:25:00.6", self.taken(scan))
+        self.assertIn("in use by the host (eth9 is up)", suggest.text(scan))
+
+    def test_a_group_with_others_is_not_suggested(self) -> None:
+        functions = [
+            *card(vfs=1),
+            check_host.Function(
+                "0000:25:00.6", physfn="0000:25:00.0", group=90
+            ),
+            check_host.Function("0000:25:00.7", "8086:1533", group=90),
+        ]
+        scan = self.host(functions)
+        self.assertEqual((), self.findings(scan))
+        self.assertIn("shares IOMMU group 90", suggest.text(scan))
+
+    def test_vgpu_types_of_one_card_get_classes_of_their_own(self) -> None:
+        def vf(number: int, kind: str) -> check_host.Function:
+            return check_host.Function(
+                f"0000:25:00.{number}",
+                "10de:25b6",
+                driver="nvidia",
+                physfn="0000:25:00.0",
+                files={
+                    "nvidia/current_vgpu_type": kind,
+                    "vfio-dev/vfio0/dev": "509:0",
+                },
+            )
+
+        scan = self.host(
+            [*card(vfs=0), vf(4, "558"), vf(5, "559"), vf(6, "0")]
+        )
+        text = suggest.text(scan)
+        self.assertEqual((), self.findings(scan))
+        self.assertIn("provider_layout = per_class", text)
+        self.assertIn('"resource_class": "CUSTOM_VGPU_TYPE_558"', text)
+        self.assertIn("pci_passthrough:alias=VGPU_TYPE_559:1", text)
+        self.assertIn("# not suggested: 0000:25:00.6 has no vGPU type", text)
+
+    def test_a_host_without_vfs_is_told_where_they_could_be(self) -> None:
+        scan = self.host(card(vfs=0))
+        self.assertIn("PF 0000:25:00.0 could have 16 VFs", suggest.text(scan))
+        self.assertEqual((), self.findings(scan))

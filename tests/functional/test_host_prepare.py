@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``host plan``, ``apply``, ``restore`` and ``recover``, as a user calls them."""
+
+import io
+import json
+import os
+import pathlib
+import time
+import typing as ty
+
+import fixtures
+
+from nova_vfio_variant import codes, node, preparation
+from nova_vfio_variant.cli import main
+from nova_vfio_variant.host import act, journal, plan
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import lock, store
+from tests import base
+from tests.unit.host import small_host
+
+PF = "0000:21:00.0"
+VF = "0000:21:10.0"
+NIC = "0000:31:01.0"
+FOUR = '{"address": "0000:21:00.0", "num_vfs": 4}'
+VARIANT = '{"vendor_id": "8086", "product_id": "10ca", "driver": "variant"}'
+PAIR = (
+    '{"address": "0000:31:01.0", "driver": "vfio-pci",'
+    ' "companions": ["0000:31:02.0"]}'
+)
+
+
+class Ran(ty.NamedTuple):
+    """What a command gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, ty.Any]]:
+        """Its JSON."""
+        return ty.cast("list[dict[str, ty.Any]]", json.loads(self.out))
+
+
+class HostCommands(base.TestCase):
+    """One host that answers as a kernel does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.host = small_host.with_igb(self.folder / "host")
+        (self.host.root / "sys/bus/pci/drivers_probe").touch()
+        self.state = self.folder / "state"
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.hands.of_directory",
+                lambda root: self.host.hands(),
+            )
+        )
+
+    def declare(self, *entries: str) -> None:
+        """Write nova.conf."""
+        lines = [f"host_spec = {entry}\n" for entry in entries]
+        (self.folder / "nova.conf").write_text("[vfio]\n" + "".join(lines))
+
+    def run_command(self, *words: str) -> Ran:
+        """Run it in this process, with its own standard streams."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            fixtures.MonkeyPatch("sys.stdout", out),
+            fixtures.MonkeyPatch("sys.stderr", err),
+        ):
+            status = main.main(
+                [
+                    "--config-file",
+                    f"{self.folder}/nova.conf",
+                    "--host-root",
+                    str(self.host.root),
+                    "--state-path",
+                    str(self.state),
+                    *words,
+                ]
+            )
+        return Ran(status, out.getvalue(), err.getvalue())
+
+    def test_plan_shows_every_step_and_writes_nothing(self) -> None:
+        self.declare(FOUR, VARIANT)
+        before = small_host.picture(self.host)
+        ran = self.run_command("host", "plan", "-f", "json")
+        self.assertEqual((1, ""), (ran.status, ran.err))
+        self.assertEqual(
+            {
+                "step": 2,
+                "subject": PF,
+                "action": "set-autoprobe 0",
+                "undo": "set-autoprobe 1",
+                "state": "planned",
+            },
+            ran.rows[1],
+        )
+        self.assertEqual(list(range(1, 13)), [row["step"] for row in ran.rows])
+        self.assertEqual("expected", ran.rows[-1]["state"])
+        self.assertEqual(before, small_host.picture(self.host))
+        self.assertFalse(self.state.exists())
+
+    def test_what_is_in_the_way_of_one_function(self) -> None:
+        self.declare()
+        on = node.Node(
+            [f"{self.folder}/nova.conf"],
+            None,
+            str(self.host.root),
+            str(self.state),
+        )
+        found = preparation.Preparation(on).obstacles(
+            pci_address.PciAddress.parse(NIC)
+        )
+        self.assertEqual([codes.GROUP_COMPANIONS], [one.code for one in found])
+        self.assertFalse(self.state.exists())
+
+    def test_a_dry_run_is_the_plan(self) -> None:
+        self.declare(FOUR, VARIANT)
+        planned = self.run_command("host", "plan", "-f", "json")
+        dry = self.run_command("host", "apply", "--dry-run", "-f", "json")
+        self.assertEqual(planned, dry)
+        self.assertFalse(self.state.exists())
+
+    def test_apply_then_nothing_to_do_then_restore(self) -> None:
+        self.declare(FOUR, VARIANT, PAIR)
+        before = small_host.picture(self.host)
+        ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(0, ran.status, ran.err)
+        self.assertEqual({"done"}, {row["state"] for row in ran.rows})
+        self.assertIn(f"{PF} set-numvfs 4: up to 38 seconds\n", ran.err)
+        self.assertEqual(
+            (0, "[]\n", ""), self.run_command("host", "plan", "-f", "json")
+        )
+        self.assertEqual(
+            (0, "[]\n", ""), self.run_command("host", "apply", "-f", "json")
+        )
+        self.assertEqual(
+            1, self.run_command("host", "restore", "--dry-run").status
+        )
+        ran = self.run_command("host", "restore", "-f", "json")
+        self.assertEqual(0, ran.status, ran.err)
+        drivers = "sys/bus/pci/drivers/igbvf_vfio_pci"
+        (self.host.root / drivers).rmdir()
+        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(
+            0, self.run_command("host", "restore", "--dry-run").status
+        )
+
+    def test_one_function_alone(self) -> None:
+        self.declare(FOUR, PAIR)
+        ran = self.run_command("host", "apply", "--only", PF, "-f", "json")
+        self.assertEqual((0, 1), (ran.status, len(ran.rows)))
+        ran = self.run_command("host", "restore", NIC, "-f", "json")
+        self.assertEqual((0, []), (ran.status, ran.rows))
+        ran = self.run_command("host", "restore", PF, "-f", "json")
+        self.assertEqual((0, 1), (ran.status, len(ran.rows)))
+
+    def test_refusals_are_all_told_and_nothing_is_done(self) -> None:
+        self.declare(
+            FOUR.replace("4", "9"), PAIR.partition(', "comp')[0] + "}"
+        )
+        before = small_host.picture(self.host)
+        for words in (("plan",), ("apply",), ("apply", "--dry-run")):
+            ran = self.run_command("host", *words, "-q")
+            self.assertEqual(2, ran.status)
+            self.assertIn(f"error: {PF}: 9 VFs are asked for", ran.err)
+            self.assertIn("hint: ask for 7 or fewer", ran.err)
+            self.assertIn("[VFIO517]", ran.err)
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_what_is_wrong_with_the_text_is_shown_in_the_file(self) -> None:
+        self.declare(FOUR.replace("num_vfs", "num_vf"))
+        for words in ("plan", "apply"):
+            ran = self.run_command("host", words)
+            self.assertEqual((2, ""), (ran.status, ran.out))
+            self.assertIn("nova.conf:2:", ran.err)
+            self.assertIn("Did you mean 'num_vfs'?", ran.err)
+        self.assertFalse(self.state.exists())
+
+    def test_claimed_and_quarantined_functions_are_refused(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.declare(VARIANT)
+        with store.Store.open(self.state) as opened:
+            opened.quarantine(pci_address.PciAddress.parse(VF), "it hung")
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status)
+        self.assertIn("it is quarantined: it hung [VFIO527]", ran.err)
+
+    def test_recover_says_what_became_of_each_change(self) -> None:
+        self.declare(PAIR)
+        with _Interrupted(self, f"{NIC} unbind"):
+            self.run_command("host", "apply")
+        ran = self.run_command("host", "recover", "-f", "json")
+        self.assertEqual(0, ran.status)
+        self.assertEqual(
+            [
+                {
+                    "step": 1,
+                    "subject": NIC,
+                    "action": "finish: nothing is in the way",
+                    "undo": None,
+                    "state": "as declared",
+                }
+            ],
+            ran.rows,
+        )
+        self.assertEqual(
+            (0, "[]\n", ""), self.run_command("host", "recover", "-f", "json")
+        )
+
+    def test_apply_recovers_first(self) -> None:
+        self.declare(PAIR)
+        with _Interrupted(self, f"{NIC} unbind"):
+            self.run_command("host", "apply")
+        ran = self.run_command("host", "apply")
+        self.assertEqual(0, ran.status)
+        self.assertIn(f"recovered: {NIC}: finish:", ran.err)
+
+    def test_a_second_writer_says_who_holds_the_lock(self) -> None:
+        self.declare(FOUR)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.preparation._LOCK_TIMEOUT", 0.2
+            )
+        )
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            with lock.state_lock(self.state, 5):
+                os.write(writer, b"x")
+                time.sleep(30)
+            os._exit(0)
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.kill, pid, 9)
+        os.read(reader, 1)
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status)
+        self.assertIn(f"process {pid}", ran.err)
+
+    def test_a_host_that_cannot_be_written_is_one_clear_line(self) -> None:
+        self.declare(FOUR)
+        (self.host.root / "sys/bus/pci/drivers_probe").unlink()
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status)
+        self.assertIn(
+            "error: the host can't be changed: /sys/bus/pci/drivers_probe:",
+            ran.err,
+        )
+        self.assertFalse(self.state.exists())
+
+    def test_a_garbled_journal_stops_what_writes(self) -> None:
+        self.declare(FOUR)
+        self.state.mkdir()
+        (self.state / journal.NAME).write_text("what?\n")
+        before = small_host.picture(self.host)
+        for words in ("apply", "restore", "recover"):
+            ran = self.run_command("host", words)
+            self.assertEqual(2, ran.status)
+            self.assertIn("is garbled in line 1", ran.err)
+        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual("what?\n", (self.state / journal.NAME).read_text())
+
+    def test_a_step_that_fails_gives_status_2_and_its_reason(self) -> None:
+        self.declare(FOUR, PAIR)
+        # What the kernel does when a driver's probe fails: nothing is said.
+        self.host._probe = lambda place: None  # type: ignore[method-assign]
+        ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn(f"error: {NIC} probe vfio-pci: the kernel took", ran.err)
+        self.assertIn("failed", [row["state"] for row in ran.rows])
+
+
+class _Killed(BaseException):
+    """Nothing that follows is run."""
+
+
+class _Interrupted:
+    """The command dies when a step is done, as if it were killed."""
+
+    def __init__(self, test: HostCommands, step: str) -> None:
+        self._test = test
+        self._step = step
+        self._patch = fixtures.MonkeyPatch(
+            "nova_vfio_variant.host.act.Actor.steps", self._steps
+        )
+        self._real = act.Actor.steps
+
+    def _steps(self, actor: act.Actor, *args: ty.Any) -> None:
+        def progress(
+            _change: plan.Change, step: plan.Step, state: plan.StepState
+        ) -> None:
+            if (str(step), state) == (self._step, plan.StepState.DONE):
+                raise _Killed
+
+        actor._progress = progress
+        self._real(actor, *args)
+
+    def __enter__(self) -> None:
+        self._patch.setUp()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._patch.cleanUp()
+        self._test.assertIs(_Killed, kind)
+        return True

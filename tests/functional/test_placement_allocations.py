@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims as allocations in a real Placement."""
+
+import uuid
+
+import requests
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.placement import (
+    allocations,
+    client,
+)
+from tests.functional.placement_case import (
+    PlacementTestCase,
+    ask,
+    make,
+)
+
+
+class AllocationTest(PlacementTestCase):
+    def claim(self, instance: str, amount: int = 1, place: int = 1) -> None:
+        allocations.claim(
+            self.client,
+            ask(make(1), make(2)),
+            self.known,
+            instance,
+            {make(place).name: {"CUSTOM_A16_16A": amount}},
+        )
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        return allocations.usages(
+            self.client, self.known, ask(make(1), make(2))
+        )
+
+    def test_a_claim_publishes_its_provider_first(self) -> None:
+        instance = str(uuid.uuid4())
+        self.claim(instance, 3)
+        self.assertEqual([make(1).name], list(self.published()))
+        self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 3}}, self.usage())
+        found = self.direct.allocations(instance)
+        self.assertEqual("INSTANCE", found.consumer_type)
+
+    def test_a_claim_that_ends_leaves_nothing(self) -> None:
+        instance = str(uuid.uuid4())
+        self.claim(instance)
+        allocations.delete(self.client, self.known, instance)
+        self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 0}}, self.usage())
+        self.assertIsNone(self.direct.allocations(instance).generation)
+        # Ending it again does nothing.
+        allocations.delete(self.client, self.known, instance)
+
+    def test_a_claim_replaces_what_the_instance_had_of_ours(self) -> None:
+        instance = str(uuid.uuid4())
+        self.claim(instance, 2)
+        self.claim(instance, 1, place=2)
+        self.assertEqual(
+            {
+                make(1).name: {"CUSTOM_A16_16A": 0},
+                make(2).name: {"CUSTOM_A16_16A": 1},
+            },
+            self.usage(),
+        )
+
+    def test_what_nova_gave_the_instance_stays(self) -> None:
+        instance, nova = str(uuid.uuid4()), str(uuid.uuid4())
+        self.direct.create(nova, "compute-2", None)
+        self.direct.put_inventories(nova, 0, {"VCPU": {"total": 8}})
+        theirs = {nova: {"VCPU": 2}}
+        self.direct.put_allocations(
+            instance,
+            client.Allocations(theirs, None, "a project", "a user"),
+        )
+        self.claim(instance)
+        self.assertEqual(
+            {"VCPU": 2}, self.direct.allocations(instance).resources[nova]
+        )
+        allocations.delete(self.client, self.known, instance)
+        found = self.direct.allocations(instance)
+        self.assertEqual(theirs, found.resources)
+        self.assertEqual("a project", found.project_id)
+
+    def test_a_consumer_from_before_there_were_types_can_be_changed(
+        self,
+    ) -> None:
+        instance = str(uuid.uuid4())
+        self.report(make(1), make(2))
+        listed = self.direct.find(make(2).name)
+        assert listed is not None
+        requests.put(
+            f"{self.server.url}/allocations/{instance}",
+            headers={
+                "X-Auth-Token": "admin",
+                "OpenStack-API-Version": "placement 1.36",
+            },
+            json={
+                "allocations": {
+                    listed.uuid: {"resources": {"CUSTOM_A16_16A": 1}}
+                },
+                "consumer_generation": None,
+                "project_id": "a project",
+                "user_id": "a user",
+            },
+            timeout=30,
+        ).raise_for_status()
+        self.claim(instance)
+        self.assertEqual(
+            {
+                make(1).name: {"CUSTOM_A16_16A": 1},
+                make(2).name: {"CUSTOM_A16_16A": 0},
+            },
+            self.usage(),
+        )
+
+    def test_more_than_there_is_is_refused_at_once(self) -> None:
+        instance = str(uuid.uuid4())
+        self.claim(instance)
+        self.faults.seen.clear()
+        error = self.assertRaises(
+            exception.PlacementRefused, self.claim, str(uuid.uuid4()), 4
+        )
+        self.assertIn("exceed", str(error))
+        self.assertEqual(1, len(self.faults.writes))
+
+    def test_a_consumer_that_changes_meanwhile_is_read_again(self) -> None:
+        instance = str(uuid.uuid4())
+        self.claim(instance)
+        disturbed: list[str] = []
+
+        def rule(method: str, path: str) -> None:
+            if method == "PUT" and "/allocations/" in path and not disturbed:
+                disturbed.append(path)
+                has = self.direct.allocations(instance)
+                self.direct.put_allocations(instance, has)
+
+        self.faults.rules.append(rule)
+        self.claim(instance, 2)
+        self.assertEqual(1, len(disturbed))
+        self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 2}}, self.usage())
+
+    def test_a_provider_that_is_not_published_is_named(self) -> None:
+        error = self.assertRaises(
+            exception.PlacementRefused,
+            allocations.put,
+            self.client,
+            self.known,
+            str(uuid.uuid4()),
+            {make(7).name: {"CUSTOM_A16_16A": 1}},
+        )
+        self.assertIn(make(7).name, str(error))

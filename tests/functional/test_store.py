@@ -1,0 +1,526 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store on real SQLite files, sound and damaged."""
+
+import os
+import pathlib
+import shutil
+import sqlite3
+import typing as ty
+
+import fixtures
+import sqlalchemy as sa
+from alembic import autogenerate, migration
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.pci.alias import PciRequest
+from nova_vfio_variant.testing import hosts
+from nova_vfio_variant.tracker import models, schema, sqlite, sync
+from nova_vfio_variant.tracker.device import Device, Devices
+from nova_vfio_variant.tracker.store import Store
+from tests import base
+from tests.unit.tracker import samples
+
+ONE, TWO = samples.ONE, samples.TWO
+HOST = hosts.make_functions(2, 5)
+NIC = PciRequest("nic", 1, (), "legacy")
+GPU = PciRequest("gpu", 1, (), "legacy")
+
+
+def wanted(host: ty.Any = HOST, **entry: ty.Any) -> Devices:
+    return sync.desired([samples.spec(product_id="10ca", **entry)], host)
+
+
+class StoreTestCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.file = self.path / sqlite.NAME
+
+    def open(self, **how: ty.Any) -> Store:
+        store = Store.open(self.path, **how)
+        self.addCleanup(store.close)
+        return store
+
+    def synced(self, devices: Devices | None = None) -> Store:
+        store = self.open()
+        devices = wanted() if devices is None else devices
+        store.apply(sync.decide(store.recorded(), devices))
+        return store
+
+    def listing(self) -> list[str]:
+        return sorted(one.name for one in self.path.iterdir())
+
+
+class RecordingTest(StoreTestCase):
+    def test_what_was_synced_is_read_back_by_another_process(self) -> None:
+        self.synced(
+            wanted(
+                traits=["b", "a"],
+                physical_network="näme",
+                managed=False,
+                resource_class="x",
+            )
+        ).close()
+        self.assertEqual([sqlite.NAME], self.listing())
+        self.assertEqual(
+            list(
+                wanted(
+                    traits=["b", "a"],
+                    physical_network="näme",
+                    managed=False,
+                    resource_class="x",
+                )
+            ),
+            list(self.open().devices()),
+        )
+
+    def test_a_sync_without_change_writes_nothing(self) -> None:
+        store = self.synced()
+        before = store.recorded().generation
+        plan = sync.decide(store.recorded(), wanted())
+        store.apply(plan)
+        self.assertEqual(10, len(plan.unchanged))
+        self.assertEqual(before, store.recorded().generation)
+
+    def test_domains_beyond_16_bits_keep_their_place(self) -> None:
+        far = samples.vf("10000:00:00.1", "10000:00:00.0")
+        store = self.synced(sync.marked([far, *wanted()]))
+        self.assertEqual(far, store.devices()[-1])
+        store.claim(ONE, [(NIC, [far])])
+        self.assertEqual((far.address,), store.claims()[0].addresses)
+
+    def test_a_plan_that_was_overtaken_is_refused(self) -> None:
+        store = self.synced()
+        plan = sync.decide(store.recorded(), wanted(managed=False))
+        store.claim(ONE, [(NIC, store.devices()[:1])])
+        error = self.assertRaises(exception.StoreError, store.apply, plan)
+        self.assertIn("changed while a sync was decided", str(error))
+        self.assertEqual(
+            {"true"},
+            {one.extra_info["managed"] for one in store.devices()},
+        )
+
+    def test_devices_that_were_overtaken_before_they_were_read_are_refused(
+        self,
+    ) -> None:
+        store = self.synced()
+        recorded = store.recorded()
+        store.claim(ONE, [(NIC, store.devices()[:1])])
+        self.assertRaises(exception.StoreError, recorded.__getitem__, 0)
+
+    def test_removed_devices_are_gone(self) -> None:
+        store = self.synced()
+        plan = sync.decide(store.recorded(), wanted(host=HOST[:6]))
+        store.apply(plan)
+        self.assertEqual(5, len(plan.removed))
+        self.assertEqual(list(wanted(host=HOST[:6])), list(store.devices()))
+
+    def test_meta_and_quarantine_are_kept(self) -> None:
+        store = self.synced()
+        address = store.devices()[0].address
+        store.set_meta("layout", "nova")
+        store.set_meta("layout", "per_class")
+        store.quarantine(address, "it hung")
+        store = self.open()
+        self.assertEqual("per_class", store.meta("layout"))
+        self.assertIsNone(store.meta("other"))
+        self.assertEqual({address: "it hung"}, store.quarantined())
+        error = self.assertRaises(
+            exception.InvalidDeviceStatus,
+            store.claim,
+            ONE,
+            [(NIC, store.devices()[:1])],
+        )
+        self.assertIn("it hung", str(error))
+        store.quarantine(address, None)
+        self.assertEqual({}, store.quarantined())
+
+    def test_what_is_known_of_providers_is_kept(self) -> None:
+        memory = self.open().provider_memory
+        memory.put("b", ONE, None, None)
+        memory.put("b", ONE, 3, "x" * 64)
+        memory.put("a", TWO, 0, "y")
+        memory.forget("a")
+        memory.forget("unknown")
+        memory = self.open().provider_memory
+        self.assertEqual(("b",), memory.names())
+        known = memory.get("b")
+        assert known is not None
+        self.assertEqual(
+            (ONE, 3, "x" * 64),
+            (known.uuid, known.generation, known.fingerprint),
+        )
+        self.assertIsNone(memory.get("a"))
+
+    def test_the_tables_are_those_that_the_migrations_make(self) -> None:
+        self.open()
+        engine, _ = schema.open_engine(self.path, None, read_only=False)
+        with engine.connect() as link:
+            context = migration.MigrationContext.configure(link)
+            self.assertEqual(
+                [], autogenerate.compare_metadata(context, models.METADATA)
+            )
+
+    def test_the_file_is_durable_whatever_happens(self) -> None:
+        store = self.synced()
+        self.assertEqual(
+            ["wal", 2, 1],
+            [
+                store._link.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ],
+        )
+
+
+class ClaimTest(StoreTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.synced()
+        self.devices = list(self.store.devices())
+
+    def status(self, place: int) -> str:
+        return str(self.open().devices()[place].status)
+
+    def claim(self, instance: str, *devices: Device) -> ty.Any:
+        return self.store.claim(instance, [(NIC, devices)])
+
+    def test_a_claim_is_made_allocated_and_freed(self) -> None:
+        made = self.store.claim(
+            ONE,
+            [(NIC, self.devices[2:4]), (GPU, self.devices[:1])],
+            request_ids=["r1", "r2"],
+        )
+        self.assertEqual(
+            [
+                ("gpu", "r2", ["0000:00:00.1"], "claimed"),
+                ("nic", "r1", ["0000:00:00.3", "0000:00:00.4"], "claimed"),
+            ],
+            [
+                (
+                    one.alias_name,
+                    one.request_id,
+                    [str(a) for a in one.addresses],
+                    str(one.status),
+                )
+                for one in made
+            ],
+        )
+        self.assertEqual(made, self.open().claims())
+        self.assertEqual((), self.open().claims(TWO))
+        self.assertEqual(
+            {"allocated"}, {str(c.status) for c in self.store.allocate(ONE)}
+        )
+        self.assertEqual("allocated", self.status(2))
+        freed = self.store.free(ONE)
+        self.assertEqual(
+            [one.addresses for one in made], [one.addresses for one in freed]
+        )
+        self.assertEqual(self.devices, list(self.open().devices()))
+        self.assertEqual((), self.store.free(ONE))
+        self.assertEqual((), self.store.allocate(ONE))
+
+    def test_a_claim_is_whole_or_not_at_all(self) -> None:
+        self.claim(ONE, self.devices[3])
+        self.assertRaises(
+            exception.InvalidDeviceStatus, self.claim, TWO, *self.devices
+        )
+        self.assertEqual(
+            ["claimed"], [str(c.status) for c in self.open().claims()]
+        )
+        self.assertEqual("available", self.status(0))
+
+    def test_a_device_that_is_not_tracked_is_not_claimed(self) -> None:
+        self.assertRaises(
+            exception.DeviceNotFound,
+            self.claim,
+            ONE,
+            samples.vf("0000:99:00.1"),
+        )
+
+    def test_a_pf_and_its_vfs_exclude_each_other(self) -> None:
+        both = sync.desired(
+            [
+                samples.spec(0, product_id="10ca"),
+                samples.spec(1, product_id="10c9"),
+            ],
+            HOST,
+        )
+        self.store.apply(sync.decide(self.store.recorded(), both))
+        pf, vf, *_ = self.store.devices()
+        self.claim(ONE, vf)
+        self.assertEqual("unclaimable", self.status(0))
+        self.assertRaises(exception.InvalidDeviceStatus, self.claim, TWO, pf)
+        self.store.free(ONE)
+        self.claim(TWO, pf)
+        self.assertEqual("unclaimable", self.status(1))
+        self.assertRaises(exception.InvalidDeviceStatus, self.claim, ONE, vf)
+
+    def test_many_devices_are_claimed_in_one_transaction(self) -> None:
+        host = hosts.make_functions(12, 60)
+        self.store.apply(sync.decide(self.store.recorded(), wanted(host=host)))
+        before = self.store.recorded().generation
+        self.claim(ONE, *self.store.devices())
+        self.assertEqual(720, len(self.store.claims()[0].addresses))
+        self.assertEqual(before + 1, self.store.recorded().generation)
+
+    def test_a_changed_tag_waits_on_disk_until_the_device_is_freed(
+        self,
+    ) -> None:
+        self.claim(ONE, self.devices[0])
+        new = wanted(managed=False)
+        self.store.apply(sync.decide(self.store.recorded(), new))
+        waiting = self.open().devices()[0]
+        self.assertEqual(
+            ({"managed": "false", "parent_ifname": "eth0"}, True),
+            ((waiting.pending or {})["extra_info"], waiting.managed),
+        )
+        self.assertFalse(sync.decide(self.open().recorded(), new))
+        self.open().free(ONE)
+        self.assertEqual(list(new), list(self.open().devices()))
+        self.assertFalse(sync.decide(self.open().recorded(), new))
+
+    def test_a_device_that_vanished_in_use_goes_when_it_is_freed(self) -> None:
+        self.claim(ONE, self.devices[0])
+        host = [one for one in HOST if one.address != self.devices[0].address]
+        plan = sync.decide(self.store.recorded(), wanted(host=host))
+        self.store.apply(plan)
+        self.assertEqual(
+            [self.devices[0].address], [one.address for one in plan.kept]
+        )
+        self.assertEqual({}, self.open().devices()[0].pending)
+        self.store.free(ONE)
+        self.assertEqual(self.devices[1:], list(self.open().devices()))
+
+
+class ReadingTest(StoreTestCase):
+    def test_reading_where_nothing_is_makes_nothing(self) -> None:
+        missing = self.path / "none"
+        with Store.open(missing, read_only=True) as store:
+            self.assertEqual(0, len(store.devices()))
+            self.assertEqual((), store.claims())
+            self.assertEqual((), store.provider_memory.names())
+            self.assertIsNone(store.meta("layout"))
+            self.assertFalse(sync.decide(store.recorded(), ()))
+        self.assertFalse(missing.exists())
+
+    def test_reading_leaves_nothing_behind(self) -> None:
+        self.synced().close()
+        content = self.file.read_bytes()
+        with Store.open(self.path, read_only=True) as store:
+            self.assertEqual(list(wanted()), list(store.devices()))
+            self.assertRaises(exception.StoreError, store.set_meta, "a", "b")
+        self.assertEqual([sqlite.NAME], self.listing())
+        self.assertEqual(content, self.file.read_bytes())
+
+    def test_a_name_with_signs_of_urls_is_a_name(self) -> None:
+        self.path /= "a?b#c%20d e"
+        self.file = self.path / sqlite.NAME
+        self.synced().close()
+        self.assertEqual([sqlite.NAME], self.listing())
+        with Store.open(self.path, read_only=True) as store:
+            self.assertEqual(10, len(store.devices()))
+
+
+class OtherDatabaseTest(StoreTestCase):
+    def test_another_sqlite_file_is_used_where_the_connection_says(
+        self,
+    ) -> None:
+        place = self.path / "elsewhere.db"
+        for _ in range(2):
+            with Store.open(self.path, f"sqlite:///{place}") as store:
+                store.apply(sync.decide(store.recorded(), wanted()))
+                self.assertEqual(10, len(store.devices()))
+        self.assertEqual(["elsewhere.db"], self.listing())
+
+    def test_a_wrong_connection_is_one_clear_line(self) -> None:
+        for connection, text in (
+            ("nonsense", "no database URL"),
+            ("oracle+nothing://u:secret@h/d", "oracle+nothing://u:***@h/d"),
+            ("mssql+pymssql://u:secret@h/d", "the Python package pymssql"),
+        ):
+            error = self.assertRaises(
+                exception.StoreError, self.open, connection=connection
+            )
+            self.assertIn(text, str(error))
+            self.assertNotIn("secret", str(error))
+
+    def test_a_database_that_is_no_file_is_filled_and_used(self) -> None:
+        with Store.open(self.path, "sqlite://") as store:
+            store.apply(sync.decide(store.recorded(), wanted()))
+            store.claim(ONE, [(NIC, store.devices()[:2])])
+            self.assertEqual(2, len(store.claims()[0].addresses))
+            store.free(ONE)
+            self.assertEqual(list(wanted()), list(store.devices()))
+        self.assertEqual([], self.listing())
+
+    def test_the_database_of_another_host_is_refused(self) -> None:
+        engine, _ = schema.open_engine(self.path, "sqlite://", read_only=False)
+        self.useFixture(
+            fixtures.MonkeyPatch("socket.gethostname", lambda: "other")
+        )
+        error = self.assertRaises(
+            exception.StoreError,
+            schema._expect_host,
+            engine,
+            "sqlite://",
+            read_only=True,
+        )
+        self.assertIn("this is other", str(error))
+
+    def test_a_database_with_tables_of_others_is_refused(self) -> None:
+        engine = sa.create_engine("sqlite://")
+        self.addCleanup(engine.dispose)
+        with engine.begin() as link:
+            link.exec_driver_sql("CREATE TABLE instances (id INTEGER)")
+        error = self.assertRaises(
+            exception.StoreError, schema._version, engine, "sqlite://"
+        )
+        self.assertIn("holds tables of others", str(error))
+
+
+class DamageTest(StoreTestCase):
+    def refused(
+        self, error: type[exception.StoreError], text: str, **how: ty.Any
+    ) -> exception.StoreError:
+        before = self.file.read_bytes()
+        raised = self.assertRaises(error, self.open, **how)
+        self.assertIn(text, str(raised))
+        self.assertEqual(before, self.file.read_bytes())
+        return raised
+
+    def kept_aside(self) -> pathlib.Path:
+        (kept,) = self.path.glob(f"{sqlite.NAME}.corrupt-*Z")
+        return kept
+
+    def test_a_database_of_a_newer_version_is_left_alone(self) -> None:
+        self.synced().close()
+        with sqlite3.connect(self.file) as link:
+            link.execute("UPDATE alembic_version SET version_num = '9999'")
+        link.close()
+        for read_only in (True, False):
+            self.refused(
+                exception.StoreVersionError,
+                "has version 9999, made by a newer version",
+                read_only=read_only,
+            )
+        self.assertEqual([sqlite.NAME], self.listing())
+
+    def test_an_older_version_is_upgraded_by_who_writes(self) -> None:
+        self.synced().close()
+        scripts = self.path / "migrations"
+        shutil.copytree(schema.MIGRATIONS, scripts)
+        (scripts / "versions" / "0002_next.py").write_text(
+            "from alembic import op\n"
+            "revision, down_revision = '0002', '0001'\n"
+            "def upgrade():\n"
+            "    op.execute('CREATE TABLE later (id INTEGER)')\n"
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.tracker.schema.MIGRATIONS", scripts
+            )
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.tracker.models.HEAD", "0002"
+            )
+        )
+        self.refused(
+            exception.StoreVersionError,
+            "made by an older version",
+            read_only=True,
+        )
+        self.assertEqual(list(wanted()), list(self.open().devices()))
+        with sqlite3.connect(self.file) as link:
+            link.execute("SELECT * FROM later")
+        link.close()
+
+    def test_garbage_is_kept_aside_and_never_taken_for_nothing(self) -> None:
+        self.file.write_bytes(b"this is no database" * 1000)
+        for read_only in (False, True, False):
+            error = self.refused(
+                exception.StoreCorruptError,
+                "is corrupt",
+                read_only=read_only,
+            )
+            self.assertIn(str(self.kept_aside()), str(error))
+        self.assertEqual(
+            self.file.read_bytes(), self.kept_aside().read_bytes()
+        )
+
+    def test_a_truncated_database_is_corrupt(self) -> None:
+        self.synced().close()
+        os.truncate(self.file, self.file.stat().st_size // 2)
+        self.refused(exception.StoreCorruptError, "is corrupt")
+        self.kept_aside()
+
+    def test_an_empty_file_is_corrupt(self) -> None:
+        self.file.touch()
+        self.refused(exception.StoreCorruptError, "it is empty")
+
+    def test_a_database_of_something_else_is_corrupt(self) -> None:
+        with sqlite3.connect(self.file) as link:
+            link.execute("CREATE TABLE mine (id INTEGER)")
+        link.close()
+        self.refused(exception.StoreCorruptError, "alembic_version")
+
+    def test_a_page_of_nonsense_is_corrupt(self) -> None:
+        self.synced().close()
+        content = bytearray(self.file.read_bytes())
+        content[4096:4196] = b"\xff" * 100
+        self.file.write_bytes(content)
+        self.refused(exception.StoreCorruptError, "is corrupt")
+        self.kept_aside()
+
+    def test_a_row_that_we_never_wrote_is_corrupt(self) -> None:
+        for column, value in (
+            ("status", "happy"),
+            ("extra_info", "{"),
+            ("parent_addr", "here"),
+            ("tags", "7"),
+        ):
+            self.synced().close()
+            with sqlite3.connect(self.file) as link:
+                link.execute(f"UPDATE devices SET {column} = ?", (value,))
+            link.close()
+            error = self.assertRaises(
+                exception.StoreCorruptError,
+                lambda: list(self.open().devices()),
+            )
+            self.assertIn("device 0000:00:00.1", str(error))
+            self.file.unlink()
+
+    def test_a_log_without_its_database_is_corrupt(self) -> None:
+        self.synced()
+        self.file.unlink()
+        error = self.assertRaises(exception.StoreCorruptError, self.open)
+        self.assertIn("write-ahead log", str(error))
+
+    def test_a_folder_in_its_place_is_an_error(self) -> None:
+        self.file.mkdir()
+        error = self.assertRaises(exception.StoreError, self.open)
+        self.assertIn("Is a directory", str(error))
+
+    def test_a_state_path_that_is_a_file_is_an_error(self) -> None:
+        file = self.path / "file"
+        file.touch()
+        for read_only in (False, True):
+            error = self.assertRaises(
+                exception.StoreError, Store.open, file, read_only=read_only
+            )
+            self.assertIn("Not a directory", str(error))
+
+    def test_a_busy_database_is_named(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.tracker.sqlite.BUSY_TIMEOUT", 0.05
+            )
+        )
+        store = self.synced()
+        other = sqlite3.connect(self.file, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        error = self.assertRaises(
+            exception.StoreError, store.set_meta, "a", "b"
+        )
+        self.assertIn("another process has kept it busy", str(error))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is written and whatever the host is, the checker holds."""
+
+import dataclasses
+import tempfile
+
+import hypothesis
+from hypothesis import strategies as st
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import engine, facts, render
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.host import tree
+from nova_vfio_variant.pci import alias_parse, parse
+from nova_vfio_variant.source import SourceText
+from tests import base
+from tests.conformance import hosts, texts
+
+DRIVERS = (None, "vfio-pci", "igbvf", "igb_vfio_pci", "nvidia")
+
+
+@st.composite
+def given(draw: st.DrawFn) -> facts.CheckInput:
+    """A host with drivers and groups, and a configuration for it."""
+    host = draw(hosts.hosts(wide_domains=True))
+    values = draw(texts.device_specs(host, odd=True))
+    wanted = draw(texts.wanted(host))
+    in_placement = draw(st.booleans())
+    specs, found = parse.parse_device_specs(
+        [SourceText.of(one, file=f"{n}.conf") for n, one in enumerate(values)]
+    )
+    aliases, more = alias_parse.parse_aliases(
+        [
+            SourceText.of(one, file=f"a{n}.conf")
+            for n, one in enumerate(wanted)
+        ],
+        in_placement=in_placement,
+    )
+    options = {
+        ("pci", "report_in_placement"): draw(st.booleans()),
+        ("vfio", "provider_layout"): draw(
+            st.sampled_from(("nova", "per_class"))
+        ),
+        ("libvirt", "live_migration_permit_post_copy"): draw(st.booleans()),
+    }
+    scan = None
+    if draw(st.booleans()):
+        with tempfile.TemporaryDirectory() as folder:
+            scan = host_scan.scan(tree.HostTree.open(folder))
+        functions = tuple(
+            _dressed(draw, seen) for seen in hosts.observed(host)
+        )
+        scan = dataclasses.replace(scan, functions=functions)
+    return facts.CheckInput(
+        options=options,
+        specs=specs,
+        aliases=aliases,
+        findings=(*found, *more),
+        scan=scan,
+    )
+
+
+def _dressed(
+    draw: st.DrawFn, seen: host_function.PciFunction
+) -> host_function.PciFunction:
+    driver = draw(st.sampled_from(DRIVERS))
+    return dataclasses.replace(
+        seen,
+        driver=driver,
+        vfio=driver is not None and "vfio" in driver,
+        iommu_group=draw(st.sampled_from((None, 1, 2, 3))),
+        modalias="pci:v00008086d00000008sv00000000sd00000000bc03sc02i00",
+    )
+
+
+class Engine(base.TestCase):
+    @hypothesis.settings(
+        max_examples=100,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    @hypothesis.given(given())
+    def test_every_finding_has_a_true_place_and_can_be_shown(
+        self, case: facts.CheckInput
+    ) -> None:
+        found = engine.check(case)
+        for one in found:
+            render.text([one])
+            if one.location is not None:
+                assert one.line is not None
+                self.assertTrue(
+                    1 <= one.location.column <= len(one.line) + 1, one
+                )
+        errors = {
+            one for one in found if one.severity is finding.Severity.ERROR
+        }
+        self.assertEqual(errors, set(engine.blocking(case)))
+
+    @hypothesis.settings(
+        max_examples=30,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    @hypothesis.given(given())
+    def test_asking_twice_gives_the_same(self, case: facts.CheckInput) -> None:
+        self.assertEqual(
+            engine.check(case), engine.check(dataclasses.replace(case))
+        )

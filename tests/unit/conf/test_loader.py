@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What loading refuses, and which files it reads."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import fixtures
+
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.conf import loader, located
+from tests import base
+
+
+class Loader(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.path = self.folder / "nova.conf"
+
+    def fault(self, content: str | bytes) -> finding.Finding:
+        """The one finding that keeps this file from being read."""
+        data = content if isinstance(content, bytes) else content.encode()
+        self.path.write_bytes(data)
+        return self.refused([str(self.path)])
+
+    def refused(
+        self,
+        files: list[str] | None = None,
+        folders: list[str] | None = None,
+    ) -> finding.Finding:
+        error = self.assertRaises(
+            exception.ConfigError, loader.load, files, folders
+        )
+        (found,) = error.findings
+        return found
+
+    def place(self, found: finding.Finding) -> tuple[int, int, int]:
+        assert found.location is not None
+        self.assertEqual(str(self.path), found.location.file)
+        return found.location.line, found.location.column, found.length
+
+    def test_a_file_that_is_not_there_is_named(self) -> None:
+        missing = str(self.folder / "none.conf")
+        found = self.refused([missing])
+        self.assertEqual(
+            f"error: {missing}: No such file or directory [VFIO100]",
+            str(found),
+        )
+
+    def test_a_folder_that_is_not_there_is_named(self) -> None:
+        missing = str(self.folder / "none.d")
+        self.assertEqual(missing, self.refused([], [missing]).subject)
+
+    def test_a_folder_in_place_of_a_file_is_named(self) -> None:
+        self.assertIn("VFIO100", str(self.refused([str(self.folder)])))
+
+    def test_a_byte_that_is_not_utf8_is_shown_in_its_line(self) -> None:
+        found = self.fault(b"[DEFAULT]\r\n# \xc3\xa9 caf\xe9 x\r\n")
+        self.assertEqual((2, 8, 4), self.place(found))
+        self.assertEqual(r"# é caf\xe9 x", found.line)
+        self.assertEqual("byte 0xe9 is not UTF-8", found.message)
+
+    def test_a_line_that_is_no_assignment_is_shown(self) -> None:
+        found = self.fault("[pci]\ndevice_spec\n")
+        self.assertEqual((2, 1, 11), self.place(found))
+        self.assertEqual("no ':' or '=' found in assignment", found.message)
+
+    def test_a_section_without_its_bracket_is_shown(self) -> None:
+        self.assertEqual((1, 1, 4), self.place(self.fault("[pci\n")))
+
+    def test_a_continuation_of_nothing_is_shown(self) -> None:
+        self.assertEqual((2, 1, 4), self.place(self.fault("[pci]\n  {}\n")))
+
+    def test_an_assignment_before_any_section_is_shown(self) -> None:
+        found = self.fault("\nhost = a\n\n\n[DEFAULT]\n")
+        self.assertEqual((2, 1, 8), self.place(found))
+        self.assertEqual("host = a", found.line)
+
+    def test_a_byte_order_mark_is_explained(self) -> None:
+        found = self.fault(b"\xef\xbb\xbf[pci]\n")
+        self.assertEqual(1, self.place(found)[0])
+        self.assertIn("byte order mark", found.hint or "")
+
+    def test_a_word_that_is_no_choice_is_shown(self) -> None:
+        found = self.fault("[vfio]\nplacement = embeded\n")
+        self.assertEqual((2, 13, 7), self.place(found))
+        self.assertIn("embedded, service", found.message)
+
+    def test_a_word_that_is_no_boolean_is_shown(self) -> None:
+        found = self.fault("[pci]\nreport_in_placement = maybe\n")
+        self.assertEqual((2, 23, 5), self.place(found))
+        self.assertIn("maybe", found.message)
+        self.assertEqual("Write true or false.", found.hint)
+
+    def test_a_wrong_word_in_the_service_section_is_shown(self) -> None:
+        found = self.fault(
+            "[vfio]\nplacement = service\n[placement]\ninsecure = perhaps\n"
+        )
+        self.assertEqual((4, 12, 7), self.place(found))
+
+    def test_a_dollar_name_that_names_nothing_is_shown(self) -> None:
+        found = self.fault('[pci]\ndevice_spec = {"address":\n   "$x"}\n')
+        self.assertEqual("VFIO106", found.code.id)
+        self.assertEqual((3, 5, 2), self.place(found))
+        self.assertIn("$$", found.hint or "")
+
+    def test_a_dollar_name_that_leads_back_to_itself_is_shown(self) -> None:
+        found = self.fault("[DEFAULT]\nhost = a$host\n")
+        self.assertEqual((2, 9, 5), self.place(found))
+        self.assertIn("leads back to itself", found.message)
+
+    def test_each_wrong_file_and_value_is_told_at_once(self) -> None:
+        self.path.write_text("[vfio]\nplacement=a\nprovider_layout=b\n")
+        error = self.assertRaises(
+            exception.ConfigError, loader.load, [str(self.path)]
+        )
+        self.assertEqual(2, len(error.findings))
+
+    def test_the_environment_cannot_set_a_multi_valued_option(self) -> None:
+        self.useFixture(
+            fixtures.EnvironmentVariable("OS_PCI__DEVICE_SPEC", "{}")
+        )
+        found = self.refused([])
+        self.assertEqual("OS_PCI__DEVICE_SPEC", found.subject)
+        self.assertEqual("VFIO105", found.code.id)
+
+    def test_a_wrong_word_in_the_environment_is_named(self) -> None:
+        self.useFixture(
+            fixtures.EnvironmentVariable("OS_VFIO__PLACEMENT", "x")
+        )
+        self.assertEqual("OS_VFIO__PLACEMENT", self.refused([]).subject)
+
+    def test_the_environment_wins_over_a_file(self) -> None:
+        self.path.write_text("[vfio]\nplacement = embedded\n")
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                "OS_VFIO__PROVIDER_LAYOUT", "per_class"
+            )
+        )
+        conf = loader.load([str(self.path)])
+        self.assertEqual("per_class", conf.vfio.provider_layout)
+        self.assertIsNone(located.place(conf, "vfio", "provider_layout"))
+
+
+class DefaultFiles(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.etc = pathlib.Path(tempfile.mkdtemp())
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.conf.loader.NOVA_FOLDER",
+                str(self.etc / "nova"),
+            )
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.conf.loader.FOLDER",
+                str(self.etc / "nova-vfio"),
+            )
+        )
+
+    def write(self, name: str) -> None:
+        path = self.etc / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[pci]\nalias = {name}\n")
+
+    def aliases(self, folders: list[str] | None = None) -> list[str]:
+        conf = loader.load(None, folders)
+        return [text.text for text in located.values(conf, "pci", "alias")]
+
+    def test_nothing_at_all_is_fine(self) -> None:
+        conf = loader.load()
+        self.assertEqual("embedded", conf.vfio.placement)
+        self.assertEqual("nova", conf.vfio.provider_layout)
+        self.assertEqual(conf.host, conf.vfio.provider_root)
+
+    def test_nova_s_files_and_drop_ins_come_first_and_then_ours(
+        self,
+    ) -> None:
+        order = [
+            "nova/nova.conf",
+            "nova/nova-compute.conf",
+            "nova/nova.conf.d/10.conf",
+            "nova/nova.conf.d/20.conf",
+            "nova/nova-compute.conf.d/01.conf",
+            "nova-vfio/a.conf",
+        ]
+        for name in reversed(order):
+            self.write(name)
+        self.write("nova/nova.conf.d/note.txt")
+        self.assertEqual(order, self.aliases())
+
+    def test_folders_of_the_caller_replace_nova_s_drop_ins(self) -> None:
+        for name in ("nova/nova.conf", "nova/nova.conf.d/1.conf", "d/2.conf"):
+            self.write(name)
+        self.assertEqual(
+            ["nova/nova.conf", "d/2.conf"], self.aliases([str(self.etc / "d")])
+        )
+
+    def test_a_default_file_that_can_t_be_opened_is_no_silence(self) -> None:
+        os.symlink("nowhere", self.etc / "nova.conf")
+        (self.etc / "nova").mkdir()
+        os.rename(self.etc / "nova.conf", self.etc / "nova/nova.conf")
+        error = self.assertRaises(exception.ConfigError, loader.load)
+        self.assertIn("VFIO100", str(error.findings[0]))
+
+
+class Imports(base.TestCase):
+    def test_loading_embedded_needs_neither_keystoneauth_nor_oslo_db(
+        self,
+    ) -> None:
+        script = """
+import sys
+from nova_vfio_variant.conf import loader
+loader.load([])
+print({'keystoneauth1', 'oslo_db'} & set(sys.modules))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual("set()\n", done.stdout)

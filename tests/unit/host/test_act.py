@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apply does what was planned, takes back what fails, and tells what hangs."""
+
+import os
+import pathlib
+import signal
+import time
+import typing as ty
+
+import fixtures
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import (
+    act,
+    apply,
+    hands,
+    helper,
+    journal,
+    lock,
+    observe,
+    plan,
+    restore,
+    scan,
+)
+from nova_vfio_variant.pci import address as pci_address
+from tests import base
+from tests.unit.host import small_host, test_plan
+from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+
+VARIANT = test_plan.ON_VFIO.replace("vfio-pci", "variant")
+PAIR = (
+    '{"address": "0000:31:01.0", "driver": "vfio-pci",'
+    ' "companions": ["0000:31:02.0"]}'
+)
+
+
+class ActCase(base.TestCase):
+    """A host, a state path, and somebody who acts."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.host = small_host.with_igb(self.folder / "host")
+        self.state = self.folder / "state"
+        self.quarantined: dict[str, str | None] = {}
+        self.said: list[str] = []
+        self.failing: dict[str, int] = {}
+
+    def actor(self) -> act.Actor:
+        tree = self.host.tree
+        known = journal.Journal.open(self.state, observe.boot_id(tree))
+        self.addCleanup(known.close)
+        whole = act.forked(self.host.hands())
+
+        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+            if str(step) in self.failing:
+                number = self.failing.pop(str(step))
+                raise OSError(number, os.strerror(number))
+            return whole(step, keep)
+
+        return act.Actor(
+            tree,
+            perform,
+            known,
+            self.state,
+            lambda address, why: self.quarantined.update({str(address): why}),
+            lambda _change, step, state: self.said.append(f"{state} {step}"),
+        )
+
+    def apply(self, *texts: str) -> apply.Outcome:
+        return apply.apply(self.actor(), test_plan.specs(*texts), {})
+
+    def states(self) -> dict[str, plan.State]:
+        found = self.actor().look().states
+        return {str(address): state for address, state in found.items()}
+
+
+class ApplyTest(ActCase):
+    def test_the_host_becomes_what_is_declared_and_is_restored(self) -> None:
+        before = small_host.picture(self.host)
+        outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
+        self.assertEqual([], outcome.failed)
+        states = self.states()
+        self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+        for name, state in states.items():
+            if name.startswith("0000:21:1"):
+                self.assertEqual(
+                    plan.State("igbvf_vfio_pci", "igbvf_vfio_pci"), state
+                )
+                self.assertEqual(
+                    "as declared", self.actor().journal.account(name)
+                )
+        self.assertEqual(plan.State("vfio-pci", "vfio-pci"), states[NIC])
+        self.assertEqual(plan.State(None, None), states[OTHER])
+        # Nothing is left to do, and nothing is done.
+        lines = (self.state / journal.NAME).read_bytes()
+        self.assertEqual(
+            [], self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
+        )
+        self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual({}, self.actor().journal.priors)
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_prior_driver_and_override_come_back_together(self) -> None:
+        # A driver that the kernel would not choose, and a name that no
+        # driver has, as somebody else left them.
+        self.host.hands().set_override(NIC, "igbvf")
+        self.host.hands().unbind(NIC)
+        self.host.hands().probe(NIC)
+        self.host.hands().set_override(NIC, "nobody")
+        self.host.hands().unbind(OTHER)
+        before = small_host.picture(self.host)
+        self.assertEqual(
+            [], self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
+        )
+        self.assertEqual("vfio-pci", self.states()[NIC].driver)
+        restore.restore(self.actor(), {})
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_vfs_that_went_come_back_as_they_were(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        before = small_host.picture(self.host)
+        self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual(4, self.states()[PF].numvfs)
+        restore.restore(self.actor(), {})
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        before = small_host.picture(self.host)
+        none = test_plan.FOUR_VFS.replace("4", "0")
+        away = (
+            '{"address": "0000:21:00.0", "driver": "vfio-pci",'
+            ' "allow_pf": true}'
+        )
+        self.assertEqual([], self.apply(none, away).failed)
+        self.assertEqual(
+            plan.State("vfio-pci", "vfio-pci", 0, True), self.states()[PF]
+        )
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_one_function_is_restored_and_the_others_are_not(self) -> None:
+        self.apply(test_plan.FOUR_VFS, VARIANT)
+        vf = pci_address.PciAddress.parse(VF)
+        self.assertEqual([], restore.restore(self.actor(), {}, [vf]))
+        states = self.states()
+        self.assertEqual(plan.State(), states[VF])
+        self.assertEqual("igbvf_vfio_pci", states["0000:21:10.2"].driver)
+        self.assertEqual(
+            ["as before", "as declared"],
+            [
+                self.actor().journal.account(name)
+                for name in (VF, "0000:21:10.2")
+            ],
+        )
+
+    def test_restore_is_refused_while_somebody_has_a_vf(self) -> None:
+        self.apply(test_plan.FOUR_VFS, VARIANT)
+        before = small_host.picture(self.host)
+        claims = {pci_address.PciAddress.parse(VF): "instance x has it"}
+        self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), claims
+        )
+        self.assertEqual(before, small_host.picture(self.host))
+
+    def test_refusals_and_wrong_entries_change_nothing(self) -> None:
+        before = small_host.picture(self.host)
+        error = self.assertRaises(
+            exception.HostRefused,
+            self.apply,
+            '{"address": "0000:21:00.0", "num_vfs": 9}',
+            PAIR,
+        )
+        self.assertIn("9 VFs are asked for", error.message)
+        self.assertRaises(
+            exception.ConfigError,
+            self.apply,
+            PAIR,
+            '{"address": "0000:99:00.0", "driver": "host"}',
+        )
+        self.assertEqual(before, small_host.picture(self.host))
+        self.assertFalse(self.state.exists())
+
+
+class FailureTest(ActCase):
+    def test_a_step_that_fails_is_taken_back_and_the_others_are_done(
+        self,
+    ) -> None:
+        before = self.states()
+        self.failing[f"{NIC} probe vfio-pci"] = 16
+        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        self.assertEqual(
+            [
+                (
+                    f"{NIC} probe vfio-pci: Device or resource busy; it was taken "
+                    "back"
+                )
+            ],
+            outcome.failed,
+        )
+        self.assertEqual(before[NIC], self.states()[NIC])
+        self.assertEqual(4, self.states()[PF].numvfs)
+        self.assertEqual("as before", self.actor().journal.account(NIC))
+        self.assertEqual({}, self.quarantined)
+
+    def test_a_write_without_effect_is_a_failure(self) -> None:
+        self.host.modprobe = lambda name: None  # type: ignore[method-assign]
+        self.host.hands().set_numvfs(PF, 1)
+        outcome = self.apply(VARIANT)
+        self.assertIn("no driver of its name is there", outcome.failed[0])
+        self.assertEqual("igbvf", self.states()[VF].driver)
+
+    def test_a_probe_that_binds_nothing_is_taken_back(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.assertEqual([], self.apply(test_plan.ON_VFIO).failed)
+        before = self.states()
+        # The kernel's driver refuses the function, and says so nowhere.
+        text = '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}'
+        probe = self.host._probe
+        self.host._probe = lambda place: (  # type: ignore[method-assign]
+            None
+            if "igbvf_vfio" in (place / "driver_override").read_text()
+            else probe(place)
+        )
+        outcome = self.apply(text)
+        self.assertIn(
+            "the kernel took it without an error, and nothing stands there in "
+            "place of igbvf_vfio_pci",
+            outcome.failed[0],
+        )
+        self.assertEqual(before, self.states())
+
+    def test_a_number_of_vfs_that_fails_halfway_is_taken_back(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        before = self.states()
+        self.failing[f"{PF} set-numvfs 4"] = 12
+        outcome = self.apply(test_plan.FOUR_VFS)
+        self.assertEqual(1, len(outcome.failed))
+        self.assertEqual(before, self.states())
+        self.assertEqual(set(), self.actor().journal.owed)
+
+    def test_what_cannot_be_taken_back_is_quarantined(self) -> None:
+        self.failing[f"{NIC} probe vfio-pci"] = 16
+        self.failing[f"{NIC} set-override e1000"] = 5
+        outcome = self.apply(PAIR)
+        self.assertIn("taking it back failed", outcome.failed[0])
+        self.assertIn("Input/output error", str(self.quarantined[NIC]))
+        self.assertEqual("unfinished", self.actor().journal.account(NIC))
+
+
+class HangTest(ActCase):
+    """A helper that hangs: it sleeps, as nothing else here would."""
+
+    def hanging(self, action: str) -> act.Actor:
+        actor = self.actor()
+        write = self.host.write
+
+        def slow(rel: str, data: bytes) -> None:
+            if rel.endswith(action):
+                time.sleep(3600)
+            write(rel, data)
+
+        worker = hands.Hands(self.host.tree, slow, self.host.modprobe)
+
+        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+            return helper.run(lambda: act.do(worker, step), 0.3, keep)
+
+        actor._perform = perform
+        return actor
+
+    def hung(self, action: str) -> exception.HostStepHung:
+        self.host.hands().set_numvfs(PF, 1)
+        started = time.monotonic()
+        error: ty.Any = self.assertRaises(
+            exception.HostStepHung,
+            apply.apply,
+            self.hanging(action),
+            test_plan.specs(test_plan.ON_VFIO, PAIR),
+            {},
+        )
+        self.assertLess(time.monotonic() - started, 5)
+        pid = int(error.message.rpartition("process ")[2].split()[0])
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        # It is still there: nobody waits for it, nobody kills it.
+        os.kill(pid, 0)
+        return ty.cast("exception.HostStepHung", error)
+
+    def test_a_hang_is_told_quarantined_and_ends_the_command(self) -> None:
+        error = self.hung("unbind")
+        self.assertIn("no process is seen to have it open", error.message)
+        # What would have come after it was not begun.
+        self.assertEqual({VF}, set(self.quarantined))
+        self.assertEqual("unfinished", self.actor().journal.account(VF))
+        self.assertEqual("e1000", self.states()[NIC].driver)
+
+    def test_the_group_stays_locked_as_long_as_the_helper_lives(self) -> None:
+        self.hung("unbind")
+        function = scan.scan(self.host.tree).get(
+            pci_address.PciAddress.parse(VF)
+        )
+        assert function is not None
+        with lock.hold(self.state, ["group-1"], 0):
+            pass
+        error = self.assertRaises(
+            exception.LockTimeout,
+            lock.hold(self.state, [lock.key(function)], 0.1).__enter__,
+        )
+        self.assertIn(f"process {os.getpid()}", error.message)
+
+
+class HelperTest(base.TestCase):
+    def test_answers_and_errors_come_back(self) -> None:
+        self.assertEqual("seen", helper.run(lambda: "seen", 5))
+
+        def refuse() -> str:
+            raise OSError(16, "busy")
+
+        error = self.assertRaises(OSError, helper.run, refuse, 5)
+        self.assertEqual(16, error.errno)
+
+        def stumble() -> str:
+            raise ValueError("no address")
+
+        failed = self.assertRaises(
+            exception.HostStepFailed, helper.run, stumble, 5
+        )
+        self.assertEqual("no address", failed.message)
+
+    def test_a_killed_helper_is_a_failure(self) -> None:
+        def die() -> str:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return ""
+
+        failed = self.assertRaises(
+            exception.HostStepFailed, helper.run, die, 5
+        )
+        self.assertIn("killed", failed.message)
+
+    def test_it_keeps_nothing_open_but_the_locks(self) -> None:
+        mine = os.open("/dev/null", os.O_RDONLY)
+        kept = os.open("/dev/zero", os.O_RDONLY)
+        self.addCleanup(os.close, mine)
+        self.addCleanup(os.close, kept)
+
+        def look() -> str:
+            return " ".join(
+                os.readlink(f"/proc/self/fd/{name}")
+                for name in os.listdir("/proc/self/fd")
+                if os.path.exists(f"/proc/self/fd/{name}")
+            )
+
+        seen = set(helper.run(look, 5, (kept,)).split())
+        self.assertIn("/dev/zero", seen)
+        self.assertEqual(
+            set(),
+            {
+                one
+                for one in seen - {"/dev/zero", "/dev/null"}
+                if not one.startswith(("pipe:", "/proc/"))
+            },
+        )
+
+
+class HandsTest(ActCase):
+    def test_what_is_no_address_and_no_name_reaches_no_path(self) -> None:
+        written: list[str] = []
+        worker = hands.Hands(
+            self.host.tree,
+            lambda rel, data: written.append(rel),
+            written.append,
+        )
+        for bad in ("", "../..", "0000:21:00.0/../x", "0000:21:00.0\n", "x"):
+            for method in (
+                worker.unbind,
+                worker.probe,
+                lambda one: worker.set_override(one, "vfio-pci"),
+                lambda one: worker.set_numvfs(one, 1),
+                lambda one: worker.set_autoprobe(one, True),
+            ):
+                self.assertRaises(ValueError, method, bad)
+        for bad in ("a/b", "a b", "a\n", "\0", ".", "-x", "x" * 65):
+            self.assertRaises(ValueError, worker.set_override, PF, bad)
+            self.assertRaises(ValueError, worker.load_module, bad)
+        for count in (-1, 65536, True):
+            self.assertRaises(ValueError, worker.set_numvfs, PF, count)
+        self.assertEqual([], written)
+
+    def test_no_module_is_loaded_for_another_root(self) -> None:
+        worker = hands.of_directory(str(self.host.root))
+        error = self.assertRaises(OSError, worker.load_module, "vfio_pci")
+        self.assertEqual(1, error.errno)
+
+    def test_an_override_is_cleared_with_a_line_feed(self) -> None:
+        written: list[bytes] = []
+        worker = hands.Hands(
+            self.host.tree,
+            lambda rel, data: written.append(data),
+            self.host.modprobe,
+        )
+        worker.set_override(PF, "")
+        self.assertEqual([b"\n"], written)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFs are made in the way of their vendor, and sysfs has the last word."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+
+import fixtures
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import hands as host_hands
+from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host.vf_provider import nvidia, sysfs
+from nova_vfio_variant.pci import address as pci_address
+from tests import base
+from tests.unit.host import small_host
+
+CARD = "0000:25:00.0"
+#: What sriov-manage does to the files of a host, in so many words.
+_TOOL = """#!/bin/sh
+cd {root}/sys/devices/{card} || exit 1
+echo "$@" >> {log}
+if [ -n "{busy}" ] && [ "$(wc -l < {log})" -le "{busy}" ]; then
+    echo "Cannot obtain unbindLock" >&2
+    exit 1
+fi
+{also}
+rm -f virtfn*
+if [ "$1" = -e ]; then
+    for n in 0 1 2; do ln -s nowhere virtfn$n; done
+    echo 3 > sriov_numvfs
+else
+    echo 0 > sriov_numvfs
+fi
+"""
+
+
+class ProviderTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.host = small_host.SmallHost(folder / "host")
+        self.host.add(CARD, "10de:25b6", 1, vfs=3)
+        (self.host.root / "sys/bus/pci/drivers/nvidia").mkdir()
+        self.hands = self.host.hands()
+        self.hands.set_override(CARD, "nvidia")
+        self.hands.probe(CARD)
+        self.folder = folder
+        self.log_file = folder / "log"
+        self.useFixture(fixtures.MonkeyPatch(f"{nvidia.__name__}._PAUSE", 0))
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{host_hands.__name__}._SETTLE", 0)
+        )
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                "PATH", f"{folder}/bin:{os.environ['PATH']}"
+            )
+        )
+
+    def tool(self, busy: str = "", also: str = "") -> None:
+        path = self.folder / "bin/sriov-manage"
+        path.parent.mkdir()
+        path.write_text(
+            _TOOL.format(
+                root=self.host.root,
+                card=CARD,
+                log=self.log_file,
+                busy=busy,
+                also=also,
+            )
+        )
+        path.chmod(0o755)
+
+    def card(self) -> observed.PciFunction:
+        return observed.PciFunction(
+            pci_address.PciAddress.parse(CARD),
+            "10de",
+            "25b6",
+            0x030200,
+            driver="nvidia",
+            sriov_totalvfs=3,
+        )
+
+    def test_each_pf_has_its_vendors_way(self) -> None:
+        name, way = vf_provider.of(self.card())
+        self.assertEqual("nvidia", name)
+        self.assertIsInstance(way, nvidia.NvidiaVfProvider)
+        on_vfio = dataclasses.replace(self.card(), driver="vfio-pci")
+        name, way = vf_provider.of(on_vfio)
+        self.assertEqual("sysfs", name)
+        self.assertIsInstance(way, sysfs.SysfsVfProvider)
+        self.assertRaises(exception.HostError, vf_provider.named, "somebody's")
+
+    def test_a_card_has_all_its_vfs_or_none(self) -> None:
+        way = nvidia.NvidiaVfProvider()
+        self.assertIsNone(way.refusal(self.card(), 3))
+        self.assertIsNone(way.refusal(self.card(), 0))
+        self.assertIn("makes all 3", str(way.refusal(self.card(), 2)))
+
+    def test_vfs_are_made_and_removed_by_the_tool(self) -> None:
+        self.tool()
+        way = nvidia.NvidiaVfProvider()
+        way.set_numvfs(self.hands, CARD, 3)
+        self.assertEqual(3, self.hands.numvfs(CARD, 3))
+        way.set_numvfs(self.hands, CARD, 0)
+        self.assertEqual(0, self.hands.numvfs(CARD, 0))
+        self.assertEqual(f"-e {CARD}\n-d {CARD}\n", self.log_file.read_text())
+
+    def test_a_card_that_is_busy_for_a_moment_is_tried_again(self) -> None:
+        self.tool(busy="2")
+        nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
+        self.assertEqual(3, len(self.log_file.read_text().splitlines()))
+
+    def test_a_card_that_stays_busy_is_a_failure_with_its_words(self) -> None:
+        self.tool(busy="9")
+        error = self.assertRaises(
+            OSError,
+            nvidia.NvidiaVfProvider().set_numvfs,
+            self.hands,
+            CARD,
+            3,
+        )
+        self.assertIn("unbindLock", str(error.strerror))
+        self.assertEqual(3, len(self.log_file.read_text().splitlines()))
+
+    def test_success_is_what_sysfs_says(self) -> None:
+        self.tool(also="exit 0")
+        error = self.assertRaises(
+            OSError,
+            nvidia.NvidiaVfProvider().set_numvfs,
+            self.hands,
+            CARD,
+            3,
+        )
+        self.assertIn("other than 3 VFs: status 0", str(error.strerror))
+
+    def test_a_card_left_without_driver_gets_it_back(self) -> None:
+        self.tool(also="rm driver")
+        nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
+        self.assertEqual("nvidia", self.hands.driver(CARD))
+
+    def test_the_tool_is_missing(self) -> None:
+        if shutil.which("sriov-manage"):
+            self.useFixture(fixtures.EnvironmentVariable("PATH", "/"))
+        error = self.assertRaises(
+            OSError,
+            nvidia.NvidiaVfProvider().set_numvfs,
+            self.hands,
+            CARD,
+            3,
+        )
+        self.assertIn("not in PATH", str(error.strerror))

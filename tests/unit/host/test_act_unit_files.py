@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The systemd units run commands that exist, in the order that is needed."""
+
+import configparser
+import pathlib
+import shlex
+
+from nova_vfio_variant.cli import main
+from tests import base
+
+_FOLDER = pathlib.Path(__file__).parents[3] / "etc/systemd"
+
+
+class _Several(dict[str, str]):
+    """Options that stand more than once have all their values."""
+
+    def __setitem__(self, key: str, value: object) -> None:
+        if isinstance(value, list) and key in self:
+            value = [*self[key], *value]
+        super().__setitem__(key, value)  # type: ignore[assignment] # a list
+
+
+class UnitFilesTest(base.TestCase):
+    def unit(self, name: str) -> configparser.RawConfigParser:
+        read = configparser.RawConfigParser(
+            dict_type=_Several, strict=False, comment_prefixes=("#",)
+        )
+        read.optionxform = str  # type: ignore[assignment,method-assign] # as configparser documents it
+        read.read_string((_FOLDER / name).read_text())
+        return read
+
+    def test_what_it_runs_are_commands_of_ours(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        for option, wanted in (
+            ("ExecStart", "host apply"),
+            ("ExecStop", "host restore"),
+        ):
+            words = shlex.split(service[option].replace("\\\n", " "))
+            text = " ".join(words)
+            self.assertIn(
+                f"/usr/bin/nova-vfio $NOVA_VFIO_ARGS {wanted} ", text
+            )
+            self.assertIn(wanted, main.COMMANDS)
+
+    def test_stopping_restores_only_when_asked_to(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        self.assertIn("NOVA_VFIO_RESTORE_ON_STOP=no", service["Environment"])
+        self.assertIn(
+            '"$NOVA_VFIO_RESTORE_ON_STOP" = yes', service["ExecStop"]
+        )
+
+    def test_it_comes_before_whoever_uses_the_devices(self) -> None:
+        unit = self.unit("nova-vfio-host.service")["Unit"]
+        for name in ("nova-compute.service", "libvirtd.service"):
+            self.assertIn(name, unit["Before"])
+        for name in ("systemd-modules-load", "systemd-udev-settle"):
+            self.assertIn(f"{name}.service", unit["After"])
+
+    def test_nova_compute_does_not_start_without_it(self) -> None:
+        unit = self.unit("nova-compute.service.d/nova-vfio-host.conf")["Unit"]
+        self.assertEqual("nova-vfio-host.service", unit["Requires"])
+        self.assertEqual("nova-vfio-host.service", unit["After"])

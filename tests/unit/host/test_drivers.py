@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver that fits best is the one that libvirt would choose."""
+
+from nova_vfio_variant.host import drivers
+from tests import base
+
+_FUNCTION = "pci:v000015B3d0000101Esv000015B3sd00000051bc02sc00i00"
+_ANY = ("vfio_pci:v*d*sv*sd*bc*sc*i*", "vfio_pci")
+_MLX5 = ("vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", "mlx5_vfio_pci")
+
+
+class BestVariantTest(base.TestCase):
+    def test_the_fewest_wildcards_win_in_any_order(self) -> None:
+        closer = ("vfio_pci:v000015B3d0000101Esv000015B3sd*bc*sc*i*", "x")
+        for aliases in ([_ANY, _MLX5, closer], [closer, _MLX5, _ANY]):
+            self.assertEqual("x", drivers.best_variant(_FUNCTION, aliases))
+
+    def test_of_equals_the_first_wins(self) -> None:
+        other = (_MLX5[0], "other_vfio_pci")
+        self.assertEqual(
+            "other_vfio_pci", drivers.best_variant(_FUNCTION, [other, _MLX5])
+        )
+
+    def test_another_functions_driver_is_not_chosen(self) -> None:
+        other = ("vfio_pci:v000010DEd00002342sv*sd*bc*sc*i*", "nvgrace")
+        self.assertEqual(
+            "vfio_pci", drivers.best_variant(_FUNCTION, [other, _ANY])
+        )
+        self.assertIsNone(drivers.best_variant(_FUNCTION, [other]))
+
+    def test_only_pci_functions_have_one(self) -> None:
+        everything = [("vfio_pci:*", "vfio_pci")]
+        self.assertIsNone(drivers.best_variant("usb:v1", everything))
+        self.assertIsNone(drivers.best_variant("", everything))
+
+    def test_dash_and_underscore_are_one(self) -> None:
+        self.assertTrue(drivers.same_name("vfio-pci", "vfio_pci"))
+        self.assertFalse(drivers.same_name("vfio-pci", "vfio"))

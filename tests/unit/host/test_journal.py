@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal says after any crash what was done and how to go back."""
+
+import pathlib
+
+import fixtures
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import decide, journal, plan
+from tests import base
+
+PF = "0000:21:00.0"
+VF = "0000:21:10.0"
+BEFORE = plan.State("igbvf", None)
+AFTER = plan.State("vfio-pci", "vfio-pci")
+BIND = plan.Change(
+    VF,
+    plan.What.DRIVER,
+    BEFORE,
+    AFTER,
+    decide.driver_steps(VF, BEFORE, AFTER, "asked for"),
+    PF,
+)
+FEWER = plan.Change(
+    PF,
+    plan.What.VFS,
+    plan.State("igb", None, 4, True),
+    plan.State("igb", None, 2, True),
+    (),
+    lost={VF: BEFORE},
+)
+
+
+class JournalCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.state = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.path = self.state / journal.NAME
+
+    def open(self, boot: str = "b1") -> journal.Journal:
+        opened = journal.Journal.open(self.state, boot)
+        self.addCleanup(opened.close)
+        return opened
+
+    def knows(self, known: journal.Journal) -> object:
+        return (
+            known.priors,
+            known.unfinished,
+            known.outcomes,
+            known.owed,
+        )
+
+
+class JournalTest(JournalCase):
+    def test_reading_makes_nothing(self) -> None:
+        self.open()
+        self.assertEqual([], list(self.state.iterdir()))
+
+    def test_what_is_noted_is_read_again_after_every_line(self) -> None:
+        noted = self.open()
+        number = noted.begin(BIND, "apply")
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+        for step in BIND.steps:
+            noted.step("begun", number, step)
+            self.assertEqual(self.knows(noted), self.knows(self.open()))
+            self.assertEqual(step, self.open().unfinished[number].begun)
+            noted.step("done", number, step)
+            self.assertEqual(self.knows(noted), self.knows(self.open()))
+        self.assertEqual("unfinished", self.open().account(VF))
+        noted.end(number, "done")
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+        self.assertEqual("as declared", self.open().account(VF))
+        noted.forget(VF, "restored")
+        self.assertEqual("as before", self.open().account(VF))
+        self.assertEqual({}, self.open().priors)
+
+    def test_what_was_before_is_noted_once_and_before_any_write(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(BIND, "apply"), "done")
+        self.assertEqual(
+            journal.Prior(BEFORE, PF, made=False), self.open().priors[VF]
+        )
+        again = plan.Change(VF, plan.What.DRIVER, AFTER, BEFORE, ())
+        noted.end(noted.begin(again, "apply"), "done")
+        self.assertEqual(BEFORE, self.open().priors[VF].state)
+
+    def test_vfs_that_go_are_noted_with_their_pf(self) -> None:
+        noted = self.open()
+        number = noted.begin(FEWER, "apply")
+        found = self.open().priors
+        self.assertEqual(journal.Prior(BEFORE, PF, made=False), found[VF])
+        self.assertEqual("unfinished", self.open().account(VF))
+        noted.end(number, "undone")
+        self.assertEqual({VF}, self.open().owed)
+        self.assertEqual("unfinished", self.open().account(VF))
+
+    def test_vfs_that_we_made_are_told_from_those_that_were_there(
+        self,
+    ) -> None:
+        noted = self.open()
+        noted.end(noted.begin(FEWER, "apply"), "done")
+        other = plan.Change(
+            "0000:21:10.2", plan.What.DRIVER, BEFORE, AFTER, (), PF
+        )
+        noted.begin(other, "apply")
+        self.assertTrue(self.open().priors["0000:21:10.2"].made)
+
+    def test_restoring_notes_nothing_as_what_was_before(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(BIND, "restore"), "done")
+        self.assertEqual({}, noted.priors)
+
+    def test_trouble_is_kept_with_the_change(self) -> None:
+        noted = self.open()
+        number = noted.begin(BIND, "apply")
+        noted.step("begun", number, BIND.steps[0])
+        noted.step("hung", number, BIND.steps[0], "no end")
+        found = self.open().unfinished[number]
+        self.assertEqual((True, "no end"), (found.hung, found.trouble))
+
+
+class DamageTest(JournalCase):
+    def setUp(self) -> None:
+        super().setUp()
+        noted = self.open()
+        number = noted.begin(BIND, "apply")
+        noted.step("begun", number, BIND.steps[0])
+        noted.step("done", number, BIND.steps[0])
+        self.whole = self.path.read_bytes()
+
+    def test_a_line_without_its_end_never_counted(self) -> None:
+        lines = self.whole.splitlines(keepends=True)
+        for size in range(len(self.whole)):
+            self.path.write_bytes(self.whole[:size])
+            cut = self.open()
+            whole = self.whole[:size].count(b"\n")
+            self.assertEqual(whole > 1, bool(cut.unfinished))
+            # What is noted then stands where the cut line began.
+            number = cut.begin(BIND, "apply")
+            kept = b"".join(lines[: max(whole, 1)])
+            self.assertEqual(kept, self.path.read_bytes()[: len(kept)])
+            self.assertIn(number, self.open().unfinished)
+            cut.close()
+
+    def test_a_garbled_line_is_an_error_and_stays(self) -> None:
+        for place in range(0, len(self.whole) - 1, 7):
+            data = bytearray(self.whole)
+            data[place] ^= 1
+            if data.count(b"\n") != self.whole.count(b"\n"):
+                continue
+            self.path.write_bytes(data)
+            error = self.assertRaises(exception.JournalError, self.open)
+            self.assertIn("garbled in line", error.message)
+            self.assertEqual(bytes(data), self.path.read_bytes())
+
+    def test_a_newer_version_is_an_error_and_stays(self) -> None:
+        self.path.unlink()
+        noted = self.open()
+        self.useFixture(
+            fixtures.MonkeyPatch("nova_vfio_variant.host.journal.VERSION", 2)
+        )
+        noted.begin(BIND, "apply")
+        self.useFixture(
+            fixtures.MonkeyPatch("nova_vfio_variant.host.journal.VERSION", 1)
+        )
+        whole = self.path.read_bytes()
+        for boot in ("b1", "b2"):
+            error = self.assertRaises(exception.JournalError, self.open, boot)
+            self.assertIn("version 2", error.message)
+        self.assertEqual(whole, self.path.read_bytes())
+
+    def test_a_reboot_undid_it_all_and_that_is_known(self) -> None:
+        later = self.open("b2")
+        self.assertEqual(({}, {}, {}, set()), self.knows(later))
+        self.assertEqual([VF], list(later.undone_by_reboot))
+        self.assertEqual(self.whole, self.path.read_bytes())
+        later.begin(FEWER, "apply")
+        self.assertEqual(
+            self.whole, self.path.with_suffix(".previous").read_bytes()
+        )
+        self.assertEqual({PF, VF}, set(self.open("b2").priors))
+
+    def test_garble_of_another_boot_is_no_trouble(self) -> None:
+        self.path.write_bytes(self.whole + b"\0\0\0\n")
+        self.assertRaises(exception.JournalError, self.open)
+        self.assertEqual({}, self.open("b2").priors)
+
+    def test_what_cannot_be_written_stops_everything(self) -> None:
+        self.path.unlink()
+        self.path.mkdir()
+        error = self.assertRaises(exception.JournalError, self.open)
+        self.assertIn("can't be read", error.message)
+        nowhere = journal.Journal(pathlib.Path("/dev/null/j"), "b1")
+        error = self.assertRaises(
+            exception.JournalError, nowhere.begin, BIND, "apply"
+        )
+        self.assertIn("can't be written", error.message)
+        self.assertEqual({}, nowhere.unfinished)

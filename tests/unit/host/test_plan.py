@@ -1,0 +1,517 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is planned for a host, and that planning writes nothing."""
+
+import pathlib
+
+import fixtures
+
+from nova_vfio_variant import codes, source
+from nova_vfio_variant.host import (
+    decide,
+    declared,
+    facts,
+    host_spec,
+    plan,
+    refusal,
+    scan,
+)
+from nova_vfio_variant.pci import address as pci_address
+from tests import base
+from tests.unit.host import small_host
+
+PF = "0000:21:00.0"
+VF = "0000:21:10.0"
+NIC = "0000:31:01.0"
+OTHER = "0000:31:02.0"
+FOUR_VFS = '{"address": "0000:21:00.0", "num_vfs": 4}'
+ON_VFIO = '{"vendor_id": "8086", "product_id": "10ca", "driver": "vfio-pci"}'
+
+
+def specs(*texts: str) -> tuple[host_spec.HostSpec, ...]:
+    """Entries of host_spec that are right."""
+    found, findings = host_spec.parse_host_specs(
+        [source.SourceText.of(text, "host_spec", "vfio") for text in texts]
+    )
+    assert not findings, findings
+    return found
+
+
+class PlanCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.host = small_host.with_igb(root / "host")
+        self.claims: dict[pci_address.PciAddress, str] = {}
+
+    def put(self, place: str, text: str = "") -> None:
+        """Make a file of the host."""
+        path = self.host.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def decision(
+        self, *texts: str, only: tuple[str, ...] = ()
+    ) -> decide.Decision:
+        """What is decided for these entries."""
+        before = small_host.picture(self.host)
+        found = declared.decision(
+            specs(*texts),
+            facts.gather(scan.scan(self.host.tree)),
+            self.claims,
+            [pci_address.PciAddress.parse(name) for name in only],
+        )
+        self.assertEqual(before, small_host.picture(self.host))
+        return found
+
+    def steps(self, *texts: str) -> list[str]:
+        found = self.decision(*texts)
+        self.assertEqual(((), ()), (found.refusals, found.findings))
+        return [str(step) for step in found.plan.steps]
+
+    def refused(self, code: object, subject: str, *texts: str) -> None:
+        """Refused with this code, and with no plan for the function."""
+        found = self.decision(*texts)
+        self.assertIn(
+            (code, subject),
+            [(one.code, one.subject) for one in found.refusals],
+        )
+        self.assertNotIn(
+            subject, [change.subject for change in found.plan.changes]
+        )
+
+
+class PlanTest(PlanCase):
+    def test_nothing_is_planned_for_nothing(self) -> None:
+        self.assertEqual([], self.steps())
+
+    def test_vfs_are_made_without_drivers_of_the_host(self) -> None:
+        found = self.decision(FOUR_VFS, ON_VFIO)
+        self.assertEqual(
+            [
+                f"{PF} set-autoprobe 0",
+                f"{PF} set-numvfs 4",
+                f"{PF} set-autoprobe 1",
+            ],
+            [str(step) for step in found.plan.changes[0].steps],
+        )
+        # They aren't there yet, and the plan shows them all the same.
+        later = found.plan.changes[1:]
+        self.assertEqual(
+            [VF, "0000:21:10.2", "0000:21:10.4", "0000:21:10.6"],
+            [change.subject for change in later],
+        )
+        self.assertEqual({True}, {change.expected for change in later})
+        self.assertEqual(found.plan.changes[:1], found.plan.ready)
+        self.assertEqual(
+            [f"{VF} set-override vfio-pci", f"{VF} probe vfio-pci"],
+            [str(step) for step in later[0].steps],
+        )
+
+    def test_vfs_that_nobody_names_get_the_kernels_choice(self) -> None:
+        self.assertEqual([f"{PF} set-numvfs 4"], self.steps(FOUR_VFS))
+        one = '{"address": "0000:21:10.0", "driver": "vfio-pci"}'
+        change = self.decision(FOUR_VFS, one).plan.changes[0]
+        self.assertEqual(
+            ["0000:21:10.2 probe", "0000:21:10.4 probe", "0000:21:10.6 probe"],
+            [str(step) for step in change.steps[3:]],
+        )
+
+    def test_some_vfs_become_others_by_way_of_none(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        change = self.decision(FOUR_VFS).plan.changes[0]
+        self.assertEqual(
+            [f"{PF} set-numvfs 0", f"{PF} set-numvfs 4"],
+            [str(step) for step in change.steps],
+        )
+        self.assertEqual(
+            {VF: plan.State("igbvf"), "0000:21:10.2": plan.State("igbvf")},
+            change.lost,
+        )
+
+    def test_the_deadline_grows_with_the_number_of_vfs(self) -> None:
+        four = self.decision(FOUR_VFS).plan.steps[0].deadline
+        seven = (
+            self.decision('{"address": "0000:21:00.0", "num_vfs": 7}')
+            .plan.steps[0]
+            .deadline
+        )
+        self.assertEqual(6, seven - four)
+
+    def test_a_vf_is_taken_from_its_driver_by_an_override(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.assertEqual(
+            [
+                f"{VF} set-override vfio-pci",
+                f"{VF} unbind",
+                f"{VF} probe vfio-pci",
+            ],
+            self.steps(ON_VFIO),
+        )
+
+    def test_what_is_as_declared_needs_nothing_though_it_is_in_use(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 4)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.assertEqual(
+            [],
+            self.steps(
+                FOUR_VFS, '{"address": "0000:21:10.0", "driver": "vfio-pci"}'
+            ),
+        )
+
+    def test_a_variant_driver_is_loaded_and_named_by_its_driver(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        text = ON_VFIO.replace("vfio-pci", "variant")
+        found = self.decision(text)
+        self.assertEqual(
+            [plan.What.MODULE, plan.What.DRIVER],
+            [change.what for change in found.plan.changes],
+        )
+        self.assertTrue(found.plan.changes[1].expected)
+        # The driver's name may differ from the module's.
+        (self.host.root / "sys/bus/pci/drivers/igbvf-vfio-pci").mkdir()
+        self.assertIn(f"{VF} probe igbvf-vfio-pci", self.steps(text))
+
+    def test_companions_are_unbound_and_never_bound(self) -> None:
+        self.assertEqual(
+            [
+                f"{OTHER} unbind",
+                f"{NIC} set-override vfio-pci",
+                f"{NIC} unbind",
+                f"{NIC} probe vfio-pci",
+            ],
+            self.steps(
+                '{"address": "0000:31:01.0", "driver": "vfio-pci",'
+                ' "companions": ["0000:31:02.0"]}'
+            ),
+        )
+
+    def test_members_that_all_go_to_vfio_need_no_companions(self) -> None:
+        steps = self.steps('{"address": "0000:31:*.0", "driver": "vfio-pci"}')
+        self.assertEqual(6, len(steps))
+
+    def test_a_function_is_left_to_the_kernel(self) -> None:
+        text = '{"address": "0000:31:01.0", "driver": "host"}'
+        self.assertEqual([], self.steps(text))
+        self.host.hands().set_override(NIC, "vfio-pci")
+        self.host.hands().unbind(NIC)
+        self.host.hands().probe(NIC)
+        self.assertEqual(
+            [f"{NIC} clear-override", f"{NIC} unbind", f"{NIC} probe"],
+            self.steps(text),
+        )
+
+    def test_only_limits_what_is_touched_and_what_refuses(self) -> None:
+        found = self.decision(
+            FOUR_VFS,
+            '{"address": "0000:31:01.0", "driver": "vfio-pci"}',
+            only=(PF,),
+        )
+        self.assertEqual((), found.refusals)
+        self.assertEqual([PF], [one.subject for one in found.plan.changes])
+
+    def test_each_step_says_how_it_is_undone(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        text = '{"address": "0000:21:10.0", "driver": "variant"}'
+        self.assertEqual(
+            [
+                "none: the module stays loaded",
+                "clear-override",
+                "bind igbvf",
+                "unbind",
+            ],
+            [step.undo for step in self.decision(text).plan.steps],
+        )
+
+
+class FindingTest(PlanCase):
+    def found(self, *texts: str) -> list[object]:
+        return [one.code for one in self.decision(*texts).findings]
+
+    def test_a_function_that_is_not_there(self) -> None:
+        self.assertEqual(
+            [codes.HOST_SPEC_ABSENT],
+            self.found('{"address": "0000:99:00.0", "driver": "vfio-pci"}'),
+        )
+        self.assertEqual([codes.HOST_SPEC_ABSENT], self.found(ON_VFIO))
+        self.assertEqual([], self.found(ON_VFIO, FOUR_VFS))
+
+    def test_a_companion_that_is_not_there(self) -> None:
+        self.assertEqual(
+            [codes.HOST_SPEC_ABSENT],
+            self.found(
+                '{"address": "0000:31:01.0", "driver": "host",'
+                ' "companions": ["0000:99:00.0"]}'
+            ),
+        )
+
+    def test_entries_that_disagree(self) -> None:
+        self.assertEqual(
+            [codes.HOST_SPEC_CONFLICT],
+            self.found(FOUR_VFS, FOUR_VFS.replace("4", "5")),
+        )
+        self.assertEqual(
+            [codes.HOST_SPEC_CONFLICT],
+            self.found(FOUR_VFS, ON_VFIO, ON_VFIO.replace("vfio-pci", "host")),
+        )
+        self.assertEqual([], self.found(FOUR_VFS, FOUR_VFS, ON_VFIO, ON_VFIO))
+
+    def test_a_driver_that_does_not_exist(self) -> None:
+        self.assertEqual(
+            [codes.NO_SUCH_DRIVER],
+            self.found(FOUR_VFS, ON_VFIO.replace("vfio-pci", "vfoi-pci")),
+        )
+
+
+class RefusalTest(PlanCase):
+    def test_more_vfs_than_there_can_be(self) -> None:
+        self.refused(
+            codes.TOO_MANY_VFS, PF, '{"address": "0000:21:00.0", "num_vfs": 8}'
+        )
+
+    def test_vfs_of_what_is_no_pf(self) -> None:
+        self.refused(
+            codes.NOT_A_PF, NIC, '{"address": "0000:31:01.0", "num_vfs": 1}'
+        )
+
+    def test_vfs_of_a_pf_that_is_on_vfio_pci(self) -> None:
+        self.host.hands().set_override(PF, "vfio-pci")
+        self.host.hands().unbind(PF)
+        self.refused(codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
+        self.host.hands().probe(PF)
+        self.refused(codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
+
+    def test_another_number_of_vfs_while_one_is_claimed_or_open(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
+        self.claims.clear()
+        self.assertEqual(2, len(self.steps(FOUR_VFS)))
+        self.open_file("/dev/vfio/8576")
+        self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
+
+    def test_a_pf_that_nobody_gave_away(self) -> None:
+        text = '{"address": "0000:21:00.0", "driver": "vfio-pci"}'
+        self.refused(codes.PF_NOT_ALLOWED, PF, text)
+        allowed = text.replace("}", ', "allow_pf": true}')
+        self.assertEqual(3, len(self.steps(allowed)))
+        self.host.hands().set_numvfs(PF, 1)
+        self.refused(codes.VFS_IN_USE, PF, allowed)
+
+    def test_a_group_with_others_in_it(self) -> None:
+        text = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
+        self.refused(codes.GROUP_COMPANIONS, NIC, text)
+        self.host.hands().unbind(OTHER)
+        self.assertEqual(3, len(self.steps(text)))
+
+    def test_a_claimed_function(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.refused(codes.IS_CLAIMED, VF, ON_VFIO)
+
+    def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.open_file("/dev/vfio/8576")
+        self.refused(codes.IS_OPEN, VF, ON_VFIO)
+        [found] = self.decision(ON_VFIO).refusals
+        self.assertEqual(
+            "/dev/vfio/8576 is open in process 7 (qemu)", found.message
+        )
+
+    def test_processes_that_cannot_be_looked_into(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        # A file in its place: not a directory, whoever asks.
+        self.put("proc/7/fd")
+        self.refused(codes.NOT_KNOWN, VF, ON_VFIO)
+
+    def test_no_iommu(self) -> None:
+        for place in (self.host.root / "sys/devices").glob("*/iommu_group"):
+            place.unlink()
+        self.refused(
+            codes.NOT_IN_A_GROUP,
+            NIC,
+            '{"address": "0000:31:01.0", "driver": "vfio-pci"}',
+        )
+
+    def test_no_vfio_pci(self) -> None:
+        (self.host.root / "sys/bus/pci/drivers/vfio-pci").rmdir()
+        self.put("lib/modules/6.12/modules.alias")
+        self.refused(
+            codes.VFIO_MISSING,
+            NIC,
+            '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}',
+        )
+
+    def test_nothing_is_made_for_it(self) -> None:
+        self.put("lib/modules/6.12/modules.alias")
+        self.refused(
+            codes.NO_VARIANT,
+            NIC,
+            '{"address": "0000:31:*.0", "driver": "variant"}',
+        )
+
+    def test_a_bridge(self) -> None:
+        self.put(
+            f"sys/devices/{NIC}/modalias",
+            "pci:v00008086d0000100Esv00000000sd00000000bc06sc04i00",
+        )
+        self.refused(
+            codes.IS_BRIDGE,
+            NIC,
+            '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
+        )
+
+    def open_file(self, path: str) -> None:
+        """Process 7 opens it."""
+        self.put("proc/7/comm", "qemu\n")
+        (self.host.root / "proc/7/fd").mkdir()
+        (self.host.root / "proc/7/fd/3").symlink_to(path)
+
+
+class InUseTest(PlanCase):
+    """Each kind of use of a function by the host, on the e1000."""
+
+    def uses(self) -> list[str]:
+        found = self.decision(
+            '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+        )
+        return [one.message for one in found.refusals]
+
+    def interface(self, flags: str = "0x1002") -> str:
+        place = f"sys/devices/{NIC}/net/eth7"
+        self.put(f"{place}/flags", flags)
+        return place
+
+    def test_an_idle_interface_is_no_use(self) -> None:
+        self.interface()
+        self.assertEqual([], self.uses())
+
+    def test_an_interface_that_is_up(self) -> None:
+        self.interface("0x1003")
+        self.assertEqual(["eth7 is up"], self.uses())
+
+    def test_an_interface_with_routes_or_addresses(self) -> None:
+        self.interface()
+        header = "Iface\tDestination\tGateway\tFlags\tR\tU\tM\tMask\n"
+        self.put(
+            "proc/net/route",
+            header + "eth7\t00000000\t0102\t0003\t0\t0\t0\t00000000\n",
+        )
+        self.assertEqual(["eth7 has the default route"], self.uses())
+        self.put(
+            "proc/net/route",
+            header + "eth7\t0002000A\t0000\t0001\t0\t0\t0\t00FFFFFF\n",
+        )
+        self.assertEqual(["eth7 has an address"], self.uses())
+        self.put("proc/net/route", header)
+        self.put("proc/net/if_inet6", "fe80 02 40 20 80 eth7\n")
+        self.assertEqual(["eth7 has an address"], self.uses())
+
+    def test_an_interface_in_a_bond_and_one_below_a_vlan(self) -> None:
+        place = self.interface()
+        self.put(f"{place}/upper_eth7.5")
+        self.assertEqual(["eth7 carries eth7.5"], self.uses())
+        (self.host.root / place / "master").symlink_to("../../../bond0")
+        self.assertEqual(["eth7 belongs to bond0"], self.uses())
+
+    def test_an_interface_that_a_container_has(self) -> None:
+        (self.host.root / f"sys/devices/{NIC}/net").mkdir()
+        self.assertEqual(
+            ["its interface is in a network namespace"], self.uses()
+        )
+
+    def test_an_interface_whose_state_cannot_be_read(self) -> None:
+        place = self.interface()
+        (self.host.root / place / "flags").unlink()
+        self.assertEqual(["the state of eth7 can't be read"], self.uses())
+
+    def disk(self, name: str = "sda") -> None:
+        place = f"sys/devices/pci0000:30/{NIC}/block/{name}"
+        self.put(f"{place}/dev", "8:0\n")
+        (self.host.root / "sys/class/block" / name).symlink_to(
+            f"../../devices/pci0000:30/{NIC}/block/{name}"
+        )
+
+    def test_an_idle_disk_is_no_use(self) -> None:
+        self.disk()
+        self.assertEqual([], self.uses())
+
+    def test_a_mounted_disk(self) -> None:
+        self.disk()
+        self.put("proc/1/mountinfo", "1 0 8:0 / /srv rw - ext4 /dev/sda rw\n")
+        self.assertEqual(["sda is mounted on /srv"], self.uses())
+        # btrfs has a number of its own, but names a source.
+        self.put(
+            "proc/1/mountinfo", "1 0 0:40 / /srv rw - btrfs /dev/sda rw\n"
+        )
+        self.assertEqual(["sda is mounted on /srv"], self.uses())
+
+    def test_a_disk_in_a_btrfs_of_several(self) -> None:
+        self.disk()
+        self.put("sys/fs/btrfs/0-1/devices/sda")
+        self.assertEqual(
+            ["sda belongs to a btrfs that is mounted"], self.uses()
+        )
+
+    def test_a_disk_that_serves_as_swap(self) -> None:
+        self.disk()
+        self.put("proc/swaps", "Filename Type\n/dev/sda partition 1 0 -2\n")
+        self.assertEqual(["sda serves as swap"], self.uses())
+
+    def test_a_disk_that_lvm_or_raid_holds(self) -> None:
+        self.disk()
+        self.put(f"sys/devices/pci0000:30/{NIC}/block/sda/holders/dm-0")
+        self.put("sys/class/block/dm-0/dm/name", "vg-root\n")
+        self.assertEqual(["sda is held by dm-0 (vg-root)"], self.uses())
+
+    def test_a_disk_when_mounts_cannot_be_read(self) -> None:
+        self.disk()
+        (self.host.root / "proc/1/mountinfo").unlink()
+        self.assertEqual(["whether sda is mounted can't be read"], self.uses())
+
+    def test_a_disk_of_a_multipath_subsystem(self) -> None:
+        place = "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
+        self.put(f"sys/{place}/dev", "259:0\n")
+        (self.host.root / "sys/class/block/nvme0n1").symlink_to(
+            f"../../{place}"
+        )
+        folder = self.host.root / "sys/class/nvme-subsystem/nvme-subsys0"
+        folder.mkdir(parents=True)
+        (folder / "nvme0").symlink_to(f"../../devices/{NIC}/nvme/nvme0")
+        self.put("proc/swaps", "Filename Type\n/dev/nvme0n1 partition 1 0\n")
+        self.assertEqual(["nvme0n1 serves as swap"], self.uses())
+
+    def test_a_screen(self) -> None:
+        place = f"sys/devices/{NIC}"
+        self.put(f"{place}/drm/card0/card0-VGA-1/status", "disconnected\n")
+        self.assertEqual([], self.uses())
+        self.put(f"{place}/drm/card0/card0-VGA-1/status", "connected\n")
+        self.assertEqual(["connector card0-VGA-1 is connected"], self.uses())
+
+    def test_the_card_that_the_firmware_booted_with(self) -> None:
+        self.put(f"sys/devices/{NIC}/boot_vga", "1\n")
+        self.assertEqual(
+            ["the firmware booted with it (boot_vga)"], self.uses()
+        )
+
+    def test_the_console_on_a_frame_buffer(self) -> None:
+        self.put(f"sys/devices/{NIC}/graphics/fb0/dev")
+        self.put("sys/class/vtconsole/vtcon1/name", "(M) frame buffer device")
+        self.put("sys/class/vtconsole/vtcon1/bind", "0\n")
+        self.assertEqual([], self.uses())
+        self.put("sys/class/vtconsole/vtcon1/bind", "1\n")
+        self.assertEqual(["the console is drawn on fb0"], self.uses())
+
+    def test_a_function_is_shown_with_what_is_in_the_way(self) -> None:
+        self.interface("0x1003")
+        known = facts.gather(scan.scan(self.host.tree))
+        function = known.scan.get(pci_address.PciAddress.parse(NIC))
+        assert function is not None
+        self.assertEqual(
+            [codes.GROUP_COMPANIONS, codes.NETWORK_IN_USE],
+            [one.code for one in refusal.of_function(known, function)],
+        )

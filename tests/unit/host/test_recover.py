@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a change that a crash left in the middle."""
+
+import fixtures
+
+from nova_vfio_variant.host import (
+    act,
+    apply,
+    lock,
+    plan,
+    recover,
+    restore,
+)
+from nova_vfio_variant.host.recover import Verdict
+from nova_vfio_variant.pci import address as pci_address
+from tests.unit.host import small_host, test_act, test_plan
+from tests.unit.host.test_plan import NIC, PF, VF
+
+
+class Crash(BaseException):
+    """As if killed: nothing that follows is run."""
+
+
+class RecoverTest(test_act.ActCase):
+    def crash(self, where: str, *texts: str) -> None:
+        """Apply, and die when a step is begun or done."""
+        actor = self.actor()
+        specs = test_plan.specs(*texts)
+
+        def die(
+            _change: plan.Change, step: plan.Step, state: plan.StepState
+        ) -> None:
+            if f"{state} {step}" == where:
+                raise Crash
+
+        actor._progress = die
+        self.assertRaises(Crash, apply.apply, actor, specs, {})
+        actor.journal.close()
+
+    def recovered(
+        self, claims: dict[pci_address.PciAddress, str] | None = None
+    ) -> list[recover.Judgement]:
+        return recover.recover(self.actor(), claims or {})
+
+    def assert_verdict(
+        self, verdict: Verdict, found: list[recover.Judgement]
+    ) -> None:
+        self.assertEqual([verdict], [one.verdict for one in found])
+
+    def test_nothing_is_done_where_nothing_was_left(self) -> None:
+        self.assertEqual([], self.recovered())
+        self.assertFalse(self.state.exists())
+
+    def test_what_nothing_is_in_the_way_of_is_finished(self) -> None:
+        for place, where in enumerate(
+            (
+                f"begun {NIC} set-override vfio-pci",
+                f"done {NIC} set-override vfio-pci",
+                f"done {NIC} unbind",
+                f"begun {NIC} probe vfio-pci",
+                f"done {NIC} probe vfio-pci",
+            )
+        ):
+            self.crash(where, test_act.PAIR)
+            self.assertEqual("unfinished", self.actor().journal.account(NIC))
+            self.assert_verdict(Verdict.FINISH, self.recovered())
+            self.assertEqual("as declared", self.actor().journal.account(NIC))
+            self.assertEqual(
+                plan.State("vfio-pci", "vfio-pci"), self.states()[NIC]
+            )
+            # And a second recovery finds nothing more to do.
+            self.assertEqual([], self.recovered(), str(place))
+            restore.restore(self.actor(), {})
+            self.assertEqual("as before", self.actor().journal.account(NIC))
+
+    def test_what_is_claimed_meanwhile_is_undone(self) -> None:
+        before = self.states()[NIC]
+        self.crash(f"done {NIC} set-override vfio-pci", test_act.PAIR)
+        nic = pci_address.PciAddress.parse(NIC)
+        found = self.recovered({nic: "instance x has it"})
+        self.assert_verdict(Verdict.UNDO, found)
+        self.assertEqual("instance x has it", found[0].reason)
+        self.assertEqual(before, self.states()[NIC])
+        self.assertEqual("as before", self.actor().journal.account(NIC))
+
+    def test_what_somebody_else_changed_is_left_and_reported(self) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.host.hands().set_override(NIC, "igbvf")
+        self.host.hands().probe(NIC)
+        before = small_host.picture(self.host)
+        for _ in range(2):
+            found = self.recovered()
+            self.assert_verdict(Verdict.LEAVE, found)
+            self.assertIn("somebody else changed it", found[0].reason)
+            self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual("unfinished", self.actor().journal.account(NIC))
+
+    def test_a_function_that_is_gone_needs_nothing(self) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        (self.host.root / "sys/bus/pci/devices" / NIC).unlink()
+        found = self.recovered()
+        self.assert_verdict(Verdict.UNDO, found)
+        self.assertTrue(found[0].gone)
+        self.assertEqual([], self.recovered())
+        self.assertNotIn(NIC, self.actor().journal.priors)
+
+    def test_a_group_that_a_helper_is_busy_with_is_left(self) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
+            )
+        )
+        with lock.hold(self.state, ["group-2"], 0):
+            found = self.recovered()
+        self.assert_verdict(Verdict.LEAVE, found)
+        self.assertIn("still holds the lock", found[0].reason)
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+
+    def test_a_number_of_vfs_is_finished_from_every_point(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        for where in (
+            f"begun {PF} set-autoprobe 0",
+            f"done {PF} set-autoprobe 0",
+            f"done {PF} set-numvfs 0",
+            f"begun {PF} set-numvfs 4",
+            f"done {PF} set-numvfs 4",
+            f"done {PF} set-autoprobe 1",
+            "begun 0000:21:10.4 probe",
+        ):
+            self.crash(
+                where,
+                test_plan.FOUR_VFS,
+                '{"address": "0000:21:10.0", "driver": "vfio-pci"}',
+            )
+            self.assert_verdict(Verdict.FINISH, self.recovered())
+            states = self.states()
+            self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+            self.assertEqual("igbvf", states["0000:21:10.6"].driver)
+            restore.restore(self.actor(), {})
+            self.assertEqual(2, self.states()[PF].numvfs)
+
+    def test_vfs_whose_change_is_undone_are_what_they_were(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        before = small_host.picture(self.host)
+        self.crash(f"done {PF} set-numvfs 0", test_plan.FOUR_VFS)
+        # Four can't be made any more: it is tried, and then taken back.
+        self.failing[f"{PF} set-numvfs 4"] = 12
+        self.assert_verdict(Verdict.UNDO, self.recovered())
+        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual({}, self.actor().journal.priors)
+
+    def test_a_quarantine_ends_with_the_trouble(self) -> None:
+        self.failing[f"{NIC} probe vfio-pci"] = 16
+        self.failing[f"{NIC} set-override e1000"] = 5
+        self.apply(test_act.PAIR)
+        self.assertIsNotNone(self.quarantined[NIC])
+        found = self.recovered()
+        self.assert_verdict(Verdict.UNDO, found)
+        self.assertIn("Input/output error", found[0].reason)
+        self.assertIsNone(self.quarantined[NIC])
+        self.assertEqual("e1000", self.states()[NIC].driver)
+
+    def test_an_unfinished_restore_is_finished(self) -> None:
+        before = small_host.picture(self.host)
+        self.apply(test_act.PAIR)
+        actor = self.actor()
+
+        def die(
+            _change: plan.Change, step: plan.Step, state: plan.StepState
+        ) -> None:
+            if (str(step), state) == (f"{NIC} unbind", plan.StepState.DONE):
+                raise Crash
+
+        actor._progress = die
+        self.assertRaises(Crash, restore.restore, actor, {})
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assertEqual("as before", self.actor().journal.account(NIC))
+        restore.restore(self.actor(), {})
+        self.assertEqual(before, small_host.picture(self.host))
+
+
+class SharedTest(test_act.ActCase):
+    def test_apply_waits_for_whoever_is_busy_in_a_group(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
+            )
+        )
+        with lock.hold(self.state, ["group-2"], 0):
+            outcome = self.apply(test_act.PAIR, test_plan.FOUR_VFS)
+        self.assertIn("still holds the lock", outcome.failed[0])
+        self.assertEqual(4, self.states()[PF].numvfs)
+        self.assertEqual("e1000", self.states()[NIC].driver)
+
+    def test_every_action_is_known(self) -> None:
+        step = plan.Step(PF, "format", "", "", "")
+        self.assertRaises(ValueError, act.do, self.host.hands(), step)

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scan makes of a host that is whole, odd, or falling apart."""
+
+import errno
+import os
+import pathlib
+import tempfile
+
+from nova_vfio_variant.host import function, scan, tree
+from nova_vfio_variant.pci import address
+from tests import base
+
+_MODALIAS = "pci:v00008086d000010CAsv00001AF4sd00001100bc02sc00i00\n"
+
+
+class _FailingTree(tree.DirectoryTree):
+    """A real directory in which chosen reads fail, as dying devices do."""
+
+    def __init__(self, root: str, fails: dict[str, int]) -> None:
+        super().__init__(root)
+        self._fails = fails
+
+    def _open_folder(self, path: str) -> tree.Folder:
+        return _FailingFolder(super()._open_folder(path), path, self._fails)
+
+
+class _FailingFolder(tree.Folder):
+    def __init__(
+        self, real: tree.Folder, path: str, fails: dict[str, int]
+    ) -> None:
+        self._real = real
+        self._path = path
+        self._fails = fails
+
+    def _check(self, name: str) -> None:
+        number = self._fails.get(f"{self._path}/{name}")
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+
+    def names(self) -> list[str]:
+        self._check("*")
+        return self._real.names()
+
+    def read(self, name: str) -> bytes:
+        self._check(name)
+        return self._real.read(name)
+
+    def link(self, name: str) -> str:
+        self._check(name)
+        return self._real.link(name)
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class ScanTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = pathlib.Path(tempfile.mkdtemp())
+
+    def add(self, name: str, **facts: str | None) -> None:
+        """A function; a fact that starts with ``->`` is a link."""
+        device = self.root / "sys/devices/pci0000:00" / name
+        device.mkdir(parents=True)
+        bus = self.root / scan.DEVICES
+        bus.mkdir(parents=True, exist_ok=True)
+        (bus / name).symlink_to(f"../../../devices/pci0000:00/{name}")
+        whole: dict[str, str | None] = {
+            "modalias": _MODALIAS,
+            "vendor": "0x8086\n",
+            "device": "0x10ca\n",
+            "class": "0x020000\n",
+            "driver_override": "(null)\n",
+            "numa_node": "-1\n",
+            **facts,
+        }
+        for fact, text in whole.items():
+            if text is None:
+                continue
+            if text.startswith("->"):
+                (device / fact).symlink_to(text[2:])
+            elif text == "/":
+                (device / fact).mkdir(parents=True)
+            else:
+                (device / fact).write_text(text)
+
+    def scan(self, **fails: int) -> scan.HostScan:
+        if not fails:
+            return scan.scan(tree.HostTree.open(str(self.root)))
+        where = "sys/devices/pci0000:00/0000:00:01.0"
+        return scan.scan(
+            _FailingTree(
+                str(self.root),
+                {f"{where}/{fact}": number for fact, number in fails.items()},
+            )
+        )
+
+    def one(self) -> function.PciFunction:
+        (found,) = self.scan().functions
+        return found
+
+    def test_a_bare_function_has_only_what_it_has(self) -> None:
+        self.add("0000:00:01.0")
+        self.assertEqual(
+            function.PciFunction(
+                address.PciAddress(0, 0, 1, 0),
+                "8086",
+                "10ca",
+                0x020000,
+                modalias=_MODALIAS.strip(),
+            ),
+            self.one(),
+        )
+        self.assertEqual((), self.scan().problems)
+
+    def test_every_fact_is_found(self) -> None:
+        facts = {
+            "driver": "->../../../bus/pci/drivers/mlx5_core",
+            "driver_override": "mlx5_core\n",
+            "iommu_group": "->../../../kernel/iommu_groups/42",
+            "numa_node": "1\n",
+            "sriov_totalvfs": "8\n",
+            "virtfn0": "->../0000:00:02.0",
+            "virtfn1": "->../0000:00:02.1",
+            "net": "/",
+            "net/eth1": "/",
+            "net/eth0": "/",
+            "mdev_supported_types": "/",
+            "mdev_supported_types/nvidia-63": "/",
+        }
+        self.add("0000:00:01.0", **facts)
+        self.assertEqual(
+            function.PciFunction(
+                address.PciAddress(0, 0, 1, 0),
+                "8086",
+                "10ca",
+                0x020000,
+                driver="mlx5_core",
+                driver_override="mlx5_core",
+                iommu_group=42,
+                numa_node=1,
+                sriov_totalvfs=8,
+                sriov_numvfs=2,
+                netdevs=("eth0", "eth1"),
+                mdev_types=("nvidia-63",),
+                modalias=_MODALIAS.strip(),
+            ),
+            self.one(),
+        )
+
+    def test_a_vf_knows_its_pf(self) -> None:
+        self.add("0000:00:01.0", physfn="->../0000:00:00.0")
+        self.assertEqual("0000:00:00.0", str(self.one().physfn))
+        self.assertEqual("VF", self.one().kind)
+
+    def test_a_vfio_driver_is_known_by_its_folder_or_its_name(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            **{"driver": "->x/mlx5_vfio_pci", "vfio-dev": "/"},
+        )
+        self.add("0000:00:01.1", driver="->x/vfio-pci")
+        self.add("0000:00:01.2", driver="->x/mlx5_vfio_pci")
+        self.add("0000:00:01.3", driver="->x/igbvf")
+        self.assertEqual(
+            ["mlx5_vfio_pci", "vfio-pci", None, None],
+            [found.vfio_driver for found in self.scan().functions],
+        )
+
+    def test_functions_come_in_order_of_address(self) -> None:
+        names = ["10000:00:00.0", "0000:0a:00.0", "0000:00:1f.3"]
+        for name in names:
+            self.add(name)
+        self.assertEqual(
+            sorted(found.address for found in self.scan().functions),
+            [found.address for found in self.scan().functions],
+        )
+        self.assertEqual(
+            list(reversed(names)),
+            [str(found.address) for found in self.scan().functions],
+        )
+
+    def test_a_function_is_found_by_its_address(self) -> None:
+        self.add("0000:00:01.0")
+        seen = self.scan()
+        self.assertIs(
+            seen.functions[0], seen.get(address.PciAddress(0, 0, 1, 0))
+        )
+        self.assertIsNone(seen.get(address.PciAddress(0, 0, 2, 0)))
+
+    def test_groups_hold_their_functions(self) -> None:
+        group = "->../../../kernel/iommu_groups/"
+        self.add("0000:00:01.0", iommu_group=f"{group}10")
+        self.add("0000:00:01.1", iommu_group=f"{group}10")
+        self.add("0000:00:02.0", iommu_group=f"{group}9")
+        self.add("0000:00:03.0")
+        groups = self.scan().iommu_groups
+        self.assertEqual([9, 10], list(groups))
+        self.assertEqual(
+            ["0000:00:01.0", "0000:00:01.1"], [str(a) for a in groups[10]]
+        )
+
+    def test_what_vanishes_costs_its_fact_alone(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            driver="->x/igb",
+            sriov_totalvfs="7\n",
+            virtfn0="->../0000:00:02.0",
+            net="/",
+        )
+        self.add("0000:00:02.0")
+        for fact, number in {
+            "driver": errno.ENOENT,
+            "driver_override": errno.EACCES,
+            "numa_node": errno.ENODEV,
+            "sriov_totalvfs": errno.EIO,
+            "modalias": errno.ENOENT,
+        }.items():
+            seen = self.scan(**{fact: number})
+            self.assertEqual(2, len(seen.functions))
+            self.assertEqual(
+                (f"0000:00:01.0: {fact}: {os.strerror(number)}",),
+                seen.problems,
+            )
+            self.assertEqual("10ca", seen.functions[0].product_id)
+
+    def test_a_function_without_ids_is_left_out_and_told(self) -> None:
+        self.add("0000:00:01.0")
+        self.add("0000:00:02.0")
+        seen = self.scan(modalias=errno.EIO, vendor=errno.EIO)
+        self.assertEqual(
+            ["0000:00:02.0"], [str(f.address) for f in seen.functions]
+        )
+        self.assertEqual(
+            (
+                "0000:00:01.0: modalias: Input/output error",
+                "0000:00:01.0: left out: Input/output error",
+            ),
+            seen.problems,
+        )
+
+    def test_a_function_that_vanishes_is_left_out_and_told(self) -> None:
+        self.add("0000:00:01.0")
+        seen = self.scan(**{"*": errno.ENOENT})
+        self.assertEqual((), seen.functions)
+        self.assertEqual(
+            ("0000:00:01.0: left out: No such file or directory",),
+            seen.problems,
+        )
+
+    def test_facts_that_make_no_sense_are_lost(self) -> None:
+        self.add("0000:00:01.0", modalias="usb:v1\n", numa_node="\n")
+        seen = self.scan()
+        self.assertEqual("10ca", seen.functions[0].product_id)
+        self.assertIsNone(seen.functions[0].numa_node)
+        self.assertEqual(
+            ["modalias", "numa_node"],
+            [problem.split(": ")[1] for problem in seen.problems],
+        )
+
+    def test_a_name_that_is_no_address_is_told(self) -> None:
+        self.add("nonsense")
+        seen = self.scan()
+        self.assertEqual((), seen.functions)
+        self.assertIn("nonsense: left out", seen.problems[0])
+
+    def test_a_kernel_without_modalias_is_read_by_its_files(self) -> None:
+        self.add("0000:00:01.0", modalias=None, **{"class": "0x030200\n"})
+        self.assertEqual(0x030200, self.one().class_code)
+        self.assertIsNone(self.one().modalias)
+        self.assertEqual((), self.scan().problems)
+
+    def test_a_host_without_pci_says_so(self) -> None:
+        seen = self.scan()
+        self.assertEqual((), seen.functions)
+        (problem,) = seen.problems
+        self.assertEqual(
+            "sys/bus/pci/devices: no PCI function is known:"
+            " No such file or directory",
+            problem,
+        )
+        self.assertIsNone(seen.kernel_release)
+        self.assertIsNone(seen.cmdline)
+        self.assertEqual((), seen.modules)
+        self.assertEqual((), seen.vfio_aliases)
+
+    def test_the_kernel_and_its_modules_are_told(self) -> None:
+        self.add("0000:00:01.0")
+        proc = self.root / "proc/sys/kernel"
+        proc.mkdir(parents=True)
+        (proc / "osrelease").write_text("6.12.0-test\n")
+        (self.root / "proc/cmdline").write_text("intel_iommu=on quiet\n")
+        (self.root / "proc/modules").write_text(
+            "vfio_pci 16384 0 - Live 0x0\nigb 1 2 vfio_pci, Live 0x0\n"
+        )
+        modules = self.root / "lib/modules/6.12.0-test"
+        modules.mkdir(parents=True)
+        (modules / "modules.alias").write_text(
+            "alias pci:v1* igb\nalias vfio_pci:v*d* vfio_pci\n"
+        )
+        seen = self.scan()
+        self.assertEqual("6.12.0-test", seen.kernel_release)
+        self.assertEqual("intel_iommu=on quiet", seen.cmdline)
+        self.assertEqual(("igb", "vfio_pci"), seen.modules)
+        self.assertEqual((("vfio_pci:v*d*", "vfio_pci"),), seen.vfio_aliases)
+
+    def test_what_is_slow_or_can_block_is_not_read(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            sriov_totalvfs="7\n",
+            sriov_numvfs="7\n",
+            config="x",
+            vpd="x",
+            uevent="x",
+        )
+        seen = self.scan(
+            config=errno.EIO,
+            vpd=errno.EIO,
+            uevent=errno.EIO,
+            sriov_numvfs=errno.EIO,
+        )
+        self.assertEqual((), seen.problems)

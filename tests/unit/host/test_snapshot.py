@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording holds what is asked for, and nothing that names a machine."""
+
+import os
+import pathlib
+import tempfile
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import scan, snapshot, tree
+from tests import base
+
+_DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
+_MODALIAS = "pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00\n"
+_UUID = "0b0e9ec4-7b0f-4a52-9f8e-1c1b6f6f8a01"
+
+_FILES = {
+    f"{_DEVICE}/modalias": _MODALIAS,
+    f"{_DEVICE}/driver_override": "(null)\n",
+    f"{_DEVICE}/numa_node": "1\n",
+    f"{_DEVICE}/sriov_totalvfs": "7\n",
+    f"{_DEVICE}/sriov_numvfs": "this is never read\n",
+    f"{_DEVICE}/config": "secret",
+    f"{_DEVICE}/vpd": "SN secret",
+    f"{_DEVICE}/uevent": "secret",
+    f"{_DEVICE}/serial": "secret\n",
+    f"{_DEVICE}/net/enx525400000001/address": "52:54:00:00:00:01\n",
+    f"{_DEVICE}/net/enx525400000001/flags": "0x1003\n",
+    "sys/devices/virtual/block/dm-0/dm/name": f"luks-{_UUID}\n",
+    "sys/devices/virtual/block/dm-0/dm/uuid": f"CRYPT-{_UUID}\n",
+    "proc/cmdline": (
+        f"root=UUID={_UUID} ifname=eth0:52:54:00:00:00:01"
+        " BOOTIF=01-52-54-00-00-00-02 intel_iommu=on"
+        " crypt=/dev/disk/by-id/nvme-Maker_secret"
+        " machine_id=0123456789abcdef0123456789abcdef\n"
+    ),
+    "proc/mounts": (
+        "proc /proc proc rw 0 0\n"
+        "/dev/nvme0n1p1 / ext4 rw,data=secret 0 0\n"
+        f"/dev/disk/by-uuid/{_UUID} /srv xfs rw 0 0\n"
+    ),
+    "proc/net/route": (
+        "Iface\tDestination\tGateway\tFlags\n"
+        "enx525400000001\t00000000\t0102A8C0\t0003\n"
+        "enx525400000001\t0002A8C0\t00000000\t0001\n"
+    ),
+    "proc/modules": "vfio_pci 16384 0 - Live 0xffffffffc06c7000 (OE)\n",
+    "proc/sys/kernel/osrelease": "6.12.0-test\n",
+    "lib/modules/6.12.0-test/modules.alias": (
+        "alias pci:v00008086* igb\nalias vfio_pci:v*d* vfio_pci\n"
+    ),
+    "usr/share/misc/pci.ids": (
+        "10de  NVIDIA Corporation\n8086  Intel Corporation\n"
+        "\t10c9  82576 Gigabit Network Connection\n"
+    ),
+}
+_LINKS = {
+    "sys/bus/pci/devices/0000:00:01.0": (
+        "../../../devices/pci0000:00/0000:00:01.0"
+    ),
+    f"{_DEVICE}/driver": "../../../bus/pci/drivers/igb",
+    f"{_DEVICE}/virtfn0": "../0000:00:01.1",
+    f"{_DEVICE}/virtfn1": "../0000:00:01.2",
+    f"{_DEVICE}/elsewhere": "/etc/passwd",
+    "sys/class/net/enx525400000001": (
+        "../../devices/pci0000:00/0000:00:01.0/net/enx525400000001"
+    ),
+    "sys/class/block/dm-0": "../../devices/virtual/block/dm-0",
+}
+
+
+class SnapshotTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        root = pathlib.Path(tempfile.mkdtemp())
+        for name, text in _FILES.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        for name, target in _LINKS.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(target)
+        self.host = tree.HostTree.open(str(root))
+        self.out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
+
+    def record(self, identities: bool = False) -> tree.HostTree:
+        snapshot.record(self.host, self.out, identities)
+        return tree.HostTree.open(str(self.out))
+
+    def everything(self, host: tree.HostTree, path: str = "") -> str:
+        """All names, targets and texts of a host in one string."""
+        here = host.readlink(path) if path else None
+        if here is not None:
+            return f"{path} -> {here}\n"
+        try:
+            text = f"{path}: {host.read_bytes(path).decode()}\n"
+        except IsADirectoryError:
+            text = f"{path}/\n"
+        return text + "".join(
+            self.everything(host, f"{path}/{name}" if path else name)
+            for name in host.listdir(path)
+        )
+
+    def test_a_recording_scans_as_its_host(self) -> None:
+        original = scan.scan(self.host)
+        replayed = scan.scan(self.record(identities=True))
+        self.assertEqual(original, replayed)
+        self.assertEqual(original.vfio_aliases, replayed.vfio_aliases)
+        self.assertEqual(1, len(replayed.functions))
+
+    def test_nothing_that_names_the_machine_is_recorded(self) -> None:
+        seen = self.everything(self.record())
+        for word in (
+            "secret",
+            "525400",
+            "52:54",
+            "52-54",
+            "00-02",
+            _UUID,
+            "0123456789abcdef",
+            "ffffffffc06c7000",
+            "passwd",
+        ):
+            self.assertNotIn(word, seen)
+        self.assertIn("intel_iommu=on", seen)
+        self.assertIn("root=UUID=00000000-0000", seen)
+
+    def test_identities_are_recorded_when_asked_for(self) -> None:
+        seen = self.everything(self.record(identities=True))
+        self.assertIn("address: 52:54:00:00:00:01", seen)
+        self.assertIn(f"root=UUID={_UUID}", seen)
+        self.assertIn(f"uuid: CRYPT-{_UUID}", seen)
+        self.assertNotIn("SN secret", seen)
+
+    def test_an_interface_named_by_its_mac_keeps_its_place(self) -> None:
+        host = self.record()
+        self.assertEqual(
+            ("enx000000000000",), scan.scan(host).functions[0].netdevs
+        )
+        self.assertEqual(
+            "0x1003", host.read_text("sys/class/net/enx000000000000/flags")
+        )
+
+    def test_vfs_are_counted_and_sriov_numvfs_never_read(self) -> None:
+        self.assertEqual(
+            "2", self.record().read_text(f"{_DEVICE}/sriov_numvfs")
+        )
+
+    def test_what_is_mounted_is_recorded_without_its_options(self) -> None:
+        self.assertEqual(
+            "/dev/nvme0n1p1 / ext4 rw 0 0\n"
+            "/dev/disk/by-uuid/00000000-0000-0000-0000-000000000000 /srv xfs"
+            " rw 0 0",
+            self.record().read_text("proc/mounts"),
+        )
+
+    def test_who_has_the_default_route_is_recorded_but_not_its_way(
+        self,
+    ) -> None:
+        self.assertEqual(
+            "Iface\tDestination\tGateway\tFlags\n"
+            "enx000000000000\t00000000\t00000000\t0003",
+            self.record().read_text("proc/net/route"),
+        )
+
+    def test_only_the_names_and_aliases_that_matter_are_kept(self) -> None:
+        host = self.record()
+        self.assertEqual(
+            "8086  Intel Corporation\n\t10c9  82576 Gigabit Network"
+            " Connection",
+            host.read_text("usr/share/misc/pci.ids"),
+        )
+        self.assertEqual(
+            "alias vfio_pci:v*d* vfio_pci",
+            host.read_text("lib/modules/6.12.0-test/modules.alias"),
+        )
+
+    def test_the_same_host_gives_the_same_bytes(self) -> None:
+        self.record()
+        first = self.out.read_bytes()
+        snapshot.record(self.record(), self.out)
+        self.assertEqual(first, self.out.read_bytes())
+
+    def test_what_can_not_be_written_leaves_what_was_there(self) -> None:
+        self.out.mkdir()
+        error = self.assertRaises(exception.HostError, self.record)
+        self.assertIn("can't be written", str(error))
+        self.assertEqual([self.out.name], os.listdir(self.out.parent))
+        error = self.assertRaises(
+            exception.HostError,
+            snapshot.record,
+            self.host,
+            "/no/such/host.tar.gz",
+        )
+        self.assertIn("/no/such/host.tar.gz", str(error))
