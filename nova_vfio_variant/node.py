@@ -8,6 +8,7 @@ sync, so that nothing is decided on what was true yesterday.
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -19,13 +20,15 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding, publication
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.conf import located
-    from nova_vfio_variant.host import function, pciids, scan, tree
+    from nova_vfio_variant.host import function, pciids
+    from nova_vfio_variant.host import scan as host_scan
+    from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias, matching
     from nova_vfio_variant.placement import diff, report
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
-    from nova_vfio_variant.tracker import sync
+    from nova_vfio_variant.tracker import sync as tracker_sync
 
 #: How long a writer waits for another one, in seconds.
 LOCK_TIMEOUT = 120.0
@@ -78,7 +81,7 @@ class Node:
         return loader.load(self._config_files, self._config_dirs)
 
     @functools.cached_property
-    def tree(self) -> "tree.HostTree":
+    def tree(self) -> "host_tree.HostTree":
         """The host's files.
 
         :raises HostError: there is no such folder, or no such recording
@@ -88,7 +91,7 @@ class Node:
         return tree.HostTree.open(self._host_root)
 
     @functools.cached_property
-    def scan(self) -> "scan.HostScan":
+    def scan(self) -> "host_scan.HostScan":
         """What the host has, seen once.
 
         :raises HostError: see :attr:`tree`
@@ -124,15 +127,15 @@ class Node:
             located.values(self.conf, "pci", "alias"),
             in_placement=self.conf.filter_scheduler.pci_in_placement,
         )
-        return facts.CheckInput.of(
+        given = facts.CheckInput.of(
             self.conf,
             specs,
             aliases,
             (*spec_findings, *alias_findings),
             None if offline else self.scan,
             () if offline else self._recorded(),
-            self._published(offline) if published else None,
         )
+        return self._with_published(given) if published else given
 
     @functools.cached_property
     def declared(self) -> "facts.CheckInput":
@@ -249,7 +252,7 @@ class Node:
             raise _nothing_claimed(instance_uuid)
         return found
 
-    def sync(self, *, dry_run: bool = False) -> "sync.SyncPlan":
+    def sync(self, *, dry_run: bool = False) -> "tracker_sync.SyncPlan":
         """Make the tracker equal to configuration and host.
 
         :raises ConfigError: the configuration has errors
@@ -300,7 +303,8 @@ class Node:
                 _expect_unfinished(claims, requests)
             else:
                 devices = self._available(store)
-                taken = pools.Pools.of(devices).consume(requests, numa_cells)
+                free = pools.Pools.of(devices, by_class=True)
+                taken = free.consume(requests, numa_cells)
                 store.claim(instance_uuid, taken)
             return self._allocate(
                 store, self._publication(store), instance_uuid
@@ -318,17 +322,9 @@ class Node:
             claims = store.claims(instance_uuid)
             if not claims:
                 raise _nothing_claimed(instance_uuid)
-            from nova_vfio_variant import publication
-
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
-            published = publication.Publication(
-                self.conf,
-                self.state_path,
-                (),
-                self.given(offline=True),
-                store.provider_memory,
-            )
+            published = self._publication(store, (), self.given(offline=True))
             published.release(instance_uuid)
             store.free(instance_uuid)
             return claims
@@ -391,12 +387,22 @@ class Node:
         ):
             yield store
 
-    @contextlib.contextmanager
-    def _observed(self) -> "ty.Iterator[publication.Publication]":
-        """What a sync and a report would publish; nothing is written.
+    def _with_published(self, given: "facts.CheckInput") -> "facts.CheckInput":
+        """The same, with what Placement holds; or with why it doesn't say."""
+        try:
+            with self._beside_writers() as store:
+                return dataclasses.replace(
+                    given, published=self._publication(store, (), given).held()
+                )
+        except exception.PlacementError as error:
+            return dataclasses.replace(given, unreachable=error.message)
 
-        Placement's application in process is another writer's, too, while it
-        starts: so the lock is held if there is one.
+    @contextlib.contextmanager
+    def _beside_writers(self) -> "ty.Iterator[tracker_store.Store]":
+        """The store, to be read, and no trouble with the embedded Placement.
+
+        Its application in process is another writer, too, while it starts:
+        so the lock is held if there is one.
         """
         from nova_vfio_variant.placement import embedded
         from nova_vfio_variant.tracker import lock
@@ -406,7 +412,12 @@ class Node:
                 stack.enter_context(
                     lock.state_lock(self.state_path, LOCK_TIMEOUT)
                 )
-            store = stack.enter_context(self._open(read_only=True))
+            yield stack.enter_context(self._open(read_only=True))
+
+    @contextlib.contextmanager
+    def _observed(self) -> "ty.Iterator[publication.Publication]":
+        """What a sync and a report would publish; nothing is written."""
+        with self._beside_writers() as store:
             plan = self._decide(store)
             devices = sorted(
                 (*plan.unchanged, *plan.updated, *plan.added, *plan.kept),
@@ -418,12 +429,12 @@ class Node:
         with self._open(read_only=True) as store:
             return tuple(store.devices())
 
-    def _decide(self, store: "tracker_store.Store") -> "sync.SyncPlan":
+    def _decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
         from nova_vfio_variant.tracker import sync
 
         return sync.decide(store.recorded(), self.declared.desired)
 
-    def _sync(self, store: "tracker_store.Store") -> "sync.SyncPlan":
+    def _sync(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
         plan = self._decide(store)
         store.apply(plan)
         return plan
@@ -443,6 +454,7 @@ class Node:
         self,
         store: "tracker_store.Store",
         devices: "ty.Sequence[tracked.Device] | None" = None,
+        given: "facts.CheckInput | None" = None,
     ) -> "publication.Publication":
         from nova_vfio_variant import publication
 
@@ -450,7 +462,7 @@ class Node:
             self.conf,
             self.state_path,
             tuple(store.devices()) if devices is None else devices,
-            self.declared,
+            given or self.declared,
             store.provider_memory,
         )
 

@@ -12,20 +12,20 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.placement import (
     allocations,
-    diff,
     embedded,
     memory,
+    observe,
     tree,
 )
 from nova_vfio_variant.placement import (
     report as placement_report,
 )
+from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.placement import client, provider
-    from nova_vfio_variant.tracker import device as tracked
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +110,35 @@ class Publication:
             return View(self.desired, {}, error.message)
         return View(self.desired, usages)
 
+    def held(self) -> "facts.Published | None":
+        """All that is published below the root; makes nothing.
+
+        :returns: None where there is no such root
+        :raises PlacementError: it can't be asked
+        """
+        if self._absent:
+            return None
+        return placement_report.retrying()(self._held)
+
+    def _held(self) -> "facts.Published | None":
+        from nova_vfio_variant.check import facts
+
+        seen = observe.look(self.client, self._given.root, self._known)
+        if seen.root is None:
+            return None
+        return facts.Published(
+            {
+                name: dataclasses.replace(
+                    self.client.read(one), usages=self.client.usages(one.uuid)
+                )
+                for name, one in seen.children.items()
+            },
+            {
+                name: self.client.consumers(one.uuid)
+                for name, one in seen.children.items()
+            },
+        )
+
     def compare(self) -> "placement_report.Result":
         """Where Placement differs; writes nothing.
 
@@ -117,7 +146,7 @@ class Publication:
         """
         if self._absent:
             return placement_report.Result(
-                diff.difference({}, self.desired), ()
+                placement_report.additions(self.desired), ()
             )
         return placement_report.compare(self.client, self._ask, self._known)
 
@@ -193,7 +222,10 @@ class Publication:
             self.desired,
             self._given.layout,
             self.embedded,
-            any(device.instance_uuid for device in self._devices),
+            any(
+                device.status == tracked.Status.ALLOCATED
+                for device in self._devices
+            ),
         )
 
     def _amounts(

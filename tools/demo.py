@@ -13,6 +13,12 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
+import typing as ty
+
+import requests
+
+from nova_vfio_variant.placement import embedded
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "etc/nova-vfio"
 CONFIG = EXAMPLES / "demo/nova.conf"
@@ -42,28 +48,40 @@ def run(state: str, *words: str) -> None:
 
 
 def read_back(state: str, instance: str | None = None) -> None:
-    """Ask Placement itself, with plain GET requests."""
-    from nova_vfio_variant.placement import embedded
+    """Ask Placement itself, on a port of the loopback interface."""
+    server = embedded.serve(state)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = f"http://127.0.0.1:{server.server_port}"
 
-    session = embedded.connect(pathlib.Path(state)).adapter
+    def get(path: str) -> ty.Any:
+        answer = requests.get(
+            f"{place}{path}",
+            headers={
+                "X-Auth-Token": "admin",
+                "OpenStack-API-Version": "placement 1.38",
+            },
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return answer.json()
 
-    def get(path: str) -> dict[str, object]:
-        answer = session.get(path).json()
-        print(f"\nGET {path}")
-        print(json.dumps(answer, indent=2, sort_keys=True))
-        return answer
+    def show(path: str) -> None:
+        print(f"GET {path}\n{json.dumps(get(path), sort_keys=True)}")
 
+    print(f"\nPlacement answers at {place}")
     if instance is not None:
-        get(f"/allocations/{instance}")
-    providers = session.get("/resource_providers").json()
-    for provider in providers["resource_providers"]:
-        place = f"/resource_providers/{provider['uuid']}"
-        print(f"\n{provider['name']}")
+        show(f"/allocations/{instance}")
+    providers = get("/resource_providers")["resource_providers"]
+    for provider in sorted(providers, key=lambda one: str(one["name"])):
+        own = f"/resource_providers/{provider['uuid']}"
+        print(f"\nprovider {provider['name']}")
         if instance is not None:
-            get(f"{place}/usages")
+            show(f"{own}/usages")
             continue
-        get(f"{place}/inventories")
-        get(f"{place}/traits")
+        show(f"{own}/inventories")
+        show(f"{own}/traits")
+    server.shutdown()
+    server.server_close()
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import jsontext, names
+from nova_vfio_variant.pci import jsontext
 from nova_vfio_variant.tracker import device as tracked
 
 #: What an alias asks for, in the order in which a mistake is looked for.
@@ -101,12 +101,9 @@ def _field_fits(
     alias: pci_alias.Alias, device: tracked.Device, field: str
 ) -> bool:
     if field == "resource_class":
-        return alias.resource_class is None or (
-            names.resource_class(alias.resource_class, "", "")
-            == device.resource_class
-        )
+        return alias.asked_class in {None, device.resource_class}
     if field == "traits":
-        return set(names.traits(alias.traits)) <= set(device.traits)
+        return set(alias.asked_traits) <= set(device.traits)
     if field == "live_migratable":
         # Nova's "no" does not find devices that don't say.
         wanted = alias.live_migratable
@@ -138,9 +135,9 @@ def _in_the_way(
 
 def _wanted(alias: pci_alias.Alias, field: str) -> str:
     if field == "resource_class":
-        return names.resource_class(alias.resource_class, "", "")
+        return str(alias.asked_class)
     if field == "traits":
-        return ",".join(names.traits(alias.traits))
+        return ",".join(alias.asked_traits)
     if field == "device_type":
         return alias.device_type or "type-PCI or type-VF"
     value = getattr(alias, field)

@@ -50,6 +50,7 @@ class CheckInput:
     :param scan: None to leave out what needs the host
     :param recorded: devices in the store
     :param published: None to leave out what needs Placement
+    :param unreachable: why Placement could not be asked, None if it was
     :param host_specs: the values of ``[vfio] host_spec``
     :param files: names of the configuration files; None where there are none
         to be named
@@ -68,6 +69,7 @@ class CheckInput:
     scan: host_scan.HostScan | None = None
     recorded: ty.Sequence[tracked.Device] = ()
     published: Published | None = None
+    unreachable: str | None = None
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
 
@@ -80,7 +82,6 @@ class CheckInput:
         findings: tuple[finding.Finding, ...],
         scan: host_scan.HostScan | None = None,
         recorded: ty.Sequence[tracked.Device] = (),
-        published: Published | None = None,
     ) -> "CheckInput":
         """Take what the rules need from a configuration."""
         options = {
@@ -98,9 +99,8 @@ class CheckInput:
             findings,
             scan,
             recorded,
-            published,
-            located.values(conf, "vfio", "host_spec"),
-            tuple(conf.config_file or ()),
+            host_specs=located.values(conf, "vfio", "host_spec"),
+            files=tuple(conf.config_file or ()),
         )
 
     @property

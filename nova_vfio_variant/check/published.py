@@ -203,7 +203,19 @@ def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
         )
 
 
+def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Rules that could not be asked because Placement could not."""
+    if given.unreachable is not None:
+        yield finding.Finding(
+            codes.PLACEMENT_UNREACHABLE,
+            given.unreachable,
+            subject="[vfio] placement",
+            hint=codes.PLACEMENT_UNREACHABLE.mend,
+        )
+
+
 RULES: tuple[facts.Rule, ...] = (
+    unreachable,
     nova_differs,
     allocated_to_another,
     guest_without_claim,

@@ -109,7 +109,7 @@ class Lister(Base, lister.Lister):
         self,
         parsed_args: argparse.Namespace,
         column_names: ty.Sequence[str],
-        data: ty.Iterable[Row],
+        data: ty.Iterable[ty.Sequence[ty.Any]],
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         if parsed_args.formatter not in _MACHINE_FORMATS:
@@ -124,7 +124,7 @@ class ShowOne(Base, show.ShowOne):
         self,
         parsed_args: argparse.Namespace,
         column_names: ty.Sequence[str],
-        data: Row,
+        data: ty.Sequence[ty.Any],
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         if parsed_args.formatter not in _MACHINE_FORMATS:

@@ -2,6 +2,7 @@
 """``nova-vfio config``: whether the files are true."""
 
 import argparse
+import importlib.metadata
 import typing as ty
 
 from cliff.formatters import base as formatters
@@ -68,7 +69,12 @@ class Check(base.Lister):
     ) -> extension.ExtensionManager[formatters.ListFormatter]:
         manager = super()._load_formatter_plugins()
         manager.extensions.append(
-            extension.Extension("text", None, Text, Text())
+            extension.Extension(
+                "text",
+                importlib.metadata.EntryPoint("text", __name__, __name__),
+                Text,
+                Text(),
+            )
         )
         return manager
 

@@ -107,10 +107,19 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
+        from nova_vfio_variant import preparation
+
         function = self.node.function(parsed_args.address)
         names = self.node.pci_names
         scan = self.node.scan
-        group = scan.iommu_groups.get(function.iommu_group, ())
+        group = (
+            ()
+            if function.iommu_group is None
+            else scan.iommu_groups[function.iommu_group]
+        )
+        obstacles = preparation.Preparation(self.node).obstacles(
+            function.address
+        )
         shown: dict[str, object] = {
             "address": str(function.address),
             "kind": str(function.kind),
@@ -134,6 +143,8 @@ class Show(base.ShowOne):
             "netdevs": list(function.netdevs),
             "mdev_types": list(function.mdev_types),
             "modalias": function.modalias,
+            "passthrough": not obstacles,
+            "obstacles": [str(one) for one in obstacles],
         }
         return tuple(shown), tuple(shown.values())
 

@@ -37,3 +37,12 @@ GUEST_WITHOUT_CLAIM: ty.Final = finding.Code(
     "a hostdev of 0000:25:00.4 in /run/libvirt/qemu/guest.xml",
     "Claim it for that guest, or take it away from the guest.",
 )
+PLACEMENT_UNREACHABLE: ty.Final = finding.Code(
+    "VFIO404",
+    _WARNING,
+    "Placement could not be asked",
+    "What Placement holds was not compared with this host, because it can't "
+    "be reached or refuses us.",
+    "[placement] endpoint_override names a port that nothing listens on",
+    "Mend [placement], or give --offline to leave such rules out.",
+)

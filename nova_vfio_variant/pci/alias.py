@@ -4,6 +4,7 @@
 import dataclasses
 
 from nova_vfio_variant import source
+from nova_vfio_variant.pci import names
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Alias:
     :param traits: as written, split at commas and stripped
     :param live_migratable: None asks for either
     :param capability_type: Nova reads it, and no device satisfies it
+    :param in_placement: with ``[filter_scheduler] pci_in_placement`` an alias
+        without a resource class asks for that of its ids
     """
 
     name: str
@@ -32,6 +35,26 @@ class Alias:
     traits: tuple[str, ...] = ()
     live_migratable: bool | None = None
     capability_type: str | None = None
+    in_placement: bool = False
+
+    @property
+    def asked_class(self) -> str | None:
+        """The resource class that its devices have; None for any.
+
+        As nova.objects.request_spec asks Placement for it.
+        """
+        if self.resource_class or self.in_placement:
+            return names.resource_class(
+                self.resource_class,
+                self.vendor_id or "",
+                self.product_id or "",
+            )
+        return None
+
+    @property
+    def asked_traits(self) -> tuple[str, ...]:
+        """The traits that its devices all have, as they are published."""
+        return names.traits(self.traits)
 
     @property
     def location(self) -> source.Location:

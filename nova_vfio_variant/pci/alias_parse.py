@@ -119,6 +119,7 @@ class _Reader(entry.Entry):
             traits=parse.split_traits(traits),
             live_migratable=live_migratable,
             capability_type=capability_type,
+            in_placement=in_placement,
         )
 
     def merge(

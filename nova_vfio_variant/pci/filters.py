@@ -55,6 +55,8 @@ def fitting(
     """
     wanted = [_wanted(spec) for spec in request.specs]
     found = [pool for pool in left if _is_any_of(pool.properties, wanted)]
+    if any("resource_class" in pool.properties for pool in found):
+        found = _of_class(found, request)
     found = _near(left, found, request, place)
     if all(spec.device_type != _PF for spec in request.specs):
         found = [p for p in found if p.properties["dev_type"] != _PF]
@@ -101,6 +103,24 @@ def _is_any_of(
         else:
             return True
     return False
+
+
+def _of_class(found: list[P], request: "alias.PciRequest") -> list[P]:
+    """Those whose providers Placement could have chosen.
+
+    An alternative has to fit as a whole: class and traits beside the rest.
+    """
+    answer = []
+    for pool in found:
+        for spec in request.specs:
+            if (
+                spec.asked_class in {None, pool.properties["resource_class"]}
+                and pool.properties["traits"].issuperset(spec.asked_traits)
+                and _is_any_of(pool.properties, [_wanted(spec)])
+            ):
+                answer.append(pool)
+                break
+    return answer
 
 
 def _near(

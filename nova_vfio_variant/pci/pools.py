@@ -68,11 +68,18 @@ class Pools(ty.Generic[D]):
         self._home = {at: pool for pool in self.pools for at in pool.devices}
 
     @classmethod
-    def of(cls, devices: ty.Iterable[D]) -> "Pools[D]":
+    def of(
+        cls, devices: ty.Iterable[D], *, by_class: bool = False
+    ) -> "Pools[D]":
         """Put the available ones among these devices into pools.
 
         Within a pool devices keep the order that they are given in, which
         in Nova is the order of addresses.
+
+        :param by_class: do Placement's part, too: what differs in resource
+            class or traits lies in pools of its own, and an alias finds
+            those that it asks for. Nova leaves this to Placement's choice of
+            providers, and without Placement doesn't look at either
         """
         by_key: dict[ty.Hashable, Pool[D]] = {}
         children = collections.defaultdict(list)
@@ -82,6 +89,9 @@ class Pools(ty.Generic[D]):
             if device.status != "available":
                 continue
             properties = _properties(device)
+            if by_class:
+                properties["resource_class"] = device.resource_class
+                properties["traits"] = frozenset(device.traits)
             key = _key(properties)
             pool = by_key.get(key)
             if pool is None:

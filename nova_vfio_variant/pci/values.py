@@ -67,6 +67,14 @@ class Device(ty.Protocol):
         """Of a VF, its PF."""
 
     @property
+    def resource_class(self) -> str:
+        """Normalised, as published."""
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Normalised, as published, without the automatic ones."""
+
+    @property
     def tags(self) -> ty.Mapping[str, ty.Any]:
         """The pool tags of its spec (``pci.spec.DeviceSpec.tags``)."""
 

@@ -28,6 +28,7 @@ class Case:
     :param environment: variables
     :param claimed: address -> instance that has it in the store
     :param named: whether the file is named to the command
+    :param unreachable: why Placement can't be asked
     :param published: provider -> (resource class, total, traits, consumers)
     """
 
@@ -41,6 +42,7 @@ class Case:
         ty.Mapping[str, tuple[str, int, tuple[str, ...], dict[str, int]]]
         | None
     ) = None
+    unreachable: str | None = None
     named: bool = True
 
 
@@ -449,6 +451,11 @@ PUBLISHED_CASES = {
         published={
             "n1_0000:25:00.0": (RC, 2, (MANAGED,), {f"{UUID}2": 1}),
         },
+    ),
+    "PLACEMENT_UNREACHABLE": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        unreachable="http://127.0.0.1:9 can't be reached: Connection refused",
     ),
     "GUEST_WITHOUT_CLAIM": Case(
         specs(f"{{ {VF} }}"),

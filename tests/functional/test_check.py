@@ -106,8 +106,12 @@ class Checked(base.TestCase):
                     for name, (rc, _, _, consumers) in case.published.items()
                 },
             )
-        return facts.CheckInput.of(
-            conf, specs, aliases, (*found, *more), scan, devices, published
+        return dataclasses.replace(
+            facts.CheckInput.of(
+                conf, specs, aliases, (*found, *more), scan, devices
+            ),
+            published=published,
+            unreachable=case.unreachable,
         )
 
 

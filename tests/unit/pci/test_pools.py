@@ -96,6 +96,58 @@ class PoolingTest(base.TestCase):
         self.assertEqual([], free.pools)
 
 
+class ClassTest(base.TestCase):
+    """What Placement decides where there is a scheduler."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.devices = [
+            dataclasses.replace(one, resource_class=of, traits=traits)
+            for one, of, traits in zip(
+                _vfs("25", 3),
+                ("CUSTOM_A", "CUSTOM_B", "CUSTOM_PCI_10DE_25B6"),
+                (("CUSTOM_T", "CUSTOM_U"), (), ()),
+                strict=True,
+            )
+        ]
+
+    def _got(self, *requests: Any) -> list[str]:
+        free = pools.Pools.of(self.devices, by_class=True)
+        return [
+            str(one.address)
+            for _, devices in free.consume(requests)
+            for one in devices
+        ]
+
+    def test_an_alias_gets_devices_of_its_class(self) -> None:
+        self.assertEqual(
+            ["0000:25:00.5", "0000:25:00.4"],
+            self._got(_ask(resource_class="b"), _ask(resource_class="A")),
+        )
+
+    def test_an_alias_gets_devices_with_all_its_traits(self) -> None:
+        self.assertEqual(
+            ["0000:25:00.4"], self._got(_ask(traits=("t", "CUSTOM_U")))
+        )
+        self.assertRaises(
+            exception.NotEnoughDevices, self._got, _ask(traits=("t", "v"))
+        )
+
+    def test_one_alternative_has_to_fit_as_a_whole(self) -> None:
+        one = _ask(resource_class="B", traits=("T",))
+        other = _ask(resource_class="A", vendor_id="8086")
+        both = dataclasses.replace(one, specs=(*one.specs, *other.specs))
+        self.assertRaises(exception.NotEnoughDevices, self._got, both)
+
+    def test_without_a_class_any_will_do_unless_placement_decides(
+        self,
+    ) -> None:
+        self.assertEqual(3, len(self._got(_ask(3))))
+        self.assertEqual(
+            ["0000:25:00.6"], self._got(_ask(1, in_placement=True))
+        )
+
+
 class FilterTest(base.TestCase):
     def _fits(self, devices: Sequence[Any], *requests: Any) -> bool:
         return pools.Pools.of(devices).fits(requests)
