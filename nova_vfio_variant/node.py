@@ -291,6 +291,7 @@ class Node:
         :raises ClaimError: the instance has other claims already
         :raises PlacementError: nothing was claimed, unless it says so
         """
+        from nova_vfio_variant.host import numa
         from nova_vfio_variant.pci import flavor, pools
 
         requests = flavor.parse_request(
@@ -304,7 +305,9 @@ class Node:
             else:
                 devices = self._available(store)
                 free = pools.Pools.of(devices, by_class=True)
-                taken = free.consume(requests, numa_cells)
+                taken = free.consume(
+                    requests, numa_cells, numa.sockets(self.tree)
+                )
                 store.claim(instance_uuid, taken)
             return self._allocate(
                 store, self._publication(store), instance_uuid

@@ -172,6 +172,9 @@ class App(app.App):
                 [
                     f"nova_vfio_variant={level}",
                     "alembic=WARNING",
+                    # It names deprecated options; config check does so better.
+                    "oslo_config=ERROR",
+                    "placement=WARNING",
                     *conf.default_log_levels,
                 ],
             )

@@ -22,7 +22,7 @@ import tarfile
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import pciids, scan
+from nova_vfio_variant.host import numa, pciids, scan
 from nova_vfio_variant.host import tree as host_tree
 
 
@@ -123,11 +123,12 @@ class _Recorder:
         for path in (
             "sys/bus/pci/drivers",
             "sys/kernel/iommu_groups",
-            "sys/devices/system/node",
+            numa.NODES,
             *(f"sys/module/{name}" for name in _MODULES),
         ):
             self._walk(path)
         self._count_vfs()
+        self._sockets()
         self._texts()
         if self.identities:
             return self.found
@@ -194,6 +195,13 @@ class _Recorder:
                 name.startswith("virtfn") for name in self.tree.listdir(folder)
             )
             self.found[f"{folder}/sriov_numvfs"] = b"%d\n" % vfs
+
+    def _sockets(self) -> None:
+        """Of all that there is of processors, each node's socket."""
+        for node in self.tree.listdir(numa.NODES):
+            path = numa.package_path(self.tree, node)
+            if path is not None:
+                self._text(path, self.tree.read_text(path))
 
     def _texts(self) -> None:
         """The few files outside sysfs."""
