@@ -5,10 +5,18 @@
 output is ``N cases, seed S, K intended differences``; the exit status is 1
 if anything differed that no row of ``nova_vfio_variant/deviations.py``
 explains, or if a row has nothing left to explain.
+
+The questions are shared out among processes. What is asked depends on the
+seed alone, not on their number.
 """
 
 import argparse
 import collections
+import concurrent.futures
+import dataclasses
+import logging
+import multiprocessing
+import os
 import secrets
 import sys
 import time
@@ -27,6 +35,7 @@ from tests.conformance import (
     ask_tracker,
     ask_tree,
 )
+from tests.conformance.interpreter import nova_python
 from tests.conformance.nova import Nova
 from tests.conformance.question import WITNESSES, Question
 
@@ -100,6 +109,53 @@ def still_differ(nova: Nova, met: Counted) -> list[str]:
     return wrong
 
 
+@dataclasses.dataclass(slots=True)
+class Result:
+    """What came of one question, or of the table at the end.
+
+    :param asked: how many cases
+    :param seconds: that it took
+    :param met: intended differences, by id
+    :param failed: lines about what is wrong
+    """
+
+    asked: int = 0
+    seconds: float = 0.0
+    met: Counted = dataclasses.field(default_factory=collections.Counter)
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+
+#: The Nova that this process asks.
+_NOVA: list[Nova] = []
+
+
+def _begin() -> None:
+    """Start a Nova for a process that asks."""
+    _NOVA.append(Nova())
+
+
+def _ask(name: str, cases: int, seed: int) -> Result:
+    """Ask one question, in a process of those that :func:`_begin` began."""
+    result = Result()
+    (question,) = (one for one in QUESTIONS if one.name == name)
+    begun = time.monotonic()
+    try:
+        result.asked = ask(_NOVA[0], question, cases, seed, result.met)
+    # Whatever either side or Hypothesis raises is a failure.
+    except Exception as error:  # noqa: BLE001
+        result.failed.append(f"{name}: {error}")
+        result.failed += map(str, getattr(error, "__notes__", ()))
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+def _still_differ() -> Result:
+    """Judge the table, likewise."""
+    result = Result()
+    result.failed += still_differ(_NOVA[0], result.met)
+    return result
+
+
 def main() -> int:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -108,36 +164,56 @@ def main() -> int:
     parser.add_argument(
         "--only", help="ask only what has this in its name", default=""
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(len(os.sched_getaffinity(0)), 8),
+        help="processes that ask, each a Nova of its own (default: CPUs)",
+    )
     options = parser.parse_args()
     chosen = [one for one in QUESTIONS if options.only in one.name]
     shares = sum(one.share for one in chosen)
-    total, failed = 0, []
-    met: Counted = collections.Counter()
-    with Nova() as nova:
-        for question in chosen:
-            cases = -(-options.cases * question.share // shares)
-            begun = time.monotonic()
-            try:
-                asked = ask(nova, question, cases, options.seed, met)
-            # Whatever either side or Hypothesis raises is a failure.
-            except Exception as error:  # noqa: BLE001
-                failed.append(f"{question.name}: {error}")
-                notes = getattr(error, "__notes__", ())
-                failed.extend(str(note) for note in notes)
-                asked = 0
-            total += asked
+    # Installed once, before there are processes that want it.
+    nova_python()
+    # Old names of options are asked about on purpose.
+    logging.getLogger("oslo_config").addHandler(logging.NullHandler())
+    results = []
+    with concurrent.futures.ProcessPoolExecutor(
+        options.jobs,
+        # A bug that was planted in this process is in its children as well.
+        multiprocessing.get_context("fork"),
+        _begin,
+    ) as pool:
+        # The longest first, so that no process is left with one at the end.
+        asked = {
+            pool.submit(
+                _ask,
+                question.name,
+                -(-options.cases * question.share // shares),
+                options.seed,
+            ): question
+            for question in sorted(
+                chosen, key=lambda one: one.share, reverse=True
+            )
+        }
+        table = pool.submit(_still_differ)
+        for done in concurrent.futures.as_completed(asked):
+            result = done.result()
+            results.append(result)
             print(
-                f"{question.name}: {asked} cases in "
-                f"{time.monotonic() - begun:.0f} s",
+                f"{asked[done].name}: {result.asked} cases in "
+                f"{result.seconds:.0f} s",
                 flush=True,
             )
-        failed += still_differ(nova, met)
+        results.append(table.result())
+    met = sum((one.met for one in results), start=collections.Counter[str]())
     for row in deviations.TABLE:
         print(f"  {row.id}: met {met[row.id]} times")
+    failed = [line for one in results for line in one.failed]
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr, flush=True)
     print(
-        f"{total} cases, seed {options.seed}, "
+        f"{sum(one.asked for one in results)} cases, seed {options.seed}, "
         f"{len(deviations.TABLE)} intended differences"
     )
     return 1 if failed else 0
