@@ -13,6 +13,7 @@
     |   +-- JournalError         the journal can't be read or continued
     +-- StoreError               the state database
     |   +-- StoreVersionError    made by a newer version
+    |   +-- StoreOutdatedError   made by an older one, and only to be read
     |   +-- StoreCorruptError    kept aside, and named
     +-- LockTimeout              another process holds a lock
     +-- DeviceNotFound           no such device is tracked
@@ -97,6 +98,10 @@ class StoreError(VfioVariantError):
 
 class StoreVersionError(StoreError):
     """The state database was made by a newer version."""
+
+
+class StoreOutdatedError(StoreError):
+    """An older version made it; whoever writes upgrades it first."""
 
 
 class StoreCorruptError(StoreError):

@@ -367,6 +367,16 @@ class Node:
                     self._allocate(store, published, claim.instance_uuid)
             return result
 
+    def placement_microversion(self) -> str | None:
+        """The newest microversion that Placement speaks.
+
+        :returns: None for an embedded one that isn't there yet
+        :raises PlacementError: it can't be asked
+        """
+        with self._beside_writers() as store:
+            published = self._publication(store, (), self.given(offline=True))
+            return published.microversion()
+
     # How the above is put together.
 
     def _open(self, *, read_only: bool) -> "tracker_store.Store":

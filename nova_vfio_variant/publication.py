@@ -110,6 +110,14 @@ class Publication:
             return View(self.desired, {}, error.message)
         return View(self.desired, usages)
 
+    def microversion(self) -> str | None:
+        """The newest microversion that Placement speaks; makes nothing.
+
+        :returns: None where there is no embedded Placement yet
+        :raises PlacementError: it can't be asked
+        """
+        return None if self._absent else self.client.max_microversion()
+
     def held(self) -> "facts.Published | None":
         """All that is published below the root; makes nothing.
 

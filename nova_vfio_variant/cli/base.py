@@ -48,6 +48,13 @@ class Base(command.Command):
         """The example, below the options."""
         return f"Example: {main.App.NAME} {self.example}"
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The parser of this command, which fails as commands do."""
+        parser = super().get_parser(prog_name)
+        reject = functools.partial(main.reject, parser)
+        parser.error = reject  # type: ignore[method-assign]
+        return parser
+
     @functools.cached_property
     def node(self) -> node.Node:
         """The compute node that the global options point at."""
@@ -112,6 +119,7 @@ class Lister(Base, lister.Lister):
         data: ty.Iterable[ty.Sequence[ty.Any]],
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
+        _expect_columns(parsed_args.columns, column_names)
         if parsed_args.formatter not in _MACHINE_FORMATS:
             data = [tuple(human(cell) for cell in row) for row in data]
         return super().produce_output(parsed_args, column_names, data)
@@ -127,9 +135,21 @@ class ShowOne(Base, show.ShowOne):
         data: ty.Sequence[ty.Any],
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
+        _expect_columns(parsed_args.columns, column_names)
         if parsed_args.formatter not in _MACHINE_FORMATS:
             data = tuple(human(cell) for cell in data)
         return super().produce_output(parsed_args, column_names, data)
+
+
+def _expect_columns(
+    asked: ty.Iterable[str], column_names: ty.Sequence[str]
+) -> None:
+    for name in asked:
+        if name not in column_names:
+            raise exception.VfioVariantError(
+                f"there is no column {name!r}",
+                f"the columns are {', '.join(column_names)}",
+            )
 
 
 def address(text: str) -> pci_address.PciAddress:

@@ -73,14 +73,19 @@ class App(app.App):
         argparse_kwargs: dict[str, ty.Any] | None = None,
     ) -> argparse.ArgumentParser:
         """The global options; they may stand before or behind a command."""
-        parser = argparse.ArgumentParser(
+        parser = _Parser(
             prog=self.NAME,
             description=description,
             add_help=False,
             allow_abbrev=False,
             **argparse_kwargs or {},
         )
-        parser.add_argument("--version", action=_Version, nargs=0)
+        parser.add_argument(
+            "--version",
+            action=_Version,
+            nargs=0,
+            help="show the version and exit",
+        )
         parser.add_argument(
             "-h",
             "--help",
@@ -88,40 +93,7 @@ class App(app.App):
             action="store_true",
             help="show this help, or a command's, and exit",
         )
-        parser.add_argument(
-            "--config-file",
-            action="append",
-            metavar="FILE",
-            help=(
-                "a nova.conf-style file; may be given more than once. Without"
-                " it: /etc/nova/nova.conf with Nova's drop-ins, then"
-                " /etc/nova-vfio/"
-            ),
-        )
-        parser.add_argument(
-            "--config-dir",
-            action="append",
-            metavar="DIR",
-            help="a folder of drop-ins named NAME.conf, read in order of name",
-        )
-        parser.add_argument(
-            "--host-root",
-            default="/",
-            metavar="PATH",
-            help=(
-                "where the host's /sys, /proc and /lib hang: / (the"
-                " default), another folder, or a recorded host (.tar.gz)"
-            ),
-        )
-        parser.add_argument(
-            "--state-path",
-            metavar="DIR",
-            help=(
-                "where the tracker keeps its state. Without it:"
-                " /var/lib/nova-vfio for root, else the folder nova-vfio in"
-                " $XDG_STATE_HOME"
-            ),
-        )
+        add_node_options(parser)
         loudness = parser.add_mutually_exclusive_group()
         loudness.add_argument(
             "-v",
@@ -150,38 +122,20 @@ class App(app.App):
         """Logging waits until a command runs: it needs oslo.log."""
 
     def prepare_to_run_command(self, cmd: command.Command) -> None:
-        """Set up oslo.log, on standard error alone.
-
-        The operator's nova.conf names Nova's log files; they are not ours
-        to write, so its logging options are not read.
-        """
-        from oslo_config import cfg
-        from oslo_log import log
-
-        conf = cfg.ConfigOpts()
-        log.register_options(conf)
-        conf([], project=self.NAME, default_config_files=[])
-        loud = self.options.debug or self.options.verbose_level > 2
-        conf.set_override("debug", loud)
-        # Without this it writes to standard output, into our JSON.
-        conf.set_override("use_stderr", True)
-        if not loud:
-            level = ("ERROR", "WARNING", "INFO")[self.options.verbose_level]
-            conf.set_override(
-                "default_log_levels",
-                [
-                    f"nova_vfio_variant={level}",
-                    "alembic=WARNING",
-                    # It names deprecated options; config check does so better.
-                    "oslo_config=ERROR",
-                    "placement=WARNING",
-                    *conf.default_log_levels,
-                ],
-            )
-        log.setup(conf, self.NAME)
+        """Set up logging, now that it is needed."""
+        set_up_logging(
+            self.NAME,
+            debug=self.options.debug,
+            verbose_level=self.options.verbose_level,
+        )
 
     def run(self, argv: list[str]) -> int:
         """Run one command. Every failure gives status 2."""
+        from stevedore import _cache
+
+        # It would write what it finds to the home folder of whoever runs
+        # this; not looking there takes no measurable time.
+        _cache._c._disable_caching = True  # noqa: SLF001
         if not argv:
             argv = ["--help"]
         return super().run(argv)
@@ -191,14 +145,115 @@ class App(app.App):
         try:
             self.command_manager.find_command(argv)
         except ValueError:
-            words = " ".join(word for word in argv if word[:1] != "-")
-            near = self.get_fuzzy_matches(argv[0])
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            if argv[0].startswith("-"):
+                reject(self.parser, f"unrecognized option {argv[0]}")
+            words = " ".join(argv[:2])
+            near = _near(words) or _near(argv[0])
             self.stderr.write(
-                f"error: {words!r} is no command of {self.NAME}.{hint}\n"
+                f"error: {words!r} is no command of {self.NAME}\n"
             )
+            if near:
+                self.stderr.write(f"hint: did you mean {', '.join(near)}?\n")
             return 2
         return super().run_subcommand(argv)
+
+
+def _near(words: str) -> list[str]:
+    """Commands that begin so, else the one that is written most alike."""
+    import difflib
+
+    begin = [one for one in sorted(COMMANDS) if one.startswith(f"{words} ")]
+    return begin or difflib.get_close_matches(words, COMMANDS, 1)
+
+
+def reject(parser: argparse.ArgumentParser, message: str) -> ty.NoReturn:
+    """End as every failure does, where argparse would print its usage."""
+    parser.exit(
+        2, f"error: {message}\nhint: {parser.prog} --help shows all options\n"
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line."""
+
+    def error(self, message: str) -> ty.NoReturn:
+        """Say it, and end with status 2."""
+        reject(self, message)
+
+
+def add_node_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which node is meant."""
+    parser.add_argument(
+        "--config-file",
+        action="append",
+        metavar="FILE",
+        help=(
+            "a nova.conf-style file; may be given more than once. Without"
+            " it: /etc/nova/nova.conf with Nova's drop-ins, then"
+            " /etc/nova-vfio/"
+        ),
+    )
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        metavar="DIR",
+        help="a folder of drop-ins named NAME.conf, read in order of name",
+    )
+    parser.add_argument(
+        "--host-root",
+        default="/",
+        metavar="PATH",
+        help=(
+            "where the host's /sys, /proc and /lib hang: / (the"
+            " default), another folder, or a recorded host (.tar.gz)"
+        ),
+    )
+    parser.add_argument(
+        "--state-path",
+        metavar="DIR",
+        help=(
+            "where the tracker keeps its state. Without it:"
+            " /var/lib/nova-vfio for root, else the folder nova-vfio in"
+            " $XDG_STATE_HOME"
+        ),
+    )
+
+
+def set_up_logging(
+    name: str, *, debug: bool = False, verbose_level: int = 1
+) -> None:
+    """Set up oslo.log, on standard error alone.
+
+    The operator's nova.conf names Nova's log files; they are not ours to
+    write, so its logging options are not read.
+
+    :param name: the program's
+    :param verbose_level: 0 for errors, 1 for warnings, 2 for infos, 3 for all
+    """
+    from oslo_config import cfg
+    from oslo_log import log
+
+    conf = cfg.ConfigOpts()
+    log.register_options(conf)
+    conf([], project=name, default_config_files=[])
+    loud = debug or verbose_level > 2
+    conf.set_override("debug", loud)
+    # Without this it writes to standard output, into our JSON.
+    conf.set_override("use_stderr", True)
+    if not loud:
+        level = ("ERROR", "WARNING", "INFO")[verbose_level]
+        conf.set_override(
+            "default_log_levels",
+            [
+                f"nova_vfio_variant={level}",
+                "alembic=WARNING",
+                # It names deprecated options; config check does so better.
+                "oslo_config=ERROR",
+                "placement=WARNING",
+                *conf.default_log_levels,
+            ],
+        )
+    log.setup(conf, name)
 
 
 class _Version(argparse.Action):

@@ -155,7 +155,7 @@ def _bring_up(
             "upgrade the program, or name another place with --state-path",
         )
     if read_only:
-        raise exception.StoreVersionError(
+        raise exception.StoreOutdatedError(
             f"the state database {shown} has version {found}, made by an"
             f" older version of this program; this one reads {models.HEAD}",
             "'nova-vfio device sync', or any command that writes, upgrades it",

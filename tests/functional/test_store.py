@@ -426,7 +426,7 @@ class DamageTest(StoreTestCase):
             )
         )
         self.refused(
-            exception.StoreVersionError,
+            exception.StoreOutdatedError,
             "made by an older version",
             read_only=True,
         )

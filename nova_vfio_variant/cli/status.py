@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio-status upgrade check``."""
+
+import argparse
+import sys
+
+from nova_vfio_variant import exception, node
+from nova_vfio_variant.cli import main as cli_main
+
+NAME = "nova-vfio-status"
+
+#: Not to be confused with the checks' own 0, 1 and 2.
+_BROKEN = 255
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog=NAME,
+        description="Look whether a new version finds all in order.",
+        epilog=f"Example: {NAME} upgrade check --json",
+        allow_abbrev=False,
+    )
+    cli_main.add_node_options(top)
+    top.add_argument(
+        "--debug",
+        action="store_true",
+        help="show a traceback when something fails, and log all",
+    )
+    upgrade = top.add_subparsers(required=True, metavar="upgrade").add_parser(
+        "upgrade", help="about upgrades"
+    )
+    check = upgrade.add_subparsers(required=True, metavar="check").add_parser(
+        "check",
+        help="check the state database, nova.conf, the host and Placement",
+        description=(
+            "Check whether the state database, nova.conf, the host and"
+            " Placement are fit for this version. Status 0: all is fine; 1:"
+            " there are warnings; 2: something must be mended first; 255:"
+            " the checks could not be made."
+        ),
+        epilog=f"Example: {NAME} upgrade check --json",
+    )
+    check.add_argument(
+        "--json", action="store_true", help="print JSON instead of a table"
+    )
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``nova-vfio-status``; the exit status is what it returns.
+
+    :param argv: the words of the command line without the program's name
+    """
+    options = parser().parse_args(argv)
+    cli_main.set_up_logging(NAME, debug=options.debug)
+    try:
+        return _check(options)
+    except Exception as error:
+        if options.debug:
+            raise
+        message = (
+            error.message
+            if isinstance(error, exception.VfioVariantError)
+            else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
+        sys.stderr.write(f"error: {message}\n")
+        return _BROKEN
+
+
+def _check(options: argparse.Namespace) -> int:
+    from oslo_config import cfg
+    from oslo_upgradecheck import upgradecheck
+
+    from nova_vfio_variant import upgrade
+
+    checks = upgrade.Checks(
+        node.Node(
+            options.config_file,
+            options.config_dir,
+            options.host_root,
+            options.state_path,
+        )
+    )
+    # As upgradecheck.main does, whose run prints tracebacks.
+    conf = cfg.ConfigOpts()
+    upgradecheck.register_cli_options(conf, checks)
+    words = ["upgrade", "check", *(["--json"] if options.json else [])]
+    conf(words, project=NAME, default_config_files=[], default_config_dirs=[])
+    upgradecheck.CONF = conf
+    return int(checks.check())
