@@ -249,7 +249,9 @@ def set_up_logging(
                 "alembic=WARNING",
                 # It names deprecated options; config check does so better.
                 "oslo_config=ERROR",
-                "placement=WARNING",
+                # They log a traceback with what becomes an error of ours.
+                "oslo_db=CRITICAL",
+                "placement=CRITICAL",
                 *conf.default_log_levels,
             ],
         )

@@ -203,6 +203,13 @@ class RegexPattern:
         except PatternError as error:
             raise exception.ConfigError(f"{error} (on {text!r})") from error
 
+    def fills(self, field: str, text: str) -> bool:
+        """Whether the expression fits the whole text.
+
+        :raises PatternError: it took more than a second
+        """
+        return _compile(field, getattr(self, field), whole=True)(text)
+
     @property
     def single(self) -> str | None:
         """The one address that it names in full, else None.
@@ -256,8 +263,10 @@ def _slow(field: str, text: str) -> PatternError:
 
 
 @functools.lru_cache(maxsize=4096)
-def _compile(field: str, text: str) -> ty.Callable[[str], bool]:
-    """A test for the beginning of a text.
+def _compile(
+    field: str, text: str, *, whole: bool = False
+) -> ty.Callable[[str], bool]:
+    """A test for the beginning of a text, or for the whole of it.
 
     Python's own ``re`` decides what is valid, as it does for Nova. It also
     does the matching of what is short and has no group, for that can't take
@@ -268,7 +277,8 @@ def _compile(field: str, text: str) -> ty.Callable[[str], bool]:
             warnings.simplefilter("ignore")
             plain = re.compile(text)
             if len(text) <= _SHORT and "(" not in text:
-                return lambda value: plain.match(value) is not None
+                quick = plain.fullmatch if whole else plain.match
+                return lambda value: quick(value) is not None
             if _nesting(text) > _MAX_NESTING:
                 raise _slow(field, text)
             stoppable = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
@@ -277,9 +287,11 @@ def _compile(field: str, text: str) -> ty.Callable[[str], bool]:
             f"{field} {text!r} is no regular expression: {error}", field
         ) from None
 
+    match = stoppable.fullmatch if whole else stoppable.match
+
     def fits(value: str) -> bool:
         try:
-            return stoppable.match(value, timeout=_TIMEOUT) is not None
+            return match(value, timeout=_TIMEOUT) is not None
         except TimeoutError:
             raise _slow(field, text) from None
 

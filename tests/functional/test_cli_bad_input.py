@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong is said in a line with its place, and changes nothing."""
+
+import io
+import pathlib
+import re
+import shutil
+import sqlite3
+import tarfile
+import time
+
+from tests.functional import check_host, cli_case
+
+NICS = (
+    'device_spec = { "vendor_id": "8086", "product_id": "10ca",'
+    ' "address": "0000:25:*.*" }'
+)
+NIC = (
+    'alias = { "name": "nic", "vendor_id": "8086", "product_id": "10ca",'
+    ' "device_type": "type-VF" }'
+)
+#: Each command that writes, as a user would try it.
+WRITERS = (
+    ("device", "sync"),
+    ("inventory", "report"),
+    ("claim", "create", "--instance", cli_case.TWO, "--alias", "nic:1"),
+)
+HOSTS = cli_case.EXAMPLES / "hosts"
+
+
+class BadInputCase(cli_case.CliTestCase):
+    """A host with three VFs, one of them claimed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=3))
+        self.configure(NICS, NIC)
+        self.ok("claim", "create", "--instance", cli_case.ONE, "--alias=nic:1")
+
+    def stops(self, *said: str) -> None:
+        """Every writer says this and changes nothing."""
+        for words in WRITERS:
+            text = self.refuses(*words)
+            for one in said:
+                self.assertIn(one, text)
+
+
+class NovaConfTest(BadInputCase):
+    def line(self, text: str, *said: str) -> None:
+        """A line of [pci] that is wrong; 7 lines are before it."""
+        self.configure(NICS, text, NIC)
+        self.stops("error: the configuration has an error; nothing", *said)
+        checked = self.ok("config", "check", status=2)
+        for one in said:
+            self.assertIn(one, checked.out)
+
+    def test_json_that_does_not_parse(self) -> None:
+        self.line(
+            'device_spec = { "vendor_id": "8086" "product_id": "10ca" }',
+            "nova.conf:8:37: error: not JSON: a comma is expected",
+        )
+
+    def test_a_key_without_quotes_is_named(self) -> None:
+        self.line(
+            'device_spec = { "address": "0000:25:00.4", managed: "no" }',
+            "nova.conf:8:44: error: key managed lacks its double quotes",
+            'Write "managed".',
+        )
+
+    def test_a_number_where_a_string_belongs(self) -> None:
+        self.line(
+            'device_spec = { "vendor_id": 8086 }',
+            "nova.conf:8:30: error: vendor_id is a number, and a string is"
+            " expected",
+            'Write "8086".',
+        )
+
+    def test_an_unknown_key_with_the_nearest_known_one(self) -> None:
+        self.line(
+            'device_spec = { "product_id": "10ca", "mangaed": "no" }',
+            "nova.conf:8:39: error: unknown key 'mangaed'",
+            "Did you mean 'managed'?",
+        )
+
+    def test_an_address_out_of_range(self) -> None:
+        self.line(
+            'device_spec = { "address": "0000:25:20.0" }',
+            "nova.conf:8:28: error: address: slot '20' is greater than 1f",
+        )
+
+    def test_a_word_that_is_neither_yes_nor_no(self) -> None:
+        self.line(
+            'device_spec = { "address": "0000:25:00.4", "managed": "maybe" }',
+            "nova.conf:8:55: error: managed is 'maybe', which is neither yes"
+            " nor no",
+        )
+
+    def test_a_bad_regular_expression(self) -> None:
+        self.line(
+            'device_spec = { "address": { "bus": "2[5" } }',
+            "nova.conf:8:37: error: bus '2[5' is no regular expression",
+        )
+
+    def test_a_regular_expression_that_backtracks_for_ever(self) -> None:
+        begun = time.monotonic()
+        self.line(
+            'device_spec = { "address": { "bus": "((((2*)*)*)*)*x" } }',
+            "nova.conf:8:37: error: bus: matching the regular expression"
+            " '((((2*)*)*)*)*x' may take for ever",
+        )
+        self.assertLess(time.monotonic() - begun, 5)
+
+    def test_one_that_would_only_when_it_must_fit_the_whole(self) -> None:
+        # Its first branch fits the beginning at once, as Nova asks it.
+        self.configure(
+            'device_spec = { "vendor_id": "8086", "product_id": "10ca",'
+            f' "address": {{ "domain": "0|{"0*" * 200}x" }} }}',
+            NIC,
+        )
+        begun = time.monotonic()
+        self.ok("device", "sync")
+        checked = self.ok("config", "check", status=1)
+        self.assertIn("also matches 0000", checked.out)
+        self.assertLess(time.monotonic() - begun, 10)
+
+    def test_an_alias_without_a_name(self) -> None:
+        self.line(
+            'alias = { "vendor_id": "8086", "product_id": "10ca" }',
+            "nova.conf:8:9: error: the alias has no name",
+        )
+
+    def test_every_error_of_a_file_is_said_at_once(self) -> None:
+        self.configure(
+            'device_spec = { "vendor_id": 8086 }',
+            'device_spec = { "product_id": "10ca", "adress": "25:00.4" }',
+        )
+        self.stops("2 errors", "nova.conf:7:", "nova.conf:8:")
+
+
+class FilesTest(BadInputCase):
+    def test_a_file_that_is_not_utf8(self) -> None:
+        conf = pathlib.Path("nova.conf")
+        conf.write_bytes(conf.read_bytes() + b"# caf\xe9\n")
+        self.stops("nova.conf:9:6: error: byte 0xe9 is not UTF-8")
+
+    def test_a_file_that_is_not_there(self) -> None:
+        pathlib.Path("nova.conf").unlink()
+        self.stops("error: nova.conf: No such file or directory")
+
+    def test_a_file_that_is_no_configuration(self) -> None:
+        pathlib.Path("nova.conf").write_text("[pci\n")
+        self.stops("nova.conf:1:1: error: ")
+
+    def test_a_host_that_is_not_there(self) -> None:
+        shutil.rmtree("host")
+        self.stops("error: host root 'host' can't be used: No such file")
+
+
+class RecordedHostTest(BadInputCase):
+    """Recordings may come from anyone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.options[1] = "--host-root=bad.tar.gz"
+        self.bad = pathlib.Path("bad.tar.gz")
+
+    def member(self, name: str, link: str = "", kind: bytes = b"") -> None:
+        """A recording with a sound member and this one."""
+        with tarfile.open(self.bad, "w:gz") as archive:
+            sound = tarfile.TarInfo("proc/cmdline")
+            sound.size = 6
+            archive.addfile(sound, io.BytesIO(b"quiet\n"))
+            evil = tarfile.TarInfo(name)
+            if link:
+                evil.type, evil.linkname = kind or tarfile.SYMTYPE, link
+            archive.addfile(evil)
+
+    def is_refused(self, why: str) -> None:
+        self.stops("error: bad.tar.gz: ", why)
+        self.assertIn(why, self.fails("host", "list"))
+
+    def test_one_that_is_cut_off(self) -> None:
+        whole = (HOSTS / "two-node-igb-nvme.tar.gz").read_bytes()
+        for size in (len(whole) // 2, len(whole) - 4):
+            self.bad.write_bytes(whole[:size])
+            self.is_refused("cut off")
+
+    def test_one_that_is_none(self) -> None:
+        self.bad.write_text("hello")
+        self.is_refused("no recorded host")
+
+    def test_names_that_leave_it(self) -> None:
+        self.member("sys/../../etc/passwd")
+        self.is_refused("'sys/../../etc/passwd' leaves the recording")
+        self.member("/etc/passwd")
+        self.is_refused("'/etc/passwd' is an absolute name")
+
+    def test_links_that_leave_it(self) -> None:
+        for target in ("/etc", "../../etc"):
+            self.member("sys/bus", target)
+            self.is_refused("'sys/bus' is a link that leaves the recording")
+        self.member("sys/bus", "proc/cmdline", tarfile.LNKTYPE)
+        self.is_refused("neither a file, a directory nor a symbolic link")
+
+
+class StateTest(BadInputCase):
+    """A database that can't be used is left as it is."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.state / "nova-vfio.sqlite"
+
+    def placement_rows(self) -> list[str]:
+        return self.recorded()["placement.sqlite"]
+
+    def test_one_of_a_newer_version(self) -> None:
+        with sqlite3.connect(self.store) as opened:
+            opened.execute("UPDATE alembic_version SET version_num = '999'")
+        opened.close()
+        self.stops("newer version")
+        self.assertIn("newer version", self.fails("device", "list"))
+
+    def test_a_corrupt_one_is_kept_aside_and_named(self) -> None:
+        self.store.write_bytes(b"garbage" * 1000)
+        before = self.placement_rows_only()
+        for words in (*WRITERS, ("device", "list"), ("claim", "list")):
+            said = self.fails(*words)
+            kept = re.search(r"it is kept as (\S+)", said)
+            assert kept is not None, said
+            aside = pathlib.Path(kept[1])
+            self.assertEqual(self.store.read_bytes(), aside.read_bytes())
+            self.assertIn("is corrupt", said.splitlines()[0])
+        self.assertEqual(b"garbage" * 1000, self.store.read_bytes())
+        self.assertEqual(before, self.placement_rows_only())
+        # One is kept, however often it is found.
+        self.assertEqual(1, len(list(self.state.glob("*.corrupt-*"))))
+
+    def placement_rows_only(self) -> list[str]:
+        with sqlite3.connect(self.state / "placement.sqlite") as opened:
+            rows = list(opened.iterdump())
+        opened.close()
+        return rows
+
+    def test_a_corrupt_placement_is_said_to_be(self) -> None:
+        # In a process that has not opened it yet.
+        (self.state / "placement.sqlite").write_bytes(b"garbage" * 1000)
+        for words in WRITERS[1:]:
+            done = cli_case.program(*self.options, *words)
+            self.assertEqual(2, done.returncode)
+            self.assertIn("placement.sqlite can't be used", done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(1, len(self.json("claim", "list")))

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program itself: options, help, completion, pipes, an ordinary user."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import fixtures
+
+from nova_vfio_variant.cli import main
+from tests import base
+from tests.functional import cli_case
+
+NOBODY = 65534
+DEMO = (
+    f"--config-file={cli_case.EXAMPLES}/demo/nova.conf",
+    f"--host-root={cli_case.EXAMPLES}/hosts/two-node-igb-nvme.tar.gz",
+)
+
+
+class WordsTest(cli_case.CliTestCase):
+    """What is typed wrongly is one line and a hint, and status 2."""
+
+    def says(self, said: str, *words: str) -> None:
+        error, hint = self.fails(*words).splitlines()
+        self.assertEqual(f"error: {said}", error)
+        self.assertTrue(hint.startswith("hint: "), hint)
+
+    def test_an_unknown_command_has_the_nearest_one_as_hint(self) -> None:
+        said = self.fails("device", "sinc", "--dry-run")
+        self.assertEqual(
+            "error: 'device sinc' is no command of nova-vfio\n"
+            "hint: did you mean device sync?\n",
+            said,
+        )
+        self.assertIn(
+            "did you mean claim create, claim delete, claim list?",
+            self.fails("claim"),
+        )
+        self.assertEqual(1, len(self.fails("frobnicate").splitlines()))
+
+    def test_an_unknown_option_is_named_before_and_behind(self) -> None:
+        self.says("unrecognized option --bogus", "--bogus", "device", "list")
+        self.says("unrecognized arguments: --bogus", "host", "list", "--bogus")
+
+    def test_what_an_option_cannot_be_is_said(self) -> None:
+        self.says(
+            "argument ADDRESS: '0000:25:20.0' is no PCI address such as"
+            " 0000:25:00.4",
+            *("host", "show", "0000:25:20.0"),
+        )
+        self.says(
+            "the following arguments are required: --instance, --alias",
+            *("claim", "create"),
+        )
+        self.says(
+            "argument --numa: '0,x' is no list of NUMA nodes such as 0,1",
+            *("claim", "create", "--numa", "0,x"),
+        )
+        self.says(
+            "argument --config-file: expected one argument", "--config-file"
+        )
+
+    def test_an_unknown_column_is_named(self) -> None:
+        self.configure()
+        self.host()
+        done = self.ok("claim", "list", "-c", "bogus", status=2)
+        self.assertEqual(
+            "error: there is no column 'bogus'\n"
+            "hint: the columns are instance_uuid, alias_name, addresses,"
+            " status\n",
+            done.err,
+        )
+
+    def test_every_command_has_an_example_that_it_takes(self) -> None:
+        for name in main.COMMANDS:
+            done = self.ok(*name.split(), "--help")
+            last = done.out.rstrip().splitlines()
+            at = next(n for n, line in enumerate(last) if "Example:" in line)
+            shown = " ".join(" ".join(last[at:]).split())
+            self.assertTrue(
+                shown.startswith(f"Example: nova-vfio {name}"), shown
+            )
+
+    def test_help_lists_every_command(self) -> None:
+        done = self.ok("--help")
+        for name in main.COMMANDS:
+            self.assertIn(f"  {name} ", done.out)
+
+    def test_completion_is_a_script_that_bash_reads(self) -> None:
+        script = self.ok("complete").out
+        for word in ("host", "config", "device", "claim", "inventory"):
+            self.assertIn(word, script)
+        read = subprocess.run(
+            ["bash", "-n"],
+            input=script,
+            text=True,
+            capture_output=True,
+            check=True,
+        )
+        self.assertEqual("", read.stderr)
+
+
+class ProgramTest(base.TestCase):
+    def test_a_reader_that_has_seen_enough_ends_it_quietly(self) -> None:
+        for words in ("host list", "config suggest", "device list -f csv"):
+            told = subprocess.run(
+                [
+                    "bash",
+                    "-c",
+                    'set -o pipefail; "$@" | head -1',
+                    "-",
+                    cli_case.PROGRAM,
+                    *DEMO,
+                    *words.split(),
+                ],
+                text=True,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+            self.assertEqual(1, len(told.stdout.splitlines()))
+            self.assertNotIn("Error", told.stderr)
+            self.assertNotIn("Traceback", told.stderr)
+
+    def test_standard_output_is_data_and_nothing_else(self) -> None:
+        state = self.useFixture(fixtures.TempDir()).path
+        for words in ("inventory report", "inventory show"):
+            done = cli_case.program(
+                *DEMO, f"--state-path={state}", *words.split(), "-f", "json"
+            )
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+            self.assertTrue(json.loads(done.stdout))
+
+    def test_the_live_machine_is_listed(self) -> None:
+        folder = pathlib.Path("/sys/bus/pci/devices")
+        there = sorted(
+            one.name for one in (folder.iterdir() if folder.exists() else ())
+        )
+        done = cli_case.program("host", "list", "-f", "json")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        listed = json.loads(done.stdout)
+        self.assertEqual(there, sorted(one["address"] for one in listed))
+
+
+#: Whoever runs the tests may keep Python itself where others can't read it:
+#: then the right to read is kept, and no other.
+_AS_NOBODY = f"""
+import os, sys
+from oslo_privsep import capabilities
+from nova_vfio_variant.cli import main
+if os.geteuid() == 0:
+    capabilities.set_keepcaps(True)
+    os.setgroups([])
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+    capabilities.set_keepcaps(False)
+    read = [os.access(one, os.R_OK) for one in (os.__file__, main.__file__)]
+    kept = [capabilities.CAP_DAC_READ_SEARCH] if not all(read) else []
+    capabilities.drop_all_caps_except(kept, kept, [])
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+class OrdinaryUserTest(base.TestCase):
+    """Whoever only reads needs no rights and leaves nothing."""
+
+    def test_reading_the_live_machine_creates_nothing(self) -> None:
+        home = pathlib.Path(tempfile.mkdtemp())
+        above = home
+        while above != above.parent:
+            if above.stat().st_uid == os.getuid():
+                above.chmod(above.stat().st_mode | 0o055)
+            above = above.parent
+        home.chmod(0o777)
+        conf = home / "nova.conf"
+        conf.write_text(
+            "[pci]\ndevice_spec = "
+            '{ "vendor_id": "ffff", "product_id": "ffff" }\n'
+        )
+        conf.chmod(0o644)
+        for words, status in (
+            ("host list", 0),
+            ("config check", 1),
+            ("config suggest", 0),
+            ("device list", 0),
+            ("device sync --dry-run", 0),
+            ("claim list", 0),
+            ("inventory show", 0),
+            ("inventory diff", 0),
+            ("inventory report --dry-run", 0),
+            ("host plan", 0),
+        ):
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-c", _AS_NOBODY),
+                    *("--config-file", str(conf), *words.split()),
+                ],
+                env={**os.environ, "HOME": str(home)},
+                cwd=home,
+                text=True,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+            self.assertEqual(status, done.returncode, str(done))
+            self.assertNotIn("error", done.stderr)
+            self.assertEqual([conf], list(home.iterdir()))
