@@ -24,7 +24,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import scan as host_scan
     from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import alias, matching
+    from nova_vfio_variant.pci import alias, matching, spec
     from nova_vfio_variant.placement import diff, report
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
@@ -132,7 +132,7 @@ class Node:
             specs,
             aliases,
             (*spec_findings, *alias_findings),
-            None if offline else self.scan,
+            None if offline else self._scan_for(specs),
             () if offline else self._recorded(),
         )
         return self._with_published(given) if published else given
@@ -183,8 +183,9 @@ class Node:
         from nova_vfio_variant.pci import matching
 
         given = self.given()
-        matcher = matching.Matcher(given.specs, given.functions)
-        return matcher.explain(self.function(address))
+        assert given.scan is not None
+        function = given.scan.get(address) or self.function(address)
+        return matching.Matcher(given.specs, given.functions).explain(function)
 
     def suggest(self) -> str:
         """Configuration for the VFs of this host, as text."""
@@ -378,6 +379,26 @@ class Node:
             return published.microversion()
 
     # How the above is put together.
+
+    def _scan_for(
+        self, specs: "ty.Sequence[spec.DeviceSpec]"
+    ) -> "host_scan.HostScan":
+        """The scan, with serial numbers where a spec asks for them."""
+        from nova_vfio_variant.pci import matching
+
+        remote = [one for one in specs if matching.remote_managed(one)]
+        if not remote:
+            return self.scan
+        from nova_vfio_variant.host import vpd
+
+        return vpd.with_serial_numbers(
+            self.scan,
+            lambda function: any(
+                one.vendor_id in {None, function.vendor_id}
+                and one.product_id in {None, function.product_id}
+                for one in remote
+            ),
+        )
 
     def _open(self, *, read_only: bool) -> "tracker_store.Store":
         from nova_vfio_variant.conf import database

@@ -105,7 +105,7 @@ class Matcher:
             found is not None and found.single in pfs
             for found in self._patterns
         )
-        self._remote_mask = _mask(map(_remote_managed, self.specs))
+        self._remote_mask = _mask(map(remote_managed, self.specs))
         self._vendors = self._ids("vendor_id")
         self._products = self._ids("product_id")
         self._domains, self._buses, self._slots, self._functions = (
@@ -306,5 +306,6 @@ def _pattern(
     return None if at is None else pattern.GlobPattern.of(at)
 
 
-def _remote_managed(spec: "spec.DeviceSpec") -> bool:
+def remote_managed(spec: "spec.DeviceSpec") -> bool:
+    """Whether an entry takes only devices with a serial number."""
     return bool(strutils.bool_from_string(spec.tags.get("remote_managed")))
