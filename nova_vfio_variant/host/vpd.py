@@ -52,7 +52,9 @@ def with_serial_numbers(
     """
     known: dict[pci_address.PciAddress, str | None] = {}
 
-    def serial(address: pci_address.PciAddress) -> str | None:
+    def serial(address: pci_address.PciAddress | None) -> str | None:
+        if address is None:
+            return None
         if address not in known:
             known[address] = _read(found.tree, address)
         return known[address]
@@ -62,8 +64,7 @@ def with_serial_numbers(
         functions=tuple(
             dataclasses.replace(
                 one,
-                card_serial_number=serial(one.address)
-                or (one.physfn and serial(one.physfn)),
+                card_serial_number=serial(one.address) or serial(one.physfn),
             )
             if wanted(one)
             else one
