@@ -39,8 +39,8 @@ from nova_vfio_variant.host import (
     recover,
     restore,
 )
-from tests import base
-from tests.unit.host import small_host
+from nova_vfio_variant.testing import fake_host
+from tests import base, sample_hosts
 
 #: Modules and names of what is counted: all that changes a file, a lock or
 #: a process.
@@ -80,39 +80,39 @@ BACK = '{"address": "0000:31:01.0", "driver": "host"}'
 AWAY = PAIR.replace("vfio-pci", "igbvf_vfio_pci")
 THE_PF = '{"address": "0000:21:00.0", "driver": "vfio-pci", "allow_pf": true}'
 
-Start = ty.Callable[[small_host.SmallHost], None]
+Start = ty.Callable[[fake_host.FakeHost], None]
 
 
-def bound(host: small_host.SmallHost, name: str, driver: str) -> None:
+def bound(host: fake_host.FakeHost, name: str, driver: str) -> None:
     """Put a function on a driver."""
     host.hands().set_override(name, driver)
     host.hands().unbind(name)
     host.hands().probe(name)
 
 
-def plain(host: small_host.SmallHost) -> None:
+def plain(host: fake_host.FakeHost) -> None:
     """As the kernel leaves it."""
 
 
-def two_vfs(host: small_host.SmallHost) -> None:
+def two_vfs(host: fake_host.FakeHost) -> None:
     """Two VFs, one of them on vfio-pci already."""
     host.hands().set_numvfs(PF, 2)
     bound(host, VF, "vfio-pci")
 
 
-def no_autoprobe(host: small_host.SmallHost) -> None:
+def no_autoprobe(host: fake_host.FakeHost) -> None:
     """New VFs get no driver."""
     host.hands().set_autoprobe(PF, False)
 
 
-def odd_override(host: small_host.SmallHost) -> None:
+def odd_override(host: fake_host.FakeHost) -> None:
     """Bound by one override, and left with another."""
     bound(host, NIC, "igbvf")
     host.hands().set_override(NIC, "nobody")
     host.hands().unbind(OTHER)
 
 
-def on_vfio(host: small_host.SmallHost) -> None:
+def on_vfio(host: fake_host.FakeHost) -> None:
     """Somebody bound it."""
     bound(host, NIC, "vfio-pci")
 
@@ -217,7 +217,7 @@ class Lab:
         self, folder: pathlib.Path, start: Start, texts: tuple[str, ...]
     ) -> None:
         self.folder = folder
-        host = small_host.with_igb(folder / "now/host")
+        host = sample_hosts.with_igb(folder / "now/host")
         start(host)
         (folder / "now/state").mkdir()
         self.keep("before")
@@ -229,8 +229,8 @@ class Lab:
         assert not findings
 
     @property
-    def host(self) -> small_host.SmallHost:
-        return small_host.SmallHost(self.folder / "now/host")
+    def host(self) -> fake_host.FakeHost:
+        return fake_host.FakeHost(self.folder / "now/host")
 
     def keep(self, name: str) -> None:
         """Copy all that there is, to come back to it."""
@@ -325,7 +325,7 @@ class CrashPointsTest(base.TestCase):
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
         """Kill apply, then restore, then recover, at every point."""
         lab = Lab(self.folder, start, texts)
-        before = small_host.picture(lab.host)
+        before = lab.host.picture()
         seen = [self.states(lab)]
         lab.apply(lab.actor())
         lab.keep("declared")
@@ -397,7 +397,7 @@ class CrashPointsTest(base.TestCase):
         self.assertEqual([], recover.recover(lab.actor(), {}), where)
         self.assertEqual(lines, lab.lines(), where)
         restore.restore(lab.actor(), {})
-        self.assertEqual(picture, small_host.picture(lab.host), where)
+        self.assertEqual(picture, lab.host.picture(), where)
         self.assertEqual({}, lab.actor().journal.priors, where)
 
 

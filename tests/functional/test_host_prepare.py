@@ -15,8 +15,7 @@ from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import act, journal, plan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import lock, store
-from tests import base
-from tests.unit.host import small_host
+from tests import base, sample_hosts
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
@@ -48,15 +47,11 @@ class HostCommands(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = small_host.with_igb(self.folder / "host")
-        (self.host.root / "sys/bus/pci/drivers_probe").touch()
+        self.host = sample_hosts.with_igb(self.folder / "host")
         self.state = self.folder / "state"
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.hands.of_directory",
-                lambda root: self.host.hands(),
-            )
-        )
+        plugged = self.host.plugged_in()
+        plugged.__enter__()
+        self.addCleanup(plugged.__exit__, None, None, None)
 
     def declare(self, *entries: str) -> None:
         """Write nova.conf."""
@@ -85,7 +80,7 @@ class HostCommands(base.TestCase):
 
     def test_plan_shows_every_step_and_writes_nothing(self) -> None:
         self.declare(FOUR, VARIANT)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         ran = self.run_command("host", "plan", "-f", "json")
         self.assertEqual((1, ""), (ran.status, ran.err))
         self.assertEqual(
@@ -100,7 +95,7 @@ class HostCommands(base.TestCase):
         )
         self.assertEqual(list(range(1, 13)), [row["step"] for row in ran.rows])
         self.assertEqual("expected", ran.rows[-1]["state"])
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         self.assertFalse(self.state.exists())
 
     def test_what_is_in_the_way_of_one_function(self) -> None:
@@ -126,7 +121,7 @@ class HostCommands(base.TestCase):
 
     def test_apply_then_nothing_to_do_then_restore(self) -> None:
         self.declare(FOUR, VARIANT, PAIR)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         ran = self.run_command("host", "apply", "-f", "json")
         self.assertEqual(0, ran.status, ran.err)
         self.assertEqual({"done"}, {row["state"] for row in ran.rows})
@@ -142,9 +137,7 @@ class HostCommands(base.TestCase):
         )
         ran = self.run_command("host", "restore", "-f", "json")
         self.assertEqual(0, ran.status, ran.err)
-        drivers = "sys/bus/pci/drivers/igbvf_vfio_pci"
-        (self.host.root / drivers).rmdir()
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         self.assertEqual(
             0, self.run_command("host", "restore", "--dry-run").status
         )
@@ -162,14 +155,14 @@ class HostCommands(base.TestCase):
         self.declare(
             FOUR.replace("4", "9"), PAIR.partition(', "comp')[0] + "}"
         )
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         for words in (("plan",), ("apply",), ("apply", "--dry-run")):
             ran = self.run_command("host", *words, "-q")
             self.assertEqual(2, ran.status)
             self.assertIn(f"error: {PF}: 9 VFs are asked for", ran.err)
             self.assertIn("hint: ask for 7 or fewer", ran.err)
             self.assertIn("[VFIO517]", ran.err)
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_what_is_wrong_with_the_text_is_shown_in_the_file(self) -> None:
         self.declare(FOUR.replace("num_vfs", "num_vf"))
@@ -255,18 +248,18 @@ class HostCommands(base.TestCase):
         self.declare(FOUR)
         self.state.mkdir()
         (self.state / journal.NAME).write_text("what?\n")
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         for words in ("apply", "restore", "recover"):
             ran = self.run_command("host", words)
             self.assertEqual(2, ran.status)
             self.assertIn("is garbled in line 1", ran.err)
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         self.assertEqual("what?\n", (self.state / journal.NAME).read_text())
 
     def test_a_step_that_fails_gives_status_2_and_its_reason(self) -> None:
         self.declare(FOUR, PAIR)
         # What the kernel does when a driver's probe fails: nothing is said.
-        self.host._probe = lambda place: None  # type: ignore[method-assign]
+        self.host.break_driver("vfio-pci")
         ran = self.run_command("host", "apply", "-f", "json")
         self.assertEqual(2, ran.status)
         self.assertIn(f"error: {NIC} probe vfio-pci: the kernel took", ran.err)

@@ -23,8 +23,8 @@ from nova_vfio_variant.host import (
     scan,
 )
 from nova_vfio_variant.pci import address as pci_address
-from tests import base
-from tests.unit.host import small_host, test_plan
+from tests import base, sample_hosts
+from tests.unit.host import test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
 VARIANT = test_plan.ON_VFIO.replace("vfio-pci", "variant")
@@ -40,7 +40,7 @@ class ActCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = small_host.with_igb(self.folder / "host")
+        self.host = sample_hosts.with_igb(self.folder / "host")
         self.state = self.folder / "state"
         self.quarantined: dict[str, str | None] = {}
         self.said: list[str] = []
@@ -77,7 +77,7 @@ class ActCase(base.TestCase):
 
 class ApplyTest(ActCase):
     def test_the_host_becomes_what_is_declared_and_is_restored(self) -> None:
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
         self.assertEqual([], outcome.failed)
         states = self.states()
@@ -100,7 +100,7 @@ class ApplyTest(ActCase):
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
         self.assertEqual([], restore.restore(self.actor(), {}))
         self.assertEqual({}, self.actor().journal.priors)
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_prior_driver_and_override_come_back_together(self) -> None:
         # A driver that the kernel would not choose, and a name that no
@@ -110,28 +110,28 @@ class ApplyTest(ActCase):
         self.host.hands().probe(NIC)
         self.host.hands().set_override(NIC, "nobody")
         self.host.hands().unbind(OTHER)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         self.assertEqual(
             [], self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
         )
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
         restore.restore(self.actor(), {})
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_vfs_that_went_come_back_as_they_were(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
         self.host.hands().set_override(VF, "vfio-pci")
         self.host.hands().unbind(VF)
         self.host.hands().probe(VF)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
         restore.restore(self.actor(), {})
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         none = test_plan.FOUR_VFS.replace("4", "0")
         away = (
             '{"address": "0000:21:00.0", "driver": "vfio-pci",'
@@ -142,7 +142,7 @@ class ApplyTest(ActCase):
             plan.State("vfio-pci", "vfio-pci", 0, True), self.states()[PF]
         )
         self.assertEqual([], restore.restore(self.actor(), {}))
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
@@ -161,15 +161,15 @@ class ApplyTest(ActCase):
 
     def test_restore_is_refused_while_somebody_has_a_vf(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         claims = {pci_address.PciAddress.parse(VF): "instance x has it"}
         self.assertRaises(
             exception.HostRefused, restore.restore, self.actor(), claims
         )
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
     def test_refusals_and_wrong_entries_change_nothing(self) -> None:
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         error = self.assertRaises(
             exception.HostRefused,
             self.apply,
@@ -183,7 +183,7 @@ class ApplyTest(ActCase):
             PAIR,
             '{"address": "0000:99:00.0", "driver": "host"}',
         )
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         self.assertFalse(self.state.exists())
 
 
@@ -221,12 +221,8 @@ class FailureTest(ActCase):
         before = self.states()
         # The kernel's driver refuses the function, and says so nowhere.
         text = '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}'
-        probe = self.host._probe
-        self.host._probe = lambda place: (  # type: ignore[method-assign]
-            None
-            if "igbvf_vfio" in (place / "driver_override").read_text()
-            else probe(place)
-        )
+        self.host.modprobe("igbvf_vfio_pci")
+        self.host.break_driver("igbvf_vfio_pci")
         outcome = self.apply(text)
         self.assertIn(
             "the kernel took it without an error, and nothing stands there in "

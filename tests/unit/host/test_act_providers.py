@@ -14,13 +14,13 @@ from nova_vfio_variant.host import hands as host_hands
 from nova_vfio_variant.host import vf_provider
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.testing import fake_host
 from tests import base
-from tests.unit.host import small_host
 
 CARD = "0000:25:00.0"
 #: What sriov-manage does to the files of a host, in so many words.
 _TOOL = """#!/bin/sh
-cd {root}/sys/devices/{card} || exit 1
+cd {root}/sys/bus/pci/devices/{card} || exit 1
 echo "$@" >> {log}
 if [ -n "{busy}" ] && [ "$(wc -l < {log})" -le "{busy}" ]; then
     echo "Cannot obtain unbindLock" >&2
@@ -41,12 +41,10 @@ class ProviderTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = small_host.SmallHost(folder / "host")
-        self.host.add(CARD, "10de:25b6", 1, vfs=3)
-        (self.host.root / "sys/bus/pci/drivers/nvidia").mkdir()
+        self.host = fake_host.FakeHost(folder / "host")
+        self.host.add_driver("nvidia", ["10de:*:0302*"])
+        self.host.add(CARD, "10de:25b6", class_code=0x030200, vfs=3)
         self.hands = self.host.hands()
-        self.hands.set_override(CARD, "nvidia")
-        self.hands.probe(CARD)
         self.folder = folder
         self.log_file = folder / "log"
         self.useFixture(fixtures.MonkeyPatch(f"{nvidia.__name__}._PAUSE", 0))
@@ -137,7 +135,8 @@ class ProviderTest(base.TestCase):
         self.assertIn("other than 3 VFs: status 0", str(error.strerror))
 
     def test_a_card_left_without_driver_gets_it_back(self) -> None:
-        self.tool(also="rm driver")
+        bound = self.host.root / f"sys/bus/pci/drivers/nvidia/{CARD}"
+        self.tool(also=f"rm driver {bound}")
         nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
         self.assertEqual("nvidia", self.hands.driver(CARD))
 

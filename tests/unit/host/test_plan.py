@@ -2,6 +2,7 @@
 """What is planned for a host, and that planning writes nothing."""
 
 import pathlib
+import shutil
 
 import fixtures
 
@@ -16,8 +17,7 @@ from nova_vfio_variant.host import (
     scan,
 )
 from nova_vfio_variant.pci import address as pci_address
-from tests import base
-from tests.unit.host import small_host
+from tests import base, sample_hosts
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
@@ -40,7 +40,7 @@ class PlanCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = small_host.with_igb(root / "host")
+        self.host = sample_hosts.with_igb(root / "host")
         self.claims: dict[pci_address.PciAddress, str] = {}
 
     def put(self, place: str, text: str = "") -> None:
@@ -53,14 +53,14 @@ class PlanCase(base.TestCase):
         self, *texts: str, only: tuple[str, ...] = ()
     ) -> decide.Decision:
         """What is decided for these entries."""
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         found = declared.decision(
             specs(*texts),
             facts.gather(scan.scan(self.host.tree)),
             self.claims,
             [pci_address.PciAddress.parse(name) for name in only],
         )
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         return found
 
     def steps(self, *texts: str) -> list[str]:
@@ -291,7 +291,7 @@ class RefusalTest(PlanCase):
         self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
         self.claims.clear()
         self.assertEqual(2, len(self.steps(FOUR_VFS)))
-        self.open_file("/dev/vfio/8576")
+        self.open_file(self.vf_group())
         self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
 
     def test_a_pf_that_nobody_gave_away(self) -> None:
@@ -315,11 +315,11 @@ class RefusalTest(PlanCase):
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
-        self.open_file("/dev/vfio/8576")
+        self.open_file(self.vf_group())
         self.refused(codes.IS_OPEN, VF, ON_VFIO)
         [found] = self.decision(ON_VFIO).refusals
         self.assertEqual(
-            "/dev/vfio/8576 is open in process 7 (qemu)", found.message
+            f"{self.vf_group()} is open in process 7 (qemu)", found.message
         )
 
     def test_processes_that_cannot_be_looked_into(self) -> None:
@@ -329,7 +329,7 @@ class RefusalTest(PlanCase):
         self.refused(codes.NOT_KNOWN, VF, ON_VFIO)
 
     def test_no_iommu(self) -> None:
-        for place in (self.host.root / "sys/devices").glob("*/iommu_group"):
+        for place in (self.host.root / "sys/devices").rglob("iommu_group"):
             place.unlink()
         self.refused(
             codes.NOT_IN_A_GROUP,
@@ -338,7 +338,8 @@ class RefusalTest(PlanCase):
         )
 
     def test_no_vfio_pci(self) -> None:
-        (self.host.root / "sys/bus/pci/drivers/vfio-pci").rmdir()
+        shutil.rmtree(self.host.root / "sys/bus/pci/drivers/vfio-pci")
+        self.put("lib/modules/6.12/modules.dep", "k/igbvf_vfio_pci.ko:\n")
         self.put("lib/modules/6.12/modules.alias")
         self.refused(
             codes.VFIO_MISSING,
@@ -356,7 +357,7 @@ class RefusalTest(PlanCase):
 
     def test_a_bridge(self) -> None:
         self.put(
-            f"sys/devices/{NIC}/modalias",
+            f"sys/bus/pci/devices/{NIC}/modalias",
             "pci:v00008086d0000100Esv00000000sd00000000bc06sc04i00",
         )
         self.refused(
@@ -364,6 +365,11 @@ class RefusalTest(PlanCase):
             NIC,
             '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
         )
+
+    def vf_group(self) -> str:
+        """The group file of the first VF."""
+        group = self.host.tree.readlink(f"{scan.DEVICES}/{VF}/iommu_group")
+        return f"/dev/vfio/{str(group).rpartition('/')[2]}"
 
     def open_file(self, path: str) -> None:
         """Process 7 opens it."""
@@ -382,7 +388,7 @@ class InUseTest(PlanCase):
         return [one.message for one in found.refusals]
 
     def interface(self, flags: str = "0x1002") -> str:
-        place = f"sys/devices/{NIC}/net/eth7"
+        place = f"sys/bus/pci/devices/{NIC}/net/eth7"
         self.put(f"{place}/flags", flags)
         return place
 
@@ -419,7 +425,7 @@ class InUseTest(PlanCase):
         self.assertEqual(["eth7 belongs to bond0"], self.uses())
 
     def test_an_interface_that_a_container_has(self) -> None:
-        (self.host.root / f"sys/devices/{NIC}/net").mkdir()
+        (self.host.root / f"sys/bus/pci/devices/{NIC}/net").mkdir()
         self.assertEqual(
             ["its interface is in a network namespace"], self.uses()
         )
@@ -486,20 +492,20 @@ class InUseTest(PlanCase):
         self.assertEqual(["nvme0n1 serves as swap"], self.uses())
 
     def test_a_screen(self) -> None:
-        place = f"sys/devices/{NIC}"
+        place = f"sys/bus/pci/devices/{NIC}"
         self.put(f"{place}/drm/card0/card0-VGA-1/status", "disconnected\n")
         self.assertEqual([], self.uses())
         self.put(f"{place}/drm/card0/card0-VGA-1/status", "connected\n")
         self.assertEqual(["connector card0-VGA-1 is connected"], self.uses())
 
     def test_the_card_that_the_firmware_booted_with(self) -> None:
-        self.put(f"sys/devices/{NIC}/boot_vga", "1\n")
+        self.put(f"sys/bus/pci/devices/{NIC}/boot_vga", "1\n")
         self.assertEqual(
             ["the firmware booted with it (boot_vga)"], self.uses()
         )
 
     def test_the_console_on_a_frame_buffer(self) -> None:
-        self.put(f"sys/devices/{NIC}/graphics/fb0/dev")
+        self.put(f"sys/bus/pci/devices/{NIC}/graphics/fb0/dev")
         self.put("sys/class/vtconsole/vtcon1/name", "(M) frame buffer device")
         self.put("sys/class/vtconsole/vtcon1/bind", "0\n")
         self.assertEqual([], self.uses())

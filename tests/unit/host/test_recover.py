@@ -13,7 +13,7 @@ from nova_vfio_variant.host import (
 )
 from nova_vfio_variant.host.recover import Verdict
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import small_host, test_act, test_plan
+from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, PF, VF
 
 
@@ -87,12 +87,12 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         self.host.hands().set_override(NIC, "igbvf")
         self.host.hands().probe(NIC)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         for _ in range(2):
             found = self.recovered()
             self.assert_verdict(Verdict.LEAVE, found)
             self.assertIn("somebody else changed it", found[0].reason)
-            self.assertEqual(before, small_host.picture(self.host))
+            self.assertEqual(before, self.host.picture())
         self.assertEqual("unfinished", self.actor().journal.account(NIC))
 
     def test_a_function_that_is_gone_needs_nothing(self) -> None:
@@ -145,12 +145,12 @@ class RecoverTest(test_act.ActCase):
         self.host.hands().set_override(VF, "vfio-pci")
         self.host.hands().unbind(VF)
         self.host.hands().probe(VF)
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         self.crash(f"done {PF} set-numvfs 0", test_plan.FOUR_VFS)
         # Four can't be made any more: it is tried, and then taken back.
         self.failing[f"{PF} set-numvfs 4"] = 12
         self.assert_verdict(Verdict.UNDO, self.recovered())
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_a_quarantine_ends_with_the_trouble(self) -> None:
@@ -165,7 +165,7 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual("e1000", self.states()[NIC].driver)
 
     def test_an_unfinished_restore_is_finished(self) -> None:
-        before = small_host.picture(self.host)
+        before = self.host.picture()
         self.apply(test_act.PAIR)
         actor = self.actor()
 
@@ -180,7 +180,7 @@ class RecoverTest(test_act.ActCase):
         self.assert_verdict(Verdict.FINISH, self.recovered())
         self.assertEqual("as before", self.actor().journal.account(NIC))
         restore.restore(self.actor(), {})
-        self.assertEqual(before, small_host.picture(self.host))
+        self.assertEqual(before, self.host.picture())
 
 
 class SharedTest(test_act.ActCase):

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host made of files that answers writes as Linux 6.12 does.
+
+What a plain directory accepts, this refuses: too many VFs, a driver that is
+taken, a group that a guest has. It blocks where the kernel blocks. Each
+answer was measured on a real kernel, and the tests that say so run on both.
+
+::
+
+    host = FakeHost(folder)
+    host.add_driver("igb", ["8086:10c9"], makes_vfs=True)
+    host.add_driver("igbvf", ["8086:10ca"])
+    host.add("0000:21:00.0", "8086:10c9", vfs=7, vf_device="10ca")
+    host.write("sys/bus/pci/devices/0000:21:00.0/sriov_numvfs", b"8")
+    # OSError: [Errno 34] Numerical result out of range
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+import tarfile
+import time
+import typing as ty
+from unittest import mock
+
+from nova_vfio_variant.host import hands, recorded
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
+from nova_vfio_variant.testing.fake_kernel import functions, kernel
+
+_VFIO_NUMBER = re.compile(r"/vfio\d+")
+
+
+class Crashed(BaseException):
+    """The process is to be taken for killed: nothing that follows ran."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong at one of the writes.
+
+    :param number: at which; the first after the fault was set is 1
+    :param errno: the write fails with this
+    :param hang: seconds for which it does nothing at all, before it is done
+    :param vanish: address of a function that is pulled out before it
+    :param crash: ``writer`` or ``both``: kill the process that writes, or its
+        parent too; ``raise``: raise :class:`Crashed`
+    :param after: crash once the write is done, not before
+    """
+
+    number: int
+    errno: int = 0
+    hang: float = 0.0
+    vanish: str = ""
+    crash: ty.Literal["", "writer", "both", "raise"] = ""
+    after: bool = False
+
+
+class _Tree(host_tree.DirectoryTree):
+    """Waits where the kernel lets readers wait."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._flags &= ~os.O_NONBLOCK
+
+
+class FakeHost:
+    """A fake host in a directory, which holds all that there is of it.
+
+    Two objects for one directory are one host, in other processes too.
+
+    :param root: a directory that isn't there yet, for a host without any
+        function; or one that another object made
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = pathlib.Path(os.path.realpath(root))
+        self._kernel = kernel.Kernel(self.root)
+        self._files = self._kernel.files
+        self._faults: list[Fault] = []
+
+    @classmethod
+    def load(
+        cls, root: str | os.PathLike[str], recording: str | os.PathLike[str]
+    ) -> "FakeHost":
+        """Make a host of a recording that ``host snapshot`` made.
+
+        Each driver takes by itself the ids of those of its functions that
+        have no ``driver_override``; what a recording doesn't show, an id of
+        which every function was on a VFIO driver, :meth:`add_driver` adds.
+
+        :param root: a directory that isn't there yet
+        :raises HostError: the recording can't be read
+        :raises RecordedHostError: it is no whole, safe recording
+        """
+        recorded.RecordedTree.load(os.fspath(recording))
+        with tarfile.open(recording) as archive:
+            archive.extractall(root, filter="data")
+        host = cls(root)
+        host._kernel.learn()
+        return host
+
+    # What others see of it
+
+    @property
+    def tree(self) -> host_tree.HostTree:
+        """The host, to read; what blocks on a real one blocks."""
+        return _Tree(str(self.root))
+
+    def hands(self) -> hands.Hands:
+        """What changes the host, for this project's own code."""
+        return hands.Hands(self.tree, self.write, self.modprobe)
+
+    @contextlib.contextmanager
+    def plugged_in(self) -> ty.Iterator[None]:
+        """Let commands with ``--host-root`` here write to this host."""
+        real = hands.of_directory
+
+        def of_directory(root: str) -> hands.Hands:
+            if os.path.realpath(root) == str(self.root):
+                return self.hands()
+            return real(root)
+
+        with mock.patch.object(hands, "of_directory", of_directory):
+            yield
+
+    def picture(self) -> dict[str, str]:
+        """All files and links of its devices, drivers and IOMMU groups.
+
+        Numbers of VFIO devices are left out: they tell of the order of
+        events. So are loaded drivers that have no function.
+        """
+        found = {}
+        for part in ("sys/devices", "sys/bus", "sys/kernel/iommu_groups"):
+            for folder, names, files in os.walk(self.root / part):
+                at = _VFIO_NUMBER.sub("/vfio", folder)
+                at = at.removeprefix(f"{self.root}/")
+                for name in names + files:
+                    path = f"{folder}/{name}"
+                    if os.path.islink(path):
+                        found[f"{at}/{name}"] = os.readlink(path)
+                    elif name in files and "bus/pci/drivers/" not in path:
+                        text = self._files.text(pathlib.Path(path))
+                        found[f"{at}/{name}"] = text
+        return found
+
+    # Building it
+
+    def add_driver(
+        self,
+        name: str,
+        ids: ty.Iterable[str] = (),
+        *,
+        module: str | None = None,
+        vfio: bool = False,
+        makes_vfs: bool = False,
+        loaded: bool = True,
+        not_vfs: bool = False,
+    ) -> None:
+        """Add a driver, or more ids to one that is there.
+
+        :param ids: what it takes by itself: ``8086:10c9``, or with the class
+            behind it and wildcards: ``*:*:0604*``
+        :param module: what has to be loaded for it; its own name with ``_``
+            for ``-`` if None
+        :param vfio: it gives functions to guests
+        :param makes_vfs: it gives a PF its VFs
+        :param loaded: it is there already
+        :param not_vfs: it refuses VFs
+        """
+        module = module or name.replace("-", "_")
+        with self._files.held() as memory:
+            driver = memory.drivers.setdefault(
+                name,
+                fake_files.Driver(
+                    module, [], vfio, makes_vfs, loaded=False, not_vfs=not_vfs
+                ),
+            )
+            driver.ids += ids
+            driver.makes_vfs |= makes_vfs
+            self._kernel.can_load(module)
+            if loaded:
+                self._kernel.load(name)
+
+    def add(
+        self,
+        address: str,
+        ids: str,
+        *,
+        group: int | None = None,
+        class_code: int = 0x020000,
+        behind: str | None = None,
+        vfs: int = 0,
+        vf_device: str = "",
+        vf_offset: int = 0x80,
+        vf_stride: int = 2,
+        numa_node: int = -1,
+        driver: str | None = None,
+    ) -> None:
+        """Add a function, and let the kernel look for its driver.
+
+        :param ids: vendor and product: ``8086:10c9``
+        :param group: IOMMU group; the lowest free one if None
+        :param class_code: the class, subclass and interface
+        :param behind: address of the bridge that it stands behind
+        :param vfs: as how many VFs a PF can have; 0 for what is no PF
+        :param vf_device: the VFs' product id; its own if empty
+        :param driver: bind it to this one, whatever the kernel would choose
+        """
+        files = self._files
+        with files.held():
+            if behind is None:
+                parent = self.root / f"sys/devices/pci{address[:7]}"
+            else:
+                parent = files.device(behind)
+            place = parent / address
+            functions.make(files, place, ids, class_code, numa_node=numa_node)
+            if vfs:
+                files.put(
+                    place,
+                    sriov_totalvfs=vfs,
+                    sriov_numvfs=0,
+                    sriov_drivers_autoprobe=1,
+                    sriov_offset=vf_offset,
+                    sriov_stride=vf_stride,
+                    sriov_vf_device=vf_device or ids.partition(":")[2],
+                )
+            files.join_group(place, group)
+            files.link(self.root / fake_files.DEVICES / address, place)
+            if driver is not None:
+                (place / "driver_override").write_text(f"{driver}\n")
+            self._kernel.pci.write(["drivers_probe"], address.encode())
+            if driver is not None:
+                (place / "driver_override").write_text(f"{functions.UNSET}\n")
+
+    def add_alias(self, pattern: str, module: str) -> None:
+        """Add a line to ``modules.alias``.
+
+        :param pattern: ``vfio_pci:v00008086d000010CAsv*sd*bc*sc*i*``
+        """
+        self._kernel.line("modules.alias", f"alias {pattern} {module}")
+
+    def add_mdev_parent(
+        self,
+        name: str,
+        costs: ty.Mapping[str, int],
+        capacity: int,
+        *,
+        module: str | None = None,
+        loaded: bool = True,
+    ) -> None:
+        """Add a device that offers mediated devices, but is no PCI function.
+
+        :param costs: how much an mdev of each type takes of the capacity
+        :param module: what has to be loaded for it; its name if None
+        """
+        module = module or name
+        with self._files.held() as memory:
+            memory.parents[name] = fake_files.Parent(
+                f"sys/devices/virtual/{name}/{name}",
+                module,
+                capacity,
+                dict(costs),
+            )
+            self._kernel.can_load(module)
+            if loaded:
+                self._kernel.mdevs.register(name)
+
+    def break_driver(self, name: str, broken: bool = True) -> None:
+        """Let a driver refuse every function; a probe says nothing of it."""
+        with self._files.held() as memory:
+            memory.drivers[name].broken = broken
+
+    # What happens to it
+
+    def write(self, rel: str, data: bytes) -> None:
+        """Write to one of its files, in one system call.
+
+        :param rel: path below the root
+        :raises OSError: the kernel refused it
+        """
+        with (self._files.hidden / "written").open("ab") as log:
+            log.write(rel.encode() + b" " + repr(data).encode() + b"\n")
+        faults: tuple[Fault, ...] = ()
+        if self._faults:
+            number = len(self.written)
+            faults = tuple(f for f in self._faults if f.number == number)
+        for fault in faults:
+            self._strike(fault)
+        self._kernel.write(rel, data)
+        for fault in faults:
+            if fault.crash and fault.after:
+                self._crash(fault)
+
+    @property
+    def written(self) -> list[str]:
+        """All writes so far, by any process: path, blank, ``repr`` of data."""
+        path = self._files.hidden / "written"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def modprobe(self, name: str) -> None:
+        """Load a module.
+
+        :raises OSError: there is none such
+        """
+        self._kernel.modprobe(name)
+
+    def rmmod(self, name: str) -> None:
+        """Unload the module of a parent of mdevs; they go with it."""
+        with self._files.held() as memory:
+            for one, parent in memory.parents.items():
+                if parent.driver == name:
+                    self._kernel.mdevs.unregister(one)
+
+    def hold(self, address: str, command: str = "qemu-system-x86") -> int:
+        """Let a new process open a function through its VFIO group.
+
+        :param address: of a function, or the UUID of an mdev
+        :returns: the process's id, for :meth:`let_go`
+        :raises OSError: EBUSY: somebody has the group open; EPERM: the group
+            isn't viable; ENOENT: none of it is on a VFIO driver; ENODEV: the
+            function isn't
+        """
+        with self._files.held():
+            mdevs = self.root / "sys/bus/mdev/devices" / address
+            if mdevs.exists():
+                place = pathlib.Path(os.path.realpath(mdevs))
+            else:
+                place = self._files.device(address)
+            return self._kernel.groups.open(place, command)
+
+    def let_go(self, pid: int) -> None:
+        """End a process that :meth:`hold` made."""
+        with self._files.held():
+            self._kernel.groups.close(pid)
+
+    def vanish(self, address: str) -> None:
+        """Pull a function out, its VFs with it.
+
+        :raises OSError: ENODEV: it isn't there
+        """
+        with self._files.held():
+            self._kernel.pci.vanish(self._files.device(address))
+
+    # What goes wrong
+
+    def fault(self, number: int, **more: ty.Any) -> None:
+        """Let something go wrong at the n-th write from now.
+
+        :param more: as of :class:`Fault`
+        """
+        self._faults.append(Fault(len(self.written) + number, **more))
+
+    def heal(self) -> None:
+        """Let nothing go wrong any more."""
+        self._faults.clear()
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.hang:
+            time.sleep(fault.hang)
+        if fault.vanish:
+            self.vanish(fault.vanish)
+        if fault.crash and not fault.after:
+            self._crash(fault)
+        if fault.errno:
+            raise fake_files.error(fault.errno)
+
+    def _crash(self, fault: Fault) -> None:
+        if fault.crash == "raise":
+            raise Crashed
+        if fault.crash == "both":
+            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)

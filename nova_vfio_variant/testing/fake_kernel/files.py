@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a fake host, and what its kernel keeps in mind beside them.
+
+All of it stands in the directory, so that it outlives whoever writes: a
+killed process leaves what a killed process leaves on a real host.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import stat
+import time
+import typing as ty
+
+DEVICES: ty.Final = "sys/bus/pci/devices"
+DRIVERS: ty.Final = "sys/bus/pci/drivers"
+#: What the kernel keeps in mind; no real host has a file of this name.
+MEMORY: ty.Final = ".kernel"
+
+#: What is read while the device's lock is held by somebody who waits, is
+#: waited for (device_lock() in drivers/pci/pci-sysfs.c and iov.c).
+LOCKED: ty.Final = ("driver_override", "sriov_numvfs")
+_PAUSE = 0.01
+
+
+def error(number: int) -> OSError:
+    """What the kernel answers."""
+    return OSError(number, os.strerror(number))
+
+
+@dataclasses.dataclass
+class Driver:
+    """A driver, loaded or not.
+
+    :param module: what has to be loaded for it
+    :param ids: what it takes by itself: ``8086:10c9``, with wildcards, or
+        with the class behind it: ``*:*:0604*``
+    :param vfio: it gives functions to guests
+    :param makes_vfs: it can give a PF its VFs (``sriov_configure``)
+    :param loaded: it is there
+    :param broken: its probe fails, for every function
+    :param not_vfs: its probe fails for VFs
+    :param new_ids: ids that were written to ``new_id``
+    """
+
+    module: str
+    ids: list[str] = dataclasses.field(default_factory=list)
+    vfio: bool = False
+    makes_vfs: bool = False
+    loaded: bool = True
+    broken: bool = False
+    not_vfs: bool = False
+    new_ids: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Parent:
+    """A device that offers mediated devices.
+
+    :param path: its directory below the root
+    :param driver: name of the mdevs' driver
+    :param capacity: how much there is to share out
+    :param costs: how much an mdev of each type takes of it
+    :param mdevs: the type of each mdev there is, by UUID
+    """
+
+    path: str
+    driver: str
+    capacity: int
+    costs: dict[str, int]
+    mdevs: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Memory:
+    """What the kernel knows and sysfs doesn't show.
+
+    :param drivers: by name
+    :param parents: of mdevs, by name
+    :param removed: functions that a rescan finds again: their place in
+        sysfs by address
+    """
+
+    drivers: dict[str, Driver] = dataclasses.field(default_factory=dict)
+    parents: dict[str, Parent] = dataclasses.field(default_factory=dict)
+    removed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Files:
+    """One fake host's files.
+
+    :param root: the directory
+    """
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.hidden = root / MEMORY
+        self.memory = Memory()
+        self._fd: int | None = None
+        #: Functions whose lock the write that runs has.
+        self.locks: list[pathlib.Path] = []
+
+    @contextlib.contextmanager
+    def held(self) -> ty.Iterator[Memory]:
+        """Be the only one to change the host, for one write."""
+        if self._fd is not None:
+            yield self.memory
+            return
+        self._take()
+        try:
+            yield self.memory
+        finally:
+            self._give()
+
+    def _take(self) -> None:
+        self._fd = os.open(self.hidden / "lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        data = json.loads((self.hidden / "memory").read_text())
+        self.memory = Memory(
+            {name: Driver(**one) for name, one in data["drivers"].items()},
+            {name: Parent(**one) for name, one in data["parents"].items()},
+            data["removed"],
+        )
+
+    def _give(self) -> None:
+        assert self._fd is not None
+        self.save()
+        os.close(self._fd)
+        self._fd = None
+
+    def save(self) -> None:
+        """Keep what the kernel has in mind."""
+        text = json.dumps(dataclasses.asdict(self.memory))
+        path = self.hidden / "memory"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+    def apart(self, work: ty.Callable[[], None]) -> None:
+        """Run something that a killed caller doesn't take along.
+
+        :raises OSError: it raised one, with the same errno
+        """
+        pid = os.fork()
+        if not pid:
+            number = 0
+            try:
+                os.setsid()
+                for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    signal.signal(one, signal.SIG_IGN)
+                work()
+            except OSError as caught:
+                number = caught.errno or errno.EIO
+            except BaseException:  # noqa: BLE001 - no more of it runs
+                number = 255
+            finally:
+                os._exit(number)
+        _, status = os.waitpid(pid, 0)
+        number = os.waitstatus_to_exitcode(status)
+        if number:
+            raise error(number)
+
+    def wait_while(self, is_so: ty.Callable[[], bool]) -> None:
+        """Let others go on until something is no longer so.
+
+        Meanwhile what takes a lock that is held can't be read.
+        """
+        if not is_so():
+            return
+        behind = [self._bar(path) for path in self._locked_files()]
+        self._give()
+        try:
+            while is_so():
+                if not self.root.exists():
+                    os._exit(0)
+                time.sleep(_PAUSE)
+        finally:
+            self._take()
+            for path, kept in behind:
+                self._unbar(path, kept)
+
+    def _locked_files(self) -> ty.Iterator[pathlib.Path]:
+        for place in self.locks:
+            for name in LOCKED:
+                path = place / name
+                if path.exists() and not stat.S_ISFIFO(path.stat().st_mode):
+                    yield path
+
+    def _bar(self, path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+        """Put a fifo in a file's place: who opens it waits."""
+        kept = self.hidden / "barred" / f"{path.parent.name}.{path.name}"
+        kept.parent.mkdir(exist_ok=True)
+        path.rename(kept)
+        os.mkfifo(path)
+        return path, kept
+
+    def _unbar(self, path: pathlib.Path, kept: pathlib.Path) -> None:
+        """Put the file back, and tell its text to whoever waits."""
+        if not path.parent.exists():
+            kept.unlink()
+            return
+        text = kept.read_bytes()
+        fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            os.write(fifo, text)
+            kept.rename(path)
+            # Whoever waited has it open by now, and reads before it closes.
+            time.sleep(_PAUSE)
+        finally:
+            os.close(fifo)
+
+    def device(self, address: str) -> pathlib.Path:
+        """The directory of a function.
+
+        :raises OSError: ENODEV: it isn't there
+        """
+        place = self.root / DEVICES / address
+        if not address or "/" in address or not place.is_dir():
+            raise error(errno.ENODEV)
+        return pathlib.Path(os.path.realpath(place))
+
+    def functions(self) -> list[pathlib.Path]:
+        """The directories of all functions, in order."""
+        return [
+            self.device(name)
+            for name in sorted(os.listdir(self.root / DEVICES))
+        ]
+
+    def driver_of(self, place: pathlib.Path) -> str | None:
+        """The bound driver's name."""
+        try:
+            return os.readlink(place / "driver").rpartition("/")[2]
+        except OSError:
+            return None
+
+    def group_of(self, place: pathlib.Path) -> str | None:
+        """The number of a device's IOMMU group, as text."""
+        try:
+            return os.readlink(place / "iommu_group").rpartition("/")[2]
+        except OSError:
+            return None
+
+    def members(self, group: str) -> list[pathlib.Path]:
+        """The directories of a group's members."""
+        folder = self.root / "sys/kernel/iommu_groups" / group / "devices"
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        return [pathlib.Path(os.path.realpath(folder / one)) for one in names]
+
+    def join_group(self, place: pathlib.Path, group: int | None) -> None:
+        """Make a device a member of a group, the lowest free one if None."""
+        folder = self.root / "sys/kernel/iommu_groups"
+        if group is None:
+            group = lowest_free(os.listdir(folder))
+        members = folder / str(group) / "devices"
+        if not members.is_dir():
+            members.mkdir(parents=True)
+            (folder / str(group) / "type").write_text("DMA-FQ\n")
+        self.link(members / place.name, place)
+        self.link(place / "iommu_group", folder / str(group))
+
+    def leave_group(self, place: pathlib.Path) -> None:
+        """Take a device out of its group; the group's last takes it along."""
+        group = self.group_of(place)
+        if group is None:
+            return
+        folder = self.root / "sys/kernel/iommu_groups" / group
+        (folder / "devices" / place.name).unlink(missing_ok=True)
+        (place / "iommu_group").unlink()
+        if not any((folder / "devices").iterdir()):
+            shutil.rmtree(folder)
+
+    def link(self, path: pathlib.Path, target: pathlib.Path) -> None:
+        """Make a link as sysfs has them: from where it stands."""
+        path.symlink_to(os.path.relpath(target, path.parent))
+
+    def put(self, place: pathlib.Path, **values: object) -> None:
+        """Write attributes."""
+        for name, value in values.items():
+            (place / name).write_text(f"{value}\n")
+
+    def text(self, path: pathlib.Path) -> str:
+        """An attribute without its line end; empty if it isn't there."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return ""
+        with open(fd, encoding="utf-8") as file:
+            return file.read().strip()
+
+
+def lowest_free(names: ty.Iterable[str], prefix: str = "") -> int:
+    """The number that the kernel gives out next."""
+    taken = {
+        int(found[1])
+        for name in names
+        if (found := re.fullmatch(rf"{prefix}(\d+)", name))
+    }
+    return next(one for one in range(len(taken) + 1) if one not in taken)

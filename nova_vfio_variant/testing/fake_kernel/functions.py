@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of one PCI function, and how sysfs reads and names things."""
+
+import errno
+import pathlib
+import re
+import typing as ty
+
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
+
+UNSET: ty.Final = "(null)"
+MODALIAS = re.compile(
+    r"pci:v0000(\w{4})d0000(\w{4})sv\w+sd\w+bc(\w\w)sc(\w\w)i(\w\w)"
+)
+
+
+def make(
+    files: fake_files.Files,
+    place: pathlib.Path,
+    ids: str,
+    class_code: int,
+    *,
+    numa_node: object = -1,
+) -> None:
+    """Make a function's directory with what every function has."""
+    vendor, _, device = ids.partition(":")
+    place.mkdir(parents=True)
+    base, sub, interface = (
+        class_code >> 16,
+        class_code >> 8 & 0xFF,
+        class_code & 0xFF,
+    )
+    files.put(
+        place,
+        vendor=f"0x{vendor}",
+        device=f"0x{device}",
+        subsystem_vendor="0x0000",
+        subsystem_device="0x0000",
+        modalias=f"pci:v0000{vendor.upper()}d0000{device.upper()}"
+        f"sv00000000sd00000000bc{base:02X}sc{sub:02X}i{interface:02X}",
+        numa_node=numa_node,
+        driver_override=UNSET,
+    )
+    (place / "class").write_text(f"0x{class_code:06x}\n")
+
+
+def vf_name(files: fake_files.Files, pf: pathlib.Path, number: int) -> str:
+    """The address of a PF's VF (pci_iov_virtfn_bus(), ..._devfn())."""
+    here = pci_address.PciAddress.parse(pf.name)
+    routing = (
+        (here.bus << 8 | here.slot << 3 | here.function)
+        + int(files.text(pf / "sriov_offset"))
+        + number * int(files.text(pf / "sriov_stride"))
+    )
+    return str(
+        pci_address.PciAddress(
+            here.domain, routing >> 8, routing >> 3 & 0x1F, routing & 7
+        )
+    )
+
+
+def number(text: str) -> int:
+    """What kstrtouint() takes.
+
+    :raises OSError: EINVAL: it is no number
+    """
+    found = re.fullmatch(r"\+?(?:0x([0-9a-f]+)|(\d+))", text, re.IGNORECASE)
+    if found is None:
+        raise fake_files.error(errno.EINVAL)
+    if found[1]:
+        return int(found[1], 16)
+    base = 8 if found[2].startswith("0") and len(found[2]) > 1 else 10
+    try:
+        return int(found[2], base)
+    except ValueError:
+        raise fake_files.error(errno.EINVAL) from None

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mediated devices, as the kernel's mdev core and its sample mtty make them.
+
+``available_instances`` is written anew after each change: all types of a
+parent share what it has.
+"""
+
+import errno
+import os
+import pathlib
+import re
+import shutil
+
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
+from nova_vfio_variant.testing.fake_kernel import vfio
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TYPES = "mdev_supported_types"
+
+
+class Mdevs:
+    """The mdevs of one fake host; every method wants its lock held."""
+
+    def __init__(self, files: fake_files.Files, groups: vfio.Groups) -> None:
+        self._files = files
+        self._groups = groups
+
+    def write(self, rel: str, data: bytes) -> bool:
+        """Answer a write, if it is for an mdev or its parent.
+
+        :returns: whether it is
+        :raises OSError: as the kernel does
+        """
+        parts = os.path.normpath(rel).split("/")
+        if parts[-1] == "create" and parts[-3:-2] == [_TYPES]:
+            folder = self._files.root.joinpath(*parts[:-1])
+            place = pathlib.Path(os.path.realpath(folder))
+            for parent in self._files.memory.parents.values():
+                if place.parent.parent == self._files.root / parent.path:
+                    self._create(parent, place.name, data)
+                    return True
+            return False
+        if parts[-1] == "remove":
+            folder = self._files.root.joinpath(*parts[:-1])
+            uuid = pathlib.Path(os.path.realpath(folder)).name
+            for parent in self._files.memory.parents.values():
+                if uuid in parent.mdevs:
+                    self._remove(parent, uuid, data)
+                    return True
+        return False
+
+    def register(self, name: str) -> None:
+        """Show a parent whose driver was loaded."""
+        files = self._files
+        parent = files.memory.parents[name]
+        place = files.root / parent.path
+        for kind in parent.costs:
+            folder = place / _TYPES / kind
+            (folder / "devices").mkdir(parents=True)
+            files.put(folder, name=kind, device_api="vfio-pci", create="")
+        files.link(files.root / "sys/class/mdev_bus" / name, place)
+        (files.root / "sys/bus/mdev/drivers" / parent.driver).mkdir(
+            exist_ok=True
+        )
+        self._count(parent)
+
+    def unregister(self, name: str) -> None:
+        """Show it no longer; its mdevs go with it."""
+        files = self._files
+        parent = files.memory.parents[name]
+        for uuid in list(parent.mdevs):
+            self._delete(parent, uuid)
+        shutil.rmtree(files.root / parent.path / _TYPES)
+        (files.root / "sys/class/mdev_bus" / name).unlink()
+
+    def _count(self, parent: fake_files.Parent) -> None:
+        left = parent.capacity - sum(
+            parent.costs[kind] for kind in parent.mdevs.values()
+        )
+        for kind, cost in parent.costs.items():
+            self._files.put(
+                self._files.root / parent.path / _TYPES / kind,
+                available_instances=left // cost,
+            )
+
+    def _create(
+        self, parent: fake_files.Parent, kind: str, data: bytes
+    ) -> None:
+        files = self._files
+        uuid = data.decode(errors="replace").removesuffix("\n").lower()
+        if not _UUID.fullmatch(uuid):
+            raise fake_files.error(errno.EINVAL)
+        if any(uuid in one.mdevs for one in files.memory.parents.values()):
+            raise fake_files.error(errno.EEXIST)
+        types = files.root / parent.path / _TYPES
+        if files.text(types / kind / "available_instances") == "0":
+            raise fake_files.error(errno.ENOSPC)
+        parent.mdevs[uuid] = kind
+        place = files.root / parent.path / uuid
+        place.mkdir()
+        files.put(place, remove="")
+        files.link(place / "mdev_type", types / kind)
+        files.link(
+            place / "driver",
+            files.root / "sys/bus/mdev/drivers" / parent.driver,
+        )
+        files.link(types / kind / "devices" / uuid, place)
+        files.link(files.root / "sys/bus/mdev/devices" / uuid, place)
+        files.join_group(place, None)
+        self._groups.appear(place)
+        self._count(parent)
+
+    def _remove(
+        self, parent: fake_files.Parent, uuid: str, data: bytes
+    ) -> None:
+        text = data.decode(errors="replace").strip()
+        if not re.fullmatch(r"\d+", text):
+            raise fake_files.error(errno.EINVAL)
+        if int(text):
+            self._delete(parent, uuid)
+
+    def _delete(self, parent: fake_files.Parent, uuid: str) -> None:
+        """Its files go first, and then whoever has it open is waited for."""
+        files = self._files
+        place = files.root / parent.path / uuid
+        types = files.root / parent.path / _TYPES
+        (types / parent.mdevs[uuid] / "devices" / uuid).unlink()
+        (files.root / "sys/bus/mdev/devices" / uuid).unlink()
+        self._groups.vanish(place)
+        files.leave_group(place)
+        shutil.rmtree(place)
+        files.wait_while(lambda: self._groups.device_is_open(uuid))
+        # Whoever waited has read the memory anew.
+        for one in files.memory.parents.values():
+            if one.mdevs.pop(uuid, None):
+                self._count(one)

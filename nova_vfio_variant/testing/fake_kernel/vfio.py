@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFIO groups: who has a function open, and what may be opened."""
+
+import errno
+import os
+import pathlib
+import shutil
+
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
+
+#: Drivers whose functions may share a group with a guest's: they set
+#: driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
+HARMLESS = ("pcieport", "pci-stub")
+_CONTAINER = "/dev/vfio/vfio"
+_DEVICE = "anon_inode:[vfio-device]"
+
+
+class Groups:
+    """The VFIO groups of one fake host.
+
+    What is open is a file in the kernel's memory, ``open/PID.ADDRESS`` with
+    the group's number in it.
+    """
+
+    def __init__(self, files: fake_files.Files) -> None:
+        self._files = files
+        self._open = files.hidden / "open"
+
+    def any_open(self) -> bool:
+        """Whether any device is open at all."""
+        return self._open.is_dir() and any(self._open.iterdir())
+
+    def device_is_open(self, name: str) -> bool:
+        """Whether somebody has a device open."""
+        return self._open.is_dir() and any(self._open.glob(f"*.{name}"))
+
+    def is_open(self, group: str | None) -> bool:
+        """Whether somebody has a group open."""
+        return (
+            group is not None
+            and self._open.is_dir()
+            and any(one.read_text() == group for one in self._open.iterdir())
+        )
+
+    def is_vfio(self, place: pathlib.Path) -> bool:
+        """Whether a device is on a VFIO driver."""
+        return (place / "vfio-dev").is_dir()
+
+    def is_viable(self, group: str) -> bool:
+        """Whether no member is on a driver of the host."""
+        return all(
+            self._files.driver_of(one) in (None, *HARMLESS)
+            or self.is_vfio(one)
+            for one in self._files.members(group)
+        )
+
+    def appear(self, place: pathlib.Path) -> None:
+        """Show a device that was bound to a VFIO driver."""
+        folder = self._files.root / "sys/class/vfio-dev"
+        folder.mkdir(parents=True, exist_ok=True)
+        number = fake_files.lowest_free(os.listdir(folder), "vfio")
+        shown = place / f"vfio-dev/vfio{number}"
+        shown.mkdir(parents=True)
+        self._files.link(folder / shown.name, shown)
+
+    def vanish(self, place: pathlib.Path) -> None:
+        """Show it no longer."""
+        for shown in place.glob("vfio-dev/vfio*"):
+            (self._files.root / "sys/class/vfio-dev" / shown.name).unlink()
+        shutil.rmtree(place / "vfio-dev", ignore_errors=True)
+
+    def open(self, place: pathlib.Path, command: str) -> int:
+        """Open a device through its group, as a new process.
+
+        :returns: the process's id
+        :raises OSError: ENOENT: no member of the group is on a VFIO driver;
+            EBUSY: the group is open; EPERM: it isn't viable; ENODEV: the
+            device itself isn't on a VFIO driver
+        """
+        group = self._files.group_of(place)
+        if group is None or not any(
+            map(self.is_vfio, self._files.members(group))
+        ):
+            raise fake_files.error(errno.ENOENT)
+        if self.is_open(group):
+            raise fake_files.error(errno.EBUSY)
+        if not self.is_viable(group):
+            raise fake_files.error(errno.EPERM)
+        if not self.is_vfio(place):
+            raise fake_files.error(errno.ENODEV)
+        processes = self._files.root / "proc"
+        pid = 100 + fake_files.lowest_free(
+            str(int(one) - 100) for one in _pids(processes)
+        )
+        self._open.mkdir(exist_ok=True)
+        (self._open / f"{pid}.{place.name}").write_text(group)
+        folder = processes / str(pid)
+        (folder / "fd").mkdir(parents=True)
+        (folder / "comm").write_text(f"{command}\n")
+        paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
+        for number, target in enumerate(paths, start=3):
+            (folder / "fd" / str(number)).symlink_to(target)
+        return pid
+
+    def close(self, pid: int) -> None:
+        """End a process, and with it all that it has open."""
+        shutil.rmtree(self._files.root / "proc" / str(pid))
+        for one in self._open.glob(f"{pid}.*"):
+            one.unlink()
+
+
+def _pids(folder: pathlib.Path) -> list[str]:
+    return [
+        one for one in os.listdir(folder) if one.isdigit() and int(one) >= 100
+    ]
