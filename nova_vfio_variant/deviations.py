@@ -185,6 +185,62 @@ PARENT_IFNAME = Deviation(
     "its host driver to vfio-pci and back.",
     "nova.virt.libvirt.host.Host._get_pcidev_info",
 )
+MANAGED_ALWAYS = Deviation(
+    "managed-always",
+    "Nova leaves managed out of extra_info where device_spec doesn't say; "
+    "ours always says true or false.",
+    "Who reads a device need not know the default.",
+    "nova.pci.devspec.PciDeviceSpec.enhanced_pci_device_with_spec_tags",
+)
+DRIVER_TOLD = Deviation(
+    "driver-told",
+    "Nova knows neither driver nor IOMMU group of a device; our extra_info "
+    "holds driver, vfio_driver and iommu_group, as seen at the last sync even "
+    "while somebody has the device.",
+    "A wrong managed shows before a guest fails for it.",
+    "nova.virt.libvirt.host.Host._get_pcidev_info",
+)
+PLACE_WAITS = Deviation(
+    "place-waits",
+    "When the type or the PF of a blocked device changes, Nova takes it over "
+    "at once; ours waits until the device is free.",
+    "A VF whose physfn can't be read for a moment would be given out beside "
+    "its PF.",
+    "nova.objects.pci_device.PciDevice.update_device",
+)
+HOST_AFRESH = Deviation(
+    "host-afresh",
+    "Nova asks libvirt for the host's devices once in the life of "
+    "nova-compute, since release 34; we look at each sync.",
+    "A card that was plugged, or VFs that were made, later would be missed "
+    "until a restart.",
+    "nova.virt.libvirt.driver.LibvirtDriver._get_pci_passthrough_devices",
+)
+CLAIM_BY_CLASS = Deviation(
+    "claim-by-class",
+    "Without pci_in_placement Nova ignores resource_class and traits of an "
+    "alias; a claim of ours honours them always.",
+    "What differs in class or traits alone, such as vGPU types, would be "
+    "given out at random.",
+    "nova.pci.stats.PciDeviceStats.ignored_pool_tags",
+)
+CLAIM_OF_SPLIT = Deviation(
+    "claim-of-split",
+    "With PCI in Placement Nova refuses requests for a PF whose VFs "
+    "differ in a tag such as managed; a claim of ours takes them.",
+    "A claim chooses the devices themselves and need not guess which of a "
+    "provider's pools is meant.",
+    "nova.pci.stats.PciDeviceStats._assert_one_pool_per_rp_uuid",
+)
+NEAR_OF_ANOTHER_CLASS = Deviation(
+    "near-of-another-class",
+    "With PCI in Placement Nova looks for devices near the guest before it "
+    "looks which Placement chose, and refuses those if nearer ones of "
+    "another class would have sufficed; we look among those of the class.",
+    "The policy allows the devices that Placement chose, and there are none "
+    "nearer that the alias means.",
+    "nova.pci.stats.PciDeviceStats._filter_pools",
+)
 CUSTOM_CLEANED = Deviation(
     "custom-cleaned",
     "Nova leaves a name that starts with CUSTOM_ as it is; we replace each "
@@ -215,6 +271,37 @@ HELD_UNTIL_FREED = Deviation(
     "Placement refuses to take a class away that is allocated, and the "
     "compute node then reports nothing at all.",
     "nova.compute.pci_placement_translator.PlacementView.process_dev",
+)
+PER_CLASS = Deviation(
+    "per-class",
+    "Nova refuses VFs of one PF with different resource classes; with "
+    "[vfio] provider_layout = per_class we publish a provider for each.",
+    "A card that serves several vGPU types has VFs of several classes.",
+    "nova.compute.pci_placement_translator.PciResourceProvider.add_child",
+)
+INVENTORY_KEPT = Deviation(
+    "inventory-kept",
+    "When a total changes, Nova sets reserved, min_unit, step_size and "
+    "allocation_ratio back to their defaults; we keep what is there.",
+    "An operator set it, and nothing says that it was undone.",
+    "nova.compute.pci_placement_translator.PciResourceProvider."
+    "_get_inventories",
+)
+OTHERS_LEFT = Deviation(
+    "others-left",
+    "Nova deletes every provider below its root that has the trait "
+    "COMPUTE_MANAGED_PCI_DEVICE and no device; with [vfio] placement = "
+    "service we delete only what we made.",
+    "Whoever made it may still need it.",
+    "nova.compute.pci_placement_translator.PlacementView."
+    "_remove_managed_rps_from_tree_not_in_view",
+)
+HEALING = Deviation(
+    "healing",
+    "Nova changes allocations in Placement that don't say what its devices "
+    "say; we change them by a claim alone, and report such a difference.",
+    "Which of the two is right a program can't know.",
+    "nova.compute.pci_placement_translator.PlacementView.update_allocations",
 )
 DEVNAME_WIDE_DOMAIN = Deviation(
     "devname-wide-domain",
@@ -257,8 +344,8 @@ MIGRATE_MANAGED = Deviation(
 )
 MIGRATE_BY_VALUE = Deviation(
     "migrate-by-value",
-    "Nova finds a source address only if it is spelled as Nova spells it; we "
-    "compare what it means.",
+    "Nova finds a source address, or the UUID of an mdev, only if it is "
+    "spelled as Nova spells it; we compare what it means.",
     "An operator's XML may hold 0xAB, or leave the domain out; both are right "
     "to libvirt.",
     "nova.virt.libvirt.migration._address_matches",
@@ -287,10 +374,21 @@ TABLE: tuple[Deviation, ...] = (
     FAILED_CLAIM,
     NULL_TAG,
     PARENT_IFNAME,
+    MANAGED_ALWAYS,
+    DRIVER_TOLD,
+    PLACE_WAITS,
+    HOST_AFRESH,
+    CLAIM_BY_CLASS,
+    CLAIM_OF_SPLIT,
+    NEAR_OF_ANOTHER_CLASS,
     CUSTOM_CLEANED,
     TRAITS_STRIPPED,
     OWNER_TRAIT,
     HELD_UNTIL_FREED,
+    PER_CLASS,
+    INVENTORY_KEPT,
+    OTHERS_LEFT,
+    HEALING,
     HOSTDEV_DRIVER,
     HOSTDEV_WIDE_DOMAIN,
     MIGRATE_AT_ONCE,

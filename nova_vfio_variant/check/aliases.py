@@ -6,7 +6,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import jsontext
+from nova_vfio_variant.pci import jsontext, names
 from nova_vfio_variant.tracker import device as tracked
 
 #: What an alias asks for, in the order in which a mistake is looked for.
@@ -103,7 +103,7 @@ def _field_fits(
     if field == "resource_class":
         return alias.asked_class in {None, device.resource_class}
     if field == "traits":
-        return set(alias.asked_traits) <= set(device.traits)
+        return set(alias.asked_traits) <= set(names.device_traits(device))
     if field == "live_migratable":
         # Nova's "no" does not find devices that don't say.
         wanted = alias.live_migratable

@@ -82,37 +82,67 @@ def _read_address(element: etree._Element) -> pci_address.PciAddress | None:
 def rewrite_for_migration(
     domain: etree._Element,
     destinations: ty.Mapping[pci_address.PciAddress, tracked.Device],
+    mdevs: ty.Mapping[str, str] | None = None,
 ) -> etree._Element:
-    """A domain whose PCI hostdevs point at the destination's devices.
+    """A domain whose hostdevs point at the destination's devices.
 
     All addresses are replaced at once. Nova replaces one after another in
     the same document, so that A to B followed by B to C sends A's device to
     C (``nova.virt.libvirt.migration._update_pci_dev_xml``), and it keeps the
-    source's ``managed``; here the destination's own holds.
+    source's ``managed``; here the destination's own holds. An mdev is never
+    managed, and only its UUID is replaced (``_update_mdev_xml``).
 
     :param domain: the ``<domain>`` as libvirt gives it; not changed
     :param destinations: the source's address -> the destination's device
-    :raises ClaimError: a source address is in no hostdev of the domain
+    :param mdevs: UUID of the source's mdev -> that of the destination's;
+        None leaves mdevs as they are
+    :raises ClaimError: a source address is in no hostdev of the domain, or
+        a mediated device of the domain isn't among ``mdevs``
     """
     moved = copy.deepcopy(domain)
-    missing = set(destinations)
-    found = []
-    for element in moved.iterfind(
-        "devices/hostdev[@mode='subsystem'][@type='pci']"
-    ):
-        where = element.find("source/address")
-        old = None if where is None else _read_address(where)
-        if where is not None and old is not None and old in destinations:
-            found.append((element, where, destinations[old]))
-            missing.discard(old)
+    changes = list(_pci_changes(moved, destinations))
+    missing = destinations.keys() - {old for old, _, _ in changes}
     if missing:
         raise exception.ClaimError(
             "the domain has no hostdev for "
             + ", ".join(str(address) for address in sorted(missing)),
             "map only addresses that stand in the domain",
         )
-    for element, where, device in found:
+    for old, element, where in changes:
+        device = destinations[old]
         element.set("managed", "yes" if device.managed else "no")
         for name, value in _address(device.address).items():
             where.set(name, value)
+    if mdevs is not None:
+        _move_mdevs(moved, mdevs)
     return moved
+
+
+def _pci_changes(
+    domain: etree._Element, wanted: ty.Container[pci_address.PciAddress]
+) -> ty.Iterator[
+    tuple[pci_address.PciAddress, etree._Element, etree._Element]
+]:
+    """The wanted hostdevs, each with its source address, as it was read."""
+    for element in domain.iterfind(
+        "devices/hostdev[@mode='subsystem'][@type='pci']"
+    ):
+        where = element.find("source/address")
+        old = None if where is None else _read_address(where)
+        if where is not None and old is not None and old in wanted:
+            yield old, element, where
+
+
+def _move_mdevs(domain: etree._Element, mdevs: ty.Mapping[str, str]) -> None:
+    """Replace the UUID of every mediated device, each element once."""
+    known = {old.lower(): new for old, new in mdevs.items()}
+    for where in domain.iterfind(
+        "devices/hostdev[@type='mdev']/source/address[@uuid]"
+    ):
+        old = where.get("uuid", "")
+        if old.lower() not in known:
+            raise exception.ClaimError(
+                f"mediated device {old} has no counterpart at the destination",
+                "map every mediated device of the domain",
+            )
+        where.set("uuid", known[old.lower()])

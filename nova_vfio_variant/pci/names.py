@@ -13,6 +13,9 @@ import typing as ty
 import os_resource_classes
 import os_traits
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import values
+
 #: Placement's limit for either kind of name, ``CUSTOM_`` included.
 MAX_LENGTH: ty.Final = 255
 
@@ -40,6 +43,22 @@ def traits(names: ty.Iterable[str]) -> tuple[str, ...]:
     """
     stripped = (name.strip() for name in names)
     return tuple(sorted({trait(name) for name in stripped if name}))
+
+
+def device_traits(device: "values.Device") -> tuple[str, ...]:
+    """All traits that a device is published with, sorted.
+
+    Its own, and those that Nova gives (``_get_traits_for_dev``).
+    """
+    found = {*device.traits, os_traits.COMPUTE_MANAGED_PCI_DEVICE}
+    if device.tags.get("live_migratable") == "true":
+        found.add(os_traits.HW_PCI_LIVE_MIGRATABLE)
+    # On a VF one_time_use is refused.
+    if device.parent_addr is None and (
+        device.tags.get("one_time_use") == "true"
+    ):
+        found.add(os_traits.HW_PCI_ONE_TIME_USE)
+    return tuple(sorted(found))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ import typing as ty
 from oslo_utils import strutils
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.pci import filters
+from nova_vfio_variant.pci import filters, names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
@@ -91,7 +91,7 @@ class Pools(ty.Generic[D]):
             properties = _properties(device)
             if by_class:
                 properties["resource_class"] = device.resource_class
-                properties["traits"] = frozenset(device.traits)
+                properties["traits"] = frozenset(names.device_traits(device))
             key = _key(properties)
             pool = by_key.get(key)
             if pool is None:

@@ -12,10 +12,9 @@ import itertools
 import operator
 import typing as ty
 
-import os_traits
-
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import names
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider
 from nova_vfio_variant.tracker import device as tracked
@@ -228,13 +227,13 @@ def _mixed_traits(
 ) -> ty.Iterator[finding.Finding]:
     """One finding for each set of traits that isn't the first device's."""
     first = group[0]
-    seen = {_traits(first)}
+    seen = {names.device_traits(first)}
     for one in group[1:]:
-        traits = _traits(one)
+        traits = names.device_traits(one)
         if traits in seen:
             continue
         seen.add(traits)
-        differ = sorted(set(traits) ^ set(_traits(first)))
+        differ = sorted(set(traits) ^ set(names.device_traits(first)))
         yield _on_pair(
             codes.MIXED_TRAITS,
             f"VFs {one.address} and {first.address} of PF "
@@ -245,16 +244,6 @@ def _mixed_traits(
             specs,
             key="traits",
         )
-
-
-def _traits(one: tracked.Device, *, whole: bool = False) -> tuple[str, ...]:
-    """All traits that Nova gives (``_get_traits_for_dev``), sorted."""
-    traits = {*one.traits, os_traits.COMPUTE_MANAGED_PCI_DEVICE}
-    if one.tags.get("live_migratable") == "true":
-        traits.add(os_traits.HW_PCI_LIVE_MIGRATABLE)
-    if whole and one.tags.get("one_time_use") == "true":
-        traits.add(os_traits.HW_PCI_ONE_TIME_USE)
-    return tuple(sorted(traits))
 
 
 def _of_whole(
@@ -270,7 +259,7 @@ def _of_whole(
         name,
         root_name,
         {one.resource_class: provider.Inventory(1, 1, 1 if spent else 0)},
-        _traits(one, whole=True),
+        names.device_traits(one),
         (one.address,),
     )
 
@@ -283,7 +272,7 @@ def _of_parts(
         name,
         root_name,
         {group[0].resource_class: provider.Inventory(total, total)},
-        _traits(group[0]),
+        names.device_traits(group[0]),
         tuple([one.address for one in group]),
     )
 

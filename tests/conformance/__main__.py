@@ -26,6 +26,7 @@ import hypothesis
 from nova_vfio_variant import deviations
 from tests.conformance import (
     ask_aliases,
+    ask_claims,
     ask_files,
     ask_guests,
     ask_names,
@@ -34,6 +35,7 @@ from tests.conformance import (
     ask_texts,
     ask_tracker,
     ask_tree,
+    show_node,  # noqa: F401 - it shows deviations
 )
 from tests.conformance.interpreter import nova_python
 from tests.conformance.nova import Nova
@@ -44,6 +46,7 @@ QUESTIONS: tuple[Question, ...] = (
     *ask_texts.QUESTIONS,
     *ask_aliases.QUESTIONS,
     *ask_tracker.QUESTIONS,
+    *ask_claims.QUESTIONS,
     *ask_tree.QUESTIONS,
     *ask_names.QUESTIONS,
     *ask_guests.QUESTIONS,

@@ -260,6 +260,58 @@ def _check_ours(
     same(expected, found, (sources, case))
 
 
+# -- live migration of mdevs --------------------------------------------------
+
+_UUIDS = [f"{number}3c32df7-d52e-4ec1-9668-1f3c7e4df107" for number in "12345"]
+
+
+@st.composite
+def _mdev_migrations(draw: st.DrawFn) -> dict[str, Any]:
+    """A guest's mdevs, and which ones it gets, often the same UUIDs."""
+    sources = draw(
+        st.lists(st.sampled_from(_UUIDS), min_size=1, max_size=4, unique=True)
+    )
+    known = draw(st.permutations(_UUIDS))[: draw(evenly(len(sources), 5))]
+    return {
+        "sources": sources,
+        "pairs": [
+            (old, new)
+            for old, new in zip(draw(st.permutations(_UUIDS)), known)  # noqa: B905 - some may be missing
+        ],
+        "upper": draw(evenly(0, 9)) == 0,
+        "address": draw(st.sampled_from(_ADDRESSES)),
+    }
+
+
+def _compare_mdevs(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    domain = etree.Element("domain")
+    devices = etree.SubElement(domain, "devices")
+    for uuid in case["sources"]:
+        devices.append(
+            libvirt.mdev_hostdev(uuid.upper() if case["upper"] else uuid)
+        )
+        devices.append(libvirt.hostdev(device(case["address"], None)))
+    mdevs = dict(case["pairs"])
+    theirs = nova.ask(
+        "migrate", xml=etree.tostring(domain, encoding="unicode"), mdevs=mdevs
+    )
+    try:
+        ours = libvirt.rewrite_for_migration(domain, {}, mdevs)
+    except exception.ClaimError:
+        same(theirs.error, "NovaException", case)
+        return []
+    same(
+        [mdevs[uuid] for uuid in case["sources"]],
+        ours.xpath("devices/hostdev[@type='mdev']/source/address/@uuid"),
+        case,
+    )
+    if case["upper"] and theirs.error:
+        same(theirs.error, "NovaException", case)
+        return [deviations.MIGRATE_BY_VALUE]
+    same(canonical(etree.fromstring(theirs.value)), canonical(ours), case)
+    return []
+
+
 @shows(deviations.MIGRATE_AT_ONCE)
 def _migrate_at_once(nova: Nova) -> tuple[Any, Any]:
     return _migrated(
@@ -331,4 +383,5 @@ QUESTIONS = (
     Question("hostdev XML", 2, _hostdevs, _compare_hostdev),
     Question("mdev XML", 1, st.uuids().map(str), _compare_mdev),
     Question("live migration", 4, _migrations(), _compare_migration),
+    Question("mdev migration", 2, _mdev_migrations(), _compare_mdevs),
 )

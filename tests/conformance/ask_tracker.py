@@ -43,7 +43,7 @@ _BLOCKED = {"unclaimable", "unavailable"}
 _HAPPENINGS = (
     "claim", "claim", "claim", "allocate", "free", "sync", "respec",
 )  # fmt: skip
-_POLICIES = (None, None, None, "required", "legacy", "preferred", "socket")
+POLICIES = (None, None, None, "required", "legacy", "preferred", "socket")
 #: Two sockets of two nodes, one socket, and firmware that does not say.
 _SOCKETS: tuple[tuple[int | None, ...], ...] = (
     (0, 0, 1, 1),
@@ -59,7 +59,7 @@ def _asks(draw: st.DrawFn, values: list[str]) -> dict[str, Any]:
     return {
         "instance": draw(st.sampled_from(INSTANCES)),
         "extra_spec": draw(texts.extra_specs(values)),
-        "policy": draw(st.sampled_from(_POLICIES)),
+        "policy": draw(st.sampled_from(POLICIES)),
         "numa": draw(st.sampled_from(_CELLS)),
     }
 

@@ -54,6 +54,12 @@ BUGS = {
         "pass",
         "claims on a fresh host",
     ),
+    "trait-not-asked-for": Bug(
+        "nova_vfio_variant.pci.filters",
+        ".issuperset(spec.asked_traits)",
+        ".issuperset(())",
+        "claims by class",
+    ),
     "pf-free-too-early": Bug(
         "nova_vfio_variant.tracker.family",
         "siblings_free and parent.status in BLOCKED",
@@ -61,8 +67,8 @@ BUGS = {
         "device states",
     ),
     "trait-forgotten": Bug(
-        "nova_vfio_variant.placement.tree",
-        "traits.add(os_traits.HW_PCI_LIVE_MIGRATABLE)",
+        "nova_vfio_variant.pci.names",
+        "found.add(os_traits.HW_PCI_LIVE_MIGRATABLE)",
         "pass",
         "provider trees",
     ),

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where tracking and claiming is meant to differ: one small case each."""
 
+import dataclasses
 from typing import Any
 
 from nova_vfio_variant import deviations
+from nova_vfio_variant.pci import parse
+from nova_vfio_variant.source import SourceText
+from nova_vfio_variant.tracker import sync
 from tests.conformance.ask_tracker import INSTANCES
 from tests.conformance.both import Both
+from tests.conformance.hosts import observed
 from tests.conformance.nova import Answer, Nova
 from tests.conformance.question import shows
 
@@ -171,3 +176,44 @@ def _parent_ifname(nova: Nova) -> tuple[Any, Any]:
         told["devices"][1]["extra_info"].get("parent_ifname"),
         both.ours.devices[1].extra_info["parent_ifname"],
     )
+
+
+@shows(deviations.MANAGED_ALWAYS)
+def _managed_always(nova: Nova) -> tuple[Any, Any]:
+    _, both, told = _last(
+        nova, _case("{}", {"do": "free", "instance": INSTANCES[0]})
+    )
+    return (
+        told["devices"][1]["extra_info"].get("managed"),
+        both.ours.devices[1].extra_info["managed"],
+    )
+
+
+@shows(deviations.DRIVER_TOLD)
+def _driver_told(nova: Nova) -> tuple[Any, Any]:
+    _, _, told = _last(
+        nova,
+        _case('{"managed": "no"}', {"do": "free", "instance": INSTANCES[0]}),
+    )
+    specs, _ = parse.parse_device_specs([SourceText.of('{"managed": "no"}')])
+    functions = [
+        dataclasses.replace(
+            seen, driver="nvidia_vgpu_vfio", vfio=True, iommu_group=90
+        )
+        for seen in observed(FAMILY)
+    ]
+    ours = sync.desired(specs, functions)[1]
+    return told["devices"][1]["extra_info"], dict(ours.extra_info)
+
+
+@shows(deviations.PLACE_WAITS)
+def _place_waits(nova: Nova) -> tuple[Any, Any]:
+    alone = {**FAMILY[1], "dev_type": "type-PCI"}
+    del alone["parent_addr"]
+    case = _case(
+        "{}",
+        _claim(0, "pf:1"),
+        {"do": "sync", "host": [FAMILY[0], alone, FAMILY[2]]},
+    )
+    _, both, told = _last(nova, case)
+    return told["states"][-1][1]["dev_type"], both.states[-1][1]["dev_type"]

@@ -29,6 +29,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "hostdev": guests.hostdev,
     "mdev": guests.mdev,
     "migrate": guests.migrate,
+    "looks": guests.looks,
 }
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How devices enter a guest of Nova's, as libvirt XML."""
 
+import json
 import types
 
 from lxml import etree
 from nova import objects
-from nova.virt.libvirt import config, driver, migration
+from nova.virt.libvirt import config, driver, host, migration
 
 from tests.conformance.oracle import world
 
@@ -33,6 +34,55 @@ def mdev(uuid: str) -> str:
     device.uuid = uuid
     xml: str = device.to_xml()
     return xml
+
+
+def looks(seen: list[list[str]]) -> list[int]:
+    """How many functions a compute node reports each time it is asked.
+
+    :param seen: for each time the addresses that libvirt lists then
+    """
+    host_of_libvirt = object.__new__(host.Host)
+    times = iter(seen)
+    host_of_libvirt.list_all_devices = lambda flags: [
+        _NodeDevice(address) for address in next(times)
+    ]
+    compute = object.__new__(driver.LibvirtDriver)
+    compute._host = host_of_libvirt
+    # libvirt's own Python module is not needed for more than these.
+    driver.libvirt = types.SimpleNamespace(
+        VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET=1,
+        VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV=2,
+        VIR_CONNECT_LIST_NODE_DEVICES_CAP_VDPA=4,
+        libvirtError=RuntimeError,
+    )
+    return [
+        len(json.loads(compute._get_pci_passthrough_devices())) for _ in seen
+    ]
+
+
+class _NodeDevice:
+    """A function as libvirt's Python module shows it."""
+
+    def __init__(self, address: str) -> None:
+        self._parts = address.replace(".", ":").split(":")
+
+    def name(self) -> str:
+        return f"pci_{'_'.join(self._parts)}"
+
+    def parent(self) -> str:
+        return "computer"
+
+    def listCaps(self) -> list[str]:  # noqa: N802 - libvirt's own name
+        return ["pci"]
+
+    def XMLDesc(self, _flags: int) -> str:  # noqa: N802 - libvirt's own name
+        domain, bus, slot, function = (int(part, 16) for part in self._parts)
+        return (
+            f"<device><name>{self.name()}</name><capability type='pci'>"
+            f"<domain>{domain}</domain><bus>{bus}</bus><slot>{slot}</slot>"
+            f"<function>{function}</function><product id='0x25b6'/>"
+            "<vendor id='0x10de'/></capability></device>"
+        )
 
 
 def migrate(

@@ -11,6 +11,8 @@ from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device
 from tests import base
 
+ONE = "1d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+
 
 def device(address: str, managed: bool | None = None) -> Device:
     extra = {} if managed is None else {"managed": str(managed).lower()}
@@ -140,6 +142,43 @@ class MigrationTest(base.TestCase):
         self.assertEqual(
             etree.tostring(root[0][1]), etree.tostring(moved[0][1])
         )
+
+    def mdevs(self, *uuids: str) -> etree._Element:
+        root = domain("0000:25:00.4")
+        for uuid in uuids:
+            root[0].append(libvirt.mdev_hostdev(uuid))
+        return root
+
+    def test_crossing_mdevs_are_replaced_at_once(self) -> None:
+        first, second, third = (f"{n}{ONE[1:]}" for n in "123")
+        moved = libvirt.rewrite_for_migration(
+            self.mdevs(first, second),
+            {PciAddress.parse("0000:25:00.4"): device("0000:41:10.0")},
+            {first: second, second.upper(): third},
+        )
+        self.assertEqual(
+            [second, third],
+            moved.xpath("devices/hostdev[@type='mdev']/source/address/@uuid"),
+        )
+        self.assertEqual(
+            ["no", "no"],
+            moved.xpath("devices/hostdev[@type='mdev']/@managed"),
+        )
+
+    def test_an_mdev_without_a_counterpart_is_an_error(self) -> None:
+        error = self.assertRaises(
+            exception.ClaimError,
+            libvirt.rewrite_for_migration,
+            self.mdevs(ONE),
+            {},
+            {},
+        )
+        self.assertIn(ONE, str(error))
+
+    def test_mdevs_stay_where_none_are_to_move(self) -> None:
+        root = self.mdevs(ONE)
+        moved = libvirt.rewrite_for_migration(root, {})
+        self.assertEqual(etree.tostring(root), etree.tostring(moved))
 
 
 class QemuTest(base.TestCase):

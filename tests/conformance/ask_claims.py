@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about claims by class and traits, which Placement answers Nova.
+
+Our claim does Placement's part as well. So whatever it takes, Nova has to
+take too, once Placement has chosen the providers of these devices; and where
+it takes nothing, no provider that Placement could choose may do.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from nova_vfio_variant import deviations, exception
+from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.pci import flavor
+from nova_vfio_variant.pci.alias import PciRequest
+from nova_vfio_variant.pci.pools import Pools
+from nova_vfio_variant.placement import tree
+from nova_vfio_variant.placement.provider import Provider
+from nova_vfio_variant.tracker.device import Device
+from tests.conformance import texts
+from tests.conformance.ask_aliases import read as read_aliases
+from tests.conformance.ask_tracker import INSTANCES, POLICIES, nodes
+from tests.conformance.both import NODE, Both
+from tests.conformance.hosts import Host, evenly
+from tests.conformance.nova import Answer, Nova
+from tests.conformance.question import Question, same, shows
+from tests.conformance.show_tracker import FAMILY
+
+#: Kinds of functions, as an address and as a test of its slot and function,
+#: of which a host has one or the other, never a PF beside its VFs.
+_KINDS = (
+    ({"slot": "10"}, re.compile(r"10\..")),
+    ({"function": "[2-7]"}, re.compile(r"..\.[2-7]")),
+    ({"function": "0", "slot": "00"}, re.compile(r"00\.0")),
+)
+_BUSES = ("05", "25", "26", "a0")
+_CLASSES = (None, None, "A16_16A", "CUSTOM_X", "gpu vf")
+_TRAITS = (None, None, "blue", "blue,big", "HW_GPU_API_VULKAN")
+_OTHER_TRAITS = ("big", "HW_PCI_LIVE_MIGRATABLE", "COMPUTE_MANAGED_PCI_DEVICE")
+_MIGRATABLE = (None, None, "yes", "yes", "no")
+_CELLS: tuple[list[int] | None, ...] = (
+    None, None, None, None, [0], [1], [0, 2],
+)  # fmt: skip
+
+Chosen = list[list[str]]
+Tags = dict[str, str | None]
+
+
+@st.composite
+def _tags(draw: st.DrawFn) -> Tags:
+    """What the functions of one bus are published with."""
+    return {
+        "resource_class": draw(st.sampled_from(_CLASSES)),
+        "traits": draw(st.sampled_from(_TRAITS)),
+        "live_migratable": draw(st.sampled_from(_MIGRATABLE)),
+    }
+
+
+@st.composite
+def _aliases(draw: st.DrawFn, some: Host, tags: dict[str, Tags]) -> list[str]:
+    """Aliases for some of the functions, by class or traits or both."""
+    values = []
+    for name in ("a", "b")[: draw(evenly(1, 2))]:
+        one = draw(st.sampled_from(some))
+        mask = draw(evenly(0, 2**6 - 1))
+        of_it = tags[one["address"].split(":")[1]]
+        pairs: list[tuple[str, Any]] = [
+            ("name", name),
+            ("vendor_id", one["vendor_id"]),
+            ("product_id", one["product_id"]),
+        ]
+        if mask & 1 or one["dev_type"] == "type-PF":
+            pairs.append(("device_type", one["dev_type"]))
+        # Without a class an alias asks for that of its ids.
+        if of_it["resource_class"] and mask & 6:
+            pairs.append(("resource_class", of_it["resource_class"]))
+        if mask & 24 == 24:
+            pairs.append(("traits", draw(st.sampled_from(_OTHER_TRAITS))))
+        elif of_it["traits"] and mask & 8:
+            pairs.append(("traits", of_it["traits"].partition(",")[0]))
+        values.append(texts.write(pairs))
+    return values
+
+
+@st.composite
+def _cases(draw: st.DrawFn) -> dict[str, Any]:
+    case = draw(nodes())
+    there = [
+        (kind, some)
+        for kind, fits in _KINDS
+        if (some := [o for o in case["host"] if fits.match(o["address"][-4:])])
+    ]
+    kind, some = draw(st.sampled_from(there))
+    tags = {bus: draw(_tags()) for bus in _BUSES}
+    case["specs"] = [
+        texts.write(
+            [
+                ("address", {"bus": bus, **kind}),
+                *((key, value) for key, value in of_it.items() if value),
+            ]
+        )
+        for bus, of_it in tags.items()
+    ]
+    if draw(evenly(0, 7)) == 0:
+        odd = {"address": {**kind, "function": "2"}, "managed": "no"}
+        case["specs"].insert(0, texts.write(list(odd.items())))
+    case["aliases"] = draw(_aliases(some, tags))
+    case["extra_spec"] = ",".join(
+        f"{name}:{draw(st.sampled_from((1, 1, 1, 2, 3)))}"
+        for name in ("a", "b")[: len(case["aliases"])]
+    )
+    case["policy"] = draw(st.sampled_from(POLICIES))
+    case["numa"] = draw(st.sampled_from(_CELLS))
+    return case
+
+
+class _Asked:
+    """One claim, with what both sides know before it."""
+
+    def __init__(self, nova: Nova, case: dict[str, Any], both: Both) -> None:
+        self.both = both
+        self.case = case
+        told = nova.ask(
+            "flavor",
+            values=case["aliases"],
+            extra_spec=case["extra_spec"],
+            numa_policy=case["policy"],
+            pci_in_placement=True,
+        ).value
+        self.told: list[dict[str, Any]] = told["requests"]
+        self.groups: list[dict[str, Any]] = told["groups"]
+        aliases, errors = read_aliases(case["aliases"], in_placement=True)
+        assert not errors, errors
+        self.requests = flavor.parse_request(
+            case["extra_spec"], aliases, case["policy"]
+        )
+        found, findings = tree.build(both.ours.devices, NODE)
+        assert not findings, findings
+        self.providers: dict[str, Provider] = {one.name: one for one in found}
+        self.home = {at: one.name for one in found for at in one.addresses}
+
+    def take(self) -> list[tuple[PciRequest, tuple[Device, ...]]] | None:
+        """What our claim takes; None if there isn't enough."""
+        try:
+            return Pools.of(self.both.ours.devices, by_class=True).consume(
+                self.requests, self.case["numa"], self.both.ours.sockets
+            )
+        except exception.NotEnoughDevices:
+            return None
+
+    def could_choose(self, name: str, group: dict[str, Any]) -> bool:
+        """Whether Placement could answer a group with this provider."""
+        one = self.providers[name]
+        return set(group["resources"]) <= set(one.inventories) and set(
+            group["required_traits"]
+        ) <= set(one.traits)
+
+    def tell(self, do: str, chosen: Chosen) -> Answer:
+        """What Nova says once Placement has chosen."""
+        self.both.add(
+            {
+                "do": do,
+                "requests": [
+                    {**request, "providers": names}
+                    for request, names in zip(self.told, chosen, strict=True)
+                ],
+                "numa": self.case["numa"],
+                **({"instance": INSTANCES[0]} if do == "claim" else {}),
+            }
+        )
+        told = self.both.tell()
+        assert told.error is None, (told, self.case)
+        return Answer.read(told.value["steps"][-1])
+
+
+def _compare(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
+    both = Both(nova, case)
+    if not both.publish():
+        return []
+    asked = _Asked(nova, case, both)
+    taken = asked.take()
+    if taken is None:
+        _nobody_else_would(asked, case)
+        return []
+    chosen = [
+        [asked.home[one.address] for one in devices] for _, devices in taken
+    ]
+    for group in asked.groups:
+        name = chosen[group["request"]][group["number"]]
+        assert asked.could_choose(name, group), (name, group, case)
+    ours = sorted(str(one.address) for _, some in taken for one in some)
+    theirs = asked.tell("claim", chosen)
+    if theirs.error is not None:
+        same(theirs.error, "PciDeviceRequestFailed", case)
+    if sorted(theirs.value or ()) == ours:
+        return []
+    if _split(both.ours.devices, chosen, asked.home):
+        # It refuses, or takes all from the pool that is large enough.
+        return [deviations.CLAIM_OF_SPLIT]
+    same(theirs.value, None, (ours, case))
+    # If it wasn't for the guest's place, Nova would have taken them.
+    assert case["numa"], (theirs, case)
+    assert all(one.numa_policy != "required" for one in asked.requests), case
+    anywhere = {**case, "numa": None}
+    both = Both(nova, anywhere)
+    both.publish()
+    theirs = _Asked(nova, anywhere, both).tell("claim", chosen)
+    same(sorted(theirs.value or ()), ours, case)
+    return [deviations.NEAR_OF_ANOTHER_CLASS]
+
+
+def _nobody_else_would(asked: _Asked, case: dict[str, Any]) -> None:
+    """No provider would satisfy Nova, either; looked at for one device."""
+    if len(asked.groups) != 1:
+        return
+    for name in asked.providers:
+        if asked.could_choose(name, asked.groups[0]):
+            same(asked.tell("fits", [[name]]).value, False, (name, case))
+
+
+def _split(
+    devices: Sequence[Device], chosen: Chosen, home: dict[Any, str]
+) -> bool:
+    """Whether devices of a chosen provider differ in their tags."""
+    names = {name for some in chosen for name in some}
+    tags: dict[str, list[Any]] = {name: [] for name in names}
+    for one in devices:
+        if home.get(one.address) in names:
+            found = tags[home[one.address]]
+            if one.tags not in found:
+                found.append(one.tags)
+    return any(len(found) > 1 for found in tags.values())
+
+
+def _small(specs: list[str], alias: str) -> dict[str, Any]:
+    return {
+        "host": FAMILY,
+        "specs": specs,
+        "aliases": [alias],
+        "sockets": (0, 0),
+        "extra_spec": "a:1",
+        "policy": None,
+        "numa": None,
+    }
+
+
+@shows(deviations.CLAIM_BY_CLASS)
+def _claim_by_class(nova: Nova) -> tuple[Any, Any]:
+    case = _small(
+        [
+            '{"address": "0000:25:00.4", "resource_class": "A"}',
+            '{"address": "0000:25:00.5", "resource_class": "B"}',
+        ],
+        '{"name": "a", "vendor_id": "10de", "product_id": "25b7",'
+        ' "resource_class": "A"}',
+    )
+    both = Both(nova, case)
+    both.step({**case, "do": "claim", "instance": INSTANCES[0]})
+    theirs = Answer.read(both.tell().value["steps"][-1])
+    aliases, _ = read_aliases(case["aliases"], in_placement=False)
+    free = Pools.of(Both(nova, case).ours.devices, by_class=True)
+    taken = free.consume(flavor.parse_request("a:1", aliases))
+    return theirs.value, [str(one.address) for one in taken[0][1]]
+
+
+@shows(deviations.CLAIM_OF_SPLIT)
+def _claim_of_split(nova: Nova) -> tuple[Any, Any]:
+    case = _small(
+        [
+            '{"address": "0000:25:00.4", "managed": "no"}',
+            '{"address": "0000:25:00.5"}',
+        ],
+        '{"name": "a", "vendor_id": "10de", "product_id": "25b7"}',
+    )
+    both = Both(nova, case)
+    assert both.publish()
+    asked = _Asked(nova, case, both)
+    taken = asked.take()
+    assert taken is not None
+    (device,) = taken[0][1]
+    theirs = asked.tell("claim", [[asked.home[device.address]]])
+    return theirs.error, str(device.address)
+
+
+@shows(deviations.NEAR_OF_ANOTHER_CLASS)
+def _near_of_another_class(nova: Nova) -> tuple[Any, Any]:
+    beside = [
+        {
+            key: value.replace(":25:", ":26:")
+            if isinstance(value, str)
+            else value
+            for key, value in one.items()
+        }
+        | {"numa_node": None}
+        for one in FAMILY
+    ]
+    case = _small(
+        [
+            '{"address": {"bus": "25", "function": "[45]"}, "resource_class": "A"}',
+            '{"product_id": "25b7"}',
+        ],
+        '{"name": "a", "vendor_id": "10de", "product_id": "25b7"}',
+    )
+    case |= {"host": [*FAMILY, *beside], "numa": [0]}
+    both = Both(nova, case)
+    assert both.publish()
+    asked = _Asked(nova, case, both)
+    taken = asked.take()
+    assert taken is not None
+    (device,) = taken[0][1]
+    theirs = asked.tell("claim", [[asked.home[device.address]]])
+    return theirs.error, str(device.address)
+
+
+QUESTIONS = (Question("claims by class", 6, _cases(), _compare),)

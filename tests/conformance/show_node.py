@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a whole node is meant to differ: one small case each."""
+
+import pathlib
+import tempfile
+import uuid
+from typing import Any
+
+from nova_vfio_variant import deviations
+from nova_vfio_variant.host import scan
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.placement import client, diff, report, tree
+from nova_vfio_variant.placement.provider import Inventory, Provider, Published
+from nova_vfio_variant.testing import placement as fixture
+from tests.conformance.ask_tracker import INSTANCES
+from tests.conformance.both import NODE, Both
+from tests.conformance.nova import Answer, Nova
+from tests.conformance.question import shows
+from tests.conformance.show_tracker import FAMILY
+
+_MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
+_CLASS = "CUSTOM_PCI_10DE_25B7"
+_NAME = f"{NODE}_0000:25:00.0"
+_RECORD = {
+    "total": 1,
+    "max_unit": 1,
+    "min_unit": 1,
+    "step_size": 1,
+    "allocation_ratio": 1.0,
+    "reserved": 1,
+}
+
+
+def _published(
+    nova: Nova, specs: list[str], **beside: Any
+) -> tuple[Answer, Both]:
+    """What Nova publishes of a small host, beside what is there already."""
+    both = Both(
+        nova,
+        {"host": FAMILY, "specs": specs, "aliases": [], "sockets": (0,)},
+    )
+    both.add({"do": "publish", **beside})
+    return Answer.read(both.tell().value["steps"][-1]), both
+
+
+@shows(deviations.HOST_AFRESH)
+def _host_afresh(nova: Nova) -> tuple[Any, Any]:
+    address = "0000:25:00.0"
+    theirs = nova.ask("looks", seen=[[], [address]])
+    ours = []
+    with tempfile.TemporaryDirectory() as folder:
+        looked = scan.scan(host_tree.HostTree.open(folder))
+        ours.append(len(looked.functions))
+        home = pathlib.Path(folder, scan.DEVICES, address)
+        home.mkdir(parents=True)
+        (home / "modalias").write_text(
+            "pci:v000010DEd000025B6sv00000000sd00000000bc03sc02i00\n"
+        )
+        looked = scan.scan(host_tree.HostTree.open(folder))
+        ours.append(len(looked.functions))
+    return theirs.value, ours
+
+
+@shows(deviations.PER_CLASS)
+def _per_class(nova: Nova) -> tuple[Any, Any]:
+    theirs, both = _published(
+        nova,
+        [
+            '{"address": "0000:25:00.4", "resource_class": "A"}',
+            '{"address": "0000:25:00.5", "resource_class": "B"}',
+        ],
+    )
+    providers, findings = tree.build(both.ours.devices, NODE, "per_class")
+    assert not findings, findings
+    return theirs.error, [one.name for one in providers]
+
+
+@shows(deviations.INVENTORY_KEPT)
+def _inventory_kept(nova: Nova) -> tuple[Any, Any]:
+    theirs, both = _published(
+        nova,
+        ['{"product_id": "25b7"}'],
+        existing=[
+            {
+                "name": _NAME,
+                "inventory": {_CLASS: _RECORD},
+                "traits": [_MANAGED],
+            }
+        ],
+    )
+    (desired,), _ = tree.build(both.ours.devices, NODE)
+    before = Published(_NAME, _NAME, 1, {_CLASS: _RECORD}, (_MANAGED,))
+    return (
+        theirs.value["providers"][1]["inventory"][_CLASS],
+        diff.settled(desired, before).inventories[_CLASS],
+    )
+
+
+@shows(deviations.OTHERS_LEFT)
+def _others_left(nova: Nova) -> tuple[Any, Any]:
+    theirs, _ = _published(
+        nova,
+        ["[]"],
+        existing=[
+            {
+                "name": _NAME,
+                "inventory": {_CLASS: _RECORD},
+                "traits": [_MANAGED],
+            }
+        ],
+    )
+    ours = _Placement([])
+    with ours.fixture:
+        ours.report()
+        root = ours.direct.find(NODE)
+        assert root is not None
+        other = str(uuid.uuid4())
+        generation = ours.direct.create(other, _NAME, root.uuid)
+        ours.direct.put_traits(other, generation, (_MANAGED,))
+        ours.report()
+        left = [one.name for one in ours.direct.tree(root.uuid)]
+    return (
+        [one["name"] for one in theirs.value["providers"]],
+        sorted(left),
+    )
+
+
+@shows(deviations.HEALING)
+def _healing(nova: Nova) -> tuple[Any, Any]:
+    case = {
+        "host": FAMILY,
+        "specs": ['{"product_id": "25b7"}'],
+        "aliases": [
+            '{"name": "a", "vendor_id": "10de", "product_id": "25b7"}'
+        ],
+        "sockets": (0,),
+    }
+    both = Both(nova, case)
+    both.step(
+        {
+            "do": "claim",
+            "instance": INSTANCES[0],
+            "extra_spec": "a:2",
+            "policy": None,
+            "numa": None,
+        }
+    )
+    assert both.publish()
+    held = {INSTANCES[0]: {_NAME: {_CLASS: 1}}}
+    both.add({"do": "publish", "allocations": held})
+    told = Answer.read(both.tell().value["steps"][-1]).value
+    ours = _Placement(
+        [Provider(_NAME, NODE, {_CLASS: Inventory(2, 2)}, (_MANAGED,))]
+    )
+    with ours.fixture:
+        ours.report()
+        listed = ours.direct.find(_NAME)
+        assert listed is not None
+        ours.direct.put_allocations(
+            INSTANCES[0], client.Allocations({listed.uuid: {_CLASS: 1}})
+        )
+        ours.report()
+        used = ours.direct.usages(listed.uuid)[_CLASS]
+    return told["allocations"][INSTANCES[0]][_NAME][_CLASS], used
+
+
+class _Placement:
+    """A real Placement to which we publish as to a cloud's."""
+
+    def __init__(self, desired: list[Provider]) -> None:
+        self.fixture = fixture.EmbeddedPlacement()
+        self._ask = report.Ask(NODE, desired)
+        self._known = fixture.Memory()
+
+    @property
+    def direct(self) -> client.PlacementClient:
+        """A client of it."""
+        return self.fixture.client
+
+    def report(self) -> None:
+        """Publish."""
+        report.report(self.direct, self._ask, self._known)
