@@ -93,9 +93,16 @@ def put(
             f"provider {', '.join(missing)} is not published"
         )
     shall = {ours[name]: resources for name, resources in wanted.items()}
-    report.retrying()(
-        _put_once, client, set(ours.values()), instance_uuid, shall
-    )
+    try:
+        report.retrying()(
+            _put_once, client, set(ours.values()), instance_uuid, shall
+        )
+    except exception.PlacementConflict as error:
+        raise exception.PlacementConflict(
+            f"others changed instance {instance_uuid} or its providers"
+            f" {report.ATTEMPTS} times while its allocations were written",
+            "try again, and look at who writes there",
+        ) from error
 
 
 def delete(

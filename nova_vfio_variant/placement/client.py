@@ -421,4 +421,6 @@ def _details(answer: "requests.Response") -> tuple[str, str]:
 def _line(text: object) -> str:
     """The last line that says something: webob puts its own before it."""
     lines = [one.strip() for one in str(text).splitlines()]
-    return next((one for one in reversed(lines) if one), "")
+    said = next((one for one in reversed(lines) if one), "")
+    # keystoneauth's words for an answer that says nothing but its status.
+    return said[6:-1] if said.startswith("None (HTTP ") else said

@@ -210,9 +210,6 @@ class StateTest(BadInputCase):
         super().setUp()
         self.store = self.state / "nova-vfio.sqlite"
 
-    def placement_rows(self) -> list[str]:
-        return self.recorded()["placement.sqlite"]
-
     def test_one_of_a_newer_version(self) -> None:
         with sqlite3.connect(self.store) as opened:
             opened.execute("UPDATE alembic_version SET version_num = '999'")
@@ -222,7 +219,7 @@ class StateTest(BadInputCase):
 
     def test_a_corrupt_one_is_kept_aside_and_named(self) -> None:
         self.store.write_bytes(b"garbage" * 1000)
-        before = self.placement_rows_only()
+        before = self.placement_rows()
         for words in (*WRITERS, ("device", "list"), ("claim", "list")):
             said = self.fails(*words)
             kept = re.search(r"it is kept as (\S+)", said)
@@ -231,11 +228,11 @@ class StateTest(BadInputCase):
             self.assertEqual(self.store.read_bytes(), aside.read_bytes())
             self.assertIn("is corrupt", said.splitlines()[0])
         self.assertEqual(b"garbage" * 1000, self.store.read_bytes())
-        self.assertEqual(before, self.placement_rows_only())
+        self.assertEqual(before, self.placement_rows())
         # One is kept, however often it is found.
         self.assertEqual(1, len(list(self.state.glob("*.corrupt-*"))))
 
-    def placement_rows_only(self) -> list[str]:
+    def placement_rows(self) -> list[str]:
         with sqlite3.connect(self.state / "placement.sqlite") as opened:
             rows = list(opened.iterdump())
         opened.close()
