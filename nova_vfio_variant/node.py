@@ -351,7 +351,8 @@ class Node:
     def report(self, *, dry_run: bool = False) -> "report.Result":
         """Make Placement equal to :meth:`inventory`.
 
-        Claims that a crash left half way are finished first.
+        Claims that a crash left half way are finished, and claims on
+        providers that were not there get their allocations again.
 
         :raises ConfigError: the configuration has errors
         :raises PlacementError: see :meth:`Publication.report`
@@ -363,9 +364,15 @@ class Node:
             self._sync(store)
             published = self._publication(store)
             result = published.report()
-            for claim in store.claims():
-                if claim.status == "claimed":
-                    self._allocate(store, published, claim.instance_uuid)
+            made = {
+                one.provider for one in result.changes if one.change == "add"
+            }
+            for instance_uuid, devices in _by_owner(store.devices()).items():
+                if devices[0].status == "claimed":
+                    self._allocate(store, published, instance_uuid)
+                elif made & published.providers_of(devices):
+                    # Placement was lost, or somebody removed a provider.
+                    published.allocate(instance_uuid, devices)
             return result
 
     def placement_microversion(self) -> str | None:
@@ -532,6 +539,17 @@ class Node:
             store.free(instance_uuid)
             raise
         return store.allocate(instance_uuid)
+
+
+def _by_owner(
+    devices: "ty.Iterable[tracked.Device]",
+) -> "dict[str, list[tracked.Device]]":
+    """The devices of each instance that has any."""
+    found: dict[str, list[tracked.Device]] = {}
+    for device in devices:
+        if device.instance_uuid is not None:
+            found.setdefault(device.instance_uuid, []).append(device)
+    return found
 
 
 def _nothing_claimed(instance_uuid: str) -> exception.ClaimError:

@@ -188,7 +188,7 @@ class Publication:
 
         :raises PlacementError: see :meth:`report`
         """
-        names = frozenset(self._amounts(devices))
+        names = self.providers_of(devices)
         if names:
             self.expect_publishing()
             placement_report.report(
@@ -196,6 +196,12 @@ class Publication:
                 dataclasses.replace(self._ask, only=names),
                 self._known,
             )
+
+    def providers_of(
+        self, devices: "ty.Sequence[tracked.Device]"
+    ) -> frozenset[str]:
+        """The names of the providers that publish some devices."""
+        return frozenset(self._amounts(devices))
 
     def allocate(
         self, instance_uuid: str, devices: "ty.Sequence[tracked.Device]"

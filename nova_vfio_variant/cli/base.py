@@ -112,6 +112,9 @@ class Base(command.Command):
 class Lister(Base, lister.Lister):
     """A command that prints rows."""
 
+    #: Said on standard error where there is no row.
+    empty: ty.ClassVar[str] = "there is none"
+
     def produce_output(
         self,
         parsed_args: argparse.Namespace,
@@ -122,6 +125,10 @@ class Lister(Base, lister.Lister):
         _expect_columns(parsed_args.columns, column_names)
         if parsed_args.formatter not in _MACHINE_FORMATS:
             data = [tuple(human(cell) for cell in row) for row in data]
+        if parsed_args.formatter == "table" and not (data := list(data)):
+            if self.status < 2:
+                self.note(self.empty)
+            return 0
         return super().produce_output(parsed_args, column_names, data)
 
 

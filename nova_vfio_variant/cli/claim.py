@@ -89,6 +89,7 @@ class Create(base.Lister):
 class List(base.Lister):
     """List all claims."""
 
+    empty = "there are no claims"
     example = "claim list -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:

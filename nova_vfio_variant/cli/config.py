@@ -124,6 +124,7 @@ class Explain(base.Lister):
     The first that matches wins. Status 1 if none does.
     """
 
+    empty = "there is no device_spec"
     example = "config explain 0000:41:10.0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -88,6 +88,7 @@ class List(base.Lister):
     Before the first sync it lists what a sync would track.
     """
 
+    empty = "no device is tracked"
     example = "device list -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:

@@ -47,6 +47,7 @@ def class_word(class_code: int) -> str:
 class List(base.Lister):
     """List the host's PCI functions."""
 
+    empty = "there is no such function"
     example = "host list --class network -f json"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

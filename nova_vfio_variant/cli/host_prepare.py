@@ -17,6 +17,8 @@ _LONG = 30
 class Prepare(base.Lister):
     """What the four commands share."""
 
+    empty = "nothing to do"
+
     def __init__(self, *args: ty.Any, **more: ty.Any) -> None:
         super().__init__(*args, **more)
         self._rows: list[base.Row] = []

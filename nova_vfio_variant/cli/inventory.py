@@ -42,6 +42,7 @@ class Show(base.Lister):
     out of reach.
     """
 
+    empty = "no device would be published"
     example = "inventory show"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
@@ -76,6 +77,7 @@ class Diff(base.Lister):
     Status 1 if it differs.
     """
 
+    empty = "Placement is as it shall be"
     example = "inventory diff -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
@@ -92,6 +94,7 @@ class Report(base.Lister):
     Syncs the tracker first. Lists what it changed; nothing if all was equal.
     """
 
+    empty = "Placement is as it shall be"
     example = "inventory report --dry-run"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
