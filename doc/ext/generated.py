@@ -2,12 +2,15 @@
 """Directives for what stands in the code and is shown in the documentation.
 
 ``.. vfio-commands:: PATTERN`` documents the commands of ``nova-vfio``,
-``.. vfio-deviations::`` the table of differences from Nova, and
-``.. vfio-codes::`` every kind of finding.
+``.. vfio-deviations::`` the table of differences from Nova,
+``.. vfio-codes::`` every kind of finding, and ``.. vfio-status::`` the other
+program's options.
 """
 
 import abc
+import argparse
 import fnmatch
+import functools
 import re
 
 from cliff import command, sphinxext
@@ -16,7 +19,7 @@ from docutils.parsers import rst
 from sphinx import application
 
 from nova_vfio_variant import codes, deviations
-from nova_vfio_variant.cli import main
+from nova_vfio_variant.cli import main, status
 
 
 class Commands(sphinxext.AutoprogramCliffDirective):
@@ -78,10 +81,25 @@ class Codes(_Generated):
         return text
 
 
+class Status(_Generated):
+    """What ``nova-vfio-status`` says of itself."""
+
+    def lines(self) -> list[str]:
+        parser = status.parser()
+        # Wide enough for the page, whatever the terminal is.
+        parser.formatter_class = functools.partial(
+            argparse.HelpFormatter, width=79
+        )
+        text = ["::", ""]
+        text += [f"   {line}" for line in parser.format_help().splitlines()]
+        return [*text, ""]
+
+
 def setup(app: application.Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.setup_extension("cliff.sphinxext")
     app.add_directive("vfio-commands", Commands)
     app.add_directive("vfio-deviations", Deviations)
     app.add_directive("vfio-codes", Codes)
+    app.add_directive("vfio-status", Status)
     return {"parallel_read_safe": True}
