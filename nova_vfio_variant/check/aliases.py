@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about what aliases find on this host."""
 
+import collections
 import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
+from nova_vfio_variant.host import numa
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import jsontext, names
+from nova_vfio_variant.pci import filters, jsontext, names
 from nova_vfio_variant.tracker import device as tracked
 
 #: What an alias asks for, in the order in which a mistake is looked for.
@@ -50,20 +52,82 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 
 def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """Aliases whose devices have no node that their policy could accept."""
+    """Aliases whose policy keeps their devices from some guests, or all.
+
+    With legacy, the default, a guest on another node is refused as well; but
+    there nobody asked for devices near by, and a finding for most aliases of
+    most hosts would be noise.
+    """
+    sockets = _sockets(given)
     for alias in _all(given):
-        if alias.numa_policy not in ("required", "socket"):
+        policy = alias.numa_policy
+        if policy not in ("required", "socket"):
             continue
         fitting = [one for one in given.desired if _fits(alias, one)]
-        if fitting and all(one.numa_node is None for one in fitting):
+        nodes = {one.numa_node for one in fitting} - {None}
+        if fitting and not nodes:
             yield _on_alias(
                 codes.ALIAS_ACROSS_NUMA,
-                f"alias {alias.name!r} has numa_policy {alias.numa_policy},"
+                f"alias {alias.name!r} has numa_policy {policy},"
                 f" and the NUMA node of its {len(fitting)} devices is not"
                 " known, so that no guest with NUMA nodes gets one",
                 alias,
                 "numa_policy",
             )
+            continue
+        far = [
+            node
+            for node in sockets
+            if node not in nodes
+            and not (
+                policy == "socket"
+                and filters.Place([node], sockets).same_sockets() & nodes
+            )
+        ]
+        if nodes and far:
+            yield _on_alias(
+                codes.ALIAS_SOME_NODES,
+                f"alias {alias.name!r} has numa_policy {policy}, and its"
+                f" devices are {_spread(fitting)}: guests on"
+                f" {_nodes(far)} get none"
+                + (
+                    " (this host doesn't tell its sockets)"
+                    if policy == "socket" and None in sockets.values()
+                    else ""
+                ),
+                alias,
+                "numa_policy",
+            )
+
+
+def _sockets(given: facts.CheckInput) -> dict[int, int | None]:
+    """The sockets of the nodes that guests can be on: with processors."""
+    if given.scan is None:
+        return {}
+    tree = given.scan.tree
+    return {
+        node: socket
+        for node, socket in numa.sockets(tree).items()
+        if numa.package_path(tree, f"node{node}") is not None
+    }
+
+
+def _spread(devices: ty.Iterable[tracked.Device]) -> str:
+    """How many devices each node has: "2 on NUMA node 0"."""
+    counts = collections.Counter(one.numa_node for one in devices)
+    shown = [
+        f"{counts[node]} on {_nodes([node])}"
+        for node in sorted(node for node in counts if node is not None)
+    ]
+    if counts[None]:
+        shown.append(f"{counts[None]} on a node that is not known")
+    return " and ".join(shown)
+
+
+def _nodes(nodes: ty.Iterable[int]) -> str:
+    found = sorted(nodes)
+    word = "NUMA node" if len(found) == 1 else "NUMA nodes"
+    return f"{word} {', '.join(map(str, found))}"
 
 
 def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

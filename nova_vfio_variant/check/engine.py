@@ -4,6 +4,7 @@
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import (
     aliases,
+    declared,
     facts,
     host,
     meaning,
@@ -21,6 +22,7 @@ RULES: tuple[facts.Rule, ...] = (
     *naming.RULES,
     *aliases.RULES,
     *host.RULES,
+    *declared.RULES,
     *published.RULES,
 )
 

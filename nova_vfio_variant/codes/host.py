@@ -144,3 +144,23 @@ FACTS_LOST: ty.Final = finding.Code(
     "0000:25:00.4: iommu_group: Permission denied",
     "Run the command again, as root if permissions are the reason.",
 )
+HOST_SPEC_UNFIT: ty.Final = finding.Code(
+    "VFIO314",
+    _WARNING,
+    "a host_spec that doesn't fit this host",
+    "An entry names no function of this host, or a driver that isn't there, "
+    "or contradicts another one. host apply refuses all of them while one "
+    "doesn't fit.",
+    'host_spec = { "address": "0000:99:00.0", "num_vfs": 4 } where there is '
+    "no such function",
+    "Correct the entry; nova-vfio host list shows what is there.",
+)
+NOT_AS_DECLARED: ty.Final = finding.Code(
+    "VFIO315",
+    _WARNING,
+    "the host isn't what host_spec declares",
+    "A number of VFs, or a driver, differs from what [vfio] host_spec asks "
+    "for. After a reboot all of it has to be made anew.",
+    'host_spec = { "address": "0000:25:00.0", "num_vfs": 4 } and 0 VFs',
+    "See nova-vfio host plan, then run nova-vfio host apply.",
+)

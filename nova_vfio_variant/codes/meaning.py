@@ -226,6 +226,19 @@ WIDE_TREE: ty.Final = finding.Code(
     "optimize_for_wide_provider_trees = true; or give the cards different "
     "resource classes.",
 )
+ALIAS_SOME_NODES: ty.Final = finding.Code(
+    "VFIO225",
+    _INFO,
+    "an alias that guests on some NUMA nodes can't have",
+    "With numa_policy required a guest with NUMA nodes takes only devices of "
+    "its own nodes, with socket also those of their sockets "
+    "(_filter_pools_for_numa_cells in nova/pci/stats.py). All devices of the "
+    "alias are near some of the host's nodes; a guest on another one is "
+    "refused, whatever is free.",
+    'alias = { "name": "A", "numa_policy": "required", ... } and devices on '
+    "node 0 alone of a host with nodes 0 and 1",
+    "Nothing, if that is meant; else use preferred.",
+)
 PF_AND_VF_MATCHED: ty.Final = finding.Code(
     "VFIO281",
     _ERROR,

@@ -236,7 +236,9 @@ def _changed(error: Exception) -> exception.ConfigError:
         "the configuration can't be read",
         findings=(
             finding.Finding(
-                codes.CHANGED_MEANWHILE, " ".join(str(error).split())
+                codes.CHANGED_MEANWHILE,
+                " ".join(str(error).split()),
+                hint=codes.CHANGED_MEANWHILE.mend,
             ),
         ),
     )

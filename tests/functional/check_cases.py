@@ -27,6 +27,8 @@ class Case:
     :param links: of the host, further ones
     :param environment: variables
     :param claimed: address -> instance that has it in the store
+    :param then: text of nova.conf at oslo.config's second reading
+    :param orphans: addresses of VFs whose PF is not known
     :param named: whether the file is named to the command
     :param unreachable: why Placement can't be asked
     :param published: provider -> (resource class, total, traits, consumers)
@@ -43,6 +45,8 @@ class Case:
         | None
     ) = None
     unreachable: str | None = None
+    then: str | None = None
+    orphans: ty.Collection[str] = ()
     named: bool = True
 
 
@@ -58,6 +62,17 @@ def alias(value: str, *more: str, before: str = "") -> str:
     return specs(f"{{ {VF} }}", before=before) + "".join(
         f"alias = {one}\n" for one in (value, *more)
     )
+
+
+def numa(*sockets: int) -> dict[str, str]:
+    """Files of a host's NUMA nodes, each with a processor of this socket."""
+    files = {}
+    for node, socket in enumerate(sockets):
+        files[f"sys/devices/system/node/node{node}/cpulist"] = f"{node}\n"
+        files[
+            f"sys/devices/system/cpu/cpu{node}/topology/physical_package_id"
+        ] = f"{socket}\n"
+    return files
 
 
 TEXT = {
@@ -135,6 +150,9 @@ TEXT = {
     "UNKNOWN_OPTION": Case(
         "[pci]\ndev_spec = {'vendor_id': '8086', 'product_id': '10ca',\n"
         "    'live_migratable': 'yes'}\n"
+    ),
+    "CHANGED_MEANWHILE": Case(
+        specs(f"{{ {VF} }}"), then=specs(f"{{ {VF} }}", f"{{ {VF} }}")
     ),
     "UNKNOWN_OPTION-far": Case("[devices]\ncolour = green\n"),
     "UNKNOWN_OPTION-group": Case(
@@ -243,6 +261,21 @@ MEANING = {
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         card(node=-1),
     ),
+    "ALIAS_SOME_NODES": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
+        card(),
+        numa(0, 1),
+    ),
+    "ALIAS_SOME_NODES-socket": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
+        [*card(), *card(0x26, 1, node=1)],
+        numa(0, 0, 1, 1),
+    ),
+    "ALIAS_SOME_NODES-untold": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
+        card(),
+        numa(-1, -1),
+    ),
     "ALIAS_TAKES_PF": Case(
         specs(
             f'{{ {VF}, "resource_class": "CUSTOM_X" }}',
@@ -291,6 +324,11 @@ MEANING = {
     ),
     "DEVNAME_WITH_PLACEMENT": Case(
         specs('{ "devname": "eth0" }', before=PUBLISHED)
+    ),
+    "VF_WITHOUT_PARENT": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED),
+        card(),
+        orphans=["0000:25:00.4"],
     ),
     "PROVIDER_NAME_TOO_LONG": Case(
         specs(f"{{ {VF} }}", before=PUBLISHED)
@@ -419,6 +457,25 @@ HOST = {
         specs('{ "product_id": "25b6", "managed": "no" }'),
         card(vf_ids="10de:25b6", driver="nvidia"),
     ),
+    "HOST_SPEC_UNFIT": Case(
+        '[vfio]\nhost_spec = { "address": "0000:99:00.0", "num_vfs": 4 }\n'
+        'host_spec = { "vendor_id": "8086", "product_id": "10ca",\n'
+        '    "driver": "igb_vfio_pcie" }\n',
+        card(),
+    ),
+    "NOT_AS_DECLARED": Case(
+        '[vfio]\nhost_spec = { "address": "0000:25:00.0", "num_vfs": 4 }\n',
+        card(vfs=0, vf_ids="8086:10ca"),
+    ),
+    "NOT_AS_DECLARED-refused": Case(
+        '[vfio]\nhost_spec = { "address": "0000:25:00.0", "num_vfs": 99 }\n',
+        card(vfs=0),
+    ),
+    "NOT_AS_DECLARED-drivers": Case(
+        '[vfio]\nhost_spec = { "vendor_id": "8086", "product_id": "10ca",\n'
+        '    "driver": "vfio-pci" }\n',
+        card(vfs=5, driver="igbvf"),
+    ),
     "FACTS_LOST": Case(
         specs(f"{{ {VF} }}"),
         card(vf_files={"sriov_totalvfs": "many"}, vfs=1),
@@ -491,6 +548,27 @@ CASES: dict[str, Case] = TEXT | MEANING | HOST | PUBLISHED_CASES
 
 #: Where nothing is to be said.
 QUIET: dict[str, Case] = {
+    "devices_are_on_every_node": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
+        [*card(), *card(0x26, 1, node=1)],
+        numa(0, 1),
+    ),
+    "a_node_has_no_processor": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
+        card(),
+        {**numa(0), "sys/devices/system/node/node1/cpulist": "\n"},
+    ),
+    "devices_are_on_every_socket": Case(
+        alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
+        card(),
+        numa(0, 0),
+    ),
+    "the_host_is_as_declared": Case(
+        '[vfio]\nhost_spec = { "address": "0000:25:00.0", "num_vfs": 2 }\n'
+        'host_spec = { "vendor_id": "8086", "product_id": "10ca",\n'
+        '    "driver": "vfio-pci" }\n',
+        card(),
+    ),
     "nova_published_the_same": Case(
         specs(f"{{ {VF} }}", before=PUBLISHED),
         card(vfs=2),

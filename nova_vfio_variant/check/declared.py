@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about what ``[vfio] host_spec`` declares of this host.
+
+They stop nobody: commands that prepare the host ask the same again, and
+look at what is in use as well.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.check import facts
+from nova_vfio_variant.host import declared, host_spec
+from nova_vfio_variant.host import facts as host_facts
+from nova_vfio_variant.host.use import processes
+
+#: How many differences a sentence names before it counts the others.
+_NAMED = 2
+
+
+def unlike_declared(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Entries that don't fit the host, and a host that is not yet so."""
+    if given.scan is None or not given.host_specs:
+        return
+    specs, found = host_spec.parse_host_specs(given.host_specs)
+    if found:
+        return  # told already, with the text's other faults
+    decision = declared.decision(
+        specs,
+        # Who has a device open is nothing that differs from host_spec.
+        host_facts.gather(given.scan, processes.OpenFiles()),
+        {},
+    )
+    for one in decision.findings:
+        yield dataclasses.replace(
+            one,
+            code=codes.HOST_SPEC_UNFIT,
+            message=f"{one.message} ({one.code.id})",
+        )
+    differ = [
+        f"{change.subject}: {change.steps[0].reason}"
+        for change in decision.plan.changes
+    ]
+    differ += [
+        f"{one.subject}: {one.message} ({one.code.id})"
+        for one in decision.refusals
+    ]
+    if differ:
+        more = len(differ) - _NAMED
+        yield finding.Finding(
+            codes.NOT_AS_DECLARED,
+            "; ".join(differ[:_NAMED])
+            + (f"; and {more} more" if more > 0 else ""),
+            subject="[vfio] host_spec",
+            hint=codes.NOT_AS_DECLARED.mend,
+        )
+
+
+RULES: tuple[facts.Rule, ...] = (unlike_declared,)
