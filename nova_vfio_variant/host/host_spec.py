@@ -206,10 +206,7 @@ class _Reader(entry.Entry):
         member = self.members.get("address")
         if member is None:
             return None
-        value = member.node.value
-        if isinstance(value, dict) and value:
-            return self._fields(member.node)
-        if not isinstance(value, str) or not value.strip():
+        if member.node.value in (None, "", {}):
             self.report(
                 codes.WRONG_TYPE,
                 "address is a string such as 0000:25:00.0, or an object of "
@@ -217,30 +214,7 @@ class _Reader(entry.Entry):
                 member.node,
             )
             return None
-        try:
-            return pattern.GlobPattern.parse(value)
-        except pattern.PatternError as error:
-            self.report(codes.BAD_ADDRESS, f"address: {error}", member.node)
-            return None
-
-    def _fields(self, node: jsontext.Node) -> pattern.RegexPattern:
-        """An address object: a regular expression for each field."""
-        fields = {}
-        for key, member in node.keys().items():
-            value = member.node.value
-            if key not in pattern.FIELDS:
-                self.unknown(member, pattern.FIELDS, codes.UNKNOWN_ADDRESS_KEY)
-            elif not isinstance(value, str):
-                self.wrong_type(key, member.node, "a regular expression")
-            else:
-                try:
-                    pattern.RegexPattern.parse({key: value})
-                except pattern.PatternError as error:
-                    code = codes.SLOW_REGEX if error.slow else codes.BAD_REGEX
-                    self.report(code, str(error), member.node)
-                else:
-                    fields[key] = value
-        return pattern.RegexPattern(**fields)
+        return self.address(member.node)
 
     def _num_vfs(self) -> int | None:
         member = self.members.get("num_vfs")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One JSON object of a value, read key by key.
 
-What is checked alike in ``device_spec`` and ``alias`` stands here: types,
-unknown keys, booleans. Whatever is wrong becomes a finding; nothing raises.
+What is checked alike in ``device_spec``, ``alias`` and ``host_spec`` stands
+here: types, unknown keys, booleans, addresses. Whatever is wrong becomes a finding; nothing raises.
 """
 
 import difflib
@@ -11,6 +11,7 @@ import typing as ty
 from oslo_utils import strutils
 
 from nova_vfio_variant import codes, finding
+from nova_vfio_variant.pci import pattern
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import source
@@ -137,6 +138,49 @@ class Entry:
                 '"1", "0", "t", "f", "y", "n", in capitals too.',
             )
             return None
+
+    def address(
+        self, node: "jsontext.Node", consequence: str = ""
+    ) -> pattern.AddressPattern | None:
+        """An address that isn't empty: a glob, or regular expressions.
+
+        :param consequence: what an unknown key of the latter would mean
+        """
+        if isinstance(node.value, dict):
+            return self._regex_address(node, consequence)
+        if not isinstance(node.value, str):
+            self.wrong_type("address", node, "a string or an object")
+            return None
+        try:
+            return pattern.GlobPattern.parse(node.value)
+        except pattern.PatternError as error:
+            self.report(codes.BAD_ADDRESS, f"address: {error}", node)
+            return None
+
+    def _regex_address(
+        self, node: "jsontext.Node", consequence: str
+    ) -> pattern.RegexPattern:
+        fields = {}
+        for key, member in node.keys().items():
+            value = member.node.value
+            if key not in pattern.FIELDS:
+                self.unknown(
+                    member,
+                    pattern.FIELDS,
+                    codes.UNKNOWN_ADDRESS_KEY,
+                    consequence,
+                )
+            elif not isinstance(value, str):
+                self.wrong_type(key, member.node, "a regular expression")
+            else:
+                try:
+                    pattern.RegexPattern.parse({key: value})
+                except pattern.PatternError as error:
+                    code = codes.SLOW_REGEX if error.slow else codes.BAD_REGEX
+                    self.report(code, str(error), member.node)
+                else:
+                    fields[key] = value
+        return pattern.RegexPattern(**fields)
 
 
 #: PCI itself calls the product a device.

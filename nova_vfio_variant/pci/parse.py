@@ -203,40 +203,9 @@ class _Reader(entry.Entry):
         member = self.members.get("address")
         if member is None or member.node.value in (None, "", {}):
             return None
-        value = member.node.value
-        if isinstance(value, dict):
-            return self._regex_address(member.node)
-        if not isinstance(value, str):
-            self.wrong_type("address", member.node, "a string or an object")
-            return None
-        try:
-            return pattern.GlobPattern.parse(value)
-        except pattern.PatternError as error:
-            self.report(codes.BAD_ADDRESS, f"address: {error}", member.node)
-            return None
-
-    def _regex_address(self, node: jsontext.Node) -> pattern.RegexPattern:
-        fields = {}
-        for key, member in node.keys().items():
-            value = member.node.value
-            if key not in pattern.FIELDS:
-                self.unknown(
-                    member,
-                    pattern.FIELDS,
-                    codes.UNKNOWN_ADDRESS_KEY,
-                    "Nova would ignore it and match every value.",
-                )
-            elif not isinstance(value, str):
-                self.wrong_type(key, member.node, "a regular expression")
-            else:
-                try:
-                    pattern.RegexPattern.parse({key: value})
-                except pattern.PatternError as error:
-                    code = codes.SLOW_REGEX if error.slow else codes.BAD_REGEX
-                    self.report(code, str(error), member.node)
-                else:
-                    fields[key] = value
-        return pattern.RegexPattern(**fields)
+        return self.address(
+            member.node, "Nova would ignore it and match every value."
+        )
 
     def _devname(self, address: pattern.AddressPattern | None) -> str | None:
         member = self.members.get("devname")
