@@ -261,6 +261,7 @@ class Node:
         if dry_run:
             with self._open(read_only=True) as store:
                 return self._decide(store)
+        self._stop_on_errors()
         with self._locked() as store:
             return self._sync(store)
 
@@ -360,6 +361,7 @@ class Node:
         if dry_run:
             with self._observed() as published:
                 return published.report(dry_run=True)
+        self._stop_on_errors()
         with self._locked() as store:
             self._sync(store)
             published = self._publication(store)
@@ -417,9 +419,16 @@ class Node:
             read_only=read_only,
         )
 
+    def _stop_on_errors(self) -> None:
+        """Look for errors before anything is made.
+
+        :raises ConfigError: the configuration has errors
+        """
+        assert self.declared
+
     @contextlib.contextmanager
     def _locked(self) -> "ty.Iterator[tracker_store.Store]":
-        """The store, to be written; first of all look for errors."""
+        """The store, to be written. It is made if there is none."""
         from nova_vfio_variant.tracker import lock
 
         with (

@@ -263,7 +263,13 @@ def _not_enough(
     if place.numa_cells:
         nodes = ", ".join(map(str, sorted(place.numa_cells)))
         near = f" by NUMA policy {request.numa_policy} near node {nodes}"
+    asked = {one for spec in request.specs for one in spec.asked_traits}
+    asked.update(spec.asked_class or "" for spec in request.specs)
+    names = ", ".join(sorted(asked - {""}))
     return exception.NotEnoughDevices(
         f"alias {request.alias_name!r}: {request.count} asked for, and "
-        f"{filters.count(left, found)} can be given{near}"
+        f"{filters.count(left, found)} can be given{near}",
+        f"it asks for {names}: 'nova-vfio device list' shows who has that"
+        if names
+        else None,
     )
