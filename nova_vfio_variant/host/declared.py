@@ -319,7 +319,7 @@ class _Planner:
             now = facts.states[other.address]
             against = refusal.to_touch(facts, other, self._claims)
             if now.numvfs:
-                against += self._has_vfs(other, now.numvfs)
+                against += (refusal.has_vfs(other, now.numvfs),)
             self._refusals += against
             if against:
                 continue
@@ -359,19 +359,7 @@ class _Planner:
                     'name VFs by their product_id, or add "allow_pf": true',
                 ),
             )
-        return self._has_vfs(function, now.numvfs) if now.numvfs else ()
-
-    def _has_vfs(
-        self, function: observed.PciFunction, count: int
-    ) -> tuple[refusal.Refusal, ...]:
-        return (
-            refusal.Refusal(
-                codes.VFS_IN_USE,
-                str(function.address),
-                f"it has {count} VFs, which go when it loses its driver",
-                'take them away first: "num_vfs": 0 in an entry of its own',
-            ),
-        )
+        return (refusal.has_vfs(function, now.numvfs),) if now.numvfs else ()
 
     def _no_driver(
         self, function: observed.PciFunction, wish: decide.Wish, word: str

@@ -167,6 +167,16 @@ def to_bind(
     return tuple(found)
 
 
+def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
+    """Why a PF with VFs may not be taken from its driver."""
+    return Refusal(
+        codes.VFS_IN_USE,
+        str(function.address),
+        f"it has {count} VFs, which go when it loses its driver",
+        'take them away first: "num_vfs": 0 in an entry of its own',
+    )
+
+
 def members(
     facts: "host_facts.HostFacts", function: observed.PciFunction
 ) -> ty.Iterator[observed.PciFunction]:
@@ -192,6 +202,8 @@ def of_function(
     """Why a function can't be given to a guest now; for ``host show``."""
     found = to_bind(facts, function)
     if not function.vfio:
+        if function.sriov_numvfs:
+            found += (has_vfs(function, function.sriov_numvfs),)
         found += to_touch(facts, function, claims or {})
     else:
         found += tuple(
