@@ -225,9 +225,9 @@ class ManagedTest(MainJobCase):
         self.assertEqual(
             sorted(kept),
             [
-                "{domain}:{bus}:{slot}.{function}".format(
-                    **where.attrib
-                ).replace("0x", "")
+                "{}:{}:{}.{}".format(*map(str, where.values())).replace(
+                    "0x", ""
+                )
                 for one in elements
                 for where in one.iterfind("source/address")
             ],
