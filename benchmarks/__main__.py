@@ -13,7 +13,15 @@ import sys
 from benchmarks import table
 
 #: In the order in which they are run and shown.
-NAMES = ("scan", "sync", "provider_tree", "inventory_requests")
+NAMES = (
+    "start",
+    "scan",
+    "matching",
+    "sync",
+    "fits",
+    "provider_tree",
+    "inventory_requests",
+)
 
 
 def main() -> int:
@@ -45,6 +53,8 @@ def main() -> int:
         print(json.dumps([row.as_json() for row in rows], indent=2))
     else:
         print(table.render(rows))
+        print()
+        print(table.growth(rows))
     return 1 if any(row.met is False for row in rows) else 0
 
 

@@ -7,7 +7,7 @@ import typing as ty
 from benchmarks import workload
 from nova_vfio_variant import source
 from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import address, parse, spec
+from nova_vfio_variant.pci import address, alias, parse, spec
 
 
 @functools.cache
@@ -45,3 +45,14 @@ def _function(place: int, one: dict[str, ty.Any]) -> function.PciFunction:
         sriov_totalvfs=one.get("sriov_totalvfs", 0),
         sriov_numvfs=one.get("sriov_totalvfs", 0),
     )
+
+
+def request(count: int) -> alias.PciRequest:
+    """A request for so many VFs by their ids."""
+    wanted = alias.Alias(
+        "vf",
+        source.SourceText.of("{}", "alias"),
+        vendor_id=workload.VENDOR_ID,
+        product_id=workload.VF_PRODUCT_ID,
+    )
+    return alias.PciRequest("vf", count, (wanted,), "legacy")

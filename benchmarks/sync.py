@@ -16,8 +16,7 @@ import typing as ty
 import uuid
 
 from benchmarks import nova, our_side, table, workload
-from nova_vfio_variant import source
-from nova_vfio_variant.pci import alias, pools
+from nova_vfio_variant.pci import pools
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import family, store, sync
 
@@ -122,7 +121,7 @@ def _claims(size: int, theirs: float) -> Rows:
             our_side.specs(workload.ALL_VFS), our_side.functions(size)
         )
     )
-    request = alias.PciRequest("vf", _CLAIM, (_alias(),), "legacy")
+    request = our_side.request(_CLAIM)
     instance = str(uuid.uuid4())
 
     def prepared() -> ty.Callable[[], None]:
@@ -167,15 +166,6 @@ def _claims(size: int, theirs: float) -> Rows:
             f"{nova.NAME}, in memory",
             theirs,
         )
-
-
-def _alias() -> alias.Alias:
-    return alias.Alias(
-        "vf",
-        source.SourceText.of("{}", "alias"),
-        vendor_id=workload.VENDOR_ID,
-        product_id=workload.VF_PRODUCT_ID,
-    )
 
 
 def _median(prepared: ty.Callable[[], ty.Callable[[], None]]) -> float:

@@ -116,6 +116,38 @@ def render(rows: collections.abc.Iterable[Row]) -> str:
         )
         for row in rows
     )
+    return _aligned(lines)
+
+
+def growth(rows: collections.abc.Iterable[Row]) -> str:
+    """How the cost of each work grows from its smallest size to its largest.
+
+    Works of one size, and limits, which don't grow, are left out.
+    """
+    by_work: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        if row.unit == "s":
+            by_work.setdefault(row.work, {})[row.size] = row
+    lines = [("work", "from", "to", "size", "ours", "peer", "theirs")]
+    for work, by_size in by_work.items():
+        if len(by_size) == 1:
+            continue
+        small, large = by_size[min(by_size)], by_size[max(by_size)]
+        lines.append(
+            (
+                work,
+                f"{small.size:,}",
+                f"{large.size:,}",
+                f"x {large.size / small.size:.0f}",
+                f"x {large.ours / small.ours:.1f}",
+                large.peer,
+                f"x {large.theirs / small.theirs:.1f}",
+            )
+        )
+    return _aligned(lines)
+
+
+def _aligned(lines: collections.abc.Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

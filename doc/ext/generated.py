@@ -56,8 +56,8 @@ class Deviations(_Generated):
         rows = [".. list-table::", "   :header-rows: 1", "   :widths: 4 3 3"]
         rows += ["", "   * - What", "     - Why", "     - Nova"]
         for row in deviations.TABLE:
-            rows.append(f"   * - {row.what}")
-            rows.append(f"     - {row.why}")
+            rows.append(f"   * - {_plain(row.what)}")
+            rows.append(f"     - {_plain(row.why)}")
             rows.append(f"     - ``{row.nova}``")
         return rows
 
