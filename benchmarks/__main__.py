@@ -52,9 +52,7 @@ def main() -> int:
     if options.json:
         print(json.dumps([row.as_json() for row in rows], indent=2))
     else:
-        print(table.render(rows))
-        print()
-        print(table.growth(rows))
+        print(table.render(rows), table.growth(rows), sep="\n\n")
     return 1 if any(row.met is False for row in rows) else 0
 
 

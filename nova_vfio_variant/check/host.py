@@ -19,6 +19,9 @@ from nova_vfio_variant.pci import spec as pci_spec
 #: drivers/vfio/group.c of kernels that checked it, and the like).
 _IDLE = frozenset({"pci-stub", "xen-pciback"})
 
+#: Class of a bridge between two PCI buses, a root port among them.
+_PCI_BRIDGE = 0x0604
+
 
 def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Without an IOMMU nothing is given to a guest."""
@@ -197,7 +200,7 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 yield facts.on_spec(
                     codes.GROUP_IN_USE,
                     f"IOMMU group {group} of {_listed(mine)} has members that"
-                    f" the host uses: {shown}",
+                    f" the host uses: {shown}{_behind(scan, group)}",
                     spec,
                     None,
                     str(mine[0].address),
@@ -207,7 +210,8 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 yield facts.on_spec(
                     codes.GROUP_SHARED,
                     f"{_listed(all_of_them)} share IOMMU group {group}, so"
-                    " that no two guests can have them",
+                    " that no two guests can have them"
+                    f"{_behind(scan, group)}",
                     spec,
                     None,
                     str(mine[0].address),
@@ -284,6 +288,20 @@ def _others(
         for one in members
         if one is not None and one.address not in known and not one.is_bridge
     ]
+
+
+def _behind(scan: host_scan.HostScan, group: int) -> str:
+    """The bridges of a group: what is behind them they don't isolate."""
+    members = (scan.get(at) for at in scan.iommu_groups[group])
+    bridges = [
+        one
+        for one in members
+        if one is not None and one.class_code >> 8 == _PCI_BRIDGE
+    ]
+    if not bridges:
+        return ""
+    word = "bridge" if len(bridges) == 1 else "bridges"
+    return f" (behind {word} {_listed(bridges)}, without isolation)"
 
 
 def _claims_vfio(

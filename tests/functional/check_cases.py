@@ -421,6 +421,14 @@ HOST = {
             Function("0000:00:10.1", group=6),
         ],
     ),
+    "GROUP_SHARED-bridge": Case(
+        specs('{ "product_id": "100e" }'),
+        [
+            Function("0000:00:05.0", "1b36:000e", "060400", group=4),
+            Function("0000:01:01.0", "8086:100e", driver="e1000", group=4),
+            Function("0000:01:02.0", "8086:100e", driver="e1000", group=4),
+        ],
+    ),
     "BETTER_DRIVER": Case(
         specs(f'{{ {VF}, "managed": "no" }}'),
         card(vfs=1),
