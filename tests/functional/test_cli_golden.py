@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every reading command says of both recorded hosts, text and JSON.
+
+The expected outputs stand in ``golden/cli``. After a wanted change write
+them anew with ``NOVA_VFIO_UPDATE_GOLDEN=1`` and read the difference.
+"""
+
+import functools
+import os
+import pathlib
+import typing as ty
+
+import fixtures
+
+from nova_vfio_variant.cli import main
+from nova_vfio_variant.host import tree
+from tests import base
+from tests.functional import cli_case
+
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "cli"
+UPDATE = "NOVA_VFIO_UPDATE_GOLDEN"
+IGB = "two-node-igb-nvme"
+NVME = "four-nvme-480-vfs"
+
+#: What is asked of a host that nothing is tracked of; without "json" a
+#: command has no other form than text.
+FRESH = {
+    "host-list": "host list",
+    "host-list-class": "host list --class network",
+    "host-list-few-columns": "host list --class storage -c address -c driver",
+    "host-plan": "host plan",
+    "config-check": "config check",
+    "config-suggest": "config suggest",
+    "device-sync-dry-run": "device sync --dry-run",
+    "device-list": "device list",
+    "claim-list": "claim list",
+    "inventory-show": "inventory show",
+    "inventory-diff": "inventory diff",
+    "inventory-report-dry-run": "inventory report --dry-run",
+}
+#: For one function each: a name and its address.
+OF_FUNCTION = {
+    "host-show": "host show",
+    "config-explain": "config explain",
+    "device-show": "device show",
+    "guest-xml": "guest xml --address",
+    "guest-qemu": "guest qemu --address",
+}
+#: And of one with two claims.
+CLAIMED = {
+    "claimed-device-sync-dry-run": "device sync --dry-run",
+    "claimed-claim-list": "claim list",
+    "claimed-inventory-show": "inventory show",
+    "claimed-inventory-diff": "inventory diff",
+    "claimed-guest-xml": f"guest xml --instance {cli_case.ONE}",
+    "claimed-guest-qemu": f"guest qemu --instance {cli_case.ONE}",
+    "claimed-device-list": (
+        "device list -c address -c status -c instance_uuid"
+    ),
+}
+TEXT_ONLY = ("config suggest", "guest xml", "guest qemu")
+
+
+class Recorded(ty.NamedTuple):
+    """A recorded host and what is asked of it.
+
+    :param conf: its nova.conf
+    :param functions: what to show in detail; the word is for file names
+    :param claims: what two instances want
+    """
+
+    conf: str
+    functions: ty.Mapping[str, str]
+    claims: tuple[str, str]
+
+
+HOSTS = {
+    IGB: Recorded(
+        (cli_case.EXAMPLES / "demo" / "nova.conf").read_text(),
+        {
+            "pf": "0000:41:00.0",
+            "vf": "0000:41:10.0",
+            "untracked-vf": "0000:41:10.2",
+            "variant": "0000:43:00.0",
+            "shared-group": "0000:00:10.0",
+        },
+        ("fast-nic:2,nic:1", "virtio-nic:1"),
+    ),
+    NVME: Recorded(
+        # A few of the 480 VFs: those of two slots of one controller, and
+        # those on vfio-pci of another; one is not bound although it has to
+        # be, and one entry never wins.
+        (GOLDEN / f"{NVME}.conf").read_text(),
+        {
+            "pf": "0000:21:00.0",
+            "vf": "0000:41:01.4",
+            "unbound-vf": "0000:22:00.1",
+        },
+        ("fast-nvme:3", "nvme:2"),
+    ),
+}
+
+
+class GoldenTest(cli_case.CliTestCase):
+    """One test a host and state; see below."""
+
+    maxDiff = None
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("CLIFF_FIT_WIDTH", "CLIFF_MAX_TERM_WIDTH"):
+            self.useFixture(fixtures.EnvironmentVariable(name))
+        # A recording never changes: unpack each once.
+        unpacked = functools.cache(tree.HostTree.open)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.tree.HostTree.open",
+                lambda _, path: unpacked(path),
+            )
+        )
+
+    def begin(self, name: str) -> Recorded:
+        host = HOSTS[name]
+        pathlib.Path("nova.conf").write_text(host.conf)
+        pathlib.Path("host").symlink_to(
+            cli_case.EXAMPLES / "hosts" / f"{name}.tar.gz"
+        )
+        return host
+
+    def expect(self, host: str, name: str, words: str) -> None:
+        """The command's text, and its JSON if it has any."""
+        outputs = {"txt": f"{self.run_cli(*words.split())}\n"}
+        self.assertNotIn("--debug", outputs["txt"])
+        if not words.startswith(TEXT_ONLY):
+            done = self.run_cli(*words.split(), "-f", "json")
+            if done.status != 2 or done.out:
+                outputs["json"] = done.out
+        for suffix, output in outputs.items():
+            golden = GOLDEN / host / f"{name}.{suffix}"
+            if os.environ.get(UPDATE):
+                golden.parent.mkdir(parents=True, exist_ok=True)
+                golden.write_text(output)
+            self.assertEqual(golden.read_text(), output, f"{host}: {words}")
+
+    def fresh(self, name: str) -> None:
+        host = self.begin(name)
+        for file, words in FRESH.items():
+            self.expect(name, file, words)
+        for file, words in OF_FUNCTION.items():
+            for word, address in host.functions.items():
+                self.expect(name, f"{file}-{word}", f"{words} {address}")
+        self.assertFalse(self.state.exists())
+
+    def claimed(self, name: str) -> None:
+        host = self.begin(name)
+        for instance, wanted in zip(
+            (cli_case.ONE, cli_case.TWO), host.claims, strict=True
+        ):
+            self.ok(
+                "claim", "create", "--instance", instance, "--alias", wanted
+            )
+        self.ok("inventory", "report")
+        for file, words in CLAIMED.items():
+            self.expect(name, file, words)
+
+
+for _name in HOSTS:
+    for _what in (GoldenTest.fresh, GoldenTest.claimed):
+        setattr(
+            GoldenTest,
+            f"test_{_name}_{_what.__name__}",
+            functools.partialmethod(_what, _name),
+        )
+
+
+class CompleteTest(base.TestCase):
+    #: What writes, and is asked here only for what it would do.
+    writing: ty.ClassVar = {
+        "host snapshot",
+        "host apply",
+        "host restore",
+        "host recover",
+        "claim create",
+        "claim delete",
+    }
+
+    def test_every_reading_command_has_expected_outputs(self) -> None:
+        asked = {
+            " ".join(words.split()[:2])
+            for words in (*FRESH.values(), *OF_FUNCTION.values())
+        }
+        self.assertEqual(set(main.COMMANDS) - self.writing, asked)
+
+    def test_no_expected_output_is_left_over(self) -> None:
+        for name, host in HOSTS.items():
+            wanted = {
+                file: words
+                for files in (FRESH, CLAIMED)
+                for file, words in files.items()
+            }
+            for file, words in OF_FUNCTION.items():
+                for word in host.functions:
+                    wanted[f"{file}-{word}"] = words
+            self.assertEqual(
+                set(wanted), {path.stem for path in (GOLDEN / name).iterdir()}
+            )
