@@ -279,6 +279,13 @@ PER_CLASS = Deviation(
     "A card that serves several vGPU types has VFs of several classes.",
     "nova.compute.pci_placement_translator.PciResourceProvider.add_child",
 )
+EMBEDDED_ALWAYS = Deviation(
+    "embedded-always",
+    "Nova publishes nothing while [pci] report_in_placement is off; to an "
+    "embedded Placement we publish always.",
+    "It is ours alone, and claims are kept there.",
+    "nova.compute.pci_placement_translator.update_provider_tree_for_pci",
+)
 INVENTORY_KEPT = Deviation(
     "inventory-kept",
     "When a total changes, Nova sets reserved, min_unit, step_size and "
@@ -386,6 +393,7 @@ TABLE: tuple[Deviation, ...] = (
     OWNER_TRAIT,
     HELD_UNTIL_FREED,
     PER_CLASS,
+    EMBEDDED_ALWAYS,
     INVENTORY_KEPT,
     OTHERS_LEFT,
     HEALING,

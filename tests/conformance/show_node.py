@@ -6,7 +6,7 @@ import tempfile
 import uuid
 from typing import Any
 
-from nova_vfio_variant import deviations
+from nova_vfio_variant import deviations, node
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.placement import client, diff, report, tree
@@ -17,6 +17,7 @@ from tests.conformance.both import NODE, Both
 from tests.conformance.nova import Answer, Nova
 from tests.conformance.question import shows
 from tests.conformance.show_tracker import FAMILY
+from tests.functional import check_host
 
 _MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
 _CLASS = "CUSTOM_PCI_10DE_25B7"
@@ -73,6 +74,37 @@ def _per_class(nova: Nova) -> tuple[Any, Any]:
     providers, findings = tree.build(both.ours.devices, NODE, "per_class")
     assert not findings, findings
     return theirs.error, [one.name for one in providers]
+
+
+@shows(deviations.EMBEDDED_ALWAYS)
+def _embedded_always(nova: Nova) -> tuple[Any, Any]:
+    spec = '{"vendor_id": "8086", "product_id": "10ca"}'
+    told = nova.ask(
+        "track",
+        specs=[spec],
+        host=[
+            {**one, "vendor_id": "8086", "product_id": "10ca"}
+            for one in FAMILY[1:]
+        ],
+        steps=[{"do": "publish"}],
+        report_in_placement=False,
+    )
+    theirs = Answer.read(told.value["steps"][0]).value["providers"]
+    with tempfile.TemporaryDirectory() as folder:
+        check_host.build(pathlib.Path(folder, "host"), check_host.card())
+        conf = pathlib.Path(folder, "nova.conf")
+        conf.write_text(
+            f"[DEFAULT]\nhost = {NODE}\n[pci]\ndevice_spec = {spec}\n"
+        )
+        state = f"{folder}/state"
+        with fixture.EmbeddedPlacement(state) as embedded:
+            node.Node([str(conf)], [], f"{folder}/host", state).report()
+            root = embedded.client.find(NODE)
+            assert root is not None
+            ours = embedded.client.tree(root.uuid)
+    return sorted(one["name"] for one in theirs), sorted(
+        one.name for one in ours
+    )
 
 
 @shows(deviations.INVENTORY_KEPT)
