@@ -97,10 +97,9 @@ class Base(command.Command):
             self.app.stderr.write(f"error: {error.message}\n")
             if error.hint:
                 self.app.stderr.write(f"hint: {error.hint}\n")
-        elif isinstance(error, OSError) and error.filename:
-            self.app.stderr.write(
-                f"error: {error.filename}: {error.strerror}\n"
-            )
+        elif isinstance(error, OSError) and error.strerror:
+            place = f"{error.filename}: " if error.filename else ""
+            self.app.stderr.write(f"error: {place}{error.strerror}\n")
         else:
             text = " ".join(str(error).split())
             self.app.stderr.write(

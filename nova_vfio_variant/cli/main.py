@@ -3,6 +3,7 @@
 
 import argparse
 import importlib.metadata
+import io
 import os
 import sys
 import typing as ty
@@ -157,6 +158,10 @@ class App(app.App):
             return 2
         return super().run_subcommand(argv)
 
+    def interact(self) -> ty.NoReturn:
+        """There is no shell: options without a command are a mistake."""
+        reject(self.parser, "a command is missing")
+
 
 def _near(words: str) -> list[str]:
     """Commands that begin so, else the one that is written most alike."""
@@ -276,6 +281,10 @@ def main(argv: list[str] | None = None) -> int:
 
     :param argv: the words of the command line without the program's name
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal or a file name can't encode is shown all the same,
+        # as it is on standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return App().run(sys.argv[1:] if argv is None else argv)
     except BrokenPipeError:

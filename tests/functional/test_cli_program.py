@@ -46,6 +46,9 @@ class WordsTest(cli_case.CliTestCase):
         self.says("unrecognized option --bogus", "--bogus", "device", "list")
         self.says("unrecognized arguments: --bogus", "host", "list", "--bogus")
 
+    def test_options_without_a_command_are_no_shell(self) -> None:
+        self.says("a command is missing")
+
     def test_what_an_option_cannot_be_is_said(self) -> None:
         self.says(
             "argument ADDRESS: '0000:25:20.0' is no PCI address such as"
@@ -125,6 +128,32 @@ class ProgramTest(base.TestCase):
             self.assertEqual(1, len(told.stdout.splitlines()))
             self.assertNotIn("Error", told.stderr)
             self.assertNotIn("Traceback", told.stderr)
+
+    def test_a_full_disk_is_said_to_be(self) -> None:
+        for words in ("host list -f json", "config suggest"):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                told = subprocess.run(
+                    [cli_case.PROGRAM, *DEMO, *words.split()],
+                    text=True,
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    timeout=60,
+                    check=False,
+                )
+            self.assertEqual(
+                (2, "error: No space left on device\n"),
+                (told.returncode, told.stderr),
+            )
+
+    def test_a_terminal_that_lacks_a_letter_gets_its_number(self) -> None:
+        conf = pathlib.Path(tempfile.mkdtemp(), "nova.conf")
+        conf.write_text('[pci]\ndevice_spec = { "caf\u00e9": "1" }\n')
+        done = cli_case.program(
+            *(f"--config-file={conf}", "config", "check", "--offline"),
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+        self.assertEqual((2, ""), (done.returncode, done.stderr))
+        self.assertIn(r'{ "caf\xe9": "1" }', done.stdout)
 
     def test_standard_output_is_data_and_nothing_else(self) -> None:
         state = self.useFixture(fixtures.TempDir()).path
