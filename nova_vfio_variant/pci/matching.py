@@ -76,6 +76,18 @@ class _Masks(dict[ty.Any, int]):
         return mask
 
 
+class _First(dict[int, "spec.DeviceSpec | None"]):
+    """For each mask the first of its entries."""
+
+    def __init__(self, specs: ty.Sequence["spec.DeviceSpec"]) -> None:
+        super().__init__({0: None})
+        self._specs = specs
+
+    def __missing__(self, mask: int) -> "spec.DeviceSpec | None":
+        found = self[mask] = self._specs[(mask & -mask).bit_length() - 1]
+        return found
+
+
 class Matcher:
     """The entries of a configuration on one host.
 
@@ -92,13 +104,13 @@ class Matcher:
         functions: ty.Iterable["values.Function"],
     ) -> None:
         self.specs = tuple(specs)
-        pfs: set[str] = set()
+        functions = tuple(functions)
+        pfs = {str(one.address) for one in functions if one.sriov_totalvfs}
         interfaces: dict[str, pci_address.PciAddress] = {}
-        for function in functions:
-            if function.sriov_totalvfs:
-                pfs.add(str(function.address))
-            for name in function.netdevs:
-                interfaces[name] = function.address
+        if any(spec.devname is not None for spec in self.specs):
+            for function in functions:
+                for name in function.netdevs:
+                    interfaces[name] = function.address
         self._patterns = [_pattern(spec, interfaces) for spec in self.specs]
         # None for an interface that the host doesn't have.
         self._pf_mask = _mask(
@@ -111,6 +123,7 @@ class Matcher:
         self._domains, self._buses, self._slots, self._functions = (
             self._part(field) for field in pattern.FIELDS
         )
+        self._first = _First(self.specs)
 
     def winner(self, function: "values.Function") -> "spec.DeviceSpec | None":
         """The entry that takes a function; None if none does."""
@@ -123,7 +136,7 @@ class Matcher:
 
         :raises ConfigError: a regular expression took more than a second
         """
-        specs = self.specs
+        first = self._first
         vendors, products = self._vendors, self._products
         domains, buses = self._domains, self._buses
         slots, numbers = self._slots, self._functions
@@ -151,9 +164,7 @@ class Matcher:
                 mask &= covered
                 if mask & remote_mask and not function.card_serial_number:
                     mask &= ~remote_mask
-            found.append(
-                specs[(mask & -mask).bit_length() - 1] if mask else None
-            )
+            found.append(first[mask])
         return found
 
     def explain(self, function: "values.Function") -> tuple[SpecMatch, ...]:

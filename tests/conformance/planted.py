@@ -32,8 +32,8 @@ class Bug:
 BUGS = {
     "last-match-wins": Bug(
         "nova_vfio_variant.pci.matching",
-        "specs[(mask & -mask).bit_length() - 1]",
-        "specs[mask.bit_length() - 1]",
+        "_specs[(mask & -mask).bit_length() - 1]",
+        "_specs[mask.bit_length() - 1]",
         "device_spec on a host",
     ),
     "swapped-comparison": Bug(
