@@ -149,7 +149,17 @@ def _put_once(
         for uuid, resources in has.resources.items()
         if uuid not in ours
     } | dict(shall)
-    if becomes != has.resources:
+    if becomes == has.resources:
+        return
+    wanted = dataclasses.replace(has, resources=becomes)
+    try:
+        client.put_allocations(instance_uuid, wanted)
+    except exception.PlacementConflict:
+        if has.generation is not None:
+            raise
+        # Placement makes a consumer before what it has, each in a
+        # transaction of its own. Where it died in between, the consumer has
+        # generation 0, which Placement tells only with allocations.
         client.put_allocations(
-            instance_uuid, dataclasses.replace(has, resources=becomes)
+            instance_uuid, dataclasses.replace(wanted, generation=0)
         )

@@ -3,6 +3,7 @@
 
 import uuid
 
+import fixtures
 import requests
 
 from nova_vfio_variant import exception
@@ -39,6 +40,40 @@ class AllocationTest(PlacementTestCase):
         self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 3}}, self.usage())
         found = self.direct.allocations(instance)
         self.assertEqual("INSTANCE", found.consumer_type)
+
+    def test_a_consumer_that_a_crash_left_without_anything_is_used(
+        self,
+    ) -> None:
+        self.report(make(1))
+        (known,) = (
+            self.known.get(name)
+            for name in self.known.names()
+            if name == make(1).name
+        )
+        assert known is not None
+        instance = str(uuid.uuid4())
+
+        class Crash(BaseException):
+            """Placement ends here: nothing catches this."""
+
+        def crash(*_: object, **__: object) -> None:
+            raise Crash
+
+        # It makes the consumer first, and commits that.
+        with fixtures.MonkeyPatch(
+            "placement.objects.allocation.replace_all", crash
+        ):
+            self.assertRaises(
+                Crash,
+                self.direct.put_allocations,
+                instance,
+                client.Allocations({known.uuid: {"CUSTOM_A16_16A": 1}}),
+            )
+        self.assertIsNone(self.direct.allocations(instance).generation)
+        self.claim(instance, 2)
+        self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 2}}, self.usage())
+        allocations.delete(self.client, self.known, instance)
+        self.assertEqual({make(1).name: {"CUSTOM_A16_16A": 0}}, self.usage())
 
     def test_a_claim_that_ends_leaves_nothing(self) -> None:
         instance = str(uuid.uuid4())
