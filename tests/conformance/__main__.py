@@ -20,6 +20,7 @@ import os
 import secrets
 import sys
 import time
+import warnings
 
 import hypothesis
 
@@ -134,6 +135,8 @@ _NOVA: list[Nova] = []
 
 def _begin() -> None:
     """Start a Nova for a process that asks."""
+    # Libraries tell each other about their future; it is no answer.
+    warnings.simplefilter("ignore")
     _NOVA.append(Nova())
 
 
