@@ -117,4 +117,4 @@ class Delete(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
         claims = self.node.release(parsed_args.instance)
-        return COLUMNS, [row(claim) for claim in claims]
+        return COLUMNS, [(*row(claim)[:-1], "freed") for claim in claims]

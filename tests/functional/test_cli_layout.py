@@ -205,6 +205,56 @@ class OverlapTest(cli_case.CliTestCase):
         )
 
 
+class FamilyTest(cli_case.CliTestCase):
+    """A PF and its VFs, both tracked, exclude each other as in Nova."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=2))
+        # Placement has no devices of a physical network: it could have the
+        # PF or its VFs.
+        self.configure(
+            'device_spec = { "address": "0000:25:00.0",'
+            ' "physical_network": "physnet0" }',
+            'alias = { "name": "vf", "vendor_id": "8086",'
+            ' "product_id": "10ca", "device_type": "type-VF" }',
+            'alias = { "name": "pf", "vendor_id": "8086",'
+            ' "product_id": "10c9", "device_type": "type-PF" }',
+        )
+        self.ok("device", "sync")
+
+    def statuses(self) -> list[str]:
+        return [one["status"] for one in self.json("device", "list")]
+
+    def test_a_vf_in_use_keeps_its_pf_from_everybody(self) -> None:
+        self.ok(*CLAIM, "vf:1")
+        self.assertEqual(
+            ["unavailable", "available", "allocated"], self.statuses()
+        )
+        self.assertIn(
+            "alias 'pf': 1 asked for, and 0 can be given",
+            self.refuses(
+                "claim", "create", "--instance", cli_case.TWO, "--alias=pf:1"
+            ),
+        )
+        self.ok("claim", "delete", cli_case.ONE)
+        self.assertEqual(["available"] * 3, self.statuses())
+
+    def test_a_pf_in_use_keeps_its_vfs_from_everybody(self) -> None:
+        self.ok(*CLAIM, "pf:1")
+        self.assertEqual(
+            ["allocated", "unavailable", "unavailable"], self.statuses()
+        )
+        self.assertIn(
+            "alias 'vf': 1 asked for, and 0 can be given",
+            self.refuses(
+                "claim", "create", "--instance", cli_case.TWO, "--alias=vf:1"
+            ),
+        )
+        self.ok("claim", "delete", cli_case.ONE)
+        self.assertEqual(["available"] * 3, self.statuses())
+
+
 class WaitingTest(cli_case.CliTestCase):
     """What changes under a device in use waits until it is freed."""
 

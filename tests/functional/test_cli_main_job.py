@@ -396,6 +396,7 @@ class AliasTest(MainJobCase):
         self.assertEqual(
             {"nic", "fast"}, {one["alias_name"], two["alias_name"]}
         )
+        self.assertEqual(("freed", "freed"), (one["status"], two["status"]))
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(cli_case.ONE))
         self.assertEqual(

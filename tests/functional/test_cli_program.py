@@ -78,6 +78,18 @@ class WordsTest(cli_case.CliTestCase):
             done.err,
         )
 
+    def test_quiet_says_nothing_beside_and_debug_says_where(self) -> None:
+        self.configure()
+        self.host()
+        self.assertNotEqual("", self.ok("device", "list").err)
+        self.assertEqual("", self.ok("-q", "device", "list").err)
+        self.options[0] = "--config-file=none.conf"
+        quiet = self.fails("-q", "device", "list")
+        self.assertIn("none.conf", quiet)
+        done = cli_case.program(*self.options, "--debug", "device", "list")
+        self.assertIn("Traceback", done.stderr)
+        self.assertIn(quiet, done.stderr)
+
     def test_every_command_has_an_example_that_it_takes(self) -> None:
         for name in main.COMMANDS:
             done = self.ok(*name.split(), "--help")
