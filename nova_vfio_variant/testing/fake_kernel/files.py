@@ -15,7 +15,6 @@ import pathlib
 import re
 import shutil
 import signal
-import stat
 import time
 import typing as ty
 
@@ -24,9 +23,8 @@ DRIVERS: ty.Final = "sys/bus/pci/drivers"
 #: What the kernel keeps in mind; no real host has a file of this name.
 MEMORY: ty.Final = ".kernel"
 
-#: What is read while the device's lock is held by somebody who waits, is
-#: waited for (device_lock() in drivers/pci/pci-sysfs.c and iov.c).
-LOCKED: ty.Final = ("driver_override", "sriov_numvfs")
+#: Who reads it takes the function's lock (sriov_numvfs_show() in iov.c).
+_LOCKED = "sriov_numvfs"
 _PAUSE = 0.01
 
 
@@ -84,13 +82,15 @@ class Memory:
 
     :param drivers: by name
     :param parents: of mdevs, by name
-    :param removed: functions that a rescan finds again: their place in
-        sysfs by address
+    :param removed: functions that a rescan finds again: place in sysfs and
+        IOMMU group, by address
     """
 
     drivers: dict[str, Driver] = dataclasses.field(default_factory=dict)
     parents: dict[str, Parent] = dataclasses.field(default_factory=dict)
-    removed: dict[str, str] = dataclasses.field(default_factory=dict)
+    removed: dict[str, tuple[str, str]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 class Files:
@@ -126,7 +126,7 @@ class Files:
         self.memory = Memory(
             {name: Driver(**one) for name, one in data["drivers"].items()},
             {name: Parent(**one) for name, one in data["parents"].items()},
-            data["removed"],
+            {name: tuple(one) for name, one in data["removed"].items()},
         )
 
     def _give(self) -> None:
@@ -166,31 +166,51 @@ class Files:
         if number:
             raise error(number)
 
+    @contextlib.contextmanager
+    def locked(self, place: pathlib.Path) -> ty.Iterator[None]:
+        """Hold a function's lock, once nobody else does."""
+        marker = self._marker(place)
+        self.wait_while(marker.exists)
+        self.locks.append(place)
+        try:
+            yield
+        finally:
+            self.locks.remove(place)
+
+    def _marker(self, place: pathlib.Path) -> pathlib.Path:
+        """What is there while a function's lock is held by who waits."""
+        return self.hidden / "locked" / place.name
+
     def wait_while(self, is_so: ty.Callable[[], bool]) -> None:
         """Let others go on until something is no longer so.
 
-        Meanwhile what takes a lock that is held can't be read.
+        Meanwhile the locks that are held can be felt.
+
+        :raises OSError: ENODEV: the host isn't there any more
         """
         if not is_so():
             return
-        behind = [self._bar(path) for path in self._locked_files()]
+        (self.hidden / "locked").mkdir(exist_ok=True)
+        markers = [self._marker(place) for place in self.locks]
+        for marker in markers:
+            marker.touch()
+        behind = [
+            self._bar(place / _LOCKED)
+            for place in self.locks
+            if (place / _LOCKED).is_file()
+        ]
         self._give()
         try:
             while is_so():
-                if not self.root.exists():
-                    os._exit(0)
+                if not self.hidden.exists():
+                    raise error(errno.ENODEV)
                 time.sleep(_PAUSE)
         finally:
             self._take()
             for path, kept in behind:
                 self._unbar(path, kept)
-
-    def _locked_files(self) -> ty.Iterator[pathlib.Path]:
-        for place in self.locks:
-            for name in LOCKED:
-                path = place / name
-                if path.exists() and not stat.S_ISFIFO(path.stat().st_mode):
-                    yield path
+            for marker in markers:
+                marker.unlink(missing_ok=True)
 
     def _bar(self, path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
         """Put a fifo in a file's place: who opens it waits."""
@@ -260,7 +280,16 @@ class Files:
         members = folder / str(group) / "devices"
         if not members.is_dir():
             members.mkdir(parents=True)
-            (folder / str(group) / "type").write_text("DMA-FQ\n")
+            # All groups of a host are of one kind.
+            others = sorted(
+                one for one in folder.iterdir() if one.name != str(group)
+            )
+            for name in ("type", "reserved_regions"):
+                kept = [one / name for one in others if (one / name).exists()]
+                if kept:
+                    shutil.copy(kept[0], folder / str(group) / name)
+                elif name == "type":
+                    (folder / str(group) / name).write_text("DMA-FQ\n")
         self.link(members / place.name, place)
         self.link(place / "iommu_group", folder / str(group))
 

@@ -13,7 +13,6 @@ from nova_vfio_variant.testing.fake_kernel import functions, mdev, pci, vfio
 
 RELEASE: ty.Final = "6.12"
 MODULES: ty.Final = f"lib/modules/{RELEASE}"
-_CONTROLS = ("bind", "unbind", "new_id", "remove_id")
 _DIRECTORIES = (
     fake_files.MEMORY,
     fake_files.DEVICES,
@@ -112,10 +111,7 @@ class Kernel:
     def load(self, name: str) -> None:
         """Show a driver, and let it look at all functions."""
         self.files.memory.drivers[name].loaded = True
-        folder = self.root / fake_files.DRIVERS / name
-        folder.mkdir(exist_ok=True)
-        for control in _CONTROLS:
-            (folder / control).touch()
+        (self.root / fake_files.DRIVERS / name).mkdir(exist_ok=True)
         self.pci.attach_all(name)
 
     def can_load(self, module: str) -> None:

@@ -89,7 +89,8 @@ class PciBus:
             place = self._files.device(text)
             if not self._takes(name, driver, place):
                 raise fake_files.error(errno.ENODEV)
-            self._attach(place, name)
+            with self._files.locked(place):
+                self._attach(place, name)
         elif attribute == "unbind":
             place = self._files.device(text)
             if self._files.driver_of(place) != name:
@@ -131,18 +132,19 @@ class PciBus:
 
     def _drivers_probe(self, text: str) -> None:
         place = self._files.device(text)
-        if self._files.driver_of(place) is not None:
-            return
-        for name, driver in self._files.memory.drivers.items():
-            if driver.loaded and self._takes(name, driver, place):
-                try:
-                    self._attach(place, name)
-                except OSError as error:
-                    # bus_rescan_devices_helper() forgets which error it was,
-                    # and a probe that fails is none.
-                    if error.errno == errno.EBUSY:
-                        raise fake_files.error(errno.EINVAL) from None
+        with self._files.locked(place):
+            if self._files.driver_of(place) is not None:
                 return
+            for name, driver in self._files.memory.drivers.items():
+                if driver.loaded and self._takes(name, driver, place):
+                    try:
+                        self._attach(place, name)
+                    except OSError as error:
+                        # bus_rescan_devices_helper() forgets which error it
+                        # was, and a probe that fails is none.
+                        if error.errno == errno.EBUSY:
+                            raise fake_files.error(errno.EINVAL) from None
+                    return
 
     def _takes(
         self, name: str, driver: fake_files.Driver, place: pathlib.Path
@@ -209,7 +211,7 @@ class PciBus:
         name = files.driver_of(place)
         if name is None:
             return
-        with self._locked(place):
+        with files.locked(place):
             (place / "driver").unlink()
             (files.root / fake_files.DRIVERS / name / place.name).unlink(
                 missing_ok=True
@@ -226,15 +228,6 @@ class PciBus:
                     (place / one).rename(kept / one)
             if files.text(place / "sriov_numvfs") not in ("", "0"):
                 self._remove_vfs(place)
-
-    @contextlib.contextmanager
-    def _locked(self, place: pathlib.Path) -> ty.Iterator[None]:
-        """Hold a function's lock."""
-        self._files.locks.append(place)
-        try:
-            yield
-        finally:
-            self._files.locks.remove(place)
 
     # Attributes
 
@@ -270,7 +263,7 @@ class PciBus:
             raise fake_files.error(errno.ERANGE)
         if count > int(files.text(place / "sriov_totalvfs")):
             raise fake_files.error(errno.ERANGE)
-        with self._locked(place):
+        with files.locked(place):
             now = int(files.text(place / "sriov_numvfs"))
             if count == now:
                 return
@@ -332,8 +325,9 @@ class PciBus:
     def remove(self, place: pathlib.Path) -> None:
         """Take a function away; a rescan finds it again."""
         for one in self._behind(place):
-            self._files.memory.removed[one.name] = str(
-                one.relative_to(self._files.root)
+            self._files.memory.removed[one.name] = (
+                str(one.relative_to(self._files.root)),
+                self._files.group_of(one) or "",
             )
             self._delete(one)
 
@@ -372,13 +366,14 @@ class PciBus:
         self.release(place)
         files.leave_group(place)
         (files.root / fake_files.DEVICES / place.name).unlink()
-        shutil.rmtree(files.hidden / "made" / place.name, ignore_errors=True)
         if place.name in files.memory.removed:
             kept = files.hidden / "removed" / place.name
             shutil.rmtree(kept, ignore_errors=True)
             kept.parent.mkdir(exist_ok=True)
             place.rename(kept)
         else:
+            made = files.hidden / "made" / place.name
+            shutil.rmtree(made, ignore_errors=True)
             shutil.rmtree(place)
 
     def rescan(self) -> None:
@@ -386,14 +381,18 @@ class PciBus:
         files = self._files
         found = files.memory.removed.items()
         # A bridge before what stands behind it.
-        for name, where in sorted(found, key=lambda one: (len(one[1]), one)):
+        for name, (where, group) in sorted(
+            found, key=lambda one: (len(one[1][0]), one)
+        ):
             place = files.root / where
             (files.hidden / "removed" / name).rename(place)
             del files.memory.removed[name]
             files.put(place, driver_override=functions.UNSET)
             if (place / "sriov_totalvfs").exists():
                 files.put(place, sriov_drivers_autoprobe=1)
-            files.join_group(place, None)
+            # What shares a group by where it stands finds it again.
+            shared = group and files.members(group)
+            files.join_group(place, int(group) if shared else None)
             files.link(files.root / fake_files.DEVICES / name, place)
             with contextlib.suppress(OSError):
                 self._drivers_probe(name)

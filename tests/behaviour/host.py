@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host under test: what the tests may ask of it, be it fake or real.
+
+Both have the same functions at the same addresses, for the fake is loaded
+from a recording of the guest.
+"""
+
+import abc
+import errno
+import os
+import pathlib
+import shutil
+import tempfile
+
+from nova_vfio_variant.host import hands as host_hands
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing import fake_host
+
+#: An igb: 8086:10c9, up to seven VFs 8086:10ca.
+PF = "0000:21:00.0"
+VFS = tuple(
+    f"0000:21:{slot:02x}.{function}"
+    for slot, function in ((16, 0), (16, 2), (16, 4), (16, 6), (17, 0))
+)
+VF = VFS[0]
+#: An NVMe controller: up to 120 VFs.
+NVME = "0000:22:00.0"
+#: A virtio-net, 1af4:1041: virtio_vfio_pci is made for it.
+VIRTIO = "0000:42:00.0"
+#: Two functions 1234:11e8 that share a group, without a driver.
+EDU, EDU_TOO = "0000:00:10.0", "0000:00:10.1"
+#: Two e1000 that share a group with their bridge, which has no driver.
+NIC, NIC_TOO = "0000:01:01.0", "0000:01:02.0"
+BRIDGE = "0000:00:11.0"
+DISPLAY = "0000:00:12.0"
+ROOT_PORT = "0000:20:00.0"
+
+DEVICES = "sys/bus/pci/devices"
+DRIVERS = "sys/bus/pci/drivers"
+_RECORDING = pathlib.Path(__file__).parent / "lab-host.tar.gz"
+
+
+class HostUnderTest(abc.ABC):
+    """A host as it is after a boot.
+
+    :ivar root: what hangs off ``--host-root``
+    :ivar patience: seconds in which what happens at all has happened
+    """
+
+    root: pathlib.Path
+    patience: float
+
+    @property
+    def tree(self) -> host_tree.HostTree:
+        """The host, as our own code reads it."""
+        return host_tree.HostTree.open(str(self.root))
+
+    def read(self, path: str) -> str:
+        """What a file says, without the line end. It may wait."""
+        return (self.root / path).read_text().rstrip("\n")
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there."""
+        return os.path.lexists(self.root / path)
+
+    def link(self, path: str) -> str | None:
+        """The last part of where a link points to; None for none."""
+        try:
+            return os.readlink(self.root / path).rpartition("/")[2]
+        except OSError:
+            return None
+
+    def names(self, path: str) -> list[str]:
+        """What stands in a directory; nothing if it isn't there."""
+        try:
+            return sorted(os.listdir(self.root / path))
+        except FileNotFoundError:
+            return []
+
+    @abc.abstractmethod
+    def write(self, path: str, data: bytes) -> None:
+        """Write in one system call.
+
+        :raises OSError: what the kernel answered
+        """
+
+    @abc.abstractmethod
+    def hands(self) -> host_hands.Hands:
+        """What the commands write with, here."""
+
+    @abc.abstractmethod
+    def modprobe(self, name: str) -> None:
+        """Load a module."""
+
+    @abc.abstractmethod
+    def rmmod(self, name: str) -> None:
+        """Unload one."""
+
+    @abc.abstractmethod
+    def hold(self, name: str) -> int:
+        """Let a new process open a function, or an mdev, through its group.
+
+        :returns: its id
+        :raises OSError: what the kernel answered to opening the group,
+            setting its container, or getting the device
+        """
+
+    @abc.abstractmethod
+    def let_go(self, pid: int) -> None:
+        """End it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Leave the host as it was after its boot, and nobody waiting."""
+
+
+class Fake(HostUnderTest):
+    """A new fake host for each test."""
+
+    patience = 5.0
+
+    def __init__(self) -> None:
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._folder = tempfile.mkdtemp(dir=memory)
+        self.fake = fake_host.FakeHost.load(f"{self._folder}/host", _RECORDING)
+        self.root = self.fake.root
+        # What a recording can't show: nobody had these when it was made.
+        self.fake.add_driver("igbvf", ["8086:10ca"])
+        self.fake.add_driver("nvme", not_vfs=True)
+        self.fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
+        self._held: set[int] = set()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write to it."""
+        self.fake.write(path, data)
+
+    def hands(self) -> host_hands.Hands:
+        """Its own."""
+        return self.fake.hands()
+
+    def modprobe(self, name: str) -> None:
+        """Load a module of its own."""
+        self.fake.modprobe(name)
+
+    def rmmod(self, name: str) -> None:
+        """Unload it."""
+        self.fake.rmmod(name)
+
+    def hold(self, name: str) -> int:
+        """A process in its ``/proc``."""
+        pid = self.fake.hold(name)
+        self._held.add(pid)
+        return pid
+
+    def let_go(self, pid: int) -> None:
+        """End that."""
+        self._held.discard(pid)
+        self.fake.let_go(pid)
+
+    def close(self) -> None:
+        """Remove it, and let go of whoever waits."""
+        for pid in list(self._held):
+            self.let_go(pid)
+        shutil.rmtree(self._folder)
+
+
+def under_test() -> HostUnderTest:
+    """A host: the real one inside the lab's guest, else a fake."""
+    if "NOVA_VFIO_LAB_GUEST" in os.environ:
+        # Imported here: only a guest may be played with.
+        from tests.behaviour import real
+
+        return real.Real()
+    return Fake()
+
+
+def name_of(number: int | None) -> str | None:
+    """ENODEV and the like; None for no error."""
+    return None if number is None else errno.errorcode[number]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's guest as host under test: a real kernel, to be played with."""
+
+import contextlib
+import fcntl
+import functools
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import time
+import typing as ty
+
+from nova_vfio_variant.host import hands as host_hands
+from tests.behaviour import host
+
+# <linux/vfio.h>: _IO(';', 100 + n)
+_SET_IOMMU = 0x3B66
+_GROUP_SET_CONTAINER = 0x3B68
+_GROUP_GET_DEVICE_FD = 0x3B6A
+_TYPE1_IOMMU = 1
+_SETTLE = 10.0
+
+
+class Real(host.HostUnderTest):
+    """The kernel that runs this."""
+
+    root = pathlib.Path("/")
+    patience = 60.0
+    #: The driver of each function after the boot.
+    _drivers: ty.ClassVar[dict[str, str | None]] = {}
+
+    def __init__(self) -> None:
+        if not self._drivers:
+            self._drivers.update(
+                (name, self._driver(name)) for name in self.names(host.DEVICES)
+            )
+        self._held: dict[int, int] = {}
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write to sysfs."""
+        fd = os.open(self.root / path, os.O_WRONLY)
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
+
+    def hands(self) -> host_hands.Hands:
+        """Those of the commands."""
+        return host_hands.of_directory("/")
+
+    def modprobe(self, name: str) -> None:
+        """Load a module."""
+        subprocess.run(["/sbin/modprobe", name], check=True)
+
+    def rmmod(self, name: str) -> None:
+        """Unload it."""
+        subprocess.run(["/sbin/rmmod", name], check=True)
+
+    def hold(self, name: str) -> int:
+        """Open it in a child."""
+        place = f"{host.DEVICES}/{name}"
+        if not self.exists(place):
+            place = f"sys/bus/mdev/devices/{name}"
+        group = self.link(f"{place}/iommu_group")
+        heard, said = os.pipe()
+        left, right = os.pipe()
+        pid = os.fork()
+        if not pid:
+            number = 0
+            try:
+                os.close(right)
+                _open(group, name)
+            except OSError as error:
+                number = error.errno or 5
+            try:
+                os.write(said, struct.pack("i", number))
+                if not number:
+                    os.read(left, 1)
+            finally:
+                os._exit(0)
+        os.close(said)
+        os.close(left)
+        (number,) = struct.unpack("i", os.read(heard, 4))
+        os.close(heard)
+        if number:
+            os.close(right)
+            os.waitpid(pid, 0)
+            raise OSError(number, os.strerror(number))
+        self._held[pid] = right
+        return pid
+
+    def let_go(self, pid: int) -> None:
+        """Let it end."""
+        right = self._held.pop(pid)
+        # Who waits in the kernel has a copy of it: closing tells nothing.
+        os.write(right, b"x")
+        os.close(right)
+        os.waitpid(pid, 0)
+
+    def close(self) -> None:
+        """Undo what a test left, from mdevs to what was unplugged."""
+        for pid in list(self._held):
+            self.let_go(pid)
+        for uuid in self.names("sys/bus/mdev/devices"):
+            self.write(f"sys/bus/mdev/devices/{uuid}/remove", b"1")
+        for name in self.names(host.DEVICES):
+            place = f"{host.DEVICES}/{name}"
+            if self.names(place) and "sriov_numvfs" in self.names(place):
+                if self.read(f"{place}/sriov_numvfs") != "0":
+                    self.write(f"{place}/sriov_numvfs", b"0")
+                self.write(f"{place}/sriov_drivers_autoprobe", b"1")
+        enable = "sys/module/vfio_pci/parameters/enable_sriov"
+        if self.read(enable) == "Y":
+            self.write(enable, b"N")
+        if set(self._drivers) - set(self.names(host.DEVICES)):
+            self.write("sys/bus/pci/rescan", b"1")
+        for name, driver in self._drivers.items():
+            self._back(name, driver)
+
+    def _back(self, name: str, driver: str | None) -> None:
+        """Give a function the driver that it had after the boot."""
+        place = f"{host.DEVICES}/{name}"
+        if self.read(f"{place}/driver_override") != "(null)":
+            self.write(f"{place}/driver_override", b"\n")
+        if self._driver(name) != driver:
+            with contextlib.suppress(FileNotFoundError):
+                self.write(f"{place}/driver/unbind", name.encode())
+            self.write("sys/bus/pci/drivers_probe", name.encode())
+        end = time.monotonic() + _SETTLE
+        while self._driver(name) != driver and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _driver(self, name: str) -> str | None:
+        return self.link(f"{host.DEVICES}/{name}/driver")
+
+
+def _open(group: str | None, name: str) -> None:
+    """Open a group and its device, and keep both for the process's life."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    call = functools.partial(fcntl.ioctl)
+    container = os.open("/dev/vfio/vfio", os.O_RDWR)
+    member = os.open(f"/dev/vfio/{group}", os.O_RDWR)
+    call(member, _GROUP_SET_CONTAINER, struct.pack("i", container))
+    call(container, _SET_IOMMU, _TYPE1_IOMMU)
+    call(member, _GROUP_GET_DEVICE_FD, name.encode() + b"\0")
