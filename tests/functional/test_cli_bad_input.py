@@ -108,7 +108,7 @@ class NovaConfTest(BadInputCase):
             "nova.conf:8:37: error: bus: matching the regular expression"
             " '((((2*)*)*)*)*x' may take for ever",
         )
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertLess(time.monotonic() - begun, 20)
 
     def test_one_that_would_only_when_it_must_fit_the_whole(self) -> None:
         # Its first branch fits the beginning at once, as Nova asks it.
@@ -121,7 +121,7 @@ class NovaConfTest(BadInputCase):
         self.ok("device", "sync")
         checked = self.ok("config", "check", status=1)
         self.assertIn("also matches 0000", checked.out)
-        self.assertLess(time.monotonic() - begun, 10)
+        self.assertLess(time.monotonic() - begun, 30)
 
     def test_an_alias_without_a_name(self) -> None:
         self.line(
