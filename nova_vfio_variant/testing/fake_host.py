@@ -175,12 +175,12 @@ class FakeHost:
         with self._files.held() as memory:
             driver = memory.drivers.setdefault(
                 name,
-                fake_files.Driver(
-                    module, [], vfio, makes_vfs, loaded=False, not_vfs=not_vfs
-                ),
+                fake_files.Driver(module, loaded=False),
             )
             driver.ids += ids
+            driver.vfio |= vfio
             driver.makes_vfs |= makes_vfs
+            driver.not_vfs |= not_vfs
             self._kernel.can_load(module)
             if loaded:
                 self._kernel.load(name)

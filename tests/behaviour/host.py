@@ -6,7 +6,9 @@ from a recording of the guest.
 """
 
 import abc
+import atexit
 import errno
+import functools
 import os
 import pathlib
 import shutil
@@ -120,14 +122,10 @@ class Fake(HostUnderTest):
     patience = 5.0
 
     def __init__(self) -> None:
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = tempfile.mkdtemp(dir=memory)
-        self.fake = fake_host.FakeHost.load(f"{self._folder}/host", _RECORDING)
+        self._folder = tempfile.mkdtemp(dir=_memory())
+        shutil.copytree(_template(), f"{self._folder}/host", symlinks=True)
+        self.fake = fake_host.FakeHost(f"{self._folder}/host")
         self.root = self.fake.root
-        # What a recording can't show: nobody had these when it was made.
-        self.fake.add_driver("igbvf", ["8086:10ca"])
-        self.fake.add_driver("nvme", not_vfs=True)
-        self.fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
         self._held: set[int] = set()
 
     def write(self, path: str, data: bytes) -> None:
@@ -162,6 +160,24 @@ class Fake(HostUnderTest):
         for pid in list(self._held):
             self.let_go(pid)
         shutil.rmtree(self._folder)
+
+
+def _memory() -> str | None:
+    """Where files cost no disk."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@functools.cache
+def _template() -> str:
+    """A fake host to copy, for loading one takes longer."""
+    folder = tempfile.mkdtemp(dir=_memory())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    fake = fake_host.FakeHost.load(f"{folder}/host", _RECORDING)
+    # What a recording can't show: nobody had these when it was made.
+    fake.add_driver("igbvf", ["8086:10ca"])
+    fake.add_driver("nvme", not_vfs=True)
+    fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
+    return f"{folder}/host"
 
 
 def under_test() -> HostUnderTest:

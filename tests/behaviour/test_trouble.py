@@ -79,8 +79,7 @@ class GoneTest(PreparingCase):
 
     def test_a_function_that_goes_in_the_middle(self) -> None:
         self.declare(EDUS[0], PAIR)
-        ran = _killed(self, 2, "host", "apply")
-        self.assertIsNone(ran)
+        self.assertIsNone(_killed(self, 2, "host", "apply"))
         for address in (EDU, NIC, NIC_TOO):
             self.set_attribute(address, "remove", "1")
         ran = self.run_command("host", "recover", "-f", "json")
@@ -124,7 +123,10 @@ class KilledTest(PreparingCase):
                 continue
             now = self.driver(address)
             if known.account(address) == "as declared":
-                wanted = {PF: ["igb"], NIC_TOO: [None]}
+                wanted: dict[str, list[str | None]] = {
+                    PF: ["igb"],
+                    NIC_TOO: [None],
+                }
                 self.assertIn(now, wanted.get(address, ["vfio-pci"]))
             else:
                 wanted = {PF: ["igb"], NIC: ["e1000"], NIC_TOO: ["e1000"]}

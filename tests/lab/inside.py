@@ -16,20 +16,33 @@ _MODULES = (
     "tests.behaviour.test_facts",
     "tests.behaviour.test_preparing",
     "tests.behaviour.test_trouble",
+    "tests.lab.test_guest",
+    "tests.lab.test_libvirt",
 )
 
 
-class _Result(unittest.TextTestResult):
+class _Timed(unittest.TextTestResult):
     """Says of each test how long it took."""
 
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Remember when it began."""
         self._begun = time.monotonic()
         super().startTest(test)
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
-        seconds = time.monotonic() - self._begun
-        self.stream.writeln(f"    {seconds:.1f} s")
+        """Say how long it took."""
+        print(f"    {time.monotonic() - self._begun:.1f} s")
         super().stopTest(test)
+
+
+def _cases(
+    suite: unittest.TestSuite | unittest.TestCase,
+) -> ty.Iterator[unittest.TestCase]:
+    if isinstance(suite, unittest.TestCase):
+        yield suite
+        return
+    for one in suite:
+        yield from _cases(one)
 
 
 def main(names: ty.Sequence[str]) -> int:
@@ -42,15 +55,18 @@ def main(names: ty.Sequence[str]) -> int:
     suite = unittest.TestSuite(
         test
         for name in _MODULES
-        for group in loader.loadTestsFromModule(importlib.import_module(name))
-        for test in ty.cast("unittest.TestSuite", group)
+        for test in _cases(
+            loader.loadTestsFromModule(importlib.import_module(name))
+        )
         if not names or any(word in test.id() for word in names)
     )
     loaded = time.monotonic() - begun
-    result = unittest.TextTestRunner(
-        stream=sys.stdout, verbosity=2, resultclass=_Result
-    ).run(suite)
+    runner: ty.Any = unittest.TextTestRunner
+    result = runner(stream=sys.stdout, verbosity=2, resultclass=_Timed).run(
+        suite
+    )
     bad = len(result.failures) + len(result.errors)
+    # The form in which stestr counts.
     print(f"imports took {loaded:.1f} s")
     print(f" - Passed: {result.testsRun - bad}")
     print(f" - Failed: {bad}")

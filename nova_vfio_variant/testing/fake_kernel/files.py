@@ -177,6 +177,10 @@ class Files:
         finally:
             self.locks.remove(place)
 
+    def is_locked(self, place: pathlib.Path) -> bool:
+        """Whether somebody who waits holds a function's lock."""
+        return self._marker(place).exists()
+
     def _marker(self, place: pathlib.Path) -> pathlib.Path:
         """What is there while a function's lock is held by who waits."""
         return self.hidden / "locked" / place.name

@@ -132,9 +132,10 @@ class PciBus:
 
     def _drivers_probe(self, text: str) -> None:
         place = self._files.device(text)
+        if self._files.driver_of(place) or self._files.is_locked(place):
+            # Its driver's name goes before the driver itself does.
+            return
         with self._files.locked(place):
-            if self._files.driver_of(place) is not None:
-                return
             for name, driver in self._files.memory.drivers.items():
                 if driver.loaded and self._takes(name, driver, place):
                     try:
