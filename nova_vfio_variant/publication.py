@@ -86,7 +86,7 @@ class Publication:
         )
         if errors:
             raise exception.ConfigError(
-                "Placement can't describe these devices; nothing was changed",
+                "Placement can't describe these devices",
                 findings=errors,
             )
         return providers

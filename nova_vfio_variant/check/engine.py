@@ -59,7 +59,11 @@ def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
     They stop every command that writes, before it does.
     """
     found = list(given.findings)
-    for rule in (meaning.refusals, meaning.one_time_use_unpublished):
+    for rule in (
+        text.host_specs,
+        meaning.refusals,
+        meaning.one_time_use_unpublished,
+    ):
         found += rule(given)
     return tuple(
         one for one in found if one.severity is finding.Severity.ERROR

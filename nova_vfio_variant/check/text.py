@@ -55,10 +55,7 @@ def no_file(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 
 def host_specs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """What is wrong with the text of ``[vfio] host_spec``.
-
-    It stops those who prepare the host, and nobody else.
-    """
+    """What is wrong with the text of ``[vfio] host_spec``."""
     yield from host_spec.parse_host_specs(given.host_specs)[1]
 
 
