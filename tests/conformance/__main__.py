@@ -168,7 +168,9 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument(
-        "--only", help="ask only what has this in its name", default=""
+        "--only",
+        help="ask only what has this in its name, and leave the table be",
+        default="",
     )
     parser.add_argument(
         "--jobs",
@@ -202,7 +204,7 @@ def main() -> int:
                 chosen, key=lambda one: one.share, reverse=True
             )
         }
-        table = pool.submit(_still_differ)
+        table = None if options.only else pool.submit(_still_differ)
         for done in concurrent.futures.as_completed(asked):
             result = done.result()
             results.append(result)
@@ -211,7 +213,8 @@ def main() -> int:
                 f"{result.seconds:.0f} s",
                 flush=True,
             )
-        results.append(table.result())
+        if table is not None:
+            results.append(table.result())
     met = sum((one.met for one in results), start=collections.Counter[str]())
     for row in deviations.TABLE:
         print(f"  {row.id}: met {met[row.id]} times")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nova_vfio_variant import deviations, exception
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.deviations import Deviation
-from tests.conformance.hosts import evenly
+from tests.conformance.hosts import choose, evenly
 from tests.conformance.nova import Nova
 from tests.conformance.question import Question, same, shows
 
@@ -68,14 +68,14 @@ def _files(draw: st.DrawFn) -> list[str]:
 def _one_file(draw: st.DrawFn) -> str:
     lines = []
     for _ in range(draw(evenly(0, 3))):
-        lines.append(draw(st.sampled_from(_SECTIONS)))
+        lines.append(choose(draw, _SECTIONS))
         for _ in range(draw(evenly(0, 3))):
             if draw(evenly(0, 19)) == 0:
-                lines.append(draw(st.sampled_from(_LINES)))
-            name = draw(st.sampled_from(_NAMES))
-            separator = draw(st.sampled_from(_SEPARATORS))
-            lines.append(f"{name}{separator}{draw(st.sampled_from(_VALUES))}")
-    end = draw(st.sampled_from(("\n", "\n", "", "\r\n")))
+                lines.append(choose(draw, _LINES))
+            name = choose(draw, _NAMES)
+            separator = choose(draw, _SEPARATORS)
+            lines.append(f"{name}{separator}{choose(draw, _VALUES)}")
+    end = choose(draw, ("\n", "\n", "", "\r\n"))
     return "\n".join(lines) + end
 
 

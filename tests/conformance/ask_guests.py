@@ -13,7 +13,7 @@ from nova_vfio_variant.deviations import Deviation
 from nova_vfio_variant.guest import libvirt
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device
-from tests.conformance.hosts import evenly
+from tests.conformance.hosts import choose, evenly
 from tests.conformance.nova import Nova
 from tests.conformance.question import Question, same, shows
 
@@ -161,7 +161,7 @@ def _migrations(draw: st.DrawFn) -> dict[str, Any]:
         "destination_managed": draw(flags),
         "order": draw(st.permutations(range(size))),
         "missing": draw(evenly(0, 9)) == 0,
-        "spelling": draw(st.sampled_from((0, 0, 0, 1, 2, 3))),
+        "spelling": choose(draw, (0, 0, 0, 1, 2, 3)),
     }
 
 
@@ -279,7 +279,7 @@ def _mdev_migrations(draw: st.DrawFn) -> dict[str, Any]:
             for old, new in zip(draw(st.permutations(_UUIDS)), known)  # noqa: B905 - some may be missing
         ],
         "upper": draw(evenly(0, 9)) == 0,
-        "address": draw(st.sampled_from(_ADDRESSES)),
+        "address": choose(draw, _ADDRESSES),
     }
 
 

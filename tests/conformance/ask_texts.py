@@ -98,10 +98,7 @@ def _only_nova_refuses(
     }:
         yield deviations.DEVNAME_WIDE_DOMAIN
         return
-    remote = any(
-        str(spec.tags.get("remote_managed")).lower() in {"yes", "true", "1"}
-        for spec in specs
-    )
+    remote = any(map(matching.remote_managed, specs))
     if remote and theirs.error in {
         "PciDeviceNotFoundById",
         "PciDeviceRemoteManagedNotPresent",

@@ -10,7 +10,7 @@ from nova_vfio_variant import deviations
 from nova_vfio_variant.deviations import Deviation
 from tests.conformance import texts
 from tests.conformance.both import Both, state_of
-from tests.conformance.hosts import Host, evenly, hosts, know_parents
+from tests.conformance.hosts import Host, choose, evenly, hosts, know_parents
 from tests.conformance.nova import Answer, Nova
 from tests.conformance.question import Question, same
 
@@ -57,39 +57,43 @@ _SOCKETS: tuple[tuple[int | None, ...], ...] = (
 def _asks(draw: st.DrawFn, values: list[str]) -> dict[str, Any]:
     """What an instance asks for, and where it runs."""
     return {
-        "instance": draw(st.sampled_from(INSTANCES)),
+        "instance": choose(draw, INSTANCES),
         "extra_spec": draw(texts.extra_specs(values)),
-        "policy": draw(st.sampled_from(POLICIES)),
-        "numa": draw(st.sampled_from(_CELLS)),
+        "policy": choose(draw, POLICIES),
+        "numa": choose(draw, _CELLS),
     }
 
 
 @st.composite
 def _some_specs(draw: st.DrawFn, host: Host) -> list[str]:
     """``device_spec`` values of which one takes what is left, mostly."""
-    last = draw(st.sampled_from(_LAST_SPECS))
+    last = choose(draw, _LAST_SPECS)
     return [*draw(texts.device_specs(host)), last]
 
 
 @st.composite
-def nodes(draw: st.DrawFn) -> dict[str, Any]:
-    """A host, what is configured for it, and its sockets."""
+def nodes(
+    draw: st.DrawFn, *, specs: bool = True, aliases: bool = True
+) -> dict[str, Any]:
+    """A host, what is configured for it, and its sockets.
+
+    :param specs: draw these; else there are none
+    :param aliases: likewise
+    """
     # Else the order of pools would differ, see PARENT_IFNAME.
     host = know_parents(draw(hosts()))
-    specs = draw(_some_specs(host))
-    aliases = draw(texts.wanted(host))
     return {
         "host": host,
-        "specs": specs,
-        "aliases": aliases,
-        "sockets": draw(st.sampled_from(_SOCKETS)),
+        "specs": draw(_some_specs(host)) if specs else [],
+        "aliases": draw(texts.wanted(host)) if aliases else [],
+        "sockets": choose(draw, _SOCKETS),
     }
 
 
 @st.composite
-def _claims(draw: st.DrawFn) -> dict[str, Any]:
+def _claims(draw: st.DrawFn, *, specs: bool = True) -> dict[str, Any]:
     """Instances come to a host one after another."""
-    case = draw(nodes())
+    case = draw(nodes(specs=specs))
     case["steps"] = [
         {"do": do, **draw(_asks(case["aliases"]))}
         for do in draw(
@@ -120,7 +124,7 @@ def _lives(draw: st.DrawFn) -> dict[str, Any]:
         elif do == "respec":
             step["specs"] = draw(_some_specs(host))
         else:
-            step["instance"] = draw(st.sampled_from(INSTANCES))
+            step["instance"] = choose(draw, INSTANCES)
         steps.append(step)
     case["steps"] = steps
     return case
@@ -160,8 +164,8 @@ def _compare_lives(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
 @st.composite
 def _chosen_claims(draw: st.DrawFn) -> dict[str, Any]:
     """Instances for which Placement chose the providers."""
-    case = draw(_claims())
-    case["specs"] = draw(st.sampled_from(_PUBLISHABLE))
+    case = draw(_claims(specs=False))
+    case["specs"] = choose(draw, _PUBLISHABLE)
     for step in case["steps"]:
         step["choice"] = draw(st.lists(evenly(0, 6), min_size=1, max_size=4))
     return case

@@ -14,7 +14,7 @@ from nova_vfio_variant.placement import tree
 from nova_vfio_variant.placement.provider import Provider
 from tests.conformance.ask_tracker import INSTANCES, changed, nodes
 from tests.conformance.both import NODE, Both
-from tests.conformance.hosts import Host, evenly
+from tests.conformance.hosts import Host, choose, evenly
 from tests.conformance.nova import Answer, Nova
 from tests.conformance.question import Question, same, shows
 from tests.conformance.show_tracker import FAMILY
@@ -42,14 +42,14 @@ _FIRST_SPECS = (
 @st.composite
 def _cases(draw: st.DrawFn) -> dict[str, Any]:
     """A configured host, some of whose devices are in use."""
-    case = draw(nodes())
+    more = draw(evenly(0, 3)) == 0
+    case = draw(nodes(specs=more))
     specs = draw(
         st.lists(
             st.sampled_from(_FIRST_SPECS), min_size=1, max_size=2, unique=True
         )
     )
-    drawn = case["specs"][:-1]
-    case["specs"] = [*specs, *([] if draw(evenly(0, 3)) else drawn)]
+    case["specs"] = [*specs, *case["specs"][:-1]]
     if draw(evenly(0, 9)) == 0:
         case["specs"].append('{"devname": "eth0"}')
     case["steps"] = [
@@ -133,7 +133,7 @@ def _changes(draw: st.DrawFn) -> dict[str, Any]:
         case["change"] = {"do": "sync", "host": draw(changed(case["host"]))}
     else:
         specs = list(draw(st.permutations(case["specs"])))
-        more = draw(st.sampled_from(_FIRST_SPECS))
+        more = choose(draw, _FIRST_SPECS)
         case["change"] = {
             "do": "respec",
             "specs": draw(

@@ -6,12 +6,15 @@ them, in rising order of address, as a scan gives them.
 """
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address
+
+T = TypeVar("T")
 
 Function = dict[str, Any]
 Host = list[Function]
@@ -32,18 +35,26 @@ def evenly(low: int, high: int) -> st.SearchStrategy[int]:
     return st.sampled_from(range(low, high + 1))
 
 
+def choose(draw: st.DrawFn, options: Sequence[T]) -> T:
+    """Draw one of these.
+
+    ``draw(st.sampled_from(options))`` would make a strategy each time.
+    """
+    return options[draw(evenly(0, len(options) - 1))]
+
+
 @st.composite
 def cards(draw: st.DrawFn) -> list[Function]:
     """One card: plain functions, a PF and its VFs, or two PFs."""
-    layout = draw(st.sampled_from(("plain", "gpu", "gpu", "nic", "bare")))
-    vendor = draw(st.sampled_from(VENDORS))
+    layout = choose(draw, ("plain", "gpu", "gpu", "nic", "bare"))
+    vendor = choose(draw, VENDORS)
     pf_product, vf_product = draw(
         st.tuples(st.sampled_from(PRODUCTS), st.sampled_from(PRODUCTS))
     )
     count = draw(evenly(1, 6))
-    node = draw(st.sampled_from(NUMA_NODES))
+    node = choose(draw, NUMA_NODES)
     named = layout == "nic" and draw(st.booleans())
-    serial = draw(st.sampled_from((None, None, "MT2113X00000", "")))
+    serial = choose(draw, (None, None, "MT2113X00000", ""))
 
     def one(place: str, product: str, **more: Any) -> Function:
         return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.conformance.hosts import PRODUCTS, VENDORS, Host, evenly
+from tests.conformance.hosts import PRODUCTS, VENDORS, Host, choose, evenly
 
 _BOOLS: tuple[Any, ...] = ("yes", "no", "true", "False", "1", "0", True, False)
 _ODD_BOOLS: tuple[Any, ...] = ("maybe", "", "2", None, 2, [], "TRUE ", "on")
@@ -46,24 +46,21 @@ _ODD_REGEXES: tuple[Any, ...] = ("[", "(", 25, None, "*", ["25"], "(?i)A0")
 @st.composite
 def addresses(draw: st.DrawFn, host: Host, *, odd: bool) -> Any:
     """One value for the key ``address``."""
-    form = draw(st.sampled_from(("exact", "exact", "glob", "regex", "odd")))
+    form = choose(draw, ("exact", "exact", "glob", "regex", "odd"))
     if form == "odd" and odd:
-        return draw(st.sampled_from(_ODD_ADDRESSES))
+        return choose(draw, _ODD_ADDRESSES)
     if form == "regex":
         fields = draw(
             st.lists(
                 st.sampled_from(tuple(_FIELD_REGEXES)), unique=True, max_size=4
             )
         )
-        regex = {
-            name: draw(st.sampled_from(_FIELD_REGEXES[name]))
-            for name in fields
-        }
+        regex = {name: choose(draw, _FIELD_REGEXES[name]) for name in fields}
         if odd and draw(evenly(0, 3)) == 0:
-            name = draw(st.sampled_from(("bus", "func", "function", "slot")))
-            regex[name] = draw(st.sampled_from(_ODD_REGEXES))
+            name = choose(draw, ("bus", "func", "function", "slot"))
+            regex[name] = choose(draw, _ODD_REGEXES)
         return regex
-    exact: str = draw(st.sampled_from(host))["address"]
+    exact: str = choose(draw, host)["address"]
     if form == "exact":
         return exact
     domain, bus, rest = exact.split(":")
@@ -88,8 +85,8 @@ def entries(
 
     def pick(usual: tuple[Any, ...], unusual: tuple[Any, ...]) -> Any:
         if odd and draw(evenly(0, 4)) == 0:
-            return draw(st.sampled_from(unusual))
-        return draw(st.sampled_from(usual))
+            return choose(draw, unusual)
+        return choose(draw, usual)
 
     mask = draw(evenly(0, 2**7 - 1))
     pairs: list[tuple[str, Any]] = []
@@ -141,12 +138,12 @@ def rare_tags(draw: st.DrawFn, host: Host, *, odd: bool) -> tuple[str, Any]:
         )
     if key == "devname":
         named = [one["ifname"] for one in host if one.get("ifname")]
-        return key, draw(st.sampled_from((*named, "nosuch0")))
+        return key, choose(draw, (*named, "nosuch0"))
     if key == "vendor_id":
-        return key, draw(st.sampled_from(VENDORS))
+        return key, choose(draw, VENDORS)
     if key == "trusted" and not odd:
-        return key, draw(st.sampled_from(("true", "false", "True")))
-    return key, draw(st.sampled_from(_BOOLS + (_ODD_BOOLS if odd else ())))
+        return key, choose(draw, ("true", "false", "True"))
+    return key, choose(draw, _BOOLS + (_ODD_BOOLS if odd else ()))
 
 
 def write(pairs: list[tuple[str, Any]]) -> str:
@@ -174,7 +171,7 @@ def broken(draw: st.DrawFn, text: str) -> str:
         f"{text} # a note",
         f"[{text}",
         f"[{text}, 1]",
-        draw(st.sampled_from(("", "1", "null", "[]", '"x"', "{}", "[[]]"))),
+        choose(draw, ("", "1", "null", "[]", '"x"', "{}", "[[]]")),
     )[how]
 
 
@@ -220,26 +217,26 @@ def alias_pairs(
     pairs: list[tuple[str, Any]] = [("name", name)]
     # Without Placement, an alias that has no ids is refused.
     if mask & 3 or not odd:
-        pairs.append(("vendor_id", draw(st.sampled_from(VENDORS))))
-        pairs.append(("product_id", draw(st.sampled_from(PRODUCTS))))
+        pairs.append(("vendor_id", choose(draw, VENDORS)))
+        pairs.append(("product_id", choose(draw, PRODUCTS)))
     if mask & 4:
         types = ("type-PCI", "type-PF", "type-VF", "type-VF")
-        pairs.append(("device_type", draw(st.sampled_from(types))))
+        pairs.append(("device_type", choose(draw, types)))
     if mask & 8:
         policies = ("required", "legacy", "preferred", "socket")
-        pairs.append(("numa_policy", draw(st.sampled_from(policies))))
+        pairs.append(("numa_policy", choose(draw, policies)))
     if mask & 16:
-        pairs.append(("resource_class", draw(st.sampled_from(_CLASSES))))
+        pairs.append(("resource_class", choose(draw, _CLASSES)))
     if mask & 32:
-        pairs.append(("traits", draw(st.sampled_from(_TRAITS))))
+        pairs.append(("traits", choose(draw, _TRAITS)))
     if mask & 192 == 192:
-        migratable = draw(st.sampled_from(("yes", "no", "true", "0")))
+        migratable = choose(draw, ("yes", "no", "true", "0"))
         pairs.append(("live_migratable", migratable))
     if odd and draw(evenly(0, 3)) == 0:
-        key = draw(st.sampled_from(tuple(_ODD_ALIAS)))
+        key = choose(draw, tuple(_ODD_ALIAS))
         pairs = [pair for pair in pairs if pair[0] != key]
         if draw(evenly(0, 9)):
-            pairs.append((key, draw(st.sampled_from(_ODD_ALIAS[key]))))
+            pairs.append((key, choose(draw, _ODD_ALIAS[key])))
     return pairs
 
 
@@ -268,7 +265,7 @@ def wanted(draw: st.DrawFn, host: Host) -> list[str]:
     """Return ``alias`` values for what the host has."""
     values = []
     for name in _ALIAS_NAMES[: draw(evenly(1, 3))]:
-        one = draw(st.sampled_from(host))
+        one = choose(draw, host)
         mask = draw(evenly(0, 2**5 - 1))
         pairs = [
             ("name", name),
@@ -279,9 +276,9 @@ def wanted(draw: st.DrawFn, host: Host) -> list[str]:
             pairs.append(("device_type", one["dev_type"]))
         if mask & 4:
             policies = ("required", "legacy", "preferred", "socket")
-            pairs.append(("numa_policy", draw(st.sampled_from(policies))))
+            pairs.append(("numa_policy", choose(draw, policies)))
         if mask & 24 == 24:
-            migratable = draw(st.sampled_from(("yes", "no")))
+            migratable = choose(draw, ("yes", "no"))
             pairs.append(("live_migratable", migratable))
         values.append(write(pairs))
     return values
@@ -302,7 +299,7 @@ def extra_specs(
     :param odd: whether it may ask for what isn't there, or be no request
     """
     if odd and draw(evenly(0, 4)) == 0:
-        return draw(st.sampled_from(_ODD_EXTRA_SPECS))
+        return choose(draw, _ODD_EXTRA_SPECS)
     known = [name for name in _ALIAS_NAMES if f'"{name}"' in "".join(values)]
     some = [*known, *known, "nosuch"] if odd or not known else known
     parts = draw(
@@ -315,5 +312,5 @@ def extra_specs(
             max_size=2,
         )
     )
-    comma = draw(st.sampled_from((",", ", ")))
+    comma = choose(draw, (",", ", "))
     return comma.join(f"{name}:{count}" for name, count in parts)
