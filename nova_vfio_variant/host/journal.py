@@ -217,7 +217,9 @@ class Journal:
             if outcome == "done" and ended.purpose == "restore":
                 outcome = "restored"
             self._owe(ended, outcome)
-            self.outcomes[ended.change.subject, ended.change.what] = outcome
+            key = (ended.change.subject, ended.change.what)
+            if outcome != "undone" or ended.purpose != "restore":
+                self.outcomes[key] = outcome
         else:
             self._take_step(entry, self.unfinished[number])
 
@@ -228,7 +230,7 @@ class Journal:
         if change.what is not plan.What.VFS:
             return
         if outcome == "undone":
-            self.owed |= set(change.lost)
+            self.owed |= set(change.lost) & set(self.priors)
         elif outcome == "restored" and change.after.numvfs:
             self.owed |= {
                 name

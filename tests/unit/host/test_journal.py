@@ -110,6 +110,23 @@ class JournalTest(JournalCase):
         noted.end(noted.begin(BIND, "restore"), "done")
         self.assertEqual({}, noted.priors)
 
+    def test_a_restore_that_was_undone_leaves_what_was_declared(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(BIND, "apply"), "done")
+        noted.end(noted.begin(BIND, "restore"), "undone")
+        self.assertEqual("as declared", noted.account(VF))
+        self.assertEqual("as declared", self.open().account(VF))
+        noted.end(noted.begin(BIND, "restore"), "done")
+        self.assertEqual("as before", noted.account(VF))
+
+    def test_vfs_that_nobody_touched_are_owed_nothing(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(FEWER, "restore"), "undone")
+        self.assertEqual(set(), noted.owed)
+        self.assertEqual("as before", noted.account(VF))
+        noted.end(noted.begin(FEWER, "apply"), "undone")
+        self.assertEqual({VF}, noted.owed)
+
     def test_trouble_is_kept_with_the_change(self) -> None:
         noted = self.open()
         number = noted.begin(BIND, "apply")
