@@ -134,6 +134,9 @@ def vfs_steps(
     if count != wanted:
         if quietly and wanted:
             flag(False)
+        elif wanted and to.autoprobe:
+            # A crash may have left it off.
+            flag(True)
         for value in (0, wanted) if count and wanted else (wanted,):
             steps.append(
                 plan.Step(

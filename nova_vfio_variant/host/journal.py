@@ -226,7 +226,8 @@ class Journal:
     def _owe(self, ended: Unfinished, outcome: str) -> None:
         """Note the VFs that came back with their PF's own number of VFs."""
         change = ended.change
-        self.owed.discard(change.subject)
+        if outcome != "undone":
+            self.owed.discard(change.subject)
         if change.what is not plan.What.VFS:
             return
         if outcome == "undone":

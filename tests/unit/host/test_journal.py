@@ -127,6 +127,14 @@ class JournalTest(JournalCase):
         noted.end(noted.begin(FEWER, "apply"), "undone")
         self.assertEqual({VF}, noted.owed)
 
+    def test_a_vf_stays_owed_until_it_is_put_back(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(FEWER, "apply"), "undone")
+        noted.end(noted.begin(BIND, "restore"), "undone")
+        self.assertEqual("unfinished", noted.account(VF))
+        noted.end(noted.begin(BIND, "restore"), "done")
+        self.assertEqual("as before", noted.account(VF))
+
     def test_trouble_is_kept_with_the_change(self) -> None:
         noted = self.open()
         number = noted.begin(BIND, "apply")

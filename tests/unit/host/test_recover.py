@@ -153,6 +153,17 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
         self.assertEqual({}, self.actor().journal.priors)
 
+    def test_new_vfs_have_drivers_though_they_were_to_come_back_quietly(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.failing[f"{PF} set-numvfs 4"] = 12
+        self.crash(f"done {PF} set-autoprobe 0", test_plan.FOUR_VFS)
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+        states = self.states()
+        self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+        self.assertEqual("igbvf", states["0000:21:10.6"].driver)
+
     def test_a_quarantine_ends_with_the_trouble(self) -> None:
         self.failing[f"{NIC} probe vfio-pci"] = 16
         self.failing[f"{NIC} set-override e1000"] = 5
