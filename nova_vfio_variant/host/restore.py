@@ -162,6 +162,24 @@ def put_back(actor: act.Actor, failed: list[str]) -> None:
         _rounds(actor, {}, owed, failed)
     except exception.HostRefused as error:
         failed.append(str(error))
+    known = actor.journal
+    now = actor.look()
+    for name in sorted(owed & known.owed):
+        prior = known.priors[name]
+        if now.states.get(pci_address.PciAddress.parse(name)) == prior.state:
+            # The kernel's own choice was what stood there: that is noted.
+            number = known.begin(
+                plan.Change(
+                    name,
+                    plan.What.DRIVER,
+                    prior.state,
+                    prior.state,
+                    (),
+                    prior.pf,
+                ),
+                "restore",
+            )
+            known.end(number, "done", "it is as it was")
     settle(actor, owed)
 
 

@@ -1,33 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill -9 at every point of apply, restore and recover; then recover.
 
-A command runs in a process of its own that is killed right before one of its
-system calls that changes anything, or its helper is, or both are. Each such
-point of each plan is tried, in turn. What is between two of these calls only
-reads, so that there are no other points to tell apart. The write to the
-(fake) kernel is one point: a kernel ends what it has begun.
+What a killed process leaves is what stands there at that moment: so each
+command runs once, and before each of its system calls that changes anything,
+and before and after each write of its helpers to the (fake) kernel, what
+stands there is kept. From each such state a recovery runs, whose points give
+more states, until there are no new ones: so recovery is killed at every point
+too, again and again. Helpers are killed alone as well, which the command
+survives and has to deal with. What is between two of these calls only reads,
+and a kernel ends what it has begun.
 
-Whatever was killed, after a recovery in a fresh process every function is as
-it was before or as it is declared, the journal knows which, a second
-recovery finds nothing to do, and the way back leads to what was there before
-in every file.
+Whatever was killed, after a recovery every function is as it was before or as
+it is declared, the journal knows which, a second recovery finds nothing to do,
+and the way back leads to what was there before in every file.
+
+That a killed process leaves just that is tried with real processes and
+signals, at a sample of the points.
 """
 
 import collections
+import contextlib
 import fcntl
 import functools
 import mmap
 import os
 import pathlib
-import shutil
 import signal
 import struct
 import traceback
 import typing as ty
+from unittest import mock
 
 import fixtures
 
-from nova_vfio_variant import source
+from nova_vfio_variant import exception, source
 from nova_vfio_variant.host import (
     act,
     apply,
@@ -59,6 +65,9 @@ _CALLS = (
     (os, "_exit"),
     (fcntl, "flock"),
 )
+
+#: Those of them that change the journal.
+_NOTES = ("write", "ftruncate", "replace")
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
@@ -135,79 +144,155 @@ PLANS: dict[str, tuple[Start, tuple[str, ...]]] = {
 }
 
 
-class Points:
-    """Counts calls in a command and its helpers, and kills at one of them.
+class Killed(BaseException):
+    """The process that this stands for is dead; nothing of it runs on."""
 
-    The counts are shared by the processes; a command and its helper never
-    count the same.
+
+class Points:
+    """Sees every call of a command that changes anything, and its writes.
+
+    A command runs in this process, and its helpers do too. At each point
+    ``at`` is called: what stands there then is what is left if the command
+    is killed then, with its helper or without one.
+
+    :param at: is told at each point
+    :param changed: is told what may have changed
     """
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 64)
-        self.who = ""
-        self.number = 0
-        self._main = 0
+    def __init__(
+        self,
+        at: ty.Callable[[], None],
+        changed: ty.Callable[..., None] = lambda **_: None,
+    ) -> None:
+        self._at = at
+        self._changed = changed
         self._in_kernel = False
+        self._writes = 0
+        #: At which of its writes the helper alone is killed, and whether
+        #: that is once it is done; None for never.
+        self.helper: tuple[int, bool] | None = None
+        #: Set when it was.
+        self.struck = False
 
-    def arm(self, who: str, number: int) -> None:
-        """Kill ``main``, ``helper`` or ``both`` at a point; 0 for never."""
-        self.who, self.number = who, number
-        self._memory[:16] = bytes(16)
+    def perform(self, worker: hands.Hands) -> act.Perform:
+        """Do steps as helpers do; they may be killed."""
 
-    def counts(self) -> dict[str, int]:
-        """How many points main and helpers had so far."""
-        main, helper = struct.unpack("qq", self._memory[:16])
-        return {"main": main, "helper": helper, "both": helper}
+        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+            try:
+                return act.do(worker, step)
+            except Killed:
+                # What the command hears of it (helper.run).
+                raise exception.HostStepFailed(
+                    "the helper process was killed"
+                ) from None
 
-    def start(self) -> None:
-        """Count from here on, in this process and its children."""
-        self._main = os.getpid()
-        for module, name in _CALLS:
-            setattr(
-                module,
-                name,
-                functools.partial(self._call, getattr(module, name)),
-            )
+        return perform
 
-    def kernel(
-        self, write: ty.Callable[[str, bytes], None]
+    def write(
+        self, real: ty.Callable[[str, bytes], None]
     ) -> ty.Callable[[str, bytes], None]:
-        """A write to the kernel: a point before it and one after it."""
+        """A write to the kernel, which ends what it has begun."""
 
-        def counted(rel: str, data: bytes) -> None:
-            self._count()
+        def write(rel: str, data: bytes) -> None:
+            self._at()
+            self._writes += 1
+            mine = self.helper is not None and self.helper[0] == self._writes
+            if mine and not (self.helper and self.helper[1]):
+                self.struck = True
+                raise Killed
             self._in_kernel = True
-            write(rel, data)
-            self._in_kernel = False
-            self._count()
+            try:
+                real(rel, data)
+            finally:
+                self._in_kernel = False
+            self._changed(noted=False)
+            self._at()
+            if mine:
+                self.struck = True
+                raise Killed
 
-        return counted
+        return write
+
+    @contextlib.contextmanager
+    def watched(self) -> ty.Iterator[None]:
+        """See this process's calls."""
+        with contextlib.ExitStack() as stack:
+            for module, name in _CALLS:
+                real = getattr(module, name)
+                stack.enter_context(
+                    mock.patch.object(
+                        module, name, functools.partial(self._call, real)
+                    )
+                )
+            yield
 
     def _call(
         self, real: ty.Callable[..., ty.Any], *args: ty.Any, **more: ty.Any
     ) -> ty.Any:
-        changes = real.__name__ != "open" or args[1] & (
+        reads = real.__name__ == "open" and not args[1] & (
             os.O_CREAT | os.O_WRONLY | os.O_RDWR
         )
-        if changes and not self._in_kernel:
-            self._count()
+        if not (reads or self._in_kernel):
+            self._at()
         result = real(*args, **more)
-        if real.__name__ == "fork" and result:
-            # The command is killed, and its helper goes on.
-            self._count()
+        if real.__name__ in _NOTES and not self._in_kernel:
+            self._changed(host=False)
         return result
 
-    def _count(self) -> None:
-        main = os.getpid() == self._main
-        place = 0 if main else 8
-        (count,) = struct.unpack("q", self._memory[place : place + 8])
-        count += 1
-        self._memory[place : place + 8] = struct.pack("q", count)
-        if count != self.number or (self.who == "main") != main:
-            return
-        if self.who == "both":
-            os.kill(self._main, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+
+class Known(ty.NamedTuple):
+    """All that a command goes by, as text."""
+
+    host: str
+    journal: str
+
+
+#: All that stands in a directory: a link's target, a file's bytes, None for
+#: a directory.
+Contents = dict[str, str | bytes | None]
+
+
+def contents(folder: str) -> Contents:
+    """Read all that stands in a directory."""
+    found: Contents = {}
+    todo = [""]
+    while todo:
+        at = todo.pop()
+        with os.scandir(f"{folder}/{at}") as entries:
+            for entry in entries:
+                name = f"{at}{entry.name}"
+                if entry.is_symlink():
+                    found[name] = os.readlink(entry.path)
+                elif entry.is_dir():
+                    found[name] = None
+                    todo.append(f"{name}/")
+                else:
+                    with open(entry.path, "rb") as file:
+                        found[name] = file.read()
+    return found
+
+
+def make(folder: str, wanted: Contents) -> None:
+    """Make all in a directory as it was read."""
+    now = contents(folder)
+    for name in sorted(now, reverse=True):
+        if wanted.get(name, 0) != now[name]:
+            path = f"{folder}/{name}"
+            if now[name] is None:
+                os.rmdir(path)
+            else:
+                os.unlink(path)
+    for name in sorted(wanted):
+        entry = wanted[name]
+        if now.get(name, 0) != entry:
+            path = f"{folder}/{name}"
+            if entry is None:
+                os.mkdir(path)
+            elif isinstance(entry, str):
+                os.symlink(entry, path)
+            else:
+                with open(path, "wb") as file:
+                    file.write(entry)
 
 
 class Lab:
@@ -220,45 +305,94 @@ class Lab:
         host = sample_hosts.with_igb(folder / "now/host")
         start(host)
         (folder / "now/state").mkdir()
-        self.keep("before")
-        self.points = Points()
         self._journal = journal.Journal(folder, "")
         self.specs, findings = host_spec.parse_host_specs(
             [source.SourceText.of(text, "host_spec", "vfio") for text in texts]
         )
         assert not findings
+        self._kept: dict[Known, Contents] = {}
+        self._picture: str | None = None
+        self._noted: str | None = None
+        self.keep(self.known())
 
     @property
     def host(self) -> fake_host.FakeHost:
         return fake_host.FakeHost(self.folder / "now/host")
 
-    def keep(self, name: str) -> None:
-        """Copy all that there is, to come back to it."""
-        shutil.copytree(self.folder / "now", self.folder / name, symlinks=True)
+    def known(self) -> Known:
+        """What stands there now.
 
-    def reset(self, name: str) -> None:
+        A recovery looks at the host for what was done of a change; of the
+        journal's word on its steps it goes by the probes alone, and by
+        whether one failed.
+        """
+        if self._picture is None:
+            self._picture = repr(sorted(self.host.picture().items()))
+        if self._noted is None:
+            found = self.read_journal()
+            unfinished = sorted(
+                repr(
+                    (
+                        one.change,
+                        one.purpose,
+                        [
+                            str(step)
+                            for step in one.change.steps
+                            if step.action == "probe" and step in one.done
+                        ],
+                        one.trouble is not None,
+                        one.hung,
+                    )
+                )
+                for one in found.unfinished.values()
+            )
+            self._noted = repr(
+                (
+                    found.priors,
+                    unfinished,
+                    sorted(found.outcomes.items()),
+                    sorted(found.owed),
+                )
+            )
+        return Known(self._picture, self._noted)
+
+    def changed(self, *, host: bool = True, noted: bool = True) -> None:
+        """What is known may not be so any more."""
+        if host:
+            self._picture = None
+        if noted:
+            self._noted = None
+
+    def keep(self, known: Known) -> bool:
+        """Copy all that there is, to come back to it; False if it's there."""
+        if known in self._kept:
+            return False
+        self._kept[known] = contents(f"{self.folder}/now")
+        return True
+
+    def reset(self, known: Known) -> None:
         """Make all as it was kept."""
-        shutil.rmtree(self.folder / "now")
-        shutil.copytree(self.folder / name, self.folder / "now", symlinks=True)
-
-    def actor(self, *, counted: bool = False) -> act.Actor:
-        """Who acts: as a command does, or quicker, without helpers."""
-        host = self.host
-        if counted:
-            write = self.points.kernel(host.write)
-            perform = act.forked(hands.Hands(host.tree, write, host.modprobe))
-        else:
-            worker = host.hands()
-
-            def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
-                return act.do(worker, step)
-
+        self.changed()
         self._journal.close()
-        self._journal = journal.Journal.open(
-            self.folder / "now/state", observe.boot_id(host.tree)
+        make(f"{self.folder}/now", self._kept[known])
+
+    def read_journal(self) -> journal.Journal:
+        """The journal as a command reads it."""
+        return journal.Journal.open(
+            self.folder / "now/state", observe.boot_id(self.host.tree)
         )
+
+    def actor(self, perform: act.Perform | None = None) -> act.Actor:
+        """Who acts."""
+        host = self.host
+        worker = host.hands()
+        self._journal.close()
+        self._journal = self.read_journal()
         return act.Actor(
-            host.tree, perform, self._journal, self.folder / "now/state"
+            host.tree,
+            perform or (lambda step, keep: act.do(worker, step)),
+            self._journal,
+            self.folder / "now/state",
         )
 
     def lines(self) -> bytes:
@@ -277,42 +411,20 @@ class Lab:
     def recover(self, actor: act.Actor) -> None:
         recover.recover(actor, {})
 
-    def killed(
-        self, command: ty.Callable[[act.Actor], None], who: str, number: int
-    ) -> bool:
-        """Run a command in a process of its own that is killed at a point.
 
-        :returns: False if it came to its end before that point
-        """
-        self.points.arm(who, number)
-        pid = os.fork()
-        if not pid:
-            try:
-                self.points.start()
-                command(self.actor(counted=True))
-            except BaseException:  # noqa: BLE001 - shown, and told by status
-                traceback.print_exc()
-                os.kill(os.getpid(), signal.SIGABRT)
-            finally:
-                # Wrapped too, and past the last point.
-                self.points.arm("", 0)
-                os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        if os.WIFSIGNALED(status):
-            assert os.WTERMSIG(status) == signal.SIGKILL, "it broke"
-        return self.points.counts()[who] >= number
+Command = ty.Callable[[act.Actor], None]
 
 
 class CrashPointsTest(base.TestCase):
     """Every plan's every point; see the methods that are made below."""
 
-    tried: ty.ClassVar[collections.Counter[str]] = collections.Counter()
+    points: ty.ClassVar[collections.Counter[str]] = collections.Counter()
 
     @classmethod
     def tearDownClass(cls) -> None:
         super().tearDownClass()
-        tried = ", ".join(f"{cls.tried[one]} of {one}" for one in cls.tried)
-        print(f"killed at {cls.tried.total()} points: {tried}")
+        told = ", ".join(f"{cls.points[one]} {one}" for one in cls.points)
+        print(f"killed at every point: {told}")
 
     def setUp(self) -> None:
         super().setUp()
@@ -323,82 +435,158 @@ class CrashPointsTest(base.TestCase):
         )
 
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
-        """Kill apply, then restore, then recover, at every point."""
-        lab = Lab(self.folder, start, texts)
-        before = lab.host.picture()
-        seen = [self.states(lab)]
+        """Kill apply, restore and recover at every point, in any order."""
+        self.lab = lab = Lab(self.folder, start, texts)
+        self.picture = lab.host.picture()
+        self.before = self.states()
+        first = lab.known()
         lab.apply(lab.actor())
-        lab.keep("declared")
-        declared = self.states(lab)
-        seen.append(declared)
-        self.assertNotEqual(seen[0], declared)
-        middles = []
-        for who, number in self.every_point(lab, lab.apply, "before"):
-            self.check(lab, seen[0], declared, before)
-            if who == "both":
-                middles.append(number)
-        for _ in self.every_point(lab, lab.restore, "declared"):
-            self.check(lab, seen[0], declared, before)
-        # Recovery itself is killed after some of the crashes of apply.
-        for number in middles[:: max(len(middles) // 3, 1)]:
-            lab.reset("before")
-            lab.killed(lab.apply, "both", number)
-            name = f"crashed-{number}"
-            lab.keep(name)
-            for _ in self.every_point(lab, lab.recover, name):
-                self.check(lab, seen[0], declared, before)
+        lab.changed()
+        self.declared = self.states()
+        self.assertNotEqual(self.before, self.declared)
+        declared = lab.known()
+        lab.keep(declared)
+        self.left: collections.deque[Known] = collections.deque()
+        self.ends: set[Known] = set()
+        self.kill_everywhere(lab.apply, first, "of apply")
+        self.kill_everywhere(lab.restore, declared, "of restore")
+        crashed = list(self.left)
+        while self.left:
+            # What recovery leaves when it is killed is recovered in turn.
+            known = self.left.popleft()
+            self.run_watched(lab.recover, known, "of recover")
+            self.check_end()
+        self.points["states that were recovered from"] += len(lab._kept) - 2
+        self.kill_really(lab.apply, first)
+        self.kill_really(lab.recover, crashed[len(crashed) // 2])
 
-    def every_point(
-        self, lab: Lab, command: ty.Callable[[act.Actor], None], begin: str
-    ) -> ty.Iterator[tuple[str, int]]:
-        """Kill a command at each of its points, one after the other."""
-        for who in ("main", "helper", "both"):
-            number = 1
-            while True:
-                lab.reset(begin)
-                if not lab.killed(command, who, number):
-                    break
-                self.tried[command.__name__] += 1
-                yield who, number
-                number += 1
+    def kill_everywhere(
+        self, command: Command, begin: Known, name: str
+    ) -> None:
+        """Kill a command, or one of its helpers alone, at every point."""
+        self.run_watched(command, begin, name)
+        number = 1
+        while self.run_watched(command, begin, name, (number, False)):
+            self.run_watched(command, begin, name, (number, True))
+            number += 1
 
-    def states(self, lab: Lab) -> dict[str, plan.State]:
-        found = lab.actor().look().states
+    def run_watched(
+        self,
+        command: Command,
+        begin: Known,
+        name: str,
+        helper: tuple[int, bool] | None = None,
+    ) -> bool:
+        """Run a command; each point's state is one to recover from.
+
+        :param helper: at which write the helper is killed, and whether
+            after it
+        :returns: whether it was
+        """
+        lab = self.lab
+        lab.reset(begin)
+
+        def at() -> None:
+            self.points[name] += 1
+            known = lab.known()
+            if lab.keep(known):
+                self.left.append(known)
+
+        points = Points(at, lab.changed)
+        points.helper = helper
+        host = lab.host
+        worker = hands.Hands(
+            host.tree, points.write(host.write), host.modprobe
+        )
+        actor = lab.actor(points.perform(worker))
+        with points.watched():
+            command(actor)
+        lab.changed()
+        at()
+        return points.struck
+
+    def kill_really(self, command: Command, begin: Known) -> None:
+        """Kill -9 processes at some moments; nothing new is left by them."""
+        lab = self.lab
+        for number in range(2, 60, 7):
+            lab.reset(begin)
+            if not _killed(lab, command, number):
+                break
+            self.points["processes killed"] += 1
+            lab.changed()
+            self.assertIn(lab.known(), lab._kept, f"killed at {number}")
+
+    def states(self) -> dict[str, plan.State]:
+        found = self.lab.actor().look().states
         return {str(address): state for address, state in found.items()}
 
-    def check(
-        self,
-        lab: Lab,
-        before: dict[str, plan.State],
-        declared: dict[str, plan.State],
-        picture: dict[str, ty.Any],
-    ) -> None:
-        """After a crash: recover, and find nothing unexplained."""
-        where = f"{lab.points.who} {lab.points.number}"
-        judged = recover.recover(lab.actor(), {})
-        for one in judged:
-            self.assertNotEqual(recover.Verdict.LEAVE, one.verdict, where)
+    def check_end(self) -> None:
+        """After a recovery: nothing is unexplained."""
+        lab = self.lab
+        end = lab.known()
+        if end in self.ends:
+            return
+        self.ends.add(end)
         actor = lab.actor()
-        self.assertEqual({}, actor.journal.unfinished, where)
-        states = self.states(lab)
-        for name in {*before, *declared, *states}:
+        self.assertEqual({}, actor.journal.unfinished)
+        states = self.states()
+        for name in {*self.before, *self.declared, *states}:
             account = actor.journal.account(name)
             state = states.get(name)
             if account == "as declared":
-                self.assertEqual(declared.get(name), state, f"{where} {name}")
+                self.assertEqual(self.declared.get(name), state, name)
             else:
-                self.assertEqual("as before", account, where)
-                wanted = [before.get(name)]
-                if name not in before:
+                self.assertEqual("as before", account)
+                wanted = [self.before.get(name)]
+                if name not in self.before:
                     # Its PF made it, and nobody touched it since.
                     wanted += [plan.State(), plan.State("igbvf")]
-                self.assertIn(state, wanted, f"{where} {name}")
+                self.assertIn(state, wanted, name)
         lines = lab.lines()
-        self.assertEqual([], recover.recover(lab.actor(), {}), where)
-        self.assertEqual(lines, lab.lines(), where)
+        self.assertEqual([], recover.recover(lab.actor(), {}))
+        self.assertEqual(lines, lab.lines())
         restore.restore(lab.actor(), {})
-        self.assertEqual(picture, lab.host.picture(), where)
-        self.assertEqual({}, lab.actor().journal.priors, where)
+        self.assertEqual(self.picture, lab.host.picture())
+        self.assertEqual({}, lab.actor().journal.priors)
+
+
+def _killed(lab: Lab, command: Command, number: int) -> bool:
+    """Run a command in a process of its own, and kill it with its helper.
+
+    :param number: at which of the points of both
+    :returns: False if it came to its end before that
+    """
+    memory = mmap.mmap(-1, 8)
+
+    def at() -> None:
+        (count,) = struct.unpack("q", memory[:])
+        memory[:] = struct.pack("q", count + 1)
+        if count + 1 == number:
+            kill(main, signal.SIGKILL)
+            kill(os.getpid(), signal.SIGKILL)
+
+    kill = os.kill
+    pid = os.fork()
+    if not pid:
+        main = os.getpid()
+        try:
+            points = Points(at)
+            host = lab.host
+            worker = hands.Hands(
+                host.tree, points.write(host.write), host.modprobe
+            )
+            with points.watched():
+                command(lab.actor(act.forked(worker)))
+        except BaseException:  # noqa: BLE001 - shown, and told by status
+            traceback.print_exc()
+            kill(os.getpid(), signal.SIGABRT)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL, "it broke"
+        return True
+    return False
 
 
 for _name, (_start, _texts) in PLANS.items():

@@ -164,6 +164,22 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual(plan.State("igb", None, 4, True), states[PF])
         self.assertEqual("igbvf", states["0000:21:10.6"].driver)
 
+    def test_a_vf_that_is_what_it_was_by_itself_is_owed_nothing(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS)
+        # Going back fails before anything of it takes effect.
+        self.failing[f"{PF} set-autoprobe 0"] = 5
+        self.assertEqual(1, len(restore.restore(self.actor(), {})))
+        self.recovered()
+        known = self.actor().journal
+        self.assertEqual(set(), known.owed)
+        self.assertEqual("as before", known.account(VF))
+        self.assertEqual("as declared", known.account(PF))
+        # It goes once more with its PF's VFs.
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual({}, self.actor().journal.priors)
+        self.assertEqual(2, self.states()[PF].numvfs)
+
     def test_a_quarantine_ends_with_the_trouble(self) -> None:
         self.failing[f"{NIC} probe vfio-pci"] = 16
         self.failing[f"{NIC} set-override e1000"] = 5
