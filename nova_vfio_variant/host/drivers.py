@@ -24,8 +24,14 @@ def read_aliases(
     if kernel_release is None:
         return ()
     text = tree.read_text(f"lib/modules/{kernel_release}/modules.alias")
+    return _aliases_in(text or "")
+
+
+@functools.lru_cache(maxsize=2)
+def _aliases_in(text: str) -> tuple[tuple[str, str], ...]:
+    # A file of 20,000 lines, read again at each look at a host.
     lines = re.findall(
-        r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text or "", re.MULTILINE
+        r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text, re.MULTILINE
     )
     return tuple((pattern, module) for pattern, module in lines)
 

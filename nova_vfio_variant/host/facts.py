@@ -6,6 +6,7 @@ here; deciding itself reads nothing.
 """
 
 import dataclasses
+import functools
 import re
 import typing as ty
 
@@ -157,14 +158,21 @@ def _modules(tree: host_tree.HostTree, release: str | None) -> frozenset[str]:
     """The modules of the running kernel, built into it or not."""
     if release is None:
         return frozenset()
-    names = set()
+    names: set[str] = set()
     for file in ("modules.dep", "modules.builtin"):
         text = tree.read_text(f"lib/modules/{release}/{file}") or ""
-        for line in text.splitlines():
-            found = _MODULE.search(line.partition(":")[0])
-            if found:
-                names.add(found[1].replace("-", "_"))
+        names |= _named_in(text)
     # A recorded host has these lines alone.
     aliases = drivers.read_aliases(tree, release)
     names |= {module.replace("-", "_") for _, module in aliases}
     return frozenset(names)
+
+
+@functools.lru_cache(maxsize=4)
+def _named_in(text: str) -> frozenset[str]:
+    """The modules of a file with one a line, read again at each look."""
+    return frozenset(
+        found[1].replace("-", "_")
+        for line in text.splitlines()
+        if (found := _MODULE.search(line.partition(":")[0]))
+    )

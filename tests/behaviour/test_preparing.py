@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import tarfile
+import typing as ty
 
 from tests.behaviour.case import BehaviourCase
 from tests.behaviour.host import (
@@ -71,14 +72,19 @@ def contents(path: pathlib.Path) -> dict[str, object]:
 class PreparingCase(BehaviourCase):
     """Knows how the host was before."""
 
+    #: What a snapshot has after a boot.
+    booted: ty.ClassVar[dict[str, object]] = {}
+
     def setUp(self) -> None:
         super().setUp()
-        self.before = self.snapshot()
+        if not self.booted:
+            self.booted.update(contents(self.snapshot()))
+        self.before = self.booted
 
     def assert_as_before(self) -> None:
         """Nothing is left to take back, and all is as it was."""
         self.done("host", "restore", "--dry-run")
-        before, after = contents(self.before), contents(self.snapshot())
+        before, after = self.before, contents(self.snapshot())
         changed = {
             name: (before.get(name), after.get(name))
             for name in {*before, *after}
@@ -284,7 +290,7 @@ class GroupTest(PreparingCase):
         self.unbind(NIC_TOO)
         self.set_attribute(NIC_TOO, "driver_override", "nobody")
         self.set_attribute(NIC, "driver_override", "nobody-too")
-        self.before = self.snapshot()
+        self.before = contents(self.snapshot())
         self.apply(PAIR)
         self.assertEqual("vfio-pci", self.attribute(NIC, "driver_override"))
         self.restore()

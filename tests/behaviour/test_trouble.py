@@ -18,6 +18,7 @@ from tests.behaviour.test_preparing import (
     PAIR,
     VFIO,
     PreparingCase,
+    contents,
 )
 
 
@@ -29,7 +30,7 @@ class HangTest(PreparingCase):
         self.set_attribute(PF, "sriov_numvfs", "1")
         self.eventually(lambda: self.driver(VF) == "igbvf")
         self.bind(VF, "vfio-pci")
-        self.before = self.snapshot()
+        self.before = contents(self.snapshot())
         self.pid = self.host.hold(VF)
         self.unseen = fixtures.MonkeyPatch(
             f"{processes.__name__}.look", lambda tree: processes.OpenFiles()

@@ -323,7 +323,7 @@ class Files:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             return ""
-        with open(fd, encoding="utf-8") as file:
+        with open(fd, encoding="utf-8", errors="replace") as file:
             return file.read().strip()
 
 

@@ -170,10 +170,8 @@ class Kernel:
                     drivers[module] = fake_files.Driver(
                         module, vfio=True, loaded=False
                     )
-            for name, driver in list(drivers.items()):
+            for driver in drivers.values():
                 self.can_load(driver.module)
-                if driver.loaded:
-                    self.load(name)
 
     def _learn_from(
         self, place: pathlib.Path, driver: fake_files.Driver

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fake host as other projects use it: made up, loaded, made to fail.
+
+What it answers to each write is in ``tests/behaviour``.
+"""
+
+import errno
+import io
+import os
+import pathlib
+import signal
+import time
+
+import fixtures
+
+from nova_vfio_variant.cli import main
+from nova_vfio_variant.host import scan
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing import fake_host
+from tests import base
+
+HOSTS = pathlib.Path(__file__).parents[3] / "etc/nova-vfio/hosts"
+PF = "0000:21:00.0"
+VF = "0000:21:10.0"
+NUMVFS = f"sys/bus/pci/devices/{PF}/sriov_numvfs"
+
+
+class FakeHostCase(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def made(self) -> fake_host.FakeHost:
+        host = fake_host.FakeHost(self.folder / "host")
+        host.add_driver("igb", ["8086:10c9"], makes_vfs=True)
+        host.add_driver("igbvf", ["8086:10ca"])
+        host.add(PF, "8086:10c9", vfs=7, vf_device="10ca", numa_node=1)
+        return host
+
+    def refused(
+        self, number: int, host: fake_host.FakeHost, rel: str, data: bytes
+    ) -> None:
+        error = self.assertRaises(OSError, host.write, rel, data)
+        self.assertEqual(
+            errno.errorcode[number], errno.errorcode[error.errno or 0]
+        )
+
+
+class MadeUpTest(FakeHostCase):
+    def test_vfs_look_as_a_scan_expects_them(self) -> None:
+        host = self.made()
+        host.write(NUMVFS, b"2\n")
+        pf, vf, _ = scan.scan(host.tree).functions
+        self.assertEqual(
+            ("PF", "igb", 2), (pf.kind, pf.driver, pf.sriov_numvfs)
+        )
+        self.assertEqual(
+            (VF, "VF", "8086", "10ca", "igbvf", 1),
+            (
+                str(vf.address),
+                vf.kind,
+                vf.vendor_id,
+                vf.product_id,
+                vf.driver,
+                vf.numa_node,
+            ),
+        )
+        self.assertNotEqual(pf.iommu_group, vf.iommu_group)
+
+    def test_two_objects_of_a_directory_are_one_host(self) -> None:
+        self.made().write(NUMVFS, b"1")
+        again = fake_host.FakeHost(self.folder / "host")
+        again.write(NUMVFS, b"0")
+        self.assertEqual(1, len(scan.scan(again.tree).functions))
+        self.assertEqual(2, len(again.written))
+
+    def test_what_is_no_file_of_the_kernels_is_refused(self) -> None:
+        host = self.made()
+        place = f"sys/bus/pci/devices/{PF}"
+        self.refused(errno.ENOENT, host, "sys/nothing", b"")
+        self.refused(errno.ENOENT, host, f"{place}/nothing", b"")
+        self.refused(errno.EACCES, host, f"{place}/vendor", b"0x1234")
+        self.refused(errno.EACCES, host, "proc/cmdline", b"quiet")
+        real = os.path.realpath(host.root / place)
+        host.write(os.path.relpath(f"{real}/sriov_numvfs", host.root), b"1")
+        error = self.assertRaises(OSError, host.modprobe, "nobody")
+        self.assertIn("Module nobody not found", str(error.strerror))
+
+    def test_a_pf_may_stand_behind_a_bridge(self) -> None:
+        host = self.made()
+        host.add_driver("pcieport", ["*:*:0604*"])
+        host.add("0000:40:00.0", "8086:3420", class_code=0x060400)
+        host.add("0000:41:00.0", "8086:10c9", behind="0000:40:00.0")
+        host.vanish("0000:40:00.0")
+        self.assertEqual([PF], host.tree.listdir("sys/bus/pci/devices"))
+
+
+class LoadedTest(FakeHostCase):
+    def test_a_recording_scans_as_the_host_did(self) -> None:
+        for path in sorted(HOSTS.glob("*.tar.gz")):
+            host = fake_host.FakeHost.load(self.folder / path.name, path)
+            recorded = scan.scan(host_tree.HostTree.open(str(path)))
+            seen = scan.scan(host.tree)
+            self.assertEqual(recorded.functions, seen.functions, path.name)
+            self.assertEqual(recorded.vfio_aliases, seen.vfio_aliases)
+
+    def test_a_recording_comes_to_life(self) -> None:
+        host = fake_host.FakeHost.load(
+            self.folder / "host", HOSTS / "variant-drivers.tar.gz"
+        )
+        self.assertEqual("igbvf_vfio_pci", host.hands().driver(VF))
+        pid = host.hold(VF)
+        self.assertRaises(OSError, host.hold, VF)
+        host.let_go(pid)
+        host.write(NUMVFS, b"0")
+        host.write(NUMVFS, b"7")
+        self.assertEqual(7, host.hands().numvfs(PF, 7))
+
+    def test_commands_prepare_it_and_take_it_back(self) -> None:
+        host = fake_host.FakeHost.load(
+            self.folder / "host", HOSTS / "two-node-igb-nvme.tar.gz"
+        )
+        before = host.picture()
+        conf = self.folder / "nova.conf"
+        conf.write_text(
+            "[vfio]\n"
+            'host_spec = {"vendor_id": "8086", "product_id": "10ca",'
+            ' "driver": "vfio-pci"}\n'
+        )
+        words = [
+            f"--config-file={conf}",
+            f"--host-root={host.root}",
+            f"--state-path={self.folder}/state",
+            "-q",
+            "host",
+        ]
+        with (
+            host.plugged_in(),
+            fixtures.MonkeyPatch("sys.stdout", io.StringIO()),
+        ):
+            # An interface of a VF is up there.
+            status = main.main([*words, "apply"])
+            self.assertEqual(0, status)
+            after = scan.scan(host.tree)
+            self.assertEqual(
+                {"vfio-pci"},
+                {f.driver for f in after.functions if f.product_id == "10ca"},
+            )
+            self.assertEqual(0, main.main([*words, "restore"]))
+        self.assertEqual(before, host.picture())
+
+
+class FaultTest(FakeHostCase):
+    def test_the_nth_write_fails(self) -> None:
+        host = self.made()
+        host.write(NUMVFS, b"0")
+        host.fault(2, errno=errno.EIO)
+        host.write(NUMVFS, b"1")
+        self.refused(errno.EIO, host, NUMVFS, b"0")
+        host.write(NUMVFS, b"0")
+        host.fault(1, errno=errno.EIO)
+        host.heal()
+        host.write(NUMVFS, b"1")
+
+    def test_the_nth_write_hangs_for_a_time(self) -> None:
+        host = self.made()
+        host.fault(1, hang=0.3)
+        begun = time.monotonic()
+        host.write(NUMVFS, b"1")
+        self.assertLess(0.29, time.monotonic() - begun)
+
+    def test_a_function_vanishes_before_the_nth_write(self) -> None:
+        host = self.made()
+        host.fault(1, vanish=PF)
+        self.refused(errno.ENOENT, host, NUMVFS, b"1")
+        self.assertEqual((), scan.scan(host.tree).functions)
+
+    def test_the_process_crashes(self) -> None:
+        host = self.made()
+        host.fault(1, crash="raise")
+        self.assertRaises(fake_host.Crashed, host.write, NUMVFS, b"1")
+        self.assertEqual(0, host.hands().numvfs(PF, 0))
+        host.fault(1, crash="writer", after=True)
+        pid = os.fork()
+        if not pid:
+            try:
+                host.write(NUMVFS, b"2")
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        self.assertEqual(signal.SIGKILL, os.WTERMSIG(status))
+        self.assertEqual(2, host.hands().numvfs(PF, 2))
+
+    def test_a_process_that_was_killed_is_dead_for_its_parent_too(
+        self,
+    ) -> None:
+        host = self.made()
+        host.fault(1, crash="both")
+        parent = os.fork()
+        if not parent:
+            child = os.fork()
+            if not child:
+                host.write(NUMVFS, b"2")
+                os._exit(0)
+            os.waitpid(child, 0)
+            os._exit(0)
+        _, status = os.waitpid(parent, 0)
+        self.assertEqual(signal.SIGKILL, os.WTERMSIG(status))
+
+    def test_a_driver_that_refuses_says_nothing(self) -> None:
+        host = self.made()
+        host.break_driver("igbvf")
+        host.write(NUMVFS, b"1")
+        self.assertEqual("", host.hands().driver(VF))
+        host.break_driver("igbvf", broken=False)
+        host.hands().probe(VF)
+        self.assertEqual("igbvf", host.hands().driver(VF))
