@@ -17,6 +17,7 @@ import tempfile
 from nova_vfio_variant.host import hands as host_hands
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.testing import fake_host
+from tests import sample_hosts
 
 #: An igb: 8086:10c9, up to seven VFs 8086:10ca.
 PF = "0000:21:00.0"
@@ -122,7 +123,7 @@ class Fake(HostUnderTest):
     patience = 5.0
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(dir=_memory())
+        self._folder = tempfile.mkdtemp(dir=sample_hosts.MEMORY)
         shutil.copytree(_template(), f"{self._folder}/host", symlinks=True)
         self.fake = fake_host.FakeHost(f"{self._folder}/host")
         self.root = self.fake.root
@@ -162,15 +163,10 @@ class Fake(HostUnderTest):
         shutil.rmtree(self._folder)
 
 
-def _memory() -> str | None:
-    """Where files cost no disk."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
 @functools.cache
 def _template() -> str:
     """A fake host to copy, for loading one takes longer."""
-    folder = tempfile.mkdtemp(dir=_memory())
+    folder = tempfile.mkdtemp(dir=sample_hosts.MEMORY)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     fake = fake_host.FakeHost.load(f"{folder}/host", _RECORDING)
     # What a recording can't show: nobody had these when it was made.

@@ -428,11 +428,8 @@ class CrashPointsTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        # fsync(2) of a disk would take most of the time.
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.folder = pathlib.Path(
-            self.useFixture(fixtures.TempDir(memory)).path
-        )
+        memory = fixtures.TempDir(sample_hosts.MEMORY)
+        self.folder = pathlib.Path(self.useFixture(memory).path)
 
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
         """Kill apply, restore and recover at every point, in any order."""

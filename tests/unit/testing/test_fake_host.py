@@ -4,6 +4,7 @@
 What it answers to each write is in ``tests/behaviour``.
 """
 
+import doctest
 import errno
 import io
 import os
@@ -17,7 +18,7 @@ from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.testing import fake_host
-from tests import base
+from tests import base, sample_hosts
 
 HOSTS = pathlib.Path(__file__).parents[3] / "etc/nova-vfio/hosts"
 PF = "0000:21:00.0"
@@ -28,7 +29,8 @@ NUMVFS = f"sys/bus/pci/devices/{PF}/sriov_numvfs"
 class FakeHostCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        memory = fixtures.TempDir(sample_hosts.MEMORY)
+        self.folder = pathlib.Path(self.useFixture(memory).path)
 
     def made(self) -> fake_host.FakeHost:
         host = fake_host.FakeHost(self.folder / "host")
@@ -44,6 +46,14 @@ class FakeHostCase(base.TestCase):
         self.assertEqual(
             errno.errorcode[number], errno.errorcode[error.errno or 0]
         )
+
+
+class DocumentedTest(base.TestCase):
+    def test_the_examples_do_what_they_show(self) -> None:
+        text = HOSTS.parents[2] / "doc/source/user/testing.rst"
+        failed, tried = doctest.testfile(str(text), module_relative=False)
+        self.assertEqual(0, failed)
+        self.assertLess(20, tried)
 
 
 class MadeUpTest(FakeHostCase):
@@ -97,11 +107,12 @@ class MadeUpTest(FakeHostCase):
 
 class LoadedTest(FakeHostCase):
     def test_a_recording_scans_as_the_host_did(self) -> None:
-        for path in sorted(HOSTS.glob("*.tar.gz")):
-            host = fake_host.FakeHost.load(self.folder / path.name, path)
+        for name in ("two-node-igb-nvme", "variant-drivers"):
+            path = HOSTS / f"{name}.tar.gz"
+            host = fake_host.FakeHost.load(self.folder / name, path)
             recorded = scan.scan(host_tree.HostTree.open(str(path)))
             seen = scan.scan(host.tree)
-            self.assertEqual(recorded.functions, seen.functions, path.name)
+            self.assertEqual(recorded.functions, seen.functions, name)
             self.assertEqual(recorded.vfio_aliases, seen.vfio_aliases)
 
     def test_a_recording_comes_to_life(self) -> None:
