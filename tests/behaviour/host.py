@@ -48,10 +48,12 @@ class HostUnderTest(abc.ABC):
 
     :ivar root: what hangs off ``--host-root``
     :ivar patience: seconds in which what happens at all has happened
+    :ivar sample: at which writes commands are killed
     """
 
     root: pathlib.Path
     patience: float
+    sample: tuple[int, ...]
 
     @property
     def tree(self) -> host_tree.HostTree:
@@ -121,6 +123,7 @@ class Fake(HostUnderTest):
     """A new fake host for each test."""
 
     patience = 5.0
+    sample = tuple(range(1, 12))
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(dir=sample_hosts.MEMORY)

@@ -30,6 +30,9 @@ class Real(host.HostUnderTest):
 
     root = pathlib.Path("/")
     patience = 60.0
+    sample = (2, 7)
+    #: PFs that a test has left to a guest, with their VFs.
+    kept: ty.ClassVar[set[str]] = set()
     #: The driver of each function after the boot.
     _drivers: ty.ClassVar[dict[str, str | None]] = {}
 
@@ -109,7 +112,9 @@ class Real(host.HostUnderTest):
             self.write(f"sys/bus/mdev/devices/{uuid}/remove", b"1")
         for name in self.names(host.DEVICES):
             place = f"{host.DEVICES}/{name}"
-            if self.names(place) and "sriov_numvfs" in self.names(place):
+            if name in self.kept:
+                continue
+            if "sriov_numvfs" in self.names(place):
                 if self.read(f"{place}/sriov_numvfs") != "0":
                     self.write(f"{place}/sriov_numvfs", b"0")
                 self.write(f"{place}/sriov_drivers_autoprobe", b"1")

@@ -1,32 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt takes what we prepared, and refuses what we said it would."""
+"""libvirt takes what we prepared, and refuses what we said it would.
+
+The first test runs before all others of the lab, the second one after them:
+it takes minutes to boot a guest in an emulation inside an emulation.
+"""
 
 import pathlib
 import subprocess
 import time
 
-from tests.behaviour.host import VFS
+from tests.behaviour import real
+from tests.behaviour.host import PF, VFS
 from tests.behaviour.test_preparing import FOUR, PreparingCase
 
-#: One VF each: on its host driver, on vfio-pci, on its variant driver; and
-#: one that libvirt is to bind.
-PLAIN, ON_VFIO, ON_VARIANT, MANAGED = VFS[:4]
+#: One VF each: on its host driver, on vfio-pci, and one that libvirt is to
+#: bind.
+PLAIN, ON_VFIO, MANAGED = VFS[:3]
+#: One on its variant driver, of the other igb: a guest boots with it.
+BOOTED_PF = "0000:41:00.0"
+BOOTED = "0000:41:10.0"
+_KEPT = pathlib.Path("/var/tmp/lab")
 _SPEC = (
     'device_spec = {{"address": "{}", "managed": "{}",'
     ' "resource_class": "CUSTOM_VF"}}\n'
 )
 _PCI = (
     "[pci]\n"
-    + "".join(_SPEC.format(one, "no") for one in VFS[:3])
+    + "".join(_SPEC.format(one, "no") for one in (PLAIN, ON_VFIO, BOOTED))
     + _SPEC.format(MANAGED, "yes")
     + 'alias = {"name": "vf", "device_type": "type-VF",'
     ' "resource_class": "CUSTOM_VF"}\nreport_in_placement = true\n'
     "[filter_scheduler]\npci_in_placement = true\n"
 )
 _SPECS = (
-    FOUR,
+    FOUR.replace("4", "3"),
+    f'{{"address": "{BOOTED_PF}", "num_vfs": 1}}',
     f'{{"address": "{ON_VFIO}", "driver": "vfio-pci"}}',
-    f'{{"address": "{ON_VARIANT}", "driver": "variant"}}',
+    f'{{"address": "{BOOTED}", "driver": "variant"}}',
 )
 _DOMAIN = """
 <domain type='qemu'>
@@ -67,6 +77,7 @@ class LibvirtTest(PreparingCase):
 
     def setUp(self) -> None:
         super().setUp()
+        _KEPT.mkdir(parents=True, exist_ok=True)
         script = pathlib.Path(__file__).parent / "guest/libvirt.sh"
         subprocess.run(
             ["sh", str(script)], check=True, stdout=subprocess.DEVNULL
@@ -80,10 +91,9 @@ class LibvirtTest(PreparingCase):
         name = f"with-{address.replace(':', '-')}"
         xml = self.folder / f"{name}.xml"
         xml.write_text(
-            _DOMAIN.format(name=name, console=f"{self.folder}/{name}.log")
+            _DOMAIN.format(name=name, console=f"{_KEPT}/{name}.log")
         )
         self.virsh("define", str(xml))
-        self.addCleanup(virsh, "undefine", name)
         self.done(
             "guest",
             "xml",
@@ -103,7 +113,9 @@ class LibvirtTest(PreparingCase):
         self.assertEqual(0, ran.returncode, ran.stdout)
         return ran.stdout
 
-    def test_libvirt_does_what_config_check_says(self) -> None:
+    def test_1_libvirt_does_what_config_check_says(self) -> None:
+        # Kept for the test that comes last.
+        self.state = _KEPT / "state"
         self.apply(*_SPECS, more=_PCI)
         self.done("device", "sync")
         found = self.run_command("config", "check", "-f", "json").rows
@@ -111,10 +123,13 @@ class LibvirtTest(PreparingCase):
             row["subject"] for row in found if "will refuse" in row["message"]
         }
         self.assertEqual({PLAIN}, refused)
-        names = {address: self.domain(address) for address in VFS[:4]}
-        # This one boots while the others are looked at.
-        self.virsh("start", names[ON_VARIANT])
-        self.addCleanup(virsh, "destroy", names[ON_VARIANT])
+        names = {
+            address: self.domain(address)
+            for address in (PLAIN, ON_VFIO, MANAGED, BOOTED)
+        }
+        # This one boots while all others are looked at.
+        self.virsh("start", names[BOOTED])
+        real.Real.kept.add(BOOTED_PF)
         for address in (PLAIN, ON_VFIO):
             ran = virsh("start", "--paused", names[address])
             if address in refused:
@@ -131,18 +146,26 @@ class LibvirtTest(PreparingCase):
         self.assertIn(self.driver(MANAGED), ("vfio-pci", "igbvf_vfio_pci"))
         self.virsh("destroy", names[MANAGED])
         self.eventually(lambda: self.driver(MANAGED) == "igbvf")
-        self.assert_sees_its_vf(names[ON_VARIANT])
         told = self.run_command("host", "restore")
         self.assertEqual(2, told.status)
         self.assertIn("is open in process", told.err)
-        self.virsh("destroy", names[ON_VARIANT])
-        self.assertEqual("igbvf_vfio_pci", self.driver(ON_VARIANT))
+        self.restore(PF)
+        self.assertEqual([], self.vfs(PF))
+
+    def test_2_the_guest_that_booted_meanwhile_sees_its_vf(self) -> None:
+        self.state = _KEPT / "state"
+        self.assertEqual("igbvf_vfio_pci", self.driver(BOOTED))
+        name = f"with-{BOOTED.replace(':', '-')}"
+        self.assert_sees_its_vf(name)
+        self.virsh("destroy", name)
+        self.assertEqual("igbvf_vfio_pci", self.driver(BOOTED))
         self.restore()
-        self.assert_as_before()
+        self.assertEqual([], self.vfs(BOOTED_PF))
+        real.Real.kept.clear()
 
     def assert_sees_its_vf(self, name: str) -> None:
         """A domain boots and lists the VF on its own bus."""
-        console = self.folder / f"{name}.log"
+        console = _KEPT / f"{name}.log"
         end = time.monotonic() + _BOOT
         while "DOMAIN-READY" not in console.read_text():
             self.assertLess(time.monotonic(), end, console.read_text()[-2000:])
