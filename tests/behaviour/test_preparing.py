@@ -26,7 +26,11 @@ from tests.behaviour.host import (
 )
 
 FOUR = f'{{"address": "{PF}", "num_vfs": 4}}'
-VFIO = '{"vendor_id": "8086", "product_id": "10ca", "driver": "vfio-pci"}'
+#: Not those of the other igb, which may be a guest's.
+VFIO = (
+    '{"address": "0000:21:*.*", "vendor_id": "8086", "product_id": "10ca",'
+    ' "driver": "vfio-pci"}'
+)
 VARIANT = VFIO.replace("vfio-pci", "variant")
 VIRTIO_VARIANT = f'{{"address": "{VIRTIO}", "driver": "variant"}}'
 PAIR = (
@@ -220,8 +224,9 @@ class VariantDriverTest(PreparingCase):
     def test_config_check_finds_nothing_after_apply(self) -> None:
         pci = (
             "[pci]\n"
-            'device_spec = {"vendor_id": "8086", "product_id": "10ca",'
-            ' "managed": "no", "resource_class": "CUSTOM_VF"}\n'
+            'device_spec = {"address": "0000:21:*.*", "product_id": "10ca",'
+            ' "vendor_id": "8086", "managed": "no",'
+            ' "resource_class": "CUSTOM_VF"}\n'
             f'device_spec = {{"address": "{VIRTIO}", "managed": "no",'
             ' "resource_class": "CUSTOM_NET"}\n'
             'alias = {"name": "vf", "device_type": "type-VF",'
@@ -253,7 +258,7 @@ class VariantDriverTest(PreparingCase):
             {
                 row["address"]: row["vfio_driver"]
                 for row in ran.rows
-                if row["vfio_driver"]
+                if row["vfio_driver"] and row["physfn"] in (PF, None)
             },
         )
         out = os.environ.get("LAB_OUT")
