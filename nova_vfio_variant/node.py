@@ -15,6 +15,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding, publication
@@ -26,7 +27,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias, matching, spec
     from nova_vfio_variant.placement import diff, report
-    from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
 
@@ -166,7 +166,12 @@ class Node:
         from nova_vfio_variant.check import engine
 
         try:
-            given = self.given(offline=offline, published=not offline)
+            try:
+                given = self.given(offline=offline, published=not offline)
+            except exception.HostError as error:
+                given = dataclasses.replace(
+                    self.given(offline=True), unseen=error.message
+                )
         except exception.ConfigError as error:
             if not error.findings:
                 raise
@@ -207,6 +212,24 @@ class Node:
                 "'nova-vfio host list' shows all",
             )
         return found
+
+    def lost(self) -> "tuple[host_scan.Lost, ...]":
+        """What could not be read of the host, as far as specs need it.
+
+        :raises ConfigError: the configuration has errors
+        :raises HostError: the host can't be seen at all
+        """
+        scan = self.declared.scan
+        assert scan is not None
+        return scan.problems
+
+    @property
+    def unread(self) -> "frozenset[pci_address.PciAddress]":
+        """The functions of which nobody can say which spec takes them.
+
+        :raises VfioVariantError: as :meth:`lost`
+        """
+        return self.declared.unread
 
     # What is tracked.
 
@@ -369,13 +392,15 @@ class Node:
             made = {
                 one.provider for one in result.changes if one.change == "add"
             }
+            finished = []
             for instance_uuid, devices in _by_owner(store.devices()).items():
                 if devices[0].status == "claimed":
                     self._allocate(store, published, instance_uuid)
+                    finished.append(instance_uuid)
                 elif made & published.providers_of(devices):
                     # Placement was lost, or somebody removed a provider.
                     published.allocate(instance_uuid, devices)
-            return result
+            return dataclasses.replace(result, finished=tuple(finished))
 
     def placement_microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
@@ -470,7 +495,13 @@ class Node:
         with self._beside_writers() as store:
             plan = self._decide(store)
             devices = sorted(
-                (*plan.unchanged, *plan.updated, *plan.added, *plan.kept),
+                (
+                    *plan.unchanged,
+                    *plan.updated,
+                    *plan.added,
+                    *plan.kept,
+                    *plan.unread,
+                ),
                 key=lambda device: device.address,
             )
             yield self._publication(store, devices)
@@ -482,7 +513,9 @@ class Node:
     def _decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
         from nova_vfio_variant.tracker import sync
 
-        return sync.decide(store.recorded(), self.declared.desired)
+        return sync.decide(
+            store.recorded(), self.declared.desired, self.declared.unread
+        )
 
     def _sync(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
         plan = self._decide(store)
@@ -492,12 +525,15 @@ class Node:
     def _available(
         self, store: "tracker_store.Store"
     ) -> "list[tracked.Device]":
-        """All devices but those that nobody may have."""
-        quarantined = store.quarantined()
+        """All devices but those that nobody may have.
+
+        What could not be read now counts as in use.
+        """
+        kept = {*store.quarantined(), *self.declared.unread}
         return [
             device
             for device in store.devices()
-            if device.address not in quarantined
+            if device.address not in kept
         ]
 
     def _publication(
@@ -535,6 +571,8 @@ class Node:
             raise
         try:
             published.allocate(instance_uuid, devices)
+            if any("one_time_use" in device.tags for device in devices):
+                self._spend(store, devices)
         except exception.PlacementError as error:
             try:
                 published.release(instance_uuid)
@@ -548,6 +586,27 @@ class Node:
             store.free(instance_uuid)
             raise
         return store.allocate(instance_uuid)
+
+    def _spend(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device]",
+    ) -> None:
+        """Reserve devices for one time, now that they are allocated.
+
+        Before the store calls them allocated: given back without that, they
+        would be free for another instance.
+        """
+        spent = {device.address for device in devices}
+        self._publication(
+            store,
+            [
+                dataclasses.replace(device, status=tracked.Status.ALLOCATED)
+                if device.address in spent
+                else device
+                for device in store.devices()
+            ],
+        ).publish(devices)
 
 
 def _by_owner(

@@ -9,7 +9,7 @@ import functools
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import (
     allocations,
     embedded,
@@ -63,7 +63,14 @@ class Publication:
     ) -> None:
         self._conf = conf
         self._state_path = state_path
-        self._devices = devices
+        # Whoever only claimed a device hasn't spent it: a device for one
+        # time is reserved after its allocation, not before.
+        self._devices = [
+            dataclasses.replace(device, instance_uuid=None)
+            if device.status == tracked.Status.CLAIMED
+            else device
+            for device in devices
+        ]
         self._given = given
         self._known = known
 
@@ -73,22 +80,25 @@ class Publication:
         return bool(self._conf.vfio.placement == "embedded")
 
     @functools.cached_property
-    def desired(self) -> "tuple[provider.Provider, ...]":
-        """The providers that the devices make.
-
-        :raises ConfigError: Placement can't describe these devices
-        """
-        providers, errors = tree.build(
+    def _built(
+        self,
+    ) -> "tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]":
+        return tree.build(
             self._devices,
             self._given.root,
             self._given.layout,
             self._given.spec_of,
         )
+
+    @property
+    def desired(self) -> "tuple[provider.Provider, ...]":
+        """The providers that the devices make.
+
+        :raises ConfigError: Placement can't describe these devices
+        """
+        providers, errors = self._built
         if errors:
-            raise exception.ConfigError(
-                "Placement can't describe these devices",
-                findings=errors,
-            )
+            raise _indescribable(errors)
         return providers
 
     @functools.cached_property
@@ -186,14 +196,25 @@ class Publication:
     def publish(self, devices: "ty.Sequence[tracked.Device]") -> None:
         """Publish the providers of some devices, if they are not yet.
 
+        What stands against other devices' providers is in nobody's way.
+
+        :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
+        providers, errors = self._built
+        published = {at for one in providers for at in one.addresses}
+        if errors and any(
+            device.address not in published
+            and not device.tags.get("physical_network")
+            for device in devices
+        ):
+            raise _indescribable(errors)
         names = self.providers_of(devices)
         if names:
             self.expect_publishing()
             placement_report.report(
                 self.client,
-                dataclasses.replace(self._ask, only=names),
+                self._ask_for(providers, only=names, whole=not errors),
                 self._known,
             )
 
@@ -231,18 +252,37 @@ class Publication:
 
     @property
     def _ask(self) -> "placement_report.Ask":
+        return self._ask_for(self.desired)
+
+    def _ask_for(
+        self,
+        desired: "ty.Sequence[provider.Provider]",
+        only: ty.Collection[str] | None = None,
+        *,
+        whole: bool = True,
+    ) -> "placement_report.Ask":
         return placement_report.Ask(
             self._given.root,
-            self.desired,
+            desired,
             self._given.layout,
             self.embedded,
             any(
                 device.status == tracked.Status.ALLOCATED
                 for device in self._devices
             ),
+            only,
+            whole,
         )
 
     def _amounts(
         self, devices: "ty.Sequence[tracked.Device]"
     ) -> dict[str, dict[str, int]]:
-        return allocations.amounts(self.desired, devices)
+        return allocations.amounts(self._built[0], devices)
+
+
+def _indescribable(
+    errors: "ty.Sequence[finding.Finding]",
+) -> exception.ConfigError:
+    return exception.ConfigError(
+        "Placement can't describe these devices", findings=errors
+    )

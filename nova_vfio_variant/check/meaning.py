@@ -138,14 +138,21 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     The provider tree itself says so, for the layout that is chosen. What
     only Nova's layout refuses is told as well where Nova may be publishing.
     """
-    found = (*tree.refused_specs(given.specs), *given.tree[1])
+    by_nova, by_anybody = tree.refused_specs(given.specs), given.tree[1]
     if not given.report_in_placement:
-        for one in found:
+        for one in by_nova:
             yield _would_be(
                 one, f"with [pci] report_in_placement this is {one.code.id}"
             )
+        for one in by_anybody:
+            yield _would_be(
+                one,
+                f"with [pci] report_in_placement this is {one.code.id}, and"
+                " 'inventory report' refuses it as it is",
+            )
         return
-    yield from found
+    yield from by_nova
+    yield from by_anybody
     if given.layout == "per_class":
         of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)
         for one in of_nova[1]:

@@ -110,10 +110,13 @@ class Report(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Report, or only say what would be reported."""
         result = self.node.report(dry_run=parsed_args.dry_run)
+        self.warn_of_lost()
         for warning in result.warnings:
             self.note(f"warning: {warning}")
+        for instance_uuid in result.finished:
+            self.note(f"finished the claim of instance {instance_uuid}")
         if parsed_args.dry_run:
             self.status = int(bool(result.changes))
-        elif result.warnings:
+        elif result.warnings or self.node.unread:
             self.status = 1
         return DIFF_COLUMNS, change_rows(result.changes)

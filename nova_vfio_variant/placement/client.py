@@ -8,6 +8,7 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 """
 
 import dataclasses
+import functools
 import typing as ty
 
 from keystoneauth1 import adapter
@@ -30,6 +31,31 @@ _SERVICE = "placement"
 _CONCURRENT_UPDATE = "placement.concurrent_update"
 _INSTANCE = "INSTANCE"
 _Json = dict[str, ty.Any]
+
+
+F = ty.TypeVar("F", bound=ty.Callable[..., ty.Any])
+
+
+def _no_answer(where: str) -> exception.PlacementUnreachable:
+    return exception.PlacementUnreachable(
+        f"no answer of Placement's came from {where}",
+        "is the endpoint right?",
+    )
+
+
+def _shaped(method: F) -> F:
+    """A method for whom an answer of another shape is none of Placement's."""
+
+    @functools.wraps(method)
+    def checked(
+        self: "PlacementClient", *args: ty.Any, **more: ty.Any
+    ) -> ty.Any:
+        try:
+            return method(self, *args, **more)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise _no_answer(self.where) from error
+
+    return ty.cast("F", checked)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,11 +111,13 @@ class PlacementClient:
             query["required"] = required
         return self._list(query)
 
+    @_shaped
     def inventories(self, uuid: str) -> tuple[int, dict[str, _Json]]:
         """A provider's generation and inventories."""
         found = self._json("GET", f"/resource_providers/{uuid}/inventories")
         return found["resource_provider_generation"], found["inventories"]
 
+    @_shaped
     def traits(self, uuid: str) -> tuple[int, tuple[str, ...]]:
         """A provider's generation and traits, sorted."""
         found = self._json("GET", f"/resource_providers/{uuid}/traits")
@@ -98,11 +126,13 @@ class PlacementClient:
             tuple(sorted(found["traits"])),
         )
 
+    @_shaped
     def usages(self, uuid: str) -> dict[str, int]:
         """How much of each of a provider's resource classes is in use."""
         found = self._json("GET", f"/resource_providers/{uuid}/usages")
         return dict(found["usages"])
 
+    @_shaped
     def consumers(self, uuid: str) -> dict[str, dict[str, int]]:
         """Who uses a provider: consumer -> resource class -> amount."""
         found = self._json("GET", f"/resource_providers/{uuid}/allocations")
@@ -126,6 +156,7 @@ class PlacementClient:
             listed.uuid, listed.name, generation, inventories, traits
         )
 
+    @_shaped
     def create(self, uuid: str, name: str, parent_uuid: str | None) -> int:
         """Make a provider that has nothing; return its generation."""
         body: _Json = {"uuid": uuid, "name": name}
@@ -138,6 +169,7 @@ class PlacementClient:
         """Remove a provider with its inventories and traits."""
         self._send("DELETE", f"/resource_providers/{uuid}")
 
+    @_shaped
     def put_inventories(
         self,
         uuid: str,
@@ -155,6 +187,7 @@ class PlacementClient:
         )
         return int(done["resource_provider_generation"])
 
+    @_shaped
     def put_traits(
         self, uuid: str, generation: int, traits: ty.Iterable[str]
     ) -> int:
@@ -169,6 +202,7 @@ class PlacementClient:
         )
         return int(done["resource_provider_generation"])
 
+    @_shaped
     def missing_traits(self, names: ty.Collection[str]) -> list[str]:
         """Those of these traits that Placement doesn't know, sorted."""
         known: set[str] = set()
@@ -179,6 +213,7 @@ class PlacementClient:
             known.update(found["traits"])
         return sorted(set(asked) - known)
 
+    @_shaped
     def missing_classes(self, names: ty.Collection[str]) -> list[str]:
         """Those of these resource classes that Placement doesn't know."""
         if not names:
@@ -202,6 +237,7 @@ class PlacementClient:
         """Remove a custom resource class that no provider has."""
         self._send("DELETE", f"/resource_classes/{name}")
 
+    @_shaped
     def allocations(self, consumer: str) -> Allocations:
         """What a consumer has; nothing for one that is unknown."""
         found = self._json("GET", f"/allocations/{consumer}")
@@ -254,11 +290,13 @@ class PlacementClient:
         with _reaching(self.where):
             return self._cloud.session.get_user_id() or "nova-vfio"
 
+    @_shaped
     def max_microversion(self) -> str:
         """The newest microversion that Placement speaks, ``1.39``."""
         versions = self._json("GET", "/")["versions"]
         return str(versions[0]["max_version"])
 
+    @_shaped
     def _list(self, query: dict[str, str]) -> list[provider.Listed]:
         found = self._json("GET", "/resource_providers", query=query)
         return [
@@ -285,11 +323,7 @@ class PlacementClient:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise exception.PlacementUnreachable(
-                f"{self.where} gave no answer of Placement's to {method} "
-                f"{path}",
-                "is the endpoint right?",
-            )
+            raise _no_answer(f"{self.where} to {method} {path}")
         return found
 
     def _send(

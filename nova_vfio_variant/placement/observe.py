@@ -23,10 +23,13 @@ class Seen:
 
     :param root: None where there is no such provider
     :param children: providers directly below it, by name
+    :param strays: providers of ours that stand elsewhere, by name: below the
+        root of an earlier name, and that root if we made it
     """
 
     root: provider.Listed | None
     children: ty.Mapping[str, provider.Listed]
+    strays: ty.Mapping[str, provider.Listed]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,21 +61,50 @@ def look(
     root_name: str,
     known: memory.ProviderMemory,
 ) -> Seen:
-    """The tree: one request for a root of ours, else two."""
+    """The tree: one request for a root of ours, else two.
+
+    Each provider that we remember and don't find there costs one more.
+    """
     ours = known.get(root_name)
     lines = client.tree(ours.uuid) if ours is not None else []
     root = next((one for one in lines if ours and one.uuid == ours.uuid), None)
     if root is None:
         root = client.find(root_name)
         lines = [] if root is None else client.tree(root.uuid)
-    return Seen(
-        root,
-        {
+    children = {
+        one.name: one
+        for one in lines
+        if root is not None and one.parent_uuid == root.uuid
+    }
+    return Seen(root, children, _strays(client, {root_name, *children}, known))
+
+
+def _strays(
+    client: "placement_client.PlacementClient",
+    here: ty.Collection[str],
+    known: memory.ProviderMemory,
+) -> dict[str, provider.Listed]:
+    """Providers of ours that are not here."""
+    found: dict[str, provider.Listed] = {}
+    seen: set[str] = set()
+    elsewhere = {
+        name: one.uuid
+        for name in known.names()
+        if name not in here and (one := known.get(name)) is not None
+    }
+    for uuid in elsewhere.values():
+        if uuid in seen:
+            continue
+        lines = client.tree(uuid)
+        seen.update(one.uuid for one in lines)
+        ours = [one for one in lines if elsewhere.get(one.name) == one.uuid]
+        # Below a root of ours there may be others' providers by now.
+        found |= {
             one.name: one
-            for one in lines
-            if root is not None and one.parent_uuid == root.uuid
-        },
-    )
+            for one in ours
+            if one.parent_uuid is not None or len(ours) == len(lines)
+        }
+    return found
 
 
 def managed(
@@ -111,7 +143,8 @@ def steps(
 ) -> list[Step]:
     """All providers that differ, or that had to be read to know.
 
-    :param superfluous: names of providers that shall go
+    :param superfluous: names of providers below the root that shall go; those
+        that stand elsewhere shall go, too
     """
     found = []
     for one in desired:
@@ -120,10 +153,9 @@ def steps(
             found.append(_step(one, None))
         elif not _as_remembered(one, listed, known):
             found.append(_step(one, _read(client, listed, one)))
-    found.extend(
-        _step(None, _read(client, seen.children[name], None))
-        for name in sorted(superfluous)
-    )
+    going = [seen.children[name] for name in sorted(superfluous)]
+    going += seen.strays.values()
+    found.extend(_step(None, _read(client, one, None)) for one in going)
     return found
 
 

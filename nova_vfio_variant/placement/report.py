@@ -39,10 +39,12 @@ class Result:
 
     :param changes: field by field, in order of providers
     :param warnings: what stays above what is desired, and why
+    :param finished: instances whose claims a crash had left half way
     """
 
     changes: tuple[diff.Change, ...]
     warnings: tuple[str, ...]
+    finished: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Ask:
     :param has_claims: the store has claims
     :param only: names of the providers to look at, None for all; with it
         nothing is removed
+    :param whole: nothing is missing from ``desired``; without, a report of
+        all is refused
     """
 
     root_name: str
@@ -64,6 +68,7 @@ class Ask:
     embedded: bool = False
     has_claims: bool = False
     only: ty.Collection[str] | None = None
+    whole: bool = True
 
 
 def additions(
@@ -174,7 +179,13 @@ class _Report:
             None,
             ask.layout,
         }
-        only = None if other_layout else ask.only
+        only = None if other_layout or seen.strays else ask.only
+        if only is None and not ask.whole:
+            raise exception.InventoryRefused(
+                "the root provider or [vfio] provider_layout changed, and not"
+                " all devices can be published as they are",
+                "'inventory report' says what is wrong",
+            )
         wanted = [
             one for one in ask.desired if only is None or one.name in only
         ]
@@ -182,6 +193,8 @@ class _Report:
         superfluous = self._superfluous(seen) if only is None else set()
         if other_layout:
             self._refuse_layout(seen, superfluous)
+        if seen.strays:
+            self._refuse_moving(seen)
         steps = observe.steps(
             self._client, seen, wanted, superfluous, self._known
         )
@@ -257,6 +270,21 @@ class _Report:
                 "set it back, or delete the claims first",
             )
 
+    def _refuse_moving(self, seen: observe.Seen) -> None:
+        """Claims stand on the providers that they were made on."""
+        if self._ask.has_claims or any(
+            amount
+            for one in seen.strays.values()
+            for amount in self._client.usages(one.uuid).values()
+        ):
+            raise exception.InventoryRefused(
+                f"providers of ours stand below another root than "
+                f"{self._ask.root_name}, and there are claims:"
+                f" {', '.join(sorted(seen.strays))}",
+                "set [DEFAULT] host or [vfio] provider_root back, or delete "
+                "the claims first",
+            )
+
     def _act(self, seen: observe.Seen, steps: list[observe.Step]) -> None:
         """Write what differs, and remember what was read."""
         ask = self._ask
@@ -282,7 +310,8 @@ class _Report:
         else:
             root_uuid, generation = seen.root.uuid, seen.root.generation
         for one in sorted(steps, key=_rank):
-            self._write(one, root_uuid)
+            stray = seen.strays.get(one.name)
+            self._write(one, stray.parent_uuid if stray else root_uuid)
             if one.changes:
                 self._written.append(one)
         now = (root_uuid, generation, ask.layout)
@@ -294,7 +323,7 @@ class _Report:
         ):
             self._known.put(ask.root_name, *now)
 
-    def _write(self, step: observe.Step, root_uuid: str) -> None:
+    def _write(self, step: observe.Step, root_uuid: str | None) -> None:
         """Make one provider what it shall be."""
         published, desired = step.published, step.desired
         if published is None:
@@ -359,17 +388,21 @@ def _refuse_owner(name: str, traits: ty.Iterable[str]) -> None:
 
 
 def _rank(step: observe.Step) -> tuple[int, str]:
-    """What goes, what shrinks, what changes otherwise, what is new."""
+    """What goes, what shrinks, what changes otherwise, what is new.
+
+    Of what goes a root, which has no inventory, goes last.
+    """
     if step.desired is None:
-        return 0, step.name
+        has_any = step.published and step.published.inventories
+        return 0 if has_any else 1, step.name
     if step.published is None:
-        return 3, step.name
+        return 4, step.name
     shrinks = any(
         record["total"]
         > step.settled.inventories.get(name, {"total": 0})["total"]
         for name, record in step.published.inventories.items()
     )
-    return 1 if shrinks else 2, step.name
+    return 2 if shrinks else 3, step.name
 
 
 def _result(steps: ty.Iterable[observe.Step]) -> Result:

@@ -7,6 +7,7 @@ is Nova's to give. What Nova refuses to start on is an error finding here.
 Nothing in this module asks anybody: devices in, providers and findings out.
 """
 
+import collections
 import hashlib
 import itertools
 import operator
@@ -34,6 +35,7 @@ _KIND = operator.attrgetter(
     "resource_class",
     "traits",
     "tags",
+    "pending",
 )
 _HASH_LENGTH = 12
 
@@ -169,37 +171,56 @@ def _uniform(
 ) -> list[list[tracked.Device]]:
     """Split the VFs of one PF into groups that may share a provider.
 
+    What an instance holds while something else is declared for it keeps its
+    class until it is freed, and stands in nobody's way: Nova, too, judges
+    what is declared. The declared VFs come first in a group.
+
     Adds to ``findings`` and returns no group for what Nova refuses.
     """
-    groups: dict[str, list[Run]] = {}
+    declared: dict[str, list[Run]] = {}
+    held = []
     for run in runs:
-        groups.setdefault(run[0].resource_class, []).append(run)
+        if run[0].pending is not None and run[0].instance_uuid:
+            held.append(run)
+        else:
+            declared.setdefault(run[0].resource_class, []).append(run)
     mixed: list[finding.Finding] = []
-    if layout == "nova" and len(groups) > 1:
-        first = runs[0][0]
-        mixed.extend(
-            _on_pair(
-                codes.MIXED_RESOURCE_CLASSES,
-                f"VFs {one.address} and {first.address} of PF "
-                f"{first.parent_addr} have different resource classes, "
-                f"{one.resource_class} and {first.resource_class}"
-                + _waiting(one, first),
-                one,
-                first,
-                specs,
-                key="resource_class",
-            )
-            for one in [group[0][0] for group in groups.values()][1:]
-        )
-    fine = []
-    for group in groups.values():
+    if layout == "nova":
+        mixed.extend(_mixed_classes(declared, specs))
+    fine: dict[str, list[tracked.Device]] = {}
+    for resource_class, group in declared.items():
         firsts = [run[0] for run in group]
         refused = [*_mixed_traits(firsts, specs), *_one_time(firsts, specs)]
         mixed.extend(refused)
         if not refused:
-            fine.append([one for run in group for one in run])
+            fine[resource_class] = [one for run in group for one in run]
     findings.extend(mixed)
-    return [] if layout == "nova" and mixed else fine
+    if layout == "nova" and mixed:
+        return []
+    for run in held:
+        where = run[0].resource_class
+        if layout == "nova" and fine:
+            where = next(iter(fine))
+        fine.setdefault(where, []).extend(run)
+    return list(fine.values())
+
+
+def _mixed_classes(
+    declared: ty.Mapping[str, list[Run]], specs: Specs
+) -> ty.Iterator[finding.Finding]:
+    """One finding for each class that isn't the first device's."""
+    firsts = [group[0][0] for group in declared.values()]
+    for one in firsts[1:]:
+        yield _on_pair(
+            codes.MIXED_RESOURCE_CLASSES,
+            f"VFs {one.address} and {firsts[0].address} of PF "
+            f"{one.parent_addr} have different resource classes, "
+            f"{one.resource_class} and {firsts[0].resource_class}",
+            one,
+            firsts[0],
+            specs,
+            key="resource_class",
+        )
 
 
 def _one_time(
@@ -238,7 +259,7 @@ def _mixed_traits(
             codes.MIXED_TRAITS,
             f"VFs {one.address} and {first.address} of PF "
             f"{first.parent_addr} have different traits: only one of them "
-            f"has {', '.join(differ)}" + _waiting(one, first),
+            f"has {', '.join(differ)}",
             one,
             first,
             specs,
@@ -267,11 +288,14 @@ def _of_whole(
 def _of_parts(
     name: str, root_name: str, group: list[tracked.Device]
 ) -> provider.Provider:
-    total = len(group)
+    totals = collections.Counter([one.resource_class for one in group])
     return provider.Provider(
         name,
         root_name,
-        {group[0].resource_class: provider.Inventory(total, total)},
+        {
+            resource_class: provider.Inventory(total, total)
+            for resource_class, total in totals.items()
+        },
         names.device_traits(group[0]),
         tuple([one.address for one in group]),
     )
@@ -298,17 +322,6 @@ def _place(
     made: tuple[pci_address.PciAddress, str, provider.Provider],
 ) -> tuple[pci_address.PciAddress, str]:
     return made[:2]
-
-
-def _waiting(*devices: tracked.Device) -> str:
-    """Say which devices keep their old class or traits until freed."""
-    held = [
-        f"{one.address} keeps what it has until instance "
-        f"{one.instance_uuid} frees it"
-        for one in devices
-        if one.pending is not None and one.instance_uuid
-    ]
-    return f" ({'; '.join(held)})" if held else ""
 
 
 def _too_long(owner: pci_address.PciAddress, name: str) -> finding.Finding:

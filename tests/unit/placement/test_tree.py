@@ -218,19 +218,26 @@ class RefusalTest(base.TestCase):
         )
         self.assertEqual(2, len(findings))
 
-    def test_a_class_that_waits_for_an_instance_is_told(self) -> None:
-        _, (found,) = tree.build(
+    def test_what_an_instance_holds_stands_in_nobodys_way(self) -> None:
+        (made,), findings = tree.build(
             [
-                make("0000:25:00.4", PF, "CUSTOM_B"),
                 make(
-                    "0000:25:00.5",
+                    "0000:25:00.4",
                     instance_uuid="guest-1",
+                    traits=("CUSTOM_OLD",),
                     pending={"resource_class": "CUSTOM_B"},
                 ),
+                make("0000:25:00.5", PF, "CUSTOM_B"),
+                make("0000:25:00.6", PF, "CUSTOM_B"),
             ],
             "host",
         )
-        self.assertIn("until instance guest-1 frees it", found.message)
+        self.assertEqual((), findings)
+        self.assertEqual(
+            {"CUSTOM_A16_16A": 1, "CUSTOM_B": 2},
+            {name: one.total for name, one in made.inventories.items()},
+        )
+        self.assertNotIn("CUSTOM_OLD", made.traits)
 
     def test_different_traits_are_an_error_even_by_live_migratable(
         self,

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Placement is told when things change around it."""
+
+import pathlib
+import sqlite3
+
+from tests.functional import check_host, cli_case
+from tests.functional.placement_case import Answer
+from tests.functional.test_cli_placement_faults import (
+    CLAIM,
+    REPORT,
+    ServiceCase,
+)
+
+SPEC = '"vendor_id": "8086", "product_id": "10ca"'
+NIC = f'device_spec = {{ {SPEC}, "resource_class": "NIC" }}'
+ALIAS = 'alias = { "name": "nic", "resource_class": "NIC" }'
+
+
+def claim(instance: str, alias: str = "nic:1") -> tuple[str, ...]:
+    return "claim", "create", "--instance", instance, "--alias", alias
+
+
+class OneTimeTest(cli_case.CliTestCase):
+    """A device that has to be cleaned before somebody else gets it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(check_host.Function("0000:43:00.0", "1af4:1041"))
+        self.configure(
+            'device_spec = { "address": "0000:43:00.0",'
+            ' "resource_class": "ONCE", "one_time_use": "yes" }',
+            'alias = { "name": "once", "resource_class": "ONCE" }',
+        )
+
+    def reserved(self) -> list[tuple[int, int]]:
+        return [
+            (one["reserved"], one["used"])
+            for one in self.json("inventory", "show")
+        ]
+
+    def test_it_is_reserved_with_its_first_claim_and_stays_so(self) -> None:
+        self.assertEqual([(0, 0)], self.reserved())
+        self.ok(*claim(cli_case.ONE, "once:1"))
+        self.assertEqual([(1, 1)], self.reserved())
+        self.assertEqual([], self.json("inventory", "diff"))
+        self.ok("claim", "delete", cli_case.ONE)
+        self.ok("inventory", "report")
+        (of_it,) = [one for one in self.published().values() if one["total"]]
+        self.assertEqual({"CUSTOM_ONCE": 0}, of_it["used"])
+        said = self.fails(*claim(cli_case.TWO, "once:1"))
+        self.assertIn("exceed the capacity", said)
+        self.assertEqual([], self.json("claim", "list"))
+
+    def test_a_claim_that_a_crash_left_is_reserved_when_finished(self) -> None:
+        self.ok("inventory", "report")
+        self.ok(*claim(cli_case.ONE, "once:1"))
+        with sqlite3.connect(self.state / "nova-vfio.sqlite") as link:
+            link.execute("UPDATE devices SET status = 'claimed'")
+        link.close()
+        done = self.ok("inventory", "report")
+        self.assertIn(
+            f"finished the claim of instance {cli_case.ONE}", done.err
+        )
+        self.assertEqual([(1, 1)], self.reserved())
+
+
+class MovedRootTest(cli_case.CliTestCase):
+    """The host's name changes after its devices were published."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=2))
+        self.configure(NIC, ALIAS)
+        self.ok("inventory", "report")
+
+    def rename(self) -> None:
+        conf = pathlib.Path("nova.conf")
+        conf.write_text(conf.read_text().replace("compute-1", "renamed"))
+
+    def test_what_stands_below_the_old_name_goes(self) -> None:
+        self.rename()
+        changes = {
+            (one["change"], one["provider"])
+            for one in self.json("inventory", "diff", status=1)
+        }
+        self.assertEqual(
+            {
+                ("delete", "compute-1"),
+                ("delete", "compute-1_0000:25:00.0"),
+                ("add", "renamed_0000:25:00.0"),
+            },
+            changes,
+        )
+        self.ok("inventory", "report")
+        self.assertEqual(
+            ["renamed", "renamed_0000:25:00.0"], sorted(self.published())
+        )
+        self.assertEqual([], self.json("inventory", "diff"))
+
+    def test_the_first_claim_moves_it_too(self) -> None:
+        self.rename()
+        self.ok(*claim(cli_case.ONE))
+        self.assertEqual(
+            {"renamed_0000:25:00.0": {"CUSTOM_NIC": 1}},
+            self.allocations(cli_case.ONE),
+        )
+        self.assertEqual(
+            ["renamed", "renamed_0000:25:00.0"], sorted(self.published())
+        )
+
+    def test_it_stays_while_there_are_claims(self) -> None:
+        self.ok(*claim(cli_case.ONE))
+        before = self.published()
+        self.rename()
+        for words in (("inventory", "report"), claim(cli_case.TWO)):
+            said = self.fails(*words)
+            self.assertIn("there are claims: compute-1", said)
+            self.assertIn("set [DEFAULT] host or", said)
+        self.assertEqual(before, self.published())
+        self.ok("claim", "delete", cli_case.ONE)
+        self.assertEqual({}, self.allocations(cli_case.ONE))
+        self.ok("inventory", "report")
+        self.assertEqual(
+            ["renamed", "renamed_0000:25:00.0"], sorted(self.published())
+        )
+
+    def test_others_below_our_old_root_keep_it(self) -> None:
+        (root,) = [
+            one
+            for one in self.get("/resource_providers")["resource_providers"]
+            if one["name"] == "compute-1"
+        ]
+        self.placement.create(
+            "99999999-9999-4999-8999-999999999999", "theirs", root["uuid"]
+        )
+        self.rename()
+        self.ok("inventory", "report")
+        self.assertEqual(
+            ["compute-1", "renamed", "renamed_0000:25:00.0", "theirs"],
+            sorted(self.published()),
+        )
+
+
+class WaitingTest(cli_case.CliTestCase):
+    """The configuration changes while an instance has a VF."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=3))
+        self.configure(NIC, ALIAS)
+        self.ok(*claim(cli_case.ONE))
+
+    def totals(self) -> dict[str, int]:
+        total: dict[str, int]
+        (total,) = [
+            one["total"] for one in self.published().values() if one["total"]
+        ]
+        return total
+
+    def test_changed_traits_hold_nobody_up(self) -> None:
+        self.configure(NIC.replace(" }", ', "traits": "NEW" }'), ALIAS)
+        self.ok("config", "check")
+        self.ok("inventory", "report")
+        self.ok(*claim(cli_case.TWO))
+        self.assertEqual({"CUSTOM_NIC": 3}, self.totals())
+        (traits,) = [
+            one["traits"] for one in self.published().values() if one["total"]
+        ]
+        self.assertIn("CUSTOM_NEW", traits)
+
+    def test_a_changed_class_is_published_beside_the_one_in_use(self) -> None:
+        self.configure(
+            NIC.replace("NIC", "OTHER"), ALIAS.replace('"NIC', '"OTHER')
+        )
+        self.ok("inventory", "report")
+        self.assertEqual({"CUSTOM_NIC": 1, "CUSTOM_OTHER": 2}, self.totals())
+        self.assertEqual([], self.json("inventory", "diff"))
+        self.ok("claim", "delete", cli_case.ONE)
+        self.ok("inventory", "report")
+        self.assertEqual({"CUSTOM_OTHER": 3}, self.totals())
+
+
+class OneCardTest(cli_case.CliTestCase):
+    """Nova publishes nothing, and one card can't be published."""
+
+    def test_it_stands_in_no_other_devices_way(self) -> None:
+        self.host(
+            *check_host.card(vfs=2),
+            check_host.Function("0000:43:00.0", "1af4:1041"),
+        )
+        self.configure(
+            'device_spec = { "address": "0000:25:00.0" }',
+            'device_spec = { "address": "0000:43:00.0",'
+            ' "resource_class": "NET" }',
+            'alias = { "name": "vf", "vendor_id": "8086",'
+            ' "product_id": "10ca", "device_type": "type-VF" }',
+            'alias = { "name": "net", "resource_class": "NET" }',
+        )
+        conf = pathlib.Path("nova.conf")
+        conf.write_text(
+            conf.read_text().replace("report_in_placement = true", "")
+        )
+        self.ok("config", "check", status=1)
+        self.ok("device", "sync")
+        self.ok(*claim(cli_case.ONE, "net:1"))
+        said = self.fails_with_findings(*claim(cli_case.TWO, "vf:1"))
+        self.assertIn("nova.conf:", said)
+        self.assertEqual(1, len(self.json("claim", "list")))
+        self.fails_with_findings("inventory", "report")
+
+    def fails_with_findings(self, *words: str) -> str:
+        done = self.ok(*words, status=2)
+        self.assertIn("error: Placement can't describe", done.err)
+        return done.err
+
+
+class OddAnswerTest(ServiceCase):
+    def test_an_answer_that_is_not_placements(self) -> None:
+        for body in ('{"x": 1}', '{"resource_providers": 5}', "[]"):
+            odd = Answer(200, body)
+            self.faults.rules.append(
+                lambda _, path, odd=odd: (  # type: ignore[misc]
+                    odd if path.startswith("/resource_providers") else None
+                )
+            )
+            for words in (REPORT, CLAIM, ("inventory", "diff")):
+                said = self.fails(*words)
+                self.assertIn("no answer of Placement's came from", said)
+            self.faults.rules.clear()
+            self.assertEqual([], self.json("claim", "list"))
