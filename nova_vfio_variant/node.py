@@ -531,9 +531,7 @@ class Node:
         """
         kept = {*store.quarantined(), *self.declared.unread}
         return [
-            device
-            for device in store.devices()
-            if device.address not in kept
+            device for device in store.devices() if device.address not in kept
         ]
 
     def _publication(

@@ -51,6 +51,7 @@ class CheckInput:
     :param recorded: devices in the store
     :param published: None to leave out what needs Placement
     :param unreachable: why Placement could not be asked, None if it was
+    :param unseen: why the host could not be looked at, None if it was
     :param host_specs: the values of ``[vfio] host_spec``
     :param files: names of the configuration files; None where there are none
         to be named
@@ -72,6 +73,7 @@ class CheckInput:
     unreachable: str | None = None
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
+    unseen: str | None = None
 
     @classmethod
     def of(
@@ -123,6 +125,37 @@ class CheckInput:
     def functions(self) -> tuple[host_function.PciFunction, ...]:
         """All of the host; none where the host is left out."""
         return self.scan.functions if self.scan else ()
+
+    @functools.cached_property
+    def unread(self) -> frozenset[pci_address.PciAddress]:
+        """The functions of which nobody can say which spec takes them.
+
+        What a spec asks of them, or of the PF of theirs, could not be read.
+        """
+        if self.scan is None:
+            return frozenset()
+        hidden = set(self.scan.unread)
+        asked = {
+            fact
+            for fact, asks in (
+                ("net", lambda spec: spec.devname is not None),
+                ("vpd", matching.remote_managed),
+            )
+            if any(map(asks, self.specs))
+        }
+        if asked:
+            hidden |= {
+                seen.address
+                for seen in self.functions
+                if not asked.isdisjoint(seen.lost)
+            }
+        if hidden:
+            hidden |= {
+                seen.address
+                for seen in self.functions
+                if seen.physfn in hidden
+            }
+        return frozenset(hidden)
 
     @functools.cached_property
     def winners(self) -> Pairs:

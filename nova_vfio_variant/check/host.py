@@ -249,12 +249,25 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 def facts_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """What the scan could not read."""
     for problem in given.scan.problems if given.scan else ():
-        subject, _, fact = problem.partition(": ")
+        if problem.fact is None:
+            code = codes.FUNCTION_UNREAD
+            message = f"the function could not be read: {problem.why}"
+        else:
+            code = codes.FACTS_LOST
+            message = f"could not be read: {problem.fact}: {problem.why}"
         yield finding.Finding(
-            codes.FACTS_LOST,
-            f"could not be read: {fact}",
-            subject=subject,
-            hint=codes.FACTS_LOST.mend,
+            code, message, subject=problem.subject, hint=code.mend
+        )
+
+
+def unseen(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Rules that could not be asked because the host can't be seen."""
+    if given.unseen is not None:
+        yield finding.Finding(
+            codes.HOST_UNSEEN,
+            given.unseen,
+            subject="--host-root",
+            hint=codes.HOST_UNSEEN.mend,
         )
 
 
@@ -349,4 +362,5 @@ RULES: tuple[facts.Rule, ...] = (
     shared_groups,
     vgpu_type_unset,
     facts_lost,
+    unseen,
 )

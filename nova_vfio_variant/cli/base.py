@@ -90,6 +90,11 @@ class Base(command.Command):
         if self.app.options.verbose_level:
             self.app.stderr.write(f"{text}\n")
 
+    def warn_of_lost(self) -> None:
+        """Name what could not be read of the host that was matched."""
+        for problem in self.node.lost():
+            self.note(f"warning: {problem}")
+
     def _fail(self, error: Exception) -> None:
         if self.app.options.debug:
             traceback.print_exception(error, file=self.app.stderr)

@@ -77,6 +77,7 @@ class Create(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
+        self.warn_of_lost()
         claims = self.node.claim(
             parsed_args.instance,
             parsed_args.alias,

@@ -46,7 +46,8 @@ class Sync(base.ShowOne):
     """Make the tracker equal to nova.conf and the host.
 
     Devices in use are never removed or changed: they are kept until they are
-    freed. Status 1 if anything is kept waiting so.
+    freed. A device that can't be read is kept as it is. Status 1 if anything
+    is kept so, or if a function of the host can't be read.
     """
 
     example = "device sync --dry-run"
@@ -66,18 +67,24 @@ class Sync(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
         plan = self.node.sync(dry_run=parsed_args.dry_run)
+        self.warn_of_lost()
         for device in plan.kept:
             self.note(f"kept while in use: {device.address}")
-        if parsed_args.dry_run:
-            self.status = int(bool(plan.added or plan.updated or plan.removed))
-        elif plan.kept:
+        for device in plan.unread:
+            self.note(f"kept as it is, unread: {device.address}")
+        changes = plan.added or plan.updated or plan.removed
+        if (
+            plan.unread
+            or self.node.unread
+            or (changes if parsed_args.dry_run else plan.kept)
+        ):
             self.status = 1
         counts = {
             "added": len(plan.added),
             "updated": len(plan.updated),
             "removed": len(plan.removed),
             "unchanged": len(plan.unchanged),
-            "kept": len(plan.kept),
+            "kept": len(plan.kept) + len(plan.unread),
         }
         return tuple(counts), tuple(counts.values())
 

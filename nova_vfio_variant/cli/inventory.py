@@ -115,8 +115,6 @@ class Report(base.Lister):
             self.note(f"warning: {warning}")
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
-        if parsed_args.dry_run:
-            self.status = int(bool(result.changes))
-        elif result.warnings or self.node.unread:
-            self.status = 1
+        told = result.changes if parsed_args.dry_run else result.warnings
+        self.status = int(bool(told or self.node.unread))
         return DIFF_COLUMNS, change_rows(result.changes)

@@ -5,6 +5,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 
+_ERROR = finding.Severity.ERROR
 _WARNING = finding.Severity.WARNING
 _INFO = finding.Severity.INFO
 
@@ -140,7 +141,8 @@ FACTS_LOST: ty.Final = finding.Code(
     _INFO,
     "something about the host could not be read",
     "A file of sysfs vanished or refused to be read while the host was "
-    "scanned. What is not known counts as not fit.",
+    "scanned. It costs that fact alone; where it matters whether a device "
+    "is in use, what is not known counts as in use.",
     "0000:25:00.4: iommu_group: Permission denied",
     "Run the command again, as root if permissions are the reason.",
 )
@@ -163,4 +165,25 @@ NOT_AS_DECLARED: ty.Final = finding.Code(
     "for. After a reboot all of it has to be made anew.",
     'host_spec = { "address": "0000:25:00.0", "num_vfs": 4 } and 0 VFs',
     "See nova-vfio host plan, then run nova-vfio host apply.",
+)
+HOST_UNSEEN: ty.Final = finding.Code(
+    "VFIO316",
+    _ERROR,
+    "the host can't be seen",
+    "Its list of PCI functions is missing or can't be read, or there is no "
+    "such host. Every command that writes refuses: taken for a host without "
+    "devices it would empty the tracker and Placement.",
+    "--host-root names a folder without sys/bus/pci/devices",
+    "Correct --host-root, or run the command as root; --offline checks the "
+    "files alone.",
+)
+FUNCTION_UNREAD: ty.Final = finding.Code(
+    "VFIO317",
+    _WARNING,
+    "a PCI function could not be read",
+    "Its folder, its ids, its PF or its number of VFs could not be read, so "
+    "that nobody can say what it is. If it is tracked it stays as it is, and "
+    "is given to nobody; if not, it isn't added.",
+    "0000:25:00.4: physfn: Permission denied",
+    "Run the command again, as root if permissions are the reason.",
 )

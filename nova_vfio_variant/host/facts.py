@@ -95,7 +95,7 @@ def gather(
                 for holder in opened.of(tree, function, disks.get(name, ()))
             ),
         ]
-        if function.driver is not None:
+        if function.driver is not None or "driver" in function.lost:
             found += (
                 uses.Use(uses.Kind.UNKNOWN, f"{why}, which may have it open")
                 for why in opened.unreadable[:1]

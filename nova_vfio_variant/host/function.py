@@ -24,7 +24,8 @@ class Kind(enum.StrEnum):
 class PciFunction:
     """A PCI function as the kernel shows it in sysfs.
 
-    None stands for what the host doesn't have or what could not be read.
+    None stands for what the host doesn't have or what could not be read;
+    ``lost`` tells the two apart.
 
     :param address: where it sits
     :param vendor_id: four lower-case hex digits
@@ -44,6 +45,7 @@ class PciFunction:
     :param mdev_types: ids of the mdev types that it offers, sorted
     :param modalias: as the kernel prints it
     :param card_serial_number: from the vital product data of the card
+    :param lost: names of the files that are there and could not be read
     """
 
     address: pci_address.PciAddress
@@ -62,6 +64,7 @@ class PciFunction:
     mdev_types: tuple[str, ...] = ()
     modalias: str | None = None
     card_serial_number: str | None = None
+    lost: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> Kind:

@@ -126,7 +126,10 @@ def to_bind(
             ),
         )
     found = []
-    if function.iommu_group is None:
+    unknown = _of_unknown_group(facts, function)
+    if unknown is not None:
+        found.append(unknown)
+    elif function.iommu_group is None:
         found.append(
             Refusal(
                 codes.NOT_IN_A_GROUP,
@@ -156,7 +159,7 @@ def to_bind(
             codes.GROUP_COMPANIONS,
             name,
             f"{other.address} is in IOMMU group {function.iommu_group} with "
-            f"it, on driver {other.driver}",
+            f"it, on {_driver(other)}",
             "no VFIO driver binds to a bridge; move the card"
             if other.is_bridge
             else f'add "companions": ["{other.address}"] to have it unbound',
@@ -165,6 +168,37 @@ def to_bind(
         if is_obstacle(other) and other.address not in allowed
     )
     return tuple(found)
+
+
+def _of_unknown_group(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> Refusal | None:
+    """Whether its group, or who is in it, could not be read."""
+    if "iommu_group" in function.lost:
+        what = "its IOMMU group could not be read"
+    else:
+        hidden = sorted(
+            {
+                *facts.scan.unread,
+                *(
+                    one.address
+                    for one in facts.scan.functions
+                    if "iommu_group" in one.lost
+                ),
+            }
+        )
+        if not hidden or function.iommu_group is None:
+            return None
+        what = (
+            f"{hidden[0]} could not be read, and may be in IOMMU group"
+            f" {function.iommu_group} with it"
+        )
+    return Refusal(
+        codes.NOT_KNOWN,
+        str(function.address),
+        what,
+        _USES[uses.Kind.UNKNOWN][1],
+    )
 
 
 def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
@@ -191,7 +225,15 @@ def members(
 
 def is_obstacle(member: observed.PciFunction) -> bool:
     """Whether a group with this member, as it is now, isn't viable."""
-    return not member.vfio and member.driver not in _HARMLESS
+    return not member.vfio and (
+        member.driver not in _HARMLESS or "driver" in member.lost
+    )
+
+
+def _driver(member: observed.PciFunction) -> str:
+    if "driver" in member.lost:
+        return "a driver that could not be read"
+    return f"driver {member.driver}"
 
 
 def of_function(

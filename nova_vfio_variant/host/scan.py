@@ -11,11 +11,13 @@ VFs that are in use. ``driver_override`` takes it too
 but nothing else tells what it holds.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
 import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.host import drivers, function
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
@@ -29,6 +31,27 @@ _MODALIAS = re.compile(
 )
 
 
+_T = ty.TypeVar("_T")
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost:
+    """Something that is there and could not be read.
+
+    :param subject: the function, as sysfs names it
+    :param fact: the file; None if the function is left out
+    :param why: half a sentence
+    """
+
+    subject: str
+    fact: str | None
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.fact or 'left out'}: {self.why}"
+
+
 @dataclasses.dataclass(frozen=True)
 class HostScan:
     """A host at one moment.
@@ -37,7 +60,7 @@ class HostScan:
     :param kernel_release: as ``uname -r`` prints it; None if unknown
     :param cmdline: the kernel's command line; None if unknown
     :param modules: names of the loaded modules, sorted, with ``_``
-    :param problems: facts that were lost, and why
+    :param problems: what was lost, and why
     :param tree: the host that was scanned, for what is read only when asked
     """
 
@@ -45,7 +68,7 @@ class HostScan:
     kernel_release: str | None
     cmdline: str | None
     modules: tuple[str, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Lost, ...]
     tree: host_tree.HostTree = dataclasses.field(compare=False, repr=False)
 
     def get(
@@ -59,6 +82,17 @@ class HostScan:
         self,
     ) -> dict[pci_address.PciAddress, function.PciFunction]:
         return {found.address: found for found in self.functions}
+
+    @functools.cached_property
+    def unread(self) -> frozenset[pci_address.PciAddress]:
+        """The functions that are there, and left out of ``functions``."""
+        found = set()
+        for problem in self.problems:
+            if problem.fact is None:
+                # What has no address is no function.
+                with contextlib.suppress(ValueError):
+                    found.add(pci_address.PciAddress.parse(problem.subject))
+        return frozenset(found)
 
     @functools.cached_property
     def iommu_groups(
@@ -84,8 +118,11 @@ class HostScan:
 def scan(tree: host_tree.HostTree) -> HostScan:
     """Look at every PCI function of a host.
 
-    A file that vanishes or can't be read costs its fact; a function whose
-    ids or class can't be read is left out. Both are told in ``problems``.
+    A file that vanishes or can't be read costs its fact. A function is left
+    out where the fact says what it is: its ids, its class, its PF, or how
+    many VFs it could have. Both are told in ``problems``.
+
+    :raises HostError: the host doesn't say which functions it has
     """
     return _Scanner(tree).scan()
 
@@ -95,7 +132,7 @@ class _Scanner:
 
     def __init__(self, tree: host_tree.HostTree) -> None:
         self._tree = tree
-        self._problems: list[str] = []
+        self._problems: list[Lost] = []
         # VFs of one card share these, so each is parsed once.
         self._ids: dict[bytes, tuple[str, str, int, str]] = {}
         self._pfs: dict[str, pci_address.PciAddress] = {}
@@ -109,7 +146,7 @@ class _Scanner:
                 with tree.folder(f"{DEVICES}/{name}") as folder:
                     functions.append(self._function(name, folder))
             except (OSError, ValueError) as error:
-                self._lost(name, "left out", error)
+                self._lost(name, None, error)
         return HostScan(
             tuple(functions),
             tree.read_text("proc/sys/kernel/osrelease"),
@@ -131,8 +168,12 @@ class _Scanner:
             with self._tree.folder(DEVICES) as folder:
                 return folder.names()
         except OSError as error:
-            self._lost(DEVICES, "no PCI function is known", error)
-            return []
+            raise exception.HostError(
+                f"the host's PCI functions can't be listed: {DEVICES}:"
+                f" {error.strerror}",
+                "--host-root names the folder, or the recorded host, that"
+                " has it",
+            ) from error
 
     def _function(
         self, name: str, folder: host_tree.Folder
@@ -140,9 +181,10 @@ class _Scanner:
         """One function.
 
         :raises OSError: its ids can't be read
-        :raises ValueError: its ids, or its name, make no sense
+        :raises ValueError: what it is can't be read, or makes no sense
         """
         address = pci_address.PciAddress.parse(name)
+        before = len(self._problems)
         names = set(folder.names())
         vendor_id, product_id, class_code, modalias = self._identity(
             name, folder, names
@@ -156,13 +198,15 @@ class _Scanner:
         if "iommu_group" in names:
             group = self._tail(name, folder, "iommu_group")
         if "physfn" in names:
-            physfn = self._tail(name, folder, "physfn")
+            physfn = _telling("physfn", folder.link).rpartition("/")[2]
         if "numa_node" in names:
             node = self._number(name, folder, "numa_node")
         if "driver_override" in names:
             override = self._override(name, folder)
         if "sriov_totalvfs" in names:
-            totalvfs = self._number(name, folder, "sriov_totalvfs") or 0
+            totalvfs = _telling(
+                "sriov_totalvfs", lambda fact: int(folder.read(fact))
+            )
             numvfs = sum(one.startswith("virtfn") for one in names)
         if "net" in names:
             netdevs = self._listing(name, "net")
@@ -178,12 +222,15 @@ class _Scanner:
             override,
             int(group) if group else None,
             node if node is not None and node >= 0 else None,
-            self._pf(physfn) if physfn else None,
+            self._pf(physfn) if physfn is not None else None,
             totalvfs,
             numvfs,
             netdevs,
             mdev_types,
             modalias,
+            lost=frozenset([str(one.fact) for one in self._problems[before:]])
+            if len(self._problems) > before
+            else _NOTHING,
         )
 
     def _identity(
@@ -255,9 +302,23 @@ class _Scanner:
             self._lost(name, fact, error)
             return ()
 
-    def _lost(self, subject: str, fact: str, error: Exception) -> None:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        self._problems.append(f"{subject}: {fact}: {why}")
+    def _lost(self, subject: str, fact: str | None, error: Exception) -> None:
+        self._problems.append(Lost(subject, fact, _why(error)))
+
+
+def _why(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
+
+
+def _telling(fact: str, read: ty.Callable[[str], _T]) -> _T:
+    """A fact without which a function would be taken for another kind.
+
+    :raises ValueError: it can't be read, or makes no sense
+    """
+    try:
+        return read(fact)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{fact}: {_why(error)}") from error
 
 
 def _parse_modalias(raw: bytes) -> tuple[str, str, int, str]:

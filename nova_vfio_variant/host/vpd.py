@@ -48,35 +48,54 @@ def with_serial_numbers(
     """The same host, with the serial numbers of wanted functions' cards.
 
     A VF without any has that of its PF (``_get_vpd_details`` in
-    nova.virt.libvirt.host).
+    nova.virt.libvirt.host). Where ``vpd`` is there and can't be read, it is
+    lost as any other fact.
     """
     known: dict[pci_address.PciAddress, str | None] = {}
+    problems: dict[pci_address.PciAddress, scan.Lost] = {}
 
     def serial(address: pci_address.PciAddress | None) -> str | None:
         if address is None:
             return None
         if address not in known:
-            known[address] = _read(found.tree, address)
+            try:
+                known[address] = _read(found.tree, address)
+            except OSError as error:
+                known[address] = None
+                problems[address] = scan.Lost(
+                    str(address), "vpd", error.strerror or str(error)
+                )
         return known[address]
 
+    def told(one: function.PciFunction) -> function.PciFunction:
+        if not wanted(one):
+            return one
+        number = serial(one.address) or serial(one.physfn)
+        lost = number is None and not problems.keys().isdisjoint(
+            (one.address, one.physfn)
+        )
+        return dataclasses.replace(
+            one,
+            card_serial_number=number,
+            lost=one.lost | {"vpd"} if lost else one.lost,
+        )
+
+    functions = tuple(map(told, found.functions))
     return dataclasses.replace(
         found,
-        functions=tuple(
-            dataclasses.replace(
-                one,
-                card_serial_number=serial(one.address) or serial(one.physfn),
-            )
-            if wanted(one)
-            else one
-            for one in found.functions
-        ),
+        functions=functions,
+        problems=(*found.problems, *problems.values()),
     )
 
 
 def _read(
     tree: host_tree.HostTree, address: pci_address.PciAddress
 ) -> str | None:
+    """What the card says, None if it says nothing.
+
+    :raises OSError: it may say something, and can't be read
+    """
     try:
         return serial_number(tree.read_bytes(f"{scan.DEVICES}/{address}/vpd"))
-    except OSError:
+    except FileNotFoundError:
         return None

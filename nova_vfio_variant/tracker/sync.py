@@ -42,6 +42,8 @@ class SyncPlan:
     :param kept: devices that are gone from the host, or from the
         configuration, while somebody has them; removed when freed
     :param generation: of the store that this was decided on
+    :param unread: devices that are left as they are, for the host doesn't
+        say what they are now
     """
 
     added: tuple[tracked.Device, ...]
@@ -50,6 +52,7 @@ class SyncPlan:
     unchanged: ty.Sequence[tracked.Device]
     kept: tuple[tracked.Device, ...]
     generation: int = 0
+    unread: tuple[tracked.Device, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.removed or self.kept)
@@ -105,11 +108,14 @@ def desired(
 def decide(
     recorded: ty.Iterable[tracked.Device],
     desired: ty.Iterable[tracked.Device],
+    unread: ty.Collection[pci_address.PciAddress] = (),
 ) -> SyncPlan:
     """What has to change.
 
     :param recorded: as tracked, with status and owner
     :param desired: as :func:`desired` gives them
+    :param unread: functions of which nobody can say what is desired: they
+        are neither added nor changed nor removed
     """
     recorded = marked(recorded)
     desired = marked(desired)
@@ -117,9 +123,15 @@ def decide(
     look = before.get
     stirred = [place for place, mark in after.items() if look(place) != mark]
     lost = [place for place in before if place not in after]
-    if not stirred and not lost:
+    hidden = {tracked.number(address) for address in unread}
+    if hidden:
+        stirred = [place for place in stirred if place not in hidden]
+        lost = [place for place in lost if place not in hidden]
+        hidden &= before.keys()
+    left = tuple(recorded.make(place) for place in sorted(hidden))
+    if not (stirred or lost or left):
         return SyncPlan((), (), (), recorded, (), recorded.generation)
-    same = after.keys() - stirred
+    same = after.keys() - stirred - hidden
     unchanged = recorded.only(place for place in before if place in same)
 
     families = family.Families(recorded)
@@ -155,6 +167,7 @@ def decide(
         unchanged,
         tuple(families[address] for address in kept),
         recorded.generation,
+        left,
     )
 
 

@@ -31,6 +31,7 @@ def _recorded(path: pathlib.Path) -> host_scan.HostScan:
 def _drawn(host: Host) -> host_scan.HostScan:
     """The host, each function in an IOMMU group of its own."""
     with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
         empty = host_scan.scan(tree.HostTree.open(folder))
     functions = tuple(
         dataclasses.replace(seen, iommu_group=number)

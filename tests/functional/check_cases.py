@@ -31,6 +31,7 @@ class Case:
     :param orphans: addresses of VFs whose PF is not known
     :param named: whether the file is named to the command
     :param unreachable: why Placement can't be asked
+    :param unseen: why the host can't be looked at
     :param published: provider -> (resource class, total, traits, consumers)
     """
 
@@ -45,6 +46,7 @@ class Case:
         | None
     ) = None
     unreachable: str | None = None
+    unseen: str | None = None
     then: str | None = None
     orphans: ty.Collection[str] = ()
     named: bool = True
@@ -486,7 +488,17 @@ HOST = {
     ),
     "FACTS_LOST": Case(
         specs(f"{{ {VF} }}"),
-        card(vf_files={"sriov_totalvfs": "many"}, vfs=1),
+        card(vf_files={"numa_node": "many"}, vfs=1),
+    ),
+    "HOST_UNSEEN": Case(
+        specs(f"{{ {VF} }}"),
+        unseen="the host's PCI functions can't be listed:"
+        " sys/bus/pci/devices: No such file or directory",
+    ),
+    "FUNCTION_UNREAD": Case(
+        specs(f"{{ {VF} }}"),
+        card(vfs=1),
+        links={"sys/bus/pci/devices/0000:25:00.5": "../gone"},
     ),
 }
 

@@ -105,6 +105,8 @@ def build(
             )
             pf = f"sys/devices/pci0000:00/{one.physfn}"
             targets[f"{pf}/virtfn{count}"] = f"../{one.address}"
+    # A host without functions lists none.
+    (folder / scan.DEVICES).mkdir(parents=True, exist_ok=True)
     for name, text in {**texts, **(files or {})}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -115,6 +115,7 @@ class Checked(base.TestCase):
             ),
             published=published,
             unreachable=case.unreachable,
+            unseen=case.unseen,
         )
         if case.orphans:
             # A scan knows a VF by its PF, so that it has no such VFs.

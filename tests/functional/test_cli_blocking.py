@@ -45,7 +45,8 @@ class EveryFinding(cli_case.CliTestCase):
 
     def goes_on(self, case: check_cases.Case) -> None:
         self.take(case)
-        self.ok("device", "sync")
+        unread = "sys/bus/pci/devices/0000:25:00.5" in case.links
+        self.ok("device", "sync", status=int(unread))
         self.assertTrue((self.state / "nova-vfio.sqlite").exists())
 
     def stops_preparation(self, case: check_cases.Case) -> None:
@@ -56,7 +57,7 @@ class EveryFinding(cli_case.CliTestCase):
 
 
 for _name, _case in check_cases.CASES.items():
-    if _case.then is not None or _case.orphans:
+    if _case.then is not None or _case.orphans or _case.unseen:
         continue  # no file and no host gives these
     _code = codes.everything()[_name.partition("-")[0]]
     if _code.severity is not finding.Severity.ERROR:

@@ -2,6 +2,7 @@
 """Whatever is written and whatever the host is, the checker holds."""
 
 import dataclasses
+import pathlib
 import tempfile
 
 import hypothesis
@@ -47,6 +48,7 @@ def given(draw: st.DrawFn) -> facts.CheckInput:
     scan = None
     if draw(st.booleans()):
         with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
             scan = host_scan.scan(tree.HostTree.open(folder))
         functions = tuple(
             _dressed(draw, seen) for seen in hosts.observed(host)

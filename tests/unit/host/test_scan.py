@@ -6,6 +6,7 @@ import os
 import pathlib
 import tempfile
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.host import function, scan, tree
 from nova_vfio_variant.pci import address
 from tests import base
@@ -203,6 +204,7 @@ class ScanTest(base.TestCase):
         self.add(
             "0000:00:01.0",
             driver="->x/igb",
+            iommu_group="->x/7",
             sriov_totalvfs="7\n",
             virtfn0="->../0000:00:02.0",
             net="/",
@@ -212,16 +214,46 @@ class ScanTest(base.TestCase):
             "driver": errno.ENOENT,
             "driver_override": errno.EACCES,
             "numa_node": errno.ENODEV,
-            "sriov_totalvfs": errno.EIO,
+            "iommu_group": errno.EACCES,
             "modalias": errno.ENOENT,
         }.items():
             seen = self.scan(**{fact: number})
             self.assertEqual(2, len(seen.functions))
             self.assertEqual(
-                (f"0000:00:01.0: {fact}: {os.strerror(number)}",),
-                seen.problems,
+                [f"0000:00:01.0: {fact}: {os.strerror(number)}"],
+                [str(one) for one in seen.problems],
             )
             self.assertEqual("10ca", seen.functions[0].product_id)
+            self.assertEqual({fact}, seen.functions[0].lost)
+            self.assertEqual(frozenset(), seen.functions[1].lost)
+            self.assertEqual(frozenset(), seen.unread)
+
+    def left_out(self, fact: str) -> None:
+        """The first of two functions is left out without this fact."""
+        self.add("0000:00:02.0")
+        seen = self.scan(**{fact: errno.EACCES})
+        self.assertEqual(
+            ["0000:00:02.0"], [str(f.address) for f in seen.functions]
+        )
+        self.assertEqual(
+            [f"0000:00:01.0: left out: {fact}: Permission denied"],
+            [str(one) for one in seen.problems],
+        )
+        self.assertEqual({address.PciAddress(0, 0, 1, 0)}, seen.unread)
+
+    def test_a_vf_whose_pf_can_not_be_read_is_no_whole_function(self) -> None:
+        self.add("0000:00:01.0", physfn="->../0000:00:00.0")
+        self.left_out("physfn")
+
+    def test_a_pf_whose_vfs_can_not_be_read_is_left_out(self) -> None:
+        self.add("0000:00:01.0", sriov_totalvfs="7\n")
+        self.left_out("sriov_totalvfs")
+
+    def test_a_number_of_vfs_that_is_none_leaves_a_function_out(self) -> None:
+        self.add("0000:00:01.0", sriov_totalvfs="many\n")
+        seen = self.scan()
+        self.assertEqual((), seen.functions)
+        self.assertEqual({address.PciAddress(0, 0, 1, 0)}, seen.unread)
 
     def test_a_function_without_ids_is_left_out_and_told(self) -> None:
         self.add("0000:00:01.0")
@@ -231,20 +263,21 @@ class ScanTest(base.TestCase):
             ["0000:00:02.0"], [str(f.address) for f in seen.functions]
         )
         self.assertEqual(
-            (
+            [
                 "0000:00:01.0: modalias: Input/output error",
                 "0000:00:01.0: left out: Input/output error",
-            ),
-            seen.problems,
+            ],
+            [str(one) for one in seen.problems],
         )
+        self.assertEqual({address.PciAddress(0, 0, 1, 0)}, seen.unread)
 
     def test_a_function_that_vanishes_is_left_out_and_told(self) -> None:
         self.add("0000:00:01.0")
         seen = self.scan(**{"*": errno.ENOENT})
         self.assertEqual((), seen.functions)
         self.assertEqual(
-            ("0000:00:01.0: left out: No such file or directory",),
-            seen.problems,
+            ["0000:00:01.0: left out: No such file or directory"],
+            [str(one) for one in seen.problems],
         )
 
     def test_facts_that_make_no_sense_are_lost(self) -> None:
@@ -254,14 +287,15 @@ class ScanTest(base.TestCase):
         self.assertIsNone(seen.functions[0].numa_node)
         self.assertEqual(
             ["modalias", "numa_node"],
-            [problem.split(": ")[1] for problem in seen.problems],
+            [problem.fact for problem in seen.problems],
         )
 
     def test_a_name_that_is_no_address_is_told(self) -> None:
         self.add("nonsense")
         seen = self.scan()
         self.assertEqual((), seen.functions)
-        self.assertIn("nonsense: left out", seen.problems[0])
+        self.assertIn("nonsense: left out", str(seen.problems[0]))
+        self.assertEqual(frozenset(), seen.unread)
 
     def test_a_kernel_without_modalias_is_read_by_its_files(self) -> None:
         self.add("0000:00:01.0", modalias=None, **{"class": "0x030200\n"})
@@ -269,15 +303,19 @@ class ScanTest(base.TestCase):
         self.assertIsNone(self.one().modalias)
         self.assertEqual((), self.scan().problems)
 
-    def test_a_host_without_pci_says_so(self) -> None:
+    def test_a_host_that_does_not_list_its_functions_is_refused(self) -> None:
+        error = self.assertRaises(exception.HostError, self.scan)
+        self.assertEqual(
+            "the host's PCI functions can't be listed: sys/bus/pci/devices:"
+            " No such file or directory",
+            error.message,
+        )
+
+    def test_a_host_with_nothing_else_is_scanned(self) -> None:
+        (self.root / scan.DEVICES).mkdir(parents=True)
         seen = self.scan()
         self.assertEqual((), seen.functions)
-        (problem,) = seen.problems
-        self.assertEqual(
-            "sys/bus/pci/devices: no PCI function is known:"
-            " No such file or directory",
-            problem,
-        )
+        self.assertEqual((), seen.problems)
         self.assertIsNone(seen.kernel_release)
         self.assertIsNone(seen.cmdline)
         self.assertEqual((), seen.modules)

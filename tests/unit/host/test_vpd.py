@@ -66,3 +66,19 @@ class WithSerialNumbersTest(base.TestCase):
                 )
             ),
         )
+
+    def test_one_that_is_there_and_can_not_be_read_is_lost(self) -> None:
+        assert self.found.tree.root is not None
+        home = pathlib.Path(self.found.tree.root, "sys/devices/pci0000:00")
+        (home / "0000:25:00.0/vpd").unlink()
+        (home / "0000:25:00.0/vpd").mkdir()
+        seen = vpd.with_serial_numbers(self.found, lambda function: True)
+        self.assertEqual([None, None, "its own"], self._serials(seen))
+        self.assertEqual(
+            [{"vpd"}, {"vpd"}, frozenset()],
+            [one.lost for one in seen.functions],
+        )
+        self.assertEqual(
+            ["0000:25:00.0: vpd: Is a directory"],
+            [str(one) for one in seen.problems],
+        )

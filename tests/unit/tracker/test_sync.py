@@ -146,6 +146,26 @@ class DecideTest(base.TestCase):
         )
         self.assertEqual(0, len(plan.unchanged))
 
+    def test_what_can_not_be_read_stays_as_it_is(self) -> None:
+        recorded = having(wanted(), vf2=Status.ALLOCATED)
+        seen = [one for one in HOST if str(one.address) == PF]
+        both = [one.address for one in recorded]
+        plan = sync.decide(recorded, wanted(host=seen), both)
+        self.assertEqual(tuple(recorded), plan.unread)
+        self.assertEqual(((), ()), (plan.removed, plan.kept))
+        self.assertEqual(0, len(plan.unchanged))
+        self.assertFalse(plan, "nothing is to be written")
+
+    def test_what_can_not_be_read_is_neither_changed_nor_added(self) -> None:
+        first, second = wanted()
+        new = wanted(dataclasses.replace(VFS, managed=True))
+        plan = sync.decide([first], new, [first.address, second.address])
+        self.assertEqual((first,), plan.unread)
+        self.assertEqual(((), ()), (plan.added, plan.updated))
+        plan = sync.decide([first], new, [first.address])
+        self.assertEqual((first,), plan.unread)
+        self.assertEqual((new[1],), plan.added)
+
     def test_a_changed_tag_waits_for_a_device_in_use(self) -> None:
         recorded = having(wanted(), vf1=Status.ALLOCATED)
         new = wanted(
