@@ -37,7 +37,9 @@ class HangTest(PreparingCase):
             f"{processes.__name__}.look", lambda tree: processes.OpenFiles()
         )
         self.useFixture(self.unseen)
-        self.useFixture(fixtures.MonkeyPatch(f"{decide.__name__}._BIND", 1.0))
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{decide.__name__}._BIND", self.deadline)
+        )
 
     def test_an_unbind_that_hangs_is_told_and_the_command_ends(self) -> None:
         self.declare(
