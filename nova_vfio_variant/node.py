@@ -477,13 +477,17 @@ class Node:
         """The store, to be read, and no trouble with the embedded Placement.
 
         Its application in process is another writer, too, while it starts:
-        so the lock is held if there is one.
+        so the lock is held if there is one. Who may not write here reads
+        the store alone, and is told so by whoever asks Placement.
         """
         from nova_vfio_variant.placement import embedded
         from nova_vfio_variant.tracker import lock
 
         with contextlib.ExitStack() as stack:
-            if embedded.database(self.state_path).exists():
+            if (
+                embedded.database(self.state_path).exists()
+                and embedded.unusable(self.state_path) is None
+            ):
                 stack.enter_context(
                     lock.state_lock(self.state_path, LOCK_TIMEOUT)
                 )

@@ -23,6 +23,7 @@ from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
 DEVICES = "sys/bus/pci/devices"
+_BUSES = "sys/bus"
 
 #: drivers/pci/pci-sysfs.c modalias_show
 _MODALIAS = re.compile(
@@ -168,6 +169,9 @@ class _Scanner:
             with self._tree.folder(DEVICES) as folder:
                 return folder.names()
         except OSError as error:
+            buses = self._tree.listdir(_BUSES)
+            if buses and "pci" not in buses:
+                return []  # The kernel was built without PCI.
             raise exception.HostError(
                 f"the host's PCI functions can't be listed: {DEVICES}:"
                 f" {error.strerror}",

@@ -19,10 +19,12 @@ looked at, and the database is configured before anything could go and find
 another one (alembic would, from its own ``env.py``).
 """
 
+import os
 import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.tracker import lock
 
 if ty.TYPE_CHECKING:
     from wsgiref import simple_server
@@ -50,6 +52,22 @@ def database(state_path: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(state_path).resolve() / _DATABASE
 
 
+def unusable(state_path: str | pathlib.Path) -> str | None:
+    """Why we may not use the one that is here; None if we may.
+
+    Even to be asked it needs the lock of the state path and a database that
+    can be written: it brings its tables up to date when it starts.
+    """
+    path = database(state_path)
+    for one in (path, path.parent, path.with_name(lock.NAME)):
+        if one.exists() and not os.access(one, os.W_OK):
+            return (
+                f"the embedded Placement's database {path} can't be used:"
+                " Permission denied"
+            )
+    return None
+
+
 def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
     """A client of the embedded Placement, which is started if need be.
 
@@ -57,8 +75,13 @@ def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
     the state path and has made the folder.
 
     :raises PlacementError: this process has one in another state path, or
-        the database can't be used
+        the database can't be used, or not by us
     """
+    refused = unusable(state_path)
+    if refused is not None:
+        raise exception.PlacementError(
+            refused, "run the command as the user who made the state path"
+        )
     import requests
     from keystoneauth1 import session as ks_session
     from keystoneauth1 import token_endpoint

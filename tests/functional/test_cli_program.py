@@ -12,7 +12,7 @@ import fixtures
 
 from nova_vfio_variant.cli import main
 from tests import base
-from tests.functional import cli_case
+from tests.functional import check_host, cli_case
 
 NOBODY = 65534
 DEMO = (
@@ -210,12 +210,7 @@ class OrdinaryUserTest(base.TestCase):
     """Whoever only reads needs no rights and leaves nothing."""
 
     def test_reading_the_live_machine_creates_nothing(self) -> None:
-        home = pathlib.Path(tempfile.mkdtemp())
-        above = home
-        while above != above.parent:
-            if above.stat().st_uid == os.getuid():
-                above.chmod(above.stat().st_mode | 0o055)
-            above = above.parent
+        home = self.open_home()
         home.chmod(0o777)
         conf = home / "nova.conf"
         conf.write_text(
@@ -235,18 +230,72 @@ class OrdinaryUserTest(base.TestCase):
             ("inventory report --dry-run", 0),
             ("host plan", 0),
         ):
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-c", _AS_NOBODY),
-                    *("--config-file", str(conf), *words.split()),
-                ],
-                env={**os.environ, "HOME": str(home)},
-                cwd=home,
-                text=True,
-                capture_output=True,
-                timeout=60,
-                check=False,
+            done = self.as_nobody(
+                home, "--config-file", str(conf), *words.split()
             )
             self.assertEqual(status, done.returncode, str(done))
             self.assertNotIn("error", done.stderr)
             self.assertEqual([conf], list(home.iterdir()))
+
+    def test_another_user_s_state_is_read_as_far_as_it_goes(self) -> None:
+        """Whose Placement is embedded can't be asked by others."""
+        home = self.open_home()
+        conf = home / "nova.conf"
+        conf.write_text(
+            "[DEFAULT]\nhost = n1\n[pci]\nreport_in_placement = true\n"
+            "device_spec = "
+            '{ "vendor_id": "8086", "product_id": "10ca" }\n'
+        )
+        check_host.build(home / "host", check_host.card(vfs=2))
+        state = home / "state"
+        options = (
+            f"--config-file={conf}",
+            f"--host-root={home / 'host'}",
+            f"--state-path={state}",
+        )
+        done = cli_case.program(*options, "inventory", "report")
+        self.assertEqual(0, done.returncode, str(done))
+        before = sorted(one.name for one in state.iterdir())
+        for one in (*state.iterdir(), state):
+            one.chmod(0o555 if one.is_dir() else 0o444)
+        self.addCleanup(state.chmod, 0o755)
+        why = f"{state}/placement.sqlite can't be used: Permission denied"
+        done = self.as_nobody(home, *options, "inventory", "show", "-f=json")
+        self.assertEqual(0, done.returncode, str(done))
+        self.assertIn("usage is unknown: ", done.stderr)
+        self.assertIn(why, done.stderr)
+        (shown,) = json.loads(done.stdout)
+        self.assertEqual((2, None), (shown["total"], shown["used"]))
+        done = self.as_nobody(home, *options, "config", "check", "-f=json")
+        self.assertEqual(1, done.returncode, str(done))
+        self.assertIn("VFIO404", done.stdout)
+        self.assertEqual("", done.stderr)
+        for words in ("inventory diff", "inventory report --dry-run"):
+            done = self.as_nobody(home, *options, *words.split())
+            self.assertEqual(2, done.returncode, str(done))
+            self.assertRegex(done.stderr, f"^error: .*{why}\nhint: [^\n]*\n$")
+        self.assertEqual(before, sorted(one.name for one in state.iterdir()))
+
+    def open_home(self) -> pathlib.Path:
+        """A folder that others may read."""
+        home = pathlib.Path(tempfile.mkdtemp())
+        above = home
+        while above != above.parent:
+            if above.stat().st_uid == os.getuid():
+                above.chmod(above.stat().st_mode | 0o055)
+            above = above.parent
+        return home
+
+    def as_nobody(
+        self, home: pathlib.Path, *words: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the program as an ordinary user."""
+        return subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY, *words],
+            env={**os.environ, "HOME": str(home)},
+            cwd=home,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )

@@ -35,6 +35,7 @@ class SocketTest(base.TestCase):
         self.assertEqual({}, numa.sockets(host))
 
     def test_a_recording_knows_the_sockets(self) -> None:
+        (self.root / "sys/bus/pci/devices").mkdir(parents=True)
         out = self.root / "host.tar.gz"
         snapshot.record(tree.HostTree.open(str(self.root)), out)
         self.assertEqual(

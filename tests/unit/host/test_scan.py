@@ -311,6 +311,12 @@ class ScanTest(base.TestCase):
             error.message,
         )
 
+    def test_a_kernel_without_pci_has_no_functions(self) -> None:
+        (self.root / "sys/bus/platform").mkdir(parents=True)
+        self.assertEqual((), self.scan().functions)
+        (self.root / "sys/bus/pci").mkdir()
+        self.assertRaises(exception.HostError, self.scan)
+
     def test_a_host_with_nothing_else_is_scanned(self) -> None:
         (self.root / scan.DEVICES).mkdir(parents=True)
         seen = self.scan()

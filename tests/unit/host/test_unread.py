@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What could not be read of a function speaks against giving it away."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+from nova_vfio_variant import codes
+from nova_vfio_variant.host import facts, refusal, scan
+from nova_vfio_variant.pci import address
+from tests import base
+from tests.functional import check_host
+
+VF = address.PciAddress.parse("0000:25:00.4")
+OTHER = address.PciAddress.parse("0000:25:00.5")
+
+
+class UnreadTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen = check_host.build(
+            pathlib.Path(tempfile.mkdtemp()),
+            [
+                check_host.Function(str(VF), group=7),
+                check_host.Function(str(OTHER), group=7),
+            ],
+            {"sys/bus/pci/drivers/vfio-pci/bind": ""},
+        )
+
+    def codes(self, **lost: str) -> list[str]:
+        """What speaks against the VF, given what was lost of which."""
+        functions = tuple(
+            dataclasses.replace(
+                one,
+                lost=frozenset(
+                    fact for fact, at in lost.items() if at == str(one.address)
+                ),
+                iommu_group=(
+                    None
+                    if lost.get("iommu_group") == str(one.address)
+                    else one.iommu_group
+                ),
+            )
+            for one in self.seen.functions
+        )
+        known = facts.gather(
+            dataclasses.replace(self.seen, functions=functions)
+        )
+        function = known.scan.get(VF)
+        assert function is not None
+        return [one.code.id for one in refusal.to_bind(known, function)]
+
+    def test_nothing_speaks_against_what_was_read(self) -> None:
+        self.assertEqual([], self.codes())
+
+    def test_an_unread_group_is_not_known(self) -> None:
+        self.assertEqual([codes.NOT_KNOWN.id], self.codes(iommu_group=str(VF)))
+
+    def test_who_is_in_no_known_group_may_be_in_this_one(self) -> None:
+        self.assertEqual(
+            [codes.NOT_KNOWN.id], self.codes(iommu_group=str(OTHER))
+        )
+        self.seen = dataclasses.replace(
+            self.seen,
+            problems=(scan.Lost("0000:99:00.0", None, "Permission denied"),),
+        )
+        self.assertEqual([codes.NOT_KNOWN.id], self.codes())
+
+    def test_an_unread_driver_of_a_companion_is_in_the_way(self) -> None:
+        self.assertEqual(
+            [codes.GROUP_COMPANIONS.id], self.codes(driver=str(OTHER))
+        )
