@@ -127,9 +127,6 @@ class LibvirtTest(PreparingCase):
             address: self.domain(address)
             for address in (PLAIN, ON_VFIO, MANAGED, BOOTED)
         }
-        # This one boots while all others are looked at.
-        self.virsh("start", names[BOOTED])
-        real.Real.kept.add(BOOTED_PF)
         for address in (PLAIN, ON_VFIO):
             ran = virsh("start", "--paused", names[address])
             if address in refused:
@@ -146,6 +143,9 @@ class LibvirtTest(PreparingCase):
         self.assertIn(self.driver(MANAGED), ("vfio-pci", "igbvf_vfio_pci"))
         self.virsh("destroy", names[MANAGED])
         self.eventually(lambda: self.driver(MANAGED) == "igbvf")
+        # This one boots while the other tests run.
+        self.virsh("start", names[BOOTED])
+        real.Real.kept.add(BOOTED_PF)
         told = self.run_command("host", "restore")
         self.assertEqual(2, told.status)
         self.assertIn("is open in process", told.err)
