@@ -317,6 +317,18 @@ def _unexpected(
     value = text.text
     start, end = _bare_word(value, offset, message)
     found = value[start:end]
+    if found and found == value.strip() and found.lower() not in _WORDS:
+        # Quotes around a whole value never get here: oslo.config takes a
+        # pair of them away.
+        return _on(
+            text,
+            codes.NOT_JSON,
+            f"{found} is no JSON object",
+            start,
+            end,
+            hint='Write an object, such as { "vendor_id": "8086",'
+            ' "product_id": "10ca" }.',
+        )
     if start < end and message in _AT_A_VALUE:
         mend = _WORDS.get(found.lower(), f'"{found}"')
         return _on(

@@ -97,6 +97,8 @@ def build(
     for owner, one_made in made:
         if len(one_made.name) > provider.LONGEST_NAME:
             findings.append(_too_long(owner, one_made.name))
+        elif long := _long_names(one_made, specs or {}):
+            findings.extend(long)
         else:
             kept.append((owner, one_made.name, one_made))
     return (
@@ -331,6 +333,37 @@ def _too_long(owner: pci_address.PciAddress, name: str) -> finding.Finding:
         f"takes at most {provider.LONGEST_NAME}",
         subject=str(owner),
     )
+
+
+def _long_names(
+    made: provider.Provider, specs: Specs
+) -> list[finding.Finding]:
+    """One finding for each resource class or trait that is too long."""
+    first = min(made.addresses)
+    spec = specs.get(first)
+    found = []
+    for key, word, published in (
+        ("resource_class", "resource class", made.inventories),
+        ("traits", "trait", made.traits),
+    ):
+        for name in published:
+            if len(name) <= names.MAX_LENGTH:
+                continue
+            message = (
+                f"a {word} of {first} has {len(name)} characters, and"
+                f" Placement takes {names.MAX_LENGTH}"
+            )
+            found.append(
+                finding.Finding(
+                    codes.NAME_TOO_LONG,
+                    message,
+                    subject=str(first),
+                    hint=codes.NAME_TOO_LONG.mend,
+                )
+                if spec is None
+                else _at(codes.NAME_TOO_LONG, message, spec, key, str(first))
+            )
+    return found
 
 
 def _on_pair(

@@ -97,6 +97,7 @@ TEXT = {
     "INTERPOLATION": Case(specs('{ "address": "$x" }')),
     "NOT_JSON": Case(specs('{ "vendor_id": "10de" "product_id": "25b6" }')),
     "NOT_JSON-empty": Case(specs("")),
+    "NOT_JSON-word": Case(specs('"x"')),
     "SINGLE_QUOTES": Case(specs("{ 'vendor_id': '10de' }")),
     "UNQUOTED_KEY": Case(
         specs('{ "address": "0000:25:00.4", managed: "no" }')

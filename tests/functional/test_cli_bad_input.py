@@ -129,6 +129,37 @@ class NovaConfTest(BadInputCase):
             "nova.conf:8:9: error: the alias has no name",
         )
 
+    def test_a_name_too_long_for_placement_is_not_sent(self) -> None:
+        """Nova starts with it: it stops what publishes, and nothing else."""
+        for key, word, stopped in (
+            # The alias asks for another class.
+            ("resource_class", "resource class", WRITERS[1:2]),
+            ("traits", "trait", WRITERS[1:]),
+        ):
+            spec = (
+                'device_spec = { "vendor_id": "8086", "product_id": "10ca",'
+                f' "{key}": "{"A" * 249}" }}'
+            )
+            self.configure(spec, NIC)
+            self.ok("claim", "delete", cli_case.ONE, status=0)
+            self.ok("device", "sync")
+            checked = self.json("config", "check", status=1)
+            self.assertIn("VFIO210", [one["code"] for one in checked])
+            said = (
+                rf"nova.conf:7:\d+: warning: a {word} of 0000:25:00.4 has"
+                r" 256 characters, and Placement takes 255 \[VFIO210\]"
+            )
+            for words in stopped:
+                text = self.refuses(*words)
+                self.assertRegex(text, said)
+                self.assertTrue(
+                    text.startswith("error: Placement can't describe"), text
+                )
+            self.configure(NICS, NIC)
+            self.ok(
+                "claim", "create", "--instance", cli_case.ONE, "--alias=nic:1"
+            )
+
     def test_every_error_of_a_file_is_said_at_once(self) -> None:
         self.configure(
             'device_spec = { "vendor_id": 8086 }',
