@@ -6,6 +6,7 @@ import copy
 from oslo_config import cfg
 from oslo_db import options
 
+from nova_vfio_variant import codes, exception, finding, source
 from nova_vfio_variant.conf import loader, located
 
 GROUP = cfg.OptGroup(
@@ -33,7 +34,8 @@ def connection(conf: located.Config) -> str | None:
     """The database that the tracker's store is to use.
 
     :return: None for the SQLite file in the state path
-    :raises ConfigError: a value of this group is not of its type
+    :raises ConfigError: a value of this group is not of its type, or the
+        database would be in memory, where nothing is kept
     """
     if (GROUP.name, "connection") not in conf.registered:
         register_opts(conf)
@@ -47,4 +49,34 @@ def connection(conf: located.Config) -> str | None:
     ):
         return None
     value: str | None = conf.database.connection
+    if value is not None and _in_memory(value):
+        raise _forgetful(text)
     return value
+
+
+def _in_memory(url: str) -> bool:
+    """Whether SQLite would keep it in memory (sqlite.org/inmemorydb.html)."""
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0] != "sqlite":
+        return False
+    name, _, query = rest.removeprefix("/").partition("?")
+    return not name or ":memory:" in name or "mode=memory" in query.split("&")
+
+
+def _forgetful(text: source.SourceText | None) -> exception.ConfigError:
+    message = "connection: a database in memory keeps nothing"
+    subject = f"[{GROUP.name}] connection"
+    hint = (
+        "Name a file, sqlite:////PATH; without a connection it is one in the"
+        " state path."
+    )
+    found = (
+        finding.Finding(codes.BAD_VALUE, message, subject=subject, hint=hint)
+        if text is None
+        else finding.Finding.on(
+            codes.BAD_VALUE, message, text, subject=subject, hint=hint
+        )
+    )
+    return exception.ConfigError(
+        "the configuration can't be used", findings=(found,)
+    )

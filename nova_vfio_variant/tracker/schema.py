@@ -105,6 +105,8 @@ def _version(engine: sa.Engine, shown: str) -> str | None:
     with engine.connect() as link:
         tables = sa.inspect(link).get_table_names()
         if "alembic_version" in tables:
+            if sqlite.OURS.isdisjoint(tables):
+                raise sqlite.foreign(shown)
             found: str | None = link.scalar(
                 sa.text("SELECT version_num FROM alembic_version")
             )

@@ -21,6 +21,9 @@ from nova_vfio_variant import exception
 
 NAME = "nova-vfio.sqlite"
 
+#: Tables of every version.
+OURS = frozenset({"devices", "generation"})
+
 #: How long a connection waits for another one's transaction, in seconds.
 BUSY_TIMEOUT = 30
 
@@ -112,6 +115,12 @@ def version(path: pathlib.Path, *, read_only: bool = False) -> str:
             rows = connection.execute(
                 "SELECT version_num FROM alembic_version"
             ).fetchall()
+            tables = {
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master"
+                )
+            }
     except OSError as error:
         raise unreadable(path, error) from None
     except sqlite3.Error as error:
@@ -120,6 +129,8 @@ def version(path: pathlib.Path, *, read_only: bool = False) -> str:
         raise exception.StoreError(
             f"the state database {path} can't be read: {error}"
         ) from None
+    if OURS.isdisjoint(tables):
+        raise foreign(str(path))
     if len(rows) != 1:
         raise corrupt(path, "it doesn't say its version")
     return str(rows[0][0])
@@ -134,6 +145,15 @@ def expect_writable(path: pathlib.Path) -> None:
         raise unwritable(
             path.parent, PermissionError(errno.EACCES, "Permission denied")
         )
+
+
+def foreign(shown: str) -> exception.StoreError:
+    """The error that says so of a database that isn't ours."""
+    return exception.StoreError(
+        f"{shown} isn't a state database of this program: it has none of its"
+        " tables",
+        "give the tracker a database of its own",
+    )
 
 
 def is_damage(error: BaseException) -> bool:
@@ -161,8 +181,10 @@ def corrupt(path: pathlib.Path, reason: str) -> exception.StoreCorruptError:
     except OSError as error:
         if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
             kept = f"; it could not be kept aside: {error.strerror}"
+    # SQLite breaks its lines, and begins with a line of stars.
+    plain = " ".join(reason.replace("*** in database main ***", "").split())
     return exception.StoreCorruptError(
-        f"the state database {path} is corrupt ({reason}){kept}",
+        f"the state database {path} is corrupt ({plain}){kept}",
         "put a backup in its place; or remove it to begin with nothing"
         " recorded, once no instance holds a device",
     )

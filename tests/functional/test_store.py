@@ -376,6 +376,12 @@ class OtherDatabaseTest(StoreTestCase):
             exception.StoreError, schema._version, engine, "sqlite://"
         )
         self.assertIn("holds tables of others", str(error))
+        with engine.begin() as link:
+            link.exec_driver_sql("CREATE TABLE alembic_version (v TEXT)")
+        error = self.assertRaises(
+            exception.StoreError, schema._version, engine, "sqlite://"
+        )
+        self.assertIn("isn't a state database of this program", str(error))
 
 
 class DamageTest(StoreTestCase):
@@ -464,12 +470,28 @@ class DamageTest(StoreTestCase):
         link.close()
         self.refused(exception.StoreCorruptError, "alembic_version")
 
+    def test_another_program_s_database_is_not_ours(self) -> None:
+        with sqlite3.connect(self.file) as link:
+            link.execute("CREATE TABLE instances (id INTEGER)")
+            link.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            link.execute("INSERT INTO alembic_version VALUES ('b30f573d')")
+        link.close()
+        for read_only in (True, False):
+            error = self.refused(
+                exception.StoreError,
+                "isn't a state database of this program",
+                read_only=read_only,
+            )
+            self.assertIn(str(self.file), error.message)
+
     def test_a_page_of_nonsense_is_corrupt(self) -> None:
         self.synced().close()
         content = bytearray(self.file.read_bytes())
         content[4096:4196] = b"\xff" * 100
         self.file.write_bytes(content)
-        self.refused(exception.StoreCorruptError, "is corrupt")
+        error = self.refused(exception.StoreCorruptError, "is corrupt")
+        self.assertEqual(1, len(str(error).splitlines()), str(error))
+        self.assertNotIn("***", str(error))
         self.kept_aside()
 
     def test_a_row_that_we_never_wrote_is_corrupt(self) -> None:

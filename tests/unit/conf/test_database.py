@@ -36,6 +36,32 @@ class Connection(base.TestCase):
             "mysql+pymysql://tracker", self.connection(NOVAS, OURS)
         )
 
+    def test_a_database_in_memory_would_keep_nothing(self) -> None:
+        for url in (
+            "sqlite://",
+            "sqlite+pysqlite:///",
+            "sqlite:///:memory:",
+            "sqlite:///file::memory:?uri=true",
+            "sqlite:///file:x?mode=memory&cache=shared&uri=true",
+        ):
+            error = self.assertRaises(
+                exception.ConfigError,
+                self.connection,
+                f"[database]\nconnection = {url}\n",
+            )
+            (found,) = error.findings
+            assert found.location is not None
+            self.assertEqual(
+                (2, 14), (found.location.line, found.location.column)
+            )
+            self.assertIn("in memory", found.message)
+
+    def test_a_file_of_sqlite_is_taken(self) -> None:
+        for url in ("sqlite:////var/memory.db", "sqlite:///memory"):
+            self.assertEqual(
+                url, self.connection(f"[database]\nconnection = {url}\n")
+            )
+
     def test_a_wrong_value_is_refused_with_its_place(self) -> None:
         error = self.assertRaises(
             exception.ConfigError,
