@@ -20,6 +20,11 @@ Row = tuple[ty.Any, ...]
 Rows = tuple[tuple[str, ...], list[Row]]
 
 
+def is_for_machines(parsed_args: argparse.Namespace) -> bool:
+    """Whether lists, maps and nulls are printed as data."""
+    return parsed_args.formatter in _MACHINE_FORMATS
+
+
 def human(value: object) -> object:
     """A cell as a person reads it: lists and maps without Python's signs."""
     if value is None:
@@ -127,7 +132,7 @@ class Lister(Base, lister.Lister):
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         _expect_columns(parsed_args.columns, column_names)
-        if parsed_args.formatter not in _MACHINE_FORMATS:
+        if not is_for_machines(parsed_args):
             data = [tuple(human(cell) for cell in row) for row in data]
         if parsed_args.formatter == "table" and not (data := list(data)):
             if self.status < 2:
@@ -147,7 +152,7 @@ class ShowOne(Base, show.ShowOne):
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         _expect_columns(parsed_args.columns, column_names)
-        if parsed_args.formatter not in _MACHINE_FORMATS:
+        if not is_for_machines(parsed_args):
             data = tuple(human(cell) for cell in data)
         return super().produce_output(parsed_args, column_names, data)
 

@@ -42,6 +42,16 @@ def row(device: tracked.Device) -> base.Row:
     )
 
 
+def _shown(
+    device: tracked.Device, parsed_args: argparse.Namespace
+) -> base.Row:
+    """The same; as text, what waits to be removed is no empty cell."""
+    cells = row(device)
+    if device.pending == {} and not base.is_for_machines(parsed_args):
+        return (*cells[:-1], "removed when freed")
+    return cells
+
+
 class Sync(base.ShowOne):
     """Make the tracker equal to nova.conf and the host.
 
@@ -100,13 +110,13 @@ class List(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List, with a note if nothing was ever tracked."""
-        del parsed_args
+        devices = self.node.devices()
         if not self.node.has_state:
             self.note(
                 "nothing is tracked yet: this is what 'device sync' would"
                 " track"
             )
-        return COLUMNS, [row(device) for device in self.node.devices()]
+        return COLUMNS, [_shown(one, parsed_args) for one in devices]
 
 
 class Show(base.ShowOne):
@@ -124,4 +134,5 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
-        return COLUMNS, row(self.node.device(parsed_args.address))
+        device = self.node.device(parsed_args.address)
+        return COLUMNS, _shown(device, parsed_args)
