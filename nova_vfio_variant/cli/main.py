@@ -40,6 +40,7 @@ COMMANDS = {
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
+    "complete": "complete:Complete",
 }
 
 
@@ -47,14 +48,13 @@ class Commands(commandmanager.CommandManager):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
     def _load_commands(self) -> None:
-        self.commands.update(
-            {
-                name: importlib.metadata.EntryPoint(
-                    name, f"{_PACKAGE}.{place}", _PACKAGE
-                )
-                for name, place in COMMANDS.items()
-            }
-        )
+        self.commands.update({name: _entry_point(name) for name in COMMANDS})
+
+
+def _entry_point(name: str) -> importlib.metadata.EntryPoint:
+    return importlib.metadata.EntryPoint(
+        name, f"{_PACKAGE}.{COMMANDS[name]}", _PACKAGE
+    )
 
 
 class App(app.App):
@@ -66,6 +66,8 @@ class App(app.App):
         super().__init__(
             DESCRIPTION, None, Commands(_PACKAGE), deferred_help=True
         )
+        # cliff has put its own there.
+        self.command_manager.commands["complete"] = _entry_point("complete")
 
     def build_option_parser(
         self,
