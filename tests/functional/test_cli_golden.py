@@ -5,14 +5,19 @@ The expected outputs stand in ``golden/cli``. After a wanted change write
 them anew with ``NOVA_VFIO_UPDATE_GOLDEN=1`` and read the difference.
 """
 
+import collections
+import contextlib
 import functools
+import io
 import os
 import pathlib
+import re
+import tarfile
 import typing as ty
 
 import fixtures
 
-from nova_vfio_variant.cli import main
+from nova_vfio_variant.cli import main, status
 from nova_vfio_variant.host import tree
 from tests import base
 from tests.functional import cli_case
@@ -58,6 +63,11 @@ CLAIMED = {
         "device list -c address -c status -c instance_uuid"
     ),
 }
+#: What other than a command's rows is expected of each host.
+OTHERS = {
+    "host-snapshot": "what a recording of the host holds",
+    "upgrade-check": "nova-vfio-status upgrade check",
+}
 TEXT_ONLY = ("config suggest", "guest xml", "guest qemu")
 
 
@@ -101,6 +111,19 @@ HOSTS = {
 }
 
 
+def _folded(name: str) -> str:
+    """A path with its numbers left out: 480 VFs have the same files."""
+    for pattern, word in (
+        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
+        (r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", "ADDRESS"),
+        (r"(ADDRESS/)+ADDRESS", "ADDRESS"),
+        (r"pci[0-9a-f]{4,}:[0-9a-f]{2}", "pciROOT"),
+        (r"(?<=/)(virtfn|node|cpu|)[0-9]+(?=/|$)", r"\1N"),
+    ):
+        name = re.sub(pattern, word, name)
+    return name
+
+
 class GoldenTest(cli_case.CliTestCase):
     """One test a host and state; see below."""
 
@@ -135,12 +158,35 @@ class GoldenTest(cli_case.CliTestCase):
             done = self.run_cli(*words.split(), "-f", "json")
             if done.status != 2 or done.out:
                 outputs["json"] = done.out
+        self.compare(host, name, words, outputs)
+
+    def compare(
+        self, host: str, name: str, words: str, outputs: dict[str, str]
+    ) -> None:
+        """Compare with the expected outputs, or write them."""
         for suffix, output in outputs.items():
             golden = GOLDEN / host / f"{name}.{suffix}"
             if os.environ.get(UPDATE):
                 golden.parent.mkdir(parents=True, exist_ok=True)
                 golden.write_text(output)
             self.assertEqual(golden.read_text(), output, f"{host}: {words}")
+
+    def others(self, name: str) -> None:
+        self.begin(name)
+        outputs = {}
+        for suffix, more in (("txt", []), ("json", ["--json"])):
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                code = status.main([*self.options, "upgrade", "check", *more])
+            outputs[suffix] = out.getvalue()
+        outputs["txt"] += f"(status {code})\n"
+        self.compare(name, "upgrade-check", "upgrade check", outputs)
+        self.assertFalse(self.state.exists())
+        self.ok("host", "snapshot", "new.tar.gz")
+        with tarfile.open("new.tar.gz") as archive:
+            held = collections.Counter(_folded(one.name) for one in archive)
+        listing = "".join(f"{held[one]:5} {one}\n" for one in sorted(held))
+        self.compare(name, "host-snapshot", "host snapshot", {"txt": listing})
 
     def fresh(self, name: str) -> None:
         host = self.begin(name)
@@ -165,7 +211,7 @@ class GoldenTest(cli_case.CliTestCase):
 
 
 for _name in HOSTS:
-    for _what in (GoldenTest.fresh, GoldenTest.claimed):
+    for _what in (GoldenTest.fresh, GoldenTest.claimed, GoldenTest.others):
         setattr(
             GoldenTest,
             f"test_{_name}_{_what.__name__}",
@@ -197,7 +243,7 @@ class CompleteTest(base.TestCase):
         for name, host in HOSTS.items():
             wanted = {
                 file: words
-                for files in (FRESH, CLAIMED)
+                for files in (FRESH, CLAIMED, OTHERS)
                 for file, words in files.items()
             }
             for file, words in OF_FUNCTION.items():
