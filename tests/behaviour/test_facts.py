@@ -242,8 +242,13 @@ class OpenFacts(BehaviourCase):
         )
         self.assertIsNone(self.driver(VF))
         self.assertEqual("vfio-pci", self.attribute(VF, "driver_override"))
-        self.probe(VF)
-        self.assertEqual("vfio-pci", self.driver(VF))
+
+        def is_bound() -> bool:
+            # A probe does nothing until the last of the unbind is done.
+            self.probe(VF)
+            return self.driver(VF) == "vfio-pci"
+
+        self.eventually(is_bound)
 
     def test_a_probe_while_its_unbind_waits_does_and_says_nothing(
         self,

@@ -57,7 +57,7 @@ class Suggest(base.TestCase):
 
     def test_every_recorded_host_gets_lines_that_pass(self) -> None:
         hosts = sorted(RECORDED.glob("*.tar.gz"))
-        self.assertEqual(2, len(hosts))
+        self.assertEqual(3, len(hosts))
         for path in hosts:
             scan = host_scan.scan(tree.HostTree.open(str(path)))
             self.assertEqual((), self.findings(scan))
