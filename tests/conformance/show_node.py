@@ -50,10 +50,11 @@ def _host_afresh(nova: Nova) -> tuple[Any, Any]:
     theirs = nova.ask("looks", seen=[[], [address]])
     ours = []
     with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, scan.DEVICES).mkdir(parents=True)
         looked = scan.scan(host_tree.HostTree.open(folder))
         ours.append(len(looked.functions))
         home = pathlib.Path(folder, scan.DEVICES, address)
-        home.mkdir(parents=True)
+        home.mkdir()
         (home / "modalias").write_text(
             "pci:v000010DEd000025B6sv00000000sd00000000bc03sc02i00\n"
         )
