@@ -27,7 +27,8 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.scan is None:
         return
     for alias in _all(given):
-        if any(_fits(alias, device) for device in given.desired):
+        # Any of the alternatives of one name will do.
+        if _fitting(given, alias):
             continue
         field, found = _in_the_way(alias, given.desired)
         if field is None:
@@ -59,11 +60,11 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     most hosts would be noise.
     """
     sockets = _sockets(given)
-    for alias in _all(given):
+    for alias in [same[0] for same in given.aliases.values()]:
         policy = alias.numa_policy
         if policy not in ("required", "socket"):
             continue
-        fitting = [one for one in given.desired if _fits(alias, one)]
+        fitting = _fitting(given, alias)
         nodes = {one.numa_node for one in fitting} - {None}
         if fitting and not nodes:
             yield _on_alias(
@@ -154,6 +155,18 @@ def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 def _all(given: facts.CheckInput) -> ty.Iterator[pci_alias.Alias]:
     for same in given.aliases.values():
         yield from same
+
+
+def _fitting(
+    given: facts.CheckInput, alias: pci_alias.Alias
+) -> list[tracked.Device]:
+    """The devices that any alias of this name satisfies."""
+    same = given.aliases[alias.name]
+    return [
+        device
+        for device in given.desired
+        if any(_fits(one, device) for one in same)
+    ]
 
 
 def _fits(alias: pci_alias.Alias, device: tracked.Device) -> bool:

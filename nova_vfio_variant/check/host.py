@@ -119,15 +119,20 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         ]
         if those:
             verb = "is" if len(those) == 1 else "are"
+            why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
+            hint = codes.VARIANT_LOST.mend
+            if spec.tags.get("physical_network"):
+                why = "with a physical_network it is managed, whatever it says"
+                hint = "Leave physical_network out, or bind to vfio-pci."
             yield facts.on_spec(
                 codes.VARIANT_LOST,
                 f"{_listed(those)} {verb} on the variant driver"
-                f" {those[0].driver}, and managed is"
-                f" {'yes' if spec.managed else 'not set, which is yes'}:"
+                f" {those[0].driver}, and {why}:"
                 " libvirt binds the device anew, and migration may be lost",
                 spec,
                 "managed",
                 str(those[0].address),
+                hint,
             )
 
 

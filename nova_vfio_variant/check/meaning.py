@@ -7,7 +7,7 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
-from nova_vfio_variant.pci import pattern
+from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import tree
 from nova_vfio_variant.tracker import device as tracked
@@ -72,8 +72,22 @@ def loose_regexes(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                     " need fit the beginning only",
                     spec,
                     f"address.{field}",
-                    hint=f'Write "{wanted}$", or all digits.',
+                    hint=_anchored(wanted, meant, field),
                 )
+
+
+def _anchored(wanted: str, meant: list[str], field: str) -> str:
+    """How to write an expression so that it fits just what it fills."""
+    for better in (f"{wanted}$", f"(?:{wanted})$"):
+        try:
+            found = pattern.RegexPattern.parse({field: better})
+        except pattern.PatternError:
+            continue
+        if meant and meant == [
+            t for t in _POSSIBLE[field] if found.accepts(field, t)
+        ]:
+            return f'Write "{better}", or all digits.'
+    return f"Write all digits, or leave {field} out to match any."
 
 
 def _some(texts: list[str]) -> str:
@@ -120,16 +134,25 @@ def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
 
 
+#: Stands for a property that a pool doesn't have; null is one that it has.
+_NONE = object()
+
+
 def _differ(one: tracked.Device, other: tracked.Device) -> list[str]:
+    """The tags by which Nova parts two devices into pools."""
+    mine, theirs = pools.properties_of(one), pools.properties_of(other)
     return sorted(
         key
         for key in one.tags.keys() | other.tags.keys()
-        if one.tags.get(key) != other.tags.get(key)
+        if mine.get(key, _NONE) != theirs.get(key, _NONE)
     )
 
 
 def _shown(device: tracked.Device, key: str) -> str:
-    return str(device.tags[key]) if key in device.tags else "not set"
+    if key not in device.tags:
+        return "not set"
+    value = device.tags[key]
+    return "null" if value is None else str(value)
 
 
 def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

@@ -24,7 +24,8 @@ _HEAD = """\
 
 _VFIO = """
 [vfio]
-# VFs of one PF differ in their type, which Nova's layout can't publish.
+# VFs of one PF differ in their type, which Nova's layout can't publish: with
+# [pci] report_in_placement nova-compute would not start on these lines.
 provider_layout = per_class
 """
 

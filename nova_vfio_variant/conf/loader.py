@@ -209,6 +209,8 @@ def _faults(
     text = located.place(conf, group, option)
     boolean = isinstance(conf.registered[group, option], cfg.BoolOpt)
     hint = "Write true or false." if boolean else None
+    if text is not None and "#" in text.text:
+        hint = "Give the comment a line of its own: here # is no comment."
     if text is None:
         return [
             finding.Finding(

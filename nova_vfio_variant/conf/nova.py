@@ -48,8 +48,11 @@ object; the option may be repeated.
 
 For example::
 
-    alias = { "device_type": "type-VF", "resource_class": "CUSTOM_A16_16A",
-              "name": "A16_16A" }
+    alias = { "device_type": "type-VF", "vendor_id": "10de",
+              "product_id": "25b6", "name": "A16_16A",
+              "resource_class": "CUSTOM_A16_16A" }
+
+With ``[filter_scheduler] pci_in_placement`` the resource class alone will do.
 """,
     ),
     cfg.BoolOpt(

@@ -88,7 +88,7 @@ class Pools(ty.Generic[D]):
                 children[device.parent_addr].append(device.address)
             if device.status != "available":
                 continue
-            properties = _properties(device)
+            properties = properties_of(device)
             if by_class:
                 properties["resource_class"] = device.resource_class
                 properties["traits"] = frozenset(names.device_traits(device))
@@ -222,7 +222,7 @@ class Pools(ty.Generic[D]):
                     self.pools.remove(pool)
 
 
-def _properties(device: "values.Device") -> dict[str, ty.Any]:
+def properties_of(device: "values.Device") -> dict[str, ty.Any]:
     """What a device's pool has in common (``_create_pool_keys_from_dev``)."""
     properties: dict[str, ty.Any] = {
         "product_id": device.product_id,

@@ -282,7 +282,7 @@ def _claim_of_split(nova: Nova) -> tuple[Any, Any]:
     assert taken is not None
     (device,) = taken[0][1]
     theirs = asked.tell("claim", [[asked.home[device.address]]])
-    return theirs.error, str(device.address)
+    return theirs.value, [str(device.address)]
 
 
 @shows(deviations.NEAR_OF_ANOTHER_CLASS)
@@ -312,7 +312,7 @@ def _near_of_another_class(nova: Nova) -> tuple[Any, Any]:
     assert taken is not None
     (device,) = taken[0][1]
     theirs = asked.tell("claim", [[asked.home[device.address]]])
-    return theirs.error, str(device.address)
+    return theirs.value, [str(device.address)]
 
 
 QUESTIONS = (Question("claims by class", 6, _cases(), _compare),)

@@ -104,17 +104,14 @@ def _compare_hostdev(
 def _hostdev_driver(nova: Nova) -> tuple[Any, Any]:
     theirs = nova.ask("hostdev", address="0000:25:00.4", extra_info={}).value
     ours = libvirt.hostdev(device("0000:25:00.4", None))
-    return (
-        etree.fromstring(theirs).find("driver"),
-        dict(ours.find("driver").attrib),  # type: ignore[union-attr]
-    )
+    return canonical(etree.fromstring(theirs)), canonical(ours)
 
 
 @shows(deviations.HOSTDEV_WIDE_DOMAIN)
 def _hostdev_wide_domain(nova: Nova) -> tuple[Any, Any]:
-    theirs = nova.ask("hostdev", address="10000:e1:00.0", extra_info={})
-    ours = libvirt.hostdev(device("10000:e1:00.0", None))
-    return theirs.error, canonical(ours)
+    theirs = nova.ask("hostdev", address="10000:e1:00.0", extra_info={}).value
+    ours = without_driver(libvirt.hostdev(device("10000:e1:00.0", None)))
+    return theirs and canonical(etree.fromstring(theirs)), canonical(ours)
 
 
 # -- mdev --------------------------------------------------------------------

@@ -74,7 +74,11 @@ def _per_class(nova: Nova) -> tuple[Any, Any]:
     )
     providers, findings = tree.build(both.ours.devices, NODE, "per_class")
     assert not findings, findings
-    return theirs.error, [one.name for one in providers]
+    told = theirs.value["providers"][1:] if theirs.value else []
+    return (
+        sorted(name for one in told for name in one["inventory"]),
+        sorted(name for one in providers for name in one.inventories),
+    )
 
 
 @shows(deviations.EMBEDDED_ALWAYS)

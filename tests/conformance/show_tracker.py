@@ -118,7 +118,7 @@ def _failed_claim(nova: Nova) -> tuple[Any, Any]:
         nova,
         _case("{}", _claim(0, "vf:1,pf:1"), _claim(1, "pf:1")),
     )
-    return theirs.error, both.answers[-1]
+    return theirs.value, both.answers[-1]
 
 
 @shows(deviations.CAME_BACK)

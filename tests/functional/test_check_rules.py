@@ -4,6 +4,7 @@
 import pathlib
 import tempfile
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.check import engine, facts
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.host import scan as host_scan
@@ -48,6 +49,50 @@ class Rules(base.TestCase):
         conf = specs(f'{{ {VF}, "managed": "no" }}')
         self.assertEqual([], self.ids(conf))
         self.assertEqual([], self.ids(conf, card()))
+
+    def test_null_parts_pools_and_what_nova_adds_does_not(self) -> None:
+        at = '"vendor_id": "8086", "product_id": "10ca", "address":'
+        general = f'{{ {at} "0000:25:00.0" }}'
+        for tag, split in (
+            ('"physical_network": null', True),
+            ('"trusted": null', True),
+            ('"remote_managed": "false"', False),
+        ):
+            conf = specs(f'{{ {at} "0000:25:00.4", {tag} }}', general)
+            self.assertEqual(split, "VFIO206" in self.ids(conf, card()), tag)
+
+    def test_any_alternative_of_an_alias_will_do(self) -> None:
+        one = '"name": "a", "device_type": "type-VF", "vendor_id": "8086"'
+        none = f'alias = {{ {one}, "product_id": "ffff" }}\n'
+        some = f'alias = {{ {one}, "product_id": "10ca" }}\n'
+        self.assertIn("VFIO220", self.ids(specs(f"{{ {VF} }}") + none, card()))
+        self.assertNotIn(
+            "VFIO220", self.ids(specs(f"{{ {VF} }}") + none + some, card())
+        )
+
+    def test_a_better_regex_is_one_that_needs_no_better_one(self) -> None:
+        def hints(bus: str) -> list[str | None]:
+            conf = specs(f'{{ {VF}, "address": {{ "bus": "{bus}" }} }}')
+            return [
+                one.hint
+                for one in engine.check(self.given(conf))
+                if one.code.id == "VFIO202"
+            ]
+
+        self.assertEqual(['Write "(?:2|4)$", or all digits.'], hints("2|4"))
+        self.assertEqual([], hints("(?:2|4)$"))
+        self.assertEqual(
+            ["Write all digits, or leave bus out to match any."], hints("")
+        )
+
+    def test_a_comment_behind_a_value_is_told(self) -> None:
+        said = self.assertRaises(
+            exception.ConfigError,
+            self.given,
+            "[pci]\nreport_in_placement = true # yes\n",
+        )
+        (found,) = said.findings
+        self.assertIn("here # is no comment", str(found.hint))
 
     def test_options_of_nova_that_are_not_known_here_are_left_alone(
         self,
