@@ -128,7 +128,9 @@ def _inventory_kept(nova: Nova) -> tuple[Any, Any]:
     (desired,), _ = tree.build(both.ours.devices, NODE)
     before = Published(_NAME, _NAME, 1, {_CLASS: _RECORD}, (_MANAGED,))
     return (
-        theirs.value["providers"][1]["inventory"][_CLASS],
+        # What it leaves out Placement fills in.
+        {**_RECORD, "reserved": 0}
+        | theirs.value["providers"][1]["inventory"][_CLASS],
         diff.settled(desired, before).inventories[_CLASS],
     )
 

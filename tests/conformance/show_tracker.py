@@ -203,7 +203,11 @@ def _driver_told(nova: Nova) -> tuple[Any, Any]:
         for seen in observed(FAMILY)
     ]
     ours = sync.desired(specs, functions)[1]
-    return told["devices"][1]["extra_info"], dict(ours.extra_info)
+    told_of = ("driver", "vfio_driver", "iommu_group")
+    return (
+        [told["devices"][1]["extra_info"].get(key) for key in told_of],
+        [ours.extra_info.get(key) for key in told_of],
+    )
 
 
 @shows(deviations.PLACE_WAITS)
