@@ -70,6 +70,8 @@ def judge(
     if change.what is plan.What.MODULE:
         return _module(change, now)
     if state is None:
+        for one in refusal.unreadable(now, change.subject):
+            return Judgement(change, Verdict.LEAVE, one.message)
         return Judgement(
             change,
             Verdict.UNDO,
@@ -159,7 +161,9 @@ def _against(
     """What speaks against some steps, each in one sentence."""
     function = now.scan.get(pci_address.PciAddress.parse(change.subject))
     if function is None:
-        return ()
+        return tuple(
+            one.message for one in refusal.unreadable(now, change.subject)
+        )
     found: list[refusal.Refusal] = []
     for step in steps:
         if step.action == "unbind":

@@ -201,6 +201,25 @@ def _of_unknown_group(
     )
 
 
+def unreadable(
+    facts: "host_facts.HostFacts", name: str
+) -> tuple[Refusal, ...]:
+    """Why a function that is there and can't be read is left alone.
+
+    :param name: its address, as text
+    """
+    if pci_address.PciAddress.parse(name) not in facts.scan.unread:
+        return ()
+    return (
+        Refusal(
+            codes.NOT_KNOWN,
+            name,
+            "it can't be read",
+            "see to that first; what can't be read counts as in use",
+        ),
+    )
+
+
 def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
     """Why a PF with VFs may not be taken from its driver."""
     return Refusal(

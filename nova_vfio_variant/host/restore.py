@@ -30,7 +30,11 @@ def decision(
         PF's VFs go with it
     """
     changes = []
-    refusals: list[refusal.Refusal] = []
+    refusals = [
+        one
+        for name, _ in _chosen(priors, only)
+        for one in refusal.unreadable(now, name)
+    ]
     moving = set()
     for name, prior in _chosen(priors, only):
         pf = now.scan.get(pci_address.PciAddress.parse(name))
@@ -201,7 +205,7 @@ def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:
             continue
         if state == prior.state:
             known.forget(name, "it is as it was")
-        elif state is None:
+        elif state is None and not refusal.unreadable(now, name):
             known.forget(name, "it is gone")
 
 

@@ -104,6 +104,24 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual([], self.recovered())
         self.assertNotIn(NIC, self.actor().journal.priors)
 
+    def test_a_function_that_can_not_be_read_is_left_and_remembered(
+        self,
+    ) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        where = self.host.root / "sys/bus/pci/devices" / NIC
+        texts = {n: (where / n).read_text() for n in ("modalias", "vendor")}
+        for name in texts:
+            (where / name).unlink()
+        self.assert_verdict(Verdict.LEAVE, self.recovered())
+        actor = self.actor()
+        self.assertIn(NIC, actor.journal.priors)
+        found = restore.decision(actor.journal.priors, actor.look(), {})
+        self.assertIn("can't be read", found.refusals[0].message)
+        actor.journal.close()
+        for name, text in texts.items():
+            (where / name).write_text(text)
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+
     def test_a_group_that_a_helper_is_busy_with_is_left(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         self.useFixture(
