@@ -10,7 +10,8 @@ from nova_vfio_variant import source
 class Severity(enum.IntEnum):
     """How bad a finding is. Larger is worse.
 
-    An error is what cannot be parsed or what Nova refuses to start on;
+    An error is what cannot be parsed, an unknown key, a value that means
+    nothing, what Nova refuses to start on, or a host that cannot be seen;
     errors alone stop a command that writes.
     """
 
