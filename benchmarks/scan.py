@@ -9,14 +9,13 @@ import collections.abc
 import contextlib
 import os
 import pathlib
-import tarfile
 import tempfile
 import time
 import typing as ty
 import unittest.mock
 
 from benchmarks import table
-from nova_vfio_variant.host import scan
+from nova_vfio_variant.host import recorded, scan
 from nova_vfio_variant.host import tree as host_tree
 
 _HOST = "etc/nova-vfio/hosts/four-nvme-480-vfs.tar.gz"
@@ -79,8 +78,7 @@ def proven(calls: list[Call], results: list[object]) -> None:
 def rows() -> collections.abc.Iterator[table.Row]:
     source = pathlib.Path(__file__).parents[1] / _HOST
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(source) as archive:
-            archive.extractall(folder, filter="data")
+        recorded.unpack(source, folder)
 
         def ours() -> scan.HostScan:
             return scan.scan(host_tree.HostTree.open(folder))

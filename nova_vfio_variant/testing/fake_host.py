@@ -21,7 +21,6 @@ import os
 import pathlib
 import re
 import signal
-import tarfile
 import time
 import typing as ty
 from unittest import mock
@@ -96,9 +95,7 @@ class FakeHost:
         :raises HostError: the recording can't be read
         :raises RecordedHostError: it is no whole, safe recording
         """
-        recorded.RecordedTree.load(os.fspath(recording))
-        with tarfile.open(recording) as archive:
-            archive.extractall(root, filter="data")
+        recorded.unpack(recording, root)
         host = cls(root)
         host._kernel.learn()
         return host

@@ -79,11 +79,15 @@ class Rules(base.TestCase):
                 if one.code.id == "VFIO202"
             ]
 
-        self.assertEqual(['Write "(?:2|4)$", or all digits.'], hints("2|4"))
-        self.assertEqual([], hints("(?:2|4)$"))
-        self.assertEqual(
-            ["Write all digits, or leave bus out to match any."], hints("")
-        )
+        self.assertEqual(['Write "21|4$", or all digits.'], hints("21|4"))
+        self.assertEqual([], hints("21|4$"))
+        self.assertEqual(['Write "(?:2|21)$", or all digits.'], hints("2|21"))
+        self.assertEqual([], hints("(?:2|21)$"))
+        for nothing in ("2|4", ""):
+            self.assertEqual(
+                ["Write all digits, or leave bus out to match any."],
+                hints(nothing),
+            )
 
     def test_a_comment_behind_a_value_is_told(self) -> None:
         said = self.assertRaises(

@@ -14,7 +14,7 @@ import sys
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import lock
+from nova_vfio_variant.host import lock, privileged
 from tests import base
 
 _PROGRAM = """
@@ -56,6 +56,23 @@ print(privileged.do_step(
 
 class DaemonTest(base.TestCase):
     def test_it_works_with_the_capabilities_that_it_keeps(self) -> None:
+        """Only root can give them; others are told so."""
+        if os.geteuid():
+            self.refused()
+        else:
+            self.works()
+
+    def test_who_is_not_root_needs_sudo(self) -> None:
+        self.refused()
+
+    def refused(self) -> None:
+        """Nobody starts the daemon where there is no sudo."""
+        self.useFixture(fixtures.EnvironmentVariable("PATH", "/nowhere"))
+        said = self.assertRaises(exception.HostError, privileged.start)
+        self.assertIn("without root's privileges", said.message)
+        self.assertIn("run as root", str(said.hint))
+
+    def works(self) -> None:
         folder = self.useFixture(fixtures.TempDir()).path
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM, folder],

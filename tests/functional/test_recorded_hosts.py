@@ -6,7 +6,7 @@ import pathlib
 import tarfile
 import tempfile
 
-from nova_vfio_variant.host import drivers, scan, snapshot, tree
+from nova_vfio_variant.host import drivers, recorded, scan, snapshot, tree
 from nova_vfio_variant.pci import address
 from tests import base
 
@@ -123,8 +123,7 @@ class ReplayTest(base.TestCase):
 
     def test_a_recording_scans_the_same_when_unpacked(self) -> None:
         folder = pathlib.Path(tempfile.mkdtemp())
-        with tarfile.open(IGB) as archive:
-            archive.extractall(folder, filter="data")
+        recorded.unpack(IGB, folder)
         self.assertEqual(scanned(IGB), scanned(folder))
         self.assertEqual(
             self.recorded(tree.HostTree.open(str(IGB))).read_bytes(),
