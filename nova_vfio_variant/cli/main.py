@@ -254,6 +254,7 @@ def set_up_logging(
             [
                 f"nova_vfio_variant={level}",
                 "alembic=WARNING",
+                "oslo.privsep=WARNING",
                 # It names deprecated options; config check does so better.
                 "oslo_config=ERROR",
                 # They log a traceback with what becomes an error of ours.
