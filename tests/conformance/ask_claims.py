@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nova_vfio_variant import deviations, exception
 from nova_vfio_variant.deviations import Deviation
 from nova_vfio_variant.pci import flavor
+from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.pci.alias import PciRequest
 from nova_vfio_variant.pci.pools import Pools
 from nova_vfio_variant.placement import tree
@@ -140,7 +141,9 @@ class _Asked:
         found, findings = tree.build(both.ours.devices, NODE)
         assert not findings, findings
         self.providers: dict[str, Provider] = {one.name: one for one in found}
-        self.home = {at: one.name for one in found for at in one.addresses}
+        self.home: dict[PciAddress, str] = {
+            at: one.name for one in found for at in one.addresses
+        }
 
     def take(self) -> list[tuple[PciRequest, tuple[Device, ...]]] | None:
         """What our claim takes; None if there isn't enough."""
@@ -150,6 +153,10 @@ class _Asked:
             )
         except exception.NotEnoughDevices:
             return None
+
+    def home_of(self, address: str) -> str:
+        """Name the provider of a device."""
+        return self.home[PciAddress.parse(address)]
 
     def could_choose(self, name: str, group: dict[str, Any]) -> bool:
         """Whether Placement could answer a group with this provider."""
@@ -199,6 +206,12 @@ def _compare(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
         return []
     if _split(both.ours.devices, chosen, asked.home):
         # It refuses, or takes all from the pool that is large enough.
+        if theirs.value is not None:
+            same(
+                sorted(asked.home_of(at) for at in theirs.value),
+                sorted(name for names in chosen for name in names),
+                (theirs, ours, case),
+            )
         return [deviations.CLAIM_OF_SPLIT]
     same(theirs.value, None, (ours, case))
     # If it wasn't for the guest's place, Nova would have taken them.

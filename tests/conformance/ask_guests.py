@@ -371,7 +371,7 @@ def _migrated(nova: Nova, case: dict[str, Any]) -> tuple[Any, Any]:
         },
     )
     return (
-        theirs.error or canonical(etree.fromstring(theirs.value)),
+        theirs.value and canonical(etree.fromstring(theirs.value)),
         canonical(ours),
     )
 
