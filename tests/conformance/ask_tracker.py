@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nova_vfio_variant import deviations
 from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.pci.pools import Pools
 from tests.conformance import texts
 from tests.conformance.both import Both, state_of
 from tests.conformance.hosts import Host, choose, evenly, hosts, know_parents
@@ -186,6 +187,16 @@ def _judge(both: Both, case: dict[str, Any]) -> Iterable[Deviation]:
     """Compare the answers to each step and the devices after it."""
     told = both.tell()
     assert told.error is None, (told, case)
+    if all(step["do"] == "fits" for step in both.steps):
+        # Nothing was taken, so the pools are those of all that is free.
+        same(
+            _pools(told.value["pools"]),
+            _pools(
+                {**one.properties, "devices": list(one.devices)}
+                for one in Pools.of(both.ours.devices).pools
+            ),
+            case,
+        )
     for number, step in enumerate(both.steps):
         theirs = Answer.read(told.value["steps"][number])
         ours = both.answers[number]
@@ -210,6 +221,21 @@ def _judge(both: Both, case: dict[str, Any]) -> Iterable[Deviation]:
             wanted = both.wanted[number]
             return [_why(step, theirs_state, ours_state, wanted, case)]
     return []
+
+
+def _pools(told: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """Pools as one can compare them, apart from the order of equals."""
+    found = [
+        {
+            **{key: repr(value) for key, value in pool.items()},
+            "address": str(pool.get("address")),
+            "devices": ",".join(sorted(map(str, pool["devices"]))),
+        }
+        for pool in told
+    ]
+    for one in found:
+        one.pop("count", None)
+    return sorted(found, key=lambda one: one["devices"])
 
 
 def _why(
