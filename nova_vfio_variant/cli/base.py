@@ -57,7 +57,8 @@ class Base(command.Command):
         """The parser of this command, which fails as commands do."""
         parser = super().get_parser(prog_name)
         reject = functools.partial(main.reject, parser)
-        parser.error = reject  # type: ignore[method-assign]
+        # cliff makes the parser, of a class of its own.
+        parser.error = reject  # type: ignore[method-assign] # see above
         return parser
 
     @functools.cached_property

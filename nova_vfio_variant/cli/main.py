@@ -40,7 +40,6 @@ COMMANDS = {
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
-    "complete": "complete:Complete",
 }
 
 
@@ -48,13 +47,14 @@ class Commands(commandmanager.CommandManager):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
     def _load_commands(self) -> None:
-        self.commands.update({name: _entry_point(name) for name in COMMANDS})
-
-
-def _entry_point(name: str) -> importlib.metadata.EntryPoint:
-    return importlib.metadata.EntryPoint(
-        name, f"{_PACKAGE}.{COMMANDS[name]}", _PACKAGE
-    )
+        self.commands.update(
+            {
+                name: importlib.metadata.EntryPoint(
+                    name, f"{_PACKAGE}.{place}", _PACKAGE
+                )
+                for name, place in COMMANDS.items()
+            }
+        )
 
 
 class App(app.App):
@@ -66,8 +66,6 @@ class App(app.App):
         super().__init__(
             DESCRIPTION, None, Commands(_PACKAGE), deferred_help=True
         )
-        # cliff has put its own there.
-        self.command_manager.commands["complete"] = _entry_point("complete")
 
     def build_option_parser(
         self,
@@ -136,9 +134,9 @@ class App(app.App):
         """Run one command. Every failure gives status 2."""
         from stevedore import _cache
 
-        # It would write what it finds to the home folder of whoever runs
-        # this; not looking there takes no measurable time.
-        _cache._c._disable_caching = True  # noqa: SLF001
+        # What only reads writes nothing, and stevedore has no public switch
+        # to keep it from the home folder of whoever runs this.
+        _cache._c._disable_caching = True  # noqa: SLF001 - see above
         if not argv:
             argv = ["--help"]
         return super().run(argv)
