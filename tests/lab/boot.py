@@ -157,6 +157,11 @@ def qemu_command(
     that starts it. What the kernel leaves out at its start (self-tests,
     security modules, mitigations) costs seconds in an emulation.
 
+    Both CPUs share one thread. With a thread each, in QEMU 10.0.2, each of
+    four runs stood still for ever: one CPU's local APIC timer had run out,
+    while the kernel took it for armed (seen in QEMU's monitor and through
+    its gdb stub). With one thread no run has.
+
     :param lab: what setup.sh made
     :param devices: a key of DEVICES
     :param out: the folder that the guest writes through to
@@ -175,7 +180,7 @@ def qemu_command(
             -L {root}/usr/share/qemu -L {root}/usr/share/seabios
             -nodefaults -no-user-config -no-reboot -display none
             -M q35,kernel-irqchip=split -cpu max
-            -accel tcg,thread=multi -smp 2 -m 2G
+            -accel tcg,thread=single -smp 2 -m 2G
             -kernel {root}/boot/vmlinux -initrd {root}/boot/lab-initrd
             -serial file:{out}/console.log
             -chardev stdio,id=out,signal=off,logfile={out}/output.log
