@@ -93,8 +93,10 @@ class Preparation:
         """What :meth:`apply` would do now. Nothing is written.
 
         :raises ConfigError: host_spec can't be used, or not on this host
+        :raises JournalError: :meth:`apply` would stop at the journal
         """
         specs = self.specs
+        self._expect_journal()
         with self._store(read_only=True) as opened:
             claims = _claims(opened)
         found = declared.decision(
@@ -139,6 +141,18 @@ class Preparation:
         return journal.Journal.open(
             self._node.state_path, observe.boot_id(self._node.tree)
         )
+
+    def _expect_journal(self) -> None:
+        """Look for damage, before what is recorded is relied upon.
+
+        A recorded host has no journal: what stands in the state path is the
+        live one's.
+
+        :raises JournalError: see :meth:`journal`
+        """
+        live = self._node.tree.root is not None
+        if live and (self._node.state_path / journal.NAME).exists():
+            self.journal()
 
     def apply(self, only: Addresses = ()) -> Result:
         """Make the host what host_spec says, after recovering.

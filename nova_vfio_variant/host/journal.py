@@ -3,16 +3,22 @@
 
 One file of lines, ``host-journal`` in the state path, to which is only ever
 added: each line is a checksum and a JSON object, and is on disk before the
-write that it announces. A line without its end never counted. A reboot undoes
-all that this project does to a host, so that the journal of another boot is
-put aside as ``host-journal.previous`` and a new one begun.
+write that it announces. The checksum is of all lines so far, so that none can
+be missed, and the file begins with how many there are, so that it can't end
+too early. A line more that has no end is one that a crash cut short: it never
+counted. Anything else that isn't as it was written is damage.
+
+A reboot undoes all that this project does to a host, so that the journal of
+another boot is put aside as ``host-journal.previous`` and a new one begun.
 """
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
+import re
 import typing as ty
 import zlib
 
@@ -21,6 +27,11 @@ from nova_vfio_variant.host import plan
 
 NAME: ty.Final = "host-journal"
 VERSION: ty.Final = 1
+
+#: The number of lines, at the beginning of the first one; and a line that was
+#: cut short.
+_COUNT = re.compile(rb"[0-9]{8}")
+_TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ class Journal:
         self._numbers = 0
         self._size = 0
         self._lines = 0
+        self._checksum = 0
         self._stale = False
         self._fd: int | None = None
 
@@ -91,8 +103,8 @@ class Journal:
         """Read the journal; nothing is made or changed by that.
 
         :param boot: ``/proc/sys/kernel/random/boot_id``
-        :raises JournalError: it is garbled, or a newer version made it; it
-            is left as it is
+        :raises JournalError: it is garbled or truncated, or a newer version
+            made it; it is left as it is
         """
         journal = cls(pathlib.Path(state_path) / NAME, boot)
         try:
@@ -163,21 +175,26 @@ class Journal:
             self._fd = None
 
     def _load(self, data: bytes) -> None:
-        whole, _, _ = data.rpartition(b"\n")
-        lines = whole.split(b"\n") if whole else []
-        self._size = len(whole) + 1 if whole else 0
+        if not data:
+            raise self._damaged("truncated: it is empty")
+        whole, _, torn = data.rpartition(b"\n")
+        lines = whole.split(b"\n")
+        count, _, lines[0] = lines[0].partition(b" ")
         for number, line in enumerate(lines, start=1):
             try:
-                self._take(self._checked(line))
+                entry = self._checked(line)
+                if number == 1:
+                    if not _COUNT.fullmatch(count):
+                        raise ValueError("it doesn't begin with a number")
+                    self._take_header(entry)
+                else:
+                    self._take(entry)
             except (KeyError, TypeError, ValueError) as error:
                 if self._stale:
                     # The reboot undid it, whatever it was.
                     break
-                raise exception.JournalError(
-                    f"the journal {self.path} is garbled in line {number}: "
-                    f"{error}",
-                    "compare the host with it by hand, then move the file "
-                    "away",
+                raise self._damaged(
+                    f"garbled in line {number}: {error}"
                 ) from error
             self._lines = number
         if self._stale:
@@ -185,14 +202,31 @@ class Journal:
             self.priors, self.unfinished, self.outcomes = {}, {}, {}
             self.owed = set()
             self._numbers = 0
+            return
+        if self._lines < int(count):
+            raise self._damaged(
+                f"truncated: it has {self._lines} lines of {int(count)}"
+            )
+        if not _TORN.fullmatch(torn):
+            raise self._damaged(
+                f"garbled in line {self._lines + 1}: it has no end"
+            )
+        self._size = len(whole) + 1
+
+    def _damaged(self, how: str) -> exception.JournalError:
+        return exception.JournalError(
+            f"the journal {self.path} is {how}",
+            "compare the host with it by hand, then move the file away",
+        )
 
     def _checked(self, line: bytes) -> dict[str, ty.Any]:
-        """A line's object.
+        """The object of the line that comes next.
 
         :raises ValueError: it isn't what was written
         """
         checksum, _, text = line.partition(b" ")
-        if checksum != b"%08x" % zlib.crc32(text):
+        self._checksum = zlib.crc32(text, self._checksum)
+        if checksum != b"%08x" % self._checksum:
             raise ValueError("its checksum differs")
         entry = json.loads(text)
         if not isinstance(entry, dict):
@@ -202,9 +236,7 @@ class Journal:
     def _take(self, entry: dict[str, ty.Any]) -> None:
         """Fold one line into what is known."""
         kind, number = entry["kind"], entry["number"]
-        if kind == "journal":
-            self._take_header(entry)
-        elif kind == "begin":
+        if kind == "begin":
             self._take_begin(entry, number)
         elif kind == "forget":
             self.priors.pop(entry["subject"], None)
@@ -240,6 +272,8 @@ class Journal:
             }
 
     def _take_header(self, entry: dict[str, ty.Any]) -> None:
+        if entry["kind"] != "journal":
+            raise ValueError("it is not the first one")
         if entry["version"] > VERSION:
             raise exception.JournalError(
                 f"the journal {self.path} is of version {entry['version']}, "
@@ -293,14 +327,21 @@ class Journal:
 
     def _append(self, fd: int, entry: dict[str, ty.Any]) -> None:
         text = json.dumps(entry).encode()
-        line = b"%08x %s\n" % (zlib.crc32(text), text)
-        if os.write(fd, line) != len(line):
-            # What stands there of it has no end, and doesn't count.
-            os.ftruncate(fd, self._size)
-            raise OSError(28, os.strerror(28))
-        os.fsync(fd)
+        checksum = zlib.crc32(text, self._checksum)
+        line = b"%08x %s\n" % (checksum, text)
+        try:
+            _write(fd, line, self._size)
+            # What is cut off from here on is missed.
+            _write(fd, b"%08d" % (self._lines + 1), 0)
+            os.fsync(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                _write(fd, b"%08d" % self._lines, 0)
+                os.ftruncate(fd, self._size)
+            raise
         self._size += len(line)
         self._lines += 1
+        self._checksum = checksum
 
     def _open(self) -> int:
         """Open the file to add to it, and begin it if it is none yet."""
@@ -308,27 +349,49 @@ class Journal:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if self._stale:
             os.replace(self.path, self.path.with_suffix(".previous"))
-            self._stale, self._size, self._lines = False, 0, 0
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._stale, self._lines = False, 0
+        if not self._lines:
+            return self._begun()
+        fd = os.open(self.path, os.O_WRONLY)
         try:
             # What has no end never counted, and nothing may follow it.
             os.ftruncate(fd, self._size)
-            if not self._lines:
-                self._append(
-                    fd,
-                    {
-                        "kind": "journal",
-                        "number": 0,
-                        "version": VERSION,
-                        "boot": self.boot,
-                    },
-                )
-            _sync_folder(folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.close(fd)
             raise
         return fd
+
+    def _begun(self) -> int:
+        """Begin the file. It has its first line from the beginning."""
+        text = json.dumps(
+            {
+                "kind": "journal",
+                "number": 0,
+                "version": VERSION,
+                "boot": self.boot,
+            }
+        ).encode()
+        checksum = zlib.crc32(text)
+        line = b"%08d %08x %s\n" % (1, checksum, text)
+        new = self.path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write(fd, line, 0)
+            os.fsync(fd)
+            os.replace(new, self.path)
+            _sync_folder(self.path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise
+        self._size, self._lines, self._checksum = len(line), 1, checksum
+        return fd
+
+
+def _write(fd: int, data: bytes, place: int) -> None:
+    if os.pwrite(fd, data, place) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

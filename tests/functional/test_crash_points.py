@@ -67,7 +67,7 @@ _CALLS = (
 )
 
 #: Those of them that change the journal.
-_NOTES = ("write", "ftruncate", "replace")
+_NOTES = ("write", "pwrite", "ftruncate", "replace")
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"

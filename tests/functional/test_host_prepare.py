@@ -244,17 +244,41 @@ class HostCommands(base.TestCase):
         )
         self.assertFalse(self.state.exists())
 
-    def test_a_garbled_journal_stops_what_writes(self) -> None:
-        self.declare(FOUR)
-        self.state.mkdir()
-        (self.state / journal.NAME).write_text("what?\n")
+    def test_a_damaged_journal_stops_everything_and_stays(self) -> None:
+        self.declare(FOUR, PAIR)
+        self.assertEqual(0, self.run_command("host", "apply").status)
         before = self.host.picture()
-        for words in ("apply", "restore", "recover"):
-            ran = self.run_command("host", words)
-            self.assertEqual(2, ran.status)
-            self.assertIn("is garbled in line 1", ran.err)
+        path = self.state / journal.NAME
+        whole = path.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        for data in (
+            b"what?\n",
+            b"what?",
+            b"",
+            whole[:-20],
+            whole[: len(whole) // 2],
+            b"".join(lines[:3]),
+            b"".join(lines[1:]),
+            b"".join(lines[:3] + lines[4:]),
+        ):
+            path.write_bytes(data)
+            for words in (
+                ("plan",),
+                ("apply", "--dry-run"),
+                ("apply",),
+                ("restore", "--dry-run"),
+                ("restore",),
+                ("recover",),
+            ):
+                ran = self.run_command("host", *words)
+                self.assertEqual((2, ""), (ran.status, ran.out))
+                self.assertRegex(
+                    ran.err, "^error: the journal .* is (garbled|truncated)"
+                )
+                self.assertIn("then move the file away", ran.err)
+                self.assertEqual(2, len(ran.err.splitlines()))
+            self.assertEqual(data, path.read_bytes())
         self.assertEqual(before, self.host.picture())
-        self.assertEqual("what?\n", (self.state / journal.NAME).read_text())
 
     def test_a_step_that_fails_gives_status_2_and_its_reason(self) -> None:
         self.declare(FOUR, PAIR)

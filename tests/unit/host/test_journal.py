@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal says after any crash what was done and how to go back."""
 
+import errno
+import os
 import pathlib
 
 import fixtures
@@ -153,19 +155,87 @@ class DamageTest(JournalCase):
         noted.step("done", number, BIND.steps[0])
         self.whole = self.path.read_bytes()
 
-    def test_a_line_without_its_end_never_counted(self) -> None:
-        lines = self.whole.splitlines(keepends=True)
-        for size in range(len(self.whole)):
-            self.path.write_bytes(self.whole[:size])
+    def damaged(self, data: bytes, how: str) -> None:
+        """It can't be read, and stays as it is."""
+        self.path.write_bytes(data)
+        error = self.assertRaises(exception.JournalError, self.open)
+        self.assertIn(f"the journal {self.path} is {how}", error.message)
+        self.assertEqual(data, self.path.read_bytes())
+
+    def test_a_line_that_a_crash_cut_short_never_counted(self) -> None:
+        noted = self.open()
+        noted.end(1, "done")
+        noted.close()
+        more = self.path.read_bytes()
+        for size in range(len(self.whole), len(more)):
+            # The number of lines is written once the line is.
+            left = self.whole + more[len(self.whole) : size]
+            self.path.write_bytes(left)
             cut = self.open()
-            whole = self.whole[:size].count(b"\n")
-            self.assertEqual(whole > 1, bool(cut.unfinished))
+            self.assertEqual([1], list(cut.unfinished))
+            self.assertEqual(left, self.path.read_bytes())
             # What is noted then stands where the cut line began.
-            number = cut.begin(BIND, "apply")
-            kept = b"".join(lines[: max(whole, 1)])
-            self.assertEqual(kept, self.path.read_bytes()[: len(kept)])
-            self.assertIn(number, self.open().unfinished)
+            cut.end(1, "done")
+            self.assertEqual(more, self.path.read_bytes())
             cut.close()
+
+    def test_a_line_counts_that_was_not_counted_before_a_crash(self) -> None:
+        noted = self.open()
+        noted.end(1, "done")
+        noted.close()
+        more = self.path.read_bytes()
+        self.path.write_bytes(self.whole + more[len(self.whole) :])
+        noted = self.open()
+        self.assertEqual({}, noted.unfinished)
+        noted.forget(VF, "it is gone")
+        self.assertEqual({}, self.open().priors)
+
+    def test_a_journal_that_ends_too_early_is_an_error(self) -> None:
+        self.damaged(b"", "truncated: it is empty")
+        for size in range(1, len(self.whole)):
+            whole = self.whole[:size].count(b"\n")
+            self.damaged(
+                self.whole[:size],
+                f"truncated: it has {whole} lines of 4"
+                if whole
+                else "garbled in line 1",
+            )
+
+    def test_a_line_that_is_missing_is_an_error(self) -> None:
+        lines = self.whole.splitlines(keepends=True)
+        for place in range(len(lines) - 1):
+            self.damaged(
+                b"".join(lines[:place] + lines[place + 1 :]),
+                f"garbled in line {place + 1}",
+            )
+
+    def test_what_nobody_wrote_at_the_end_is_an_error(self) -> None:
+        for more in (b"\0\0", b"what", b"01234567-", b"01234567 {\xff"):
+            self.damaged(self.whole + more, "garbled in line 5: it has no end")
+
+    def test_a_journal_without_its_first_line_is_nobodys(self) -> None:
+        for boot in ("b1", "b2"):
+            for data in (
+                b"",
+                bytes(range(11, 200)),
+                self.whole.partition(b"\n")[2],
+            ):
+                self.path.write_bytes(data)
+                self.assertRaises(exception.JournalError, self.open, boot)
+
+    def test_a_write_that_fails_leaves_what_was_there(self) -> None:
+        noted = self.open()
+        real = os.fsync
+
+        def fail(fd: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self.useFixture(fixtures.MonkeyPatch("os.fsync", fail))
+        self.assertRaises(exception.JournalError, noted.end, 1, "done")
+        self.useFixture(fixtures.MonkeyPatch("os.fsync", real))
+        self.assertEqual(self.whole, self.path.read_bytes())
+        noted.end(1, "done")
+        self.assertEqual({}, self.open().unfinished)
 
     def test_a_garbled_line_is_an_error_and_stays(self) -> None:
         for place in range(0, len(self.whole) - 1, 7):
@@ -175,7 +245,11 @@ class DamageTest(JournalCase):
                 continue
             self.path.write_bytes(data)
             error = self.assertRaises(exception.JournalError, self.open)
-            self.assertIn("garbled in line", error.message)
+            self.assertIn(
+                # The number of lines is garbled in the first eight.
+                "garbled in line" if place > 7 else "truncated: it has 4",
+                error.message,
+            )
             self.assertEqual(bytes(data), self.path.read_bytes())
 
     def test_a_newer_version_is_an_error_and_stays(self) -> None:
