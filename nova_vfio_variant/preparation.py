@@ -35,6 +35,9 @@ if ty.TYPE_CHECKING:
 
 Addresses = ty.Collection[pci_address.PciAddress]
 
+#: Is told what is worth knowing beside the result.
+Note = ty.Callable[[str], None]
+
 #: What is opened for writing, without writing, to see whether that is
 #: possible.
 _PROBE = "sys/bus/pci/drivers_probe"
@@ -65,13 +68,18 @@ class Preparation:
 
     :param on: the node whose configuration, host and state it uses
     :param progress: is told of each step as it goes
+    :param note: is told what a reboot undid
     """
 
     def __init__(
-        self, on: "node.Node", progress: act.Progress = _ignore
+        self,
+        on: "node.Node",
+        progress: act.Progress = _ignore,
+        note: Note = _ignore,
     ) -> None:
         self._node = on
         self._progress = progress
+        self._note = note
 
     @functools.cached_property
     def specs(self) -> tuple[host_spec.HostSpec, ...]:
@@ -97,8 +105,7 @@ class Preparation:
         """
         specs = self.specs
         self._expect_journal()
-        with self._store(read_only=True) as opened:
-            claims = _claims(opened)
+        claims = self._claims_now()
         found = declared.decision(
             specs, facts.gather(self._node.scan), claims, only
         )
@@ -113,10 +120,8 @@ class Preparation:
         :raises HostError: the host has no such function
         """
         function = self._node.function(address)
-        with self._store(read_only=True) as opened:
-            claims = _claims(opened)
         return refusal.of_function(
-            facts.gather(self._node.scan), function, claims
+            facts.gather(self._node.scan), function, self._claims_now()
         )
 
     def plan_restore(self, only: Addresses = ()) -> decide.Decision:
@@ -124,12 +129,10 @@ class Preparation:
 
         :raises JournalError: the journal can't be read
         """
-        with self._store(read_only=True) as opened:
-            claims = _claims(opened)
         return restore.decision(
             self.journal().priors,
             facts.gather(self._node.scan),
-            claims,
+            self._claims_now(),
             {str(one) for one in only},
         )
 
@@ -207,6 +210,12 @@ class Preparation:
             claims = _claims(opened, quarantined=False)
             return Result(tuple(recover.recover(actor, claims)))
 
+    def _claims_now(self) -> refusal.Claims:
+        """Who has which function, quarantines of earlier boots left out."""
+        boot = self._node.tree.read_text(observe.BOOT_ID)
+        with self._store(read_only=True) as opened:
+            return _claims(opened, boot)
+
     def _store(self, *, read_only: bool) -> store.Store:
         return store.Store.open(
             self._node.state_path,
@@ -223,13 +232,14 @@ class Preparation:
             self._store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
+            _after_reboot(known, opened, self._note)
             yield (
                 act.Actor(
                     self._node.tree,
                     perform,
                     known,
                     self._node.state_path,
-                    opened.quarantine,
+                    functools.partial(opened.quarantine, boot=known.boot),
                     self._progress,
                     watch,
                 ),
@@ -263,10 +273,26 @@ class Preparation:
         return act.forked(hands.of_directory(root)), None
 
 
+def _after_reboot(
+    known: journal.Journal, opened: store.Store, note: Note
+) -> None:
+    """End the quarantines of earlier boots, and tell what a reboot undid."""
+    for what, names in (
+        ("what was done to", [*known.undone_by_reboot]),
+        ("the quarantine of", [*opened.end_quarantines(known.boot)]),
+    ):
+        if names:
+            listed = ", ".join(map(str, names))
+            note(f"a reboot ended {what} {listed} ({len(names)} in all)")
+
+
 def _claims(
-    opened: store.Store, *, quarantined: bool = True
+    opened: store.Store, boot: str | None = None, *, quarantined: bool = True
 ) -> dict[pci_address.PciAddress, str]:
-    """Who has which function, in the form that refusals want."""
+    """Who has which function, in the form that refusals want.
+
+    :param boot: of which boot of the host quarantines count; None for all
+    """
     found = {
         address: f"instance {claim.instance_uuid} has it"
         for claim in opened.claims()
@@ -275,7 +301,7 @@ def _claims(
     if quarantined:
         found |= {
             address: f"{refusal.QUARANTINED}{reason}"
-            for address, reason in opened.quarantined().items()
+            for address, reason in opened.quarantined(boot).items()
         }
     return found
 

@@ -26,7 +26,7 @@ class Prepare(base.Lister):
     @functools.cached_property
     def prepared(self) -> preparation.Preparation:
         """The acting half of the node."""
-        return preparation.Preparation(self.node, self._progress)
+        return preparation.Preparation(self.node, self._progress, self.note)
 
     def add_addresses(
         self, parser: argparse.ArgumentParser, *, positional: bool

@@ -9,6 +9,8 @@ from nova_vfio_variant.host import plan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
+#: Where the kernel tells its boots apart.
+BOOT_ID = "proc/sys/kernel/random/boot_id"
 _DEVICES = "sys/bus/pci/devices"
 _VIRTFN = re.compile(r"virtfn\d+")
 
@@ -75,10 +77,10 @@ def boot_id(tree: host_tree.HostTree) -> str:
 
     :raises HostError: it can't be read
     """
-    text = tree.read_text("proc/sys/kernel/random/boot_id")
+    text = tree.read_text(BOOT_ID)
     if not text:
         raise exception.HostError(
-            "the host's boot id (/proc/sys/kernel/random/boot_id) can't be "
-            "read, so that nobody could tell what a reboot undid"
+            f"the host's boot id (/{BOOT_ID}) can't be read, so that nobody "
+            "could tell what a reboot undid"
         )
     return text

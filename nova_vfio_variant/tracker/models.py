@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0001"
+HEAD = "0002"
 
 METADATA = sa.MetaData()
 
@@ -62,11 +62,13 @@ providers = sa.Table(
     sa.Column("fingerprint", sa.String(255)),
 )
 
-#: Functions that nobody gets, tracked or not.
+#: Functions that nobody gets, tracked or not, in the boot of the host in which
+#: that came about.
 quarantine = sa.Table(
     "quarantine",
     METADATA,
     sa.Column("id", NUMBER, primary_key=True, autoincrement=False),
     sa.Column("address", sa.String(16), nullable=False, unique=True),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("boot", sa.String(36), nullable=False, server_default=""),
 )

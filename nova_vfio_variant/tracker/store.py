@@ -208,24 +208,31 @@ class Store:
             link.execute(sa.delete(table).where(table.c.name == name))
             link.execute(sa.insert(table), {"name": name, "value": value})
 
-    def quarantined(self) -> dict[pci_address.PciAddress, str]:
-        """The functions that nobody gets, and why."""
+    def quarantined(
+        self, boot: str | None = None
+    ) -> dict[pci_address.PciAddress, str]:
+        """The functions that nobody gets, and why.
+
+        :param boot: of which boot of the host; None for all
+        """
         with self._read() as link:
             return {
                 pci_address.PciAddress.parse(row.address): row.reason
                 for row in link.execute(
                     sa.select(models.quarantine).order_by("id")
                 )
+                if boot in {None, row.boot}
             }
 
     def quarantine(
-        self, address: pci_address.PciAddress, reason: str | None
+        self, address: pci_address.PciAddress, reason: str | None, boot: str
     ) -> None:
         """Let nobody have a function from now on, tracked or not.
 
         Who has it keeps it.
 
         :param reason: None ends its quarantine
+        :param boot: the boot of the host that this comes of
         """
         table = models.quarantine
         number = tracked.number(address)
@@ -234,8 +241,27 @@ class Store:
             if reason is not None:
                 link.execute(
                     sa.insert(table),
-                    {"id": number, "address": str(address), "reason": reason},
+                    {
+                        "id": number,
+                        "address": str(address),
+                        "reason": reason,
+                        "boot": boot,
+                    },
                 )
+
+    def end_quarantines(self, boot: str) -> tuple[pci_address.PciAddress, ...]:
+        """End those of other boots: what hung then hangs no longer.
+
+        :param boot: the boot of the host that is now
+        :returns: the functions that were quarantined
+        """
+        now = self.quarantined(boot)
+        ended = tuple(one for one in self.quarantined() if one not in now)
+        if ended:
+            table = models.quarantine
+            with self._write() as link:
+                link.execute(sa.delete(table).where(table.c.boot != boot))
+        return ended
 
     @functools.cached_property
     def _link(self) -> sa.Connection:

@@ -12,7 +12,7 @@ import fixtures
 
 from nova_vfio_variant import codes, node, preparation
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import act, journal, plan
+from nova_vfio_variant.host import act, journal, observe, plan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import lock, store
 from tests import base, sample_hosts
@@ -177,10 +177,53 @@ class HostCommands(base.TestCase):
         self.host.hands().set_numvfs(PF, 1)
         self.declare(VARIANT)
         with store.Store.open(self.state) as opened:
-            opened.quarantine(pci_address.PciAddress.parse(VF), "it hung")
+            opened.quarantine(
+                pci_address.PciAddress.parse(VF),
+                "it hung",
+                observe.boot_id(self.host.tree),
+            )
+        for words in ("plan", "apply", "recover", "apply"):
+            ran = self.run_command("host", words)
+            self.assertEqual(0 if words == "recover" else 2, ran.status)
+            if words != "recover":
+                self.assertIn("it is quarantined: it hung [VFIO527]", ran.err)
+
+    def reboot(self) -> None:
+        """The VFs are gone, and all overrides."""
+        self.host.hands().set_numvfs(PF, 0)
+        path = self.host.root / observe.BOOT_ID
+        path.write_text("aaaaaaaa-0000-4000-8000-000000000002\n")
+
+    def test_a_quarantine_ends_with_the_boot(self) -> None:
+        self.declare(FOUR, VARIANT)
+        with store.Store.open(self.state) as opened:
+            opened.quarantine(
+                pci_address.PciAddress.parse(VF),
+                "it hung",
+                observe.boot_id(self.host.tree),
+            )
+        self.reboot()
+        self.assertEqual(1, self.run_command("host", "plan").status)
         ran = self.run_command("host", "apply")
-        self.assertEqual(2, ran.status)
-        self.assertIn("it is quarantined: it hung [VFIO527]", ran.err)
+        self.assertEqual(0, ran.status, ran.err)
+        said = f"a reboot ended the quarantine of {VF} (1 in all)\n"
+        self.assertIn(said, ran.err)
+        with store.Store.open(self.state) as opened:
+            self.assertEqual({}, opened.quarantined())
+        self.assertNotIn(said, self.run_command("host", "apply").err)
+
+    def test_what_a_reboot_undid_is_told_until_something_is_done(self) -> None:
+        self.declare(FOUR)
+        self.run_command("host", "apply")
+        self.reboot()
+        for words in ("recover", "restore", "apply"):
+            ran = self.run_command("host", words)
+            self.assertEqual(0, ran.status)
+            self.assertIn(
+                f"a reboot ended what was done to {PF} (1 in all)\n",
+                ran.err,
+            )
+        self.assertNotIn("reboot", self.run_command("host", "recover").err)
 
     def test_recover_says_what_became_of_each_change(self) -> None:
         self.declare(PAIR)

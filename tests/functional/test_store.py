@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic import autogenerate, migration
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci.alias import PciRequest
 from nova_vfio_variant.testing import hosts
 from nova_vfio_variant.tracker import models, schema, sqlite, sync
@@ -120,7 +121,7 @@ class RecordingTest(StoreTestCase):
         address = store.devices()[0].address
         store.set_meta("layout", "nova")
         store.set_meta("layout", "per_class")
-        store.quarantine(address, "it hung")
+        store.quarantine(address, "it hung", "b1")
         store = self.open()
         self.assertEqual("per_class", store.meta("layout"))
         self.assertIsNone(store.meta("other"))
@@ -132,8 +133,19 @@ class RecordingTest(StoreTestCase):
             [(NIC, store.devices()[:1])],
         )
         self.assertIn("it hung", str(error))
-        store.quarantine(address, None)
+        store.quarantine(address, None, "b1")
         self.assertEqual({}, store.quarantined())
+
+    def test_a_quarantine_ends_with_the_boot(self) -> None:
+        store = self.synced()
+        first, second = (one.address for one in store.devices()[:2])
+        store.quarantine(first, "it hung", "b1")
+        store.quarantine(second, "it hung too", "b2")
+        self.assertEqual({second: "it hung too"}, store.quarantined("b2"))
+        self.assertEqual((first,), store.end_quarantines("b2"))
+        self.assertEqual({second: "it hung too"}, store.quarantined())
+        store.quarantine(second, "it hung again", "b3")
+        self.assertEqual((), store.end_quarantines("b3"))
 
     def test_what_is_known_of_providers_is_kept(self) -> None:
         memory = self.open().provider_memory
@@ -415,9 +427,9 @@ class DamageTest(StoreTestCase):
         self.synced().close()
         scripts = self.path / "migrations"
         shutil.copytree(schema.MIGRATIONS, scripts)
-        (scripts / "versions" / "0002_next.py").write_text(
+        (scripts / "versions" / "0003_next.py").write_text(
             "from alembic import op\n"
-            "revision, down_revision = '0002', '0001'\n"
+            "revision, down_revision = '0003', '0002'\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE later (id INTEGER)')\n"
         )
@@ -428,7 +440,7 @@ class DamageTest(StoreTestCase):
         )
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.tracker.models.HEAD", "0002"
+                "nova_vfio_variant.tracker.models.HEAD", "0003"
             )
         )
         self.refused(
@@ -440,6 +452,23 @@ class DamageTest(StoreTestCase):
         with sqlite3.connect(self.file) as link:
             link.execute("SELECT * FROM later")
         link.close()
+
+    def test_each_older_version_becomes_this_one_with_what_it_holds(
+        self,
+    ) -> None:
+        head = "nova_vfio_variant.tracker.models.HEAD"
+        with fixtures.MonkeyPatch(head, "0001"):
+            self.open().close()
+        with sqlite3.connect(self.file) as link:
+            link.execute(
+                "INSERT INTO quarantine VALUES (1, '0000:00:00.1', 'it hung')"
+            )
+        link.close()
+        store = self.open()
+        first = pci_address.PciAddress.parse("0000:00:00.1")
+        self.assertEqual({first: "it hung"}, store.quarantined())
+        # In which boot that was is not known.
+        self.assertEqual((first,), store.end_quarantines("b1"))
 
     def test_garbage_is_kept_aside_and_never_taken_for_nothing(self) -> None:
         self.file.write_bytes(b"this is no database" * 1000)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A quarantine knows the boot of the host that it is of."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Those that are there are of no boot that is known, and end."""
+    op.add_column(
+        "quarantine",
+        sa.Column("boot", sa.String(36), nullable=False, server_default=""),
+    )
