@@ -531,12 +531,32 @@ class Node:
     ) -> "list[tracked.Device]":
         """All devices but those that nobody may have.
 
-        What could not be read now counts as in use.
+        What could not be read now counts as in use, and so does what the
+        host's preparation was killed in the middle of.
         """
-        kept = {*store.quarantined(), *self.declared.unread}
+        unsettled = self._unsettled()
+        kept = {*store.quarantined(), *self.declared.unread, *unsettled}
         return [
-            device for device in store.devices() if device.address not in kept
+            device
+            for device in store.devices()
+            if device.address not in kept
+            and device.parent_addr not in unsettled
         ]
+
+    def _unsettled(self) -> "set[pci_address.PciAddress]":
+        """Functions that a change of the host concerns that hasn't ended.
+
+        :raises JournalError: the journal is damaged
+        """
+        from nova_vfio_variant.host import journal, observe
+        from nova_vfio_variant.pci import address
+
+        if not (self.state_path / journal.NAME).exists():
+            return set()
+        known = journal.Journal.open(
+            self.state_path, observe.boot_id(self.tree)
+        )
+        return set(map(address.PciAddress.parse, known.unsettled))
 
     def _publication(
         self,

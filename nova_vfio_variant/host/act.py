@@ -199,12 +199,12 @@ class Actor:
 
     def well_again(self, change: plan.Change) -> None:
         """End the quarantine of a change's functions."""
-        self._isolate(change, None)
+        self.isolate(change, None)
 
-    def _isolate(self, change: plan.Change, reason: str | None) -> None:
-        if change.what is not plan.What.MODULE:
-            for name in (change.subject, *change.lost):
-                self._quarantine(pci_address.PciAddress.parse(name), reason)
+    def isolate(self, change: plan.Change, reason: str | None) -> None:
+        """Quarantine a change's functions; None ends that."""
+        for name in change.functions:
+            self._quarantine(pci_address.PciAddress.parse(name), reason)
 
     def _towards(
         self,
@@ -277,7 +277,7 @@ class Actor:
             if self.journal.unfinished.get(number) is None:
                 raise
             reason = f"{error.message}; taking it back failed: {worse.message}"
-            self._isolate(change, reason)
+            self.isolate(change, reason)
             raise exception.HostStepFailed(
                 reason, "the function is quarantined; nova-vfio host recover"
             ) from error
@@ -298,7 +298,7 @@ class Actor:
         why = f"{step}: {error.message}; {who}"
         self.journal.step("hung", number, step, why)
         self._progress(change, step, plan.StepState.FAILED)
-        self._isolate(change, why)
+        self.isolate(change, why)
         return exception.HostStepHung(
             f"{why}; process {error.pid} is left in the kernel with it",
             "it goes on when whoever has the device open lets go; then run "

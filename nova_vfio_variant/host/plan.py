@@ -124,6 +124,13 @@ class Change:
     lost: ty.Mapping[str, State] = dataclasses.field(default_factory=dict)
     expected: bool = False
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The addresses of all that it concerns; none for a module."""
+        if self.what is What.MODULE:
+            return ()
+        return (self.subject, *self.lost)
+
     def as_data(self) -> dict[str, ty.Any]:
         """As plain values that JSON takes."""
         return dataclasses.asdict(self)

@@ -192,6 +192,8 @@ def recover(actor: act.Actor, claims: refusal.Claims) -> list[Judgement]:
             with actor.locked(unfinished.change, now.scan) as keep:
                 done.append(_settle(actor, unfinished, claims, keep))
         except exception.LockTimeout as error:
+            # A write of its hangs, and who was to tell that was killed.
+            actor.isolate(unfinished.change, error.message)
             done.append(
                 Judgement(unfinished.change, Verdict.LEAVE, error.message)
             )
@@ -239,7 +241,7 @@ def _settle(
         outcome = "done"
     else:
         outcome = "undone"
+    # In this order: of a change that has ended nobody would think again.
+    actor.well_again(change)
     actor.journal.end(number, outcome, judged.reason)
-    if change.what is not plan.What.MODULE:
-        actor.well_again(change)
     return judged

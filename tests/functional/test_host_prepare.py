@@ -14,9 +14,11 @@ from nova_vfio_variant import codes, node, preparation
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import act, journal, observe, plan
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import lock, store
 from tests import base, sample_hosts
 
+UUID = "11111111-2222-4333-8444-555555555555"
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
 NIC = "0000:31:01.0"
@@ -254,6 +256,49 @@ class HostCommands(base.TestCase):
         ran = self.run_command("host", "apply")
         self.assertEqual(0, ran.status)
         self.assertIn(f"recovered: {NIC}: finish:", ran.err)
+
+    def test_what_was_begun_and_not_ended_is_given_to_nobody(self) -> None:
+        self.declare(PAIR)
+        with (self.folder / "nova.conf").open("a") as file:
+            file.write(
+                '[pci]\ndevice_spec = { "address": "0000:31:01.0" }\n'
+                'alias = { "name": "nic", "vendor_id": "8086",'
+                ' "product_id": "100e", "device_type": "type-PCI" }\n'
+            )
+        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+        claim = ("claim", "create", "--instance", UUID, "--alias", "nic:1")
+        with _Interrupted(self, f"{NIC} unbind"):
+            self.run_command("host", "apply")
+        ran = self.run_command(*claim)
+        self.assertEqual(2, ran.status)
+        self.assertIn("1 asked for, and 0 can be given", ran.err)
+        # What can't be read counts as begun.
+        path = self.state / journal.NAME
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9])
+        self.assertIn("is truncated", self.run_command(*claim).err)
+        path.write_bytes(whole)
+        self.assertEqual(0, self.run_command("host", "recover").status)
+        ran = self.run_command(*claim)
+        self.assertEqual(0, ran.status, ran.err)
+
+    def test_nobody_is_given_vfs_whose_number_is_being_changed(self) -> None:
+        self.declare(FOUR)
+        with (self.folder / "nova.conf").open("a") as file:
+            file.write(
+                '[pci]\ndevice_spec = { "product_id": "10ca" }\n'
+                'alias = { "name": "vf", "vendor_id": "8086",'
+                ' "product_id": "10ca", "device_type": "type-VF" }\n'
+            )
+        with _Interrupted(self, f"{PF} set-numvfs 4"):
+            self.run_command("host", "apply")
+        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+        claim = ("claim", "create", "--instance", UUID, "--alias", "vf:1")
+        ran = self.run_command(*claim)
+        self.assertIn("1 asked for, and 0 can be given", ran.err)
+        self.assertEqual(0, self.run_command("host", "recover").status)
+        ran = self.run_command(*claim)
+        self.assertEqual(0, ran.status, ran.err)
 
     def test_a_second_writer_says_who_holds_the_lock(self) -> None:
         self.declare(FOUR)

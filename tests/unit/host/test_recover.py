@@ -133,7 +133,10 @@ class RecoverTest(test_act.ActCase):
             found = self.recovered()
         self.assert_verdict(Verdict.LEAVE, found)
         self.assertIn("still holds the lock", found[0].reason)
+        # Killed before it could tell what hangs there.
+        self.assertIn("still holds the lock", str(self.quarantined[NIC]))
         self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assertIsNone(self.quarantined[NIC])
 
     def test_a_number_of_vfs_is_finished_from_every_point(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
@@ -208,6 +211,19 @@ class RecoverTest(test_act.ActCase):
         self.assertIn("Input/output error", found[0].reason)
         self.assertIsNone(self.quarantined[NIC])
         self.assertEqual("e1000", self.states()[NIC].driver)
+
+    def test_no_quarantine_is_left_when_its_change_has_ended(self) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        actor = self.actor()
+
+        def die(_address: pci_address.PciAddress, _why: str | None) -> None:
+            raise Crash
+
+        actor._quarantine = die
+        self.assertRaises(Crash, recover.recover, actor, {})
+        actor.journal.close()
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assertIsNone(self.quarantined[NIC])
 
     def test_an_unfinished_restore_is_finished(self) -> None:
         before = self.host.picture()
