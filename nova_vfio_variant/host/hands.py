@@ -8,11 +8,10 @@ no PCI address, or no driver's name, never reaches a path.
 import errno
 import os
 import re
-import subprocess
 import time
 import typing as ty
 
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host import drivers, helper
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
@@ -186,16 +185,12 @@ def _elsewhere(name: str) -> None:
 
 
 def _modprobe(name: str) -> None:
-    done = subprocess.run(
+    done = helper.program(
         ["/sbin/modprobe", "--", name],
-        check=False,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
     if done.returncode:
-        said = " ".join(done.stderr.split())
+        said = " ".join(done.stdout.split())
         raise OSError(0, said or f"modprobe ended with {done.returncode}")
 
 

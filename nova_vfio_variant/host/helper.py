@@ -4,8 +4,9 @@
 A write to sysfs that blocks can't be interrupted, SIGKILL included: its
 process stays until whoever holds the device lets go. So such a process has a
 deadline, and nobody waits for it any longer than that. It keeps nothing of
-ours open but the lock of its IOMMU group: that stays taken as long as the
-kernel is busy there, which is the truth.
+ours open but the lock of its IOMMU group, and hands that on to the programs
+that it runs: the lock stays taken as long as the kernel, or a program, is busy
+there, which is the truth.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import time
 import typing as ty
 
@@ -66,6 +68,32 @@ def run(
     return _understood(said)
 
 
+def program(
+    words: ty.Sequence[str], env: ty.Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, from a helper, that keeps what the helper keeps.
+
+    Who kills the helper alone doesn't end the program. So it has the lock, and
+    the pipe too: it isn't over for the command before it is over.
+
+    :param words: the program and its arguments
+    :param env: its environment; ours if None
+    :returns: how it ended, and all that it said as its ``stdout``
+    :raises OSError: it can't be started
+    """
+    return subprocess.run(
+        words,
+        check=False,
+        close_fds=False,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
 def _hear(reader: int, deadline: float) -> bytes | None:
     """All that the child says; None if it doesn't come to an end."""
     said = b""
@@ -107,6 +135,8 @@ def _child(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         _close_all_but(keep)
+        for kept in keep:
+            os.set_inheritable(kept, True)
         try:
             answer = ["ok", 0, work()]
         except OSError as error:

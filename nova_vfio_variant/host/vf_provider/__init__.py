@@ -59,7 +59,8 @@ class VfProvider(abc.ABC):
         """Make a PF have this many VFs.
 
         What came of it is read from sysfs afterwards, so that it need not
-        know whether it succeeded.
+        know whether it succeeded. A program is run by
+        :func:`~nova_vfio_variant.host.helper.program`.
 
         :raises OSError: it failed, with the kernel's errno if it gave one
         :raises ValueError: the address or the count makes no sense

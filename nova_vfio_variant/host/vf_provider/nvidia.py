@@ -10,12 +10,11 @@ Its exit status is not relied on: sysfs says what came of it.
 
 import errno
 import shutil
-import subprocess
 import time
 import typing as ty
 
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host import helper, vf_provider
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import hands as host_hands
@@ -79,13 +78,5 @@ class NvidiaVfProvider(vf_provider.VfProvider):
 
 def _run(tool: str, flag: str, address: str) -> str:
     """What it prints, in one line."""
-    done = subprocess.run(
-        [tool, flag, address],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    done = helper.program([tool, flag, address])
     return " ".join(done.stdout.split()) or f"status {done.returncode}"

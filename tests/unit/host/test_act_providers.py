@@ -7,11 +7,12 @@ import pathlib
 import shutil
 
 import fixtures
+import testtools
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import hands as host_hands
-from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host import helper, lock, vf_provider
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import fake_host
@@ -139,6 +140,33 @@ class ProviderTest(base.TestCase):
         self.tool(also=f"rm driver {bound}")
         nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
         self.assertEqual("nvidia", self.hands.driver(CARD))
+
+    def run_in_helper(self, deadline: float) -> None:
+        """Make three VFs, as a command does, with a group's lock held."""
+
+        def work() -> str:
+            nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
+            return ""
+
+        with lock.hold(self.folder, ["group-1"], 0) as keep:
+            helper.run(work, deadline, keep)
+
+    def test_a_tool_whose_helper_was_killed_is_waited_for(self) -> None:
+        ended = self.folder / "ended"
+        self.tool(also=f"kill -9 $PPID; sleep 0.5; touch {ended}")
+        error = self.assertRaises(
+            exception.HostStepFailed, self.run_in_helper, 30
+        )
+        self.assertIn("the helper process was killed", error.message)
+        self.assertTrue(ended.exists())
+
+    def test_a_tool_keeps_the_lock_when_all_others_were_killed(self) -> None:
+        self.tool(also="kill -9 $PPID; sleep 1.5")
+        self.assertRaises(helper.Hung, self.run_in_helper, 0.5)
+        with testtools.ExpectedException(exception.LockTimeout):
+            lock.hold(self.folder, ["group-1"], 0.1).__enter__()
+        with lock.hold(self.folder, ["group-1"], 20):
+            self.assertEqual(3, self.hands.numvfs(CARD, 3))
 
     def test_the_tool_is_missing(self) -> None:
         if shutil.which("sriov-manage"):
