@@ -5,6 +5,7 @@ Nothing here decides. What fails is taken back at once; what hangs is left to
 its helper process, told, and quarantined, and the command ends.
 """
 
+import dataclasses
 import pathlib
 import typing as ty
 
@@ -227,7 +228,17 @@ class Actor:
         )
         if pf is None:
             return ()
-        return decide.vfs_steps(pf, now, to, reason, quietly=quietly)
+        steps: tuple[plan.Step, ...] = ()
+        if change.provider and vf_provider.named(change.provider).disturbs_pf:
+            # It may have been stopped with the PF off its driver.
+            there = dataclasses.replace(
+                now, driver=to.driver, override=to.override
+            )
+            steps = decide.driver_steps(change.subject, now, there, reason)
+        # By the driver that it is on now it may be another's.
+        return steps + decide.vfs_steps(
+            pf, now, to, reason, quietly=quietly, provider=change.provider
+        )
 
     def _check(self, step: plan.Step, seen: str) -> None:
         """Whether what was read back is what was meant.

@@ -104,13 +104,16 @@ def vfs_steps(
     reason: str,
     *,
     quietly: bool,
+    provider: str | None = None,
 ) -> tuple[plan.Step, ...]:
     """The writes that take a PF from one number of VFs to another.
 
     :param quietly: new VFs are not to get a driver by themselves
+    :param provider: whose way it is done; None for who serves the PF now
     """
     subject = str(pf.address)
-    provider, way = vf_provider.of(pf)
+    provider = provider or vf_provider.of(pf)[0]
+    way = vf_provider.named(provider)
     steps = []
     autoprobe = now.autoprobe
     count = now.numvfs or 0

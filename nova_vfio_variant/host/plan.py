@@ -125,6 +125,14 @@ class Change:
     expected: bool = False
 
     @property
+    def provider(self) -> str | None:
+        """Whose way of making VFs it goes; None if it makes none."""
+        for step in self.steps:
+            if step.action == "set-numvfs":
+                return step.provider
+        return None
+
+    @property
     def functions(self) -> tuple[str, ...]:
         """The addresses of all that it concerns; none for a module."""
         if self.what is What.MODULE:

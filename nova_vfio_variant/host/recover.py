@@ -18,6 +18,7 @@ from nova_vfio_variant.host import (
     plan,
     refusal,
     restore,
+    vf_provider,
 )
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
@@ -113,14 +114,23 @@ def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
 def _is_strange(change: plan.Change, state: plan.State) -> bool:
     """Whether what stands there is nothing that the change could leave."""
     ours, theirs = change.before, change.after
+    passes: tuple[str, ...] = ()
     if change.what is plan.What.VFS:
-        return state.numvfs not in (ours.numvfs, 0, theirs.numvfs)
+        if state.numvfs not in (ours.numvfs, 0, theirs.numvfs):
+            return True
+        if change.provider is None:
+            return False
+        way = vf_provider.named(change.provider)
+        if not way.disturbs_pf:
+            return False
+        passes = way.passes
     if theirs.driver == plan.KERNELS_CHOICE:
         return False
     return state.driver not in (
         ours.driver,
         None,
         theirs.driver,
+        *passes,
     ) or state.override not in (
         ours.override,
         theirs.override,
@@ -131,12 +141,13 @@ def _is_strange(change: plan.Change, state: plan.State) -> bool:
 
 
 def _shown(change: plan.Change, state: plan.State) -> str:
-    if change.what is plan.What.VFS:
-        return f"it has {state.numvfs} VFs"
-    return (
+    shown = (
         f"it is on {state.driver or 'no driver'} with the override "
         f"{state.override or 'unset'}"
     )
+    if change.what is plan.What.VFS:
+        return f"it has {state.numvfs} VFs, and {shown}"
+    return shown
 
 
 def _probes_left(
@@ -168,6 +179,11 @@ def _against(
     for step in steps:
         if step.action == "unbind":
             found += refusal.to_touch(now, function, claims)
+        elif step.action == "probe" and step.subject == change.subject:
+            # What follows is done by the driver that it then has.
+            function = dataclasses.replace(
+                function, driver=step.value or function.driver
+            )
         elif step.action == "set-numvfs":
             found += decide.vfs_refusals(
                 now, function, int(step.value), claims

@@ -45,6 +45,7 @@ from nova_vfio_variant.host import (
     recover,
     restore,
 )
+from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
 
@@ -73,6 +74,7 @@ PF = "0000:21:00.0"
 VF = "0000:21:10.0"
 NIC = "0000:31:01.0"
 OTHER = "0000:31:02.0"
+CARD = "0000:25:00.0"
 
 FOUR = '{"address": "0000:21:00.0", "num_vfs": 4}'
 TWO = '{"address": "0000:21:00.0", "num_vfs": 2}'
@@ -88,6 +90,9 @@ BOTH = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
 BACK = '{"address": "0000:31:01.0", "driver": "host"}'
 AWAY = PAIR.replace("vfio-pci", "igbvf_vfio_pci")
 THE_PF = '{"address": "0000:21:00.0", "driver": "vfio-pci", "allow_pf": true}'
+ALL = '{"address": "0000:25:00.0", "num_vfs": 2}'
+NO_MORE = ALL.replace("2}", "0}")
+GPU = '{"address": "0000:25:00.4", "driver": "vfio-pci"}'
 
 Start = ty.Callable[[fake_host.FakeHost], None]
 
@@ -126,6 +131,56 @@ def on_vfio(host: fake_host.FakeHost) -> None:
     bound(host, NIC, "vfio-pci")
 
 
+def card(host: fake_host.FakeHost) -> None:
+    """A card whose VFs are made by a tool that unbinds it meanwhile."""
+    host.add_driver("nvidia", ["10de:25b6"], makes_vfs=True)
+    host.add_driver("pci-pf-stub", makes_vfs=True)
+    host.add(
+        CARD,
+        "10de:25b6",
+        class_code=0x030200,
+        group=3,
+        vfs=2,
+        vf_device="25b7",
+        vf_offset=4,
+        vf_stride=1,
+    )
+
+
+def card_with_vfs(host: fake_host.FakeHost) -> None:
+    """It has them already, one of them on vfio-pci."""
+    card(host)
+    host.hands().set_numvfs(CARD, 2)
+    host.hands().set_override("0000:25:00.4", "vfio-pci")
+    host.hands().probe("0000:25:00.4")
+
+
+class Tool(nvidia.NvidiaVfProvider):
+    """Does what sriov-manage does, in this process, with writes that count.
+
+    The script goes on whatever a write gives, and takes a number of VFs that
+    is there, by whichever driver, for all that there is to do.
+    """
+
+    def _run(self, hands: hands.Hands, flag: str, address: str) -> str:
+        count = 2 if flag == "-e" else 0
+        drivers, card = "sys/bus/pci/drivers", f"sys/bus/pci/devices/{address}"
+        if hands.root.read_text(f"{card}/sriov_numvfs") == str(count):
+            return "nothing to do"
+        for path, data in (
+            (f"{card}/driver/unbind", address),
+            (f"{drivers}/pci-pf-stub/new_id", "10de 25b6"),
+            (f"{drivers}/pci-pf-stub/bind", address),
+            (f"{card}/sriov_numvfs", str(count)),
+            (f"{drivers}/pci-pf-stub/unbind", address),
+            (f"{drivers}/pci-pf-stub/remove_id", "10de 25b6"),
+            (f"{drivers}/nvidia/bind", address),
+        ):
+            with contextlib.suppress(OSError):
+                hands._write(path, data.encode())
+        return ""
+
+
 #: Each plan: how the host is before, and what is declared.
 PLANS: dict[str, tuple[Start, tuple[str, ...]]] = {
     "vfs": (plain, (TWO,)),
@@ -141,6 +196,8 @@ PLANS: dict[str, tuple[Start, tuple[str, ...]]] = {
     "a_driver_to_load": (plain, (AWAY,)),
     "back_to_the_kernel": (on_vfio, (BACK,)),
     "a_pf": (plain, (THE_PF,)),
+    "vfs_by_a_tool": (card, (ALL, GPU)),
+    "no_vfs_by_a_tool": (card_with_vfs, (NO_MORE,)),
 }
 
 
@@ -430,6 +487,14 @@ class CrashPointsTest(base.TestCase):
         super().setUp()
         memory = fixtures.TempDir(sample_hosts.MEMORY)
         self.folder = pathlib.Path(self.useFixture(memory).path)
+        # A host of files has nothing on its way.
+        self.useFixture(fixtures.MonkeyPatch(f"{hands.__name__}._SETTLE", 0))
+        ways = {"sysfs": sysfs.SysfsVfProvider(), "nvidia": Tool()}
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.vf_provider._providers", lambda: ways
+            )
+        )
 
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
         """Kill apply, restore and recover at every point, in any order."""

@@ -33,6 +33,10 @@ class VfProvider(abc.ABC):
     #: it may not be in use either.
     disturbs_pf: ty.ClassVar[bool] = False
 
+    #: Where it is so, the drivers that the PF may be on in that moment, beside
+    #: its own and none.
+    passes: ty.ClassVar[tuple[str, ...]] = ()
+
     @abc.abstractmethod
     def serves(self, pf: observed.PciFunction) -> bool:
         """Whether a PF's VFs are made in this way. Raises nothing."""

@@ -29,6 +29,9 @@ _MADE_BY_DRIVERS = (
     "nvme",
     "ptp",
 )
+#: Drivers that leave a PF its VFs when they let go of it: pci-pf-stub.c has no
+#: remove(). All others that make VFs take them away.
+_KEEPS_VFS = ("pci-pf-stub",)
 
 
 class PciBus:
@@ -227,7 +230,9 @@ class PciBus:
                 if (place / one).is_dir():
                     kept.mkdir(parents=True, exist_ok=True)
                     (place / one).rename(kept / one)
-            if files.text(place / "sriov_numvfs") not in ("", "0"):
+            if name not in _KEEPS_VFS and (
+                files.text(place / "sriov_numvfs") not in ("", "0")
+            ):
                 self._remove_vfs(place)
 
     # Attributes

@@ -141,6 +141,19 @@ class ProviderTest(base.TestCase):
         nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
         self.assertEqual("nvidia", self.hands.driver(CARD))
 
+    def test_a_card_that_gets_no_driver_is_a_failure(self) -> None:
+        bound = self.host.root / f"sys/bus/pci/drivers/nvidia/{CARD}"
+        self.tool(also=f"rm driver {bound}")
+        self.host.break_driver("nvidia")
+        error = self.assertRaises(
+            OSError,
+            nvidia.NvidiaVfProvider().set_numvfs,
+            self.hands,
+            CARD,
+            3,
+        )
+        self.assertIn("left it off nvidia", str(error.strerror))
+
     def run_in_helper(self, deadline: float) -> None:
         """Make three VFs, as a command does, with a group's lock held."""
 

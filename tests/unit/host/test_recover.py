@@ -95,6 +95,38 @@ class RecoverTest(test_act.ActCase):
             self.assertEqual(before, self.host.picture())
         self.assertEqual("unfinished", self.actor().journal.account(NIC))
 
+    def test_a_card_that_its_tool_left_off_its_driver_gets_it_back(
+        self,
+    ) -> None:
+        card = "0000:25:00.0"
+        self.host.add_driver("nvidia", ["10de:25b6"], makes_vfs=True)
+        self.host.add_driver("pci-pf-stub", makes_vfs=True)
+        self.host.add(card, "10de:25b6", vfs=3, class_code=0x030200)
+        before = self.host.picture()
+        for driver in ("", "pci-pf-stub", "vfio-pci"):
+            self.crash(
+                f"begun {card} set-numvfs 3",
+                f'{{"address": "{card}", "num_vfs": 3}}',
+            )
+            hands = self.host.hands()
+            hands.unbind(card)
+            if driver:
+                hands.set_override(card, driver)
+                hands.probe(card)
+                hands.set_override(card, "")
+            # Here it can't be finished: there is no such tool.
+            self.useFixture(fixtures.EnvironmentVariable("PATH", "/"))
+            (found,) = self.recovered()
+            if driver == "vfio-pci":
+                self.assertEqual(Verdict.LEAVE, found.verdict)
+                self.assertIn("it is on vfio-pci", found.reason)
+            else:
+                self.assertEqual(Verdict.UNDO, found.verdict)
+                self.assertEqual(before, self.host.picture())
+                self.assertEqual(
+                    "as before", self.actor().journal.account(card)
+                )
+
     def test_a_function_that_is_gone_needs_nothing(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         (self.host.root / "sys/bus/pci/devices" / NIC).unlink()

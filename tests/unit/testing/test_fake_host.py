@@ -57,6 +57,19 @@ class DocumentedTest(base.TestCase):
 
 
 class MadeUpTest(FakeHostCase):
+    def test_pci_pf_stub_leaves_a_pf_its_vfs(self) -> None:
+        host = self.made()
+        host.add_driver("pci-pf-stub", makes_vfs=True)
+        hands = host.hands()
+        for name, left in (("pci-pf-stub", 2), ("igb", 0)):
+            hands.unbind(PF)
+            hands.set_override(PF, name)
+            hands.probe(PF)
+            hands.set_numvfs(PF, 2)
+            hands.unbind(PF)
+            self.assertEqual(left, hands.numvfs(PF, left))
+            hands.probe(PF)
+
     def test_vfs_look_as_a_scan_expects_them(self) -> None:
         host = self.made()
         host.write(NUMVFS, b"2\n")
