@@ -98,7 +98,9 @@ def judge(
             change, Verdict.FINISH, "nothing is in the way", forward
         )
     if not back:
-        return Judgement(change, Verdict.UNDO, "nothing of it took effect")
+        return Judgement(
+            change, Verdict.UNDO, f"nothing of it is there, and {against[0]}"
+        )
     against_undo = _against(change, now, back, claims)
     if not against_undo:
         return Judgement(change, Verdict.UNDO, against[0], back)

@@ -122,6 +122,7 @@ class RecoverTest(test_act.ActCase):
                 self.assertIn("it is on vfio-pci", found.reason)
             else:
                 self.assertEqual(Verdict.UNDO, found.verdict)
+                self.assertIn("sriov-manage is not in PATH", found.reason)
                 self.assertEqual(before, self.host.picture())
                 self.assertEqual(
                     "as before", self.actor().journal.account(card)
