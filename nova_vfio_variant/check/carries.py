@@ -21,11 +21,10 @@ class Loads:
 
     def of(self, seen: host_function.PciFunction) -> str | None:
         """What a function carries, as half a sentence; None for nothing."""
-        address = str(seen.address)
         uses = (
             *network.look(self._host, seen, self._routing),
-            *self._disks.get(address, ()),
-            *display.look(self._host, address),
+            *self._disks.of(seen),
+            *display.look(self._host, str(seen.address)),
         )
         seen_uses = [one for one in uses if one.kind is not use.Kind.UNKNOWN]
         return seen_uses[0].what if seen_uses else None

@@ -17,7 +17,6 @@ from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.host.use import display, network, processes, storage
 from nova_vfio_variant.pci import address as pci_address
 
-_STORAGE = 0x01
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
 
 
@@ -79,37 +78,18 @@ def gather(
     tree = host.tree
     if opened is None:
         opened = processes.look(tree)
-    blocks = storage.look(tree)
-    disks = storage.names(tree)
-    has_blocks = tree.exists("sys/class/block")
+    disks = storage.look(tree)
     routing = network.Routing.of(tree)
     in_use = {}
     for function in host.functions:
-        name = str(function.address)
-        found = [
-            *display.look(tree, name),
+        found = (
+            *display.look(tree, str(function.address)),
             *network.look(tree, function, routing),
-            *blocks.get(name, ()),
-            *(
-                uses.Use(uses.Kind.OPEN, str(holder))
-                for holder in opened.of(tree, function, disks.get(name, ()))
-            ),
-        ]
-        if function.driver is not None or "driver" in function.lost:
-            found += (
-                uses.Use(uses.Kind.UNKNOWN, f"{why}, which may have it open")
-                for why in opened.unreadable[:1]
-            )
-            if function.class_code >> 16 == _STORAGE and not (
-                has_blocks or function.vfio
-            ):
-                found.append(
-                    uses.Use(
-                        uses.Kind.UNKNOWN, "/sys/class/block can't be read"
-                    )
-                )
+            *disks.of(function),
+            *opened.uses(tree, function, disks.files(function)),
+        )
         if found:
-            in_use[function.address] = tuple(found)
+            in_use[function.address] = found
     return HostFacts(
         host,
         {
@@ -125,14 +105,6 @@ def gather(
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         _modules(tree, host.kernel_release),
     )
-
-
-def holders(
-    tree: host_tree.HostTree, function: observed.PciFunction
-) -> tuple[processes.Holder, ...]:
-    """Who has one function open now."""
-    disks = storage.names(tree).get(str(function.address), ())
-    return processes.look(tree).of(tree, function, disks)
 
 
 def _sriov(

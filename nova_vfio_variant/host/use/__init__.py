@@ -7,6 +7,9 @@ be read is a use of kind ``unknown``: it counts as in use.
 
 import dataclasses
 import enum
+import errno
+
+from nova_vfio_variant.host import tree as host_tree
 
 
 class Kind(enum.StrEnum):
@@ -29,3 +32,51 @@ class Use:
 
     kind: Kind
     what: str
+
+
+def unknown(what: str, error: OSError | None = None) -> Use:
+    """The use that nobody can tell from none.
+
+    :param what: what can't be known, as half a sentence
+    :param error: why, where that says more
+    """
+    why = f": {error.strerror}" if error is not None else ""
+    return Use(Kind.UNKNOWN, f"{what}{why}")
+
+
+def text(tree: host_tree.HostTree, path: str) -> str | None:
+    """A file's text without the white space around it; None if there is none.
+
+    :raises OSError: it is there and can't be read
+    """
+    try:
+        return tree.read_bytes(path).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def names(tree: host_tree.HostTree, path: str) -> list[str]:
+    """The names in a directory, sorted; none where it isn't there.
+
+    :raises OSError: it is there and can't be read
+    """
+    try:
+        with tree.folder(path) as folder:
+            return sorted(folder.names())
+    except FileNotFoundError:
+        return []
+
+
+def link(tree: host_tree.HostTree, path: str) -> str | None:
+    """Where a symbolic link points to; None for what is none, or not there.
+
+    :raises OSError: it is there and can't be read
+    """
+    parent, _, name = path.rpartition("/")
+    try:
+        with tree.folder(parent) as folder:
+            return folder.link(name)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINVAL):
+            return None
+        raise

@@ -4,6 +4,7 @@
 import re
 
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host import use
 from nova_vfio_variant.host.use import Kind, Use
 
 _DEVICES = "sys/bus/pci/devices"
@@ -14,25 +15,46 @@ def look(tree: host_tree.HostTree, address: str) -> tuple[Use, ...]:
     """The uses of one function as a display."""
     place = f"{_DEVICES}/{address}"
     uses = []
-    if tree.read_text(f"{place}/boot_vga") == "1":
-        uses.append(_display("the firmware booted with it (boot_vga)"))
-    for card in tree.listdir(f"{place}/drm"):
-        if not _CARD.fullmatch(card):
-            continue
-        for entry in tree.listdir(f"{place}/drm/{card}"):
-            if not entry.startswith(f"{card}-"):
-                continue
-            status = tree.read_text(f"{place}/drm/{card}/{entry}/status")
-            if status is None:
-                uses.append(
-                    Use(Kind.UNKNOWN, f"connector {entry} can't be read")
-                )
-            elif status != "disconnected":
-                uses.append(_display(f"connector {entry} is {status}"))
-    screens = tree.listdir(f"{place}/graphics")
-    if screens and _console_is_drawn(tree):
-        uses.append(_display(f"the console is drawn on {screens[0]}"))
+    try:
+        if use.text(tree, f"{place}/boot_vga") == "1":
+            uses.append(_display("the firmware booted with it (boot_vga)"))
+    except OSError as error:
+        uses.append(
+            use.unknown(
+                "whether the firmware booted with it can't be read", error
+            )
+        )
+    try:
+        for card in use.names(tree, f"{place}/drm"):
+            if _CARD.fullmatch(card):
+                uses += _of_card(tree, f"{place}/drm/{card}", card)
+    except OSError as error:
+        uses.append(use.unknown("its connectors can't be read", error))
+    try:
+        screens = use.names(tree, f"{place}/graphics")
+    except OSError as error:
+        uses.append(use.unknown("its frame buffers can't be read", error))
+    else:
+        if screens and _console_is_drawn(tree):
+            uses.append(_display(f"the console is drawn on {screens[0]}"))
     return tuple(uses)
+
+
+def _of_card(tree: host_tree.HostTree, place: str, card: str) -> list[Use]:
+    """The connectors of a card that may have a screen.
+
+    :raises OSError: they can't be listed
+    """
+    uses = []
+    for entry in use.names(tree, place):
+        if not entry.startswith(f"{card}-"):
+            continue
+        status = tree.read_text(f"{place}/{entry}/status")
+        if status is None:
+            uses.append(use.unknown(f"connector {entry} can't be read"))
+        elif status != "disconnected":
+            uses.append(_display(f"connector {entry} is {status}"))
+    return uses
 
 
 def _display(what: str) -> Use:

@@ -10,6 +10,7 @@ import typing as ty
 
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host import use
 from nova_vfio_variant.host.use import Kind, Use
 
 #: <linux/if.h>
@@ -24,75 +25,125 @@ class Routing:
 
     :param default: those with a default route
     :param addressed: those with an address
+    :param unread: why there may be more of them; None if all were read
     """
 
     default: ty.Collection[str]
     addressed: ty.Collection[str]
+    unread: str | None = None
 
     @classmethod
     def of(cls, tree: host_tree.HostTree) -> "Routing":
         """Read it."""
-        default, addressed = _routes(tree)
-        return cls(default, addressed | _addressed_v6(tree))
+        default: set[str] = set()
+        addressed: set[str] = set()
+        unread = None
+        for file, learn in (
+            ("proc/net/route", _learn_v4),
+            ("proc/net/ipv6_route", _learn_v6),
+            ("proc/net/if_inet6", _learn_addresses),
+        ):
+            try:
+                for line in (use.text(tree, file) or "").splitlines():
+                    learn(line.split(), default, addressed)
+            except (IndexError, ValueError):
+                unread = f"/{file} makes no sense"
+            except OSError as error:
+                unread = f"/{file}: {error.strerror}"
+        default.discard("lo")
+        return cls(default, addressed, unread)
 
 
 def look(
     tree: host_tree.HostTree, function: observed.PciFunction, routing: Routing
 ) -> tuple[Use, ...]:
     """The uses of one function's interfaces."""
-    uses = []
     folder = f"sys/bus/pci/devices/{function.address}/net"
     if not function.netdevs and tree.exists(folder):
         # The folder is there as long as it has an interface, and shows those
         # of our own network namespace alone.
-        uses.append(_network("its interface is in a network namespace"))
+        return (_network("its interface is in a network namespace"),)
+    uses: list[Use] = []
     for name in function.netdevs:
         place = f"{folder}/{name}"
-        flags = tree.read_text(f"{place}/flags")
-        if flags is None:
+        try:
+            if int(tree.read_bytes(f"{place}/flags"), 16) & _IFF_UP:
+                uses.append(_network(f"{name} is up"))
+        except (OSError, ValueError):
+            uses.append(use.unknown(f"the state of {name} can't be read"))
+        uses += _of_addresses(name, routing)
+        try:
+            uses += _of_links(tree, place, name)
+        except OSError as error:
             uses.append(
-                Use(Kind.UNKNOWN, f"the state of {name} can't be read")
+                use.unknown(f"what {name} carries can't be read", error)
             )
-        elif int(flags, 16) & _IFF_UP:
-            uses.append(_network(f"{name} is up"))
-        if name in routing.default:
-            uses.append(_network(f"{name} has the default route"))
-        elif name in routing.addressed:
-            uses.append(_network(f"{name} has an address"))
-        master = tree.readlink(f"{place}/master")
-        if master is not None:
-            above = master.rpartition("/")[2]
-            uses.append(_network(f"{name} belongs to {above}"))
-            continue
-        for entry in tree.listdir(place):
-            if entry.startswith("upper_"):
-                above = entry.removeprefix("upper_")
-                uses.append(_network(f"{name} carries {above}"))
     return tuple(uses)
+
+
+def _of_addresses(name: str, routing: Routing) -> ty.Iterator[Use]:
+    """What rests on an interface's addresses."""
+    if name in routing.default:
+        yield _network(f"{name} has the default route")
+    elif name in routing.addressed:
+        yield _network(f"{name} has an address")
+    elif routing.unread is not None:
+        yield use.unknown(
+            f"whether {name} has an address can't be read: {routing.unread}"
+        )
+
+
+def _of_links(tree: host_tree.HostTree, place: str, name: str) -> list[Use]:
+    """What an interface belongs to, or carries.
+
+    :raises OSError: that can't be read
+    """
+    master = use.link(tree, f"{place}/master")
+    if master is not None:
+        above = master.rpartition("/")[2]
+        return [_network(f"{name} belongs to {above}")]
+    return [
+        _network(f"{name} carries {entry.removeprefix('upper_')}")
+        for entry in use.names(tree, place)
+        if entry.startswith("upper_")
+    ]
 
 
 def _network(what: str) -> Use:
     return Use(Kind.NETWORK, what)
 
 
-def _routes(tree: host_tree.HostTree) -> tuple[set[str], set[str]]:
-    """The interfaces with a default route, and those with any of IPv4."""
-    default = set()
-    routed = set()
-    for line in (tree.read_text("proc/net/route") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and int(fields[3], 16) & _RTF_UP:
-            routed.add(fields[0])
-            if fields[1] == fields[7] == "00000000":
-                default.add(fields[0])
-    for line in (tree.read_text("proc/net/ipv6_route") or "").splitlines():
-        fields = line.split()
-        if len(fields) > 9 and fields[0] == "0" * 32 and fields[1] == "00":
-            default.add(fields[9])
-    default.discard("lo")
-    return default, routed
+def _learn_v4(
+    fields: list[str], default: set[str], addressed: set[str]
+) -> None:
+    """Learn from a line of ``/proc/net/route``; its header has no numbers.
+
+    :raises IndexError, ValueError: it is no route
+    """
+    if fields[:2] == ["Iface", "Destination"]:
+        return
+    if int(fields[3], 16) & _RTF_UP:
+        addressed.add(fields[0])
+        if fields[1] == fields[7] == "00000000":
+            default.add(fields[0])
 
 
-def _addressed_v6(tree: host_tree.HostTree) -> set[str]:
-    text = tree.read_text("proc/net/if_inet6") or ""
-    return {line.split()[-1] for line in text.splitlines() if line.split()}
+def _learn_v6(
+    fields: list[str], default: set[str], _addressed: set[str]
+) -> None:
+    """Learn from a line of ``/proc/net/ipv6_route``.
+
+    :raises IndexError, ValueError: it is no route
+    """
+    if int(fields[0], 16) == int(fields[1], 16) == 0:
+        default.add(fields[9])
+
+
+def _learn_addresses(
+    fields: list[str], _default: set[str], addressed: set[str]
+) -> None:
+    """Learn from a line of ``/proc/net/if_inet6``.
+
+    :raises IndexError: it is no address
+    """
+    addressed.add(fields[5])

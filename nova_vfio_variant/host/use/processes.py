@@ -12,6 +12,8 @@ import typing as ty
 
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host import use
+from nova_vfio_variant.host.use import Kind, Use
 
 _DEVICES = "sys/bus/pci/devices"
 #: Of all that a process has open, what may be a function's.
@@ -60,9 +62,39 @@ class OpenFiles:
     ) -> tuple[Holder, ...]:
         """The holders of one function.
 
+        What can't be read of a function is left out; see :meth:`uses`.
+
         :param disks: the device files of its disks
         """
-        mine = {*_paths(tree, function), *disks}
+        return self._of(function, {*_paths(tree, function)[0], *disks})
+
+    def uses(
+        self,
+        tree: host_tree.HostTree,
+        function: observed.PciFunction,
+        disks: ty.Collection[str] = (),
+    ) -> tuple[Use, ...]:
+        """Who has one function open, and what keeps that from being known."""
+        paths, unread = _paths(tree, function)
+        found = [
+            Use(Kind.OPEN, str(holder))
+            for holder in self._of(function, {*paths, *disks})
+        ]
+        if function.driver is not None or "driver" in function.lost:
+            found += (
+                use.unknown(f"{why}, which may have it open")
+                for why in self.unreadable[:1]
+            )
+            found += (
+                use.unknown(f"what its device files are can't be read: {why}")
+                for why in unread[:1]
+            )
+        return tuple(found)
+
+    def _of(
+        self, function: observed.PciFunction, mine: ty.Collection[str]
+    ) -> tuple[Holder, ...]:
+        """The holders of a function with these device files."""
         return tuple(
             holder
             for holder in self.holders
@@ -97,6 +129,10 @@ def look(tree: host_tree.HostTree) -> OpenFiles:
             pids = sorted(int(n) for n in folder.names() if n.isdigit())
     except OSError as error:
         return OpenFiles((), (f"/proc: {error.strerror}",))
+    if 1 not in pids and (pids or tree.root is not None):
+        # /proc hides other users' processes (hidepid), or isn't there; a
+        # recording never tells of any.
+        unreadable.append("/proc/1: not shown")
     for pid in pids:
         try:
             paths = _opened(tree, pid)
@@ -131,25 +167,34 @@ def _opened(tree: host_tree.HostTree, pid: int) -> set[str]:
 
 def _paths(
     tree: host_tree.HostTree, function: observed.PciFunction
-) -> ty.Collection[str]:
-    """The device files of a function, its disks left out."""
+) -> tuple[set[str], list[str]]:
+    """The device files of a function, its disks left out.
+
+    :returns: the files; and what could not be read, with the reason
+    """
     place = f"{_DEVICES}/{function.address}"
-    paths = {
-        f"/dev/vfio/devices/{name}"
-        for name in tree.listdir(f"{place}/vfio-dev")
-    }
+    paths = set()
+    unread = []
     if function.iommu_group is not None:
         paths.add(f"/dev/vfio/{function.iommu_group}")
         # Without an IOMMU (VFIO_NOIOMMU) the name has this in front.
         paths.add(f"/dev/vfio/noiommu-{function.iommu_group}")
-    paths |= {f"/dev/dri/{name}" for name in tree.listdir(f"{place}/drm")}
-    paths |= {
-        f"/dev/infiniband/{name}"
-        for name in tree.listdir(f"{place}/infiniband_verbs")
-    }
-    paths |= {
-        f"/dev/{name}"
-        for controller in tree.listdir(f"{place}/nvme")
-        for name in (controller, controller.replace("nvme", "ng", 1))
-    }
-    return paths
+    elif "iommu_group" in function.lost:
+        unread.append("iommu_group")
+    for folder, device in (
+        ("vfio-dev", "vfio/devices/"),
+        ("drm", "dri/"),
+        ("infiniband_verbs", "infiniband/"),
+        ("nvme", ""),
+    ):
+        try:
+            names = use.names(tree, f"{place}/{folder}")
+        except OSError as error:
+            unread.append(f"{folder}: {error.strerror}")
+            continue
+        paths |= {f"/dev/{device}{name}" for name in names}
+        if folder == "nvme":
+            paths |= {
+                f"/dev/{name.replace('nvme', 'ng', 1)}" for name in names
+            }
+    return paths, unread

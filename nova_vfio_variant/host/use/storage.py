@@ -5,80 +5,126 @@ A disk of a multipath NVMe subsystem hangs below ``virtual/nvme-subsystem``
 and belongs to each of its controllers.
 """
 
+import dataclasses
 import re
+import typing as ty
 
+from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.host.use import Kind, Use
+from nova_vfio_variant.host import use
+from nova_vfio_variant.host.use import Kind, Use, mounts
 
 _ADDRESS = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)")
 _SUBSYSTEM = re.compile(r"/virtual/nvme-subsystem/([^/]+)/")
 _BLOCK = "sys/class/block"
+_BTRFS = "sys/fs/btrfs"
+#: The PCI class of what has disks, as a rule.
+_STORAGE = 0x01
 
 
-def look(tree: host_tree.HostTree) -> dict[str, tuple[Use, ...]]:
-    """The uses of each PCI function's disks, by the function's address."""
-    disks: dict[str, list[str]] = {}
-    for name in tree.listdir(_BLOCK):
-        for address in _owners(tree, name):
-            disks.setdefault(address, []).append(name)
-    if not disks:
-        return {}
-    mounted = _mounts(tree)
-    swaps = {
-        line.split()[0].removeprefix("/dev/")
-        for line in (tree.read_text("proc/swaps") or "").splitlines()[1:]
-        if line.split()
-    }
-    pooled = {
-        device
-        for pool in tree.listdir("sys/fs/btrfs")
-        for device in tree.listdir(f"sys/fs/btrfs/{pool}/devices")
-    }
-    found: dict[str, tuple[Use, ...]] = {}
-    for address, names in disks.items():
-        uses: list[Use] = []
-        for name in names:
-            uses += _uses(tree, name, mounted, swaps, pooled)
-        if uses:
-            found[address] = tuple(uses)
-    return found
+@dataclasses.dataclass(frozen=True, slots=True)
+class Disks:
+    """The disks of a host's PCI functions.
+
+    :param names: theirs, by the function's address
+    :param uses: of what is done with them, likewise
+    :param listed: whether the host shows any disk at all
+    :param unread: what could not be read, so that nobody knows whose disks
+        are missing here; None for nothing
+    """
+
+    names: ty.Mapping[str, ty.Sequence[str]]
+    uses: ty.Mapping[str, tuple[Use, ...]]
+    listed: bool
+    unread: str | None = None
+
+    def of(self, function: observed.PciFunction) -> tuple[Use, ...]:
+        """The uses of one function's disks."""
+        found = self.uses.get(str(function.address), ())
+        bound = function.driver is not None or "driver" in function.lost
+        if not bound or function.vfio:
+            return found
+        if self.unread is not None:
+            return (*found, use.unknown(self.unread))
+        if not self.listed and function.class_code >> 16 == _STORAGE:
+            return (*found, use.unknown(f"/{_BLOCK} can't be read"))
+        return found
+
+    def files(self, function: observed.PciFunction) -> set[str]:
+        """The device files of one function's disks."""
+        return {
+            f"/dev/{name}"
+            for name in self.names.get(str(function.address), ())
+        }
 
 
-def names(tree: host_tree.HostTree) -> dict[str, set[str]]:
-    """The device files of each PCI function's disks, by its address."""
-    found: dict[str, set[str]] = {}
-    for name in tree.listdir(_BLOCK):
-        for address in _owners(tree, name):
-            found.setdefault(address, set()).add(f"/dev/{name}")
-    return found
+def look(tree: host_tree.HostTree) -> Disks:
+    """Look at all disks of a host."""
+    owned: dict[str, list[str]] = {}
+    unread = None
+    try:
+        disks = use.names(tree, _BLOCK)
+    except OSError as error:
+        return Disks({}, {}, False, f"/{_BLOCK}: {error.strerror}")
+    for name in disks:
+        try:
+            for address in _owners(tree, name):
+                owned.setdefault(address, []).append(name)
+        except OSError as error:
+            unread = f"whose disk {name} is can't be read: {error.strerror}"
+    listed = bool(disks) or tree.exists(_BLOCK)
+    if not owned:
+        return Disks({}, {}, listed, unread)
+    seen = _Seen.on(tree)
+    uses: dict[str, tuple[Use, ...]] = {}
+    for address, names in owned.items():
+        found = [one for name in names for one in _uses(tree, name, seen)]
+        if found:
+            uses[address] = tuple(found)
+    return Disks(owned, uses, listed, unread)
 
 
-def _uses(
-    tree: host_tree.HostTree,
-    name: str,
-    mounted: dict[str, str] | None,
-    swaps: set[str],
-    pooled: set[str],
-) -> list[Use]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a host says of all disks at once; None where it can't be read."""
+
+    mounted: ty.Mapping[str, str] | None
+    swaps: ty.Collection[str] | None
+    pooled: ty.Collection[str] | None
+
+    @classmethod
+    def on(cls, tree: host_tree.HostTree) -> "_Seen":
+        return cls(mounts.look(tree), _swaps(tree), _pooled(tree))
+
+
+def _uses(tree: host_tree.HostTree, name: str, seen: _Seen) -> list[Use]:
     uses = []
     number = tree.read_text(f"{_BLOCK}/{name}/dev")
-    if mounted is None or number is None:
-        uses.append(
-            Use(Kind.UNKNOWN, f"whether {name} is mounted can't be read")
-        )
+    if seen.mounted is None or seen.pooled is None or number is None:
+        uses.append(use.unknown(f"whether {name} is mounted can't be read"))
     else:
-        for place in (mounted.get(number), mounted.get(f"/dev/{name}")):
+        for place in (
+            seen.mounted.get(number),
+            seen.mounted.get(f"/dev/{name}"),
+        ):
             if place is not None:
                 uses.append(_storage(f"{name} is mounted on {place}"))
                 break
         else:
-            if name in pooled:
+            if name in seen.pooled:
                 uses.append(
                     _storage(f"{name} belongs to a btrfs that is mounted")
                 )
-    if name in swaps:
+    if seen.swaps is None:
+        uses.append(use.unknown(f"whether {name} is swap can't be read"))
+    elif name in seen.swaps:
         uses.append(_storage(f"{name} serves as swap"))
-    for holder in tree.listdir(f"{_BLOCK}/{name}/holders"):
+    try:
+        holders = use.names(tree, f"{_BLOCK}/{name}/holders")
+    except OSError as error:
+        uses.append(use.unknown(f"what holds {name} can't be read", error))
+        return uses
+    for holder in holders:
         what = tree.read_text(f"{_BLOCK}/{holder}/dm/name")
         shown = f"{holder} ({what})" if what else holder
         uses.append(_storage(f"{name} is held by {shown}"))
@@ -90,8 +136,11 @@ def _storage(what: str) -> Use:
 
 
 def _owners(tree: host_tree.HostTree, name: str) -> list[str]:
-    """The PCI functions that a disk hangs off."""
-    link = tree.readlink(f"{_BLOCK}/{name}")
+    """The PCI functions that a disk hangs off.
+
+    :raises OSError: that can't be read
+    """
+    link = use.link(tree, f"{_BLOCK}/{name}")
     if link is None:
         return []
     below = _SUBSYSTEM.search(link)
@@ -99,32 +148,30 @@ def _owners(tree: host_tree.HostTree, name: str) -> list[str]:
         return _ADDRESS.findall(f"{link}/")[-1:]
     place = f"sys/class/nvme-subsystem/{below[1]}"
     owners = []
-    for controller in tree.listdir(place):
-        path = tree.readlink(f"{place}/{controller}")
+    for controller in use.names(tree, place):
+        path = use.link(tree, f"{place}/{controller}")
         if path is not None:
             owners += _ADDRESS.findall(path)[-1:]
     return owners
 
 
-def _mounts(tree: host_tree.HostTree) -> dict[str, str] | None:
-    """Where what is mounted: by MAJOR:MINOR and by source.
+def _swaps(tree: host_tree.HostTree) -> set[str] | None:
+    try:
+        lines = (use.text(tree, "proc/swaps") or "").splitlines()[1:]
+    except OSError:
+        return None
+    return {
+        line.split()[0].removeprefix("/dev/") for line in lines if line.split()
+    }
 
-    The mounts of process 1 are the host's; a command may have its own.
-    """
-    text = tree.read_text("proc/1/mountinfo")
-    if text is None:
-        text = tree.read_text("proc/self/mountinfo")
-    if text is None:
-        text = tree.read_text("proc/mounts")
-        if text is None:
-            return None
-        pairs = [line.split()[:2] for line in text.splitlines()]
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-    places: dict[str, str] = {}
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, source = left.split(), right.split()
-        if len(fields) > 4 and len(source) > 1:
-            places.setdefault(fields[2], fields[4])
-            places.setdefault(source[1], fields[4])
-    return places
+
+def _pooled(tree: host_tree.HostTree) -> set[str] | None:
+    """The disks of all btrfs that are mounted."""
+    try:
+        return {
+            device
+            for pool in use.names(tree, _BTRFS)
+            for device in use.names(tree, f"{_BTRFS}/{pool}/devices")
+        }
+    except OSError:
+        return None

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What counts as a use of a function by the host."""
+
+import shutil
+
+from nova_vfio_variant import codes
+from nova_vfio_variant.host import facts, refusal, scan
+from nova_vfio_variant.pci import address as pci_address
+from tests.unit.host.test_plan import NIC, PlanCase
+
+
+class UseCase(PlanCase):
+    """Knows what speaks against taking the e1000."""
+
+    def uses(self) -> list[str]:
+        found = self.decision(
+            '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+        )
+        return [one.message for one in found.refusals]
+
+    def interface(self, flags: str = "0x1002") -> str:
+        place = f"sys/bus/pci/devices/{NIC}/net/eth7"
+        self.put(f"{place}/flags", flags)
+        return place
+
+    def disk(self, name: str = "sda") -> None:
+        place = f"sys/devices/pci0000:30/{NIC}/block/{name}"
+        self.put(f"{place}/dev", "8:0\n")
+        (self.host.root / "sys/class/block" / name).symlink_to(
+            f"../../devices/pci0000:30/{NIC}/block/{name}"
+        )
+
+
+class InUseTest(UseCase):
+    """Each kind of use of a function by the host."""
+
+    def test_an_idle_interface_is_no_use(self) -> None:
+        self.interface()
+        self.assertEqual([], self.uses())
+
+    def test_an_interface_that_is_up(self) -> None:
+        self.interface("0x1003")
+        self.assertEqual(["eth7 is up"], self.uses())
+
+    def test_an_interface_with_routes_or_addresses(self) -> None:
+        self.interface()
+        header = "Iface\tDestination\tGateway\tFlags\tR\tU\tM\tMask\n"
+        self.put(
+            "proc/net/route",
+            header + "eth7\t00000000\t0102\t0003\t0\t0\t0\t00000000\n",
+        )
+        self.assertEqual(["eth7 has the default route"], self.uses())
+        self.put(
+            "proc/net/route",
+            header + "eth7\t0002000A\t0000\t0001\t0\t0\t0\t00FFFFFF\n",
+        )
+        self.assertEqual(["eth7 has an address"], self.uses())
+        self.put("proc/net/route", header)
+        self.put("proc/net/if_inet6", "fe80 02 40 20 80 eth7\n")
+        self.assertEqual(["eth7 has an address"], self.uses())
+
+    def test_an_interface_in_a_bond_and_one_below_a_vlan(self) -> None:
+        place = self.interface()
+        self.put(f"{place}/upper_eth7.5")
+        self.assertEqual(["eth7 carries eth7.5"], self.uses())
+        (self.host.root / place / "master").symlink_to("../../../bond0")
+        self.assertEqual(["eth7 belongs to bond0"], self.uses())
+
+    def test_an_interface_that_a_container_has(self) -> None:
+        (self.host.root / f"sys/bus/pci/devices/{NIC}/net").mkdir()
+        self.assertEqual(
+            ["its interface is in a network namespace"], self.uses()
+        )
+
+    def test_an_interface_whose_state_cannot_be_read(self) -> None:
+        place = self.interface()
+        (self.host.root / place / "flags").unlink()
+        self.assertEqual(["the state of eth7 can't be read"], self.uses())
+
+    def test_an_idle_disk_is_no_use(self) -> None:
+        self.disk()
+        self.assertEqual([], self.uses())
+
+    def test_a_mounted_disk(self) -> None:
+        self.disk()
+        self.put("proc/1/mountinfo", "1 0 8:0 / /srv rw - ext4 /dev/sda rw\n")
+        self.assertEqual(["sda is mounted on /srv"], self.uses())
+        # btrfs has a number of its own, but names a source.
+        self.put(
+            "proc/1/mountinfo", "1 0 0:40 / /srv rw - btrfs /dev/sda rw\n"
+        )
+        self.assertEqual(["sda is mounted on /srv"], self.uses())
+
+    def test_a_disk_in_a_btrfs_of_several(self) -> None:
+        self.disk()
+        self.put("sys/fs/btrfs/0-1/devices/sda")
+        self.assertEqual(
+            ["sda belongs to a btrfs that is mounted"], self.uses()
+        )
+
+    def test_a_disk_that_serves_as_swap(self) -> None:
+        self.disk()
+        self.put("proc/swaps", "Filename Type\n/dev/sda partition 1 0 -2\n")
+        self.assertEqual(["sda serves as swap"], self.uses())
+
+    def test_a_disk_that_lvm_or_raid_holds(self) -> None:
+        self.disk()
+        self.put(f"sys/devices/pci0000:30/{NIC}/block/sda/holders/dm-0")
+        self.put("sys/class/block/dm-0/dm/name", "vg-root\n")
+        self.assertEqual(["sda is held by dm-0 (vg-root)"], self.uses())
+
+    def test_a_disk_when_mounts_cannot_be_read(self) -> None:
+        self.disk()
+        (self.host.root / "proc/1/mountinfo").unlink()
+        self.assertEqual(["whether sda is mounted can't be read"], self.uses())
+
+    def test_a_disk_of_a_multipath_subsystem(self) -> None:
+        place = "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
+        self.put(f"sys/{place}/dev", "259:0\n")
+        (self.host.root / "sys/class/block/nvme0n1").symlink_to(
+            f"../../{place}"
+        )
+        folder = self.host.root / "sys/class/nvme-subsystem/nvme-subsys0"
+        folder.mkdir(parents=True)
+        (folder / "nvme0").symlink_to(f"../../devices/{NIC}/nvme/nvme0")
+        self.put("proc/swaps", "Filename Type\n/dev/nvme0n1 partition 1 0\n")
+        self.assertEqual(["nvme0n1 serves as swap"], self.uses())
+
+    def test_a_screen(self) -> None:
+        place = f"sys/bus/pci/devices/{NIC}"
+        self.put(f"{place}/drm/card0/card0-VGA-1/status", "disconnected\n")
+        self.assertEqual([], self.uses())
+        self.put(f"{place}/drm/card0/card0-VGA-1/status", "connected\n")
+        self.assertEqual(["connector card0-VGA-1 is connected"], self.uses())
+
+    def test_the_card_that_the_firmware_booted_with(self) -> None:
+        self.put(f"sys/bus/pci/devices/{NIC}/boot_vga", "1\n")
+        self.assertEqual(
+            ["the firmware booted with it (boot_vga)"], self.uses()
+        )
+
+    def test_the_console_on_a_frame_buffer(self) -> None:
+        self.put(f"sys/bus/pci/devices/{NIC}/graphics/fb0/dev")
+        self.put("sys/class/vtconsole/vtcon1/name", "(M) frame buffer device")
+        self.put("sys/class/vtconsole/vtcon1/bind", "0\n")
+        self.assertEqual([], self.uses())
+        self.put("sys/class/vtconsole/vtcon1/bind", "1\n")
+        self.assertEqual(["the console is drawn on fb0"], self.uses())
+
+    def test_a_function_is_shown_with_what_is_in_the_way(self) -> None:
+        self.interface("0x1003")
+        known = facts.gather(scan.scan(self.host.tree))
+        function = known.scan.get(pci_address.PciAddress.parse(NIC))
+        assert function is not None
+        self.assertEqual(
+            [codes.GROUP_COMPANIONS, codes.NETWORK_IN_USE],
+            [one.code for one in refusal.of_function(known, function)],
+        )
+
+
+class UnknownTest(UseCase):
+    """What is there and can't be read counts as in use.
+
+    A folder in place of a file, and a file in place of a folder, can be read
+    by nobody, root included.
+    """
+
+    def unknown(self, *places: str) -> None:
+        """Each alone makes a use that isn't known."""
+        self.assertEqual([], self.uses())
+        for place in places:
+            path = self.host.root / place
+            kept = path.with_name("kept")
+            if path.exists():
+                path.rename(kept)
+            else:
+                path.parent.mkdir(exist_ok=True)
+            if kept.is_dir():
+                path.touch()
+            else:
+                path.mkdir()
+            found = self.decision(
+                '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+            ).refusals
+            self.assertEqual(
+                {codes.NOT_KNOWN}, {one.code for one in found}, place
+            )
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+            if kept.exists():
+                kept.rename(path)
+        self.assertEqual([], self.uses())
+
+    def test_files_about_the_network(self) -> None:
+        self.interface()
+        self.unknown(
+            "proc/net/route",
+            "proc/net/if_inet6",
+            "proc/net/ipv6_route",
+            f"sys/bus/pci/devices/{NIC}/net/eth7/flags",
+        )
+
+    def test_files_about_the_network_that_make_no_sense(self) -> None:
+        place = self.interface("up")
+        self.assertEqual(["the state of eth7 can't be read"], self.uses())
+        self.put(f"{place}/flags", "0x1002")
+        for name, text in (
+            ("route", "Iface\tDestination\nshort\n"),
+            ("route", "Iface\tDestination\neth7 0 0 junk 0 0 0 0\n"),
+            ("if_inet6", "eth7\n"),
+        ):
+            self.put(f"proc/net/{name}", text)
+            [found] = self.uses()
+            self.assertEqual(
+                "whether eth7 has an address can't be read: "
+                f"/proc/net/{name} makes no sense",
+                found,
+            )
+            self.put(f"proc/net/{name}")
+
+    def test_files_about_disks(self) -> None:
+        self.disk()
+        here = f"sys/devices/pci0000:30/{NIC}/block/sda"
+        (self.host.root / here / "holders").mkdir()
+        (self.host.root / "sys/fs/btrfs/0-1/devices").mkdir(parents=True)
+        self.unknown(
+            "proc/swaps",
+            "proc/1/mountinfo",
+            f"{here}/holders",
+            f"{here}/dev",
+            "sys/fs/btrfs",
+            "sys/fs/btrfs/0-1/devices",
+            "sys/class/block",
+        )
+
+    def test_files_about_the_screen(self) -> None:
+        place = f"sys/bus/pci/devices/{NIC}"
+        (self.host.root / place / "drm/card0").mkdir(parents=True)
+        (self.host.root / place / "graphics").mkdir()
+        self.unknown(
+            f"{place}/boot_vga",
+            f"{place}/drm/card0",
+            f"{place}/graphics",
+        )
+
+    def test_what_device_files_a_function_has(self) -> None:
+        place = f"sys/bus/pci/devices/{NIC}"
+        for name in ("vfio-dev", "infiniband_verbs", "nvme"):
+            self.put(f"{place}/{name}")
+            self.assertIn(
+                "what its device files are can't be read: "
+                f"{name}: Not a directory",
+                self.uses(),
+            )
+            (self.host.root / place / name).unlink()
+
+    def test_processes_of_others_that_are_hidden(self) -> None:
+        self.disk()
+        (self.host.root / "proc/1").rename(self.host.root / "proc/4711")
+        self.assertEqual(
+            {
+                "whether sda is mounted can't be read",
+                "/proc/1: not shown, which may have it open",
+            },
+            set(self.uses()),
+        )
+
+    def test_a_host_without_any_process(self) -> None:
+        shutil.rmtree(self.host.root / "proc/1")
+        self.assertEqual(
+            {"/proc/1: not shown, which may have it open"}, set(self.uses())
+        )
