@@ -24,6 +24,9 @@ _INTERESTING = re.compile(
 _DEVICE_FD = "anon_inode:[vfio-device]"
 _GONE = (errno.ENOENT, errno.ESRCH)
 _NVIDIA = "10de"
+#: What the kernel adds to the name of a file that was removed: a device
+#: whose node is gone may be open all the same.
+_REMOVED = " (deleted)"
 
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
@@ -161,7 +164,7 @@ def _opened(tree: host_tree.HostTree, pid: int) -> set[str]:
                     continue
                 raise
             if _INTERESTING.match(target):
-                paths.add(target)
+                paths.add(target.removesuffix(_REMOVED))
     return paths
 
 

@@ -147,6 +147,35 @@ class InUseTest(UseCase):
         self.put("sys/class/vtconsole/vtcon1/bind", "1\n")
         self.assertEqual(["the console is drawn on fb0"], self.uses())
 
+    def test_a_disk_that_a_container_mounts(self) -> None:
+        self.disk()
+        self.put("proc/77/mountinfo", "1 0 8:0 / /data rw - ext4 sda rw\n")
+        self.assertEqual(
+            ["sda is mounted on /data for process 77"], self.uses()
+        )
+        # Each mount namespace is looked at once.
+        for pid in (1, 77):
+            (self.host.root / f"proc/{pid}/ns").mkdir()
+            (self.host.root / f"proc/{pid}/ns/mnt").symlink_to("mnt:[4026]")
+        self.assertEqual([], self.uses())
+
+    def test_a_process_that_nobody_waited_for_mounts_nothing(self) -> None:
+        self.disk()
+        self.put("proc/77/comm", "defunct\n")
+        self.assertEqual([], self.uses())
+
+    def test_a_device_is_open_though_its_node_was_removed(self) -> None:
+        (self.host.root / f"sys/bus/pci/devices/{NIC}/drm").mkdir()
+        self.put(f"sys/bus/pci/devices/{NIC}/drm/renderD128")
+        self.put("proc/7/comm", "Xorg\n")
+        (self.host.root / "proc/7/fd").mkdir()
+        (self.host.root / "proc/7/fd/3").symlink_to(
+            "/dev/dri/renderD128 (deleted)"
+        )
+        self.assertEqual(
+            ["/dev/dri/renderD128 is open in process 7 (Xorg)"], self.uses()
+        )
+
     def test_a_function_is_shown_with_what_is_in_the_way(self) -> None:
         self.interface("0x1003")
         known = facts.gather(scan.scan(self.host.tree))
