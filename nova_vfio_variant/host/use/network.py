@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which network interfaces the host uses, and for what.
 
-An IPv4 address shows by the route to its network, which only an interface
-that is up has; an IPv6 address shows by itself.
+An IPv6 address shows in ``/proc``. One of IPv4 shows there by the route to
+its network, which only an interface that is up has; no file tells what
+addresses an interface has that is down. The kernel that we run on is asked
+for them (netdevice(7)); of another root they can't be known.
 """
 
+import array
 import dataclasses
+import fcntl
+import socket
+import struct
 import typing as ty
 
 from nova_vfio_variant.host import function as observed
@@ -17,6 +23,11 @@ from nova_vfio_variant.host.use import Kind, Use
 _IFF_UP = 0x1
 #: <linux/route.h>
 _RTF_UP = 0x1
+#: <linux/sockios.h>: the IPv4 addresses of all interfaces.
+_SIOCGIFCONF = 0x8912
+#: struct ifconf, and struct ifreq with the name that it begins with.
+_IFCONF = struct.Struct("iP")
+_IFREQ = struct.Struct("16s24x" if struct.calcsize("P") == 8 else "16s16x")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +61,11 @@ class Routing:
                 unread = f"/{file} makes no sense"
             except OSError as error:
                 unread = f"/{file}: {error.strerror}"
+        if tree.root == "/":
+            try:
+                addressed |= _asked()
+            except OSError as error:
+                unread = f"the addresses of interfaces: {error.strerror}"
         default.discard("lo")
         return cls(default, addressed, unread)
 
@@ -147,3 +163,25 @@ def _learn_addresses(
     :raises IndexError: it is no address
     """
     addressed.add(fields[5])
+
+
+def _asked() -> set[str]:
+    """The interfaces that have an IPv4 address, be they up or down.
+
+    :raises OSError: the kernel doesn't say
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        room = 64
+        while True:
+            answer = array.array("B", bytes(room * _IFREQ.size))
+            place, size = answer.buffer_info()
+            told = fcntl.ioctl(asking, _SIOCGIFCONF, _IFCONF.pack(size, place))
+            used, _ = _IFCONF.unpack(told)
+            if used < size:
+                break
+            room *= 2
+    # An address may have a name of its own: eth0:1.
+    return {
+        name.partition(b"\0")[0].decode().partition(":")[0]
+        for (name,) in _IFREQ.iter_unpack(answer[:used])
+    }

@@ -2,10 +2,17 @@
 """What counts as a use of a function by the host."""
 
 import shutil
+import socket
+import subprocess
+import sys
+
+import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import facts, refusal, scan
+from nova_vfio_variant.host import facts, refusal, scan, tree
+from nova_vfio_variant.host.use import network
 from nova_vfio_variant.pci import address as pci_address
+from tests import base
 from tests.unit.host.test_plan import NIC, PlanCase
 
 
@@ -301,3 +308,36 @@ class UnknownTest(UseCase):
         self.assertEqual(
             {"/proc/1: not shown, which may have it open"}, set(self.uses())
         )
+
+
+class AskedTest(base.TestCase):
+    """What no file tells, and the kernel that we run on is asked for."""
+
+    def test_addresses_of_interfaces(self) -> None:
+        names = [name for _, name in socket.if_nameindex()]
+        with fixtures.MonkeyPatch(
+            f"{network.__name__}._asked", lambda: {"eth7"}
+        ):
+            there = network.Routing.of(tree.HostTree.open("/"))
+            self.assertIn("eth7", there.addressed)
+            elsewhere = network.Routing.of(tree.HostTree.open("/proc"))
+            self.assertNotIn("eth7", elsewhere.addressed)
+        self.assertLessEqual(network._asked(), set(names))
+
+    def test_an_interface_that_is_down_and_has_an_address(self) -> None:
+        """In a network namespace of its own, where there may be one."""
+        script = (
+            "ip address add 192.0.2.9/24 dev lo label lo:9\n"
+            f"{sys.executable} -c '"
+            "from nova_vfio_variant.host.use import network\n"
+            "print(*network._asked())'"
+        )
+        ran = subprocess.run(
+            ["unshare", "--net", "--map-root-user", "sh", "-ec", script],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if ran.returncode:
+            self.skipTest(ran.stderr)
+        self.assertEqual("lo\n", ran.stdout)
