@@ -69,7 +69,9 @@ IS_BRIDGE: ty.Final = finding.Code(
     "VFIO510",
     _ERROR,
     "a bridge can't be passed through",
-    "A bridge carries what stands behind it; no VFIO driver binds to one.",
+    "A bridge carries what stands behind it, so that it is never taken from "
+    "its driver, whatever the entry asks for; and no VFIO driver binds to "
+    "one.",
     "0000:00:1c.0, class 0604",
     "Name the function behind the bridge.",
 )

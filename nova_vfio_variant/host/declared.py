@@ -266,6 +266,8 @@ class _Planner:
     ) -> tuple[refusal.Refusal, ...]:
         """Why a function that is there can't be put on a driver."""
         facts = self._facts
+        if function.is_bridge:
+            return (refusal.is_bridge(function),)
         found: tuple[refusal.Refusal, ...] = ()
         if now.driver != driver:
             found += self._pf_refusals(function, wish, now)
@@ -287,6 +289,8 @@ class _Planner:
         if expected or not (function.vfio or now.override):
             return
         against = refusal.to_touch(self._facts, function, self._claims)
+        if function.is_bridge:
+            against = (refusal.is_bridge(function),)
         self._refusals += against
         if against:
             return

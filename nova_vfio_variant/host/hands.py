@@ -20,6 +20,8 @@ _DRIVERS = "sys/bus/pci/drivers"
 
 #: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
 _MAX_VFS = 0xFFFF
+#: How the class of every bridge, a host bridge too, begins.
+_BRIDGE = "0x06"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _VIRTFN = re.compile(r"virtfn\d+")
 
@@ -75,6 +77,7 @@ class Hands:
         """
         if driver:
             _checked_name(driver)
+        self._refuse_bridge(address)
         self._attribute(address, "driver_override", f"{driver}\n")
 
     def unbind(self, address: str) -> None:
@@ -83,6 +86,7 @@ class Hands:
         It blocks while a VFIO device is open.
         """
         place = _checked_address(address)
+        self._refuse_bridge(place)
         self._write(f"{DEVICES}/{place}/driver/unbind", place.encode())
 
     def probe(self, address: str) -> None:
@@ -147,6 +151,16 @@ class Hands:
             if drivers.same_name(name, module):
                 return name
         return ""
+
+    def _refuse_bridge(self, address: str) -> None:
+        """Never touch what carries other functions.
+
+        :raises ValueError: it is a bridge
+        """
+        place = _checked_address(address)
+        text = self.root.read_text(f"{DEVICES}/{place}/class") or ""
+        if text.startswith(_BRIDGE):
+            raise ValueError(f"{place} is a bridge")
 
     def _attribute(self, address: str, name: str, text: str) -> None:
         place = _checked_address(address)

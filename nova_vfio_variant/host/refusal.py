@@ -117,14 +117,7 @@ def to_bind(
     """
     name = str(function.address)
     if function.is_bridge:
-        return (
-            Refusal(
-                codes.IS_BRIDGE,
-                name,
-                "it is a bridge, and carries what stands behind it",
-                "name the function behind it",
-            ),
-        )
+        return (is_bridge(function),)
     found = []
     unknown = _of_unknown_group(facts, function)
     if unknown is not None:
@@ -168,6 +161,16 @@ def to_bind(
         if is_obstacle(other) and other.address not in allowed
     )
     return tuple(found)
+
+
+def is_bridge(function: observed.PciFunction) -> Refusal:
+    """Why a bridge is never taken from its driver."""
+    return Refusal(
+        codes.IS_BRIDGE,
+        str(function.address),
+        "it is a bridge, and carries what stands behind it",
+        "name the function behind it",
+    )
 
 
 def _of_unknown_group(

@@ -390,6 +390,16 @@ class HandsTest(ActCase):
             self.assertRaises(ValueError, worker.set_numvfs, PF, count)
         self.assertEqual([], written)
 
+    def test_a_bridge_is_never_taken_from_its_driver(self) -> None:
+        bridge = "0000:20:00.0"
+        self.host.add(bridge, "8086:3420", class_code=0x060400)
+        before = self.host.picture()
+        worker = self.host.hands()
+        self.assertRaises(ValueError, worker.unbind, bridge)
+        for driver in ("pci-stub", ""):
+            self.assertRaises(ValueError, worker.set_override, bridge, driver)
+        self.assertEqual(before, self.host.picture())
+
     def test_no_module_is_loaded_for_another_root(self) -> None:
         worker = hands.of_directory(str(self.host.root))
         error = self.assertRaises(OSError, worker.load_module, "vfio_pci")

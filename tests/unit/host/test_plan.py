@@ -354,15 +354,31 @@ class RefusalTest(PlanCase):
             '{"address": "0000:31:*.0", "driver": "variant"}',
         )
 
-    def test_a_bridge(self) -> None:
-        self.put(
-            f"sys/bus/pci/devices/{NIC}/modalias",
-            "pci:v00008086d0000100Esv00000000sd00000000bc06sc04i00",
+    def test_a_bridge_whatever_its_driver_is_to_be(self) -> None:
+        self.host.add_driver("pci-stub")
+        for address, kind in (
+            ("0000:20:00.0", 0x0604),
+            ("0000:00:00.0", 0x0600),
+        ):
+            self.host.add(address, "8086:3420", class_code=kind << 8)
+            text = f'{{"address": "{address}", "driver": "vfio-pci"}}'
+            for word in ("vfio-pci", "variant", "pci-stub", "igbvf"):
+                self.refused(
+                    codes.IS_BRIDGE, address, text.replace("vfio-pci", word)
+                )
+            # As it is it may stay.
+            self.assertEqual([], self.steps(text.replace("vfio-pci", "host")))
+
+    def test_a_bridge_that_somebody_took_away(self) -> None:
+        address = "0000:20:00.0"
+        self.host.add(address, "8086:3420", class_code=0x060400)
+        self.host.write(
+            f"{scan.DEVICES}/{address}/driver_override", b"pci-stub\n"
         )
         self.refused(
             codes.IS_BRIDGE,
-            NIC,
-            '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
+            address,
+            f'{{"address": "{address}", "driver": "host"}}',
         )
 
     def vf_group(self) -> str:
