@@ -252,12 +252,39 @@ def vfs_refusals(
         yield from refusal.to_touch(
             facts, pf, {pf.address: claims[pf.address]}
         )
+    yield from vfs_in_use(facts, pf, claims)
+
+
+def loses_vfs(
+    facts: host_facts.HostFacts,
+    pf: observed.PciFunction,
+    count: int | None,
+    claims: refusal.Claims,
+) -> tuple[refusal.Refusal, ...]:
+    """Why a function may not lose its driver: its VFs would go too.
+
+    :param count: how many VFs it has then
+    """
+    if not count:
+        return ()
+    return (
+        refusal.has_vfs(pf, count),
+        *vfs_in_use(facts, pf, claims),
+    )
+
+
+def vfs_in_use(
+    facts: host_facts.HostFacts,
+    pf: observed.PciFunction,
+    claims: refusal.Claims,
+) -> ty.Iterator[refusal.Refusal]:
+    """Why the VFs of a PF may not go."""
     for vf in vfs_of(facts, pf):
         for one in refusal.to_touch(facts, vf, claims):
             yield dataclasses.replace(
                 one,
                 code=codes.VFS_IN_USE,
-                subject=name,
+                subject=str(pf.address),
                 message=f"VF {vf.address} would go with the others, and "
                 f"{one.message}",
             )

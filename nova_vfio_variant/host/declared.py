@@ -289,6 +289,9 @@ class _Planner:
         if expected or not (function.vfio or now.override):
             return
         against = refusal.to_touch(self._facts, function, self._claims)
+        against += decide.loses_vfs(
+            self._facts, function, now.numvfs, self._claims
+        )
         if function.is_bridge:
             against = (refusal.is_bridge(function),)
         self._refusals += against
@@ -322,8 +325,7 @@ class _Planner:
                 continue
             now = facts.states[other.address]
             against = refusal.to_touch(facts, other, self._claims)
-            if now.numvfs:
-                against += (refusal.has_vfs(other, now.numvfs),)
+            against += decide.loses_vfs(facts, other, now.numvfs, self._claims)
             self._refusals += against
             if against:
                 continue
@@ -363,7 +365,9 @@ class _Planner:
                     'name VFs by their product_id, or add "allow_pf": true',
                 ),
             )
-        return (refusal.has_vfs(function, now.numvfs),) if now.numvfs else ()
+        return decide.loses_vfs(
+            self._facts, function, now.numvfs, self._claims
+        )
 
     def _no_driver(
         self, function: observed.PciFunction, wish: decide.Wish, word: str

@@ -181,6 +181,13 @@ def _against(
     for step in steps:
         if step.action == "unbind":
             found += refusal.to_touch(now, function, claims)
+            if change.what is plan.What.VFS:
+                # Its VFs go, or come again, in any case.
+                found += decide.vfs_in_use(now, function, claims)
+            else:
+                found += decide.loses_vfs(
+                    now, function, function.sriov_numvfs, claims
+                )
         elif step.action == "probe" and step.subject == change.subject:
             # What follows is done by the driver that it then has.
             function = dataclasses.replace(

@@ -229,7 +229,9 @@ def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
         codes.VFS_IN_USE,
         str(function.address),
         f"it has {count} VFs, which go when it loses its driver",
-        'take them away first: "num_vfs": 0 in an entry of its own',
+        "take them away first, as they were made: by its sriov_numvfs"
+        if function.vfio
+        else 'take them away first: "num_vfs": 0 in an entry of its own',
     )
 
 

@@ -72,9 +72,8 @@ def decision(
         if one is None:
             continue
         changes.append(one)
-        function = now.scan.get(pci_address.PciAddress.parse(name))
-        if function is not None and not expected:
-            refusals += refusal.to_touch(now, function, claims)
+        if not expected:
+            refusals += _against(one, now, claims)
     return decide.Decision(
         plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
     )
@@ -113,6 +112,19 @@ def _driver_change(
     return plan.Change(
         name, plan.What.DRIVER, state, to, steps, prior.pf, expected=expected
     )
+
+
+def _against(
+    change: plan.Change, now: facts.HostFacts, claims: refusal.Claims
+) -> tuple[refusal.Refusal, ...]:
+    """Why a function can't be taken from its driver."""
+    function = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if function is None:
+        return ()
+    found = refusal.to_touch(now, function, claims)
+    if any(step.action == "unbind" for step in change.steps):
+        found += decide.loses_vfs(now, function, change.before.numvfs, claims)
+    return found
 
 
 def _modules(

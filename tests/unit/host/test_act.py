@@ -168,6 +168,27 @@ class ApplyTest(ActCase):
         )
         self.assertEqual(before, self.host.picture())
 
+    def test_a_pf_whose_vfs_somebody_made_meanwhile_is_left(self) -> None:
+        away = (
+            '{"address": "0000:21:00.0", "driver": "vfio-pci",'
+            ' "allow_pf": true}'
+        )
+        start = self.host.picture()
+        self.assertEqual([], self.apply(away).failed)
+        self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
+        self.host.hands().set_numvfs(PF, 2)
+        before = self.host.picture()
+        error = self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), {}
+        )
+        self.assertIn("it has 2 VFs, which go when it", error.message)
+        self.assertIn("by its sriov_numvfs", str(error.hint))
+        self.assertEqual(before, self.host.picture())
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual(start, self.host.picture())
+
     def test_refusals_and_wrong_entries_change_nothing(self) -> None:
         before = self.host.picture()
         error = self.assertRaises(

@@ -301,6 +301,30 @@ class RefusalTest(PlanCase):
         self.host.hands().set_numvfs(PF, 1)
         self.refused(codes.VFS_IN_USE, PF, allowed)
 
+    def test_a_pf_with_vfs_that_is_left_to_the_kernel(self) -> None:
+        text = '{"address": "0000:21:00.0", "driver": "host"}'
+        self.pf_on_vfio()
+        self.refused(codes.VFS_IN_USE, PF, text)
+        pid = self.host.hold(VF)
+        found = [one.message for one in self.decision(text).refusals]
+        self.assertIn("it has 2 VFs, which go when it loses its driver", found)
+        self.assertIn(f"is open in process {pid} (", found[1])
+        self.host.let_go(pid)
+        self.host.write(f"{scan.DEVICES}/{PF}/sriov_numvfs", b"0")
+        self.assertEqual(3, len(self.steps(text)))
+
+    def pf_on_vfio(self) -> None:
+        """A PF whose VFs vfio-pci made."""
+        self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
+        worker = self.host.hands()
+        worker.set_override(PF, "vfio-pci")
+        worker.unbind(PF)
+        worker.probe(PF)
+        worker.set_autoprobe(PF, False)
+        worker.set_numvfs(PF, 2)
+        worker.set_override(VF, "vfio-pci")
+        worker.probe(VF)
+
     def test_a_group_with_others_in_it(self) -> None:
         text = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
         self.refused(codes.GROUP_COMPANIONS, NIC, text)

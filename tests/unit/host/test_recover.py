@@ -83,6 +83,18 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual(before, self.states()[NIC])
         self.assertEqual("as before", self.actor().journal.account(NIC))
 
+    def test_a_pf_that_has_vfs_meanwhile_stays_on_its_driver(self) -> None:
+        away = (
+            '{"address": "0000:21:00.0", "driver": "vfio-pci",'
+            ' "allow_pf": true}'
+        )
+        self.crash(f"done {PF} set-override vfio-pci", away)
+        self.host.hands().set_numvfs(PF, 2)
+        found = self.recovered()
+        self.assert_verdict(Verdict.UNDO, found)
+        self.assertIn("it has 2 VFs", found[0].reason)
+        self.assertEqual(plan.State("igb", None, 2, True), self.states()[PF])
+
     def test_what_somebody_else_changed_is_left_and_reported(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         self.host.hands().set_override(NIC, "igbvf")
