@@ -11,7 +11,6 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
     decide,
-    drivers,
     host_spec,
     plan,
     refusal,
@@ -227,8 +226,12 @@ class _Planner:
             for other in refusal.members(facts, function)
         ):
             return
-        against: tuple[refusal.Refusal, ...] = ()
-        if not is_new:
+        if is_new:
+            # All else can only be known once it is there.
+            against = refusal.is_somebodys(
+                facts, function, self._claims, driver
+            )
+        else:
             against = self._against(function, wish, now, driver, going)
         companions = tuple(self._companions(function, wish, going))
         self._refusals += against
@@ -271,11 +274,8 @@ class _Planner:
         found: tuple[refusal.Refusal, ...] = ()
         if now.driver != driver:
             found += self._pf_refusals(function, wish, now)
-            found += refusal.to_touch(facts, function, self._claims)
-        if "vfio" in driver or any(
-            drivers.same_name(driver, module)
-            for _, module in facts.scan.vfio_aliases
-        ):
+            found += refusal.to_touch(facts, function, self._claims, driver)
+        if refusal.is_vfio(facts, driver):
             found += refusal.to_bind(facts, function, wish.companions, going)
         return found
 

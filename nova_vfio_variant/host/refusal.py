@@ -9,6 +9,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant.host import drivers
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
@@ -78,30 +79,72 @@ def to_touch(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
     claims: Claims,
+    driver: str | None = None,
 ) -> tuple[Refusal, ...]:
     """Why a function may not be taken from what it is on now.
 
     :param claims: of the tracker
+    :param driver: as for :func:`is_somebodys`
     """
+    found = [*is_somebodys(facts, function, claims, driver)]
     name = str(function.address)
-    found = []
-    who = claims.get(function.address)
-    if who is not None:
-        quarantined = who.startswith(QUARANTINED)
-        found.append(
-            Refusal(
-                codes.IS_QUARANTINED if quarantined else codes.IS_CLAIMED,
-                name,
-                who,
-                "see to the reason, then run nova-vfio host recover"
-                if quarantined
-                else "free it first: nova-vfio claim list, claim delete",
-            )
-        )
     for use in facts.in_use.get(function.address, ()):
         code, hint = _USES[use.kind]
         found.append(Refusal(code, name, use.what, hint))
     return tuple(found)
+
+
+def is_somebodys(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    claims: Claims,
+    driver: str | None = None,
+) -> tuple[Refusal, ...]:
+    """Why a function that somebody has stays what it is.
+
+    Whoever has a claim on it loses nothing where it comes to a VFIO driver
+    from what is none. It has to come to one after each reboot, which claims
+    outlast, before its guest can start.
+
+    :param driver: which it goes to; None for none, or for the kernel's choice
+    """
+    who = claims.get(function.address)
+    if who is None:
+        return ()
+    name = str(function.address)
+    if who.startswith(QUARANTINED):
+        return (
+            Refusal(
+                codes.IS_QUARANTINED,
+                name,
+                who,
+                "see to the reason, then run nova-vfio host recover",
+            ),
+        )
+    here = function.driver
+    if (
+        driver is not None
+        and is_vfio(facts, driver)
+        and not (here is not None and is_vfio(facts, here))
+        and not (function.vfio or "driver" in function.lost)
+    ):
+        return ()
+    return (
+        Refusal(
+            codes.IS_CLAIMED,
+            name,
+            who,
+            "free it first: nova-vfio claim list, claim delete",
+        ),
+    )
+
+
+def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
+    """Whether a driver, bound or not, gives functions to guests."""
+    return "vfio" in driver or any(
+        drivers.same_name(driver, module)
+        for _, module in facts.scan.vfio_aliases
+    )
 
 
 def to_bind(

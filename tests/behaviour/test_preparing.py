@@ -334,20 +334,45 @@ class RefusalTest(PreparingCase):
         ):
             self.assertIn(part, said)
 
-    def test_a_claimed_function_is_not_taken(self) -> None:
-        self.declare(
-            more="[pci]\n"
-            f'device_spec = {{"address": "{EDU}"}}\n'
-            'alias = {"name": "edu", "vendor_id": "1234",'
-            ' "product_id": "11e8"}\n'
+    def test_what_an_instance_has_stays_and_comes_back_after_a_reboot(
+        self,
+    ) -> None:
+        more = (
+            "[pci]\n"
+            'device_spec = {"address": "0000:21:*.*", "vendor_id": "8086",'
+            ' "product_id": "10ca"}\n'
+            f'device_spec = {{"address": "{NIC}"}}\n'
+            'alias = {"name": "vf", "device_type": "type-VF",'
+            ' "vendor_id": "8086", "product_id": "10ca"}\n'
+            'alias = {"name": "nic", "vendor_id": "8086",'
+            ' "product_id": "100e"}\n'
         )
+        self.apply(FOUR, VFIO, PAIR, more=more)
         self.done("device", "sync")
         name = "11111111-2222-4333-8444-555555555555"
-        self.done("claim", "create", "--instance", name, "--alias", "edu:1")
-        self.declare(*EDUS)
-        ran = self.run_command("host", "apply")
-        self.assertEqual(2, ran.status)
-        self.assertIn(f"instance {name} has it", ran.err)
+        wanted = ("--instance", name, "--alias", "vf:2,nic:1")
+        self.done("claim", "create", *wanted)
+        to_host = f'{{"address": "{NIC}", "driver": "host"}}'
+        for entries, words in (
+            ((to_host,), ("apply",)),
+            ((FOUR.replace("4", "5"), VFIO, PAIR), ("apply",)),
+            ((), ("restore",)),
+            ((), ("restore", NIC)),
+        ):
+            self.declare(*entries, more=more)
+            ran = self.run_command("host", *words)
+            self.assertEqual(2, ran.status)
+            self.assertIn(f"instance {name} has it", ran.err)
+        # What a reboot undoes, as far as that can be had without one.
+        self.set_attribute(PF, "sriov_numvfs", "0")
+        self.bind(NIC, "e1000")
+        self.set_attribute(NIC, "driver_override", "")
+        self.apply(FOUR, VFIO, PAIR, more=more)
+        for address in (*VFS[:4], NIC):
+            self.assertEqual("vfio-pci", self.driver(address))
+        self.done("claim", "delete", name)
+        self.restore()
+        self.assert_as_before()
 
 
 class BootTest(PreparingCase):

@@ -13,6 +13,7 @@ from nova_vfio_variant.host import (
     facts,
     host_spec,
     plan,
+    refusal,
     scan,
 )
 from nova_vfio_variant.pci import address as pci_address
@@ -331,10 +332,49 @@ class RefusalTest(PlanCase):
         self.host.hands().unbind(OTHER)
         self.assertEqual(3, len(self.steps(text)))
 
-    def test_a_claimed_function(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+    def test_a_claimed_function_stays_on_its_vfio_driver(self) -> None:
+        worker = self.host.hands()
+        worker.set_numvfs(PF, 1)
+        worker.set_override(VF, "vfio-pci")
+        worker.unbind(VF)
+        worker.probe(VF)
         self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
-        self.refused(codes.IS_CLAIMED, VF, ON_VFIO)
+        for driver in ("variant", "igbvf", "host"):
+            self.refused(
+                codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", driver)
+            )
+
+    def test_a_claimed_function_comes_to_a_vfio_driver(self) -> None:
+        # As after a reboot.
+        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.assertEqual(11, len(self.steps(FOUR_VFS, ON_VFIO)))
+        self.host.hands().set_numvfs(PF, 1)
+        self.assertEqual(3, len(self.steps(ON_VFIO)))
+        self.host.hands().unbind(VF)
+        self.assertEqual(2, len(self.steps(ON_VFIO)))
+        self.refused(
+            codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", "igbvf")
+        )
+
+    def test_what_speaks_against_a_vf_is_known_before_it_is_made(self) -> None:
+        vf = pci_address.PciAddress.parse(VF)
+        self.claims[vf] = "instance x has it"
+        self.refused(
+            codes.IS_CLAIMED,
+            VF,
+            FOUR_VFS,
+            ON_VFIO.replace("vfio-pci", "igbvf"),
+        )
+        self.claims[vf] = f"{refusal.QUARANTINED}it hung"
+        self.refused(codes.IS_QUARANTINED, VF, FOUR_VFS, ON_VFIO)
+
+    def test_a_quarantined_function_comes_to_no_driver(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.host.hands().unbind(VF)
+        self.claims[pci_address.PciAddress.parse(VF)] = (
+            f"{refusal.QUARANTINED}it hung"
+        )
+        self.refused(codes.IS_QUARANTINED, VF, ON_VFIO)
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
