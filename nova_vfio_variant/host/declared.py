@@ -324,8 +324,8 @@ class _Planner:
             if other.is_bridge or not refusal.is_obstacle(other):
                 continue
             now = facts.states[other.address]
-            against = refusal.to_touch(facts, other, self._claims)
-            against += decide.loses_vfs(facts, other, now.numvfs, self._claims)
+            against = self._pf_refusals(other, wish, now)
+            against += refusal.to_touch(facts, other, self._claims)
             self._refusals += against
             if against:
                 continue
@@ -352,7 +352,10 @@ class _Planner:
         wish: decide.Wish,
         now: plan.State,
     ) -> tuple[refusal.Refusal, ...]:
-        """Why a PF may not be taken from its driver; nothing for others."""
+        """Why a PF may not be taken from its driver; nothing for others.
+
+        :param wish: of the entries that name it, be it as a companion
+        """
         if function.kind is not observed.Kind.PF:
             return ()
         if not wish.allow_pf:

@@ -190,6 +190,24 @@ class PlanTest(PlanCase):
             ),
         )
 
+    def test_a_companion_that_is_a_pf_has_to_be_allowed(self) -> None:
+        other, pf = "0000:51:00.1", "0000:51:00.0"
+        self.host.add(pf, "8086:10c9", group=30, vfs=7, vf_device="10ca")
+        self.host.add(other, "8086:100e", group=30)
+        text = (
+            f'{{"address": "{other}", "driver": "vfio-pci",'
+            f' "companions": ["{pf}"]}}'
+        )
+        [found] = self.decision(text).refusals
+        self.assertEqual(
+            (codes.PF_NOT_ALLOWED, pf), (found.code, found.subject)
+        )
+        allowed = text.replace("]}", '], "allow_pf": true}')
+        self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
+        self.host.hands().set_numvfs(pf, 1)
+        [found] = self.decision(allowed).refusals
+        self.assertEqual((codes.VFS_IN_USE, pf), (found.code, found.subject))
+
     def test_members_that_all_go_to_vfio_need_no_companions(self) -> None:
         steps = self.steps('{"address": "0000:31:*.0", "driver": "vfio-pci"}')
         self.assertEqual(6, len(steps))
