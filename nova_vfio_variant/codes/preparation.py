@@ -231,3 +231,12 @@ IS_QUARANTINED: ty.Final = finding.Code(
     "0000:25:00.4: unbind did not end in 60 seconds",
     "See what the reason says, then run nova-vfio host recover.",
 )
+NOTHING_MEANT: ty.Final = finding.Code(
+    "VFIO528",
+    _ERROR,
+    "an address on the command line that nothing can be done for",
+    "The host has no such function, no entry names it, or it is a VF that is "
+    "yet to be made.",
+    "nova-vfio host apply --only 0000:99:00.0",
+    "Correct the address; name the PF too where a VF is yet to be made.",
+)

@@ -12,6 +12,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
     decide,
     host_spec,
+    named,
     plan,
     refusal,
 )
@@ -66,14 +67,18 @@ class _Planner:
         for pf in here:
             wish = wishes.get(pf.address)
             wanted = wish.num_vfs if wish else None
-            if wanted is not None and wanted != pf.sriov_numvfs:
+            if (
+                wanted is not None
+                and wanted != pf.sriov_numvfs
+                and self._meant(pf)
+            ):
                 self._future[pf.address] = decide.predicted(facts, pf, wanted)
         functions = [one for one in here if one.physfn not in self._future]
         for vfs in self._future.values():
             functions += vfs or ()
         functions.sort(key=lambda one: one.address)
-        wishes = decide.wishes(self._specs, functions, self._findings)
-        self._absent(functions)
+        wishes = decide.wishes(self._specs, functions, [])
+        self._look_at_entries(functions)
         vfs_changes = self._vfs_changes(wishes, functions)
         driver_changes = self._driver_changes(wishes, functions)
         return decide.Decision(
@@ -84,40 +89,21 @@ class _Planner:
             tuple(self._findings),
         )
 
-    def _absent(self, functions: ty.Iterable[observed.PciFunction]) -> None:
-        """Note each entry, and each companion, that names nothing."""
-        functions = tuple(functions)
+    def _look_at_entries(
+        self, functions: ty.Sequence[observed.PciFunction]
+    ) -> None:
+        """Note what is wrong with the entries of whatever is meant."""
+        meant = [one for one in functions if self._meant(one)]
+        decide.wishes(self._specs, meant, self._findings)
         unknown = None in self._future.values()
-        there = {one.address for one in functions}
         for spec in self._specs:
-            named = [one for one in functions if spec.selects(one)]
-            if not named and not (unknown and spec.num_vfs is None):
-                self._findings.append(
-                    spec.on(
-                        codes.HOST_SPEC_ABSENT,
-                        f"no function of this host is {spec}",
-                        "address",
-                        "nova-vfio host list shows what is there",
-                    )
-                )
-            elif (
-                spec.num_vfs is not None
-                and named
-                and not any(one.sriov_totalvfs for one in named)
-            ):
-                self._refusals += decide.vfs_refusals(
-                    self._facts, named[0], spec.num_vfs, {}
-                )
-            self._findings += (
-                spec.on(
-                    codes.HOST_SPEC_ABSENT,
-                    f"no function of this host has the companion's address "
-                    f"{address}",
-                    "companions",
-                )
-                for address in spec.companions
-                if address not in there and not unknown
-            )
+            if self._only and not any(map(spec.selects, meant)):
+                continue
+            self._findings += named.absent(spec, functions, unknown=unknown)
+            self._refusals += named.no_pf(spec, functions, self._facts)
+        self._refusals += named.in_vain(
+            self._only, self._specs, functions, self._facts
+        )
 
     def _meant(self, function: observed.PciFunction) -> bool:
         return not self._only or function.address in self._only
@@ -129,7 +115,7 @@ class _Planner:
     ) -> ty.Iterator[plan.Change]:
         changes = []
         for pf in self._facts.scan.functions:
-            if pf.address not in self._future or not self._meant(pf):
+            if pf.address not in self._future:
                 continue
             count = wishes[pf.address].num_vfs
             assert count is not None

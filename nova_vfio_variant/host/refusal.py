@@ -266,6 +266,26 @@ def unreadable(
     )
 
 
+def nothing_meant(
+    address: pci_address.PciAddress, message: str, hint: str
+) -> Refusal:
+    """Why nothing can be done for an address that somebody named alone."""
+    return Refusal(codes.NOTHING_MEANT, str(address), message, hint)
+
+
+def no_such_function(
+    facts: "host_facts.HostFacts", address: pci_address.PciAddress
+) -> tuple[Refusal, ...]:
+    """Why nothing can be done for what isn't there, or can't be read."""
+    return unreadable(facts, str(address)) or (
+        nothing_meant(
+            address,
+            "this host has no such function",
+            "nova-vfio host list shows what is there",
+        ),
+    )
+
+
 def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
     """Why a PF with VFs may not be taken from its driver."""
     return Refusal(

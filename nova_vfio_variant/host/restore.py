@@ -29,6 +29,24 @@ def decision(
     :param only: addresses of the functions to take back; all if empty. A
         PF's VFs go with it
     """
+    found = _decide(priors, now, claims, only)
+    unknown = [
+        one
+        for name in sorted(only)
+        if name not in priors
+        and now.scan.get(address := pci_address.PciAddress.parse(name)) is None
+        for one in refusal.no_such_function(now, address)
+    ]
+    return dataclasses.replace(found, refusals=(*unknown, *found.refusals))
+
+
+def _decide(
+    priors: ty.Mapping[str, host_journal.Prior],
+    now: facts.HostFacts,
+    claims: refusal.Claims,
+    only: ty.Collection[str],
+) -> decide.Decision:
+    """As :func:`decision`, for names that may have gone on the way."""
     changes = []
     refusals = [
         one
@@ -231,7 +249,7 @@ def _rounds(
     tried: set[tuple[str, plan.What]] = set()
     while True:
         now = actor.look()
-        found = decision(actor.journal.priors, now, claims, names)
+        found = _decide(actor.journal.priors, now, claims, names)
         if found.refusals:
             raise refusal.error(found.refusals)
         ready = [

@@ -153,6 +153,21 @@ class HostCommands(base.TestCase):
         ran = self.run_command("host", "restore", PF, "-f", "json")
         self.assertEqual((0, 1), (ran.status, len(ran.rows)))
 
+    def test_one_function_that_is_not_there(self) -> None:
+        self.declare(FOUR)
+        for words in (("plan", "--only"), ("apply", "--only"), ("restore",)):
+            ran = self.run_command("host", *words, "0000:99:00.0", "-q")
+            self.assertEqual(2, ran.status)
+            self.assertIn("0000:99:00.0: this host has no such", ran.err)
+        ran = self.run_command("host", "restore", "--dry-run", "0000:99:00.0")
+        self.assertEqual(2, ran.status)
+
+    def test_vfs_are_restored_with_the_pf_that_takes_them_along(self) -> None:
+        self.declare(FOUR)
+        self.run_command("host", "apply")
+        ran = self.run_command("host", "restore", PF, VF, "-f", "json")
+        self.assertEqual((0, 1), (ran.status, len(ran.rows)), ran.err)
+
     def test_refusals_are_all_told_and_nothing_is_done(self) -> None:
         self.declare(
             FOUR.replace("4", "9"), PAIR.partition(', "comp')[0] + "}"
