@@ -77,10 +77,17 @@ def rounds(
     :raises VfioVariantError: as :func:`apply`
     """
     tried: set[tuple[str, plan.What]] = set()
+    vain: set[str] = set()
+    companions: dict[str, tuple[str, ...]] = {}
     for _ in range(_ROUNDS):
         now = actor.look()
         decision = wanted(now)
         check(decision)
+        companions |= {
+            name: others
+            for name, others in decision.companions.items()
+            if others
+        }
         ready = [
             change
             for change in decision.plan.ready
@@ -98,8 +105,10 @@ def rounds(
             ) as error:
                 outcome.failed.append(str(error))
                 restore.put_back(actor, outcome.failed)
+                vain.add(change.subject)
             else:
                 outcome.done.append(change)
+        _give_back(actor, outcome, companions, vain)
     else:
         decision = wanted(actor.look())
     if not outcome.failed:
@@ -107,6 +116,35 @@ def rounds(
             f"{change.subject}: it is not what it was made"
             for change in decision.plan.changes
         )
+
+
+def _give_back(
+    actor: act.Actor,
+    outcome: Outcome,
+    companions: ty.Mapping[str, ty.Collection[str]],
+    vain: ty.Collection[str],
+) -> None:
+    """Take back companions that were unbound for functions that failed.
+
+    :param companions: of each function
+    :param vain: the functions that failed
+    """
+    needed = {
+        one
+        for name, others in companions.items()
+        if name not in vain
+        for one in others
+    }
+    idle = {
+        change.subject
+        for change in outcome.done
+        if change.subject not in needed
+        and any(change.subject in companions.get(name, ()) for name in vain)
+    }
+    if not idle:
+        return
+    restore.take_back(actor, idle, outcome.failed)
+    outcome.done = [one for one in outcome.done if one.subject not in idle]
 
 
 def check(decision: decide.Decision) -> None:

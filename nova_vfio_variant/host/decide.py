@@ -38,11 +38,16 @@ class Decision:
     :param plan: the changes, those of refused functions left out
     :param refusals: reasons not to do it; a command that writes stops
     :param findings: what is wrong with the entries on this host; likewise
+    :param companions: what is unbound for a function that goes to another
+        driver, by that function; all as text
     """
 
     plan: plan.Plan
     refusals: tuple[refusal.Refusal, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
+    companions: ty.Mapping[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(slots=True)

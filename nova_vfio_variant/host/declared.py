@@ -50,6 +50,8 @@ class _Planner:
         self._refusals: list[refusal.Refusal] = []
         self._findings: list[finding.Finding] = []
         self._modules: dict[str, plan.Change] = {}
+        #: Companions that are unbound, by the function for which they are.
+        self._unbound: dict[str, tuple[str, ...]] = {}
         #: VFs that would be, by PF; None where they can't be told.
         self._future: dict[
             pci_address.PciAddress,
@@ -87,6 +89,7 @@ class _Planner:
             ),
             tuple(dict.fromkeys(self._refusals)),
             tuple(self._findings),
+            self._unbound,
         )
 
     def _look_at_entries(
@@ -181,7 +184,10 @@ class _Planner:
             if not self._meant(function):
                 continue
             for change in self._of_function(function, wish, going):
-                changes.setdefault(change.subject, change)
+                known = changes.get(change.subject)
+                # A companion of several goes with the first that is ready.
+                if known is None or known.expected:
+                    changes[change.subject] = change
         return tuple(changes.values())
 
     def _of_function(
@@ -223,9 +229,29 @@ class _Planner:
         self._refusals += against
         if against:
             return
-        yield from companions
+        expected = expected or module is not None
+        for change in companions:
+            yield dataclasses.replace(change, expected=expected)
         if now.driver == driver:
             return
+        self._unbound[str(function.address)] = tuple(
+            change.subject for change in companions
+        )
+        yield self._to_driver(
+            function, now, driver, module, word, expected=expected
+        )
+
+    def _to_driver(
+        self,
+        function: observed.PciFunction,
+        now: plan.State,
+        driver: str,
+        module: str | None,
+        word: str,
+        *,
+        expected: bool,
+    ) -> plan.Change:
+        """Put a function on a driver, whose module is loaded first."""
         reason = f"host_spec asks for {driver}"
         if word == host_spec.VARIANT:
             reason = f"{driver} is made for it (modules.alias)"
@@ -235,15 +261,7 @@ class _Planner:
                 decide.load_change(module, "its driver is asked for"),
             )
         to = plan.State(driver, driver, now.numvfs, now.autoprobe)
-        yield plan.Change(
-            str(function.address),
-            plan.What.DRIVER,
-            now,
-            to,
-            decide.driver_steps(str(function.address), now, to, reason),
-            None if function.physfn is None else str(function.physfn),
-            expected=expected or module is not None,
-        )
+        return _change(function, now, to, reason, expected=expected)
 
     def _against(
         self,
@@ -284,17 +302,7 @@ class _Planner:
         if against:
             return
         to = plan.State(plan.KERNELS_CHOICE, None, now.numvfs, now.autoprobe)
-        subject = str(function.address)
-        yield plan.Change(
-            subject,
-            plan.What.DRIVER,
-            now,
-            to,
-            decide.driver_steps(
-                subject, now, to, "host_spec leaves it to the kernel"
-            ),
-            None if function.physfn is None else str(function.physfn),
-        )
+        yield _change(function, now, to, "host_spec leaves it to the kernel")
 
     def _companions(
         self,
@@ -316,20 +324,12 @@ class _Planner:
             if against:
                 continue
             to = plan.State(None, now.override, now.numvfs, now.autoprobe)
-            subject = str(other.address)
-            yield plan.Change(
-                subject,
-                plan.What.DRIVER,
+            yield _change(
+                other,
                 now,
                 to,
-                decide.driver_steps(
-                    subject,
-                    now,
-                    to,
-                    f"it is in IOMMU group {other.iommu_group} with "
-                    f"{function.address}",
-                ),
-                None if other.physfn is None else str(other.physfn),
+                f"it is in IOMMU group {other.iommu_group} with "
+                f"{function.address}",
             )
 
     def _pf_refusals(
@@ -379,3 +379,24 @@ class _Planner:
         )
         if found not in self._findings:
             self._findings.append(found)
+
+
+def _change(
+    function: observed.PciFunction,
+    now: plan.State,
+    to: plan.State,
+    reason: str,
+    *,
+    expected: bool = False,
+) -> plan.Change:
+    """The change of a function's driver."""
+    subject = str(function.address)
+    return plan.Change(
+        subject,
+        plan.What.DRIVER,
+        now,
+        to,
+        decide.driver_steps(subject, now, to, reason),
+        None if function.physfn is None else str(function.physfn),
+        expected=expected,
+    )

@@ -192,10 +192,7 @@ def put_back(actor: act.Actor, failed: list[str]) -> None:
     owed = set(actor.journal.owed)
     if not owed:
         return
-    try:
-        _rounds(actor, {}, owed, failed)
-    except exception.HostRefused as error:
-        failed.append(str(error))
+    _as_far_as_can_be(actor, owed, failed)
     known = actor.journal
     now = actor.look()
     for name in sorted(owed & known.owed):
@@ -215,6 +212,26 @@ def put_back(actor: act.Actor, failed: list[str]) -> None:
             )
             known.end(number, "done", "it is as it was")
     settle(actor, owed)
+
+
+def take_back(
+    actor: act.Actor, names: ty.Collection[str], failed: list[str]
+) -> None:
+    """Take some functions back that were touched in vain.
+
+    :param failed: what fails is added
+    """
+    _as_far_as_can_be(actor, names, failed)
+    settle(actor, names)
+
+
+def _as_far_as_can_be(
+    actor: act.Actor, names: ty.Collection[str], failed: list[str]
+) -> None:
+    try:
+        _rounds(actor, {}, names, failed)
+    except exception.HostRefused as error:
+        failed.append(str(error))
 
 
 def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:

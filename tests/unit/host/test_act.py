@@ -229,6 +229,35 @@ class FailureTest(ActCase):
         self.assertEqual("as before", self.actor().journal.account(NIC))
         self.assertEqual({}, self.quarantined)
 
+    def test_a_companion_goes_back_with_whom_it_was_unbound_for(self) -> None:
+        before = self.host.picture()
+        self.failing[f"{NIC} probe vfio-pci"] = 16
+        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        self.assertEqual(1, len(outcome.failed))
+        self.assertEqual([PF], [change.subject for change in outcome.done])
+        self.assertEqual("e1000", self.states()[OTHER].driver)
+        self.assertEqual("as before", self.actor().journal.account(OTHER))
+        restore.restore(self.actor(), {})
+        self.assertEqual(before, self.host.picture())
+
+    def test_a_companion_waits_for_a_driver_that_is_yet_to_be_loaded(
+        self,
+    ) -> None:
+        before = self.host.picture()
+        self.failing["igbvf_vfio_pci load-module igbvf_vfio_pci"] = 2
+        text = PAIR.replace("vfio-pci", "igbvf_vfio_pci")
+        self.assertEqual(1, len(self.apply(text).failed))
+        self.assertEqual(before, self.host.picture())
+
+    def test_a_companion_that_another_one_needs_stays_unbound(self) -> None:
+        third = "0000:31:03.0"
+        self.host.add(third, "8086:100e", group=2)
+        self.failing[f"{NIC} probe vfio-pci"] = 16
+        outcome = self.apply(PAIR, PAIR.replace(f'"{NIC}"', f'"{third}"'))
+        self.assertEqual(1, len(outcome.failed))
+        self.assertIsNone(self.states()[OTHER].driver)
+        self.assertEqual("vfio-pci", self.states()[third].driver)
+
     def test_a_write_without_effect_is_a_failure(self) -> None:
         self.host.modprobe = lambda name: None  # type: ignore[method-assign]
         self.host.hands().set_numvfs(PF, 1)
