@@ -240,3 +240,13 @@ NOTHING_MEANT: ty.Final = finding.Code(
     "nova-vfio host apply --only 0000:99:00.0",
     "Correct the address; name the PF too where a VF is yet to be made.",
 )
+NOT_OURS: ty.Final = finding.Code(
+    "VFIO529",
+    _ERROR,
+    "somebody else changed the function after host apply",
+    "It is on another driver, or has another driver_override, than host apply "
+    "left there and than it had before. What others bind is theirs.",
+    "0000:25:00.4 is on igbvf, and host apply put it on vfio-pci",
+    "Give it back to the driver that host apply put it on, or restore the "
+    "other functions by their addresses.",
+)

@@ -41,11 +41,13 @@ class Prior:
     :param state: all that we change, as it was
     :param pf: of a VF, its PF
     :param made: the VF came into being by what we did to its PF
+    :param left: what we last made of its driver; None where we didn't
     """
 
     state: plan.State
     pf: str | None
     made: bool
+    left: plan.State | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -255,6 +257,12 @@ class Journal:
             if outcome == "done" and ended.purpose == "restore":
                 outcome = "restored"
             self._owe(ended, outcome)
+            self._leave(
+                ended.change,
+                ended.change.before
+                if outcome == "undone"
+                else ended.change.after,
+            )
             key = (ended.change.subject, ended.change.what)
             if outcome != "undone" or ended.purpose != "restore":
                 self.outcomes[key] = outcome
@@ -276,6 +284,20 @@ class Journal:
                 for name, prior in self.priors.items()
                 if prior.pf == change.subject and not prior.made
             }
+
+    def _leave(self, change: plan.Change, made: plan.State) -> None:
+        """Note what a change makes of drivers.
+
+        :param made: what stands there where it ends
+        """
+        left: dict[str, plan.State | None] = dict.fromkeys(change.lost)
+        if change.what is plan.What.DRIVER:
+            known = made.driver != plan.KERNELS_CHOICE
+            left[change.subject] = made if known else None
+        for name in left.keys() & self.priors.keys():
+            self.priors[name] = dataclasses.replace(
+                self.priors[name], left=left[name]
+            )
 
     def _take_header(self, entry: dict[str, ty.Any]) -> None:
         if entry["kind"] != "journal":
@@ -302,6 +324,8 @@ class Journal:
             change.subject,
             Prior(change.before, change.pf, made=change.pf in self.priors),
         )
+        if self.priors[change.subject].left is None:
+            self._leave(change, change.after)
 
     def _take_step(self, entry: dict[str, ty.Any], change: Unfinished) -> None:
         step = plan.Step(**entry["step"])

@@ -48,6 +48,33 @@ class State:
     numvfs: int | None = None
     autoprobe: bool | None = None
 
+    def is_strange(
+        self,
+        before: "State",
+        after: "State",
+        passes: ty.Collection[str] = (),
+    ) -> bool:
+        """Whether no way from one driver to another comes by here.
+
+        :param before: where the way begins
+        :param after: where it ends
+        :param passes: more drivers that it comes by
+        """
+        drivers = {None, before.driver, after.driver}
+        overrides = {before.override, after.override, *drivers}
+        return (
+            self.driver not in drivers.union(passes)
+            or self.override not in overrides
+        )
+
+    @property
+    def shown(self) -> str:
+        """The driver and the override, as half a sentence."""
+        return (
+            f"it is on {self.driver or 'no driver'} with the override "
+            f"{self.override or 'unset'}"
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:

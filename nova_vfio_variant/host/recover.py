@@ -128,28 +128,13 @@ def _is_strange(change: plan.Change, state: plan.State) -> bool:
         passes = way.passes
     if theirs.driver == plan.KERNELS_CHOICE:
         return False
-    return state.driver not in (
-        ours.driver,
-        None,
-        theirs.driver,
-        *passes,
-    ) or state.override not in (
-        ours.override,
-        theirs.override,
-        theirs.driver,
-        ours.driver,
-        None,
-    )
+    return state.is_strange(ours, theirs, passes)
 
 
 def _shown(change: plan.Change, state: plan.State) -> str:
-    shown = (
-        f"it is on {state.driver or 'no driver'} with the override "
-        f"{state.override or 'unset'}"
-    )
     if change.what is plan.What.VFS:
-        return f"it has {state.numvfs} VFs, and {shown}"
-    return shown
+        return f"it has {state.numvfs} VFs, and {state.shown}"
+    return state.shown
 
 
 def _probes_left(

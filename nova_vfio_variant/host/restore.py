@@ -8,7 +8,7 @@ touched last before what was touched first.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import codes, exception
 from nova_vfio_variant.host import act, decide, facts, plan, refusal
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
@@ -91,7 +91,7 @@ def _decide(
             continue
         changes.append(one)
         if not expected:
-            refusals += _against(one, now, claims)
+            refusals += _against(one, prior, now, claims)
     return decide.Decision(
         plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
     )
@@ -133,9 +133,23 @@ def _driver_change(
 
 
 def _against(
-    change: plan.Change, now: facts.HostFacts, claims: refusal.Claims
+    change: plan.Change,
+    prior: host_journal.Prior,
+    now: facts.HostFacts,
+    claims: refusal.Claims,
 ) -> tuple[refusal.Refusal, ...]:
     """Why a function can't be taken from its driver."""
+    left = prior.left
+    if left is not None and change.before.is_strange(prior.state, left):
+        return (
+            refusal.Refusal(
+                codes.NOT_OURS,
+                change.subject,
+                f"somebody else changed it: {change.before.shown}",
+                f"put it back on {left.driver or 'no driver'}, or restore "
+                "the others by their addresses",
+            ),
+        )
     function = now.scan.get(pci_address.PciAddress.parse(change.subject))
     if function is None:
         return ()

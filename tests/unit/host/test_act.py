@@ -144,6 +144,53 @@ class ApplyTest(ActCase):
         self.assertEqual([], restore.restore(self.actor(), {}))
         self.assertEqual(before, self.host.picture())
 
+    def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
+        self.apply(test_plan.FOUR_VFS, PAIR)
+        worker = self.host.hands()
+        for name in (NIC, OTHER):
+            before = self.states()[name]
+            worker.set_override(name, "igbvf")
+            if before.driver:
+                worker.unbind(name)
+            worker.probe(name)
+            picture = self.host.picture()
+            error = self.assertRaises(
+                exception.HostRefused, restore.restore, self.actor(), {}
+            )
+            self.assertIn(
+                f"{name}: somebody else changed it: it is on igbvf with the "
+                "override igbvf",
+                error.message,
+            )
+            self.assertEqual(picture, self.host.picture())
+            worker.unbind(name)
+            worker.set_override(name, before.override or "")
+            worker.probe(name)
+        # What is as we left it, or on no driver, is taken back; and so is
+        # what somebody took back.
+        worker.set_override(OTHER, "e1000")
+        worker.probe(OTHER)
+        worker.set_override(OTHER, "")
+        worker.unbind(NIC)
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual("e1000", self.states()[NIC].driver)
+        self.assertEqual({}, self.actor().journal.priors)
+
+    def test_a_vf_that_the_kernel_bound_is_what_our_number_of_vfs_made(
+        self,
+    ) -> None:
+        worker = self.host.hands()
+        worker.set_numvfs(PF, 2)
+        worker.set_override(VF, "vfio-pci")
+        worker.unbind(VF)
+        worker.probe(VF)
+        self.apply(VARIANT)
+        self.apply(test_plan.FOUR_VFS)
+        self.assertEqual("igbvf", self.states()[VF].driver)
+        vf = pci_address.PciAddress.parse(VF)
+        self.assertEqual([], restore.restore(self.actor(), {}, [vf]))
+        self.assertEqual("vfio-pci", self.states()[VF].driver)
+
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)

@@ -80,11 +80,40 @@ class JournalTest(JournalCase):
         noted = self.open()
         noted.end(noted.begin(BIND, "apply"), "done")
         self.assertEqual(
-            journal.Prior(BEFORE, PF, made=False), self.open().priors[VF]
+            journal.Prior(BEFORE, PF, made=False, left=AFTER),
+            self.open().priors[VF],
         )
         again = plan.Change(VF, plan.What.DRIVER, AFTER, BEFORE, ())
         noted.end(noted.begin(again, "apply"), "done")
         self.assertEqual(BEFORE, self.open().priors[VF].state)
+
+    def test_what_was_last_made_of_a_function_is_known(self) -> None:
+        noted = self.open()
+
+        def left() -> plan.State | None:
+            found = self.open().priors[VF].left
+            self.assertEqual(found, noted.priors[VF].left)
+            return found
+
+        number = noted.begin(BIND, "apply")
+        self.assertEqual(AFTER, left())
+        noted.end(number, "undone")
+        self.assertEqual(BEFORE, left())
+        noted.end(noted.begin(BIND, "apply"), "done")
+        self.assertEqual(AFTER, left())
+        # What the kernel chooses, and what it makes anew, can be anything.
+        chosen = plan.Change(
+            VF,
+            plan.What.DRIVER,
+            AFTER,
+            plan.State(plan.KERNELS_CHOICE),
+            (),
+        )
+        noted.end(noted.begin(chosen, "apply"), "done")
+        self.assertIsNone(left())
+        noted.end(noted.begin(BIND, "apply"), "done")
+        noted.end(noted.begin(FEWER, "apply"), "done")
+        self.assertIsNone(left())
 
     def test_vfs_that_go_are_noted_with_their_pf(self) -> None:
         noted = self.open()

@@ -3,6 +3,7 @@
 
 import fixtures
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     act,
     apply,
@@ -104,6 +105,9 @@ class RecoverTest(test_act.ActCase):
             found = self.recovered()
             self.assert_verdict(Verdict.LEAVE, found)
             self.assertIn("somebody else changed it", found[0].reason)
+            self.assertRaises(
+                exception.HostRefused, restore.restore, self.actor(), {}
+            )
             self.assertEqual(before, self.host.picture())
         self.assertEqual("unfinished", self.actor().journal.account(NIC))
 
