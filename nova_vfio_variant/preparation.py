@@ -45,18 +45,22 @@ _PROBE = "sys/bus/pci/drivers_probe"
 _LOCK_TIMEOUT = 120.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Result:
-    """What a command did to the host.
+    """What a command did to the host, as far as it came.
 
     :param recovered: what became of what a crash had left
     :param refusals: why nothing more was done
     :param failed: why something wasn't done, each in one sentence
+    :param ended_by: what ended it before its end
     """
 
-    recovered: tuple[recover.Judgement, ...] = ()
+    recovered: list[recover.Judgement] = dataclasses.field(
+        default_factory=list
+    )
     refusals: tuple[refusal.Refusal, ...] = ()
-    failed: tuple[str, ...] = ()
+    failed: list[str] = dataclasses.field(default_factory=list)
+    ended_by: exception.VfioVariantError | None = None
 
 
 def _ignore(*_said: object) -> None:
@@ -160,33 +164,39 @@ class Preparation:
     def apply(self, only: Addresses = ()) -> Result:
         """Make the host what host_spec says, after recovering.
 
-        :raises ConfigError: host_spec can't be used, or not on this host
-        :raises HostError: the host can't be written, or a write hung
+        :raises ConfigError: host_spec can't be used
+        :raises HostError: the host can't be written
         :raises LockTimeout: another command writes
         """
         specs = self.specs
-        with self._acting() as (actor, opened):
-            recovered = tuple(
-                recover.recover(actor, _claims(opened, quarantined=False))
-            )
+        result = Result()
+        with (
+            self._acting() as (actor, opened),
+            _told(result),
+        ):
+            self._recover(actor, opened, result)
             claims = _claims(opened)
             found = declared.decision(specs, actor.look(), claims, only)
             _raise_findings(found)
-            if found.refusals:
-                return Result(recovered, found.refusals)
-            outcome = apply.apply(actor, specs, claims, only)
-            return Result(recovered, failed=tuple(outcome.failed))
+            result.refusals = found.refusals
+            if not found.refusals:
+                outcome = apply.Outcome(failed=result.failed)
+                apply.apply(actor, specs, claims, only, outcome)
+        return result
 
     def restore(self, only: Addresses = ()) -> Result:
         """Take the host back to what was before, after recovering.
 
         :param only: the functions to take back; all if empty
-        :raises HostError: the host can't be written, or a write hung
+        :raises HostError: the host can't be written
         :raises LockTimeout: another command writes
         """
-        with self._acting() as (actor, opened):
-            claims = _claims(opened, quarantined=False)
-            recovered = tuple(recover.recover(actor, claims))
+        result = Result()
+        with (
+            self._acting() as (actor, opened),
+            _told(result),
+        ):
+            self._recover(actor, opened, result)
             claims = _claims(opened)
             found = restore.decision(
                 actor.journal.priors,
@@ -194,21 +204,31 @@ class Preparation:
                 claims,
                 {str(one) for one in only},
             )
-            if found.refusals:
-                return Result(recovered, found.refusals)
-            return Result(
-                recovered, failed=tuple(restore.restore(actor, claims, only))
-            )
+            result.refusals = found.refusals
+            if not found.refusals:
+                restore.restore(actor, claims, only, result.failed)
+        return result
 
     def recover(self) -> Result:
         """Bring to an end what a crash left in the middle.
 
-        :raises HostError: the host can't be written, or a write hung
+        :raises HostError: the host can't be written
         :raises LockTimeout: another command writes
         """
-        with self._acting() as (actor, opened):
-            claims = _claims(opened, quarantined=False)
-            return Result(tuple(recover.recover(actor, claims)))
+        result = Result()
+        with (
+            self._acting() as (actor, opened),
+            _told(result),
+        ):
+            self._recover(actor, opened, result)
+        return result
+
+    def _recover(
+        self, actor: act.Actor, opened: store.Store, result: Result
+    ) -> None:
+        """Recover, and tell a result what became of each change."""
+        claims = _claims(opened, quarantined=False)
+        recover.recover(actor, claims, result.recovered)
 
     def _claims_now(self) -> refusal.Claims:
         """Who has which function, quarantines of earlier boots left out."""
@@ -284,6 +304,15 @@ def _after_reboot(
         if names:
             listed = ", ".join(map(str, names))
             note(f"a reboot ended {what} {listed} ({len(names)} in all)")
+
+
+@contextlib.contextmanager
+def _told(result: Result) -> ty.Iterator[None]:
+    """Let an error not swallow what was done before it."""
+    try:
+        yield
+    except exception.VfioVariantError as error:
+        result.ended_by = error
 
 
 def _claims(

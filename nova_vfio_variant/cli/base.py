@@ -76,20 +76,11 @@ class Base(command.Command):
         """Do it, and turn every error into one line and status 2."""
         try:
             super().run(parsed_args)
-        except exception.ConfigError as error:
-            self._fail(error)
-            from nova_vfio_variant.check import render
-
-            self.app.stderr.write(render.text(error.findings))
-        except exception.VfioVariantError as error:
-            self._fail(error)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - no traceback for users
-            self._fail(error)
-        else:
-            return self.status
-        return 2
+            self.fail(error)
+        return self.status
 
     def note(self, text: str) -> None:
         """Say something beside the result, unless -q was given."""
@@ -101,13 +92,19 @@ class Base(command.Command):
         for problem in self.node.lost():
             self.note(f"warning: {problem}")
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Say what went wrong in one line, with each place if it has any."""
+        self.status = 2
         if self.app.options.debug:
             traceback.print_exception(error, file=self.app.stderr)
         if isinstance(error, exception.VfioVariantError):
             self.app.stderr.write(f"error: {error.message}\n")
             if error.hint:
                 self.app.stderr.write(f"hint: {error.hint}\n")
+            if isinstance(error, exception.ConfigError):
+                from nova_vfio_variant.check import render
+
+                self.app.stderr.write(render.text(error.findings))
         elif isinstance(error, OSError) and error.strerror:
             place = f"{error.filename}: " if error.filename else ""
             self.app.stderr.write(f"error: {place}{error.strerror}\n")

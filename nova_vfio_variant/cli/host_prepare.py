@@ -83,11 +83,17 @@ class Prepare(base.Lister):
         """What was done, and what was not."""
         for one in result.recovered:
             self.note(f"recovered: {_sentence(one)}")
+        self.excuse(result)
+        return COLUMNS, self._rows
+
+    def excuse(self, result: preparation.Result) -> None:
+        """Say why something wasn't done."""
         self.refuse(result.refusals)
         for why in result.failed:
             self.app.stderr.write(f"error: {why}\n")
             self.status = 2
-        return COLUMNS, self._rows
+        if result.ended_by is not None:
+            self.fail(result.ended_by)
 
     def _progress(
         self, change: plan.Change, step: plan.Step, state: plan.StepState
@@ -190,6 +196,7 @@ class Recover(Prepare):
             rows.append((number, one.change.subject, action, None, account))
             if one.verdict is recover.Verdict.LEAVE:
                 self.status = 1
+        self.excuse(result)
         return COLUMNS, rows
 
 

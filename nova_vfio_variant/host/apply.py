@@ -46,6 +46,7 @@ def apply(
     specs: ty.Sequence[host_spec.HostSpec],
     claims: refusal.Claims,
     only: ty.Collection[pci_address.PciAddress] = (),
+    outcome: Outcome | None = None,
 ) -> Outcome:
     """Make the host what the entries say.
 
@@ -54,12 +55,14 @@ def apply(
 
     :param claims: functions that somebody has
     :param only: the functions to touch; all if empty
-    :raises ConfigError: an entry doesn't fit this host; nothing was done
-    :raises HostRefused: something is in the way
+    :param outcome: to which what comes of it is added as it comes, so that it
+        is known also where an error ends it
+    :raises ConfigError: an entry doesn't fit this host, as it is by now
+    :raises HostRefused: something is in the way, by now
     :raises HostStepHung: a write hung, and nothing was done after it
     :raises JournalError: the journal can't be written
     """
-    outcome = Outcome()
+    outcome = outcome or Outcome()
     rounds(
         actor,
         lambda now: declared.decision(specs, now, claims, only),

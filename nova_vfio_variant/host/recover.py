@@ -186,15 +186,22 @@ def _against(
     return tuple(one.message for one in found)
 
 
-def recover(actor: act.Actor, claims: refusal.Claims) -> list[Judgement]:
+def recover(
+    actor: act.Actor,
+    claims: refusal.Claims,
+    done: list[Judgement] | None = None,
+) -> list[Judgement]:
     """Bring every change that wasn't ended to an end, where that is safe.
 
     :param claims: functions that somebody has, those in quarantine left out
+    :param done: to which what is returned is added as it comes, so that it is
+        known also where an error ends it
     :returns: what became of each
+    :raises HostStepFailed: VFs that came back can't be made what they were
     :raises HostStepHung: a write hung
     :raises JournalError: the journal can't be written
     """
-    done = []
+    done = [] if done is None else done
     for number in sorted(actor.journal.unfinished):
         unfinished = actor.journal.unfinished[number]
         now = actor.look()

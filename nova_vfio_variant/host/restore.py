@@ -182,16 +182,19 @@ def restore(
     actor: act.Actor,
     claims: refusal.Claims,
     only: ty.Collection[pci_address.PciAddress] = (),
+    failed: list[str] | None = None,
 ) -> list[str]:
     """Take the host back to what the journal recorded.
 
     Recover first. What can't be taken back stays on record.
 
+    :param failed: to which what is returned is added as it comes, so that it
+        is known also where an error ends it
     :returns: why something wasn't taken back, each in one sentence
-    :raises HostRefused: something is in the way; nothing was done
+    :raises HostRefused: something is in the way, by now
     :raises HostStepHung: a write hung, and nothing was done after it
     """
-    failed: list[str] = []
+    failed = [] if failed is None else failed
     names = {str(address) for address in only}
     _rounds(actor, claims, names, failed)
     settle(actor, names)

@@ -392,36 +392,129 @@ class HostCommands(base.TestCase):
         self.assertIn(f"error: {NIC} probe vfio-pci: the kernel took", ran.err)
         self.assertIn("failed", [row["state"] for row in ran.rows])
 
+    def test_what_was_said_before_a_refusal_is_still_said(self) -> None:
+        self.host.add("0000:61:00.0", "8086:100e", group=20)
+        vfio = '{"address": "0000:61:00.0", "driver": "vfio-pci"}'
+        self.declare(FOUR, VARIANT, vfio)
+        self.host.break_driver("vfio-pci")
+
+        def plug_in() -> None:
+            # It shares the IOMMU group of a VF that has just been made.
+            place = self.host.root / "sys/bus/pci/devices" / VF
+            group = int((place / "iommu_group").readlink().name)
+            self.host.add(
+                "0000:62:00.0", "8086:100e", group=group, driver="e1000"
+            )
+
+        with _At("0000:61:00.0 probe vfio-pci", "failed", plug_in):
+            ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn(
+            "error: 0000:61:00.0 probe vfio-pci: the kernel", ran.err
+        )
+        self.assertIn(f"error: {VF}: 0000:62:00.0 is in IOMMU gro", ran.err)
+        done = [(row["action"], row["state"]) for row in ran.rows]
+        self.assertIn(("set-numvfs 4", "done"), done)
+        self.assertIn(("probe vfio-pci", "failed"), done)
+
+    def test_what_was_said_before_a_function_went_is_still_said(self) -> None:
+        self.declare(FOUR, PAIR)
+        self.host.fault(3, vanish=NIC)
+        ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn("error: 0000:31:01.0 set-override", ran.err)
+        self.assertIn("[VFIO504]", ran.err)
+        done = [(row["action"], row["state"]) for row in ran.rows]
+        self.assertIn(("set-numvfs 4", "done"), done)
+
+    def test_what_was_said_before_a_hang_is_still_said(self) -> None:
+        self.declare(FOUR, PAIR)
+        self.useFixture(
+            fixtures.MonkeyPatch("nova_vfio_variant.host.decide._BIND", 0.5)
+        )
+        self.host.fault(2, hang=3)
+        ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn("unbind: it did not end in 0.5 seconds", ran.err)
+        self.assertIn("hint: it goes on when", ran.err)
+        self.assertEqual(
+            [("set-numvfs 4", "done"), ("unbind", "failed")],
+            [(row["action"], row["state"]) for row in ran.rows],
+        )
+
+    def test_what_was_recovered_before_a_failure_is_still_said(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        self.declare(FOUR)
+        with _Interrupted(self, f"{PF} set-numvfs 0"):
+            self.run_command("host", "apply")
+        # It can't be finished, and what is undone can't be completed.
+        self.host.fault(1, errno=12)
+        self.host.break_driver("vfio-pci")
+        ran = self.run_command("host", "recover", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn("error: 0000:21:10.0 probe vfio-pci:", ran.err)
+        self.assertEqual([PF], [row["subject"] for row in ran.rows])
+        self.assertIn("undo: it failed", ran.rows[0]["action"])
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status)
+
+
 
 class _Killed(BaseException):
     """Nothing that follows is run."""
 
 
-class _Interrupted:
-    """The command dies when a step is done, as if it were killed."""
+class _At:
+    """Something happens when a step is done, or failed."""
 
-    def __init__(self, test: HostCommands, step: str) -> None:
-        self._test = test
-        self._step = step
+    def __init__(
+        self, step: str, state: str, what: ty.Callable[[], object]
+    ) -> None:
+        self._when = step, state
+        self._what = what
         self._patch = fixtures.MonkeyPatch(
             "nova_vfio_variant.host.act.Actor.steps", self._steps
         )
         self._real = act.Actor.steps
 
     def _steps(self, actor: act.Actor, *args: ty.Any) -> None:
+        told = actor._progress
+
         def progress(
-            _change: plan.Change, step: plan.Step, state: plan.StepState
+            change: plan.Change, step: plan.Step, state: plan.StepState
         ) -> None:
-            if (str(step), state) == (self._step, plan.StepState.DONE):
-                raise _Killed
+            told(change, step, state)
+            if (str(step), state) == self._when:
+                self._what()
 
         actor._progress = progress
-        self._real(actor, *args)
+        try:
+            self._real(actor, *args)
+        finally:
+            actor._progress = told
 
     def __enter__(self) -> None:
         self._patch.setUp()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+    def __exit__(self, *_: object) -> bool | None:
         self._patch.cleanUp()
-        self._test.assertIs(_Killed, kind)
+        return None
+
+
+class _Interrupted(_At):
+    """The command dies when a step is done, as if it were killed."""
+
+    def __init__(self, test: HostCommands, step: str) -> None:
+        super().__init__(step, "done", self._die)
+        self._test = test
+
+    def _die(self) -> None:
+        raise _Killed
+
+    def __exit__(self, *why: object) -> bool:
+        super().__exit__()
+        self._test.assertIs(_Killed, why[0])
         return True
