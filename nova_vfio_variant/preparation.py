@@ -22,13 +22,15 @@ from nova_vfio_variant.host import (
     hands,
     host_spec,
     journal,
+    lock,
     observe,
     recover,
     refusal,
     restore,
 )
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import lock, store
+from nova_vfio_variant.tracker import lock as state_lock
+from nova_vfio_variant.tracker import store
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import node
@@ -73,6 +75,7 @@ class Preparation:
     :param on: the node whose configuration, host and state it uses
     :param progress: is told of each step as it goes
     :param note: is told what a reboot undid
+    :param count: is told of VFs that come and go
     """
 
     def __init__(
@@ -80,10 +83,12 @@ class Preparation:
         on: "node.Node",
         progress: act.Progress = _ignore,
         note: Note = _ignore,
+        count: act.Count = _ignore,
     ) -> None:
         self._node = on
         self._progress = progress
         self._note = note
+        self._count = count
 
     @functools.cached_property
     def specs(self) -> tuple[host_spec.HostSpec, ...]:
@@ -246,9 +251,10 @@ class Preparation:
     @contextlib.contextmanager
     def _acting(self) -> ty.Iterator[tuple[act.Actor, store.Store]]:
         """Somebody who acts, with the store and all locks above groups'."""
-        perform, watch = self._way()
+        perform, hold, watch = self._way()
         with (
-            lock.state_lock(self._node.state_path, _LOCK_TIMEOUT),
+            state_lock.state_lock(self._node.state_path, _LOCK_TIMEOUT),
+            hold([lock.HOST], _LOCK_TIMEOUT),
             self._store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
@@ -258,16 +264,17 @@ class Preparation:
                     self._node.tree,
                     perform,
                     known,
-                    self._node.state_path,
+                    hold,
                     functools.partial(opened.quarantine, boot=known.boot),
                     self._progress,
+                    self._count,
                     watch,
                 ),
                 opened,
             )
 
-    def _way(self) -> tuple[act.Perform, act.Watch | None]:
-        """How steps are done, and processes looked into, on this host.
+    def _way(self) -> tuple[act.Perform, lock.Hold, act.Watch | None]:
+        """How steps are done, locks taken, and processes looked into here.
 
         :raises HostError: the host can't be changed, by us or at all
         """
@@ -282,7 +289,11 @@ class Preparation:
             from nova_vfio_variant.host import privileged
 
             privileged.start()
-            return privileged.perform, privileged.open_files
+            return (
+                privileged.perform,
+                privileged.hold,
+                privileged.open_files,
+            )
         try:
             os.close(os.open(f"{root.rstrip('/')}/{_PROBE}", os.O_WRONLY))
         except OSError as error:
@@ -290,7 +301,8 @@ class Preparation:
                 f"the host can't be changed: /{_PROBE}: {error.strerror}",
                 "run as root, where /sys can be written",
             ) from error
-        return act.forked(hands.of_directory(root)), None
+        worker = hands.of_directory(root)
+        return act.forked(worker), functools.partial(lock.hold, root), None
 
 
 def _after_reboot(

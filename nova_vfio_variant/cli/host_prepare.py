@@ -26,7 +26,9 @@ class Prepare(base.Lister):
     @functools.cached_property
     def prepared(self) -> preparation.Preparation:
         """The acting half of the node."""
-        return preparation.Preparation(self.node, self._progress, self.note)
+        return preparation.Preparation(
+            self.node, self._progress, self.note, self._count
+        )
 
     def add_addresses(
         self, parser: argparse.ArgumentParser, *, positional: bool
@@ -104,6 +106,9 @@ class Prepare(base.Lister):
             return
         self._rows.append(_row(len(self._rows) + 1, step, state))
         self.note(f"{step}: {state}")
+
+    def _count(self, step: plan.Step, vfs: int) -> None:
+        self.note(f"{step}: {vfs} VFs now")
 
 
 class Plan(Prepare):

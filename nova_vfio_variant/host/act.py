@@ -6,7 +6,6 @@ its helper process, told, and quarantined, and the command ends.
 """
 
 import dataclasses
-import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -18,6 +17,7 @@ from nova_vfio_variant.host import (
     lock,
     observe,
     plan,
+    refusal,
     scan,
     vf_provider,
 )
@@ -26,10 +26,17 @@ from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host.use import processes
 from nova_vfio_variant.pci import address as pci_address
 
-#: Does a step and tells what is to be seen afterwards; as :func:`forked`.
-Perform = ty.Callable[[plan.Step, tuple[int, ...]], str]
+#: Does a step and tells what is to be seen afterwards; as :func:`forked`. It
+#: is given the descriptors of the locks that the helper keeps, and what to
+#: call now and then while it waits.
+Perform = ty.Callable[[plan.Step, tuple[int, ...], helper.Meanwhile], str]
 #: Is told of each step as it goes.
 Progress = ty.Callable[[plan.Change, plan.Step, plan.StepState], None]
+#: Is told now and then, while a PF is given another number of VFs, how many
+#: it has.
+Count = ty.Callable[[plan.Step, int], None]
+#: Decides on the host as it is now.
+Decide = ty.Callable[[facts.HostFacts], decide.Decision]
 #: Looks at what all processes have open.
 Watch = ty.Callable[[], processes.OpenFiles]
 #: Takes a function away from everybody, or gives it free with None.
@@ -71,8 +78,12 @@ def do(worker: hands.Hands, step: plan.Step) -> str:
 def forked(worker: hands.Hands) -> Perform:
     """Do each step in a helper process with the step's deadline."""
 
-    def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
-        return helper.run(lambda: do(worker, step), step.deadline, keep)
+    def perform(
+        step: plan.Step, keep: tuple[int, ...], meanwhile: helper.Meanwhile
+    ) -> str:
+        return helper.run(
+            lambda: do(worker, step), step.deadline, keep, meanwhile
+        )
 
     return perform
 
@@ -87,9 +98,10 @@ class Actor:
     :param tree: the host, to read
     :param perform: does one step
     :param journal: of the host's boot
-    :param state_path: where the locks stand
+    :param hold: takes locks of the host
     :param quarantine: is told what hung, and what is well again
     :param progress: is told of each step
+    :param count: is told of VFs that come and go
     :param watch: looks into the host's processes; None to look as we are
     """
 
@@ -98,17 +110,19 @@ class Actor:
         tree: host_tree.HostTree,
         perform: Perform,
         journal: host_journal.Journal,
-        state_path: str | pathlib.Path,
+        hold: lock.Hold,
         quarantine: Quarantine = _ignore,
         progress: Progress = _ignore,
+        count: Count = _ignore,
         watch: Watch | None = None,
     ) -> None:
         self.tree = tree
         self.journal = journal
         self._perform = perform
-        self._state_path = state_path
+        self._hold = hold
         self._quarantine = quarantine
         self._progress = progress
+        self._count = count
         self._watch = watch or (lambda: processes.look(self.tree))
 
     def look(self) -> facts.HostFacts:
@@ -116,40 +130,46 @@ class Actor:
         return facts.gather(scan.scan(self.tree), self._watch())
 
     def do(
-        self, change: plan.Change, purpose: str, seen: scan.HostScan
-    ) -> None:
+        self,
+        change: plan.Change,
+        purpose: str,
+        seen: scan.HostScan,
+        wanted: Decide,
+    ) -> bool:
         """Do a change, wholly or not at all.
+
+        It is decided once more on the host as it is with the locks held:
+        meanwhile somebody may have opened the function, or bound it.
 
         :param purpose: ``apply`` or ``restore``
         :param seen: the host that it was decided on
+        :param wanted: what decided it
+        :returns: False where nothing is to be done about it any more
+        :raises HostRefused: something is in the way by now
         :raises HostStepFailed: it failed, and was taken back if that is told
         :raises HostStepHung: a write hung; the function is quarantined
         :raises LockTimeout: somebody else is busy with its IOMMU group
         :raises JournalError: nothing was written
         """
         with self.locked(change, seen) as keep:
-            number = self.journal.begin(change, purpose)
+            facts_now = self.look()
+            fresh = _again(change, seen, wanted(facts_now), facts_now.scan)
+            if fresh is None:
+                return False
+            seen = facts_now.scan
+            number = self.journal.begin(fresh, purpose)
             try:
-                self.steps(number, change, change.steps, keep, seen)
+                self.steps(number, fresh, fresh.steps, keep, seen)
             except exception.HostStepFailed as error:
-                self._take_back(number, change, keep, error, seen)
+                self._take_back(number, fresh, keep, error, seen)
             self.journal.end(number, "done")
+        return True
 
     def locked(
         self, change: plan.Change, seen: scan.HostScan
     ) -> ty.ContextManager[tuple[int, ...]]:
-        """Hold the locks of a change: its group's and its lost VFs'."""
-        keys = set()
-        if change.what is plan.What.MODULE:
-            keys.add(f"module-{change.subject}")
-        else:
-            for name in (change.subject, *change.lost):
-                found = seen.get(pci_address.PciAddress.parse(name))
-                if found is None:
-                    keys.add(f"function-{name}")
-                else:
-                    keys.add(lock.key(found))
-        return lock.hold(self._state_path, keys, LOCK_TIMEOUT)
+        """Hold the locks of a change: its group's and its VFs'."""
+        return self._hold(lock.of_change(change, seen), LOCK_TIMEOUT)
 
     def steps(
         self,
@@ -168,7 +188,8 @@ class Actor:
             self.journal.step("begun", number, step)
             self._progress(change, step, plan.StepState.BEGUN)
             try:
-                self._check(step, self._perform(step, keep))
+                said = self._perform(step, keep, self._counting(step))
+                self._check(step, said)
             except helper.Hung as error:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
@@ -178,6 +199,17 @@ class Actor:
                 raise exception.HostStepFailed(f"{step}: {why}") from error
             self.journal.step("done", number, step)
             self._progress(change, step, plan.StepState.DONE)
+
+    def _counting(self, step: plan.Step) -> helper.Meanwhile:
+        """What is called while a step is done: it counts VFs.
+
+        By their links: to read ``sriov_numvfs`` waits for who writes it.
+        """
+        if step.action != "set-numvfs":
+            return _ignore
+        return lambda: self._count(
+            step, observe.count_vfs(self.tree, step.subject)
+        )
 
     def back(
         self, change: plan.Change, now: plan.State
@@ -331,6 +363,38 @@ class Actor:
             if function is not None:
                 found += [str(one) for one in opened.of(self.tree, function)]
         return "; ".join(found) or "no process is seen to have it open"
+
+
+def _again(
+    change: plan.Change,
+    seen: scan.HostScan,
+    decision: decide.Decision,
+    now: scan.HostScan,
+) -> plan.Change | None:
+    """A change as it is decided with its locks held.
+
+    :param seen: the host that it was decided on before, and locked by
+    :returns: None where nothing is to be done about it any more
+    :raises HostRefused: something speaks against what the locks are for
+    :raises HostStepFailed: other locks would be needed by now
+    """
+    held = lock.of_change(change, seen)
+    against = [
+        one
+        for one in decision.refusals
+        if lock.of_name(one.subject, now) in held
+    ]
+    if against:
+        raise refusal.error(against)
+    for fresh in decision.plan.ready:
+        if (fresh.subject, fresh.what) == (change.subject, change.what):
+            if not lock.of_change(fresh, now) <= held:
+                raise exception.HostStepFailed(
+                    f"{change.subject}: its IOMMU group changed meanwhile",
+                    "run the command again",
+                )
+            return fresh
+    return None
 
 
 def _why(error: Exception) -> str:

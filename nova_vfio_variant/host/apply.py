@@ -13,7 +13,6 @@ from nova_vfio_variant.host import (
     act,
     decide,
     declared,
-    facts,
     host_spec,
     plan,
     refusal,
@@ -35,10 +34,6 @@ class Outcome:
 
     done: list[plan.Change] = dataclasses.field(default_factory=list)
     failed: list[str] = dataclasses.field(default_factory=list)
-
-
-#: Decides on the host as it is now.
-Decide = ty.Callable[[facts.HostFacts], decide.Decision]
 
 
 def apply(
@@ -73,47 +68,59 @@ def apply(
 
 
 def rounds(
-    actor: act.Actor, wanted: Decide, purpose: str, outcome: Outcome
+    actor: act.Actor, wanted: act.Decide, purpose: str, outcome: Outcome
 ) -> None:
     """Decide, do, look again, until there is nothing left to do.
 
     :raises VfioVariantError: as :func:`apply`
     """
     tried: set[tuple[str, plan.What]] = set()
+    #: What is to be done, or was tried in vain.
+    undone: set[tuple[str, plan.What]] = set()
     vain: set[str] = set()
     companions: dict[str, tuple[str, ...]] = {}
-    for _ in range(_ROUNDS):
-        now = actor.look()
-        decision = wanted(now)
-        check(decision)
-        companions |= {
-            name: others
-            for name, others in decision.companions.items()
-            if others
-        }
-        ready = [
-            change
-            for change in decision.plan.ready
-            if (change.subject, change.what) not in tried
-        ]
-        if not ready:
-            break
-        for change in ready:
-            tried.add((change.subject, change.what))
-            try:
-                actor.do(change, purpose, now.scan)
-            except (
-                exception.HostStepFailed,
-                exception.LockTimeout,
-            ) as error:
-                outcome.failed.append(str(error))
-                restore.put_back(actor, outcome.failed)
-                vain.add(change.subject)
-            else:
-                outcome.done.append(change)
+    try:
+        for _ in range(_ROUNDS):
+            now = actor.look()
+            decision = wanted(now)
+            check(decision)
+            companions |= {
+                name: others
+                for name, others in decision.companions.items()
+                if others
+            }
+            undone |= {
+                (one.subject, one.what) for one in decision.plan.changes
+            }
+            ready = [
+                change
+                for change in decision.plan.ready
+                if (change.subject, change.what) not in tried
+            ]
+            if not ready:
+                break
+            for change in ready:
+                tried.add((change.subject, change.what))
+                try:
+                    done = actor.do(change, purpose, now.scan, wanted)
+                except (
+                    exception.HostStepFailed,
+                    exception.LockTimeout,
+                ) as error:
+                    outcome.failed.append(str(error))
+                    restore.put_back(actor, outcome.failed)
+                    vain.add(change.subject)
+                else:
+                    outcome.done += (change,) if done else ()
+                    undone.discard((change.subject, change.what))
+            _give_back(actor, outcome, companions, vain)
+        else:
+            decision = wanted(actor.look())
+    except (exception.ConfigError, exception.HostRefused):
+        # Nothing is done after it.
+        vain |= {subject for subject, _ in undone}
         _give_back(actor, outcome, companions, vain)
-    else:
-        decision = wanted(actor.look())
+        raise
     if not outcome.failed:
         outcome.failed += (
             f"{change.subject}: it is not what it was made"

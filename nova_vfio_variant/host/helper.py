@@ -22,6 +22,10 @@ import typing as ty
 from nova_vfio_variant import exception
 
 _CHUNK = 65536
+#: Seconds between two calls of what is called while a helper works.
+INTERVAL = 5.0
+#: Is called now and then while somebody waits for a helper.
+Meanwhile = ty.Callable[[], None]
 
 
 class Hung(exception.HostStepHung):
@@ -35,26 +39,35 @@ class Hung(exception.HostStepHung):
         self.pid = pid
 
 
+def _ignore() -> None:
+    """Nobody wants to know."""
+
+
 def run(
-    work: ty.Callable[[], str], deadline: float, keep: ty.Collection[int] = ()
+    work: ty.Callable[[], str],
+    deadline: float,
+    keep: ty.Collection[int] = (),
+    meanwhile: Meanwhile = _ignore,
 ) -> str:
     """Do something in a child process.
 
     :param work: what to do; it gives back what it saw
     :param deadline: seconds it may take
     :param keep: file descriptors that the child keeps open: locks
+    :param meanwhile: is called every :data:`INTERVAL` until it has ended
     :returns: what ``work`` gave back
     :raises OSError: ``work`` raised it, with the same errno
     :raises Hung: it took too long; the child is left alone
     :raises HostStepFailed: the child died, or ``work`` raised anything else
     """
+    end = time.monotonic() + deadline
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
         _child(work, writer, {writer, *keep})
     os.close(writer)
     try:
-        said = _hear(reader, time.monotonic() + deadline)
+        said = _hear(reader, end, meanwhile)
     except OSError as error:
         # Not the write's own: what becomes of that isn't known.
         raise Hung(f"it can't be heard any more: {error}", pid) from error
@@ -94,16 +107,21 @@ def program(
     )
 
 
-def _hear(reader: int, deadline: float) -> bytes | None:
+def _hear(reader: int, end: float, meanwhile: Meanwhile) -> bytes | None:
     """All that the child says; None if it doesn't come to an end."""
     said = b""
     # Not select(2), which knows no descriptor above 1023.
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     while True:
-        left = max(deadline - time.monotonic(), 0)
-        if not poll.poll(left * 1000):
-            return None
+        left = max(end - time.monotonic(), 0)
+        if not poll.poll(min(left, INTERVAL) * 1000):
+            if left <= INTERVAL:
+                return None
+            # What is left of the helper counts, not who listens to us.
+            with contextlib.suppress(OSError):
+                meanwhile()
+            continue
         some = os.read(reader, _CHUNK)
         if not some:
             return said

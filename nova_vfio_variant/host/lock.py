@@ -1,108 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lock for each IOMMU group: one writer at a time.
+"""Who may change a host: one command at a time, and one in each IOMMU group.
 
-Unlike the lock of the state path, these are handed on to helper processes
-(flock(2): all copies of the descriptor have one lock). A group whose helper
-is stuck in the kernel stays locked until the kernel lets go of it, also when
-the command that started it was killed. A helper that another process starts
-for the command, with privileges, can't be handed a descriptor; it takes a
-second lock, ``NAME.busy``, which who holds the first one waits for.
+The locks stand in the host itself (``/run/nova-vfio``), so that everybody
+takes the same ones, whatever their state paths are. :data:`HOST` is held as
+long as a command lives. Those of groups are handed on to helper processes
+(flock(2): all copies of a descriptor have one lock): a group whose helper is
+stuck in the kernel stays locked until the kernel lets go of it, also when the
+command that started it was killed.
 """
 
 import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import shlex
 import sys
 import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function
+from nova_vfio_variant.host import function, plan, scan
+from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.pci import address as pci_address
 
-FOLDER: ty.Final = "host-locks"
+#: Takes some locks, by their keys, and waits for others so many seconds; it
+#: gives the descriptors that helpers have to keep open. As :func:`hold` for
+#: one host.
+Hold = ty.Callable[
+    [ty.Iterable[str], float], ty.ContextManager[tuple[int, ...]]
+]
+
+#: Below the host's root; a reboot empties it.
+FOLDER: ty.Final = "run/nova-vfio"
+#: The key of the lock of the whole host.
+HOST: ty.Final = "host"
+_DEVICES = "sys/bus/pci/devices"
+_KEY = re.compile(r"[a-z]+(?:-[A-Za-z0-9_.:+-]+)?")
 _PAUSE = 0.05
-_BUSY = ".busy"
 
 
 def key(found: function.PciFunction) -> str:
-    """The name of a function's lock: its group's, or its own."""
-    if found.iommu_group is None:
-        return f"function-{found.address}"
-    return f"group-{found.iommu_group}"
+    """The key of a function's lock: its group's, or its own."""
+    return _key(found.address, found.iommu_group)
+
+
+def of_module(name: str) -> str:
+    """The key of a module's lock."""
+    return f"module-{name}"
+
+
+def of_name(name: str, seen: scan.HostScan) -> str:
+    """The key of the lock of a function, which need not be there."""
+    address = pci_address.PciAddress.parse(name)
+    found = seen.get(address)
+    return _key(address, None) if found is None else key(found)
+
+
+def of_change(change: plan.Change, seen: scan.HostScan) -> set[str]:
+    """The keys of the locks of a change.
+
+    A PF's VFs may go with whatever is done to it.
+    """
+    if change.what is plan.What.MODULE:
+        return {of_module(change.subject)}
+    subject = pci_address.PciAddress.parse(change.subject)
+    vfs = {key(one) for one in seen.functions if one.physfn == subject}
+    return vfs | {of_name(name, seen) for name in change.functions}
+
+
+def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
+    """The keys of the locks of which one has to be held to change a function.
+
+    That is its own, and for a VF its PF's too: who makes or removes VFs
+    touches them in groups that come and go with them.
+
+    :param address: the function as it is now is looked up
+    :raises ValueError: it is no address
+    """
+    mine = pci_address.PciAddress.parse(address)
+    found = {_key(mine, _group(tree, mine))}
+    link = tree.readlink(f"{_DEVICES}/{mine}/physfn")
+    if link is not None:
+        pf = pci_address.PciAddress.parse(link.rpartition("/")[2])
+        found.add(_key(pf, _group(tree, pf)))
+    return found
+
+
+def _group(
+    tree: host_tree.HostTree, address: pci_address.PciAddress
+) -> str | None:
+    link = tree.readlink(f"{_DEVICES}/{address}/iommu_group")
+    return None if link is None else link.rpartition("/")[2]
+
+
+def _key(address: pci_address.PciAddress, group: int | str | None) -> str:
+    return f"function-{address}" if group is None else f"group-{group}"
 
 
 @contextlib.contextmanager
 def hold(
-    state_path: str | pathlib.Path, keys: ty.Iterable[str], timeout: float
+    root: str | os.PathLike[str], keys: ty.Iterable[str], timeout: float
 ) -> ty.Iterator[tuple[int, ...]]:
-    """Hold some locks, taken in the order of their names.
+    """Hold some locks of a host, taken in the order of their keys.
 
-    :param state_path: a folder; made if it isn't there
+    :param root: the host's
     :param keys: as :func:`key` gives them
     :param timeout: seconds to wait for others
     :returns: descriptors, for the helpers to keep open
     :raises LockTimeout: another process has one; the message says which
     :raises HostError: the folder can't be made or written
+    :raises ValueError: a key is none
     """
     deadline = time.monotonic() + timeout
-    folder = pathlib.Path(state_path) / FOLDER
+    folder = pathlib.Path(root) / FOLDER
     with contextlib.ExitStack() as stack:
         held = []
         for name in sorted(set(keys)):
+            if not _KEY.fullmatch(name):
+                raise ValueError(f"{name!r} is no key of a lock")
             fd = _opened(folder, name)
             stack.callback(os.close, fd)
             _take(fd, folder / name, deadline, timeout)
             held.append(fd)
-            # A helper of whoever had it before may still be at work.
-            busy = _opened(folder, f"{name}{_BUSY}")
-            try:
-                _wait(busy, folder / name, deadline, timeout)
-            finally:
-                os.close(busy)
         yield tuple(held)
-
-
-@contextlib.contextmanager
-def adopt(paths: ty.Iterable[str], owner: int) -> ty.Iterator[tuple[int, ...]]:
-    """Take the second locks, for a helper that works for another process.
-
-    :param paths: files of the first locks
-    :param owner: the process that holds them
-    :returns: descriptors, for the helper to keep open
-    :raises HostStepFailed: it holds them no longer
-    :raises OSError: they can't be opened, or somebody is busy with them
-    """
-    with contextlib.ExitStack() as stack:
-        held = []
-        for path in sorted(paths):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            busy = os.open(f"{path}{_BUSY}", flags)
-            stack.callback(os.close, busy)
-            fcntl.flock(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            first = os.open(path, flags)
-            try:
-                _check_owner(first, path, owner)
-            finally:
-                os.close(first)
-            held.append(busy)
-        yield tuple(held)
-
-
-def _check_owner(fd: int, path: str, owner: int) -> None:
-    """Whether a process holds a lock.
-
-    :raises HostStepFailed: it doesn't
-    """
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if os.pread(fd, 4096, 0).split(b" ")[0] == b"%d" % owner:
-            return
-    raise exception.HostStepFailed(
-        f"process {owner} no longer holds the lock {path}"
-    )
 
 
 def _opened(folder: pathlib.Path, name: str) -> int:
@@ -120,14 +141,6 @@ def _opened(folder: pathlib.Path, name: str) -> int:
 def _take(
     fd: int, path: pathlib.Path, deadline: float, timeout: float
 ) -> None:
-    _wait(fd, path, deadline, timeout)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()} {shlex.join(sys.argv)}\n".encode(), 0)
-
-
-def _wait(
-    fd: int, path: pathlib.Path, deadline: float, timeout: float
-) -> None:
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,19 +149,24 @@ def _wait(
                 raise _timeout(fd, path, timeout) from None
             time.sleep(_PAUSE)
         else:
-            return
+            break
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()} {shlex.join(sys.argv)}\n".encode(), 0)
 
 
 def _timeout(
     fd: int, path: pathlib.Path, timeout: float
 ) -> exception.LockTimeout:
-    who = "another process"
     pid, _, command = (
         os.pread(fd, 4096, 0).decode("utf-8", "replace").strip().partition(" ")
     )
-    if pid:
-        who = f"process {pid} ({command}), or a write of its to the host,"
+    who = f"process {pid} ({command})" if pid else "another process"
+    hint = "wait for it to end, or see what it is waiting for"
+    if path.name != HOST:
+        who += ", or a write of its to the host,"
+        hint = (
+            "a write that hangs ends when whoever has the device open lets go"
+        )
     return exception.LockTimeout(
-        f"{who} still holds the lock {path} after {timeout:g} seconds",
-        "a write that hangs ends when whoever has the device open lets go",
+        f"{who} still holds the lock {path} after {timeout:g} seconds", hint
     )

@@ -72,6 +72,12 @@ def state_now(tree: host_tree.HostTree, address: str) -> plan.State | None:
     )
 
 
+def count_vfs(tree: host_tree.HostTree, address: str) -> int:
+    """How many VFs a PF shows now, also while their number is written."""
+    place = f"{_DEVICES}/{pci_address.PciAddress.parse(address)}"
+    return sum(bool(_VIRTFN.fullmatch(one)) for one in tree.listdir(place))
+
+
 def boot_id(tree: host_tree.HostTree) -> str:
     """What tells this boot of the host from others.
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that needs privileges: two functions that take and give plain data.
+"""All that needs privileges: a few functions that take and give plain data.
 
 For root they run in the command itself. For others they run in a privsep
 daemon as root with two capabilities, to see what other users' processes have
-open. The files of sysfs are root's own, so that writing them takes none; and
-modprobe, being a program that root starts, has its own.
+open. The files of sysfs and the locks in ``/run`` are root's own, so that
+writing them takes none; and modprobe, being a program that root starts, has
+its own. The daemon ends with the command, and with it the locks that it
+holds; helpers that are stuck keep their copies.
 """
 
+import contextlib
 import dataclasses
-import os
+import math
+import threading
 import typing as ty
 
 from oslo_privsep import capabilities, daemon, priv_context
@@ -20,6 +24,8 @@ from nova_vfio_variant.host.use import processes
 
 #: The one host there is to change; nobody else's word is taken for it.
 ROOT: ty.Final = "/"
+#: No step may take longer, and nobody waits longer for a lock, in seconds.
+_PATIENCE = 86400.0
 
 context = priv_context.PrivContext(
     "nova_vfio_variant",
@@ -32,24 +38,65 @@ context = priv_context.PrivContext(
 )
 
 
+class _Held(ty.NamedTuple):
+    """Locks that were taken together, and how they are given back."""
+
+    keys: tuple[str, ...]
+    descriptors: tuple[int, ...]
+    free: ty.Callable[[], None]
+
+
+#: What :func:`take_locks` took, the last one last.
+_held: list[_Held] = []
+
+
 @context.entrypoint
-def do_step(
-    step: dict[str, ty.Any], locks: list[str], owner: int
-) -> tuple[str, int, str]:
+def take_locks(keys: list[str], timeout: float) -> tuple[str, str, str | None]:
+    """Take some locks of this host, until they are given back or we end.
+
+    :param keys: as :func:`~nova_vfio_variant.host.lock.hold` wants them
+    :param timeout: seconds to wait for others
+    :returns: ``ok``, or ``busy`` or ``failed`` with a message and a hint
+    """
+    stack = contextlib.ExitStack()
+    try:
+        found = stack.enter_context(lock.hold(ROOT, keys, _seconds(timeout)))
+    except exception.LockTimeout as error:
+        return "busy", error.message, error.hint
+    except (exception.VfioVariantError, TypeError, ValueError) as error:
+        return "failed", str(error), None
+    _held.append(_Held(tuple(sorted(set(keys))), found, stack.close))
+    return "ok", "", None
+
+
+@context.entrypoint
+def give_locks() -> None:
+    """Give back the locks that were taken last."""
+    _held.pop().free()
+
+
+@context.entrypoint
+def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
     """Do one step on this host, in a helper process with its deadline.
+
+    Only with the lock of what it changes: which one that is, is seen here.
 
     :param step: the fields of a :class:`~nova_vfio_variant.host.plan.Step`;
         :class:`~nova_vfio_variant.host.hands.Hands` checks each again
-    :param locks: files of the locks that the caller holds
-    :param owner: process id of the caller
     :returns: ``ok`` and what is seen, ``os`` and an errno with its text,
         ``hung`` and the process that is left, or ``failed`` and why
     """
     try:
-        wanted = plan.Step(**step)
-        with lock.adopt(locks, owner) as keep:
-            worker = hands.of_directory(ROOT)
-            return "ok", 0, act.forked(worker)(wanted, keep)
+        wanted = _checked(step)
+        _check_locked(wanted)
+        keep = tuple(
+            fd
+            for one in _held
+            for key, fd in zip(one.keys, one.descriptors, strict=True)
+            if key != lock.HOST
+        )
+        worker = hands.of_directory(ROOT)
+        return "ok", 0, act.forked(worker)(wanted, keep, lambda: None)
     except OSError as error:
         return "os", error.errno or 0, error.strerror or str(error)
     except helper.Hung as error:
@@ -73,13 +120,81 @@ def look_into_processes() -> tuple[list[tuple[int, str, str]], list[str]]:
     )
 
 
-def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+def _checked(step: dict[str, ty.Any]) -> plan.Step:
+    """A step of its fields.
+
+    :raises TypeError, ValueError: they make none
+    """
+    wanted = plan.Step(**step)
+    for name, value in step.items():
+        if name != "deadline" and not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, and no text")
+    _seconds(wanted.deadline)
+    return wanted
+
+
+def _seconds(number: float) -> float:
+    """A time to wait.
+
+    :raises ValueError: nobody waits that long
+    """
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not math.isfinite(number)
+        or not 0 <= number <= _PATIENCE
+    ):
+        raise ValueError(f"{number!r} is no number of seconds to wait")
+    return float(number)
+
+
+def _check_locked(step: plan.Step) -> None:
+    """See that the lock of what a step changes is held.
+
+    :raises HostStepFailed: it isn't
+    :raises ValueError: the step's subject makes no sense
+    """
+    if step.action == "load-module":
+        serve = {lock.of_module(step.subject)}
+    else:
+        tree = host_tree.HostTree.open(ROOT)
+        serve = lock.that_serve(tree, step.subject)
+    if not any(serve & set(one.keys) for one in _held):
+        raise exception.HostStepFailed(
+            f"{step}: the lock {' or '.join(sorted(serve))} isn't held"
+        )
+
+
+@contextlib.contextmanager
+def hold(
+    keys: ty.Iterable[str], timeout: float
+) -> ty.Iterator[tuple[int, ...]]:
+    """Hold locks with privileges; see :data:`lock.Hold`.
+
+    :returns: nothing: who does the steps has the descriptors
+    :raises LockTimeout: another process has one; the message says which
+    :raises HostError: they can't be taken
+    """
+    kind, message, hint = take_locks(list(keys), timeout)
+    if kind == "busy":
+        raise exception.LockTimeout(message, hint)
+    if kind != "ok":
+        raise exception.HostError(message)
+    try:
+        yield ()
+    finally:
+        give_locks()
+
+
+def perform(
+    step: plan.Step, keep: tuple[int, ...], meanwhile: helper.Meanwhile
+) -> str:
     """Do one step with privileges; see :data:`act.Perform`.
 
-    :param keep: descriptors of the locks that are held
+    :param keep: empty; see :func:`hold`
     """
-    paths = [os.readlink(f"/proc/self/fd/{fd}") for fd in keep]
-    kind, number, text = do_step(dataclasses.asdict(step), paths, os.getpid())
+    with _calling(meanwhile):
+        kind, number, text = do_step(dataclasses.asdict(step))
     if kind == "os":
         raise OSError(number, text)
     if kind == "hung":
@@ -87,6 +202,25 @@ def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
     if kind == "failed":
         raise exception.HostStepFailed(text)
     return str(text)
+
+
+@contextlib.contextmanager
+def _calling(meanwhile: helper.Meanwhile) -> ty.Iterator[None]:
+    """Call something now and then, in a thread: the daemon doesn't."""
+    over = threading.Event()
+
+    def call() -> None:
+        while not over.wait(helper.INTERVAL):
+            with contextlib.suppress(OSError):
+                meanwhile()
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        caller.join()
 
 
 def open_files() -> processes.OpenFiles:

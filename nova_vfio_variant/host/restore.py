@@ -281,9 +281,13 @@ def _rounds(
 ) -> None:
     """Decide, do, look again, until there is nothing left to take back."""
     tried: set[tuple[str, plan.What]] = set()
+
+    def wanted(now: facts.HostFacts) -> decide.Decision:
+        return _decide(actor.journal.priors, now, claims, names)
+
     while True:
         now = actor.look()
-        found = _decide(actor.journal.priors, now, claims, names)
+        found = wanted(now)
         if found.refusals:
             raise refusal.error(found.refusals)
         ready = [
@@ -296,7 +300,7 @@ def _rounds(
         for change in ready:
             tried.add((change.subject, change.what))
             try:
-                actor.do(change, "restore", now.scan)
+                actor.do(change, "restore", now.scan, wanted)
             except (
                 exception.HostStepFailed,
                 exception.LockTimeout,

@@ -38,8 +38,10 @@ from nova_vfio_variant.host import (
     act,
     apply,
     hands,
+    helper,
     host_spec,
     journal,
+    lock,
     observe,
     plan,
     recover,
@@ -234,7 +236,9 @@ class Points:
     def perform(self, worker: hands.Hands) -> act.Perform:
         """Do steps as helpers do; they may be killed."""
 
-        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+        def perform(
+            step: plan.Step, _keep: tuple[int, ...], _: helper.Meanwhile
+        ) -> str:
             try:
                 return act.do(worker, step)
             except Killed:
@@ -447,9 +451,9 @@ class Lab:
         self._journal = self.read_journal()
         return act.Actor(
             host.tree,
-            perform or (lambda step, keep: act.do(worker, step)),
+            perform or (lambda step, _keep, _: act.do(worker, step)),
             self._journal,
-            self.folder / "now/state",
+            functools.partial(lock.hold, host.root),
         )
 
     def lines(self) -> bytes:

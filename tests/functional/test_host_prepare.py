@@ -13,6 +13,7 @@ import fixtures
 from nova_vfio_variant import codes, node, preparation
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import act, journal, observe, plan
+from nova_vfio_variant.host import lock as host_lock
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import lock, store
@@ -461,6 +462,32 @@ class HostCommands(base.TestCase):
         ran = self.run_command("host", "apply")
         self.assertEqual(2, ran.status)
 
+    def test_another_state_path_is_no_way_around_the_lock(self) -> None:
+        self.declare(FOUR)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.preparation._LOCK_TIMEOUT", 0.2
+            )
+        )
+        with host_lock.hold(self.host.root, [host_lock.HOST], 0):
+            self.state = self.folder / "another"
+            ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status)
+        self.assertIn(f"process {os.getpid()}", ran.err)
+        self.assertIn("run/nova-vfio/host after 0.2 seconds", ran.err)
+        self.assertEqual(0, self.run_command("host", "apply").status)
+
+    def test_vfs_are_counted_while_they_are_made(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch("nova_vfio_variant.host.helper.INTERVAL", 0.1)
+        )
+        self.declare(FOUR)
+        self.host.fault(1, hang=1)
+        ran = self.run_command("host", "apply")
+        self.assertEqual(0, ran.status, ran.err)
+        self.assertIn(f"{PF} set-numvfs 4: 0 VFs now\n", ran.err)
+        self.host.fault(1, hang=1)
+        self.assertEqual("", self.run_command("-q", "host", "restore").err)
 
 
 class _Killed(BaseException):

@@ -5,26 +5,30 @@ The daemon is forked off by a process that is root, as the tests are; it has
 dropped all capabilities but those that are named.
 """
 
-import fcntl
+import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import lock, privileged
-from tests import base
+from nova_vfio_variant.host import lock, plan, privileged
+from tests import base, sample_hosts
+
+PF = "0000:21:00.0"
+VF = "0000:21:10.0"
 
 _PROGRAM = """
-import logging, os, subprocess, sys
+import logging, subprocess, sys
 from oslo_privsep import priv_context
-from nova_vfio_variant.host import helper, lock, plan, privileged, tree
+from nova_vfio_variant.host import lock, plan, privileged, tree
 from nova_vfio_variant.host.use import processes
 
 logging.disable(logging.CRITICAL)
-folder = sys.argv[1]
+lock.FOLDER = sys.argv[1]
 privileged.context.start(priv_context.Method.FORK)
 other = subprocess.Popen(
     [sys.executable, "-c", "import os, time; os.setuid(65534);"
@@ -36,21 +40,36 @@ opened = privileged.open_files()
 mine = processes.look(tree.HostTree.open("/"))
 print("unreadable", set(opened.unreadable) - set(mine.unreadable))
 other.kill()
-with lock.hold(folder, ["group-1"], 0) as keep:
-    for step in (
-        plan.Step("0000:ff:1f.7", "unbind", "", "x", "test"),
-        plan.Step("0000:ff:1f.7/../../x", "unbind", "", "x", "test"),
-        plan.Step("0000:ff:1f.7", "set-override", "a/b", "", "test"),
-        plan.Step("0000:ff:1f.7", "format", "", "", "test"),
-    ):
-        try:
-            print(privileged.perform(step, keep))
-        except Exception as error:
-            print(type(error).__name__, error)
-paths = [folder + "/host-locks/group-1"]
-print(privileged.do_step(
-    {"subject": "0000:ff:1f.7", "action": "probe", "value": "", "prior": "",
-     "reason": "", "deadline": 5.0, "provider": "sysfs"}, paths, os.getpid()))
+
+def perform(*words):
+    try:
+        print(privileged.perform(plan.Step(*words), (), lambda: None))
+    except Exception as error:
+        print(type(error).__name__, error)
+
+with privileged.hold(["function-0000:ff:1f.7", "host"], 0):
+    perform("0000:ff:1f.7", "unbind", "", "x", "test")
+    perform("0000:ff:1f.7/../../x", "unbind", "", "x", "test")
+    perform("0000:ff:1f.7", "set-override", "a/b", "", "test")
+    perform("0000:ff:1f.7", "format", "", "", "test")
+perform("0000:ff:1f.7", "probe", "", "", "test")
+"""
+#: Ends only when it is killed; what it was doing hangs.
+_LEFT = """
+import logging, sys, time
+from oslo_privsep import priv_context
+from nova_vfio_variant.host import lock, plan, privileged
+
+logging.disable(logging.CRITICAL)
+privileged.ROOT = sys.argv[1]
+privileged.context.start(priv_context.Method.FORK)
+with privileged.hold(["function-0000:21:00.0", "host"], 0):
+    step = plan.Step("0000:21:00.0", "probe", "", "", "test", 0.3)
+    try:
+        privileged.perform(step, (), lambda: None)
+    except Exception as error:
+        print(error.pid, flush=True)
+    time.sleep(60)
 """
 
 
@@ -89,43 +108,122 @@ class DaemonTest(base.TestCase):
         self.assertIn("is no PCI address", lines[2])
         self.assertIn("is no name of a driver or module", lines[3])
         self.assertIn("is no action", lines[4])
-        # Whoever asked has ended, or lost the group.
-        self.assertIn("no longer holds the lock", lines[5])
+        # Whoever asks has to have the group.
+        self.assertIn("function-0000:ff:1f.7 isn't held", lines[5])
+
+    def test_a_killed_command_gives_back_what_nothing_hangs_in(self) -> None:
+        if os.geteuid():
+            self.skipTest("only root can give capabilities")
+        root = self.useFixture(fixtures.TempDir()).path
+        bus = pathlib.Path(root) / "sys/bus/pci"
+        bus.mkdir(parents=True)
+        # Who opens it to write waits for somebody who reads.
+        os.mkfifo(bus / "drivers_probe")
+        command = subprocess.Popen(
+            [sys.executable, "-c", _LEFT, root], stdout=subprocess.PIPE
+        )
+        assert command.stdout is not None
+        helper = int(command.stdout.readline())
+        self.addCleanup(command.stdout.close)
+        with self.assertRaises(exception.LockTimeout):
+            lock.hold(root, ["host"], 0).__enter__()
+        command.kill()
+        command.wait()
+        with lock.hold(root, ["host"], 10):
+            pass
+        # The group is its helper's, which nobody can end in a kernel.
+        name = "function-0000:21:00.0"
+        with self.assertRaises(exception.LockTimeout):
+            lock.hold(root, [name], 0.5).__enter__()
+        os.kill(helper, signal.SIGKILL)
+        with lock.hold(root, [name], 10):
+            pass
 
 
-class AdoptTest(base.TestCase):
+class StepTest(base.TestCase):
+    """What the daemon does with the words of whoever calls it."""
+
     def setUp(self) -> None:
         super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.path = str(self.folder / lock.FOLDER / "group-1")
-
-    def test_a_helper_of_another_process_keeps_the_group(self) -> None:
-        with (
-            lock.hold(self.folder, ["group-1"], 0),
-            lock.adopt([self.path], os.getpid()) as held,
-        ):
-            left = os.dup(held[0])
-        self.addCleanup(os.close, left)
-        self.assertRaises(
-            exception.LockTimeout,
-            lock.hold(self.folder, ["group-1"], 0.1).__enter__,
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.host = sample_hosts.with_igb(folder / "host")
+        plugged = self.host.plugged_in()
+        plugged.__enter__()
+        self.addCleanup(plugged.__exit__, None, None, None)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{privileged.__name__}.ROOT", str(self.host.root)
+            )
         )
-        fcntl.flock(left, fcntl.LOCK_UN)
-        with lock.hold(self.folder, ["group-1"], 0.1):
-            pass
+        privileged.context.set_client_mode(False)
+        self.addCleanup(privileged.context.set_client_mode, True)
 
-    def test_who_lost_the_group_is_not_helped(self) -> None:
-        with lock.hold(self.folder, ["group-1"], 0):
-            pass
-        for owner in (os.getpid(), 1):
-            self.assertRaises(
-                exception.HostStepFailed,
-                lock.adopt([self.path], owner).__enter__,
-            )
+    def do(self, subject: str, action: str, **more: object) -> str:
+        """What it says of a step."""
+        step = dataclasses.asdict(plan.Step(subject, action, "", "", "test"))
+        return " ".join(map(str, privileged.do_step(step | more)))
 
-    def test_who_has_not_the_group_is_not_helped(self) -> None:
-        with lock.hold(self.folder, ["group-1"], 0):
-            self.assertRaises(
-                exception.HostStepFailed,
-                lock.adopt([self.path], os.getpid() + 1).__enter__,
+    def locked(self, address: str) -> list[str]:
+        """The lock of a function."""
+        return sorted(lock.that_serve(self.host.tree, address))[:1]
+
+    def test_nothing_is_done_without_its_lock(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        before = self.host.picture()
+        steps = (
+            (PF, "set-numvfs", "0"),
+            (VF, "unbind", ""),
+            ("vfio_pci", "load-module", "vfio_pci"),
+        )
+        with privileged.hold(["host", "group-77", "module-x"], 0):
+            for subject, action, value in steps:
+                self.assertIn(
+                    "isn't held", self.do(subject, action, value=value)
+                )
+        self.assertEqual(before, self.host.picture())
+        with privileged.hold(["module-vfio_pci"], 0):
+            self.assertEqual(
+                "ok 0 vfio-pci", self.do("vfio_pci", "load-module")
             )
+        with privileged.hold(self.locked(PF), 0):
+            # Its VFs come and go with it.
+            self.assertEqual("ok 0 ", self.do(VF, "unbind"))
+        self.assertIn("isn't held", self.do(VF, "probe"))
+        group = self.host.root / f"sys/bus/pci/devices/{VF}/iommu_group"
+        with privileged.hold([f"group-{group.readlink().name}"], 0):
+            self.assertEqual("ok 0 igbvf", self.do(VF, "probe"))
+
+    def test_a_step_that_makes_no_sense_is_not_begun(self) -> None:
+        before = self.host.picture()
+        with privileged.hold(self.locked(PF), 0):
+            for more in (
+                {"deadline": "x"},
+                {"deadline": -5.0},
+                {"deadline": float("nan")},
+                {"deadline": float("inf")},
+                {"deadline": 1e9},
+                {"deadline": True},
+                {"deadline": None},
+                {"value": 2},
+                {"provider": None},
+                {"more": "x"},
+            ):
+                said = self.do(PF, "set-numvfs", **{"value": "2"} | more)
+                self.assertTrue(said.startswith("failed 0 "), said)
+        self.assertEqual(before, self.host.picture())
+
+    def test_no_key_leads_out_of_the_folder(self) -> None:
+        for key in ("../x", "group-1/../../x", "", "/x", ".", "group-1\n"):
+            with self.assertRaises(exception.HostError):
+                privileged.hold([key], 0).__enter__()
+        for timeout in (-1, float("nan"), "x"):
+            kind, _, _ = privileged.take_locks(["host"], timeout)
+            self.assertEqual("failed", kind)
+
+    def test_who_waits_is_told_who_has_it(self) -> None:
+        with lock.hold(self.host.root, ["group-1"], 0):
+            error = self.assertRaises(
+                exception.LockTimeout,
+                privileged.hold(["group-1"], 0.1).__enter__,
+            )
+        self.assertIn(f"process {os.getpid()}", error.message)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Apply does what was planned, takes back what fails, and tells what hangs."""
 
+import functools
+import mmap
 import os
 import pathlib
 import signal
@@ -52,17 +54,21 @@ class ActCase(base.TestCase):
         self.addCleanup(known.close)
         whole = act.forked(self.host.hands())
 
-        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+        def perform(
+            step: plan.Step,
+            keep: tuple[int, ...],
+            meanwhile: helper.Meanwhile,
+        ) -> str:
             if str(step) in self.failing:
                 number = self.failing.pop(str(step))
                 raise OSError(number, os.strerror(number))
-            return whole(step, keep)
+            return whole(step, keep, meanwhile)
 
         return act.Actor(
             tree,
             perform,
             known,
-            self.state,
+            functools.partial(lock.hold, self.host.root),
             lambda address, why: self.quarantined.update({str(address): why}),
             lambda _change, step, state: self.said.append(f"{state} {step}"),
         )
@@ -363,7 +369,9 @@ class HangTest(ActCase):
 
         worker = hands.Hands(self.host.tree, slow, self.host.modprobe)
 
-        def perform(step: plan.Step, keep: tuple[int, ...]) -> str:
+        def perform(
+            step: plan.Step, keep: tuple[int, ...], _: helper.Meanwhile
+        ) -> str:
             return helper.run(lambda: act.do(worker, step), 0.3, keep)
 
         actor._perform = perform
@@ -401,11 +409,11 @@ class HangTest(ActCase):
             pci_address.PciAddress.parse(VF)
         )
         assert function is not None
-        with lock.hold(self.state, ["group-1"], 0):
+        with lock.hold(self.host.root, ["group-1"], 0):
             pass
         error = self.assertRaises(
             exception.LockTimeout,
-            lock.hold(self.state, [lock.key(function)], 0.1).__enter__,
+            lock.hold(self.host.root, [lock.key(function)], 0.1).__enter__,
         )
         self.assertIn(f"process {os.getpid()}", error.message)
 
@@ -427,6 +435,35 @@ class HelperTest(base.TestCase):
             exception.HostStepFailed, helper.run, stumble, 5
         )
         self.assertEqual("no address", failed.message)
+
+    def test_nothing_is_begun_without_a_deadline(self) -> None:
+        begun = mmap.mmap(-1, 1)
+
+        def work() -> str:
+            begun[0] = 1
+            return ""
+
+        self.assertRaises(TypeError, helper.run, work, "x")
+        time.sleep(0.1)
+        self.assertEqual(0, begun[0])
+
+    def test_something_is_called_while_it_works(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{helper.__name__}.INTERVAL", 0.05)
+        )
+        called: list[float] = []
+
+        def meanwhile() -> None:
+            called.append(time.monotonic())
+            # Nobody listens any more: that is not the helper's trouble.
+            raise BrokenPipeError
+
+        def work() -> str:
+            time.sleep(0.5)
+            return "seen"
+
+        self.assertEqual("seen", helper.run(work, 30, (), meanwhile))
+        self.assertGreater(len(called), 2)
 
     def test_a_killed_helper_is_a_failure(self) -> None:
         def die() -> str:

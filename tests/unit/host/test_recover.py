@@ -178,7 +178,7 @@ class RecoverTest(test_act.ActCase):
                 "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
             )
         )
-        with lock.hold(self.state, ["group-2"], 0):
+        with lock.hold(self.host.root, ["group-2"], 0):
             found = self.recovered()
         self.assert_verdict(Verdict.LEAVE, found)
         self.assertIn("still holds the lock", found[0].reason)
@@ -300,7 +300,7 @@ class SharedTest(test_act.ActCase):
                 "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
             )
         )
-        with lock.hold(self.state, ["group-2"], 0):
+        with lock.hold(self.host.root, ["group-2"], 0):
             outcome = self.apply(test_act.PAIR, test_plan.FOUR_VFS)
         self.assertIn("still holds the lock", outcome.failed[0])
         self.assertEqual(4, self.states()[PF].numvfs)
