@@ -6,6 +6,7 @@ import pathlib
 import shlex
 
 from nova_vfio_variant.cli import main
+from nova_vfio_variant.host import lock
 from tests import base
 
 _FOLDER = pathlib.Path(__file__).parents[3] / "etc/systemd"
@@ -48,6 +49,36 @@ class UnitFilesTest(base.TestCase):
         self.assertIn(
             '"$NOVA_VFIO_RESTORE_ON_STOP" = yes', service["ExecStop"]
         )
+
+    def test_nothing_closes_the_devices_that_a_vendors_tool_opens(
+        self,
+    ) -> None:
+        # systemd.exec(5): each of them implies a DeviceAllow= or more, and
+        # DevicePolicy=auto then denies all other devices.
+        service = self.unit("nova-vfio-host.service")["Service"]
+        for name in (
+            "PrivateDevices",
+            "ProtectClock",
+            "DeviceAllow",
+            "DevicePolicy",
+        ):
+            self.assertNotIn(name, service)
+
+    def test_a_vendors_tool_is_found_where_its_driver_puts_it(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        [path] = [
+            one.removeprefix("PATH=")
+            for one in shlex.split(service["Environment"])
+            if one.startswith("PATH=")
+        ]
+        for folder in ("/usr/bin", "/sbin", "/usr/lib/nvidia"):
+            self.assertIn(folder, path.split(":"))
+
+    def test_the_locks_can_be_written_and_outlive_it(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        self.assertEqual("strict", service["ProtectSystem"])
+        self.assertEqual(f"run/{service['RuntimeDirectory']}", lock.FOLDER)
+        self.assertEqual("yes", service["RuntimeDirectoryPreserve"])
 
     def test_it_comes_before_whoever_uses_the_devices(self) -> None:
         unit = self.unit("nova-vfio-host.service")["Unit"]
