@@ -246,12 +246,15 @@ class FakeHost:
         costs: ty.Mapping[str, int],
         capacity: int,
         *,
+        counted: bool = False,
         module: str | None = None,
         loaded: bool = True,
     ) -> None:
         """Add a device that offers mediated devices, but is no PCI function.
 
         :param costs: how much an mdev of each type takes of the capacity
+        :param counted: its driver has no ``get_available``, and leaves the
+            counting to the mdev core
         :param module: what has to be loaded for it; its name if None
         """
         module = module or name
@@ -261,6 +264,7 @@ class FakeHost:
                 module,
                 capacity,
                 dict(costs),
+                counted,
             )
             self._kernel.can_load(module)
             if loaded:

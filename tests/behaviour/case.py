@@ -64,6 +64,12 @@ class Started:
         self.reap()
         return int(struct.unpack("i", said)[0]) if said else -1
 
+    @property
+    def state(self) -> str:
+        """The letter in ``/proc`` that says what it waits for."""
+        text = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+        return text.rpartition(")")[2].split()[0]
+
     def kill(self) -> None:
         """Kill -9."""
         os.kill(self.pid, signal.SIGKILL)

@@ -49,11 +49,15 @@ class HostUnderTest(abc.ABC):
     :ivar root: what hangs off ``--host-root``
     :ivar patience: seconds in which what happens at all has happened
     :ivar sample: at which writes commands are killed
+    :ivar waits: the state in ``/proc`` of who waits for a function's lock: in
+        a kernel one that no signal ends (D), while who waits for the fake's
+        fifo sleeps (S)
     """
 
     root: pathlib.Path
     patience: float
     sample: tuple[int, ...]
+    waits: str
 
     @property
     def tree(self) -> host_tree.HostTree:
@@ -124,6 +128,7 @@ class Fake(HostUnderTest):
 
     patience = 5.0
     sample = tuple(range(1, 12))
+    waits = "S"
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(dir=sample_hosts.MEMORY)
@@ -176,6 +181,10 @@ def _template() -> str:
     fake.add_driver("igbvf", ["8086:10ca"])
     fake.add_driver("nvme", not_vfs=True)
     fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
+    sizes = ("vga", "xga", "hd")
+    fake.add_mdev_parent(
+        "mdpy", {f"mdpy-{one}": 1 for one in sizes}, 4, counted=True
+    )
     return f"{folder}/host"
 
 

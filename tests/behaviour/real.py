@@ -31,6 +31,7 @@ class Real(host.HostUnderTest):
     root = pathlib.Path("/")
     patience = 60.0
     sample = (2, 7)
+    waits = "D"
     #: PFs that a test has left to a guest, with their VFs.
     kept: ty.ClassVar[set[str]] = set()
     #: The driver of each function after the boot.

@@ -232,6 +232,7 @@ class OpenFacts(BehaviourCase):
         self.eventually(lambda: self.driver(VF) is None)
         self.assertFalse(writing.ended(WAITS))
         writing.kill()
+        self.assertFalse(writing.ended(WAITS))
         # It can be read all the while.
         self.assertEqual("0x8086", self.attribute(VF, "vendor"))
         self.assertEqual("vfio-pci", self.attribute(VF, "driver_override"))
@@ -275,8 +276,10 @@ class OpenFacts(BehaviourCase):
         self.eventually(lambda: self.vfs(PF) == [])
         self.assertFalse(writing.ended(WAITS))
         writing.kill()
+        self.assertFalse(writing.ended(WAITS))
         reading = self.start(lambda: self.attribute(PF, "sriov_numvfs"))
         self.assertFalse(reading.ended(WAITS))
+        self.assertEqual(self.host.waits, reading.state)
         self.assertEqual("7", self.attribute(PF, "sriov_totalvfs"))
         self.assertEqual("0x10c9", self.attribute(PF, "device"))
         self.host.let_go(self.pid)
@@ -378,6 +381,32 @@ class MdevFacts(BehaviourCase):
         for kind in (1, 2):
             create = f"{self.types}/mtty-{kind}/create"
             self.refused(errno.ENOSPC, create, str(uuid.uuid4()))
+
+    def test_eleven_with_two_ports_leave_two_ports(self) -> None:
+        for _ in range(11):
+            self.create(2)
+        self.assertEqual(["2", "1"], self.available())
+        for left in ("1", "0"):
+            self.create(1)
+            self.assertEqual([left, "0"], self.available())
+
+    def test_what_the_core_counts_it_refuses_in_its_own_way(self) -> None:
+        # mdpy has no count of its own, and lets there be four.
+        self.host.modprobe("mdpy")
+        types = "sys/class/mdev_bus/mdpy/mdev_supported_types"
+        for kind, left in (("vga", 3), ("xga", 2), ("hd", 1), ("vga", 0)):
+            name = str(uuid.uuid4())
+            self.write(f"{types}/mdpy-{kind}/create", name)
+            for other in ("vga", "xga", "hd"):
+                self.assertEqual(
+                    str(left),
+                    self.host.read(
+                        f"{types}/mdpy-{other}/available_instances"
+                    ),
+                )
+        create = f"{types}/mdpy-hd/create"
+        self.refused(errno.EUSERS, create, str(uuid.uuid4()))
+        self.refused(errno.EEXIST, create, name)
 
     def test_remove_wants_a_number_and_ignores_0(self) -> None:
         place = f"{self.mdevs}/{self.create()}"

@@ -8,8 +8,15 @@ import struct
 
 import fixtures
 
-from nova_vfio_variant.host import decide, hands, journal
+from nova_vfio_variant.host import (
+    decide,
+    hands,
+    journal,
+    plan,
+    vf_provider,
+)
 from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.tracker import store
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
 from tests.behaviour.test_preparing import (
     EDUS,
@@ -21,8 +28,8 @@ from tests.behaviour.test_preparing import (
 )
 
 
-class HangTest(PreparingCase):
-    """A process has it open that nobody sees: in another PID namespace."""
+class HangCase(PreparingCase):
+    """A VF on vfio-pci, and deadlines that come soon."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -30,16 +37,23 @@ class HangTest(PreparingCase):
         self.eventually(lambda: self.driver(VF) == "igbvf")
         self.bind(VF, "vfio-pci")
         self.before = contents(self.snapshot())
-        self.pid = self.host.hold(VF)
         # Long enough for what doesn't hang.
         self.deadline = self.host.patience / 5
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{decide.__name__}._BIND", self.deadline)
+        )
+
+
+class HangTest(HangCase):
+    """A process has it open that nobody sees: in another PID namespace."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pid = self.host.hold(VF)
         self.unseen = fixtures.MonkeyPatch(
             f"{processes.__name__}.look", lambda tree: processes.OpenFiles()
         )
         self.useFixture(self.unseen)
-        self.useFixture(
-            fixtures.MonkeyPatch(f"{decide.__name__}._BIND", self.deadline)
-        )
 
     def test_an_unbind_that_hangs_is_told_and_the_command_ends(self) -> None:
         self.declare(
@@ -61,6 +75,101 @@ class HangTest(PreparingCase):
         self.assertIn("finish", ran.rows[0]["action"])
         self.eventually(lambda: self.driver(VF) == "igbvf")
         self.restore()
+        self.assert_as_before()
+
+
+class LateTest(HangCase):
+    """A process opens it at the last moment: when it is looked at no more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{vf_provider.__name__}.VfProvider.deadline",
+                lambda *_: self.deadline,
+            )
+        )
+        self.pid, self.late = 0, ""
+        real = journal.Journal.step
+
+        def step(
+            known: journal.Journal,
+            kind: str,
+            number: int,
+            step: plan.Step,
+            why: str = "",
+        ) -> None:
+            real(known, kind, number, step, why)
+            if (kind, str(step)) == ("begun", self.late):
+                self.late = ""
+                self.pid = self.host.hold(VF)
+
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{journal.__name__}.Journal.step", step)
+        )
+
+    def hung(self, entry: str, step: str) -> dict[str, str]:
+        """Apply; a step of it hangs.
+
+        :returns: what is quarantined, and why
+        """
+        self.late = step
+        self.declare(entry)
+        ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn(
+            f"{step}: it did not end in {self.deadline:g} seconds", ran.err
+        )
+        self.assertRegex(ran.err, rf"is open in process {self.pid} \(.+\)")
+        self.assertRegex(ran.err, r"process \d+ is left in the kernel with it")
+        self.assertEqual(
+            ("failed", step),
+            (
+                ran.rows[-1]["state"],
+                f"{ran.rows[-1]['subject']} {ran.rows[-1]['action']}",
+            ),
+        )
+        return self.quarantined()
+
+    def quarantined(self) -> dict[str, str]:
+        """What nobody gets, and why."""
+        with store.Store.open(self.state) as opened:
+            return {
+                str(address): why
+                for address, why in opened.quarantined().items()
+            }
+
+    def recovered(self) -> None:
+        """Once it is let go, all of it can be brought to its end."""
+        self.host.let_go(self.pid)
+        ran = self.done("host", "recover", "-f", "json")
+        self.assertEqual(1, len(ran.rows))
+        self.assertIn("finish", ran.rows[0]["action"])
+        self.assertEqual({}, self.quarantined())
+
+    def test_an_unbind_that_hangs_is_told_with_its_holder(self) -> None:
+        found = self.hung(
+            f'{{"address": "{VF}", "driver": "host"}}', f"{VF} unbind"
+        )
+        self.assertEqual({VF}, set(found))
+        self.assertIn(f"is open in process {self.pid}", found[VF])
+        self.recovered()
+        self.eventually(lambda: self.driver(VF) == "igbvf")
+        self.restore()
+        self.assert_as_before()
+
+    def test_vfs_that_do_not_go_are_told_with_their_holder(self) -> None:
+        found = self.hung(
+            f'{{"address": "{PF}", "num_vfs": 0}}', f"{PF} set-numvfs 0"
+        )
+        # The VF would be given to somebody just before it vanishes.
+        self.assertEqual({PF, VF}, set(found))
+        for why in found.values():
+            self.assertIn(f"is open in process {self.pid}", why)
+        self.recovered()
+        self.assertEqual([], self.vfs(PF))
+        self.restore()
+        self.assertEqual("vfio-pci", self.driver(VF))
         self.assert_as_before()
 
 

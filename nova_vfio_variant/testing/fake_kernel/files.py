@@ -66,6 +66,7 @@ class Parent:
     :param driver: name of the mdevs' driver
     :param capacity: how much there is to share out
     :param costs: how much an mdev of each type takes of it
+    :param counted: its driver leaves the counting to the mdev core
     :param mdevs: the type of each mdev there is, by UUID
     """
 
@@ -73,6 +74,7 @@ class Parent:
     driver: str
     capacity: int
     costs: dict[str, int]
+    counted: bool = False
     mdevs: dict[str, str] = dataclasses.field(default_factory=dict)
 
 

@@ -94,7 +94,9 @@ class Mdevs:
             raise fake_files.error(errno.EEXIST)
         types = files.root / parent.path / _TYPES
         if files.text(types / kind / "available_instances") == "0":
-            raise fake_files.error(errno.ENOSPC)
+            # mdev_device_create(), or what the parent's driver says.
+            full = errno.EUSERS if parent.counted else errno.ENOSPC
+            raise fake_files.error(full)
         parent.mdevs[uuid] = kind
         place = files.root / parent.path / uuid
         place.mkdir()
