@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that needs privileges: a few functions that take and give plain data.
+"""All that needs privileges: four functions that take and give plain data.
 
 For root they run in the command itself. For others they run in a privsep
 daemon as root with two capabilities, to see what other users' processes have
