@@ -281,13 +281,13 @@ class PlacementClient:
     @property
     def project_id(self) -> str:
         """The project that new consumers belong to."""
-        with _reaching(self.where):
+        with reaching(self.where):
             return self._cloud.session.get_project_id() or "nova-vfio"
 
     @property
     def user_id(self) -> str:
         """The user that new consumers belong to."""
-        with _reaching(self.where):
+        with reaching(self.where):
             return self._cloud.session.get_user_id() or "nova-vfio"
 
     @_shaped
@@ -333,7 +333,7 @@ class PlacementClient:
         body: _Json | None = None,
         query: dict[str, str] | None = None,
     ) -> "requests.Response":
-        with _reaching(self.where):
+        with reaching(self.where):
             answer: requests.Response = self._proxy().request(
                 path,
                 method,
@@ -367,8 +367,11 @@ class PlacementClient:
             raise
 
 
-class _reaching:  # noqa: N801 - reads as a word: with _reaching(...)
-    """What keystoneauth and openstacksdk raise, as errors of ours."""
+class reaching:  # noqa: N801 - reads as a word: with reaching(...)
+    """What keystoneauth and openstacksdk raise, as errors of ours.
+
+    :param where: how to call the Placement in a message
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -405,6 +408,13 @@ class _reaching:  # noqa: N801 - reads as a word: with _reaching(...)
         ):
             raise exception.PlacementUnreachable(
                 f"{self._where} can't be reached: {_cause(error)}"
+            ) from error
+        if isinstance(error, (OSError, ValueError)):
+            # What keystoneauth lets through of requests and urllib3: nothing
+            # was sent with such a URL, deadline or certificate.
+            raise exception.PlacementRefused(
+                f"{self._where} can't be used: {_line(error)}",
+                "look at the options in [placement]",
             ) from error
 
 

@@ -24,7 +24,8 @@ def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
 
     :param conf: with the options of ``[placement]`` registered
         (:mod:`nova_vfio_variant.conf.placement`)
-    :raises PlacementRefused: the options don't say how to authenticate
+    :raises PlacementRefused: the options don't say how to authenticate, or
+        can't be used
     """
     try:
         auth = loading.load_auth_from_conf_options(conf, _GROUP)
@@ -43,10 +44,11 @@ def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
     session.app_name = "nova-vfio"
     if session.timeout is None:
         session.timeout = TIMEOUT
-    cloud = connection.Connection(
-        session=session, oslo_conf=conf, service_types=[_GROUP]
-    )
     where = conf.placement.endpoint_override or "the Placement service"
+    with client.reaching(where):
+        cloud = connection.Connection(
+            session=session, oslo_conf=conf, service_types=[_GROUP]
+        )
     return client.PlacementClient(cloud, where)
 
 

@@ -109,6 +109,37 @@ class DownTest(ServiceCase):
         conf.write_text(conf.read_text().replace("auth_type", "# auth_type"))
         self.stops("[placement] has no auth_type")
 
+    def test_options_that_lead_nowhere(self) -> None:
+        """What is raised by none of the libraries that we call."""
+        https = "https://127.0.0.1:9"
+        for url, more in (
+            (https, "cafile = /nope\n"),
+            (https, "certfile = /nope\n"),
+            (self.server.url, "timeout = -1\n"),
+            ("http://[::1", ""),
+            ("http://\u00fc..x", ""),
+        ):
+            self.point_at(url, more)
+            for words in (REPORT, CLAIM):
+                said = self.refuses(*words)
+                self.assertIn("can't be used: ", said.splitlines()[0])
+                self.assertIn("hint: look at the options in [placement]", said)
+            shown = self.json("inventory", "show")
+            self.assertEqual([None, None], [one["used"] for one in shown])
+            checked = self.ok("config", "check", status=1)
+            self.assertIn("VFIO404", checked.out)
+
+    def test_a_keystone_whose_url_is_none(self) -> None:
+        self.configure(
+            *NICS,
+            tail=(
+                "[vfio]\nplacement = service\n"
+                "[placement]\nauth_type = password\nauth_url = http://[::1\n"
+                "username = u\npassword = p\n"
+            ),
+        )
+        self.stops("can't be used: Invalid IPv6 URL")
+
     def test_a_claim_is_kept_while_it_cannot_be_taken_back(self) -> None:
         self.ok(*CLAIM)
         self.point_at("http://127.0.0.1:9")

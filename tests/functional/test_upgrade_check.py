@@ -190,6 +190,13 @@ class UpgradeCheckTest(base.TestCase):
         )
         self.check(PLACEMENT, 2, "can't be reached")
 
+    def test_a_placement_service_whose_certificates_are_nowhere(self) -> None:
+        self.write(
+            "[vfio]\nplacement = service\n[placement]\nauth_type = none\n"
+            "endpoint_override = https://127.0.0.1:9\ncafile = /nope\n"
+        )
+        self.check(PLACEMENT, 2, "can't be used: ")
+
     def test_a_file_that_is_not_there_fails_what_needs_it(self) -> None:
         (self.root / "nova.conf").unlink()
         for name in (STORE, NAMES, NVIDIA, PLACEMENT):
