@@ -167,7 +167,7 @@ class PlacementClient:
 
     def delete(self, uuid: str) -> None:
         """Remove a provider with its inventories and traits."""
-        self._send("DELETE", f"/resource_providers/{uuid}")
+        self._do("DELETE", f"/resource_providers/{uuid}")
 
     @_shaped
     def put_inventories(
@@ -223,19 +223,19 @@ class PlacementClient:
 
     def create_trait(self, name: str) -> None:
         """Make a custom trait, if it isn't there."""
-        self._send("PUT", f"/traits/{name}")
+        self._do("PUT", f"/traits/{name}")
 
     def create_class(self, name: str) -> None:
         """Make a custom resource class, if it isn't there."""
-        self._send("PUT", f"/resource_classes/{name}")
+        self._do("PUT", f"/resource_classes/{name}")
 
     def delete_trait(self, name: str) -> None:
         """Remove a custom trait that no provider has."""
-        self._send("DELETE", f"/traits/{name}")
+        self._do("DELETE", f"/traits/{name}")
 
     def delete_class(self, name: str) -> None:
         """Remove a custom resource class that no provider has."""
-        self._send("DELETE", f"/resource_classes/{name}")
+        self._do("DELETE", f"/resource_classes/{name}")
 
     @_shaped
     def allocations(self, consumer: str) -> Allocations:
@@ -263,7 +263,7 @@ class PlacementClient:
 
         :param wanted: with the generation that was read
         """
-        self._send(
+        self._do(
             "PUT",
             f"/allocations/{consumer}",
             {
@@ -325,6 +325,12 @@ class PlacementClient:
         if not isinstance(found, dict):
             raise _no_answer(f"{self.where} to {method} {path}")
         return found
+
+    def _do(self, method: str, path: str, body: _Json | None = None) -> None:
+        """Send a request whose answer has no body, by which it is known."""
+        answer = self._send(method, path, body)
+        if answer.status_code not in {201, 204}:
+            raise _no_answer(f"{self.where} to {method} {path}")
 
     def _send(
         self,

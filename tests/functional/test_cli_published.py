@@ -229,3 +229,15 @@ class OddAnswerTest(ServiceCase):
                 self.assertIn("no answer of Placement's came from", said)
             self.faults.rules.clear()
             self.assertEqual([], self.json("claim", "list"))
+
+    def test_a_write_that_somebody_else_answers_is_not_done(self) -> None:
+        self.ok(*REPORT)
+        self.faults.rules.append(
+            lambda method, path: (
+                Answer(200, "<html>hi</html>")
+                if method != "GET" and path.startswith("/allocations")
+                else None
+            )
+        )
+        said = self.refuses(*CLAIM)
+        self.assertIn("no answer of Placement's came from", said)
