@@ -9,6 +9,7 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 
 import dataclasses
 import functools
+import re
 import typing as ty
 
 from keystoneauth1 import adapter
@@ -27,6 +28,8 @@ MICROVERSION = "1.38"
 
 #: A name has up to 255 characters, and a URL that servers take up to 8,190.
 _NAMES_A_REQUEST = 25
+#: In ``http://user:password@host``.
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
 _SERVICE = "placement"
 _CONCURRENT_UPDATE = "placement.concurrent_update"
 _INSTANCE = "INSTANCE"
@@ -473,4 +476,14 @@ def _line(text: object) -> str:
     lines = [one.strip() for one in str(text).splitlines()]
     said = next((one for one in reversed(lines) if one), "")
     # keystoneauth's words for an answer that says nothing but its status.
-    return said[6:-1] if said.startswith("None (HTTP ") else said
+    if said.startswith("None (HTTP "):
+        said = said[6:-1]
+    return without_password(said)
+
+
+def without_password(text: str) -> str:
+    """The same with ``***`` for each password in a URL.
+
+    As SQLAlchemy shows URLs; keystoneauth and requests show all.
+    """
+    return _PASSWORD.sub(r"\1***@", text)

@@ -44,7 +44,9 @@ def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
     session.app_name = "nova-vfio"
     if session.timeout is None:
         session.timeout = TIMEOUT
-    where = conf.placement.endpoint_override or "the Placement service"
+    where = client.without_password(
+        conf.placement.endpoint_override or "the Placement service"
+    )
     with client.reaching(where):
         cloud = connection.Connection(
             session=session, oslo_conf=conf, service_types=[_GROUP]

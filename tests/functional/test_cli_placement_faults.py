@@ -129,6 +129,19 @@ class DownTest(ServiceCase):
             checked = self.ok("config", "check", status=1)
             self.assertIn("VFIO404", checked.out)
 
+    def test_a_password_in_its_url_is_shown_to_nobody(self) -> None:
+        for name in ("endpoint", "endpoint_override"):
+            self.point_at(self.server.url, f"{name} = http://u:s3cr@t@[::1\n")
+            for words in (
+                REPORT,
+                CLAIM,
+                ("inventory", "show"),
+                ("config", "check"),
+            ):
+                done = self.run_cli(*words)
+                self.assertNotIn("s3cr", done.out + done.err)
+        self.assertIn("http://u:***@[::1", done.out + done.err)
+
     def test_a_keystone_whose_url_is_none(self) -> None:
         self.configure(
             *NICS,
