@@ -26,7 +26,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias, matching, spec
-    from nova_vfio_variant.placement import diff, report
+    from nova_vfio_variant.placement import report
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
 
@@ -364,13 +364,13 @@ class Node:
         with self._observed() as published:
             return published.view()
 
-    def inventory_diff(self) -> "tuple[diff.Change, ...]":
-        """Where Placement differs from :meth:`inventory`.
+    def inventory_diff(self) -> "report.Result":
+        """Where Placement differs, and what would stay when it is reported.
 
         :raises PlacementError: Placement can't be asked
         """
         with self._observed() as published:
-            return published.compare().changes
+            return published.compare()
 
     def report(self, *, dry_run: bool = False) -> "report.Result":
         """Make Placement equal to :meth:`inventory`.

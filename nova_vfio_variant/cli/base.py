@@ -120,7 +120,7 @@ class Lister(Base, lister.Lister):
     """A command that prints rows."""
 
     #: Said on standard error where there is no row.
-    empty: ty.ClassVar[str] = "there is none"
+    empty: str = "there is none"
 
     def produce_output(
         self,

@@ -7,7 +7,7 @@ import typing as ty
 from nova_vfio_variant.cli import base
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.placement import diff
+    from nova_vfio_variant.placement import diff, report
 
 SHOW_COLUMNS = (
     "provider",
@@ -71,30 +71,43 @@ class Show(base.Lister):
         return SHOW_COLUMNS, rows
 
 
-class Diff(base.Lister):
-    """Show where Placement differs from what it shall have.
-
-    Status 1 if it differs.
-    """
+class _Result(base.Lister):
+    """A command that shows what a report changes, or would change."""
 
     empty = "Placement is as it shall be"
+
+    def tell(self, result: "report.Result") -> base.Rows:
+        """The changes as rows, and what stays beside them."""
+        for warning in result.warnings:
+            self.note(f"warning: {warning}")
+        if result.warnings:
+            self.empty = "nothing more is to be changed"
+        return DIFF_COLUMNS, change_rows(result.changes)
+
+
+class Diff(_Result):
+    """Show where Placement differs from what it shall have.
+
+    Status 1 if it differs, even if only in what is in use and so can't be
+    changed yet.
+    """
+
     example = "inventory diff -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Compare and list."""
         del parsed_args
-        changes = self.node.inventory_diff()
-        self.status = int(bool(changes))
-        return DIFF_COLUMNS, change_rows(changes)
+        result = self.node.inventory_diff()
+        self.status = int(bool(result.changes or result.warnings))
+        return self.tell(result)
 
 
-class Report(base.Lister):
+class Report(_Result):
     """Make Placement equal to 'inventory show'.
 
     Syncs the tracker first. Lists what it changed; nothing if all was equal.
     """
 
-    empty = "Placement is as it shall be"
     example = "inventory report --dry-run"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -111,10 +124,8 @@ class Report(base.Lister):
         """Report, or only say what would be reported."""
         result = self.node.report(dry_run=parsed_args.dry_run)
         self.warn_of_lost()
-        for warning in result.warnings:
-            self.note(f"warning: {warning}")
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
-        told = result.changes if parsed_args.dry_run else result.warnings
-        self.status = int(bool(told or self.node.unread))
-        return DIFF_COLUMNS, change_rows(result.changes)
+        left = result.warnings or (parsed_args.dry_run and result.changes)
+        self.status = int(bool(left or self.node.unread))
+        return self.tell(result)

@@ -4,6 +4,7 @@
 import pathlib
 import sqlite3
 
+from nova_vfio_variant.placement import client
 from tests.functional import check_host, cli_case
 from tests.functional.placement_case import Answer
 from tests.functional.test_cli_placement_faults import (
@@ -179,6 +180,41 @@ class WaitingTest(cli_case.CliTestCase):
         self.ok("claim", "delete", cli_case.ONE)
         self.ok("inventory", "report")
         self.assertEqual({"CUSTOM_OTHER": 3}, self.totals())
+
+
+class InUseTest(cli_case.CliTestCase):
+    """Others hold what the configuration gives away no more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=7))
+        self.configure(NIC, ALIAS)
+        self.ok("inventory", "report")
+        listed = self.placement.find("compute-1_0000:25:00.0")
+        assert listed is not None
+        self.placement.put_allocations(
+            cli_case.THREE,
+            client.Allocations({listed.uuid: {"CUSTOM_NIC": 5}}),
+        )
+        self.configure(NIC.replace(SPEC, '"address": "0000:25:00.4"'), ALIAS)
+
+    def test_what_stays_is_told_as_long_as_it_stays(self) -> None:
+        stays = (
+            "warning: CUSTOM_NIC of compute-1_0000:25:00.0 stays at 5 where"
+            " 1 would be right: so many are in use"
+        )
+        for words in (
+            ("inventory", "diff"),
+            ("inventory", "report", "--dry-run"),
+            ("inventory", "report"),
+            ("inventory", "diff"),
+            ("inventory", "report", "--dry-run"),
+            ("inventory", "report"),
+        ):
+            done = self.ok(*words, status=1)
+            self.assertIn(stays, done.err)
+            self.assertNotIn("Placement is as it shall be", done.err)
+        self.assertIn("nothing more is to be changed", done.err)
 
 
 class OneCardTest(cli_case.CliTestCase):
