@@ -328,11 +328,23 @@ class Node:
             if claims:
                 _expect_unfinished(claims, requests)
             else:
-                devices = self._available(store)
-                free = pools.Pools.of(devices, by_class=True)
-                taken = free.consume(
-                    requests, numa_cells, numa.sockets(self.tree)
+                gone = self._publication(store).spent()
+                free = pools.Pools.of(
+                    [
+                        device
+                        for device in self._available(store)
+                        if device.address not in gone
+                    ],
+                    by_class=True,
                 )
+                try:
+                    taken = free.consume(
+                        requests, numa_cells, numa.sockets(self.tree)
+                    )
+                except exception.NotEnoughDevices as error:
+                    if gone:
+                        error.hint = spent(gone)
+                    raise
                 store.claim(instance_uuid, taken)
             return self._allocate(
                 store, self._publication(store), instance_uuid
@@ -629,6 +641,14 @@ class Node:
                 for device in store.devices()
             ],
         ).publish(devices)
+
+
+def spent(devices: "ty.Sequence[pci_address.PciAddress]") -> str:
+    """What is to be said of devices for one time that had it."""
+    return (
+        f"used once and reserved since: {', '.join(map(str, devices))}; once"
+        " clean, set reserved to 0 in Placement"
+    )
 
 
 def _by_owner(

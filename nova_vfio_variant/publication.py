@@ -9,9 +9,12 @@ import functools
 import pathlib
 import typing as ty
 
+import os_traits
+
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import (
     allocations,
+    diff,
     embedded,
     memory,
     observe,
@@ -25,6 +28,7 @@ from nova_vfio_variant.tracker import device as tracked
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.conf import located
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client, provider
 
 
@@ -32,14 +36,16 @@ if ty.TYPE_CHECKING:
 class View:
     """The desired providers beside the usage that Placement has of them.
 
-    :param desired: in rising order of name
+    :param desired: in rising order of name, as a report leaves them
     :param usages: provider's name -> resource class -> units in use; a
         provider that isn't published is not in it
+    :param spent: devices for one time that had it
     :param unreachable: why Placement could not be asked, None if it was
     """
 
     desired: "tuple[provider.Provider, ...]"
     usages: ty.Mapping[str, ty.Mapping[str, int]]
+    spent: "tuple[pci_address.PciAddress, ...]" = ()
     unreachable: str | None = None
 
 
@@ -115,10 +121,31 @@ class Publication:
         if self._absent:
             return View(self.desired, {})
         try:
-            usages = allocations.usages(self.client, self._known, self._ask)
+            there = allocations.published(self.client, self._known, self._ask)
         except exception.PlacementError as error:
-            return View(self.desired, {}, error.message)
-        return View(self.desired, usages)
+            return View(self.desired, {}, unreachable=error.message)
+        return View(
+            tuple(diff.left(one, there.get(one.name)) for one in self.desired),
+            {name: one.usages for name, one in there.items()},
+            _spent(self.desired, there),
+        )
+
+    def spent(self) -> "tuple[pci_address.PciAddress, ...]":
+        """Devices for one time that had it: Placement gives them to nobody.
+
+        :raises PlacementError: it can't be asked
+        """
+        once = [
+            one
+            for one in self._built[0]
+            if os_traits.HW_PCI_ONE_TIME_USE in one.traits
+        ]
+        if not once or self._absent:
+            return ()
+        ask = self._ask_for(once)
+        return _spent(
+            once, allocations.published(self.client, self._known, ask)
+        )
 
     def microversion(self) -> str | None:
         """The newest microversion that Placement speaks; makes nothing.
@@ -278,6 +305,23 @@ class Publication:
         self, devices: "ty.Sequence[tracked.Device]"
     ) -> dict[str, dict[str, int]]:
         return allocations.amounts(self._built[0], devices)
+
+
+def _spent(
+    desired: "ty.Iterable[provider.Provider]",
+    there: "ty.Mapping[str, provider.Published]",
+) -> "tuple[pci_address.PciAddress, ...]":
+    """Devices that nobody has and that are reserved all the same."""
+    return tuple(
+        address
+        for one in desired
+        if os_traits.HW_PCI_ONE_TIME_USE in one.traits
+        for name, inventory in one.inventories.items()
+        if one.name in there
+        and not inventory.reserved
+        and there[one.name].inventories.get(name, {}).get("reserved")
+        for address in one.addresses
+    )
 
 
 def _indescribable(

@@ -4,6 +4,7 @@
 import argparse
 import typing as ty
 
+from nova_vfio_variant import node
 from nova_vfio_variant.cli import base
 
 if ty.TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Show(base.Lister):
         view = self.node.inventory()
         if view.unreachable is not None:
             self.note(f"usage is unknown: {view.unreachable}")
+        if view.spent:
+            self.note(node.spent(view.spent))
         rows: list[base.Row] = []
         for provider in view.desired:
             used = view.usages.get(provider.name, {})

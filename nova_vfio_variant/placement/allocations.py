@@ -117,24 +117,30 @@ def delete(
     put(client, known, instance_uuid, {})
 
 
-def usages(
+def published(
     client: "placement_client.PlacementClient",
     known: memory.ProviderMemory,
     ask: report.Ask,
-) -> dict[str, dict[str, int]]:
-    """How much of each desired provider is in use, as Placement has it.
+) -> dict[str, provider.Published]:
+    """Each desired provider as Placement has it, with its usage, by name.
 
     Providers that aren't published are left out. One request lists the tree,
-    and one a provider its usage.
+    and each provider takes three.
 
     :raises PlacementError: see :class:`PlacementClient`
     """
-    seen = observe.look(client, ask.root_name, known)
-    return {
-        one.name: client.usages(seen.children[one.name].uuid)
-        for one in ask.desired
-        if one.name in seen.children
-    }
+
+    def once() -> dict[str, provider.Published]:
+        seen = observe.look(client, ask.root_name, known)
+        return {
+            one.name: dataclasses.replace(
+                client.read(listed), usages=client.usages(listed.uuid)
+            )
+            for one in ask.desired
+            if (listed := seen.children.get(one.name)) is not None
+        }
+
+    return report.retrying()(once)
 
 
 def _put_once(

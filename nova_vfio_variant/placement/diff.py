@@ -91,6 +91,26 @@ def settled(
     return Settled(inventories, tuple(kept))
 
 
+def left(
+    desired: provider.Provider, published: provider.Published | None
+) -> provider.Provider:
+    """The desired provider as a report leaves it (:func:`settled`)."""
+    return dataclasses.replace(
+        desired,
+        inventories={
+            resource_class: provider.Inventory(
+                *(
+                    int(record[field])
+                    for field in ("total", "max_unit", "reserved")
+                )
+            )
+            for resource_class, record in settled(
+                desired, published
+            ).inventories.items()
+        },
+    )
+
+
 def difference(
     published: ty.Mapping[str, provider.Published],
     desired: ty.Iterable[provider.Provider],

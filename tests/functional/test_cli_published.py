@@ -49,9 +49,37 @@ class OneTimeTest(cli_case.CliTestCase):
         self.ok("inventory", "report")
         (of_it,) = [one for one in self.published().values() if one["total"]]
         self.assertEqual({"CUSTOM_ONCE": 0}, of_it["used"])
-        said = self.fails(*claim(cli_case.TWO, "once:1"))
-        self.assertIn("exceed the capacity", said)
-        self.assertEqual([], self.json("claim", "list"))
+        done = self.ok("inventory", "show")
+        self.assertEqual([(1, 0)], self.reserved())
+        self.assertIn("used once and reserved since: 0000:43:00.0", done.err)
+        said = self.refuses(*claim(cli_case.TWO, "once:1"))
+        self.assertIn("1 asked for, and 0 can be given", said)
+        self.assertIn("hint: used once and reserved since: 0000:43:00.0", said)
+
+    def test_one_that_had_its_time_is_in_nobodys_way(self) -> None:
+        check_host.build(
+            pathlib.Path("two"),
+            [
+                check_host.Function("0000:43:00.0", "1af4:1041"),
+                check_host.Function("0000:44:00.0", "1af4:1041"),
+            ],
+        )
+        self.options[1] = "--host-root=two"
+        self.configure(
+            'device_spec = { "vendor_id": "1af4", "resource_class": "ONCE",'
+            ' "one_time_use": "yes" }',
+            'alias = { "name": "once", "resource_class": "ONCE" }',
+        )
+        had = set()
+        for _ in range(2):
+            (row,) = self.json(*claim(cli_case.ONE, "once:1"))
+            had.update(row["addresses"])
+            self.ok("claim", "delete", cli_case.ONE)
+        self.assertEqual({"0000:43:00.0", "0000:44:00.0"}, had)
+        said = self.refuses(*claim(cli_case.ONE, "once:1"))
+        self.assertIn(
+            "since: 0000:43:00.0, 0000:44:00.0; once clean, set", said
+        )
 
     def test_a_claim_that_a_crash_left_is_reserved_when_finished(self) -> None:
         self.ok("inventory", "report")
@@ -215,6 +243,12 @@ class InUseTest(cli_case.CliTestCase):
             self.assertIn(stays, done.err)
             self.assertNotIn("Placement is as it shall be", done.err)
         self.assertIn("nothing more is to be changed", done.err)
+
+    def test_it_is_shown_as_a_report_leaves_it(self) -> None:
+        for words in (("inventory", "show"), ("inventory", "report")):
+            self.run_cli(*words)
+            (row,) = self.json("inventory", "show")
+            self.assertEqual((5, 5), (row["total"], row["used"]))
 
 
 class OneCardTest(cli_case.CliTestCase):

@@ -29,9 +29,10 @@ class AllocationTest(PlacementTestCase):
         )
 
     def usage(self) -> dict[str, dict[str, int]]:
-        return allocations.usages(
+        there = allocations.published(
             self.client, self.known, ask(make(1), make(2))
         )
+        return {name: dict(one.usages) for name, one in there.items()}
 
     def test_a_claim_publishes_its_provider_first(self) -> None:
         instance = str(uuid.uuid4())

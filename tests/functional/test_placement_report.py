@@ -212,7 +212,12 @@ class LayoutTest(PlacementTestCase):
         )
         self.assertEqual(
             {big: {"CUSTOM_A16_16A": 0}, small: {"CUSTOM_A16_8A": 1}},
-            allocations.usages(self.client, self.known, asked),
+            {
+                name: one.usages
+                for name, one in allocations.published(
+                    self.client, self.known, asked
+                ).items()
+            },
         )
 
     def test_many_long_traits_are_made(self) -> None:
