@@ -327,6 +327,16 @@ def _spent(
 def _indescribable(
     errors: "ty.Sequence[finding.Finding]",
 ) -> exception.ConfigError:
+    # A name that is too long is a warning wherever nothing is published.
     return exception.ConfigError(
-        "Placement can't describe these devices", findings=errors
+        "Placement can't describe these devices",
+        findings=[
+            dataclasses.replace(
+                one,
+                code=dataclasses.replace(
+                    one.code, severity=finding.Severity.ERROR
+                ),
+            )
+            for one in errors
+        ],
     )

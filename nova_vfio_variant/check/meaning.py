@@ -176,7 +176,8 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             yield _would_be(
                 one,
                 f"with [pci] report_in_placement this is {one.code.id}, and"
-                " 'inventory report' refuses it as it is",
+                " as it is claims of these devices and all 'inventory'"
+                " commands refuse it",
             )
         return
     yield from by_nova

@@ -146,7 +146,7 @@ class NovaConfTest(BadInputCase):
             checked = self.json("config", "check", status=1)
             self.assertIn("VFIO210", [one["code"] for one in checked])
             said = (
-                rf"nova.conf:7:\d+: warning: a {word} of 0000:25:00.4 has"
+                rf"nova.conf:7:\d+: error: a {word} of 0000:25:00.4 has"
                 r" 256 characters, and Placement takes 255 \[VFIO210\]"
             )
             for words in stopped:

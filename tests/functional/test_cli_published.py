@@ -279,6 +279,28 @@ class OneCardTest(cli_case.CliTestCase):
         self.assertEqual(1, len(self.json("claim", "list")))
         self.fails_with_findings("inventory", "report")
 
+    def test_what_is_refused_is_called_an_error(self) -> None:
+        self.host(check_host.Function("0000:43:00.0", "1af4:1041"))
+        self.configure(
+            'device_spec = { "address": "0000:43:00.0",'
+            f' "resource_class": "{"A" * 250}" }}',
+            f'alias = {{ "name": "net", "resource_class": "{"A" * 250}" }}',
+        )
+        self.assertIn(
+            "warning: the resource class is published with 257",
+            self.ok("config", "check", status=1).out,
+        )
+        self.ok("device", "sync")
+        for words in (
+            claim(cli_case.ONE, "net:1"),
+            ("inventory", "show"),
+            ("inventory", "diff"),
+            ("inventory", "report"),
+        ):
+            said = self.fails_with_findings(*words)
+            self.assertIn("error: a resource class", said)
+            self.assertNotIn("warning", said)
+
     def fails_with_findings(self, *words: str) -> str:
         done = self.ok(*words, status=2)
         self.assertIn("error: Placement can't describe", done.err)
