@@ -482,7 +482,7 @@ class Node:
                     given, published=self._publication(store, (), given).held()
                 )
         except exception.PlacementError as error:
-            return dataclasses.replace(given, unreachable=error.message)
+            return dataclasses.replace(given, unreachable=error)
 
     @contextlib.contextmanager
     def _beside_writers(self) -> "ty.Iterator[tracker_store.Store]":

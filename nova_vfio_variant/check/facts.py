@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import typing as ty
 
-from nova_vfio_variant import finding, source
+from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.conf import located
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
@@ -70,7 +70,7 @@ class CheckInput:
     scan: host_scan.HostScan | None = None
     recorded: ty.Sequence[tracked.Device] = ()
     published: Published | None = None
-    unreachable: str | None = None
+    unreachable: exception.PlacementError | None = None
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
     unseen: str | None = None

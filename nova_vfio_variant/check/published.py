@@ -205,12 +205,16 @@ def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
 
 def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Rules that could not be asked because Placement could not."""
-    if given.unreachable is not None:
+    why = given.unreachable
+    if why is not None:
         yield finding.Finding(
             codes.PLACEMENT_UNREACHABLE,
-            given.unreachable,
+            why.message,
             subject="[vfio] placement",
-            hint=codes.PLACEMENT_UNREACHABLE.mend,
+            hint=f"{why.hint[:1].upper()}{why.hint[1:]}, or give --offline to"
+            " leave such rules out."
+            if why.hint
+            else codes.PLACEMENT_UNREACHABLE.mend,
         )
 
 

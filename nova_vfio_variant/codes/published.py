@@ -42,7 +42,8 @@ PLACEMENT_UNREACHABLE: ty.Final = finding.Code(
     _WARNING,
     "Placement could not be asked",
     "What Placement holds was not compared with this host, because it can't "
-    "be reached or refuses us.",
+    "be reached or refuses us. An embedded one answers only the user who made "
+    "the state path, and root.",
     "[placement] endpoint_override names a port that nothing listens on",
     "Mend [placement], or give --offline to leave such rules out.",
 )

@@ -114,7 +114,9 @@ class Checked(base.TestCase):
                 conf, specs, aliases, (*found, *more), scan, devices
             ),
             published=published,
-            unreachable=case.unreachable,
+            unreachable=exception.PlacementUnreachable(case.unreachable)
+            if case.unreachable
+            else None,
             unseen=case.unseen,
         )
         if case.orphans:

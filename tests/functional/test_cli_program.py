@@ -274,7 +274,11 @@ class OrdinaryUserTest(base.TestCase):
         self.assertEqual((2, None), (shown["total"], shown["used"]))
         done = self.as_nobody(home, *options, "config", "check", "-f=json")
         self.assertEqual(1, done.returncode, str(done))
-        self.assertIn("VFIO404", done.stdout)
+        (found,) = json.loads(done.stdout)
+        self.assertEqual("VFIO404", found["code"])
+        self.assertIn(why, found["message"])
+        self.assertIn("Run the command as the user who", found["hint"])
+        self.assertIn("or give --offline", found["hint"])
         self.assertEqual("", done.stderr)
         for words in ("inventory diff", "inventory report --dry-run"):
             done = self.as_nobody(home, *options, *words.split())
