@@ -212,6 +212,9 @@ def _faults(
     if text is not None and "#" in text.text:
         hint = "Give the comment a line of its own: here # is no comment."
     if text is None:
+        # Set nowhere: a default that leads to a wrong option, which is told.
+        if variable not in os.environ:
+            return []
         return [
             finding.Finding(
                 codes.BAD_VALUE, reason, subject=variable, hint=hint

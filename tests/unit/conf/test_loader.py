@@ -133,6 +133,11 @@ class Loader(base.TestCase):
         )
         self.assertEqual("OS_VFIO__PLACEMENT", self.refused([]).subject)
 
+    def test_a_wrong_host_is_told_once_where_it_stands(self) -> None:
+        """Not of what is the same by default."""
+        found = self.fault("[DEFAULT]\nhost = -x_y:z\n")
+        self.assertEqual((2, 8, 6), self.place(found))
+
     def test_the_environment_wins_over_a_file(self) -> None:
         self.path.write_text("[vfio]\nplacement = embedded\n")
         self.useFixture(
