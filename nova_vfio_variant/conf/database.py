@@ -3,6 +3,7 @@
 
 import copy
 
+import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import options
 
@@ -49,9 +50,28 @@ def connection(conf: located.Config) -> str | None:
     ):
         return None
     value: str | None = conf.database.connection
+    if value is not None and not _is_url(value):
+        raise _refused(
+            "connection: this is no database URL",
+            text,
+            "Write it as in mysql+pymysql://USER:PASSWORD@HOST/DATABASE.",
+        )
     if value is not None and _in_memory(value):
-        raise _forgetful(text)
+        raise _refused(
+            "connection: a database in memory keeps nothing",
+            text,
+            "Name a file, sqlite:////PATH; without a connection it is one in"
+            " the state path.",
+        )
     return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        sa.make_url(value)
+    except (sa.exc.ArgumentError, ValueError):
+        return False
+    return True
 
 
 def _in_memory(url: str) -> bool:
@@ -63,19 +83,16 @@ def _in_memory(url: str) -> bool:
     return not name or ":memory:" in name or "mode=memory" in query.split("&")
 
 
-def _forgetful(text: source.SourceText | None) -> exception.ConfigError:
-    message = "connection: a database in memory keeps nothing"
-    subject = f"[{GROUP.name}] connection"
-    hint = (
-        "Name a file, sqlite:////PATH; without a connection it is one in the"
-        " state path."
-    )
-    found = (
-        finding.Finding(codes.BAD_VALUE, message, subject=subject, hint=hint)
-        if text is None
-        else finding.Finding.on(
-            codes.BAD_VALUE, message, text, subject=subject, hint=hint
-        )
+def _refused(
+    message: str, text: source.SourceText | None, hint: str
+) -> exception.ConfigError:
+    """An error at the connection, whose line isn't shown: of its password."""
+    found = finding.Finding(
+        codes.BAD_VALUE,
+        message,
+        None if text is None else text.at(0),
+        subject=f"[{GROUP.name}] connection",
+        hint=hint,
     )
     return exception.ConfigError(
         "the configuration can't be used", findings=(found,)

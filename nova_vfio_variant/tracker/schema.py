@@ -230,7 +230,7 @@ def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
 def _parsed(connection: str) -> sa.URL:
     try:
         return sa.make_url(connection)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise exception.StoreError(
             "[database] connection is no database URL such as"
             " mysql+pymysql://USER:PASSWORD@HOST/DATABASE"

@@ -347,6 +347,7 @@ class OtherDatabaseTest(StoreTestCase):
     def test_a_wrong_connection_is_one_clear_line(self) -> None:
         for connection, text in (
             ("nonsense", "no database URL"),
+            ("mysql+pymysql://u:secret@h:port/d", "no database URL"),
             ("oracle+nothing://u:secret@h/d", "oracle+nothing://u:***@h/d"),
             ("mssql+pymssql://u:secret@h/d", "the Python package pymssql"),
         ):

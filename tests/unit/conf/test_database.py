@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.check import render
 from nova_vfio_variant.conf import database, loader
 from tests import base
 
@@ -61,6 +62,17 @@ class Connection(base.TestCase):
             self.assertEqual(
                 url, self.connection(f"[database]\nconnection = {url}\n")
             )
+
+    def test_what_is_no_url_is_refused_without_its_password(self) -> None:
+        for url in ("bogus", "sqlite:", "mysql://u:s3cr@t@h:port/d"):
+            error = self.assertRaises(
+                exception.ConfigError,
+                self.connection,
+                f"[database]\nconnection = {url}\n",
+            )
+            (found,) = error.findings
+            self.assertIn(":2:14: error: connection: this is no", str(found))
+            self.assertNotIn("s3cr", render.text([found]))
 
     def test_a_wrong_value_is_refused_with_its_place(self) -> None:
         error = self.assertRaises(
