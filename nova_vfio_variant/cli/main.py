@@ -250,6 +250,8 @@ def set_up_logging(
         conf.set_override(
             "default_log_levels",
             [
+                # The last one of a name counts.
+                *conf.default_log_levels,
                 f"nova_vfio_variant={level}",
                 "alembic=WARNING",
                 "oslo.privsep=WARNING",
@@ -258,7 +260,10 @@ def set_up_logging(
                 # They log a traceback with what becomes an error of ours.
                 "oslo_db=CRITICAL",
                 "placement=CRITICAL",
-                *conf.default_log_levels,
+                # They warn of what becomes an error of ours.
+                "keystoneauth=ERROR",
+                "openstack=ERROR",
+                "stevedore=ERROR",
             ],
         )
     log.setup(conf, name)

@@ -142,16 +142,27 @@ class DownTest(ServiceCase):
                 self.assertNotIn("s3cr", done.out + done.err)
         self.assertIn("http://u:***@[::1", done.out + done.err)
 
-    def test_a_keystone_whose_url_is_none(self) -> None:
-        self.configure(
-            *NICS,
-            tail=(
-                "[vfio]\nplacement = service\n"
-                "[placement]\nauth_type = password\nauth_url = http://[::1\n"
-                "username = u\npassword = p\n"
+    def test_a_way_to_authenticate_that_leads_nowhere(self) -> None:
+        """One clear line, without what the libraries log."""
+        keystone = "auth_type = password\nusername = u\npassword = p\n"
+        for lines, said in (
+            (f"{keystone}auth_url = http://[::1\n", "Invalid IPv6 URL"),
+            (f"{keystone}auth_url = http://127.0.0.1:9\n", "127.0.0.1:9"),
+            ("auth_type = pasword\n", "pasword"),
+            (
+                "auth_type = none\nendpoint_override = http://h.invalid\n",
+                "h.invalid",
             ),
-        )
-        self.stops("can't be used: Invalid IPv6 URL")
+            (
+                "auth_type = none\nvalid_interfaces = foo\n",
+                "'foo' is not a valid value",
+            ),
+        ):
+            self.configure(
+                *NICS,
+                tail=f"[vfio]\nplacement = service\n[placement]\n{lines}",
+            )
+            self.stops(said)
 
     def test_a_claim_is_kept_while_it_cannot_be_taken_back(self) -> None:
         self.ok(*CLAIM)
