@@ -74,7 +74,7 @@ class App(app.App):
         argparse_kwargs: dict[str, ty.Any] | None = None,
     ) -> argparse.ArgumentParser:
         """The global options; they may stand before or behind a command."""
-        parser = _Parser(
+        parser = Parser(
             prog=self.NAME,
             description=description,
             add_help=False,
@@ -178,7 +178,7 @@ def reject(parser: argparse.ArgumentParser, message: str) -> ty.NoReturn:
     )
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """One that says what is wrong in one line."""
 
     def error(self, message: str) -> ty.NoReturn:

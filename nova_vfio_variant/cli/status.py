@@ -15,7 +15,7 @@ _BROKEN = 255
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(
+    top = cli_main.Parser(
         prog=NAME,
         description="Look whether a new version finds all in order.",
         epilog=f"Example: {NAME} upgrade check --json",

@@ -207,6 +207,24 @@ class UpgradeCheckTest(base.TestCase):
         self.host = self.root / "nowhere"
         self.check(KERNEL, 2, "nowhere")
 
+    def test_what_is_typed_wrongly_is_one_line_and_a_hint(self) -> None:
+        for words, said in (
+            ((), "the following arguments are required: upgrade"),
+            (("upgrade",), "the following arguments are required: check"),
+            (("upgrade", "chek"), "argument check: invalid choice: 'chek'"),
+            (
+                ("upgrade", "check", "--jsn"),
+                "unrecognized arguments: --jsn",
+            ),
+        ):
+            err = io.StringIO()
+            with fixtures.MonkeyPatch("sys.stderr", err):
+                end = self.assertRaises(SystemExit, status.main, [*words])
+            self.assertEqual(2, end.code)
+            error, hint = err.getvalue().splitlines()
+            self.assertTrue(error.startswith(f"error: {said}"), error)
+            self.assertTrue(hint.startswith("hint: nova-vfio-status"), hint)
+
     def test_the_newest_library_counts(self) -> None:
         self.library("libvirt.so.0.9007.0")
         newer = self.host / "usr/lib64"
