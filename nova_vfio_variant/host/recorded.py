@@ -24,6 +24,9 @@ MAX_BYTES = 512 << 20
 #: The same host has 24,000 members.
 MAX_MEMBERS = 200_000
 
+#: What a gzipped file begins with (RFC 1952).
+_GZIP = b"\x1f\x8b"
+
 #: PATH_MAX, and deeper than any device of sysfs stands.
 _MAX_NAME = 4096
 _MAX_DEPTH = 64
@@ -97,12 +100,12 @@ class RecordedTree(tree.HostTree):
         try:
             data = _unpack(path)
             entries = _Loader(path).entries(data)
-        except gzip.BadGzipFile as error:
-            raise exception.RecordedHostError(
-                f"{path}: no recorded host: {_lower(error)}",
-                hint="host snapshot makes a .tar.gz",
-            ) from error
-        except (EOFError, zlib.error, tarfile.TarError) as error:
+        except (
+            gzip.BadGzipFile,
+            EOFError,
+            zlib.error,
+            tarfile.TarError,
+        ) as error:
             raise exception.RecordedHostError(
                 f"{path}: the recording is cut off or damaged: {_lower(error)}"
             ) from error
@@ -141,7 +144,12 @@ class RecordedTree(tree.HostTree):
 
 def _unpack(path: str) -> bytes:
     """The tar file inside, all of it, so that gzip's checksum is tested."""
-    with gzip.open(path) as file:
+    with open(path, "rb") as packed, gzip.open(packed) as file:
+        if packed.peek(1)[:2] not in {b"", _GZIP}:
+            raise exception.RecordedHostError(
+                f"{path}: no recorded host: it is not gzipped",
+                hint="host snapshot makes a .tar.gz",
+            )
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise exception.RecordedHostError(

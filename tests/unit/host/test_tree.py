@@ -295,13 +295,21 @@ class RefusedRecordingTest(TreeTestCase):
         tar = bytearray(archive(whole_host()))
         tar[tarfile.BLOCKSIZE * 2 + 3] ^= 0xFF  # name of the second member
         self.refused(self.recording(bytes(tar)))
-        packed = bytearray(gzip.compress(archive(whole_host())))
-        packed[-5] ^= 0xFF  # gzip's checksum
-        self.refused(self.file(bytes(packed)))
+        packed = gzip.compress(archive(whole_host()))
+        for place in (2, 100, -5, -1):  # -5: gzip's checksum; -1: its length
+            flipped = bytearray(packed)
+            flipped[place] ^= 0xFF
+            self.assertIn(
+                "cut off or damaged", self.refused(self.file(bytes(flipped)))
+            )
+        self.assertIn(
+            "cut off or damaged", self.refused(self.file(packed + b"junk"))
+        )
 
     def test_what_is_no_recording_at_all(self) -> None:
-        for data in (b"", b"[pci]\n", b"PK\x03\x04"):
-            self.refused(self.file(data))
+        for data in (b"[pci]\n", b"PK\x03\x04"):
+            self.assertIn("no recorded host", self.refused(self.file(data)))
+        self.refused(self.file(b""))
         self.refused(self.recording(b"[pci]\n"))
         self.refused(self.recording(b""))
 
