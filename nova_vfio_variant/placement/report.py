@@ -235,7 +235,11 @@ class _Report:
             )
         if ours is None or not mine or ours.generation != root.generation:
             _, traits = self._client.traits(root.uuid)
-            _refuse_owner(name, traits)
+            _refuse_owner(
+                name,
+                traits,
+                "'inventory diff' shows how what stands below it differs",
+            )
 
     def _refuse_children(
         self, seen: observe.Seen, wanted: ty.Iterable[provider.Provider]
@@ -374,16 +378,20 @@ def _refuse_owned(steps: ty.Iterable[observe.Step]) -> None:
     """A provider of ours that got an owner since is not ours any more."""
     for one in steps:
         if one.published is not None:
-            _refuse_owner(one.name, one.published.traits)
+            _refuse_owner(
+                one.name,
+                one.published.traits,
+                "if nobody else publishes it, take the trait away",
+            )
 
 
-def _refuse_owner(name: str, traits: ty.Iterable[str]) -> None:
+def _refuse_owner(name: str, traits: ty.Iterable[str], hint: str) -> None:
     owners = [one for one in traits if one.startswith(diff.OWNER)]
     if owners:
         raise exception.InventoryRefused(
             f"provider {name} has an owner, {', '.join(owners)}, and is "
             "left alone",
-            "'inventory diff' shows how it differs",
+            hint,
         )
 
 

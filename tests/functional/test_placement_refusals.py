@@ -75,6 +75,18 @@ class RefusalTest(PlacementTestCase):
         self.direct.put_traits(root.uuid, root.generation, ["OWNER_NOVA"])
         self.assertIn("OWNER_NOVA", str(self.assert_refused(make(1, 8))))
 
+    def test_a_provider_of_ours_that_got_an_owner_is_refused(self) -> None:
+        self.report(make(1))
+        one = self.direct.find(make(1).name)
+        assert one is not None
+        self.direct.put_traits(
+            one.uuid, one.generation, [AUTOMATIC, "OWNER_NOVA"]
+        )
+        said = str(self.assert_refused(make(1)))
+        self.assertIn("OWNER_NOVA", said)
+        # An owner is no difference, so there may be none to be shown.
+        self.assertNotIn("inventory diff", said)
+
     def test_an_embedded_root_with_an_owner_is_refused_too(self) -> None:
         self.others_root("OWNER_CYBORG")
         self.assertIn(
