@@ -9,15 +9,13 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 
 import dataclasses
 import functools
-import re
 import typing as ty
 
 from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as ks_exceptions
-from openstack import exceptions as sdk_exceptions
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import provider
+from nova_vfio_variant.placement import failure, provider
 
 if ty.TYPE_CHECKING:
     import requests
@@ -28,22 +26,12 @@ MICROVERSION = "1.38"
 
 #: A name has up to 255 characters, and a URL that servers take up to 8,190.
 _NAMES_A_REQUEST = 25
-#: In ``http://user:password@host``.
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
 _SERVICE = "placement"
-_CONCURRENT_UPDATE = "placement.concurrent_update"
 _INSTANCE = "INSTANCE"
 _Json = dict[str, ty.Any]
 
 
 F = ty.TypeVar("F", bound=ty.Callable[..., ty.Any])
-
-
-def _no_answer(where: str) -> exception.PlacementUnreachable:
-    return exception.PlacementUnreachable(
-        f"no answer of Placement's came from {where}",
-        "is the endpoint right?",
-    )
 
 
 def _shaped(method: F) -> F:
@@ -56,7 +44,7 @@ def _shaped(method: F) -> F:
         try:
             return method(self, *args, **more)
         except (LookupError, TypeError, AttributeError) as error:
-            raise _no_answer(self.where) from error
+            raise failure.no_answer(self.where) from error
 
     return ty.cast("F", checked)
 
@@ -284,13 +272,13 @@ class PlacementClient:
     @property
     def project_id(self) -> str:
         """The project that new consumers belong to."""
-        with reaching(self.where):
+        with failure.reaching(self.where):
             return self._cloud.session.get_project_id() or "nova-vfio"
 
     @property
     def user_id(self) -> str:
         """The user that new consumers belong to."""
-        with reaching(self.where):
+        with failure.reaching(self.where):
             return self._cloud.session.get_user_id() or "nova-vfio"
 
     @_shaped
@@ -326,14 +314,14 @@ class PlacementClient:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise _no_answer(f"{self.where} to {method} {path}")
+            raise failure.no_answer(f"{self.where} to {method} {path}")
         return found
 
     def _do(self, method: str, path: str, body: _Json | None = None) -> None:
         """Send a request whose answer has no body, by which it is known."""
         answer = self._send(method, path, body)
         if answer.status_code not in {201, 204}:
-            raise _no_answer(f"{self.where} to {method} {path}")
+            raise failure.no_answer(f"{self.where} to {method} {path}")
 
     def _send(
         self,
@@ -342,7 +330,7 @@ class PlacementClient:
         body: _Json | None = None,
         query: dict[str, str] | None = None,
     ) -> "requests.Response":
-        with reaching(self.where):
+        with failure.reaching(self.where):
             answer: requests.Response = self._proxy().request(
                 path,
                 method,
@@ -353,7 +341,7 @@ class PlacementClient:
                 connect_retries=0,
             )
         if answer.status_code >= 300:
-            raise _error(self.where, method, path, answer)
+            raise failure.of(self.where, method, path, answer, MICROVERSION)
         return answer
 
     def _proxy(self) -> ty.Any:
@@ -374,116 +362,3 @@ class PlacementClient:
                 endpoint_override=config.get_endpoint(_SERVICE),
             ).get("/resource_classes", raise_exc=True)
             raise
-
-
-class reaching:  # noqa: N801 - reads as a word: with reaching(...)
-    """What keystoneauth and openstacksdk raise, as errors of ours.
-
-    :param where: how to call the Placement in a message
-    """
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> None:
-        if isinstance(
-            error, (ks_exceptions.Unauthorized, ks_exceptions.Forbidden)
-        ):
-            raise exception.PlacementDenied(
-                f"{self._where} is refused to us: {_line(error)}",
-                "look at the credentials in [placement]",
-            ) from error
-        if isinstance(
-            error,
-            (
-                ks_exceptions.MissingAuthPlugin,
-                ks_exceptions.EndpointNotFound,
-                ks_exceptions.OptionError,
-                ks_exceptions.NoMatchingPlugin,
-                sdk_exceptions.ConfigException,
-            ),
-        ):
-            raise exception.PlacementRefused(
-                f"{self._where} can't be looked up: {_line(error)}",
-                "look at the options in [placement]",
-            ) from error
-        if isinstance(
-            error, (ks_exceptions.ClientException, sdk_exceptions.SDKException)
-        ):
-            raise exception.PlacementUnreachable(
-                f"{self._where} can't be reached: {_cause(error)}"
-            ) from error
-        if isinstance(error, (OSError, ValueError)):
-            # What keystoneauth lets through of requests and urllib3: nothing
-            # was sent with such a URL, deadline or certificate.
-            raise exception.PlacementRefused(
-                f"{self._where} can't be used: {_line(error)}",
-                "look at the options in [placement]",
-            ) from error
-
-
-def _cause(error: BaseException) -> str:
-    """What the system said, for urllib3 says where it was in its own code."""
-    text = _line(error)
-    at: BaseException | None = error
-    while at is not None:
-        if isinstance(at, OSError) and at.strerror:
-            return f"{text.partition(': ')[0]}: {at.strerror}"
-        at = at.__cause__ or at.__context__
-    return text
-
-
-def _error(
-    where: str, method: str, path: str, answer: "requests.Response"
-) -> exception.PlacementError:
-    """Which error an answer is."""
-    status = answer.status_code
-    said = f"{where} answered {status} to {method} {path}"
-    code, detail = _details(answer)
-    if detail:
-        said += f": {detail}"
-    if status in {401, 403}:
-        return exception.PlacementDenied(
-            said, "look at the credentials in [placement] and their roles"
-        )
-    if status >= 500:
-        return exception.PlacementUnreachable(said)
-    if status == 409 and code == _CONCURRENT_UPDATE:
-        return exception.PlacementConflict(said)
-    if status == 406:
-        return exception.PlacementRefused(
-            said, f"microversion {MICROVERSION} is needed"
-        )
-    return exception.PlacementRefused(said)
-
-
-def _details(answer: "requests.Response") -> tuple[str, str]:
-    """The code and the sentence of an error in Placement's JSON."""
-    try:
-        first = answer.json()["errors"][0]
-        return str(first.get("code", "")), _line(first.get("detail", ""))
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return "", ""
-
-
-def _line(text: object) -> str:
-    """The last line that says something: webob puts its own before it."""
-    lines = [one.strip() for one in str(text).splitlines()]
-    said = next((one for one in reversed(lines) if one), "")
-    # keystoneauth's words for an answer that says nothing but its status.
-    if said.startswith("None (HTTP "):
-        said = said[6:-1]
-    return without_password(said)
-
-
-def without_password(text: str) -> str:
-    """The same with ``***`` for each password in a URL.
-
-    As SQLAlchemy shows URLs; keystoneauth and requests show all.
-    """
-    return _PASSWORD.sub(r"\1***@", text)

@@ -8,7 +8,7 @@ from keystoneauth1 import loading
 from openstack import connection
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import client
+from nova_vfio_variant.placement import client, failure
 
 if ty.TYPE_CHECKING:
     from oslo_config import cfg
@@ -44,10 +44,10 @@ def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
     session.app_name = "nova-vfio"
     if session.timeout is None:
         session.timeout = TIMEOUT
-    where = client.without_password(
+    where = failure.without_password(
         conf.placement.endpoint_override or "the Placement service"
     )
-    with client.reaching(where):
+    with failure.reaching(where):
         cloud = connection.Connection(
             session=session, oslo_conf=conf, service_types=[_GROUP]
         )
