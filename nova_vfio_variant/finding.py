@@ -53,7 +53,8 @@ class Finding:
     :param length: how many characters from the location on are meant
     :param line: the operator's own line, as it stands in the file
     :param subject: what it is about: an address, an alias, an option
-    :param hint: what to do about it
+    :param hint: what to do about it: the code's mend where nothing closer is
+        known
     """
 
     code: Code
@@ -63,6 +64,11 @@ class Finding:
     line: str | None = None
     subject: str | None = None
     hint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Leave nobody without a mend."""
+        if self.hint is None:
+            object.__setattr__(self, "hint", self.code.mend)
 
     @classmethod
     def on(

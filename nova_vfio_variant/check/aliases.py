@@ -41,7 +41,7 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
             continue
         message = f"no device satisfies alias {alias.name!r}: "
-        hint = codes.ALIAS_UNSATISFIED.mend
+        hint = None
         if field == "device_type" and len(found) == 1:
             hint = f'Add "device_type": "{min(found)}", if that is meant.'
         if found:
@@ -247,7 +247,7 @@ def _on_alias(
         if key in members:
             start, end = members[key].node.start, members[key].node.end
     return finding.Finding.on(
-        code, message, alias.text, start, end, alias.name, hint or code.mend
+        code, message, alias.text, start, end, alias.name, hint
     )
 
 

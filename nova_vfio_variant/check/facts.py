@@ -230,7 +230,7 @@ def on_spec(
         start,
         end,
         subject or spec.text.option,
-        code.mend if hint is None else hint,
+        hint,
     )
 
 
@@ -242,7 +242,6 @@ def on_option(
     hint: str | None = None,
 ) -> finding.Finding:
     """A finding at the value of an option, or without a place."""
-    hint = code.mend if hint is None else hint
     if text is None:
         return finding.Finding(code, message, subject=subject, hint=hint)
     return finding.Finding.on(code, message, text, subject=subject, hint=hint)

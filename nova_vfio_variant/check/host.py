@@ -33,7 +33,6 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         "no PCI function has an IOMMU group"
         + (f" (kernel command line: {scan.cmdline})" if scan.cmdline else ""),
         subject="IOMMU",
-        hint=codes.IOMMU_OFF.mend,
     )
 
 
@@ -58,7 +57,6 @@ def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         "vfio-pci is neither loaded nor a module of"
         + (f" kernel {release}" if release else " the running kernel"),
         subject="vfio-pci",
-        hint=codes.NO_VFIO_MODULE.mend,
     )
 
 
@@ -120,7 +118,7 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if those:
             verb = "is" if len(those) == 1 else "are"
             why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
-            hint = codes.VARIANT_LOST.mend
+            hint = None
             if spec.tags.get("physical_network"):
                 why = "with a physical_network it is managed, whatever it says"
                 hint = "Leave physical_network out, or bind to vfio-pci."
@@ -260,9 +258,7 @@ def facts_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         else:
             code = codes.FACTS_LOST
             message = f"could not be read: {problem.fact}: {problem.why}"
-        yield finding.Finding(
-            code, message, subject=problem.subject, hint=code.mend
-        )
+        yield finding.Finding(code, message, subject=problem.subject)
 
 
 def unseen(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -272,7 +268,6 @@ def unseen(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             codes.HOST_UNSEEN,
             given.unseen,
             subject="--host-root",
-            hint=codes.HOST_UNSEEN.mend,
         )
 
 

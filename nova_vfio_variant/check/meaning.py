@@ -302,7 +302,6 @@ def wide_tree(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 f" of them makes Placement try up to {count} to the power of"
                 f" N candidates, {count**4:,} for 4",
                 subject=resource_class,
-                hint=codes.WIDE_TREE.mend,
             )
 
 

@@ -54,7 +54,7 @@ class _Name:
         return upper if upper.startswith(_CUSTOM) else str(normalize(upper))
 
     def finding(
-        self, code: finding.Code, message: str, hint: str
+        self, code: finding.Code, message: str, hint: str | None = None
     ) -> finding.Finding:
         """A finding at this name."""
         return finding.Finding.on(
@@ -74,7 +74,6 @@ def published_names(
                 codes.NAME_TOO_LONG,
                 f"the {word} is published with {len(published)} characters,"
                 f" and Placement takes {names.MAX_LENGTH}",
-                codes.NAME_TOO_LONG.mend,
             )
         elif name.kind == "traits" and _is_standard(name.raw.strip().upper()):
             if name.raw.strip() != name.raw.strip().upper():

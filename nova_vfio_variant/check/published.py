@@ -64,7 +64,6 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             if those[0].change != "delete"
             else "is published, and no device of this host makes it",
             subject=name,
-            hint=codes.NOVA_DIFFERS.mend,
         )
 
 
@@ -101,7 +100,6 @@ def allocated_to_another(
                 f"instance {instance} has {recorded} of its devices in the"
                 f" store, and {published} in Placement",
                 subject=name,
-                hint=codes.ALLOCATED_TO_ANOTHER.mend,
             )
 
 
@@ -141,7 +139,6 @@ def guest_without_claim(
             f" {passed.address}, which "
             + (f"instance {owner} claimed" if owner else "nobody claimed"),
             subject=str(passed.address),
-            hint=codes.GUEST_WITHOUT_CLAIM.mend,
         )
 
 
@@ -214,7 +211,7 @@ def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             hint=f"{why.hint[:1].upper()}{why.hint[1:]}, or give --offline to"
             " leave such rules out."
             if why.hint
-            else codes.PLACEMENT_UNREACHABLE.mend,
+            else None,
         )
 
 

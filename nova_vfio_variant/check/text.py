@@ -50,7 +50,6 @@ def no_file(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             codes.NO_FILE,
             f"there is none in {loader.NOVA_FOLDER} and {loader.FOLDER}",
             subject="configuration file",
-            hint=codes.NO_FILE.mend,
         )
 
 

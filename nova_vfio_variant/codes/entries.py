@@ -26,7 +26,7 @@ NOT_JSON: ty.Final = finding.Code(
     "device_spec is a JSON object or a list of objects, alias is a JSON "
     "object; nova-compute does not start on anything else.",
     'device_spec = { "vendor_id": "10de" "product_id": "25b6" }',
-    "Correct the character that the message names.",
+    "Correct what the message names.",
 )
 SINGLE_QUOTES: ty.Final = finding.Code(
     "VFIO111",
@@ -89,7 +89,8 @@ WRONG_TYPE: ty.Final = finding.Code(
     "Nova checks few types: a number where a string belongs ends in an "
     "AttributeError or TypeError without a place, at start or later.",
     'device_spec = { "vendor_id": 8086 }',
-    'Write the value in double quotes: "8086".',
+    "Write a value of the kind that the message names; a string stands in "
+    'double quotes: "8086".',
 )
 NOT_BOOLEAN: ty.Final = finding.Code(
     "VFIO118",
@@ -192,7 +193,7 @@ ALIAS_WITHOUT_NAME: ty.Final = finding.Code(
     "Flavors ask for an alias by its name, of 1 to 256 characters "
     "(PciInvalidAlias).",
     'alias = { "vendor_id": "10de", "product_id": "25b6" }',
-    'Add "name".',
+    'Add "name", of 1 to 256 characters.',
 )
 ALIAS_VALUE: ty.Final = finding.Code(
     "VFIO131",

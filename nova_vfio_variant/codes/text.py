@@ -33,7 +33,7 @@ FILE_SYNTAX = Code(
     " continue the value above (oslo_config.iniparser). A service that reads"
     " this file does not start.",
     "[pci\ndevice_spec",
-    "Correct the line.",
+    "Write it as [section] or option = value, or make it a comment.",
 )
 
 BAD_VALUE = Code(
@@ -43,7 +43,7 @@ BAD_VALUE = Code(
     "oslo.config refuses the value when it is first used; for Nova's options"
     " that is when the service starts.",
     "[pci]\nreport_in_placement = maybe",
-    "Write one of the values that the message names.",
+    "Write a value of the kind that the message names.",
 )
 
 ENVIRONMENT_VALUE = Code(

@@ -243,7 +243,6 @@ def _changed(error: Exception) -> exception.ConfigError:
             finding.Finding(
                 codes.CHANGED_MEANWHILE,
                 " ".join(str(error).split()),
-                hint=codes.CHANGED_MEANWHILE.mend,
             ),
         ),
     )

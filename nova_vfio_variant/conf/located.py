@@ -144,7 +144,6 @@ def values(
                 codes.CHANGED_MEANWHILE,
                 f"two readings of [{group}] {option} differ",
                 subject=f"[{group}] {option}",
-                hint=codes.CHANGED_MEANWHILE.mend,
             )
         )
     return tuple(text for text in found if text is not None)

@@ -358,7 +358,6 @@ def _long_names(
                     codes.NAME_TOO_LONG,
                     message,
                     subject=str(first),
-                    hint=codes.NAME_TOO_LONG.mend,
                 )
                 if spec is None
                 else _at(codes.NAME_TOO_LONG, message, spec, key, str(first))
@@ -407,5 +406,5 @@ def _at(
     if key is not None and key in spec.keys:
         start, end = spec.keys[key][2:]
     return finding.Finding.on(
-        code, message, spec.text, start, end, subject=subject, hint=code.mend
+        code, message, spec.text, start, end, subject=subject
     )

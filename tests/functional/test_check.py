@@ -138,6 +138,7 @@ class EveryFinding(Checked):
         found = self.check(case)
         wanted = codes.everything()[name.partition("-")[0]]
         self.assertIn(wanted.id, [one.code.id for one in found])
+        self.assertTrue(all(one.hint for one in found))
         data = [render.data(one) for one in found]
         for suffix, output in (
             ("txt", render.text(found)),

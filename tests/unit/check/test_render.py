@@ -80,7 +80,9 @@ class Text(base.TestCase):
         text = render.text(
             [finding.Finding(codes.IOMMU_OFF, "no groups", subject="IOMMU")]
         )
-        self.assertEqual("warning: IOMMU: no groups [VFIO302]\n", text)
+        self.assertTrue(
+            text.startswith("warning: IOMMU: no groups [VFIO302]\n")
+        )
 
 
 class Data(base.TestCase):
