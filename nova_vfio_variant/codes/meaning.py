@@ -247,9 +247,12 @@ PF_AND_VF_MATCHED: ty.Final = finding.Code(
     "a PF and its VFs both match",
     "A PF that is given away takes its VFs with it, so Nova refuses to "
     "publish both (PlacementPciDependentDeviceException in "
-    "nova/compute/pci_placement_translator.py).",
-    'device_spec = { "vendor_id": "8086" }',
-    "Name the VFs by their product_id, or the PF alone by its address.",
+    "nova/compute/pci_placement_translator.py). The whole address of a PF "
+    "means its VFs as well (nova/pci/devspec.py).",
+    'device_spec = { "address": "0000:25:00.0" }, the address of a PF',
+    "Add the product_id of the VFs, or that of the PF. Where both have the "
+    "same ids, name them by an address object, as config suggest does: "
+    '"function": "[1-7]" for the VFs, or "[0]" for the PF alone.',
 )
 MIXED_RESOURCE_CLASSES: ty.Final = finding.Code(
     "VFIO282",

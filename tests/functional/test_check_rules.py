@@ -138,6 +138,32 @@ class Rules(base.TestCase):
             ["VFIO281"], [one.code.id for one in engine.blocking(on)]
         )
 
+    def test_what_is_said_about_a_pf_and_its_vfs_mends_it(self) -> None:
+        whole = '{ "address": "0000:25:00.0" }'
+        apart = '"vendor_id": "8086", "address": "0000:25:00.0", "product_id":'
+        at = '"domain": "0000", "bus": "25", "slot": "00", "function":'
+        for pf_ids, mends in (
+            ("8086:10c9", (f'{{ {apart} "10ca" }}', f'{{ {apart} "10c9" }}')),
+            (
+                # An NVMe card, say, whose VFs have the ids of its PF.
+                "8086:10ca",
+                (
+                    f'{{ "address": {{ {at} "[1-7]" }} }}',
+                    f'{{ "address": {{ {at} "[0]" }} }}',
+                ),
+            ),
+        ):
+            host = card(pf_ids=pf_ids)
+            for conf, there in (
+                (whole, True),
+                *((one, False) for one in mends),
+            ):
+                conf = specs(conf, before=check_cases.PUBLISHED)
+                given = self.given(conf, host)
+                found = [one.code.id for one in engine.check(given)]
+                self.assertTrue(given.winners)
+                self.assertEqual(there, "VFIO281" in found, conf)
+
     def test_errors_of_the_text_block(self) -> None:
         given = self.given(specs('{ "address": ".4", "mangaed": "no" }'))
         self.assertEqual(
