@@ -19,12 +19,23 @@ class Loads:
         self._routing = network.Routing.of(host)
         self._disks = storage.look(host)
 
-    def of(self, seen: host_function.PciFunction) -> str | None:
-        """What a function carries, as half a sentence; None for nothing."""
+    def of(
+        self, seen: host_function.PciFunction, *, passes_link: bool = False
+    ) -> str | None:
+        """What a function carries, as half a sentence; None for nothing.
+
+        :param passes_link: its interfaces are up for those of its VFs, and
+            that alone is no use
+        """
         uses = (
             *network.look(self._host, seen, self._routing),
             *self._disks.of(seen),
             *display.look(self._host, str(seen.address)),
         )
-        seen_uses = [one for one in uses if one.kind is not use.Kind.UNKNOWN]
-        return seen_uses[0].what if seen_uses else None
+        no_use = {f"{name} is up" for name in seen.netdevs if passes_link}
+        seen_uses = [
+            one.what
+            for one in uses
+            if one.kind is not use.Kind.UNKNOWN and one.what not in no_use
+        ]
+        return seen_uses[0] if seen_uses else None

@@ -165,7 +165,7 @@ def carries_host(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     loads = carries.Loads(given.scan.tree)
     for spec, found in _of_guests(given, managed=True):
         for seen in found:
-            load = loads.of(seen)
+            load = loads.of(seen, passes_link=_serves_ports(spec, seen, found))
             if load is not None:
                 yield facts.on_spec(
                     codes.CARRIES_HOST,
@@ -175,6 +175,20 @@ def carries_host(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                     None,
                     str(seen.address),
                 )
+
+
+def _serves_ports(
+    spec: pci_spec.DeviceSpec,
+    seen: host_function.PciFunction,
+    found: ty.Sequence[host_function.PciFunction],
+) -> bool:
+    """Whether it is a PF whose VFs the same entry gives to Neutron's ports.
+
+    It is up so that they have a link, and the ports take the VFs.
+    """
+    return bool(spec.tags.get("physical_network")) and any(
+        one.physfn == seen.address for one in found
+    )
 
 
 def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

@@ -161,17 +161,12 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     The provider tree itself says so, for the layout that is chosen. What
     only Nova's layout refuses is told as well where Nova may be publishing.
     """
-    by_nova = tree.refused_specs(given.specs)
     # A name that is too long keeps nova-compute from nothing but publishing;
     # the rule about names says so of every spec, published or not.
     by_anybody = [
         one for one in given.tree[1] if one.code is not codes.NAME_TOO_LONG
     ]
     if not given.report_in_placement:
-        for one in by_nova:
-            yield _would_be(
-                one, f"with [pci] report_in_placement this is {one.code.id}"
-            )
         for one in by_anybody:
             yield _would_be(
                 one,
@@ -180,7 +175,7 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 " commands refuse it",
             )
         return
-    yield from by_nova
+    yield from tree.refused_specs(given.specs)
     yield from by_anybody
     if given.layout == "per_class":
         of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)

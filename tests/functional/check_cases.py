@@ -77,6 +77,13 @@ def numa(*sockets: int) -> dict[str, str]:
     return files
 
 
+def nic() -> list[Function]:
+    """A network card with VFs, whose PF is up."""
+    pf, *vfs = card(driver="igbvf")
+    files = {**pf.files, "net/eth3/flags": "0x1003"}
+    return [dataclasses.replace(pf, netdev="eth3", files=files), *vfs]
+
+
 TEXT = {
     "HOST_SPEC_VALUE": Case(
         '[vfio]\nhost_spec = { "address": "0000:25:00.0",\n'
@@ -384,6 +391,17 @@ HOST = {
             ),
         },
     ),
+    # That its VFs are meant too excuses no more than that it is up.
+    "CARRIES_HOST-ports": Case(
+        specs('{ "devname": "eth3", "physical_network": "p" }'),
+        nic(),
+        {
+            "proc/net/route": (
+                "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                "eth3 0002000A 00000000 0001 0 0 0 00FFFFFF\n"
+            ),
+        },
+    ),
     "CARRIES_HOST-disk": Case(
         specs('{ "product_id": "0010" }', '{ "product_id": "1111" }'),
         [
@@ -583,6 +601,13 @@ QUIET: dict[str, Case] = {
         alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
         card(),
         numa(0, 0),
+    ),
+    # Neutron's SR-IOV agent has VFs of PFs that are up, or they have no link.
+    "ports_get_vfs_of_a_pf_that_is_up": Case(
+        specs('{ "devname": "eth3", "physical_network": "p" }'), nic()
+    ),
+    "ports_get_vfs_of_a_pf_by_address": Case(
+        specs('{ "address": "0000:25:00.0", "physical_network": "p" }'), nic()
     ),
     "the_host_is_as_declared": Case(
         '[vfio]\nhost_spec = { "address": "0000:25:00.0", "num_vfs": 2 }\n'
