@@ -180,17 +180,35 @@ class Node:
 
     def explain(
         self, address: "pci_address.PciAddress"
-    ) -> "tuple[matching.SpecMatch, ...]":
+    ) -> "tuple[matching.SpecMatch | tuple[finding.Finding, ...], ...]":
         """What each device_spec entry makes of a function.
 
+        :returns: in the order of the entries; for one that can't be used
+            its errors
         :raises HostError: the host has no such function
         """
-        from nova_vfio_variant.pci import matching
+        from nova_vfio_variant import finding
+        from nova_vfio_variant.conf import located
+        from nova_vfio_variant.pci import matching, parse
 
-        given = self.given()
-        assert given.scan is not None
-        function = given.scan.get(address) or self.function(address)
-        return matching.Matcher(given.specs, given.functions).explain(function)
+        entries = tuple(
+            parse.entries(located.values(self.conf, "pci", "device_spec"))
+        )
+        specs = tuple(made for made, _ in entries if made is not None)
+        scan = self._scan_for(specs)
+        matches = iter(
+            matching.Matcher(specs, scan.functions).explain(
+                scan.get(address) or self.function(address)
+            )
+        )
+        return tuple(
+            tuple(
+                one for one in found if one.severity is finding.Severity.ERROR
+            )
+            if made is None
+            else next(matches)
+            for made, found in entries
+        )
 
     def suggest(self) -> str:
         """Configuration for the VFs of this host, as text."""

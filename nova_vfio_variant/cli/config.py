@@ -121,7 +121,8 @@ class Check(base.Lister):
 class Explain(base.Lister):
     """Go through the device_spec entries and say why each matches or not.
 
-    The first that matches wins. Status 1 if none does.
+    The first that matches wins. Status 1 if none does, and 2 if an entry
+    can't be used: a nova-compute that reads it does not start.
     """
 
     empty = "there is no device_spec"
@@ -136,8 +137,15 @@ class Explain(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Explain."""
         rows: list[base.Row] = []
+        entries = self.node.explain(parsed_args.address)
         self.status = 1
-        for match in self.node.explain(parsed_args.address):
+        for number, match in enumerate(entries):
+            if isinstance(match, tuple):
+                rows += [
+                    (number, str(one.location), "invalid", *_why(one))
+                    for one in match
+                ]
+                continue
             if match.wins:
                 self.status = 0
                 verdict = "wins"
@@ -156,7 +164,14 @@ class Explain(base.Lister):
                 )
                 for field in match.fields
             )
+        if any(isinstance(match, tuple) for match in entries):
+            self.status = 2
         return EXPLAIN_COLUMNS, rows
+
+
+def _why(one: finding.Finding) -> tuple[None, None, None, None, str]:
+    """The columns from field on, of an entry that says nothing."""
+    return None, None, None, None, f"{one.message} [{one.code.id}]"
 
 
 class Suggest(base.Base):

@@ -52,49 +52,61 @@ def parse_device_specs(
     :returns: the entries that can be used, each with its place as its
         ``index``; and everything that is wrong with the texts
     """
-    specs: list[spec.DeviceSpec] = []
-    findings: list[finding.Finding] = []
+    read = list(entries(texts))
+    return (
+        tuple(made for made, _ in read if made is not None),
+        tuple(found for _, findings in read for found in findings),
+    )
+
+
+def entries(
+    texts: ty.Sequence["source.SourceText"],
+) -> ty.Iterator[tuple[spec.DeviceSpec | None, list[finding.Finding]]]:
+    """Each entry of ``device_spec``, or None for one that can't be used.
+
+    A value that isn't JSON counts as one entry.
+
+    :returns: the entry beside everything that is wrong with it
+    """
+    index = 0
     for text in texts:
-        node, found = jsontext.parse(text)
-        findings += found
+        node, problems = jsontext.parse(text)
+        findings = list(problems)
         if node is None:
+            index += 1
+            yield None, findings
             continue
-        for item in _objects(text, node, findings):
-            read = _Reader(text, item)
-            made = read.device_spec(len(specs))
-            findings += read.findings
-            if made is not None:
-                specs.append(made)
-    return tuple(specs), tuple(findings)
+        is_list = isinstance(node.value, list)
+        for item in node.items if is_list else (node,):
+            made = None
+            if isinstance(item.value, dict):
+                read = _Reader(text, item)
+                made = read.device_spec(index)
+                findings += read.findings
+            else:
+                findings.append(_no_object(text, item, is_list))
+            index += 1
+            yield made, findings
+            findings = []
 
 
-def _objects(
-    text: "source.SourceText",
-    node: jsontext.Node,
-    findings: list[finding.Finding],
-) -> ty.Iterator[jsontext.Node]:
-    """The objects of a value: itself, or those of its list."""
-    if isinstance(node.value, list):
-        items = node.items
-        expected = "an object is expected in the list"
-    else:
-        items = (node,)
-        expected = "an object or a list of objects is expected"
-    for item in items:
-        if isinstance(item.value, dict):
-            yield item
-        else:
-            findings.append(
-                finding.Finding.on(
-                    codes.WRONG_TYPE,
-                    f"{text.option} holds {item.kind}, and {expected}",
-                    text,
-                    item.start,
-                    item.end,
-                    text.option,
-                    'Write { "address": "0000:25:00.4" }.',
-                )
-            )
+def _no_object(
+    text: "source.SourceText", item: jsontext.Node, in_list: bool
+) -> finding.Finding:
+    expected = (
+        "an object is expected in the list"
+        if in_list
+        else "an object or a list of objects is expected"
+    )
+    return finding.Finding.on(
+        codes.WRONG_TYPE,
+        f"{text.option} holds {item.kind}, and {expected}",
+        text,
+        item.start,
+        item.end,
+        text.option,
+        'Write { "address": "0000:25:00.4" }.',
+    )
 
 
 class _Reader(entry.Entry):

@@ -54,6 +54,35 @@ class NovaConfTest(BadInputCase):
         for one in said:
             self.assertIn(one, checked.out)
 
+    def test_entries_that_cannot_be_used_are_explained_at_their_place(
+        self,
+    ) -> None:
+        self.configure(
+            "device_spec = { 'vendor_id': '8086' }",
+            'device_spec = [5, { "vendor_id": 8086, "product_id": 1 }]',
+            NICS,
+        )
+        rows = self.ok(
+            "config", "explain", "0000:25:00.4", "-fjson", status=2
+        ).json
+        self.assertEqual(
+            [
+                (0, "nova.conf:7:17", "invalid"),
+                (1, "nova.conf:8:16", "invalid"),
+                (2, "nova.conf:8:34", "invalid"),
+                (2, "nova.conf:8:54", "invalid"),
+                (3, "nova.conf:9:15", "wins"),
+            ],
+            list(
+                dict.fromkeys(
+                    (row["spec"], row["location"], row["verdict"])
+                    for row in rows
+                )
+            ),
+        )
+        self.assertIn("[VFIO111]", rows[0]["note"])
+        self.assertIsNone(rows[0]["matched"])
+
     def test_json_that_does_not_parse(self) -> None:
         self.line(
             'device_spec = { "vendor_id": "8086" "product_id": "10ca" }',
