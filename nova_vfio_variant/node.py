@@ -74,11 +74,23 @@ class Node:
     def conf(self) -> "located.Config":
         """The configuration, as oslo.config reads it.
 
+        :raises ConfigError: a file is missing or can't be read, or a value
+            can't be used
+        """
+        from nova_vfio_variant.conf import loader
+
+        loader.expect_usable(self._survey)
+        return self._survey
+
+    @functools.cached_property
+    def _survey(self) -> "located.Config":
+        """The configuration without what can't be used of it.
+
         :raises ConfigError: a file is missing or can't be read
         """
         from nova_vfio_variant.conf import loader
 
-        return loader.load(self._config_files, self._config_dirs)
+        return loader.survey(self._config_files, self._config_dirs)
 
     @functools.cached_property
     def tree(self) -> "host_tree.HostTree":
@@ -114,28 +126,46 @@ class Node:
 
         :param offline: leave out what needs the host or Placement
         :param published: read what Placement holds as well
-        :raises ConfigError: a file can't be read
+        :raises ConfigError: a file can't be read, or a value can't be used
         """
+        given = self._gather(
+            self.conf,
+            offline=offline,
+            recorded=() if offline else self._recorded(),
+        )
+        return self._with_published(given) if published else given
+
+    def _gather(
+        self,
+        conf: "located.Config",
+        *,
+        offline: bool,
+        recorded: "ty.Sequence[tracked.Device]" = (),
+    ) -> "facts.CheckInput":
+        """What a configuration says, and the host."""
         from nova_vfio_variant.check import facts
         from nova_vfio_variant.conf import located
         from nova_vfio_variant.pci import alias_parse, parse
 
         specs, spec_findings = parse.parse_device_specs(
-            located.values(self.conf, "pci", "device_spec")
+            located.values(conf, "pci", "device_spec")
         )
+        in_placement = ("filter_scheduler", "pci_in_placement")
         aliases, alias_findings = alias_parse.parse_aliases(
-            located.values(self.conf, "pci", "alias"),
-            in_placement=self.conf.filter_scheduler.pci_in_placement,
+            # What is right in an alias hangs on that option.
+            ()
+            if in_placement in conf.at_fault
+            else located.values(conf, "pci", "alias"),
+            in_placement=conf.lookup(*in_placement),
         )
-        given = facts.CheckInput.of(
-            self.conf,
+        return facts.CheckInput.of(
+            conf,
             specs,
             aliases,
-            (*spec_findings, *alias_findings),
+            (*conf.faults, *spec_findings, *alias_findings),
             None if offline else self._scan_for(specs),
-            () if offline else self._recorded(),
+            recorded,
         )
-        return self._with_published(given) if published else given
 
     @functools.cached_property
     def declared(self) -> "facts.CheckInput":
@@ -161,22 +191,42 @@ class Node:
     def check(self, *, offline: bool = False) -> "tuple[finding.Finding, ...]":
         """All findings, in order of their places.
 
+        Where a value can't be used neither the store nor Placement is asked:
+        which they are may hang on it.
+
         :raises ConfigError: a file can't be read
         """
         from nova_vfio_variant.check import engine
 
         try:
             try:
-                given = self.given(offline=offline, published=not offline)
+                given = self._for_check(offline=offline)
             except exception.HostError as error:
                 given = dataclasses.replace(
-                    self.given(offline=True), unseen=error.message
+                    self._gather(self._survey, offline=True),
+                    unseen=error.message,
                 )
         except exception.ConfigError as error:
             if not error.findings:
                 raise
             return error.findings
-        return engine.check(given)
+        conf = self._survey
+        # What an option says that can't be read, other rules may hang on.
+        return engine.check(
+            given,
+            text_only=not all(
+                conf.registered[option].multi for option in conf.at_fault
+            ),
+        )
+
+    def _for_check(self, *, offline: bool) -> "facts.CheckInput":
+        """What can be had of all that the rules look at."""
+        try:
+            return self.given(offline=offline, published=not offline)
+        except exception.ConfigError:
+            if not self._survey.faults:
+                raise
+            return self._gather(self._survey, offline=offline)
 
     def explain(
         self, address: "pci_address.PciAddress"

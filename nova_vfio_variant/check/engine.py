@@ -27,14 +27,17 @@ RULES: tuple[facts.Rule, ...] = (
 )
 
 
-def check(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
+def check(
+    given: facts.CheckInput, *, text_only: bool = False
+) -> tuple[finding.Finding, ...]:
     """All findings: what the parsers said, and what the rules say.
 
+    :param text_only: ask only the rules about the text
     :returns: the worst last, where a terminal still shows it; of one
         severity in the order of the files, those without a place first
     """
     found = list(given.findings)
-    for rule in RULES:
+    for rule in text.RULES if text_only else RULES:
         found += rule(given)
     files: dict[str, int] = {}
     for written in given.written:

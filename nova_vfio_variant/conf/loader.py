@@ -11,7 +11,7 @@ import typing as ty
 
 from oslo_config import cfg
 
-from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant import codes, exception, finding, source
 from nova_vfio_variant.conf import located, nova, vfio
 
 #: Where Nova's files are when nobody says (oslo.config's own rule for the
@@ -36,6 +36,30 @@ def load(
         ``config_dirs`` is given, its drop-ins; then ours
     :param config_dirs: folders whose files are read last
     :raises ConfigError: with all findings that keep the files from being
+        read, or a value from being used
+    """
+    conf = survey(config_files, config_dirs)
+    expect_usable(conf)
+    return conf
+
+
+def expect_usable(conf: located.Config) -> None:
+    """Stop where a value can't be used.
+
+    :raises ConfigError: with all such findings
+    """
+    _stop_on(conf.faults)
+
+
+def survey(
+    config_files: ty.Sequence[str] | None = None,
+    config_dirs: ty.Sequence[str] | None = None,
+) -> located.Config:
+    """Read the same, and leave out what can't be used: it is in ``faults``.
+
+    An option of one value has its default then, and one of many the others.
+
+    :raises ConfigError: with all findings that keep the files from being
         read
     """
     paths, findings = _paths(config_files, config_dirs)
@@ -53,14 +77,14 @@ def load(
         conf([], "nova", default_config_files=paths, default_config_dirs=[])
     except (cfg.Error, OSError, UnicodeError) as error:
         raise _changed(error) from error
-    validate(conf)
+    _look(conf)
     if conf.vfio.placement == "service":
         from nova_vfio_variant.conf import (
             placement,
         )
 
         placement.register_opts(conf)
-        validate(conf)
+        _look(conf)
     return conf
 
 
@@ -71,26 +95,29 @@ def validate(conf: located.Config) -> None:
         ``$name`` that names no option, or the environment sets an option
         that it can't
     """
+    _look(conf)
+    expect_usable(conf)
+
+
+def _look(conf: located.Config) -> None:
+    """The same, to note what is wrong and leave it out."""
     _borrow(conf)
-    findings = []
-    for (group, option), opt in conf.registered.items():
-        variable = located.environment_name(group, option)
-        if opt.multi and variable in os.environ:
-            findings.append(
-                finding.Finding(
-                    codes.ENVIRONMENT_VALUE,
-                    f"oslo.config splits it into single characters, so it"
-                    f" can't give [{group}] {option} a value",
-                    subject=variable,
-                    hint="Unset it, and write the value in a file.",
-                )
-            )
-            continue
-        try:
-            conf.lookup(group, option)
-        except (cfg.Error, ValueError, RecursionError) as error:
-            findings += _faults(conf, group, option, error)
-    _stop_on(findings)
+    for group, option in conf.registered:
+        found = _faults(conf, group, option)
+        if found is not None:
+            conf.faults += found
+            conf.at_fault.add((group, option))
+            _leave_out(conf, group, option)
+
+
+def _leave_out(conf: located.Config, group: str, option: str) -> None:
+    """Give an option at fault what is left of its values, or its default."""
+    opt = conf.registered[group, option]
+    value = opt.default
+    if opt.multi:
+        conf.left_out |= {use[0] for use in _wrong_uses(conf, group, option)}
+        value = [text.text for text in located.assigned(conf, group, option)]
+    conf.set_override(option, value, None if group == "DEFAULT" else group)
 
 
 def _paths(
@@ -159,60 +186,97 @@ def _borrow_one(conf: located.Config, group: str, option: str) -> None:
 
 
 def _faults(
-    conf: located.Config, group: str, option: str, error: Exception
-) -> list[finding.Finding]:
-    """What is wrong with the value, at its place."""
+    conf: located.Config, group: str, option: str
+) -> list[finding.Finding] | None:
+    """What is wrong with an option's value, at its place; None if nothing."""
     subject = f"[{group}] {option}"
     variable = located.environment_name(group, option)
+    if conf.registered[group, option].multi and variable in os.environ:
+        return [
+            finding.Finding(
+                codes.ENVIRONMENT_VALUE,
+                "oslo.config splits it into single characters, so it can't"
+                f" give {subject} a value",
+                subject=variable,
+                hint="Unset it, and write the value in a file.",
+            )
+        ]
+    try:
+        conf.lookup(group, option)
+    except ValueError as error:
+        return _bad_value(conf, group, option, error)
+    except (cfg.Error, RecursionError):
+        return _bad_references(conf, group, option)
+    return None
+
+
+def _bad_references(
+    conf: located.Config, group: str, option: str
+) -> list[finding.Finding]:
+    """Each ``$name`` that can't be replaced."""
+    subject = f"[{group}] {option}"
+    variable = located.environment_name(group, option)
+    uses = _wrong_uses(conf, group, option)
+    message = "names no option that is known here or set in a file"
+    if uses and all(_known(conf, group, name) for *_, name in uses):
+        message = "leads back to itself"
+    hint = "Write $$ for a dollar sign."
+    if variable in os.environ:
+        return [
+            finding.Finding(
+                codes.INTERPOLATION,
+                f"a $name in it {message}",
+                subject=variable,
+                hint=hint,
+            )
+        ]
+    # No use: a default that leads to a wrong option, which is told.
+    return [
+        finding.Finding.on(
+            codes.INTERPOLATION,
+            f"${name} {message}",
+            text,
+            start,
+            end,
+            subject,
+            hint,
+        )
+        for text, start, end, name in uses
+    ]
+
+
+def _wrong_uses(
+    conf: located.Config, group: str, option: str
+) -> list[tuple[source.SourceText, int, int, str]]:
+    """The ``$name`` of an option's values that nothing is known for.
+
+    All of them, where each is known: one of them then leads back.
+
+    :returns: of each the value, start, end, and the name
+    """
     wanted = located.names(conf, group, option)
-    texts = [
-        text
+    used = [
+        (text, *reference)
         for file in conf.files
         for text in file
         if any(located.is_named(text, name) for name in wanted)
+        for reference in located.references(text)
     ]
-    if not isinstance(error, ValueError):
-        used = [
-            (text, *reference)
-            for text in texts
-            for reference in located.references(text)
-        ]
-        unknown = [use for use in used if not _known(conf, group, use[3])]
-        message = (
-            "names no option that is known here or set in a file"
-            if unknown
-            else "leads back to itself"
-        )
-        hint: str | None = "Write $$ for a dollar sign."
-        if variable in os.environ:
-            message = f"a $name in it {message}"
-            return [
-                finding.Finding(
-                    codes.INTERPOLATION, message, subject=variable, hint=hint
-                )
-            ]
-        # No text: a default that leads to a wrong option, which is told.
-        return [
-            finding.Finding.on(
-                codes.INTERPOLATION,
-                f"${name} {message}",
-                text,
-                start,
-                end,
-                subject,
-                hint,
-            )
-            for text, start, end, name in unknown or used
-        ]
+    return [use for use in used if not _known(conf, group, use[3])] or used
+
+
+def _bad_value(
+    conf: located.Config, group: str, option: str, error: ValueError
+) -> list[finding.Finding]:
+    """A value that is not of its option's type."""
     reason = str(error).partition("is not valid: ")[2] or str(error)
     reason = f"{option}: {reason[:1].lower()}{reason[1:]}"
     text = located.place(conf, group, option)
     boolean = isinstance(conf.registered[group, option], cfg.BoolOpt)
     hint = "Write true or false." if boolean else None
-    if text is not None and "#" in text.text:
-        hint = "Give the comment a line of its own: here # is no comment."
     if text is None:
         # Set nowhere: a default that leads to a wrong option, which is told.
+        variable = located.environment_name(group, option)
         if variable not in os.environ:
             return []
         return [
@@ -220,9 +284,15 @@ def _faults(
                 codes.BAD_VALUE, reason, subject=variable, hint=hint
             )
         ]
+    if "#" in text.text:
+        hint = "Give the comment a line of its own: here # is no comment."
     return [
         finding.Finding.on(
-            codes.BAD_VALUE, reason, text, subject=subject, hint=hint
+            codes.BAD_VALUE,
+            reason,
+            text,
+            subject=f"[{group}] {option}",
+            hint=hint,
         )
     ]
 

@@ -27,6 +27,9 @@ class Config(cfg.ConfigOpts):
     """A ConfigOpts that remembers what its files say, and where.
 
     :param files: what :func:`read` gave for each file, in order of reading
+    :ivar faults: what is wrong with values
+    :ivar at_fault: the options that they belong to, by (group, name)
+    :ivar left_out: values of multi-valued options that are among them
     """
 
     def __init__(self, files: ty.Sequence[Written] = ()) -> None:
@@ -35,6 +38,9 @@ class Config(cfg.ConfigOpts):
         super().__init__()
         self.registered.clear()  # of oslo.config's own config_source
         self.files = tuple(files)
+        self.faults: list[finding.Finding] = []
+        self.at_fault: set[tuple[str, str]] = set()
+        self.left_out: set[source.SourceText] = set()
 
     def register_opt(
         self,
@@ -48,6 +54,16 @@ class Config(cfg.ConfigOpts):
         if not cli:
             self.registered[name or "DEFAULT", opt.dest] = opt
         return bool(super().register_opt(opt, group, cli, **more))
+
+    def register_group(self, group: cfg.OptGroup) -> None:
+        """Register a group of our own.
+
+        oslo.config's copy of one shares its options, overrides among them,
+        with every other ConfigOpts in the process.
+        """
+        super().register_group(
+            cfg.OptGroup(group.name, group.title, group.help)
+        )
 
     def lookup(self, group: str, option: str) -> ty.Any:
         """An option's value; the group DEFAULT has its name.
@@ -115,24 +131,30 @@ def is_named(text: source.SourceText, name: tuple[str, str]) -> bool:
     )
 
 
-def values(
-    conf: Config, group: str, option: str
-) -> tuple[source.SourceText, ...]:
-    """Each value of a multi-valued option, in the order Nova reads them.
+def assigned(conf: Config, group: str, option: str) -> list[source.SourceText]:
+    """What files say a multi-valued option is, in the order Nova reads it.
 
     That is: file by file, and within a file the oldest name first.
-
-    :raises ConfigError: oslo.config has other values, because a file changed
-        in between
     """
     wanted = names(conf, group, option)
-    raw = [
+    return [
         text
         for file in conf.files
         for name in reversed(wanted)
         for text in file
-        if is_named(text, name)
+        if is_named(text, name) and text not in conf.left_out
     ]
+
+
+def values(
+    conf: Config, group: str, option: str
+) -> tuple[source.SourceText, ...]:
+    """Each value of a multi-valued option, as :func:`assigned` orders them.
+
+    :raises ConfigError: oslo.config has other values, because a file changed
+        in between
+    """
+    raw = assigned(conf, group, option)
     given = conf.lookup(group, option)
     found = [
         _interpolated(text, value)

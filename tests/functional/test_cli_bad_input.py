@@ -83,6 +83,63 @@ class NovaConfTest(BadInputCase):
         self.assertIn("[VFIO111]", rows[0]["note"])
         self.assertIsNone(rows[0]["matched"])
 
+    def found(self, *lines: str) -> list[tuple[str, str]]:
+        """The codes and places of what such a [pci] section has."""
+        self.configure(*lines)
+        done = self.ok("config", "check", "-fjson", status=2)
+        return [(one["code"], one["location"]) for one in done.json]
+
+    def test_a_name_that_names_nothing_hides_no_other_finding(self) -> None:
+        lines = (
+            NICS,
+            'device_spec = { "address": "$foo" }',
+            'device_spec = { "vendor_id": "0x8086", "product_id": "10ca" }',
+            "device_spec = { 'vendor_id': '8086' }",
+            'dev_spec = { "vendor_id": "8086" }',
+        )
+        self.assertEqual(
+            [
+                ("VFIO203", "nova.conf:9:15"),
+                ("VFIO120", "nova.conf:9:30"),
+                ("VFIO140", "nova.conf:11:1"),
+                ("VFIO106", "nova.conf:8:29"),
+                ("VFIO111", "nova.conf:10:17"),
+            ],
+            self.found(*lines),
+        )
+        self.stops("nova.conf:8:29: error: $foo names no option")
+
+    def test_an_option_that_can_t_be_used_hides_no_other_text(self) -> None:
+        # What the others mean may hang on it, and is not told.
+        self.assertEqual(
+            [("VFIO103", "nova.conf:7:23"), ("VFIO111", "nova.conf:9:17")],
+            self.found(
+                "report_in_placement = perhaps",
+                'device_spec = { "address": "", "one_time_use": "yes" }',
+                "device_spec = { 'vendor_id': '8086' }",
+            ),
+        )
+
+    def test_nor_does_one_of_the_database(self) -> None:
+        self.assertEqual(
+            [("VFIO111", "nova.conf:7:17"), ("VFIO106", "nova.conf:9:14")],
+            self.found(
+                "device_spec = { 'vendor_id': '8086' }",
+                "[database]",
+                "connection = $foo",
+            ),
+        )
+
+    def test_an_alias_is_not_judged_without_knowing_of_placement(self) -> None:
+        self.assertEqual(
+            [("VFIO103", "nova.conf:9:20")],
+            self.found(
+                'alias = { "name": "a", "resource_class": "A" }',
+                "[filter_scheduler]",
+                "pci_in_placement = perhaps",
+            ),
+        )
+
     def test_json_that_does_not_parse(self) -> None:
         self.line(
             'device_spec = { "vendor_id": "8086" "product_id": "10ca" }',

@@ -119,6 +119,24 @@ class Loader(base.TestCase):
         )
         self.assertEqual(2, len(error.findings))
 
+    def test_what_cannot_be_used_is_left_out(self) -> None:
+        self.path.write_text(
+            "[DEFAULT]\nhost = a$host\nanswer = 42\n"
+            "[pci]\nalias = $x\nalias = $answer $$x\n"
+            "report_in_placement = maybe\n"
+        )
+        conf = loader.survey([str(self.path)])
+        self.assertEqual(3, len(conf.faults))
+        self.assertEqual(
+            ["42 $x"],
+            [text.text for text in located.values(conf, "pci", "alias")],
+        )
+        self.assertFalse(conf.pci.report_in_placement)
+        self.assertEqual(conf.host, conf.vfio.provider_root)
+        # And of no other configuration.
+        self.path.write_text("[pci]\nalias = a\n")
+        self.assertEqual(["a"], loader.load([str(self.path)]).pci.alias)
+
     def test_the_environment_cannot_set_a_multi_valued_option(self) -> None:
         self.useFixture(
             fixtures.EnvironmentVariable("OS_PCI__DEVICE_SPEC", "{}")
