@@ -35,8 +35,10 @@ def matches_everything(
     for spec in given.specs:
         if spec.vendor_id or spec.product_id or spec.devname:
             continue
-        if spec.address is None or not any(
-            spec.address.wanted(field) for field in pattern.FIELDS
+        if spec.address is None or all(
+            spec.address.accepts(field, text)
+            for field in pattern.FIELDS
+            for text in _POSSIBLE[field]
         ):
             yield facts.on_spec(
                 codes.MATCHES_EVERYTHING,

@@ -213,7 +213,12 @@ class _Reader(entry.Entry):
     def _address(self) -> pattern.AddressPattern | None:
         """A glob or a regular expression; None matches every address."""
         member = self.members.get("address")
-        if member is None or member.node.value in (None, "", {}):
+        if member is None:
+            return None
+        if member.node.value in (None, "", {}):
+            # Without anything else to go by, a rule about matching says more.
+            if len(_SELECTORS & self.members.keys()) > 1:
+                self.ignored("address", "an empty address counts as not set")
             return None
         return self.address(
             member.node, "Nova would ignore it and match every value."

@@ -135,6 +135,7 @@ TEXT = {
     "IGNORED_VALUE": Case(
         specs('{ "address": "0000:25:00.4", "managed": null }')
     ),
+    "IGNORED_VALUE-address": Case(specs(f'{{ {VF}, "address": "" }}')),
     "ALIAS_WITHOUT_NAME": Case(alias(f"{{ {VF} }}")),
     "ALIAS_VALUE": Case(
         alias(f'{{ "name": "a", {VF}, "device_type": "VF" }}')
@@ -176,6 +177,11 @@ TEXT = {
 
 MEANING = {
     "MATCHES_EVERYTHING": Case(specs('{ "address": "", "managed": "no" }')),
+    "MATCHES_EVERYTHING-regex": Case(
+        specs(
+            '{ "vendor_id": "*", "address": { "bus": ".", "slot": "^.*$" } }'
+        )
+    ),
     "LOOSE_REGEX": Case(
         specs(f'{{ {VF}, "address": {{ "bus": "2", "function": "[4-7]" }} }}')
     ),

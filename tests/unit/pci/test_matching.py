@@ -34,7 +34,7 @@ _ENTRIES = st.fixed_dictionaries(
                 "41:00.0",
                 "0:41:0.0",
                 ".0",
-                "",
+                "*:*:*.*",
                 {"bus": "2"},
                 {"bus": "(25|41)", "function": "[0-4]"},
                 {"domain": "0000", "bus": "26", "slot": "00", "function": "0"},

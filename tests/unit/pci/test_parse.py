@@ -289,7 +289,7 @@ class MistakesTest(base.TestCase):
             [("VFIO125", '"devname"')],
             _wrong('{"address": "25:00.0", "devname": "eth0"}'),
         )
-        (one,) = make.specs('{"address": "", "devname": "eth0"}')
+        (one,), _ = make.read('{"address": "", "devname": "eth0"}')
         self.assertEqual("eth0", one.devname)
 
     def test_values_that_change_nothing_are_warned_of(self) -> None:
@@ -298,6 +298,8 @@ class MistakesTest(base.TestCase):
             ('{"resource_class": ""}', '""'),
             ('{"traits": null}', "null"),
             ('{"devname": ""}', '""'),
+            ('{"address": "", "devname": "eth0"}', '""'),
+            ('{"vendor_id": "8086", "address": {}}', "{}"),
             ('{"trusted": "yes"}', '"yes"'),
             ('{"physical_network": "a", "resource_class": "X"}', '"X"'),
             ('{"physical_network": "a", "one_time_use": true}', "true"),
