@@ -163,17 +163,34 @@ def _migrations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _domain(case: dict[str, Any]) -> etree._Element:
-    """Return the source's domain, with other hostdevs between."""
+    """Return the source's domain, with other devices between."""
     domain = etree.Element("domain")
     devices = etree.SubElement(domain, "devices")
     for source, managed in zip(
         case["sources"], case["source_managed"], strict=True
     ):
-        devices.append(libvirt.hostdev(device(source, managed)))
+        devices.append(_plugged(libvirt.hostdev(device(source, managed))))
         devices.append(
             libvirt.mdev_hostdev("83c32df7-d52e-4ec1-9668-1f3c7e4df107")
         )
+        # A port's device, which Neutron plugs anew.
+        port = etree.SubElement(devices, "interface", type="hostdev")
+        port.append(libvirt.hostdev(device(source, managed))[-1])
+    devices.append(_plugged(libvirt.hostdev(device(_STAYS, "true"))))
     return domain
+
+
+#: The source of a device that goes nowhere.
+_STAYS = "0000:00:1d.0"
+
+
+def _plugged(hostdev: etree._Element) -> etree._Element:
+    """Add what libvirt does to a device of a guest that runs."""
+    etree.SubElement(hostdev, "alias", name="hostdev0")
+    etree.SubElement(hostdev, "rom", bar="off")
+    where = etree.SubElement(hostdev, "address", _SPELLINGS[0])
+    where.set("type", "pci")
+    return hostdev
 
 
 def _spell(domain: etree._Element, place: int, how: int) -> None:
@@ -245,9 +262,14 @@ def _check_ours(
 ) -> None:
     """Each device goes where it should: ours has no model but this."""
     expected = [
-        canonical(libvirt.hostdev(device(new, managed)))
-        for new, managed in zip(
-            case["destinations"], case["destination_managed"], strict=True
+        canonical(_plugged(libvirt.hostdev(device(new, managed))))
+        for new, managed in (
+            *zip(
+                case["destinations"],
+                case["destination_managed"],
+                strict=True,
+            ),
+            (_STAYS, "true"),
         )
     ]
     found = [

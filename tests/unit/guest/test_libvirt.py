@@ -143,6 +143,44 @@ class MigrationTest(base.TestCase):
             etree.tostring(root[0][1]), etree.tostring(moved[0][1])
         )
 
+    def test_only_the_source_and_managed_of_what_moves_are_replaced(
+        self,
+    ) -> None:
+        # As libvirt gives a running guest: with what it added itself, a
+        # device that stays, and a port's device, which Neutron plugs anew.
+        inside = "domain='0x0000' bus='0x07' slot='0x00' function='0x0'"
+        moves = "domain='0x0000' bus='0x25' slot='0x00' function='0x4'"
+        domain_xml = f"""\
+<domain type='kvm'><devices>
+  <hostdev mode='subsystem' type='pci' managed='no'>
+    <driver name='vfio'/>
+    <source><address {{0}}/></source>
+    <alias name='hostdev0'/>
+    <rom bar='off'/>
+    <address type='pci' {inside}/>
+  </hostdev>
+  <hostdev mode='subsystem' type='pci' managed='yes'>
+    <source><address {inside}/></source>
+    <address type='pci' {moves}/>
+  </hostdev>
+  <interface type='hostdev' managed='yes'>
+    <source><address type='pci' {moves}/></source>
+  </interface>
+</devices></domain>"""
+        moved = libvirt.rewrite_for_migration(
+            etree.fromstring(domain_xml.format(moves)),
+            {
+                PciAddress.parse("0000:25:00.4"): device(
+                    "0000:41:10.2", managed=False
+                )
+            },
+        )
+        there = "domain='0x0000' bus='0x41' slot='0x10' function='0x2'"
+        self.assertEqual(
+            etree.tostring(etree.fromstring(domain_xml.format(there))),
+            etree.tostring(moved),
+        )
+
     def mdevs(self, *uuids: str) -> etree._Element:
         root = domain("0000:25:00.4")
         for uuid in uuids:
