@@ -190,6 +190,24 @@ class CheckInput:
             found[spec.index].append(seen)
         return dict(found)
 
+    def of_guests(
+        self, *, managed: bool | None = None
+    ) -> ty.Iterator[
+        tuple[pci_spec.DeviceSpec, list[host_function.PciFunction]]
+    ]:
+        """Each spec with the functions that it gives to guests.
+
+        :param managed: only specs that say so, where not saying is yes.
+            Neutron ports have hostdevs that are always managed, whatever the
+            spec says (nova.virt.libvirt.config), and count as such.
+        """
+        for spec in self.specs:
+            says = spec.managed is not False or bool(
+                spec.tags.get("physical_network")
+            )
+            if managed in (None, says) and spec.index in self.by_spec:
+                yield spec, self.by_spec[spec.index]
+
     @functools.cached_property
     def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
         """The spec that takes a function."""
@@ -253,3 +271,13 @@ def listed(addresses: ty.Iterable[pci_address.PciAddress]) -> str:
     if len(found) <= _NAMED + 1:
         return ", ".join(found)
     return f"{', '.join(found[:_NAMED])} and {len(found) - _NAMED} more"
+
+
+def named(found: ty.Iterable[host_function.PciFunction]) -> str:
+    """Functions by their addresses, as :func:`listed` names them."""
+    return listed(seen.address for seen in found)
+
+
+def it(found: ty.Sequence[host_function.PciFunction]) -> str:
+    """How a sentence calls them once they are named."""
+    return "it" if len(found) == 1 else "them"

@@ -5,12 +5,10 @@ Each finding stands at the entry of device_spec that names the devices, and
 is about all of its devices that have the same fault.
 """
 
-import collections
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import absent, carries, facts
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.check import absent, binding, carries, facts
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import spec as pci_spec
@@ -34,6 +32,28 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         + (f" (kernel command line: {scan.cmdline})" if scan.cmdline else ""),
         subject="IOMMU",
     )
+
+
+def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """The IOMMU is on, and doesn't have all devices."""
+    if given.scan is None or not given.scan.iommu_groups:
+        return
+    for spec, found in given.of_guests():
+        those = [
+            seen
+            for seen in found
+            if seen.iommu_group is None and "iommu_group" not in seen.lost
+        ]
+        if those:
+            verb = "has" if len(those) == 1 else "have"
+            yield facts.on_spec(
+                codes.NO_IOMMU_GROUP,
+                f"{facts.named(those)} {verb} no IOMMU group, though others have"
+                f" one: no guest can have {facts.it(those)}",
+                spec,
+                None,
+                str(those[0].address),
+            )
 
 
 def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -60,110 +80,12 @@ def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     )
 
 
-def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """``managed: no`` counts on a VFIO driver that is bound already."""
-    for spec, found in _of_guests(given, managed=False):
-        by_driver = collections.defaultdict(list)
-        for seen in found:
-            if not seen.vfio and not _claims_vfio(given, seen):
-                by_driver[seen.driver].append(seen)
-        for driver, those in by_driver.items():
-            module = _variant(given, those[0])
-            verb = "is" if len(those) == 1 else "are"
-            yield facts.on_spec(
-                codes.NOT_PREPARED,
-                f"managed is no, and {_listed(those)} {verb}"
-                f" {f'on driver {driver}' if driver else 'on no driver'}:"
-                " libvirt will refuse to start a guest with"
-                f" {'it' if len(those) == 1 else 'them'}",
-                spec,
-                "managed",
-                str(those[0].address),
-                (
-                    f"Bind {'it' if len(those) == 1 else 'them'} to"
-                    f" {module or 'vfio-pci'} before nova-compute starts, or"
-                    " leave it to libvirt with managed yes."
-                ),
-            )
-
-
-def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """A driver that is named as a VFIO driver, and isn't one to libvirt."""
-    for spec, found in _of_guests(given, managed=False):
-        those = [
-            seen
-            for seen in found
-            if not seen.vfio and _claims_vfio(given, seen)
-        ]
-        if those:
-            verb = "has" if len(those) == 1 else "have"
-            yield facts.on_spec(
-                codes.NO_VFIO_DEV,
-                f"{_listed(those)} on driver {those[0].driver} {verb} no"
-                " vfio-dev/, by which libvirt knows a VFIO driver",
-                spec,
-                "managed",
-                str(those[0].address),
-            )
-
-
-def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """``managed: yes`` takes a device from its variant driver."""
-    for spec, found in _of_guests(given, managed=True):
-        those = [
-            seen
-            for seen in found
-            if seen.vfio and seen.driver not in (None, "vfio-pci")
-        ]
-        if those:
-            verb = "is" if len(those) == 1 else "are"
-            why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
-            hint = None
-            if spec.tags.get("physical_network"):
-                why = "with a physical_network it is managed, whatever it says"
-                hint = "Leave physical_network out, or bind to vfio-pci."
-            yield facts.on_spec(
-                codes.VARIANT_LOST,
-                f"{_listed(those)} {verb} on the variant driver"
-                f" {those[0].driver}, and {why}:"
-                " libvirt binds the device anew, and migration may be lost",
-                spec,
-                "managed",
-                str(those[0].address),
-                hint,
-            )
-
-
-def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """A device on another VFIO driver than the one made for it."""
-    for spec, found in _of_guests(given, managed=False):
-        by_module = collections.defaultdict(list)
-        for seen in found:
-            module = _variant(given, seen)
-            if (
-                module is not None
-                and seen.vfio_driver is not None
-                and not drivers.same_name(module, seen.vfio_driver)
-            ):
-                by_module[module].append(seen)
-        for module, those in by_module.items():
-            verb = "is" if len(those) == 1 else "are"
-            yield facts.on_spec(
-                codes.BETTER_DRIVER,
-                f"{_listed(those)} {verb} on {those[0].driver}, and the"
-                f" module {module} holds a VFIO driver made for it",
-                spec,
-                "managed",
-                str(those[0].address),
-            )
-
-
 def carries_host(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """``managed: yes`` on what the host itself needs."""
     if given.scan is None:
         return
     loads = carries.Loads(given.scan.tree)
-    for spec, found in _of_guests(given, managed=True):
+    for spec, found in given.of_guests(managed=True):
         for seen in found:
             load = loads.of(seen, passes_link=_serves_ports(spec, seen, found))
             if load is not None:
@@ -196,7 +118,7 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     scan = given.scan
     if scan is None:
         return
-    for spec, found in _of_guests(given):
+    for spec, found in given.of_guests():
         groups = {
             seen.iommu_group for seen in found if seen.iommu_group is not None
         }
@@ -216,7 +138,7 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 )
                 yield facts.on_spec(
                     codes.GROUP_IN_USE,
-                    f"IOMMU group {group} of {_listed(mine)} has members that"
+                    f"IOMMU group {group} of {facts.named(mine)} has members that"
                     f" the host uses: {shown}{_behind(scan, group)}",
                     spec,
                     None,
@@ -226,7 +148,7 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 all_of_them = [*mine, *others]
                 yield facts.on_spec(
                     codes.GROUP_SHARED,
-                    f"{_listed(all_of_them)} share IOMMU group {group}, so"
+                    f"{facts.named(all_of_them)} share IOMMU group {group}, so"
                     " that no two guests can have them"
                     f"{_behind(scan, group)}",
                     spec,
@@ -237,26 +159,19 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """VFs of a vendor's vGPU driver without a type."""
-    scan = given.scan
-    if scan is None:
-        return
-    for spec, found in _of_guests(given):
+    for spec, found in given.of_guests():
         those = [
             seen
             for seen in found
             if seen.physfn is not None
-            and scan.tree.read_text(
-                f"{host_scan.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
-            )
-            == "0"
+            and binding.vgpu_type(given, seen) == "0"
         ]
         if those:
             verb = "has" if len(those) == 1 else "have"
             yield facts.on_spec(
                 codes.VGPU_TYPE_UNSET,
-                f"{_listed(those)} {verb} no vGPU type: guests with"
-                f" {'it' if len(those) == 1 else 'them'} fail when they"
-                " start",
+                f"{facts.named(those)} {verb} no vGPU type: guests with"
+                f" {facts.it(those)} fail when they start",
                 spec,
                 None,
                 str(those[0].address),
@@ -285,23 +200,6 @@ def unseen(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         )
 
 
-def _of_guests(
-    given: facts.CheckInput, *, managed: bool | None = None
-) -> ty.Iterator[tuple[pci_spec.DeviceSpec, list[host_function.PciFunction]]]:
-    """Each spec with the functions that it gives to guests by alias.
-
-    :param managed: only specs that say so, where not saying is yes. Neutron
-        ports have hostdevs that are always managed, whatever the spec says
-        (nova.virt.libvirt.config), and count as such.
-    """
-    for spec in given.specs:
-        says = spec.managed is not False or bool(
-            spec.tags.get("physical_network")
-        )
-        if managed in (None, says) and spec.index in given.by_spec:
-            yield spec, given.by_spec[spec.index]
-
-
 def _others(
     scan: host_scan.HostScan,
     group: int,
@@ -328,50 +226,15 @@ def _behind(scan: host_scan.HostScan, group: int) -> str:
     if not bridges:
         return ""
     word = "bridge" if len(bridges) == 1 else "bridges"
-    return f" (behind {word} {_listed(bridges)}, without isolation)"
-
-
-def _claims_vfio(
-    given: facts.CheckInput, seen: host_function.PciFunction
-) -> bool:
-    """Whether its driver is named as a VFIO driver.
-
-    By ``modules.alias``, or because it is NVIDIA's, which serves vGPUs and
-    is a VFIO driver of the VFs that it has given a type.
-    """
-    driver = seen.driver
-    if driver is None or given.scan is None:
-        return False
-    return driver == "nvidia" or any(
-        drivers.same_name(driver, module)
-        for _, module in given.scan.vfio_aliases
-    )
-
-
-def _variant(
-    given: facts.CheckInput, seen: host_function.PciFunction
-) -> str | None:
-    """The module of the variant driver made for a function, if any."""
-    if given.scan is None or seen.modalias is None:
-        return None
-    module = drivers.best_variant(seen.modalias, given.scan.vfio_aliases)
-    if module is None or drivers.same_name(module, "vfio-pci"):
-        return None
-    return module
-
-
-def _listed(found: ty.Iterable[host_function.PciFunction]) -> str:
-    return facts.listed(seen.address for seen in found)
+    return f" (behind {word} {facts.named(bridges)}, without isolation)"
 
 
 RULES: tuple[facts.Rule, ...] = (
     iommu_off,
+    no_group,
     no_vfio_module,
     absent.matches_nothing,
-    not_prepared,
-    no_vfio_dev,
-    variant_lost,
-    better_driver,
+    *binding.RULES,
     carries_host,
     shared_groups,
     vgpu_type_unset,

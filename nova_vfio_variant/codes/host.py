@@ -99,7 +99,9 @@ BETTER_DRIVER: ty.Final = finding.Code(
     _WARNING,
     "a variant driver exists, and another driver is bound",
     "The kernel's modules.alias names a VFIO driver that is made for this "
-    "device; without it migration and vendor features are missing.",
+    "device; without it migration and vendor features are missing. With "
+    "managed yes nothing is said: libvirt chooses that driver itself since "
+    "10.0.0.",
     "a VF of 15b3:101e on vfio-pci while mlx5_vfio_pci is installed",
     "Bind the variant driver; nova-vfio host apply does so with "
     '"driver": "variant".',
@@ -186,4 +188,16 @@ FUNCTION_UNREAD: ty.Final = finding.Code(
     "is given to nobody; if not, it isn't added.",
     "0000:25:00.4: physfn: Permission denied",
     "Run the command again, as root if permissions are the reason.",
+)
+NO_IOMMU_GROUP: ty.Final = finding.Code(
+    "VFIO318",
+    _WARNING,
+    "a device without an IOMMU group",
+    "The IOMMU is on, and has no group for this function: firmware or the "
+    "kernel's command line leave it out, or its IOMMU is not supported. "
+    "VFIO can't open it, and a guest with it fails when it starts.",
+    "/sys/bus/pci/devices/0000:25:00.4/iommu_group does not exist, and other "
+    "functions have one",
+    "Look in the kernel's log for DMAR or AMD-Vi messages about the device; "
+    "until then name other devices.",
 )

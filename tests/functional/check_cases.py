@@ -364,6 +364,10 @@ HOST = {
         specs(f"{{ {VF} }}"),
         [dataclasses.replace(one, group=None) for one in card(driver="igbvf")],
     ),
+    "NO_IOMMU_GROUP": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        [*card(), dataclasses.replace(card(vfs=3)[-1], group=None)],
+    ),
     "NO_VFIO_MODULE": Case(
         specs(f"{{ {VF} }}"),
         card(driver="igbvf"),
@@ -375,6 +379,10 @@ HOST = {
     "NOT_PREPARED": Case(
         specs(f'{{ {VF}, "managed": "no" }}'),
         [*card(driver="igbvf", vfs=6), *card(0x26, 1, driver=None)],
+    ),
+    "NOT_PREPARED-host": Case(
+        specs('{ "address": "0000:25:00.0", "managed": "no" }'),
+        [dataclasses.replace(nic()[0], vfs=0)],
     ),
     "VARIANT_LOST": Case(
         specs(f"{{ {VF} }}"), card(driver="igb_vfio_pci", vfs=1)
@@ -485,6 +493,15 @@ HOST = {
                 "nvidia/current_vgpu_type": "0",
                 "vfio-dev/vfio0/dev": "509:0",
             },
+            driver="nvidia",
+        ),
+    ),
+    # It has no vfio-dev/ before it has a type, and that is the reason.
+    "VGPU_TYPE_UNSET-alone": Case(
+        specs('{ "product_id": "25b6", "managed": "no" }'),
+        card(
+            vf_ids="10de:25b6",
+            vf_files={"nvidia/current_vgpu_type": "0"},
             driver="nvidia",
         ),
     ),

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about the drivers that devices are bound to.
+
+Each finding stands at the entry of device_spec that names the devices, and
+is about all of its devices that have the same fault.
+"""
+
+import collections
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.check import carries, facts
+from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import scan as host_scan
+
+
+def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """``managed: no`` counts on a VFIO driver that is bound already."""
+    if given.scan is None:
+        return
+    loads = carries.Loads(given.scan.tree)
+    for spec, found in given.of_guests(managed=False):
+        by_driver = collections.defaultdict(list)
+        for seen in found:
+            if not seen.vfio and not _claims_vfio(given, seen):
+                by_driver[seen.driver].append(seen)
+        for driver, those in by_driver.items():
+            verb = "is" if len(those) == 1 else "are"
+            yield facts.on_spec(
+                codes.NOT_PREPARED,
+                f"managed is no, and {facts.named(those)} {verb}"
+                f" {f'on driver {driver}' if driver else 'on no driver'}:"
+                " libvirt will refuse to start a guest with"
+                f" {facts.it(those)}",
+                spec,
+                "managed",
+                str(those[0].address),
+                _preparing(those, loads, _variant(given, those[0])),
+            )
+
+
+def _preparing(
+    those: ty.Sequence[host_function.PciFunction],
+    loads: carries.Loads,
+    module: str | None,
+) -> str:
+    """What to do with devices that are on no VFIO driver."""
+    for seen in those:
+        load = loads.of(seen)
+        if load is not None:
+            return (
+                f"The host uses {seen.address} ({load}): name only devices"
+                " that it can do without."
+            )
+    return (
+        f"Bind {facts.it(those)} to {module or 'vfio-pci'} before nova-compute"
+        " starts, or leave it to libvirt with managed yes."
+    )
+
+
+def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """A driver that is named as a VFIO driver, and isn't one to libvirt."""
+    for spec, found in given.of_guests(managed=False):
+        those = [
+            seen
+            for seen in found
+            if not seen.vfio
+            and _claims_vfio(given, seen)
+            # It gets that folder with its type, of which a rule of its own
+            # tells.
+            and vgpu_type(given, seen) != "0"
+        ]
+        if those:
+            verb = "has" if len(those) == 1 else "have"
+            yield facts.on_spec(
+                codes.NO_VFIO_DEV,
+                f"{facts.named(those)} on driver {those[0].driver} {verb} no"
+                " vfio-dev/, by which libvirt knows a VFIO driver",
+                spec,
+                "managed",
+                str(those[0].address),
+            )
+
+
+def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """``managed: yes`` takes a device from its variant driver."""
+    for spec, found in given.of_guests(managed=True):
+        those = [
+            seen
+            for seen in found
+            if seen.vfio and seen.driver not in (None, "vfio-pci")
+        ]
+        if those:
+            verb = "is" if len(those) == 1 else "are"
+            why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
+            hint = None
+            if spec.tags.get("physical_network"):
+                why = "with a physical_network it is managed, whatever it says"
+                hint = "Leave physical_network out, or bind to vfio-pci."
+            yield facts.on_spec(
+                codes.VARIANT_LOST,
+                f"{facts.named(those)} {verb} on the variant driver"
+                f" {those[0].driver}, and {why}:"
+                " libvirt binds the device anew, and migration may be lost",
+                spec,
+                "managed",
+                str(those[0].address),
+                hint,
+            )
+
+
+def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """A device on another VFIO driver than the one made for it."""
+    for spec, found in given.of_guests(managed=False):
+        by_module = collections.defaultdict(list)
+        for seen in found:
+            module = _variant(given, seen)
+            if (
+                module is not None
+                and seen.vfio_driver is not None
+                and not drivers.same_name(module, seen.vfio_driver)
+            ):
+                by_module[module].append(seen)
+        for module, those in by_module.items():
+            verb = "is" if len(those) == 1 else "are"
+            yield facts.on_spec(
+                codes.BETTER_DRIVER,
+                f"{facts.named(those)} {verb} on {those[0].driver}, and the"
+                f" module {module} holds a VFIO driver made for it",
+                spec,
+                "managed",
+                str(those[0].address),
+            )
+
+
+def vgpu_type(
+    given: facts.CheckInput, seen: host_function.PciFunction
+) -> str | None:
+    """The id of a VF's vGPU type; None for a VF without types."""
+    if given.scan is None:
+        return None
+    return given.scan.tree.read_text(
+        f"{host_scan.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
+    )
+
+
+def _claims_vfio(
+    given: facts.CheckInput, seen: host_function.PciFunction
+) -> bool:
+    """Whether its driver is named as a VFIO driver.
+
+    By ``modules.alias``, or because it is NVIDIA's, which serves vGPUs and
+    is a VFIO driver of the VFs that it has given a type.
+    """
+    driver = seen.driver
+    if driver is None or given.scan is None:
+        return False
+    return driver == "nvidia" or any(
+        drivers.same_name(driver, module)
+        for _, module in given.scan.vfio_aliases
+    )
+
+
+def _variant(
+    given: facts.CheckInput, seen: host_function.PciFunction
+) -> str | None:
+    """The module of the variant driver made for a function, if any."""
+    if given.scan is None or seen.modalias is None:
+        return None
+    module = drivers.best_variant(seen.modalias, given.scan.vfio_aliases)
+    if module is None or drivers.same_name(module, "vfio-pci"):
+        return None
+    return module
+
+
+RULES: tuple[facts.Rule, ...] = (
+    not_prepared,
+    no_vfio_dev,
+    variant_lost,
+    better_driver,
+)
