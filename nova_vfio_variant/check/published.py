@@ -29,6 +29,35 @@ class _Passed:
     guest: str
 
 
+def switched_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Nova never goes back from PCI in Placement.
+
+    It looks for the trait alone, whoever published the provider; an embedded
+    Placement it doesn't see.
+    """
+    if (
+        given.published is None
+        or given.report_in_placement
+        or given.options.get(("vfio", "placement")) != "service"
+    ):
+        return
+    names = sorted(
+        name
+        for name, one in given.published.providers.items()
+        if os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
+    )
+    if names:
+        key = ("pci", "report_in_placement")
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield facts.on_option(
+            codes.REPORT_SWITCHED_OFF,
+            "report_in_placement is off, and PCI devices of this node are"
+            f" published: {names[0]}{more}",
+            given.places.get(key),
+            "[pci] report_in_placement",
+        )
+
+
 def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Nova's own providers against those that this file would give."""
     if given.published is None or given.scan is None:
@@ -217,6 +246,7 @@ def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 RULES: tuple[facts.Rule, ...] = (
     unreachable,
+    switched_off,
     nova_differs,
     allocated_to_another,
     guest_without_claim,

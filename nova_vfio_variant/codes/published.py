@@ -5,6 +5,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 
+_ERROR = finding.Severity.ERROR
 _WARNING = finding.Severity.WARNING
 
 NOVA_DIFFERS: ty.Final = finding.Code(
@@ -46,4 +47,15 @@ PLACEMENT_UNREACHABLE: ty.Final = finding.Code(
     "the state path, and root.",
     "[placement] endpoint_override names a port that nothing listens on",
     "Mend [placement], or give --offline to leave such rules out.",
+)
+REPORT_SWITCHED_OFF: ty.Final = finding.Code(
+    "VFIO405",
+    _ERROR,
+    "PCI in Placement was on, and is off",
+    "Once a provider below the node has the trait "
+    "COMPUTE_MANAGED_PCI_DEVICE, nova-compute refuses to start without [pci] "
+    "report_in_placement (ensure_tracking_was_not_enabled_before in "
+    "nova/compute/pci_placement_translator.py).",
+    "[pci]\nreport_in_placement = false\nwhile Placement has n1_0000:25:00.0",
+    "Set [pci] report_in_placement = true again: Nova knows no way back.",
 )

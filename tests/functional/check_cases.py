@@ -548,6 +548,20 @@ MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
 RC = "CUSTOM_PCI_8086_10CA"
 
 PUBLISHED_CASES = {
+    "REPORT_SWITCHED_OFF": Case(
+        specs(f"{{ {VF} }}", before="report_in_placement = false\n")
+        + "[vfio]\nplacement = service\n",
+        card(),
+        published={
+            "n1_0000:25:00.0": (RC, 2, (MANAGED, "OWNER_NOVA"), {}),
+            "n1_0000:26:00.0": (RC, 2, (MANAGED,), {}),
+        },
+    ),
+    "REPORT_SWITCHED_OFF-unset": Case(
+        specs(f"{{ {VF} }}") + "[vfio]\nplacement = service\n",
+        card(),
+        published={"n1_0000:25:00.0": (RC, 2, (MANAGED,), {})},
+    ),
     "NOVA_DIFFERS": Case(
         specs(f"{{ {VF} }}", before=PUBLISHED),
         card(vfs=3),
