@@ -42,7 +42,8 @@ class CheckInput:
     """What is declared, observed, recorded and published.
 
     :param written: every assignment of the configuration files
-    :param options: values of single options by (group, name)
+    :param options: values of single options by (group, name), as far as they
+        can be used
     :param places: where those stand that a file sets
     :param specs: entries of device_spec that can be used
     :param aliases: by name
@@ -89,7 +90,7 @@ class CheckInput:
         options = {
             key: conf.lookup(*key)
             for key, opt in conf.registered.items()
-            if not opt.multi and not opt.secret
+            if not (opt.multi or opt.secret or key in conf.at_fault)
         }
         places = {key: located.place(conf, *key) for key in options}
         return cls(

@@ -2,8 +2,9 @@
 """Rules about names of options, as ``oslo-config-validator`` would ask.
 
 A nova.conf holds hundreds of options that are Nova's alone; only the groups
-whose every option we know are searched for unknown names, and the other
-groups for options of ours that went astray.
+whose every option we know are searched for unknown names, those of types of
+mediated devices among them, and the other groups for options of ours that
+went astray.
 """
 
 import difflib
@@ -17,6 +18,14 @@ from nova_vfio_variant.pci import jsontext
 
 #: Groups of which every option is known here.
 _WHOLE = ("pci", "vfio", "devices")
+
+#: How the group of a type of mediated devices begins, and what it has
+#: (register_dynamic_opts in nova/conf/devices.py).
+_OF_TYPE = "mdev_"
+_OF_TYPE_BEFORE = "vgpu_"
+_TYPE_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
+#: Which of them there are.
+_ENABLED = ("devices", "enabled_mdev_types")
 
 #: Names that no other group of Nova's has, so that one elsewhere is astray.
 _DISTINCT = frozenset(
@@ -60,15 +69,26 @@ def host_specs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def unknown_options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Options that nobody reads: misspelt, or in the wrong group."""
-    known = _known()
+    known = _known(given)
+    whole = {owner for owner, _ in known if _is_whole(owner)}
     for text in given.written:
         group = _group(text)
         if (group, text.option) in known:
             continue
-        near = _nearest(group, text.option, known)
-        if near is None and group not in _WHOLE:
-            continue
         message = f"[{text.group}] {text.option} is read by nobody"
+        if _is_whole(group) and group not in whole:
+            if _ENABLED in given.options:
+                yield _on_name(
+                    codes.UNKNOWN_OPTION,
+                    f"{message}: that type is not enabled",
+                    text,
+                    "Name the type in [devices] enabled_mdev_types, or"
+                    " remove the group.",
+                )
+            continue
+        near = _nearest(group, text.option, known, whole)
+        if near is None and group not in whole:
+            continue
         if near is not None:
             hint = f"Did you mean [{near[0]}] {near[1]}?"
             if near in _JSON:
@@ -83,7 +103,7 @@ def deprecated_options(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
     """Options by names that a later Nova drops."""
-    known = _known()
+    known = _known(given)
     for text in given.written:
         current = known.get((_group(text), text.option))
         if current is not None and current != (_group(text), text.option):
@@ -92,14 +112,32 @@ def deprecated_options(
                 f"[{text.group}] {text.option} is an old name of"
                 f" [{current[0]}] {current[1]}",
                 text,
-                f"Write it as {current[1]} in [{current[0]}]; values under"
-                " old names come first, so look at the order.",
+                f"Write it as {current[1]} in [{current[0]}]"
+                + (
+                    "; values under old names come first, so look at the"
+                    " order."
+                    if current in _JSON
+                    else ", which goes first where both are there."
+                ),
             )
 
 
-def _known() -> dict[tuple[str, str], tuple[str, str]]:
+def _is_whole(group: str) -> bool:
+    """Whether every option of a group is known here."""
+    return group in _WHOLE or group.startswith((_OF_TYPE, _OF_TYPE_BEFORE))
+
+
+def _known(
+    given: facts.CheckInput,
+) -> dict[tuple[str, str], tuple[str, str]]:
     """Every (group, name) that is read -> its (group, name) of today."""
     found = {}
+    for kind in given.options.get(_ENABLED) or ():
+        for name in _TYPE_OPTIONS:
+            current = (f"{_OF_TYPE}{kind}".lower(), name)
+            found[current] = current
+        before = (f"{_OF_TYPE_BEFORE}{kind}".lower(), "device_addresses")
+        found[before] = (f"{_OF_TYPE}{kind}".lower(), "device_addresses")
     for group, opts in [*nova.OPTS.items(), (vfio.GROUP.name, vfio.OPTS)]:
         for opt in opts:
             current = (group, opt.dest)
@@ -113,21 +151,27 @@ def _nearest(
     group: str,
     option: str,
     known: ty.Mapping[tuple[str, str], tuple[str, str]],
+    whole: ty.Collection[str],
 ) -> tuple[str, str] | None:
     """What was probably meant, by its name of today."""
     word = option.lower().replace("-", "_")
     home = group.strip().lower()
-    if home in _WHOLE:
+    if home not in whole:
+        # A group that is misspelt, and an option that is not.
+        for near in difflib.get_close_matches(home, whole, 3):
+            if (near, word) in known:
+                return known[near, word]
+    else:
         names = [name for owner, name in known if owner == home]
-        near = difflib.get_close_matches(word, names, 1)
-        if near:
-            return known[home, near[0]]
-    cutoff = _VERY_ALIKE if group not in _WHOLE else 0.6
-    near = difflib.get_close_matches(word, _DISTINCT, 1, cutoff)
-    if not near:
+        alike = difflib.get_close_matches(word, names, 1)
+        if alike:
+            return known[home, alike[0]]
+    cutoff = 0.6 if home in whole else _VERY_ALIKE
+    alike = difflib.get_close_matches(word, _DISTINCT, 1, cutoff)
+    if not alike:
         return None
     return next(
-        current for (_, name), current in known.items() if name == near[0]
+        current for (_, name), current in known.items() if name == alike[0]
     )
 
 

@@ -92,8 +92,9 @@ DEPRECATED_OPTION = Code(
     "VFIO141",
     Severity.WARNING,
     "an option by its old name",
-    "Nova still reads it, and puts what stands under old names before what"
-    " stands under the new one, file by file. A later Nova drops the name.",
+    "Nova still reads it. Of options with many values it puts what stands"
+    " under old names before what stands under the new one, file by file. A"
+    " later Nova drops the name.",
     "[pci]\npassthrough_whitelist = {}",
     "Write the new name; mind that the order of matching may change.",
 )

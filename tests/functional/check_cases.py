@@ -170,6 +170,21 @@ TEXT = {
         '[DEFAULT]\nhost = n1\ndevice_spec = { "vendor_id": "10de" }\n'
     ),
     "UNKNOWN_OPTION-case": Case("[vfio]\nProvider-Layout = per_class\n"),
+    "UNKNOWN_OPTION-near": Case(
+        '[pic]\nalias = { "name": "a" }\n[devics]\nenabled_mdev_types = a\n'
+    ),
+    "UNKNOWN_OPTION-mdev": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, NVIDIA-36\n"
+        "[mdev_nvidia-35]\ndevice_adresses = 0000:84:00.0\n"
+        "mdev_class = VGPU\ncolour = green\n"
+        "[mdev_nvidia-36]\nmax_instances = 2\n"
+        "[mdev_nvidia-350]\nmdev_class = VGPU\n"
+        "[mdev_i915]\nmdev_class = VGPU\n"
+    ),
+    "DEPRECATED_OPTION-mdev": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[vgpu_nvidia-35]\ndevice_addresses = 0000:84:00.0\n"
+    ),
     "DEPRECATED_OPTION": Case(
         f"[DEFAULT]\npci_passthrough_whitelist: {{ {VF} }}\n"
     ),

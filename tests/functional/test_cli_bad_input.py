@@ -130,6 +130,17 @@ class NovaConfTest(BadInputCase):
             ),
         )
 
+    def test_groups_of_types_are_not_judged_without_the_types(self) -> None:
+        self.assertEqual(
+            [("VFIO106", "nova.conf:8:22")],
+            self.found(
+                "[devices]",
+                "enabled_mdev_types = $foo",
+                "[mdev_nvidia-35]",
+                "max_instances = 4",
+            ),
+        )
+
     def test_an_alias_is_not_judged_without_knowing_of_placement(self) -> None:
         self.assertEqual(
             [("VFIO103", "nova.conf:9:20")],
