@@ -286,6 +286,8 @@ def _bad_value(
         ]
     if "#" in text.text:
         hint = "Give the comment a line of its own: here # is no comment."
+    elif "\n" in text.text:
+        hint = "An indented line goes on with the value above it."
     return [
         finding.Finding.on(
             codes.BAD_VALUE,

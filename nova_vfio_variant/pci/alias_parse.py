@@ -138,17 +138,23 @@ class _Reader(entry.Entry):
                     codes.ALIAS_DIFFERS,
                     f"numa_policy is {made.numa_policy}, and that of {where} "
                     f"is {first.numa_policy}",
-                    at,
+                    self._at("numa_policy"),
                 )
                 return
-            if made.device_type is None or (
-                first.device_type != made.device_type
-            ):
+            if first.device_type != made.device_type:
+                message = (
+                    f"device_type is {made.device_type or 'not set'}, and "
+                    f"that of {where} is {first.device_type or 'not set'}"
+                )
+            elif made.device_type is None:
+                message = f"neither this alias nor {where} has a device_type"
+            else:
+                message = ""
+            if message:
                 self.report(
                     codes.ALIAS_DIFFERS,
-                    f"device_type is {made.device_type or 'not set'}, and "
-                    f"that of {where} is {first.device_type or 'not set'}",
-                    at,
+                    message,
+                    self._at("device_type"),
                     "Aliases of one name all need the same device_type.",
                 )
                 return
@@ -162,6 +168,10 @@ class _Reader(entry.Entry):
                 )
                 return
         same.append(made)
+
+    def _at(self, key: str) -> jsontext.Node:
+        """The value of a key, or the name where it has a default."""
+        return (self.members.get(key) or self.members["name"]).node
 
     def _unknown_keys(self) -> None:
         for key, member in self.members.items():

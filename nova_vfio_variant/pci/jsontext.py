@@ -25,6 +25,12 @@ _LOOSE_KEY = re.compile(
 )
 
 _NO_COMMA = "Expecting ',' delimiter"
+#: What begins a line of its own, were it not indented.
+_LINE = re.compile(r"[A-Za-z_][\w-]*\s*[=:]|\[[\w-]+\]")
+_INDENTED = (
+    "An indented line goes on with the value above it: begin this one in the "
+    "first column."
+)
 #: What json says where a value without quotes stands.
 _AT_A_VALUE = ("Expecting value", _NO_COMMA)
 _EXPECTED = {
@@ -237,7 +243,9 @@ def _diagnose(
             "not a comment",
             offset,
             _end_of_line(value, offset),
-            "Give the comment a line of its own above the option.",
+            _INDENTED
+            if _begins_line(value, offset)
+            else "Give the comment a line of its own above the option.",
         )
         return
     if _QUOTES.match(value[offset]):
@@ -317,7 +325,9 @@ def _unexpected(
     value = text.text
     start, end = _bare_word(value, offset, message)
     found = value[start:end]
-    if found and found == value.strip() and found.lower() not in _WORDS:
+    if found and not value[:start].strip() and found.lower() not in _WORDS:
+        end = start + len(value[start : _end_of_line(value, start)].rstrip())
+        found = value[start:end]
         # Quotes around a whole value never get here: oslo.config takes a
         # pair of them away.
         return _on(
@@ -344,8 +354,10 @@ def _unexpected(
     hint = None
     if message == "Extra data":
         hint = (
-            "Several objects stand in one list, [{...}, {...}], or each in "
-            "an option of its own."
+            _INDENTED
+            if _begins_line(value, offset) and _LINE.match(value, offset)
+            else "Several objects stand in one list, [{...}, {...}], or each "
+            "in an option of its own."
         )
     return _on(
         text,
@@ -372,6 +384,11 @@ def _bare_word(value: str, offset: int, message: str) -> tuple[int, int]:
     if found is None or (message == _NO_COMMA and start == offset):
         return offset, offset
     return start, found.end()
+
+
+def _begins_line(value: str, offset: int) -> bool:
+    """Whether it is the first thing in a line that goes on with a value."""
+    return value[:offset].rstrip(" \t").endswith("\n")
 
 
 def _end_of_line(value: str, offset: int) -> int:

@@ -105,6 +105,11 @@ TEXT = {
     "NOT_JSON": Case(specs('{ "vendor_id": "10de" "product_id": "25b6" }')),
     "NOT_JSON-empty": Case(specs("")),
     "NOT_JSON-word": Case(specs('"x"')),
+    "NOT_JSON-words": Case(specs("just text, no object")),
+    "NOT_JSON-indented": Case(
+        specs(f'{{ {VF} }}\n  alias = {{ "name": "a", {VF} }}')
+    ),
+    "INLINE_COMMENT-indented": Case(specs(f"{{ {VF} }}\n  # the new cards")),
     "SINGLE_QUOTES": Case(specs("{ 'vendor_id': '10de' }")),
     "UNQUOTED_KEY": Case(
         specs('{ "address": "0000:25:00.4", managed: "no" }')
@@ -144,6 +149,16 @@ TEXT = {
         alias(
             f'{{ "name": "a", {VF}, "device_type": "type-VF" }}',
             f'{{ "name": "a", {VF}, "device_type": "type-PF" }}',
+        )
+    ),
+    "ALIAS_DIFFERS-untyped": Case(
+        alias(f'{{ "name": "a", {VF} }}', f'{{ "name": "a", {VF} }}')
+    ),
+    "ALIAS_DIFFERS-policy": Case(
+        alias(
+            f'{{ "name": "a", {VF}, "device_type": "type-VF" }}',
+            f'{{ "name": "a", {VF}, "device_type": "type-VF",\n'
+            '    "numa_policy": "required" }',
         )
     ),
     "ALIAS_REPEATED": Case(

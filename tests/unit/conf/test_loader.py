@@ -95,6 +95,10 @@ class Loader(base.TestCase):
         self.assertIn("maybe", found.message)
         self.assertEqual("Write true or false.", found.hint)
 
+    def test_a_line_that_is_indented_by_mistake_is_told(self) -> None:
+        found = self.fault("[pci]\nreport_in_placement = true\n  alias = {}\n")
+        self.assertIn("An indented line", found.hint or "")
+
     def test_a_wrong_word_in_the_service_section_is_shown(self) -> None:
         found = self.fault(
             "[vfio]\nplacement = service\n[placement]\ninsecure = perhaps\n"
