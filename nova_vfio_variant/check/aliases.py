@@ -26,6 +26,16 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Aliases that no device satisfies which a spec names here."""
     if given.scan is None:
         return
+    if not given.specs:
+        for alias in list(_all(given))[:1]:
+            yield _on_alias(
+                codes.ALIASES_ALONE,
+                "there are aliases and no device_spec that can be used: this"
+                " host gives no device to guests",
+                alias,
+                None,
+            )
+        return
     for alias in _all(given):
         # Any of the alternatives of one name will do.
         if _fitting(given, alias):

@@ -286,6 +286,8 @@ def post_copy(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def wide_tree(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Many providers of one class make many allocation candidates."""
+    if not given.report_in_placement:
+        return
     counts = collections.Counter(
         resource_class
         for one in given.tree[0]

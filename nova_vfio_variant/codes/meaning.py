@@ -241,6 +241,16 @@ ALIAS_SOME_NODES: ty.Final = finding.Code(
     "node 0 alone of a host with nodes 0 and 1",
     "Nothing, if that is meant; else use preferred.",
 )
+ALIASES_ALONE: ty.Final = finding.Code(
+    "VFIO226",
+    _INFO,
+    "aliases without any device_spec",
+    "nova-api and the scheduler read aliases and have no devices; a "
+    "nova-compute with such a file tracks none.",
+    'alias = { "name": "A", ... } and no device_spec',
+    "Nothing, on a controller; on a compute node name its devices in "
+    "device_spec (config suggest writes the lines).",
+)
 PF_AND_VF_MATCHED: ty.Final = finding.Code(
     "VFIO281",
     _ERROR,

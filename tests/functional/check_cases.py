@@ -303,6 +303,11 @@ MEANING = {
     "ALIAS_UNSATISFIED-migratable": Case(
         alias(f'{{ "name": "a", {VF}, "live_migratable": "no" }}'), card()
     ),
+    "ALIASES_ALONE": Case(
+        f'[pci]\nalias = {{ "name": "a", {VF} }}\n'
+        f'alias = {{ "name": "b", {VF} }}\n',
+        card(),
+    ),
     "ALIAS_ACROSS_NUMA": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         card(node=-1),
@@ -337,7 +342,7 @@ MEANING = {
         + "[libvirt]\nlive_migration_permit_post_copy = yes\n"
     ),
     "WIDE_TREE": Case(
-        specs(f"{{ {VF} }}"),
+        specs(f"{{ {VF} }}", before=PUBLISHED),
         [one for bus in range(0x21, 0x29) for one in card(bus, 1)],
     ),
     "PF_AND_VF_MATCHED": Case(

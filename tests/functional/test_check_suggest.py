@@ -147,6 +147,12 @@ class Suggest(base.TestCase):
         self.assertIn("pci_passthrough:alias=VGPU_TYPE_559:1", text)
         self.assertIn("# not suggested: 0000:25:00.6 has no vGPU type", text)
 
+    def test_many_cards_of_one_kind_get_lines_that_pass(self) -> None:
+        scan = self.host(
+            [one for bus in range(0x21, 0x2A) for one in card(bus)]
+        )
+        self.assertEqual((), self.findings(scan))
+
     def test_a_host_without_vfs_is_told_where_they_could_be(self) -> None:
         scan = self.host(card(vfs=0))
         self.assertIn("PF 0000:25:00.0 could have 16 VFs", suggest.text(scan))
