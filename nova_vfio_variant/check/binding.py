@@ -127,7 +127,7 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             yield facts.on_spec(
                 codes.BETTER_DRIVER,
                 f"{facts.named(those)} {verb} on {those[0].driver}, and the"
-                f" module {module} holds a VFIO driver made for it",
+                f" module {module} holds a VFIO driver made for {facts.it(those)}",
                 spec,
                 "managed",
                 str(those[0].address),
