@@ -178,6 +178,8 @@ def _unfit(
     load = loads.of(seen)
     if load is not None:
         return f"is in use by the host ({load})"
+    if seen.dev_type == "vdpa":
+        return "carries a vDPA device, which no alias can ask for"
     if seen.iommu_group is None:
         return "has no IOMMU group"
     others = [

@@ -46,6 +46,7 @@ class PciFunction:
     :param modalias: as the kernel prints it
     :param card_serial_number: from the vital product data of the card
     :param lost: names of the files that are there and could not be read
+    :param vdpa: a VF that carries a vDPA device
     """
 
     address: pci_address.PciAddress
@@ -65,6 +66,7 @@ class PciFunction:
     modalias: str | None = None
     card_serial_number: str | None = None
     lost: frozenset[str] = frozenset()
+    vdpa: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -75,8 +77,12 @@ class PciFunction:
 
     @property
     def dev_type(self) -> str:
-        """Nova's ``type-PF``, ``type-VF`` or ``type-PCI``."""
-        return self.kind.dev_type
+        """Nova's ``type-PF``, ``type-VF``, ``vdpa`` or ``type-PCI``.
+
+        A VF that carries a vDPA device is no VF to Nova, and no alias can
+        ask for it (``nova.virt.libvirt.host.Host._get_pcidev_info``).
+        """
+        return "vdpa" if self.vdpa else self.kind.dev_type
 
     @property
     def vfio_driver(self) -> str | None:

@@ -24,6 +24,7 @@ from nova_vfio_variant.pci import address as pci_address
 
 DEVICES = "sys/bus/pci/devices"
 _BUSES = "sys/bus"
+VDPA = "sys/bus/vdpa/devices"
 
 #: drivers/pci/pci-sysfs.c modalias_show
 _MODALIAS = re.compile(
@@ -137,6 +138,7 @@ class _Scanner:
         # VFs of one card share these, so each is parsed once.
         self._ids: dict[bytes, tuple[str, str, int, str]] = {}
         self._pfs: dict[str, pci_address.PciAddress] = {}
+        self._vdpa_parents = self._find_vdpa_parents()
 
     def scan(self) -> HostScan:
         tree = self._tree
@@ -178,6 +180,16 @@ class _Scanner:
                 "--host-root names the folder, or the recorded host, that"
                 " has it",
             ) from error
+
+    def _find_vdpa_parents(self) -> frozenset[str]:
+        """The functions below which vDPA devices stand, of any name."""
+        found = set()
+        for name in self._tree.listdir(VDPA):
+            # What vanishes meanwhile is below none.
+            with contextlib.suppress(OSError):
+                home = self._tree.real_path(f"{VDPA}/{name}")
+                found.add(home.split("/")[-2])
+        return frozenset(found)
 
     def _function(
         self, name: str, folder: host_tree.Folder
@@ -235,6 +247,12 @@ class _Scanner:
             lost=frozenset([str(one.fact) for one in self._problems[before:]])
             if len(self._problems) > before
             else _NOTHING,
+            vdpa=physfn is not None
+            and (
+                name in self._vdpa_parents
+                # A recording may lack that bus; mostly they are called vdpa0.
+                or any(one.startswith("vdpa") for one in names)
+            ),
         )
 
     def _identity(

@@ -120,6 +120,7 @@ class _Recorder:
         for name in _CLASSES:
             self._links_and_targets(f"sys/class/{name}")
         self._links_and_targets("sys/bus/mdev/devices")
+        self._links_and_targets(scan.VDPA)
         for path in (
             "sys/bus/pci/drivers",
             "sys/kernel/iommu_groups",

@@ -47,8 +47,8 @@ def with_serial_numbers(
 ) -> scan.HostScan:
     """The same host, with the serial numbers of wanted functions' cards.
 
-    A VF without any has that of its PF (``_get_vpd_details`` in
-    nova.virt.libvirt.host). Where ``vpd`` is there and can't be read, it is
+    A VF without any has that of its PF, but for one that carries a vDPA
+    device (``_get_vpd_details`` in nova.virt.libvirt.host). Where ``vpd`` is there and can't be read, it is
     lost as any other fact.
     """
     known: dict[pci_address.PciAddress, str | None] = {}
@@ -70,9 +70,10 @@ def with_serial_numbers(
     def told(one: function.PciFunction) -> function.PciFunction:
         if not wanted(one):
             return one
-        number = serial(one.address) or serial(one.physfn)
+        card = None if one.vdpa else one.physfn
+        number = serial(one.address) or serial(card)
         lost = number is None and not problems.keys().isdisjoint(
-            (one.address, one.physfn)
+            (one.address, card)
         )
         return dataclasses.replace(
             one,

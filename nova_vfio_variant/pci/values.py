@@ -56,7 +56,7 @@ class Device(ty.Protocol):
 
     @property
     def dev_type(self) -> str:
-        """``type-VF``, ``type-PF`` or ``type-PCI``; Nova has vdpa too."""
+        """``type-VF``, ``vdpa``, ``type-PF`` or ``type-PCI``."""
 
     @property
     def numa_node(self) -> int | None:

@@ -27,7 +27,7 @@ class Device:
     :param address: where it sits
     :param vendor_id: four lower-case hex digits
     :param product_id: four lower-case hex digits
-    :param dev_type: ``type-VF``, ``type-PF`` or ``type-PCI``
+    :param dev_type: ``type-VF``, ``vdpa``, ``type-PF`` or ``type-PCI``
     :param numa_node: None where the kernel knows none
     :param parent_addr: of a VF, its PF
     :param resource_class: normalised, as published

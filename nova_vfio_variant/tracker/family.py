@@ -34,12 +34,13 @@ IN_USE = frozenset({Status.CLAIMED, Status.ALLOCATED})
 #: Somebody has the PF, or a VF, of the device.
 BLOCKED = frozenset({Status.UNCLAIMABLE, Status.UNAVAILABLE})
 
-_VF = "type-VF"
+#: Nova's CHILD_TYPES.
+_VFS = frozenset({"type-VF", "vdpa"})
 
 
 def _head(device: tracked.Device) -> pci_address.PciAddress | None:
     """Of a VF, the address of its PF."""
-    return device.parent_addr if device.dev_type == _VF else None
+    return device.parent_addr if device.dev_type in _VFS else None
 
 
 class Families:
@@ -279,7 +280,7 @@ class Families:
         )
         subject = f"device {device.address} is {device.status}{owner}"
         if asked is not None:
-            relation = "PF" if asked.dev_type == _VF else "VF"
+            relation = "PF" if asked.dev_type in _VFS else "VF"
             subject = (
                 f"device {asked.address} can't be used while its {relation}"
                 f" {device.address} is {device.status}{owner}"

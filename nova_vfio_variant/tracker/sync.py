@@ -27,6 +27,7 @@ _SHARED = operator.attrgetter(
     "vfio",
     "sriov_totalvfs",
     "physfn",
+    "vdpa",
 )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is suggested for a host passes the check of that host."""
 
+import dataclasses
 import pathlib
 import tempfile
 import typing as ty
@@ -83,6 +84,14 @@ class Suggest(base.TestCase):
             "# not suggested: 0000:25:00.6 is on no variant driver",
             suggest.text(scan),
         )
+
+    def test_a_vf_that_carries_a_vdpa_device_is_left_out(self) -> None:
+        pf, one, other = card()
+        scan = self.host(
+            [pf, one, dataclasses.replace(other, files={"vdpa0/driver": ""})]
+        )
+        self.assertEqual({one.address}, self.taken(scan))
+        self.assertEqual((), self.findings(scan))
 
     def test_vfs_that_have_a_better_driver_are_left_to_libvirt(self) -> None:
         aliases = f"lib/modules/{check_host.RELEASE}/modules.alias"

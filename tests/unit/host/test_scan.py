@@ -154,6 +154,26 @@ class ScanTest(base.TestCase):
         self.assertEqual("0000:00:00.0", str(self.one().physfn))
         self.assertEqual("VF", self.one().kind)
 
+    def test_a_vf_that_carries_a_vdpa_device_has_novas_type_for_it(
+        self,
+    ) -> None:
+        for number in range(3):
+            self.add(f"0000:00:02.{number}", physfn="->../0000:00:01.0")
+        self.add("0000:00:03.0", vdpa0="/")
+        devices = self.root / "sys/devices/pci0000:00"
+        bus = self.root / scan.VDPA
+        bus.mkdir(parents=True)
+        (devices / "0000:00:02.1/net-of-a-guest").mkdir()
+        (bus / "net-of-a-guest").symlink_to(
+            "../../../devices/pci0000:00/0000:00:02.1/net-of-a-guest"
+        )
+        # As a recording has it that was made without that bus.
+        (devices / "0000:00:02.2/vdpa0").mkdir()
+        self.assertEqual(
+            ["type-VF", "vdpa", "vdpa", "type-PCI"],
+            [found.dev_type for found in self.scan().functions],
+        )
+
     def test_a_vfio_driver_is_known_by_its_folder_or_its_name(self) -> None:
         self.add(
             "0000:00:01.0",

@@ -65,6 +65,9 @@ _LINKS = {
         "../../devices/pci0000:00/0000:00:01.0/net/enx525400000001"
     ),
     "sys/class/block/dm-0": "../../devices/virtual/block/dm-0",
+    "sys/bus/vdpa/devices/net-of-a-guest": (
+        "../../../devices/pci0000:00/0000:00:01.0/net-of-a-guest"
+    ),
 }
 
 
@@ -105,6 +108,10 @@ class SnapshotTest(base.TestCase):
         self.assertEqual(original, replayed)
         self.assertEqual(original.vfio_aliases, replayed.vfio_aliases)
         self.assertEqual(1, len(replayed.functions))
+
+    def test_which_functions_carry_vdpa_devices_is_recorded(self) -> None:
+        where = f"{scan.VDPA}/net-of-a-guest"
+        self.assertEqual(_LINKS[where], self.record().readlink(where))
 
     def test_nothing_that_names_the_machine_is_recorded(self) -> None:
         seen = self.everything(self.record())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serial numbers of cards, for devices that are managed remotely."""
 
+import dataclasses
 import pathlib
 import tempfile
 
@@ -55,6 +56,19 @@ class WithSerialNumbersTest(base.TestCase):
             self._serials(
                 vpd.with_serial_numbers(self.found, lambda function: True)
             ),
+        )
+
+    def test_one_that_carries_a_vdpa_device_has_its_own_alone(self) -> None:
+        carriers = dataclasses.replace(
+            self.found,
+            functions=tuple(
+                dataclasses.replace(one, vdpa=one.physfn is not None)
+                for one in self.found.functions
+            ),
+        )
+        self.assertEqual(
+            ["of the PF", None, "its own"],
+            self._serials(vpd.with_serial_numbers(carriers, lambda _: True)),
         )
 
     def test_only_wanted_ones_are_read(self) -> None:

@@ -72,6 +72,20 @@ class FamilyTest(base.TestCase):
         self.families.free(VF2)
         self.assertEqual(["available"] * 3, self.statuses())
 
+    def test_a_vf_that_carries_a_vdpa_device_blocks_its_pf_too(self) -> None:
+        self.families = family.Families(
+            [
+                dataclasses.replace(one, dev_type="vdpa")
+                if one.dev_type == "type-VF"
+                else one
+                for one in card()
+            ]
+        )
+        self.families.claim(VF1, ONE)
+        self.assertEqual(
+            ["unclaimable", "claimed", "available"], self.statuses()
+        )
+
     def test_a_claim_knows_its_owner_request_and_alias(self) -> None:
         self.families.claim(VF1, ONE, TWO, "nic")
         device = self.families[VF1]
