@@ -116,6 +116,14 @@ PF_LATER = Deviation(
     "could be made, only after nova-compute had started.",
     "nova.pci.devspec.WhitelistPciAddress._check_physical_function",
 )
+INTERFACE_GONE = Deviation(
+    "interface-gone",
+    "When the interface that a devname names vanishes with its devices, Nova "
+    "doesn't find their pool: it goes on giving them out, or its sync fails, "
+    "until it restarts; we stop to track them.",
+    "A guest would be given a device that isn't there.",
+    "nova.pci.stats.PciDeviceStats.remove_device",
+)
 CAME_BACK = Deviation(
     "came-back",
     "A device that vanished while in use and came back Nova removes all the "
@@ -372,6 +380,7 @@ TABLE: tuple[Deviation, ...] = (
     ALIAS_EMPTY_CLASS,
     FLAVOR_COUNT,
     PF_LATER,
+    INTERFACE_GONE,
     CAME_BACK,
     PF_STAYS_BLOCKED,
     CLAIM_OF_NOTHING,

@@ -27,6 +27,7 @@ import hypothesis
 from nova_vfio_variant import deviations
 from tests.conformance import (
     ask_aliases,
+    ask_chosen,
     ask_claims,
     ask_files,
     ask_guests,
@@ -47,6 +48,7 @@ QUESTIONS: tuple[Question, ...] = (
     *ask_texts.QUESTIONS,
     *ask_aliases.QUESTIONS,
     *ask_tracker.QUESTIONS,
+    *ask_chosen.QUESTIONS,
     *ask_claims.QUESTIONS,
     *ask_tree.QUESTIONS,
     *ask_names.QUESTIONS,
@@ -55,8 +57,11 @@ QUESTIONS: tuple[Question, ...] = (
     *ask_suggest.QUESTIONS,
 )
 
-#: Differences met, by id, and cases asked, by the name of the question.
+#: How often an intended difference, by its id, was met, or a word was true.
 Counted = collections.Counter[str]
+
+#: Of fewer cases nobody can say what is often.
+_MANY = 400
 
 
 def ask(
@@ -64,7 +69,8 @@ def ask(
 ) -> int:
     """Ask about ``cases`` cases of one kind; return how many were asked.
 
-    :raises AssertionError: on a difference, shrunk, with its case printed
+    :raises AssertionError: on a difference, shrunk, with its case printed;
+        or if hardly any case showed what many should
     """
     asked = 0
 
@@ -81,10 +87,16 @@ def ask(
     @hypothesis.given(question.cases)
     def compare(case: object) -> None:
         nonlocal asked
+        found = list(question.compare(nova, case))
         asked += 1
-        met.update(one.id for one in question.compare(nova, case))
+        met.update(one if isinstance(one, str) else one.id for one in found)
 
     compare()
+    for word, part in question.often.items():
+        assert asked < _MANY or met[word] >= part * asked, (
+            f"{word}: {met[word]} of {asked} cases, and {part:.0%} at least "
+            "are expected"
+        )
     return asked
 
 
@@ -119,7 +131,7 @@ class Result:
 
     :param asked: how many cases
     :param seconds: that it took
-    :param met: intended differences, by id
+    :param met: intended differences, by id, and what else happened
     :param failed: lines about what is wrong
     """
 
@@ -208,9 +220,12 @@ def main() -> int:
         for done in concurrent.futures.as_completed(asked):
             result = done.result()
             results.append(result)
+            often = "".join(
+                f", {word} {result.met[word]}" for word in asked[done].often
+            )
             print(
                 f"{asked[done].name}: {result.asked} cases in "
-                f"{result.seconds:.0f} s",
+                f"{result.seconds:.0f} s{often}",
                 flush=True,
             )
         if table is not None:
@@ -219,10 +234,13 @@ def main() -> int:
     for row in deviations.TABLE:
         print(f"  {row.id}: met {met[row.id]} times")
     failed = [line for one in results for line in one.failed]
+    total = sum(one.asked for one in results)
+    if total < options.cases and not failed:
+        failed.append(f"no more than {total} cases could be asked")
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr, flush=True)
     print(
-        f"{sum(one.asked for one in results)} cases, seed {options.seed}, "
+        f"{total} cases, seed {options.seed}, "
         f"{len(deviations.TABLE)} intended differences"
     )
     return 1 if failed else 0

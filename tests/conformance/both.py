@@ -5,8 +5,10 @@ import itertools
 from typing import Any
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.pci.alias import PciRequest
 from nova_vfio_variant.placement import tree
+from nova_vfio_variant.tracker.device import Status
 from tests.conformance.ask_aliases import read as read_aliases
 from tests.conformance.hosts import Host
 from tests.conformance.nova import Answer, Nova
@@ -35,9 +37,9 @@ class Both:
         self.steps: list[dict[str, Any]] = []
         #: What we answered to each of Nova's steps.
         self.answers: list[Any] = []
-        #: Names of the providers that were published last, and the ids of
-        #: a device of each.
-        self.providers: dict[str, tuple[str, str]] = {}
+        #: Names of the providers that were published last, and the
+        #: addresses of the devices of each.
+        self.providers: dict[str, tuple[PciAddress, ...]] = {}
         #: Our devices after each step, and what was asked for then.
         self.states: list[Any] = []
         self.wanted: list[set[str]] = []
@@ -61,13 +63,16 @@ class Both:
         if do in {"claim", "fits"}:
             self._ask(step)
         elif do == "sync":
+            gone = _interfaces(self.host) - _interfaces(step["host"])
+            named = {spec.devname for spec in self.ours.specs}
             self.host = step["host"]
             self.ours.sync(self.host)
-            if _pfs(self.host) <= self.pfs:
-                self.add(step)
-            else:
-                # Else it takes a new PF for none; see PF_LATER.
+            # It takes a new PF for none, and doesn't find what it has of an
+            # interface that is gone; see PF_LATER and INTERFACE_GONE.
+            if named & gone or not _pfs(self.host) <= self.pfs:
                 self.restart()
+            else:
+                self.add(step)
         elif do == "respec":
             self.specs = step["specs"]
             self.ours.respec(self.specs)
@@ -82,11 +87,7 @@ class Both:
         self.add({"do": "publish"})
         providers, findings = tree.build(self.ours.devices, NODE)
         self.ours.publish(providers)
-        ids = {
-            one.address: (one.vendor_id, one.product_id)
-            for one in self.ours.devices
-        }
-        self.providers = {one.name: ids[one.addresses[0]] for one in providers}
+        self.providers = {one.name: one.addresses for one in providers}
         return bool(providers) and not findings
 
     def _ask(self, step: dict[str, Any]) -> None:
@@ -134,24 +135,26 @@ class Both:
         if choice is None:
             return [[] for _ in requests]
         numbers = itertools.cycle(choice)
+        free = self._free()
         return [
             [
-                self._provider(next(numbers), request)
+                _provider(next(numbers), request, free)
                 for _ in range(request.count)
             ]
             for request in requests
         ]
 
-    def _provider(self, number: int, request: PciRequest) -> str:
-        """Choose one that has what is asked for, where there is one."""
-        spec = request.specs[0]
-        fitting = [
-            name
-            for name, ids in self.providers.items()
-            if ids == (spec.vendor_id, spec.product_id)
-        ]
-        some = list(self.providers) if number == 0 or not fitting else fitting
-        return some[number % len(some)]
+    def _free(self) -> dict[str, list[tuple[str, str]]]:
+        """The ids of what each provider has to give."""
+        ids = {
+            one.address: (one.vendor_id, one.product_id)
+            for one in self.ours.devices
+            if one.status == Status.AVAILABLE
+        }
+        return {
+            name: [ids[at] for at in addresses if at in ids]
+            for name, addresses in self.providers.items()
+        }
 
     def tell(self) -> Answer:
         """Let Nova take all the steps."""
@@ -168,8 +171,29 @@ class Both:
         )
 
 
+def _provider(
+    number: int, request: PciRequest, free: dict[str, list[tuple[str, str]]]
+) -> str:
+    """Choose one that has what is asked for left, where there is one.
+
+    :param number: decides; at 0 any is chosen
+    """
+    spec = request.specs[0]
+    ids = (spec.vendor_id or "", spec.product_id or "")
+    fitting = [name for name, some in free.items() if ids in some]
+    names = list(free) if number == 0 or not fitting else fitting
+    name = names[number % len(names)]
+    if ids in free[name]:
+        free[name].remove(ids)
+    return name
+
+
 def _pfs(host: Host) -> set[str]:
     return {one["address"] for one in host if one["dev_type"] == "type-PF"}
+
+
+def _interfaces(host: Host) -> set[str]:
+    return {one["ifname"] for one in host if one.get("ifname")}
 
 
 def state_of(told: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ VENDORS = ("10de", "8086")
 PRODUCTS = ("25b6", "25b7", "0008")
 DOMAINS = ("0000", "0001", "0000", "0001", "10000")
 NUMA_NODES = (0, 1, 2, 3, None)
+#: The VFs of a card, by number, that carry a vDPA device.
+_CARRIERS: tuple[tuple[int, ...], ...] = ((), (), (0,), (1, 2))
 
 
 @functools.cache
@@ -43,18 +45,24 @@ def choose(draw: st.DrawFn, options: Sequence[T]) -> T:
     return options[draw(evenly(0, len(options) - 1))]
 
 
+#: The vendor, and the products of PFs and VFs.
+_models = st.tuples(
+    st.sampled_from(VENDORS),
+    st.sampled_from(PRODUCTS),
+    st.sampled_from(PRODUCTS),
+)
+
+
 @st.composite
-def cards(draw: st.DrawFn) -> list[Function]:
+def cards(draw: st.DrawFn, model: tuple[str, str, str]) -> list[Function]:
     """One card: plain functions, a PF and its VFs, or two PFs."""
     layout = choose(draw, ("plain", "gpu", "gpu", "nic", "bare"))
-    vendor = choose(draw, VENDORS)
-    pf_product, vf_product = draw(
-        st.tuples(st.sampled_from(PRODUCTS), st.sampled_from(PRODUCTS))
-    )
+    vendor, pf_product, vf_product = model
     count = draw(evenly(1, 6))
     node = choose(draw, NUMA_NODES)
     named = layout == "nic" and draw(st.booleans())
-    serial = choose(draw, (None, None, "MT2113X00000", ""))
+    carriers = choose(draw, _CARRIERS) if layout == "nic" else ()
+    serial = choose(draw, (None, "MT2113X00000", "MT2113X00000", ""))
 
     def one(place: str, product: str, **more: Any) -> Function:
         return {
@@ -73,11 +81,11 @@ def cards(draw: st.DrawFn) -> list[Function]:
     def pf(place: str, total: int) -> Function:
         return one(place, pf_product, dev_type="type-PF", sriov_totalvfs=total)
 
-    def vf(place: str, parent: str) -> Function:
+    def vf(place: str, parent: str, number: int) -> Function:
         return one(
             place,
             vf_product,
-            dev_type="type-VF",
+            dev_type="vdpa" if number in carriers else "type-VF",
             parent_addr=parent,
             **({"ifname": ""} if named else {}),
         )
@@ -92,18 +100,20 @@ def cards(draw: st.DrawFn) -> list[Function]:
     if layout == "gpu":
         return [
             pf("00.0", 16),
-            *(vf(f"00.{n + 1}", "00.0") for n in range(count)),
+            *(vf(f"00.{n + 1}", "00.0", n) for n in range(count)),
         ]
     return [
         pf("00.0", 8),
         pf("00.1", 8),
-        *(vf(f"10.{n}", f"00.{n % 2}") for n in range(count)),
+        *(vf(f"10.{n}", f"00.{n % 2}", n) for n in range(count)),
     ]
 
 
 @st.composite
 def hosts(draw: st.DrawFn, *, wide_domains: bool = False) -> Host:
     """Return a host of one to four cards in one or two domains.
+
+    Mostly they are of one model, so that a request has a choice.
 
     :param wide_domains: whether domains above ffff may occur
     """
@@ -120,8 +130,10 @@ def hosts(draw: st.DrawFn, *, wide_domains: bool = False) -> Host:
         )
     )
     functions = []
+    usual = draw(_models)
+    mixed = draw(evenly(0, 2)) == 0
     for domain, bus in places:
-        for one in draw(cards()):
+        for one in draw(cards(draw(_models) if mixed else usual)):
             one["address"] = f"{domain}:{bus}:{one['address']}"
             if "parent_addr" in one:
                 one["parent_addr"] = f"{domain}:{bus}:{one['parent_addr']}"
@@ -175,6 +187,7 @@ def observed(host: Host) -> list[function.PciFunction]:
             card_serial_number=one.get("capabilities", {"vpd": {}})["vpd"].get(
                 "card_serial_number"
             ),
+            vdpa=one["dev_type"] == "vdpa",
         )
         for one in host
     ]

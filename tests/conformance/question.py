@@ -2,7 +2,7 @@
 """One kind of question that both sides are asked, and what may differ."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from nova_vfio_variant.deviations import Deviation
 from tests.conformance.nova import Nova
 
-Compare = Callable[[Nova, Any], Iterable[Deviation]]
+#: An intended difference that was met, or a word for what happened.
+Met = Deviation | str
+Compare = Callable[[Nova, Any], Iterable[Met]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,13 +23,18 @@ class Question:
     :param share: how many of a hundred cases are of this kind
     :param cases: draws a whole case
     :param compare: asks both sides about one case, returns the intended
-        differences that it met, and fails on any other
+        differences that it met, and words for what else happened, and fails
+        on any other difference. A case in which there is nothing to ask it
+        rejects, so that it doesn't count
+    :param often: for such a word, the part of all cases that it is true of
+        at least: two sides that always refuse would agree for ever
     """
 
     name: str
     share: int
     cases: st.SearchStrategy[Any]
     compare: Compare
+    often: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 #: For each intended difference, a function that asks both sides about one

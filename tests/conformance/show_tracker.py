@@ -121,6 +121,18 @@ def _failed_claim(nova: Nova) -> tuple[Any, Any]:
     return theirs.value, both.answers[-1]
 
 
+@shows(deviations.INTERFACE_GONE)
+def _interface_gone(nova: Nova) -> tuple[Any, Any]:
+    both = Both(nova, _case('{"devname": "eth0", "product_id": "25b7"}'))
+    both.ours.sync([])
+    both.add({"do": "sync", "host": []})
+    pools = both.tell().value["pools"]
+    return (
+        [at for pool in pools for at in pool["devices"]],
+        [str(one.address) for one in both.ours.devices],
+    )
+
+
 @shows(deviations.CAME_BACK)
 def _came_back(nova: Nova) -> tuple[Any, Any]:
     case = _case(

@@ -9,7 +9,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.conformance.hosts import PRODUCTS, VENDORS, Host, choose, evenly
+from tests.conformance.hosts import (
+    PRODUCTS,
+    VENDORS,
+    Function,
+    Host,
+    choose,
+    evenly,
+)
 
 _BOOLS: tuple[Any, ...] = ("yes", "no", "true", "False", "1", "0", True, False)
 _ODD_BOOLS: tuple[Any, ...] = ("maybe", "", "2", None, 2, [], "TRUE ", "on")
@@ -104,7 +111,23 @@ def entries(
         pairs.append(("traits", pick(_TRAITS, _ODD_TRAITS)))
     if mask & 64:
         pairs.extend(draw(st.lists(rare_tags(host, odd=odd), max_size=2)))
-    return pairs
+    return pairs if odd else _agreed(pairs, host)
+
+
+def _agreed(
+    pairs: list[tuple[str, Any]], host: Host
+) -> list[tuple[str, Any]]:
+    """The entry without what Nova would not start on."""
+    keys = dict(pairs)
+    address = keys.get("address")
+    pfs = [one["address"] for one in host if one["dev_type"] == "type-PF"]
+    drop = set()
+    if "devname" in keys:
+        drop = {"address", "remote_managed"}
+    elif address in pfs or (isinstance(address, dict) and len(address) == 4):
+        # It may be a PF's; see REMOTE_MANAGED_PF.
+        drop = {"remote_managed"}
+    return [(key, value) for key, value in pairs if key not in drop]
 
 
 @st.composite
@@ -129,6 +152,8 @@ def rare_tags(draw: st.DrawFn, host: Host, *, odd: bool) -> tuple[str, Any]:
                 "physical_network",
                 "one_time_use",
                 "trusted",
+                "devname",
+                "remote_managed",
             )
         )
     )
@@ -141,6 +166,8 @@ def rare_tags(draw: st.DrawFn, host: Host, *, odd: bool) -> tuple[str, Any]:
         return key, choose(draw, (*named, "nosuch0"))
     if key == "vendor_id":
         return key, choose(draw, VENDORS)
+    if key == "remote_managed" and not odd:
+        return key, choose(draw, (*_BOOLS, None))
     if key == "trusted" and not odd:
         return key, choose(draw, ("true", "false", "True"))
     return key, choose(draw, _BOOLS + (_ODD_BOOLS if odd else ()))
@@ -260,6 +287,13 @@ def aliases(draw: st.DrawFn, *, odd: bool = False) -> list[str]:
     return values
 
 
+def alias_type(one: Function) -> str:
+    """The ``device_type`` of an alias that means a function."""
+    # None can say vdpa; VFs are as near as one gets.
+    found: str = one["dev_type"]
+    return "type-VF" if found == "vdpa" else found
+
+
 @st.composite
 def wanted(draw: st.DrawFn, host: Host) -> list[str]:
     """Return ``alias`` values for what the host has."""
@@ -273,7 +307,7 @@ def wanted(draw: st.DrawFn, host: Host) -> list[str]:
             ("product_id", one["product_id"]),
         ]
         if mask & 3:
-            pairs.append(("device_type", one["dev_type"]))
+            pairs.append(("device_type", alias_type(one)))
         if mask & 4:
             policies = ("required", "legacy", "preferred", "socket")
             pairs.append(("numa_policy", choose(draw, policies)))
@@ -306,7 +340,7 @@ def extra_specs(
         st.lists(
             st.tuples(
                 st.sampled_from(some),
-                st.sampled_from((1, 1, 1, 2, 2, 3, 5)),
+                st.sampled_from((1, 1, 1, 1, 2, 2, 3, 5)),
             ),
             min_size=1,
             max_size=2,
