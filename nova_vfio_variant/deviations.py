@@ -138,6 +138,13 @@ PF_STAYS_BLOCKED = Deviation(
     "Nobody could have the PF until another of its VFs is claimed and freed.",
     "nova.objects.pci_device.PciDevice.free",
 )
+SECOND_CLAIM = Deviation(
+    "second-claim",
+    "Nova grants an instance a second claim and then forgets its first one, "
+    "which stays claimed until a restart; we refuse a second claim.",
+    "A guest would have devices that nobody takes for its own.",
+    "nova.pci.manager.PciDevTracker.claim_instance",
+)
 CLAIM_OF_NOTHING = Deviation(
     "claim-of-nothing",
     "On a host that tracks no device Nova grants every claim, with no "
@@ -383,6 +390,7 @@ TABLE: tuple[Deviation, ...] = (
     INTERFACE_GONE,
     CAME_BACK,
     PF_STAYS_BLOCKED,
+    SECOND_CLAIM,
     CLAIM_OF_NOTHING,
     NEWCOMER_BLOCKED,
     FREED_FROM_OWNER,

@@ -208,43 +208,51 @@ def _counts_oddly(extra_spec: str) -> bool:
 
 def _one_alias(
     nova: Nova, value: str, *, in_placement: bool = False
-) -> tuple[bool, bool]:
-    """Tell whether each side takes one alias, Nova first."""
+) -> tuple[str, str]:
+    """What each side says to one alias, Nova first."""
     theirs = nova.ask("alias", values=[value], pci_in_placement=in_placement)
     _, errors = read([value], in_placement=in_placement)
-    return theirs.error is None, not errors
+    return (
+        theirs.error or "taken",
+        errors[0].code.id if errors else "taken",
+    )
 
 
-@shows(deviations.ALIAS_ID_NEWLINE)
+@shows(deviations.ALIAS_ID_NEWLINE, nova="taken", ours=codes.BAD_ID.id)
 def _alias_id_newline(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(
         nova, r'{"name": "a", "vendor_id": "10de\n", "product_id": "25b6"}'
     )
 
 
-@shows(deviations.ALIAS_BLANK_NAME)
+@shows(
+    deviations.ALIAS_BLANK_NAME, nova="taken", ours=codes.ALIAS_WITHOUT_NAME.id
+)
 def _alias_blank_name(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(
         nova, '{"name": " ", "vendor_id": "10de", "product_id": "25b6"}'
     )
 
 
-@shows(deviations.ALIAS_EMPTY_CLASS)
+@shows(
+    deviations.ALIAS_EMPTY_CLASS, nova="taken", ours=codes.ALIAS_WITHOUT_IDS.id
+)
 def _alias_empty_class(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(
         nova, '{"name": "a", "resource_class": ""}', in_placement=True
     )
 
 
-@shows(deviations.FLAVOR_COUNT)
+@shows(deviations.FLAVOR_COUNT, nova=[0], ours="refused")
 def _flavor_count(nova: Nova) -> tuple[Any, Any]:
     values = ['{"name": "a", "vendor_id": "10de", "product_id": "25b6"}']
     theirs = nova.ask("flavor", values=values, extra_spec="a:0")
     aliases, _ = read(values, in_placement=False)
+    ours: Any
     try:
         ours = [one.count for one in flavor.parse_request("a:0", aliases)]
     except exception.ConfigError:
-        ours = []
+        ours = "refused"
     return [one["count"] for one in theirs.value["requests"]], ours
 
 

@@ -49,6 +49,6 @@ QUESTIONS = (
         6,
         _cases(),
         _compare,
-        {"granted": 0.25, "fits": 0.05},
+        {"granted": 0.15, "fits": 0.03},
     ),
 )

@@ -13,7 +13,6 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_vfio_variant import deviations, exception
-from nova_vfio_variant.deviations import Deviation
 from nova_vfio_variant.pci import flavor
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.pci.alias import PciRequest
@@ -221,7 +220,7 @@ def _small(specs: list[str], alias: str) -> dict[str, Any]:
     }
 
 
-@shows(deviations.CLAIM_BY_CLASS)
+@shows(deviations.CLAIM_BY_CLASS, nova=["0000:25:00.5"], ours=["0000:25:00.4"])
 def _claim_by_class(nova: Nova) -> tuple[Any, Any]:
     case = _small(
         [
@@ -237,10 +236,14 @@ def _claim_by_class(nova: Nova) -> tuple[Any, Any]:
     aliases, _ = read_aliases(case["aliases"], in_placement=False)
     free = Pools.of(Both(nova, case).ours.devices, by_class=True)
     taken = free.consume(flavor.parse_request("a:1", aliases))
-    return theirs.value, [str(one.address) for one in taken[0][1]]
+    return theirs.said, [str(one.address) for one in taken[0][1]]
 
 
-@shows(deviations.CLAIM_OF_SPLIT)
+@shows(
+    deviations.CLAIM_OF_SPLIT,
+    nova="PciDeviceRequestFailed",
+    ours=["0000:25:00.5"],
+)
 def _claim_of_split(nova: Nova) -> tuple[Any, Any]:
     case = _small(
         [
@@ -256,10 +259,14 @@ def _claim_of_split(nova: Nova) -> tuple[Any, Any]:
     assert taken is not None
     (device,) = taken[0][1]
     theirs = asked.tell("claim", [[asked.home[device.address]]])
-    return theirs.value, [str(device.address)]
+    return theirs.said, [str(device.address)]
 
 
-@shows(deviations.NEAR_OF_ANOTHER_CLASS)
+@shows(
+    deviations.NEAR_OF_ANOTHER_CLASS,
+    nova="PciDeviceRequestFailed",
+    ours=["0000:26:00.5"],
+)
 def _near_of_another_class(nova: Nova) -> tuple[Any, Any]:
     beside = [
         {
@@ -286,7 +293,7 @@ def _near_of_another_class(nova: Nova) -> tuple[Any, Any]:
     assert taken is not None
     (device,) = taken[0][1]
     theirs = asked.tell("claim", [[asked.home[device.address]]])
-    return theirs.value, [str(device.address)]
+    return theirs.said, [str(device.address)]
 
 
 QUESTIONS = (

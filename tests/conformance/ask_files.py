@@ -122,7 +122,11 @@ def _sets_my_ip(text: str) -> bool:
     return False
 
 
-@shows(deviations.BORROWED_OPTION)
+@shows(
+    deviations.BORROWED_OPTION,
+    nova={"refused": "NoSuchOptError"},
+    ours={"device_spec": ["25"], "alias": []},
+)
 def _borrowed_option(nova: Nova) -> tuple[Any, Any]:
     files = ["[DEFAULT]\nmy_bus = 25\n[pci]\ndevice_spec = $my_bus\n"]
     return nova.ask("config", files=files).value, _ours(files)

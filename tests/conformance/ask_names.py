@@ -65,7 +65,7 @@ def _compare_traits(nova: Nova, text: str) -> Iterable[Deviation]:
     return met
 
 
-@shows(deviations.CUSTOM_CLEANED)
+@shows(deviations.CUSTOM_CLEANED, nova="CUSTOM_A-B", ours="CUSTOM_A_B")
 def _custom_cleaned(nova: Nova) -> tuple[Any, Any]:
     theirs = nova.ask(
         "resource_class", name="CUSTOM_a-b", vendor_id="", product_id=""
@@ -73,7 +73,11 @@ def _custom_cleaned(nova: Nova) -> tuple[Any, Any]:
     return theirs.value, names.resource_class("CUSTOM_a-b", "", "")
 
 
-@shows(deviations.TRAITS_STRIPPED)
+@shows(
+    deviations.TRAITS_STRIPPED,
+    nova=["CUSTOM_BLUE", "CUSTOM__BIG"],
+    ours=["CUSTOM_BIG", "CUSTOM_BLUE"],
+)
 def _traits_stripped(nova: Nova) -> tuple[Any, Any]:
     theirs = nova.ask("traits", text="blue, big")
     return theirs.value, list(names.traits(parse.split_traits("blue, big")))

@@ -26,7 +26,7 @@ _STRICTER: dict[Code, Deviation] = {
 #: Nova looks at these types late or never; the others it stumbles over.
 _LATE_TYPES = (
     "resource_class is ", "traits is ", "trusted is ",
-    "physical_network is ", "devname is ",
+    "physical_network is ", "devname is ", "address is ",
 )  # fmt: skip
 
 
@@ -153,40 +153,69 @@ def _same_matches(
 
 def _one_value(
     nova: Nova, value: str, host: Host | None = None
-) -> tuple[bool, bool]:
-    """Tell whether each side takes one value, Nova first."""
+) -> tuple[str, str]:
+    """What each side says to one value, Nova first."""
     theirs = nova.ask("match", specs=[value], host=host or [])
     _, errors = read([value])
-    return theirs.error is None, not errors
+    return (
+        theirs.error or "taken",
+        errors[0].code.id if errors else "taken",
+    )
 
 
-@shows(deviations.UNKNOWN_KEY)
-def _unknown_key(nova: Nova) -> tuple[bool, bool]:
+@shows(deviations.UNKNOWN_KEY, nova="taken", ours=codes.UNKNOWN_KEY.id)
+def _unknown_key(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"mangaed": "no"}')
 
 
-@shows(deviations.UNKNOWN_ADDRESS_KEY)
-def _unknown_address_key(nova: Nova) -> tuple[bool, bool]:
+@shows(
+    deviations.UNKNOWN_ADDRESS_KEY,
+    nova="taken",
+    ours=codes.UNKNOWN_ADDRESS_KEY.id,
+)
+def _unknown_address_key(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"address": {"func": "4"}}')
 
 
-@shows(deviations.LATE_TYPE)
-def _late_type(nova: Nova) -> tuple[bool, bool]:
-    return _one_value(nova, '{"resource_class": 1}')
+@shows(deviations.LATE_TYPE, nova={"taken"}, ours={codes.WRONG_TYPE.id})
+def _late_type(nova: Nova) -> tuple[Any, Any]:
+    heard = [
+        _one_value(nova, f'{{"{key}": {value}}}')
+        for keys, values in (
+            (
+                (
+                    "resource_class",
+                    "traits",
+                    "trusted",
+                    "physical_network",
+                    "devname",
+                ),
+                ("1", '["blue"]'),
+            ),
+            (("address",), ("0", "false", "[]")),
+        )
+        for key in keys
+        for value in values
+    ]
+    return {theirs for theirs, _ in heard}, {ours for _, ours in heard}
 
 
-@shows(deviations.LENIENT_REMOTE_MANAGED)
-def _lenient_remote_managed(nova: Nova) -> tuple[bool, bool]:
+@shows(
+    deviations.LENIENT_REMOTE_MANAGED, nova="taken", ours=codes.NOT_BOOLEAN.id
+)
+def _lenient_remote_managed(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"remote_managed": "treu"}')
 
 
-@shows(deviations.SLOW_REGEX)
-def _slow_regex(nova: Nova) -> tuple[bool, bool]:
+@shows(deviations.SLOW_REGEX, nova="taken", ours=codes.SLOW_REGEX.id)
+def _slow_regex(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"address": {"bus": "((((2*)*)*)*)*x"}}')
 
 
-@shows(deviations.REMOTE_MANAGED_PF)
-def _remote_managed_pf(nova: Nova) -> tuple[bool, bool]:
+@shows(
+    deviations.REMOTE_MANAGED_PF, nova="PciDeviceNotFoundById", ours="taken"
+)
+def _remote_managed_pf(nova: Nova) -> tuple[Any, Any]:
     return _one_value(
         nova,
         '{"address": "0000:05:00.0", "product_id": "101e",'
@@ -204,8 +233,10 @@ def _remote_managed_pf(nova: Nova) -> tuple[bool, bool]:
     )
 
 
-@shows(deviations.DEVNAME_WIDE_DOMAIN)
-def _devname_wide_domain(nova: Nova) -> tuple[bool, bool]:
+@shows(
+    deviations.DEVNAME_WIDE_DOMAIN, nova="PciConfigInvalidSpec", ours="taken"
+)
+def _devname_wide_domain(nova: Nova) -> tuple[Any, Any]:
     return _one_value(
         nova,
         '{"devname": "eth0"}',

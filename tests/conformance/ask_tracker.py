@@ -273,13 +273,13 @@ QUESTIONS = (
         10,
         _claims(),
         _compare_claims,
-        {"granted": 0.2, "fits": 0.05, "pools": 0.2},
+        {"granted": 0.1, "fits": 0.03, "pools": 0.1},
     ),
     Question(
         "claims, frees and syncs",
         8,
         _lives(),
         _compare_lives,
-        {"granted": 0.2, "pools": 0.2},
+        {"granted": 0.1, "pools": 0.1},
     ),
 )

@@ -101,7 +101,7 @@ class Both:
         if any(
             one.instance_uuid == step["instance"] for one in self.ours.devices
         ):
-            # Nova forgets an instance's first claim at its second.
+            # See SECOND_CLAIM.
             step = {**step, "do": "fits"}
         chosen = self._chosen(step.get("choice"), requests)
         asked = {

@@ -36,6 +36,11 @@ class Answer:
     message: str = ""
     uncaught: bool = False
 
+    @property
+    def said(self) -> Any:
+        """Its answer, or the class of its refusal."""
+        return self.value if self.error is None else self.error
+
     @classmethod
     def read(cls, told: dict[str, Any]) -> Self:
         """Return the answer that stands in one JSON object."""

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.pci import flavor, parse
 from nova_vfio_variant.pci.alias import PciRequest
 from nova_vfio_variant.pci.alias_parse import Aliases
@@ -77,11 +78,14 @@ class OurNode:
     ) -> list[str]:
         """Claim devices; return their addresses in the order taken.
 
-        :raises ClaimError: and nothing is claimed
+        :raises NotEnoughDevices: and nothing is claimed
         """
-        taken = Pools.of(self.devices).consume(
-            requests, numa, self.sockets, providers
-        )
+        pools = Pools.of(self.devices)
+        try:
+            taken = pools.consume(requests, numa, self.sockets, providers)
+        except exception.NotEnoughDevices:
+            _expect_whole(pools, Pools.of(self.devices), requests)
+            raise
         families = Families(self.devices)
         addresses = []
         for request, devices in taken:
@@ -176,3 +180,28 @@ class OurNode:
         for address in gone:
             by_address.pop(address, None)
         self.devices = [by_address[at] for at in sorted(by_address)]
+
+
+def _expect_whole(
+    pools: Pools[Device], new: Pools[Device], requests: Sequence[PciRequest]
+) -> None:
+    """See that pools are as new ones after a claim that failed.
+
+    :raises AssertionError: they hold something else, or give something else
+    """
+
+    def contents(some: Pools[Device]) -> list[Any]:
+        return [(one.properties, list(one.devices)) for one in some.pools]
+
+    def given(some: Pools[Device]) -> list[Any]:
+        found: list[Any] = []
+        for request in requests:
+            try:
+                found += some.consume([request])
+            except exception.NotEnoughDevices:
+                found.append(None)
+        return found
+
+    assert contents(new) == contents(pools), (contents(new), contents(pools))
+    asked, again = given(new), given(pools)
+    assert asked == again, (asked, again)

@@ -37,19 +37,37 @@ class Question:
     often: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-#: For each intended difference, a function that asks both sides about one
-#: case that shows it, and returns both answers.
-Witness = Callable[[Nova], tuple[Any, Any]]
+#: Asks both sides about one case, and returns both answers.
+Hear = Callable[[Nova], tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Witness:
+    """One case that shows an intended difference.
+
+    :param hear: asks about it
+    :param nova: Nova's answer: another one would be another difference
+    :param ours: likewise
+    """
+
+    hear: Hear
+    nova: Any
+    ours: Any
+
+
 WITNESSES: dict[Deviation, Witness] = {}
 
 
-def shows(deviation: Deviation) -> Callable[[Witness], Witness]:
-    """Make a function the witness of a deviation."""
+def shows(
+    deviation: Deviation, *, nova: Any, ours: Any
+) -> Callable[[Hear], Hear]:
+    """Make a function the witness of a deviation, with what is heard."""
 
-    def register(witness: Witness) -> Witness:
-        if WITNESSES.setdefault(deviation, witness) is not witness:
+    def register(hear: Hear) -> Hear:
+        if deviation in WITNESSES:
             raise ValueError(f"{deviation.id} has a witness already")
-        return witness
+        WITNESSES[deviation] = Witness(hear, nova, ours)
+        return hear
 
     return register
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a whole node is meant to differ: one small case each."""
 
+import json
 import pathlib
 import tempfile
 import uuid
 from typing import Any
 
-from nova_vfio_variant import deviations, node
+from nova_vfio_variant import deviations, exception, node
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.placement import client, diff, report, tree
@@ -22,6 +23,14 @@ from tests.functional import check_host
 _MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
 _CLASS = "CUSTOM_PCI_10DE_25B7"
 _NAME = f"{NODE}_0000:25:00.0"
+_TWO = {
+    "total": 2,
+    "max_unit": 2,
+    "min_unit": 1,
+    "step_size": 1,
+    "allocation_ratio": 1.0,
+    "reserved": 0,
+}
 _RECORD = {
     "total": 1,
     "max_unit": 1,
@@ -44,7 +53,7 @@ def _published(
     return Answer.read(both.tell().value["steps"][-1]), both
 
 
-@shows(deviations.HOST_AFRESH)
+@shows(deviations.HOST_AFRESH, nova=[0, 0], ours=[0, 1])
 def _host_afresh(nova: Nova) -> tuple[Any, Any]:
     address = "0000:25:00.0"
     theirs = nova.ask("looks", seen=[[], [address]])
@@ -63,7 +72,11 @@ def _host_afresh(nova: Nova) -> tuple[Any, Any]:
     return theirs.value, ours
 
 
-@shows(deviations.PER_CLASS)
+@shows(
+    deviations.PER_CLASS,
+    nova="PlacementPciMixedResourceClassException",
+    ours=["CUSTOM_A", "CUSTOM_B"],
+)
 def _per_class(nova: Nova) -> tuple[Any, Any]:
     theirs, both = _published(
         nova,
@@ -74,14 +87,13 @@ def _per_class(nova: Nova) -> tuple[Any, Any]:
     )
     providers, findings = tree.build(both.ours.devices, NODE, "per_class")
     assert not findings, findings
-    told = theirs.value["providers"][1:] if theirs.value else []
     return (
-        sorted(name for one in told for name in one["inventory"]),
+        theirs.said,
         sorted(name for one in providers for name in one.inventories),
     )
 
 
-@shows(deviations.EMBEDDED_ALWAYS)
+@shows(deviations.EMBEDDED_ALWAYS, nova=[NODE], ours=[NODE, _NAME])
 def _embedded_always(nova: Nova) -> tuple[Any, Any]:
     spec = '{"vendor_id": "8086", "product_id": "10ca"}'
     told = nova.ask(
@@ -112,7 +124,56 @@ def _embedded_always(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.INVENTORY_KEPT)
+@shows(
+    deviations.SECOND_CLAIM,
+    nova=["0000:25:00.4", "allocated", "claimed"],
+    ours="refused",
+)
+def _second_claim(nova: Nova) -> tuple[Any, Any]:
+    alias = '{"name": "a", "vendor_id": "8086", "product_id": "10ca"}'
+    both = Both(
+        nova,
+        {
+            "host": [
+                {**one, "vendor_id": "8086", "product_id": "10ca"}
+                for one in FAMILY[1:]
+            ],
+            "specs": ["{}"],
+            "aliases": [alias],
+            "sockets": (0,),
+        },
+    )
+    spec = {"vendor_id": "8086", "product_id": "10ca"}
+    claim = {
+        "do": "claim",
+        "instance": INSTANCES[0],
+        "requests": [{"count": 1, "spec": [spec]}],
+    }
+    both.add(claim)
+    both.add(claim)
+    both.add({"do": "allocate", "instance": INSTANCES[0]})
+    told = both.tell().value
+    theirs = Answer.read(told["steps"][1]).value
+    with tempfile.TemporaryDirectory() as folder:
+        check_host.build(pathlib.Path(folder, "host"), check_host.card())
+        conf = pathlib.Path(folder, "nova.conf")
+        conf.write_text(
+            f"[pci]\ndevice_spec = {json.dumps(spec)}\nalias = {alias}\n"
+        )
+        compute = node.Node(
+            [str(conf)], [], f"{folder}/host", f"{folder}/state"
+        )
+        compute.claim(INSTANCES[0], "a:1")
+        try:
+            compute.claim(INSTANCES[0], "a:2")
+        except exception.ClaimError:
+            ours = "refused"
+        else:
+            ours = "granted"
+    return [*theirs, *(one["status"] for one in told["devices"])], ours
+
+
+@shows(deviations.INVENTORY_KEPT, nova=_TWO, ours=_TWO | {"reserved": 1})
 def _inventory_kept(nova: Nova) -> tuple[Any, Any]:
     theirs, both = _published(
         nova,
@@ -135,7 +196,7 @@ def _inventory_kept(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.OTHERS_LEFT)
+@shows(deviations.OTHERS_LEFT, nova=[NODE], ours=[NODE, _NAME])
 def _others_left(nova: Nova) -> tuple[Any, Any]:
     theirs, _ = _published(
         nova,
@@ -164,7 +225,7 @@ def _others_left(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.HEALING)
+@shows(deviations.HEALING, nova=2, ours=1)
 def _healing(nova: Nova) -> tuple[Any, Any]:
     case = {
         "host": FAMILY,

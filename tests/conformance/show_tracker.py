@@ -77,13 +77,13 @@ def _last(nova: Nova, case: dict[str, Any]) -> tuple[Answer, Both, Any]:
     return Answer.read(told["steps"][-1]), both, told
 
 
-@shows(deviations.CLAIM_OF_NOTHING)
+@shows(deviations.CLAIM_OF_NOTHING, nova=[], ours=None)
 def _claim_of_nothing(nova: Nova) -> tuple[Any, Any]:
     theirs, both, _ = _last(nova, _case("[]", _claim(0, "vf:1")))
-    return theirs.value, both.answers[-1]
+    return theirs.said, both.answers[-1]
 
 
-@shows(deviations.NEWCOMER_BLOCKED)
+@shows(deviations.NEWCOMER_BLOCKED, nova="available", ours="unclaimable")
 def _newcomer_blocked(nova: Nova) -> tuple[Any, Any]:
     _, both, told = _last(
         nova,
@@ -96,7 +96,9 @@ def _newcomer_blocked(nova: Nova) -> tuple[Any, Any]:
     return told["states"][-1][1]["status"], both.states[-1][1]["status"]
 
 
-@shows(deviations.ORDER_AFTER_FREE)
+@shows(
+    deviations.ORDER_AFTER_FREE, nova=["0000:25:00.4"], ours=["0000:25:00.5"]
+)
 def _order_after_free(nova: Nova) -> tuple[Any, Any]:
     theirs, both, _ = _last(
         nova,
@@ -109,31 +111,43 @@ def _order_after_free(nova: Nova) -> tuple[Any, Any]:
             _claim(2, "vf:1"),
         ),
     )
-    return theirs.value, both.answers[-1]
+    return theirs.said, both.answers[-1]
 
 
-@shows(deviations.FAILED_CLAIM)
+@shows(
+    deviations.FAILED_CLAIM,
+    nova="PciDeviceRequestFailed",
+    ours=["0000:25:00.0"],
+)
 def _failed_claim(nova: Nova) -> tuple[Any, Any]:
     theirs, both, _ = _last(
         nova,
         _case("{}", _claim(0, "vf:1,pf:1"), _claim(1, "pf:1")),
     )
-    return theirs.value, both.answers[-1]
+    return theirs.said, both.answers[-1]
 
 
-@shows(deviations.INTERFACE_GONE)
+@shows(
+    deviations.INTERFACE_GONE,
+    nova=[["0000:25:00.4", "0000:25:00.5"], "PciDevicePoolEmpty"],
+    ours=[[], []],
+)
 def _interface_gone(nova: Nova) -> tuple[Any, Any]:
-    both = Both(nova, _case('{"devname": "eth0", "product_id": "25b7"}'))
-    both.ours.sync([])
-    both.add({"do": "sync", "host": []})
-    pools = both.tell().value["pools"]
-    return (
-        [at for pool in pools for at in pool["devices"]],
-        [str(one.address) for one in both.ours.devices],
-    )
+    alone = '{"devname": "eth0", "product_id": "25b7", "managed": "no"}'
+    theirs: list[Any] = []
+    ours = []
+    for specs in (alone, f"[{alone}, {{}}]"):
+        both = Both(nova, _case(specs))
+        both.ours.sync([])
+        ours.append([str(one.address) for one in both.ours.devices])
+        both.add({"do": "sync", "host": []})
+        told = both.tell().value
+        given = [at for pool in told["pools"] for at in pool["devices"]]
+        theirs.append(Answer.read(told["steps"][0]).error or given)
+    return theirs, ours
 
 
-@shows(deviations.CAME_BACK)
+@shows(deviations.CAME_BACK, nova=1, ours=2)
 def _came_back(nova: Nova) -> tuple[Any, Any]:
     case = _case(
         '{"product_id": "25b7"}',
@@ -146,7 +160,7 @@ def _came_back(nova: Nova) -> tuple[Any, Any]:
     return len(told["devices"]), len(both.ours.devices)
 
 
-@shows(deviations.PF_STAYS_BLOCKED)
+@shows(deviations.PF_STAYS_BLOCKED, nova="unclaimable", ours="available")
 def _pf_stays_blocked(nova: Nova) -> tuple[Any, Any]:
     case = _case(
         "{}",
@@ -158,7 +172,7 @@ def _pf_stays_blocked(nova: Nova) -> tuple[Any, Any]:
     return told["devices"][0]["status"], both.states[-1][0]["status"]
 
 
-@shows(deviations.PF_LATER)
+@shows(deviations.PF_LATER, nova=1, ours=3)
 def _pf_later(nova: Nova) -> tuple[Any, Any]:
     case = _case('{"address": "0000:25:00.0"}')
     both = Both(nova, {**case, "host": []})
@@ -168,7 +182,7 @@ def _pf_later(nova: Nova) -> tuple[Any, Any]:
     return len(told["devices"]), len(both.ours.devices)
 
 
-@shows(deviations.NULL_TAG)
+@shows(deviations.NULL_TAG, nova=["0000:25:00.5"], ours=["0000:25:00.4"])
 def _null_tag(nova: Nova) -> tuple[Any, Any]:
     case = _case(
         '[{"address": "0000:25:00.4", "trusted": "true"},'
@@ -176,10 +190,10 @@ def _null_tag(nova: Nova) -> tuple[Any, Any]:
         _claim(0, "vf:1"),
     )
     theirs, both, _ = _last(nova, case)
-    return theirs.value, both.answers[-1]
+    return theirs.said, both.answers[-1]
 
 
-@shows(deviations.PARENT_IFNAME)
+@shows(deviations.PARENT_IFNAME, nova=None, ours="eth0")
 def _parent_ifname(nova: Nova) -> tuple[Any, Any]:
     _, both, told = _last(
         nova, _case("{}", {"do": "free", "instance": INSTANCES[0]})
@@ -190,7 +204,7 @@ def _parent_ifname(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.MANAGED_ALWAYS)
+@shows(deviations.MANAGED_ALWAYS, nova=None, ours="true")
 def _managed_always(nova: Nova) -> tuple[Any, Any]:
     _, both, told = _last(
         nova, _case("{}", {"do": "free", "instance": INSTANCES[0]})
@@ -201,7 +215,11 @@ def _managed_always(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.DRIVER_TOLD)
+@shows(
+    deviations.DRIVER_TOLD,
+    nova=[None, None, None],
+    ours=["nvidia_vgpu_vfio", "nvidia_vgpu_vfio", "90"],
+)
 def _driver_told(nova: Nova) -> tuple[Any, Any]:
     _, _, told = _last(
         nova,
@@ -222,7 +240,7 @@ def _driver_told(nova: Nova) -> tuple[Any, Any]:
     )
 
 
-@shows(deviations.PLACE_WAITS)
+@shows(deviations.PLACE_WAITS, nova="type-PCI", ours="type-VF")
 def _place_waits(nova: Nova) -> tuple[Any, Any]:
     alone = {**FAMILY[1], "dev_type": "type-PCI"}
     del alone["parent_addr"]

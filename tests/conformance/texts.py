@@ -25,21 +25,23 @@ _ODD_IDS: tuple[Any, ...] = (
     0x8086, None, ["10de"], "0X8", "000010de",
 )  # fmt: skip
 _CLASSES = ("A16_16A", "gpu vf", "CUSTOM_X", "pgpu", "custom_x", "a--b..c")
-_ODD_CLASSES: tuple[Any, ...] = ("_x_", "é", "", None, "CUSTOM_a-b", "VGPU")
+_ODD_CLASSES: tuple[Any, ...] = (
+    "_x_", "é", "", None, "CUSTOM_a-b", "VGPU", 5, ["gpu"],
+)  # fmt: skip
 _TRAITS = (
     "blue", "blue,big", "CUSTOM_RED", "HW_GPU_API_VULKAN", "",
     "COMPUTE_MANAGED_PCI_DEVICE",
 )  # fmt: skip
 _ODD_TRAITS: tuple[Any, ...] = (
     "blue, big", "a,,b", "hw_gpu_api_vulkan", " blue", None, "big,blue,big",
-    "é", "CUSTOM_a b", "!blue", ",",
+    "é", "CUSTOM_a b", "!blue", ",", 1, ["blue"],
 )  # fmt: skip
 _ODD_ADDRESSES: tuple[Any, ...] = (
     "", None, {}, ".4", ":25:", "25:00", "*:25:*.*", "0:25:0.4", "*", "::.",
     "2*:00:00.0", "0000:25:00.8", "0000:25:20.0", "10000:25:00.0", ".",
     "0:0:0:0.0", "0000:25:00", "25", " 25 : 00 . 4 ", 25, True, ["25"],
     "0000:25:00.0.1", "-1:25:00.0", "gg", "0000:0x25:00.0", "*:*:*.*",
-    "0000.25.00.0", "10000:*:*.*",
+    "0000.25.00.0", "10000:*:*.*", 0, False, [],
 )  # fmt: skip
 _FIELD_REGEXES: dict[str, tuple[Any, ...]] = {
     "domain": (".*", "0000", "0", "000[01]", "0001$", "1", "^0"),
@@ -114,9 +116,7 @@ def entries(
     return pairs if odd else _agreed(pairs, host)
 
 
-def _agreed(
-    pairs: list[tuple[str, Any]], host: Host
-) -> list[tuple[str, Any]]:
+def _agreed(pairs: list[tuple[str, Any]], host: Host) -> list[tuple[str, Any]]:
     """The entry without what Nova would not start on."""
     keys = dict(pairs)
     address = keys.get("address")
@@ -159,11 +159,13 @@ def rare_tags(draw: st.DrawFn, host: Host, *, odd: bool) -> tuple[str, Any]:
     )
     if key == "physical_network":
         return key, draw(
-            st.sampled_from(("net1", "net2", "", *((None,) if odd else ())))
+            st.sampled_from(
+                ("net1", "net2", "", *((None, 1, ["net1"]) if odd else ()))
+            )
         )
     if key == "devname":
         named = [one["ifname"] for one in host if one.get("ifname")]
-        return key, choose(draw, (*named, "nosuch0"))
+        return key, choose(draw, (*named, "nosuch0", *((7,) if odd else ())))
     if key == "vendor_id":
         return key, choose(draw, VENDORS)
     if key == "remote_managed" and not odd:
