@@ -31,6 +31,7 @@ from tests.conformance import (
     ask_claims,
     ask_files,
     ask_guests,
+    ask_migrations,
     ask_names,
     ask_states,
     ask_suggest,
@@ -55,6 +56,7 @@ QUESTIONS: tuple[Question, ...] = (
     *ask_switch.QUESTIONS,
     *ask_names.QUESTIONS,
     *ask_guests.QUESTIONS,
+    *ask_migrations.QUESTIONS,
     *ask_states.QUESTIONS,
     *ask_suggest.QUESTIONS,
 )
