@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nova_vfio_variant import codes, deviations
 from nova_vfio_variant.finding import Code
+from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.placement import tree
 from nova_vfio_variant.placement.provider import Provider
 from nova_vfio_variant.tracker.device import Device
@@ -140,11 +141,10 @@ def _judge(
     children = theirs.value["providers"][1:]
     nova, ours = _told(children), _ours(providers)
     refused = {
-        name
+        _name(device.parent_addr or device.address)
         for one in findings
         for device in both.ours.devices
         if str(device.address) == one.subject
-        for name in _names(device)
     }
     assert refused <= aside, (findings, aside, case)
     same(_without(nova, aside), _without(ours, aside), case)
@@ -163,8 +163,12 @@ def _without(told: dict[str, Any], aside: frozenset[str]) -> dict[str, Any]:
 
 def _names(device: Device) -> set[str]:
     """The names of the providers that a device could be part of."""
-    places = {device.address, device.parent_addr}
-    return {f"{NODE}_{str(at).upper()}" for at in places - {None}}
+    places = (device.address, device.parent_addr)
+    return {_name(at) for at in places if at is not None}
+
+
+def _name(address: PciAddress) -> str:
+    return f"{NODE}_{str(address).upper()}"
 
 
 def _told(children: list[dict[str, Any]]) -> dict[str, Any]:
