@@ -2,9 +2,8 @@
 """One compute node: its configuration, its host, its store, its Placement.
 
 The rooms know nothing of each other's places on disk; here they are put
-together, so that a command is gather, decide, show. Every writer holds one
-lock in the state path, over store and Placement alike, and begins with a
-sync, so that nothing is decided on what was true yesterday.
+together, so that a command is gather, decide, show. What is here only reads:
+``tracking`` gives devices to instances, ``preparation`` changes the host.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import scan as host_scan
     from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import alias, matching, spec
+    from nova_vfio_variant.pci import matching, spec
     from nova_vfio_variant.placement import report
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
@@ -341,107 +340,19 @@ class Node:
             if device.instance_uuid == instance_uuid
         )
         if not found:
-            raise _nothing_claimed(instance_uuid)
+            raise nothing_claimed(instance_uuid)
         return found
-
-    def sync(self, *, dry_run: bool = False) -> "tracker_sync.SyncPlan":
-        """Make the tracker equal to configuration and host.
-
-        :raises ConfigError: the configuration has errors
-        """
-        if dry_run:
-            with self._open(read_only=True) as store:
-                return self._decide(store)
-        self._stop_on_errors()
-        with self._locked() as store:
-            return self._sync(store)
 
     def claims(self) -> "tuple[tracked.Claim, ...]":
         """All claims."""
-        with self._open(read_only=True) as store:
+        with self.open_store(read_only=True) as store:
             return store.claims()
-
-    def claim(
-        self,
-        instance_uuid: str,
-        wanted: str,
-        numa_cells: ty.Sequence[int] | None = None,
-        numa_policy: str | None = None,
-    ) -> "tuple[tracked.Claim, ...]":
-        """Give devices to an instance, in the store and in Placement.
-
-        The claim is on disk before Placement is asked. A crash in between
-        leaves it in status claimed: the same call again, or a report,
-        finishes it, and :meth:`release` takes it back.
-
-        :param wanted: aliases and counts, ``A:2,B:1``
-        :param numa_cells: host NUMA nodes of the guest, None if it has no
-            NUMA topology
-        :param numa_policy: goes before the aliases' own
-        :raises ConfigError: the configuration has errors, or ``wanted``
-            names no alias
-        :raises NotEnoughDevices: nothing was claimed
-        :raises ClaimError: the instance has other claims already
-        :raises PlacementError: nothing was claimed, unless it says so
-        """
-        from nova_vfio_variant.host import numa
-        from nova_vfio_variant.pci import flavor, pools
-
-        requests = flavor.parse_request(
-            wanted, self.declared.aliases, numa_policy
-        )
-        with self._locked() as store:
-            self._sync(store)
-            claims = store.claims(instance_uuid)
-            if claims:
-                _expect_unfinished(claims, requests)
-            else:
-                gone = self._publication(store).spent()
-                free = pools.Pools.of(
-                    [
-                        device
-                        for device in self._available(store)
-                        if device.address not in gone
-                    ],
-                    by_class=True,
-                )
-                try:
-                    taken = free.consume(
-                        requests, numa_cells, numa.sockets(self.tree)
-                    )
-                except exception.NotEnoughDevices as error:
-                    if gone:
-                        error.hint = spent(gone)
-                    raise
-                store.claim(instance_uuid, taken)
-            return self._allocate(
-                store, self._publication(store), instance_uuid
-            )
-
-    def release(self, instance_uuid: str) -> "tuple[tracked.Claim, ...]":
-        """Give an instance's devices back, in Placement and in the store.
-
-        What waited for the devices to be freed takes effect.
-
-        :raises ClaimError: it has none
-        :raises PlacementError: nothing was given back
-        """
-        with self._locked() as store:
-            claims = store.claims(instance_uuid)
-            if not claims:
-                raise _nothing_claimed(instance_uuid)
-            # Errors in the configuration don't keep anything from being
-            # given back: nothing of it is needed but which Placement.
-            published = self._publication(store, (), self.given(offline=True))
-            published.release(instance_uuid)
-            store.free(instance_uuid)
-            return claims
 
     # What is published.
 
     def inventory(self) -> "publication.View":
         """The desired providers with their usage."""
-        with self._observed() as published:
+        with self.observed() as published:
             return published.view()
 
     def inventory_diff(self) -> "report.Result":
@@ -449,38 +360,8 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self._observed() as published:
+        with self.observed() as published:
             return published.compare()
-
-    def report(self, *, dry_run: bool = False) -> "report.Result":
-        """Make Placement equal to :meth:`inventory`.
-
-        Claims that a crash left half way are finished, and claims on
-        providers that were not there get their allocations again.
-
-        :raises ConfigError: the configuration has errors
-        :raises PlacementError: see :meth:`Publication.report`
-        """
-        if dry_run:
-            with self._observed() as published:
-                return published.report(dry_run=True)
-        self._stop_on_errors()
-        with self._locked() as store:
-            self._sync(store)
-            published = self._publication(store)
-            result = published.report()
-            made = {
-                one.provider for one in result.changes if one.change == "add"
-            }
-            finished = []
-            for instance_uuid, devices in _by_owner(store.devices()).items():
-                if devices[0].status == "claimed":
-                    self._allocate(store, published, instance_uuid)
-                    finished.append(instance_uuid)
-                elif made & published.providers_of(devices):
-                    # Placement was lost, or somebody removed a provider.
-                    published.allocate(instance_uuid, devices)
-            return dataclasses.replace(result, finished=tuple(finished))
 
     def placement_microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
@@ -489,8 +370,76 @@ class Node:
         :raises PlacementError: it can't be asked
         """
         with self._beside_writers() as store:
-            published = self._publication(store, (), self.given(offline=True))
+            published = self.placement(store, (), self.given(offline=True))
             return published.microversion()
+
+    # For the halves that write.
+
+    def open_store(self, *, read_only: bool) -> "tracker_store.Store":
+        """The store, to be closed by whoever asks for it.
+
+        :param read_only: make and change nothing
+        :raises StoreError: it can't be used
+        """
+        from nova_vfio_variant.conf import database
+        from nova_vfio_variant.tracker import store
+
+        return store.Store.open(
+            self.state_path,
+            database.connection(self.conf),
+            read_only=read_only,
+        )
+
+    def decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
+        """What a sync has to do to a store.
+
+        :raises ConfigError: the configuration has errors
+        """
+        from nova_vfio_variant.tracker import sync
+
+        return sync.decide(
+            store.recorded(), self.declared.desired, self.declared.unread
+        )
+
+    def placement(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device] | None" = None,
+        given: "facts.CheckInput | None" = None,
+    ) -> "publication.Publication":
+        """The side of Placement that is this node's.
+
+        :param store: remembers what is published
+        :param devices: those to publish; all in the store if None
+        :param given: what is declared; without errors if None
+        :raises ConfigError: ``given`` is None, and there are errors
+        """
+        from nova_vfio_variant import publication
+
+        return publication.Publication(
+            self.conf,
+            self.state_path,
+            tuple(store.devices()) if devices is None else devices,
+            given or self.declared,
+            store.provider_memory,
+        )
+
+    @contextlib.contextmanager
+    def observed(self) -> "ty.Iterator[publication.Publication]":
+        """What a sync and a report would publish; nothing is written."""
+        with self._beside_writers() as store:
+            plan = self.decide(store)
+            devices = sorted(
+                (
+                    *plan.unchanged,
+                    *plan.updated,
+                    *plan.added,
+                    *plan.kept,
+                    *plan.unread,
+                ),
+                key=lambda device: device.address,
+            )
+            yield self.placement(store, devices)
 
     # How the above is put together.
 
@@ -514,40 +463,12 @@ class Node:
             ),
         )
 
-    def _open(self, *, read_only: bool) -> "tracker_store.Store":
-        from nova_vfio_variant.conf import database
-        from nova_vfio_variant.tracker import store
-
-        return store.Store.open(
-            self.state_path,
-            database.connection(self.conf),
-            read_only=read_only,
-        )
-
-    def _stop_on_errors(self) -> None:
-        """Look for errors before anything is made.
-
-        :raises ConfigError: the configuration has errors
-        """
-        assert self.declared
-
-    @contextlib.contextmanager
-    def _locked(self) -> "ty.Iterator[tracker_store.Store]":
-        """The store, to be written. It is made if there is none."""
-        from nova_vfio_variant.tracker import lock
-
-        with (
-            lock.state_lock(self.state_path, LOCK_TIMEOUT),
-            self._open(read_only=False) as store,
-        ):
-            yield store
-
     def _with_published(self, given: "facts.CheckInput") -> "facts.CheckInput":
         """The same, with what Placement holds; or with why it doesn't say."""
         try:
             with self._beside_writers() as store:
                 return dataclasses.replace(
-                    given, published=self._publication(store, (), given).held()
+                    given, published=self.placement(store, (), given).held()
                 )
         except exception.PlacementError as error:
             return dataclasses.replace(given, unreachable=error)
@@ -571,183 +492,16 @@ class Node:
                 stack.enter_context(
                     lock.state_lock(self.state_path, LOCK_TIMEOUT)
                 )
-            yield stack.enter_context(self._open(read_only=True))
-
-    @contextlib.contextmanager
-    def _observed(self) -> "ty.Iterator[publication.Publication]":
-        """What a sync and a report would publish; nothing is written."""
-        with self._beside_writers() as store:
-            plan = self._decide(store)
-            devices = sorted(
-                (
-                    *plan.unchanged,
-                    *plan.updated,
-                    *plan.added,
-                    *plan.kept,
-                    *plan.unread,
-                ),
-                key=lambda device: device.address,
-            )
-            yield self._publication(store, devices)
+            yield stack.enter_context(self.open_store(read_only=True))
 
     def _recorded(self) -> "tuple[tracked.Device, ...]":
-        with self._open(read_only=True) as store:
+        with self.open_store(read_only=True) as store:
             return tuple(store.devices())
 
-    def _decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
-        from nova_vfio_variant.tracker import sync
 
-        return sync.decide(
-            store.recorded(), self.declared.desired, self.declared.unread
-        )
-
-    def _sync(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
-        plan = self._decide(store)
-        store.apply(plan)
-        return plan
-
-    def _available(
-        self, store: "tracker_store.Store"
-    ) -> "list[tracked.Device]":
-        """All devices but those that nobody may have.
-
-        What could not be read now counts as in use, and so does what the
-        host's preparation was killed in the middle of.
-        """
-        unsettled = self._unsettled()
-        kept = {*store.quarantined(), *self.declared.unread, *unsettled}
-        return [
-            device
-            for device in store.devices()
-            if device.address not in kept
-            and device.parent_addr not in unsettled
-        ]
-
-    def _unsettled(self) -> "set[pci_address.PciAddress]":
-        """Functions that a change of the host concerns that hasn't ended.
-
-        :raises JournalError: the journal is damaged
-        """
-        from nova_vfio_variant.host import journal, observe
-        from nova_vfio_variant.pci import address
-
-        if not (self.state_path / journal.NAME).exists():
-            return set()
-        known = journal.Journal.open(
-            self.state_path, observe.boot_id(self.tree)
-        )
-        return set(map(address.PciAddress.parse, known.unsettled))
-
-    def _publication(
-        self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device] | None" = None,
-        given: "facts.CheckInput | None" = None,
-    ) -> "publication.Publication":
-        from nova_vfio_variant import publication
-
-        return publication.Publication(
-            self.conf,
-            self.state_path,
-            tuple(store.devices()) if devices is None else devices,
-            given or self.declared,
-            store.provider_memory,
-        )
-
-    def _allocate(
-        self,
-        store: "tracker_store.Store",
-        published: "publication.Publication",
-        instance_uuid: str,
-    ) -> "tuple[tracked.Claim, ...]":
-        """Finish a claim in Placement, or take it back."""
-        devices = [
-            device
-            for device in store.devices()
-            if device.instance_uuid == instance_uuid
-        ]
-        try:
-            published.publish(devices)
-        except exception.VfioVariantError:
-            store.free(instance_uuid)
-            raise
-        try:
-            published.allocate(instance_uuid, devices)
-            if any("one_time_use" in device.tags for device in devices):
-                self._spend(store, devices)
-        except exception.PlacementError as error:
-            try:
-                published.release(instance_uuid)
-            except exception.PlacementError:
-                raise type(error)(
-                    f"{error.message}; whether instance {instance_uuid} has"
-                    " its allocation is not known, so its claim is kept",
-                    "the same claim again finishes it, 'claim delete' takes"
-                    " it back",
-                ) from error
-            store.free(instance_uuid)
-            raise
-        return store.allocate(instance_uuid)
-
-    def _spend(
-        self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device]",
-    ) -> None:
-        """Reserve devices for one time, now that they are allocated.
-
-        Before the store calls them allocated: given back without that, they
-        would be free for another instance.
-        """
-        spent = {device.address for device in devices}
-        self._publication(
-            store,
-            [
-                dataclasses.replace(device, status=tracked.Status.ALLOCATED)
-                if device.address in spent
-                else device
-                for device in store.devices()
-            ],
-        ).publish(devices)
-
-
-def spent(devices: "ty.Sequence[pci_address.PciAddress]") -> str:
-    """What is to be said of devices for one time that had it."""
-    return (
-        f"used once and reserved since: {', '.join(map(str, devices))}; once"
-        " clean, set reserved to 0 in Placement"
-    )
-
-
-def _by_owner(
-    devices: "ty.Iterable[tracked.Device]",
-) -> "dict[str, list[tracked.Device]]":
-    """The devices of each instance that has any."""
-    found: dict[str, list[tracked.Device]] = {}
-    for device in devices:
-        if device.instance_uuid is not None:
-            found.setdefault(device.instance_uuid, []).append(device)
-    return found
-
-
-def _nothing_claimed(instance_uuid: str) -> exception.ClaimError:
+def nothing_claimed(instance_uuid: str) -> exception.ClaimError:
+    """The error that an instance has no device."""
     return exception.ClaimError(
         f"instance {instance_uuid} has claimed nothing",
         "'nova-vfio claim list' shows all claims",
     )
-
-
-def _expect_unfinished(
-    claims: "ty.Sequence[tracked.Claim]",
-    requests: "ty.Sequence[alias.PciRequest]",
-) -> None:
-    """An instance claims once; only what a crash left may be finished."""
-    has = sorted((claim.alias_name, len(claim.addresses)) for claim in claims)
-    wants = sorted((request.alias_name, request.count) for request in requests)
-    unfinished = all(claim.status == "claimed" for claim in claims)
-    if not unfinished or has != wants:
-        raise exception.ClaimError(
-            f"instance {claims[0].instance_uuid} already has "
-            + ", ".join(f"{name}:{count}" for name, count in has),
-            "'nova-vfio claim delete' gives it back",
-        )

@@ -3,6 +3,7 @@
 
 import argparse
 
+from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.tracker import device as tracked
 
@@ -78,7 +79,7 @@ class Create(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
         self.warn_of_lost()
-        claims = self.node.claim(
+        claims = tracking.Tracking(self.node).claim(
             parsed_args.instance,
             parsed_args.alias,
             numa_cells=parsed_args.numa,
@@ -117,5 +118,5 @@ class Delete(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
-        claims = self.node.release(parsed_args.instance)
+        claims = tracking.Tracking(self.node).release(parsed_args.instance)
         return COLUMNS, [(*row(claim)[:-1], "freed") for claim in claims]

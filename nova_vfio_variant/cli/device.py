@@ -3,6 +3,7 @@
 
 import argparse
 
+from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.tracker import device as tracked
 
@@ -76,7 +77,7 @@ class Sync(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
-        plan = self.node.sync(dry_run=parsed_args.dry_run)
+        plan = tracking.Tracking(self.node).sync(dry_run=parsed_args.dry_run)
         self.warn_of_lost()
         for device in plan.kept:
             self.note(f"kept while in use: {device.address}")

@@ -4,7 +4,7 @@
 import argparse
 import typing as ty
 
-from nova_vfio_variant import node
+from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
 
 if ty.TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Show(base.Lister):
         if view.unreachable is not None:
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
-            self.note(node.spent(view.spent))
+            self.note(tracking.spent(view.spent))
         rows: list[base.Row] = []
         for provider in view.desired:
             used = view.usages.get(provider.name, {})
@@ -125,7 +125,9 @@ class Report(_Result):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Report, or only say what would be reported."""
-        result = self.node.report(dry_run=parsed_args.dry_run)
+        result = tracking.Tracking(self.node).report(
+            dry_run=parsed_args.dry_run
+        )
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")

@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from typing import Any
 
-from nova_vfio_variant import deviations, exception, node
+from nova_vfio_variant import deviations, exception, node, tracking
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.placement import client, diff, report, tree
@@ -115,7 +115,8 @@ def _embedded_always(nova: Nova) -> tuple[Any, Any]:
         )
         state = f"{folder}/state"
         with fixture.EmbeddedPlacement(state) as embedded:
-            node.Node([str(conf)], [], f"{folder}/host", state).report()
+            on = node.Node([str(conf)], [], f"{folder}/host", state)
+            tracking.Tracking(on).report()
             root = embedded.client.find(NODE)
             assert root is not None
             ours = embedded.client.tree(root.uuid)
@@ -160,9 +161,8 @@ def _second_claim(nova: Nova) -> tuple[Any, Any]:
         conf.write_text(
             f"[pci]\ndevice_spec = {json.dumps(spec)}\nalias = {alias}\n"
         )
-        compute = node.Node(
-            [str(conf)], [], f"{folder}/host", f"{folder}/state"
-        )
+        on = node.Node([str(conf)], [], f"{folder}/host", f"{folder}/state")
+        compute = tracking.Tracking(on)
         compute.claim(INSTANCES[0], "a:1")
         try:
             compute.claim(INSTANCES[0], "a:2")
