@@ -27,15 +27,12 @@ class Loads:
         :param passes_link: its interfaces are up for those of its VFs, and
             that alone is no use
         """
+        no_use = {use.Kind.UNKNOWN}
+        if passes_link:
+            no_use.add(use.Kind.LINK)
         uses = (
             *network.look(self._host, seen, self._routing),
             *self._disks.of(seen),
             *display.look(self._host, str(seen.address)),
         )
-        no_use = {f"{name} is up" for name in seen.netdevs if passes_link}
-        seen_uses = [
-            one.what
-            for one in uses
-            if one.kind is not use.Kind.UNKNOWN and one.what not in no_use
-        ]
-        return seen_uses[0] if seen_uses else None
+        return next((one.what for one in uses if one.kind not in no_use), None)

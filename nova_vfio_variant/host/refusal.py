@@ -22,15 +22,14 @@ if ty.TYPE_CHECKING:
 Claims = collections.abc.Mapping[pci_address.PciAddress, str]
 QUARANTINED: ty.Final = "it is quarantined: "
 
+_DOWN = "set the interface down, and out of what uses it"
 _USES = {
     uses.Kind.DISPLAY: (
         codes.DISPLAY_IN_USE,
         "boot with the console on another card, or on a serial line",
     ),
-    uses.Kind.NETWORK: (
-        codes.NETWORK_IN_USE,
-        "set the interface down, and out of what uses it",
-    ),
+    uses.Kind.NETWORK: (codes.NETWORK_IN_USE, _DOWN),
+    uses.Kind.LINK: (codes.NETWORK_IN_USE, _DOWN),
     uses.Kind.STORAGE: (
         codes.STORAGE_IN_USE,
         "unmount it, and release what holds it",

@@ -17,6 +17,8 @@ class Kind(enum.StrEnum):
 
     DISPLAY = "display"
     NETWORK = "network"
+    #: An interface is up, which says nothing of addresses or traffic.
+    LINK = "link"
     STORAGE = "storage"
     OPEN = "open"
     UNKNOWN = "unknown"

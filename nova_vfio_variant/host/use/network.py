@@ -84,7 +84,7 @@ def look(
         place = f"{folder}/{name}"
         try:
             if int(tree.read_bytes(f"{place}/flags"), 16) & _IFF_UP:
-                uses.append(_network(f"{name} is up"))
+                uses.append(Use(Kind.LINK, f"{name} is up"))
         except (OSError, ValueError):
             uses.append(use.unknown(f"the state of {name} can't be read"))
         uses += _of_addresses(name, routing)
