@@ -145,6 +145,13 @@ SECOND_CLAIM = Deviation(
     "A guest would have devices that nobody takes for its own.",
     "nova.pci.manager.PciDevTracker.claim_instance",
 )
+FAMILY_IN_NO_POOL = Deviation(
+    "family-in-no-pool",
+    "When a device that vanished is freed, Nova makes the rest of its family "
+    "available, and gives it to nobody until it restarts; we give it at once.",
+    "A free PF is refused to everybody.",
+    "nova.pci.manager.PciDevTracker._free_device",
+)
 CLAIM_OF_NOTHING = Deviation(
     "claim-of-nothing",
     "On a host that tracks no device Nova grants every claim, with no "
@@ -390,6 +397,7 @@ TABLE: tuple[Deviation, ...] = (
     INTERFACE_GONE,
     CAME_BACK,
     PF_STAYS_BLOCKED,
+    FAMILY_IN_NO_POOL,
     SECOND_CLAIM,
     CLAIM_OF_NOTHING,
     NEWCOMER_BLOCKED,

@@ -165,8 +165,7 @@ def judge(both: Both, case: dict[str, Any]) -> Iterable[Met]:
     """
     told = both.tell()
     assert told.error is None, (told, case)
-    heard = set()
-    pools_are_whole = True
+    heard: set[Met] = set()
     for number, step in enumerate(both.steps):
         theirs = Answer.read(told.value["steps"][number])
         ours = both.answers[number]
@@ -177,12 +176,9 @@ def judge(both: Both, case: dict[str, Any]) -> Iterable[Met]:
                 same([], theirs_state, case)
                 return [deviations.CLAIM_OF_NOTHING]
             same(theirs.value, ours, (step, case))
-            if ours is None:
-                same(theirs.error, "PciDeviceRequestFailed", (step, case))
-                # See FAILED_CLAIM.
-                pools_are_whole = False
-            else:
-                heard.add("granted")
+            refusal = "PciDeviceRequestFailed" if ours is None else None
+            same(theirs.error, refusal, (step, case))
+            heard.update(["granted"] if ours else [])
         else:
             same(theirs.error, None, (step, case))
             if step["do"] == "fits":
@@ -191,22 +187,51 @@ def judge(both: Both, case: dict[str, Any]) -> Iterable[Met]:
         ours_state = both.states[number]
         if step["do"] == "restart":
             # A service syncs before it does anything else.
-            pools_are_whole = True
             continue
         if theirs_state != ours_state:
             wanted = both.wanted[number]
             return [_why(step, theirs_state, ours_state, wanted, case)]
-    if pools_are_whole:
-        heard.add("pools")
-        same(
-            _pools(told.value["pools"]),
-            _pools(
-                {**one.properties, "devices": list(one.devices)}
-                for one in Pools.of(both.ours.devices).pools
-            ),
-            case,
-        )
-    return heard
+    return heard | _same_pools(both, told.value["pools"], case)
+
+
+def _same_pools(
+    both: Both, told: list[dict[str, Any]], case: dict[str, Any]
+) -> set[Met]:
+    """Compare the pools that are left after the last step."""
+    bereft: set[str] = set()
+    failed = False
+    for number, step in enumerate(both.steps):
+        if step["do"] == "restart":
+            bereft, failed = set(), False
+        elif step["do"] == "free":
+            bereft |= _families_of_removed(both, number)
+        elif step["do"] == "claim" and both.answers[number] is None:
+            failed = True
+    if failed:
+        # See FAILED_CLAIM.
+        return set()
+    theirs = _pools(told)
+    ours = _pools(
+        {**one.properties, "devices": list(one.devices)}
+        for one in Pools.of(both.ours.devices).pools
+    )
+    missing = [one for one in ours if one not in theirs]
+    same(theirs, [one for one in ours if one not in missing], case)
+    if missing:
+        assert {one["address"] for one in missing} <= bereft, (ours, case)
+        return {deviations.FAMILY_IN_NO_POOL}
+    return {"pools"}
+
+
+def _families_of_removed(both: Both, number: int) -> set[str]:
+    """The PFs of whom one or a VF was removed by a step."""
+    before, after = both.states[max(number - 1, 0)], both.states[number]
+    left = {one["address"] for one in after}
+    return {
+        one["parent_addr"] or one["address"]
+        for one in before
+        if one["address"] not in left
+    }
 
 
 def _pools(told: Iterable[dict[str, Any]]) -> list[dict[str, str]]:

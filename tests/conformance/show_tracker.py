@@ -172,6 +172,28 @@ def _pf_stays_blocked(nova: Nova) -> tuple[Any, Any]:
     return told["devices"][0]["status"], both.states[-1][0]["status"]
 
 
+@shows(
+    deviations.FAMILY_IN_NO_POOL,
+    nova=["available", "PciDeviceRequestFailed"],
+    ours=["available", ["0000:25:00.0"]],
+)
+def _family_in_no_pool(nova: Nova) -> tuple[Any, Any]:
+    theirs, both, told = _last(
+        nova,
+        _case(
+            "{}",
+            _claim(0, "vf:1"),
+            {"do": "sync", "host": FAMILY[:2]},
+            {"do": "free", "instance": INSTANCES[0]},
+            _claim(1, "pf:1"),
+        ),
+    )
+    return (
+        [told["states"][-2][0]["status"], theirs.said],
+        [both.states[-2][0]["status"], both.answers[-1]],
+    )
+
+
 @shows(deviations.PF_LATER, nova=1, ours=3)
 def _pf_later(nova: Nova) -> tuple[Any, Any]:
     case = _case('{"address": "0000:25:00.0"}')
