@@ -222,16 +222,7 @@ def _of_unknown_group(
     if "iommu_group" in function.lost:
         what = "its IOMMU group could not be read"
     else:
-        hidden = sorted(
-            {
-                *facts.scan.unread,
-                *(
-                    one.address
-                    for one in facts.scan.functions
-                    if "iommu_group" in one.lost
-                ),
-            }
-        )
+        hidden = facts.scan.hidden
         if not hidden or function.iommu_group is None:
             return None
         what = (

@@ -97,6 +97,19 @@ class HostScan:
         return frozenset(found)
 
     @functools.cached_property
+    def hidden(self) -> tuple[pci_address.PciAddress, ...]:
+        """The functions that may be in any IOMMU group, in rising order."""
+        return tuple(
+            sorted(
+                self.unread.union(
+                    one.address
+                    for one in self.functions
+                    if "iommu_group" in one.lost
+                )
+            )
+        )
+
+    @functools.cached_property
     def iommu_groups(
         self,
     ) -> ty.Mapping[int, tuple[pci_address.PciAddress, ...]]:

@@ -247,6 +247,10 @@ class ScanTest(base.TestCase):
             self.assertEqual({fact}, seen.functions[0].lost)
             self.assertEqual(frozenset(), seen.functions[1].lost)
             self.assertEqual(frozenset(), seen.unread)
+            self.assertEqual(
+                [fact] if fact == "iommu_group" else [],
+                [fact for _ in seen.hidden],
+            )
 
     def left_out(self, fact: str) -> None:
         """The first of two functions is left out without this fact."""
