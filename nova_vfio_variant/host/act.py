@@ -17,8 +17,8 @@ from nova_vfio_variant.host import (
     lock,
     observe,
     plan,
-    refusal,
     scan,
+    second_look,
     vf_provider,
 )
 from nova_vfio_variant.host import journal as host_journal
@@ -138,8 +138,9 @@ class Actor:
     ) -> bool:
         """Do a change, wholly or not at all.
 
-        It is decided once more on the host as it is with the locks held:
-        meanwhile somebody may have opened the function, or bound it.
+        With the locks held it is decided once more on the host as it is then:
+        meanwhile somebody may have opened the function, or bound it. Only
+        what is taken from nobody, and is as it was seen, is spared that.
 
         :param purpose: ``apply`` or ``restore``
         :param seen: the host that it was decided on
@@ -152,11 +153,15 @@ class Actor:
         :raises JournalError: nothing was written
         """
         with self.locked(change, seen) as keep:
-            facts_now = self.look()
-            fresh = _again(change, seen, wanted(facts_now), facts_now.scan)
+            fresh: plan.Change | None = change
+            if not second_look.is_spared(change, seen):
+                now = self.look()
+                fresh = second_look.decided(
+                    change, seen, wanted(now), now.scan
+                )
+                seen = now.scan
             if fresh is None:
                 return False
-            seen = facts_now.scan
             number = self.journal.begin(fresh, purpose)
             try:
                 self.steps(number, fresh, fresh.steps, keep, seen)
@@ -363,38 +368,6 @@ class Actor:
             if function is not None:
                 found += [str(one) for one in opened.of(self.tree, function)]
         return "; ".join(found) or "no process is seen to have it open"
-
-
-def _again(
-    change: plan.Change,
-    seen: scan.HostScan,
-    decision: decide.Decision,
-    now: scan.HostScan,
-) -> plan.Change | None:
-    """A change as it is decided with its locks held.
-
-    :param seen: the host that it was decided on before, and locked by
-    :returns: None where nothing is to be done about it any more
-    :raises HostRefused: something speaks against what the locks are for
-    :raises HostStepFailed: other locks would be needed by now
-    """
-    held = lock.of_change(change, seen)
-    against = [
-        one
-        for one in decision.refusals
-        if lock.of_name(one.subject, now) in held
-    ]
-    if against:
-        raise refusal.error(against)
-    for fresh in decision.plan.ready:
-        if (fresh.subject, fresh.what) == (change.subject, change.what):
-            if not lock.of_change(fresh, now) <= held:
-                raise exception.HostStepFailed(
-                    f"{change.subject}: its IOMMU group changed meanwhile",
-                    "run the command again",
-                )
-            return fresh
-    return None
 
 
 def _why(error: Exception) -> str:

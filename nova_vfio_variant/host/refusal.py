@@ -43,7 +43,7 @@ _USES = {
 
 #: A driver that may stay on a member of a group that goes to a guest: they
 #: set driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
-_HARMLESS = (None, "pcieport", "pci-stub")
+HARMLESS: ty.Final = (None, "pcieport", "pci-stub")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ def members(
 def is_obstacle(member: observed.PciFunction) -> bool:
     """Whether a group with this member, as it is now, isn't viable."""
     return not member.vfio and (
-        member.driver not in _HARMLESS or "driver" in member.lost
+        member.driver not in HARMLESS or "driver" in member.lost
     )
 
 

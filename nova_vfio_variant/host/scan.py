@@ -130,16 +130,20 @@ class HostScan:
         return drivers.read_aliases(self.tree, self.kernel_release)
 
 
-def scan(tree: host_tree.HostTree) -> HostScan:
-    """Look at every PCI function of a host.
+def scan(
+    tree: host_tree.HostTree, only: ty.Collection[str] | None = None
+) -> HostScan:
+    """Look at every PCI function of a host, or at some.
 
     A file that vanishes or can't be read costs its fact. A function is left
     out where the fact says what it is: its ids, its class, its PF, or how
     many VFs it could have. Both are told in ``problems``.
 
+    :param only: their addresses, each of a function that is to be there; None
+        for all
     :raises HostError: the host doesn't say which functions it has
     """
-    return _Scanner(tree).scan()
+    return _Scanner(tree).scan(only)
 
 
 class _Scanner:
@@ -153,11 +157,12 @@ class _Scanner:
         self._pfs: dict[str, pci_address.PciAddress] = {}
         self._vdpa_parents = self._find_vdpa_parents()
 
-    def scan(self) -> HostScan:
+    def scan(self, only: ty.Collection[str] | None) -> HostScan:
         tree = self._tree
+        names = self._names() if only is None else only
         functions = []
         # Addresses differ in length only where the domain needs more digits.
-        for name in sorted(self._names(), key=lambda name: (len(name), name)):
+        for name in sorted(names, key=lambda name: (len(name), name)):
             try:
                 with tree.folder(f"{DEVICES}/{name}") as folder:
                     functions.append(self._function(name, folder))

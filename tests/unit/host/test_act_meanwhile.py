@@ -5,6 +5,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import act, apply, plan, restore
+from nova_vfio_variant.host.use import processes
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
@@ -123,3 +124,135 @@ class MeanwhileTest(test_act.ActCase):
         )
         self.assertIn(f"{NIC}: ", error.message)
         self.assertEqual(before, self.states())
+
+
+class LooksTest(test_act.ActCase):
+    """A whole look at the host is dear: it grows with the host."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.looks = 0
+
+    def actor(self) -> act.Actor:
+        actor = super().actor()
+        watch = actor._watch
+
+        def counted() -> processes.OpenFiles:
+            self.looks += 1
+            return watch()
+
+        actor._watch = counted
+        return actor
+
+    def of_apply(self, count: int) -> int:
+        """How many looks it takes to make VFs and give each a driver."""
+        self.looks = 0
+        num_vfs = test_plan.FOUR_VFS.replace("4", str(count))
+        outcome = self.apply(num_vfs, test_plan.ON_VFIO)
+        self.assertEqual([], outcome.failed)
+        self.assertEqual(count + 1, len(outcome.done))
+        return self.looks
+
+    def test_vfs_that_nobody_has_yet_cost_no_look_each(self) -> None:
+        few = self.of_apply(1)
+        restore.restore(self.actor(), {})
+        self.assertEqual(few, self.of_apply(6))
+
+    def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        self.apply(test_plan.ON_VFIO)
+        few = self.looks
+        self.looks = 0
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 4)
+        self.apply(test_plan.ON_VFIO)
+        self.assertEqual(few + 3, self.looks)
+
+
+class WithoutDriverTest(test_act.ActCase):
+    """What happens to functions that nobody had when it was decided."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        worker = self.host.hands()
+        worker.set_autoprobe(PF, False)
+        worker.set_numvfs(PF, 2)
+        for name in (NIC, OTHER):
+            if worker.driver(name):
+                worker.unbind(name)
+
+    def apply_while(
+        self, what: ty.Callable[[], object], *texts: str
+    ) -> apply.Outcome:
+        """Apply, and let something happen once the first VF is done."""
+        actor = self.actor()
+
+        def progress(
+            _change: plan.Change, step: plan.Step, state: plan.StepState
+        ) -> None:
+            if (step.subject, step.action, state) == (VF, "probe", "done"):
+                what()
+
+        actor._progress = progress
+        return apply.apply(actor, test_plan.specs(*texts), {})
+
+    def bind(self, name: str, driver: str = "igbvf") -> None:
+        worker = self.host.hands()
+        worker.set_override(name, driver)
+        worker.probe(name)
+        worker.set_override(name, "")
+        self.assertEqual(driver, worker.driver(name))
+
+    def test_what_is_bound_by_then_is_decided_anew(self) -> None:
+        outcome = self.apply_while(
+            lambda: self.bind(VF_TOO), test_plan.ON_VFIO
+        )
+        self.assertEqual([], outcome.failed)
+        self.assertEqual("vfio-pci", self.states()[VF_TOO].driver)
+        self.assertEqual(
+            plan.State("igbvf"), self.actor().journal.priors[VF_TOO].state
+        )
+
+    def test_what_is_bound_and_used_by_then_is_not_touched(self) -> None:
+        def use() -> None:
+            self.bind(VF_TOO)
+            net = self.host.root / f"sys/bus/pci/devices/{VF_TOO}/net/eth0"
+            net.mkdir(parents=True)
+            (net / "flags").write_text("0x1003\n")
+
+        error = self.assertRaises(
+            exception.HostRefused, self.apply_while, use, test_plan.ON_VFIO
+        )
+        self.assertIn(f"{VF_TOO}: ", error.message)
+        self.assertEqual(plan.State("igbvf"), self.states()[VF_TOO])
+
+    def test_what_is_gone_by_then_is_left(self) -> None:
+        outcome = self.apply_while(
+            lambda: self.host.vanish(VF_TOO), test_plan.ON_VFIO
+        )
+        self.assertEqual([], outcome.failed)
+        self.assertEqual([VF], [one.subject for one in outcome.done])
+
+    def test_a_member_of_its_group_that_is_bound_by_then_counts(self) -> None:
+        alone = f'{{"address": "{NIC}", "driver": "vfio-pci"}}'
+        error = self.assertRaises(
+            exception.HostRefused,
+            self.apply_while,
+            lambda: self.bind(OTHER, "e1000"),
+            test_plan.ON_VFIO,
+            alone,
+        )
+        self.assertIn(f"{OTHER} is in IOMMU group", error.message)
+        self.assertEqual(plan.State(), self.states()[NIC])
+
+    def test_a_member_of_its_group_that_is_not_readable_counts(self) -> None:
+        driver = self.host.root / f"sys/bus/pci/devices/{OTHER}/driver"
+        error = self.assertRaises(
+            exception.HostRefused,
+            self.apply_while,
+            lambda: driver.write_text("no link"),
+            test_plan.ON_VFIO,
+            f'{{"address": "{NIC}", "driver": "vfio-pci"}}',
+        )
+        self.assertIn("on a driver that could not be read", error.message)
+        self.assertEqual(plan.State(), self.states()[NIC])
