@@ -69,7 +69,8 @@ _SKIPPED = frozenset(
 _SKIPPED_TOO = re.compile(r"(usb|i2c-|hwmon|cpu|memory|x)\d+")
 
 _CLASSES = _words(
-    "block drm graphics iommu mdev_bus net nvme vfio vfio-dev vtconsole"
+    "block drm graphics iommu mdev_bus net nvme nvme-subsystem vfio vfio-dev",
+    "vtconsole",
 )
 
 _MODULES = _words("vfio vfio_iommu_type1 vfio_pci vfio_pci_core")

@@ -2,10 +2,12 @@
 """Which disks the host uses, and for what.
 
 A disk of a multipath NVMe subsystem hangs below ``virtual/nvme-subsystem``
-and belongs to each of its controllers.
+and belongs to each of its controllers. Their paths to it (``nvme0c1n1``) are
+listed too, but hidden: they have no number, and nobody can open them.
 """
 
 import dataclasses
+import errno
 import re
 import typing as ty
 
@@ -16,6 +18,8 @@ from nova_vfio_variant.host.use import Kind, Use, mounts
 
 _ADDRESS = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)")
 _SUBSYSTEM = re.compile(r"/virtual/nvme-subsystem/([^/]+)/")
+_SUBSYSTEMS = "sys/class/nvme-subsystem"
+_CONTROLLER = re.compile(r"nvme\d+")
 _BLOCK = "sys/class/block"
 _BTRFS = "sys/fs/btrfs"
 #: The PCI class of what has disks, as a rule.
@@ -68,7 +72,9 @@ def look(tree: host_tree.HostTree) -> Disks:
         return Disks({}, {}, False, f"/{_BLOCK}: {error.strerror}")
     for name in disks:
         try:
-            for address in _owners(tree, name):
+            if use.text(tree, f"{_BLOCK}/{name}/hidden") == "1":
+                continue
+            for address in _owners(tree, name, disks):
                 owned.setdefault(address, []).append(name)
         except OSError as error:
             unread = f"whose disk {name} is can't be read: {error.strerror}"
@@ -135,9 +141,12 @@ def _storage(what: str) -> Use:
     return Use(Kind.STORAGE, what)
 
 
-def _owners(tree: host_tree.HostTree, name: str) -> list[str]:
+def _owners(
+    tree: host_tree.HostTree, name: str, disks: ty.Iterable[str]
+) -> list[str]:
     """The PCI functions that a disk hangs off.
 
+    :param disks: all that the host has, paths included
     :raises OSError: that can't be read
     """
     link = use.link(tree, f"{_BLOCK}/{name}")
@@ -146,13 +155,25 @@ def _owners(tree: host_tree.HostTree, name: str) -> list[str]:
     below = _SUBSYSTEM.search(link)
     if below is None:
         return _ADDRESS.findall(f"{link}/")[-1:]
-    place = f"sys/class/nvme-subsystem/{below[1]}"
-    owners = []
-    for controller in use.names(tree, place):
-        path = use.link(tree, f"{place}/{controller}")
-        if path is not None:
-            owners += _ADDRESS.findall(path)[-1:]
-    return owners
+    place = f"{_SUBSYSTEMS}/{below[1]}"
+    ways = [
+        f"{place}/{one}"
+        for one in use.names(tree, place)
+        if _CONTROLLER.fullmatch(one)
+    ]
+    if not ways:
+        # Older recordings lack them. A path's name begins with the number of
+        # its subsystem (nvme_mpath_set_disk_name in the kernel).
+        number = below[1].removeprefix("nvme-subsys")
+        ways = [
+            f"{_BLOCK}/{one}"
+            for one in disks
+            if one.startswith(f"nvme{number}c")
+        ]
+    if not ways:
+        raise OSError(errno.ENOENT, f"/{place} lists no controller")
+    links = [use.link(tree, way) or "" for way in ways]
+    return [one for path in links for one in _ADDRESS.findall(f"{path}/")[-1:]]
 
 
 def _swaps(tree: host_tree.HostTree) -> set[str] | None:

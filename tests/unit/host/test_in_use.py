@@ -122,16 +122,51 @@ class InUseTest(UseCase):
         self.assertEqual(["whether sda is mounted can't be read"], self.uses())
 
     def test_a_disk_of_a_multipath_subsystem(self) -> None:
-        place = "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
-        self.put(f"sys/{place}/dev", "259:0\n")
-        (self.host.root / "sys/class/block/nvme0n1").symlink_to(
-            f"../../{place}"
-        )
-        folder = self.host.root / "sys/class/nvme-subsystem/nvme-subsys0"
-        folder.mkdir(parents=True)
-        (folder / "nvme0").symlink_to(f"../../devices/{NIC}/nvme/nvme0")
+        self.multipath()
+        self.subsystem({"nvme0": "0000:99:00.0", "nvme1": NIC})
+        self.assertEqual([], self.uses())
         self.put("proc/swaps", "Filename Type\n/dev/nvme0n1 partition 1 0\n")
         self.assertEqual(["nvme0n1 serves as swap"], self.uses())
+
+    def test_a_subsystem_whose_controllers_are_not_recorded(self) -> None:
+        self.multipath()
+        self.assertEqual([], self.uses())
+        self.put("proc/swaps", "Filename Type\n/dev/nvme0n1 partition 1 0\n")
+        self.assertEqual(["nvme0n1 serves as swap"], self.uses())
+
+    def test_a_subsystem_that_lists_no_controller(self) -> None:
+        self.multipath("nvme1c1n1")
+        self.subsystem({})
+        place = "/sys/class/nvme-subsystem/nvme-subsys0"
+        why = f"whose disk nvme0n1 is can't be read: {place}"
+        self.assertEqual({f"{why} lists no controller"}, set(self.uses()))
+
+    def multipath(self, path: str = "nvme0c1n1") -> None:
+        """A head that anybody can open, and a hidden path to it."""
+        for name, place, files in (
+            (
+                "nvme0n1",
+                "virtual/nvme-subsystem/nvme-subsys0",
+                {"hidden": "0\n", "dev": "259:0\n"},
+            ),
+            (path, f"pci0000:30/{NIC}/nvme/nvme1", {"hidden": "1\n"}),
+        ):
+            for file, text in files.items():
+                self.put(f"sys/devices/{place}/{name}/{file}", text)
+            (self.host.root / "sys/class/block" / name).symlink_to(
+                f"../../devices/{place}/{name}"
+            )
+
+    def subsystem(self, controllers: dict[str, str]) -> None:
+        """A subsystem with controllers, and the function of each."""
+        place = "devices/virtual/nvme-subsystem/nvme-subsys0"
+        classes = self.host.root / "sys/class/nvme-subsystem"
+        classes.mkdir(parents=True)
+        (classes / "nvme-subsys0").symlink_to(f"../../{place}")
+        for name, function in controllers.items():
+            (self.host.root / "sys" / place / name).symlink_to(
+                f"../../../pci0000:30/{function}/nvme/{name}"
+            )
 
     def test_a_screen(self) -> None:
         place = f"sys/bus/pci/devices/{NIC}"

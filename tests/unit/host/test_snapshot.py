@@ -65,6 +65,12 @@ _LINKS = {
         "../../devices/pci0000:00/0000:00:01.0/net/enx525400000001"
     ),
     "sys/class/block/dm-0": "../../devices/virtual/block/dm-0",
+    "sys/class/nvme-subsystem/nvme-subsys0": (
+        "../../devices/virtual/nvme-subsystem/nvme-subsys0"
+    ),
+    "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0": (
+        "../../../pci0000:00/0000:00:01.0/nvme/nvme0"
+    ),
     "sys/bus/vdpa/devices/net-of-a-guest": (
         "../../../devices/pci0000:00/0000:00:01.0/net-of-a-guest"
     ),
@@ -112,6 +118,14 @@ class SnapshotTest(base.TestCase):
     def test_which_functions_carry_vdpa_devices_is_recorded(self) -> None:
         where = f"{scan.VDPA}/net-of-a-guest"
         self.assertEqual(_LINKS[where], self.record().readlink(where))
+
+    def test_the_controllers_of_nvme_subsystems_are_recorded(self) -> None:
+        self.assertEqual(
+            "../../../pci0000:00/0000:00:01.0/nvme/nvme0",
+            self.record().readlink(
+                "sys/class/nvme-subsystem/nvme-subsys0/nvme0"
+            ),
+        )
 
     def test_nothing_that_names_the_machine_is_recorded(self) -> None:
         seen = self.everything(self.record())
