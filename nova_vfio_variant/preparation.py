@@ -325,6 +325,10 @@ def _told(result: Result) -> ty.Iterator[None]:
         yield
     except exception.VfioVariantError as error:
         result.ended_by = error
+    except BrokenPipeError:
+        raise  # Nobody is there any more to be told.
+    except OSError as error:
+        result.ended_by = exception.HostError(str(error))
 
 
 def _claims(

@@ -100,16 +100,22 @@ def _key(address: pci_address.PciAddress, group: int | str | None) -> str:
 
 @contextlib.contextmanager
 def hold(
-    root: str | os.PathLike[str], keys: ty.Iterable[str], timeout: float
+    root: str | os.PathLike[str],
+    keys: ty.Iterable[str],
+    timeout: float,
+    holder: str | None = None,
 ) -> ty.Iterator[tuple[int, ...]]:
     """Hold some locks of a host, taken in the order of their keys.
 
     :param root: the host's
     :param keys: as :func:`key` gives them
     :param timeout: seconds to wait for others
+    :param holder: for whom they are taken, if not for us: as
+        :func:`ourselves` gives it
     :returns: descriptors, for the helpers to keep open
     :raises LockTimeout: another process has one; the message says which
-    :raises HostError: the folder can't be made or written
+    :raises HostError: the folder can't be made or written, or a lock not
+        taken
     :raises ValueError: a key is none
     """
     deadline = time.monotonic() + timeout
@@ -121,9 +127,14 @@ def hold(
                 raise ValueError(f"{name!r} is no key of a lock")
             fd = _opened(folder, name)
             stack.callback(os.close, fd)
-            _take(fd, folder / name, deadline, timeout)
+            _take(fd, folder / name, deadline, timeout, holder or ourselves())
             held.append(fd)
         yield tuple(held)
+
+
+def ourselves() -> str:
+    """This process, as those who wait are told of it."""
+    return f"{os.getpid()} {shlex.join(sys.argv)}"
 
 
 def _opened(folder: pathlib.Path, name: str) -> int:
@@ -139,7 +150,11 @@ def _opened(folder: pathlib.Path, name: str) -> int:
 
 
 def _take(
-    fd: int, path: pathlib.Path, deadline: float, timeout: float
+    fd: int,
+    path: pathlib.Path,
+    deadline: float,
+    timeout: float,
+    holder: str,
 ) -> None:
     while True:
         try:
@@ -148,10 +163,16 @@ def _take(
             if time.monotonic() >= deadline:
                 raise _timeout(fd, path, timeout) from None
             time.sleep(_PAUSE)
+        except OSError as error:
+            raise exception.HostError(
+                f"the lock {path} can't be taken: {error.strerror}"
+            ) from error
         else:
             break
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()} {shlex.join(sys.argv)}\n".encode(), 0)
+    # Only those who wait read it; the lock is ours without it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{holder}\n".encode(errors="replace"), 0)
 
 
 def _timeout(

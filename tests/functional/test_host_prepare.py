@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``host plan``, ``apply``, ``restore`` and ``recover``, as a user calls them."""
 
+import errno
 import io
 import json
 import os
@@ -425,6 +426,19 @@ class HostCommands(base.TestCase):
         self.assertEqual(2, ran.status)
         self.assertIn("error: 0000:31:01.0 set-override", ran.err)
         self.assertIn("[VFIO504]", ran.err)
+        done = [(row["action"], row["state"]) for row in ran.rows]
+        self.assertIn(("set-numvfs 4", "done"), done)
+
+    def test_what_was_said_before_a_full_disk_is_still_said(self) -> None:
+        self.declare(FOUR, PAIR)
+
+        def fill() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with _At(f"{NIC} unbind", "begun", fill):
+            ran = self.run_command("host", "apply", "-f", "json")
+        self.assertEqual(2, ran.status)
+        self.assertIn("No space left on device", ran.err)
         done = [(row["action"], row["state"]) for row in ran.rows]
         self.assertIn(("set-numvfs 4", "done"), done)
 
