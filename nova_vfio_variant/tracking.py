@@ -188,12 +188,16 @@ class Tracking:
     def _unsettled(self) -> "set[pci_address.PciAddress]":
         """Functions that a change of the host concerns that hasn't ended.
 
+        A recorded host has no journal: what stands in the state path is the
+        live one's.
+
         :raises JournalError: the journal is damaged
         """
         from nova_vfio_variant.host import journal, observe
         from nova_vfio_variant.pci import address
 
-        if not (self._node.state_path / journal.NAME).exists():
+        live = self._node.tree.root is not None
+        if not live or not (self._node.state_path / journal.NAME).exists():
             return set()
         known = journal.Journal.open(
             self._node.state_path, observe.boot_id(self._node.tree)

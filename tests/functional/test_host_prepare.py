@@ -299,6 +299,23 @@ class HostCommands(base.TestCase):
         ran = self.run_command(*claim)
         self.assertEqual(0, ran.status, ran.err)
 
+    def test_a_recorded_host_is_not_what_the_journal_is_about(self) -> None:
+        self.declare(PAIR)
+        with (self.folder / "nova.conf").open("a") as file:
+            file.write(
+                '[pci]\ndevice_spec = { "address": "0000:31:01.0" }\n'
+                'alias = { "name": "nic", "vendor_id": "8086",'
+                ' "product_id": "100e", "device_type": "type-PCI" }\n'
+            )
+        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+        recorded = str(self.folder / "host.tar.gz")
+        self.run_command("host", "snapshot", recorded)
+        with _Interrupted(self, f"{NIC} unbind"):
+            self.run_command("host", "apply")
+        claim = ("claim", "create", "--instance", UUID, "--alias", "nic:1")
+        ran = self.run_command("--host-root", recorded, *claim)
+        self.assertEqual(0, ran.status, ran.err)
+
     def test_nobody_is_given_vfs_whose_number_is_being_changed(self) -> None:
         self.declare(FOUR)
         with (self.folder / "nova.conf").open("a") as file:
