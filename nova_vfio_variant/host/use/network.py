@@ -10,6 +10,7 @@ for them (netdevice(7)); of another root they can't be known.
 import array
 import dataclasses
 import fcntl
+import os
 import socket
 import struct
 import typing as ty
@@ -180,8 +181,9 @@ def _asked() -> set[str]:
             if used < size:
                 break
             room *= 2
-    # An address may have a name of its own: eth0:1.
+    # An address may have a name of its own: eth0:1. A name may be any bytes,
+    # and is to be as it is in a list of files.
     return {
-        name.partition(b"\0")[0].decode().partition(":")[0]
+        os.fsdecode(name.partition(b"\0")[0]).partition(":")[0]
         for (name,) in _IFREQ.iter_unpack(answer[:used])
     }

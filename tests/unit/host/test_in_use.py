@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What counts as a use of a function by the host."""
 
+import ctypes
 import shutil
 import socket
 import subprocess
@@ -358,6 +359,16 @@ class AskedTest(base.TestCase):
             elsewhere = network.Routing.of(tree.HostTree.open("/proc"))
             self.assertNotIn("eth7", elsewhere.addressed)
         self.assertLessEqual(network._asked(), set(names))
+
+    def test_an_interface_may_have_any_bytes_for_a_name(self) -> None:
+        def answer(_asking: object, _request: int, wanted: bytes) -> bytes:
+            _, place = network._IFCONF.unpack(wanted)
+            one = network._IFREQ.pack(b"et\xe9:1")
+            ctypes.memmove(place, one, len(one))
+            return network._IFCONF.pack(len(one), place)
+
+        with fixtures.MonkeyPatch(f"{network.__name__}.fcntl.ioctl", answer):
+            self.assertEqual({"et\udce9"}, network._asked())
 
     def test_an_interface_that_is_down_and_has_an_address(self) -> None:
         """In a network namespace of its own, where there may be one."""
