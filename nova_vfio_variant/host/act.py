@@ -347,8 +347,11 @@ class Actor:
         self.journal.step("hung", number, step, why)
         self._progress(change, step, plan.StepState.FAILED)
         self.isolate(change, why)
+        left = "a process may be"
+        if error.pid is not None:
+            left = f"process {error.pid} is"
         return exception.HostStepHung(
-            f"{why}; process {error.pid} is left in the kernel with it",
+            f"{why}; {left} left in the kernel with it",
             "it goes on when whoever has the device open lets go; then run "
             "nova-vfio host recover",
         )
@@ -360,7 +363,10 @@ class Actor:
         lock of the device, which the write that hangs has.
         """
         found = []
-        opened = self._watch()
+        try:
+            opened = self._watch()
+        except exception.HostError as error:
+            return f"who has it open can't be seen: {error.message}"
         for name in (change.subject, *change.lost):
             function = None
             if change.what is not plan.What.MODULE:

@@ -31,10 +31,11 @@ Meanwhile = ty.Callable[[], None]
 class Hung(exception.HostStepHung):
     """The helper did not end before its deadline.
 
-    :param pid: the process that is left behind
+    :param pid: the process that is left behind; None where nobody knows
+        whether one is
     """
 
-    def __init__(self, message: str, pid: int) -> None:
+    def __init__(self, message: str, pid: int | None) -> None:
         super().__init__(message)
         self.pid = pid
 

@@ -133,7 +133,7 @@ def hold(
 
 
 def ourselves() -> str:
-    """This process, as those who wait are told of it."""
+    """What those who wait for us are told: process id and command."""
     return f"{os.getpid()} {shlex.join(sys.argv)}"
 
 

@@ -6,7 +6,8 @@ daemon as root with two capabilities, to see what other users' processes have
 open. The files of sysfs and the locks in ``/run`` are root's own, so that
 writing them takes none; and modprobe, being a program that root starts, has
 its own. The daemon ends with the command, and with it the locks that it
-holds; helpers that are stuck keep their copies.
+holds; helpers that are stuck keep their copies. A command doesn't outlive its
+daemon either: another would hold none of its locks.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from nova_vfio_variant.host.use import processes
 ROOT: ty.Final = "/"
 #: No step may take longer, and nobody waits longer for a lock, in seconds.
 _PATIENCE = 86400.0
+_ENDED = "the privileged process ended"
 
 context = priv_context.PrivContext(
     "nova_vfio_variant",
@@ -65,21 +67,25 @@ def take_locks(keys: list[str], timeout: float) -> tuple[str, str, str | None]:
         return "busy", error.message, error.hint
     except (exception.VfioVariantError, TypeError, ValueError) as error:
         return "failed", str(error), None
+    except OSError as error:
+        return "failed", f"the locks can't be taken: {error}", None
     _held.append(_Held(tuple(sorted(set(keys))), found, stack.close))
     return "ok", "", None
 
 
 @context.entrypoint
 def give_locks() -> None:
-    """Give back the locks that were taken last."""
-    _held.pop().free()
+    """Give back the locks that were taken last, if any are held."""
+    if _held:
+        _held.pop().free()
 
 
 @context.entrypoint
 def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
     """Do one step on this host, in a helper process with its deadline.
 
-    Only with the lock of what it changes: which one that is, is seen here.
+    Only with the lock of the host and that of what it changes: which one that
+    is, is seen here.
 
     :param step: the fields of a :class:`~nova_vfio_variant.host.plan.Step`;
         :class:`~nova_vfio_variant.host.hands.Hands` checks each again
@@ -100,7 +106,7 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
     except OSError as error:
         return "os", error.errno or 0, error.strerror or str(error)
     except helper.Hung as error:
-        return "hung", error.pid, error.message
+        return "hung", error.pid or 0, error.message
     except exception.VfioVariantError as error:
         return "failed", 0, str(error)
     except (TypeError, ValueError) as error:
@@ -149,7 +155,7 @@ def _seconds(number: float) -> float:
 
 
 def _check_locked(step: plan.Step) -> None:
-    """See that the lock of what a step changes is held.
+    """See that the locks of the host and of what a step changes are held.
 
     :raises HostStepFailed: it isn't
     :raises ValueError: the step's subject makes no sense
@@ -159,10 +165,32 @@ def _check_locked(step: plan.Step) -> None:
     else:
         tree = host_tree.HostTree.open(ROOT)
         serve = lock.that_serve(tree, step.subject)
-    if not any(serve & set(one.keys) for one in _held):
-        raise exception.HostStepFailed(
-            f"{step}: the lock {' or '.join(sorted(serve))} isn't held"
-        )
+    held = {key for one in _held for key in one.keys}
+    for wanted in ({lock.HOST}, serve):
+        if not wanted & held:
+            raise exception.HostStepFailed(
+                f"{step}: the lock {' or '.join(sorted(wanted))} isn't held"
+            )
+
+
+class _EndedError(exception.HostError):
+    """The daemon that was started is gone, and its locks with it."""
+
+
+def _ask(entry: ty.Callable[..., ty.Any], *args: object) -> ty.Any:
+    """Call the daemon that was started, and no other.
+
+    oslo.privsep would start another in place of one that ended.
+
+    :raises _EndedError: it ended, maybe in the middle of what is asked
+    """
+    channel = context.channel
+    if context.client_mode and channel is not None and not channel.running:
+        raise _EndedError(_ENDED)
+    try:
+        return entry(*args)
+    except OSError as error:
+        raise _EndedError(_ENDED) from error
 
 
 @contextlib.contextmanager
@@ -175,7 +203,7 @@ def hold(
     :raises LockTimeout: another process has one; the message says which
     :raises HostError: they can't be taken
     """
-    kind, message, hint = take_locks(list(keys), timeout)
+    kind, message, hint = _ask(take_locks, list(keys), timeout)
     if kind == "busy":
         raise exception.LockTimeout(message, hint)
     if kind != "ok":
@@ -183,7 +211,9 @@ def hold(
     try:
         yield ()
     finally:
-        give_locks()
+        # A daemon that ended gave them back.
+        with contextlib.suppress(_EndedError):
+            _ask(give_locks)
 
 
 def perform(
@@ -193,8 +223,12 @@ def perform(
 
     :param keep: empty; see :func:`hold`
     """
-    with _calling(meanwhile):
-        kind, number, text = do_step(dataclasses.asdict(step))
+    try:
+        with _calling(meanwhile):
+            kind, number, text = _ask(do_step, dataclasses.asdict(step))
+    except _EndedError as error:
+        # Its helper may be writing all the same.
+        raise helper.Hung(error.message, None) from error
     if kind == "os":
         raise OSError(number, text)
     if kind == "hung":
@@ -224,8 +258,11 @@ def _calling(meanwhile: helper.Meanwhile) -> ty.Iterator[None]:
 
 
 def open_files() -> processes.OpenFiles:
-    """What all processes have open, seen with privileges."""
-    holders, unreadable = look_into_processes()
+    """What all processes have open, seen with privileges.
+
+    :raises HostError: who could look is gone
+    """
+    holders, unreadable = _ask(look_into_processes)
     return processes.OpenFiles(
         tuple(processes.Holder(*one) for one in holders), tuple(unreadable)
     )

@@ -52,7 +52,8 @@ with privileged.hold(["function-0000:ff:1f.7", "host"], 0):
     perform("0000:ff:1f.7/../../x", "unbind", "", "x", "test")
     perform("0000:ff:1f.7", "set-override", "a/b", "", "test")
     perform("0000:ff:1f.7", "format", "", "", "test")
-perform("0000:ff:1f.7", "probe", "", "", "test")
+with privileged.hold(["host"], 0):
+    perform("0000:ff:1f.7", "probe", "", "", "test")
 """
 #: Ends only when it is killed; what it was doing hangs.
 _LEFT = """
@@ -70,6 +71,36 @@ with privileged.hold(["function-0000:21:00.0", "host"], 0):
     except Exception as error:
         print(error.pid, flush=True)
     time.sleep(60)
+"""
+
+
+#: The daemon is killed while something that it was asked for hangs.
+_KILLED = """
+import logging, os, pathlib, signal, sys, threading
+from oslo_privsep import priv_context
+from nova_vfio_variant.host import lock, plan, privileged
+
+logging.disable(logging.CRITICAL)
+privileged.ROOT = sys.argv[1]
+privileged.context.start(priv_context.Method.FORK)
+daemon = int(pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
+             .read_text().split()[0])
+
+def tried(what):
+    try:
+        print(what())
+    except Exception as error:
+        print(type(error).__name__, error)
+
+step = plan.Step("0000:21:00.0", "probe", "", "", "test", 60)
+with privileged.hold(["host"], 0):
+    with privileged.hold(["function-0000:21:00.0"], 0):
+        threading.Timer(1, os.kill, (daemon, signal.SIGKILL)).start()
+        tried(lambda: privileged.perform(step, (), lambda: None))
+    tried(privileged.hold(["function-0000:22:00.0"], 0).__enter__)
+    tried(privileged.open_files)
+    tried(lambda: privileged.perform(step, (), lambda: None))
+print("at its end")
 """
 
 
@@ -110,6 +141,36 @@ class DaemonTest(base.TestCase):
         self.assertIn("is no action", lines[4])
         # Whoever asks has to have the group.
         self.assertIn("function-0000:ff:1f.7 isn't held", lines[5])
+
+    def test_no_other_daemon_takes_the_place_of_one_that_ended(self) -> None:
+        if os.geteuid():
+            self.skipTest("only root can give capabilities")
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (root / "sys/bus/pci").mkdir(parents=True)
+        probe = root / "sys/bus/pci/drivers_probe"
+        os.mkfifo(probe)
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED, root],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        # What hung goes on, without its daemon.
+        with probe.open("rb") as file:
+            self.assertEqual(b"0000:21:00.0", file.read())
+        self.assertEqual("", done.stderr)
+        ended = "the privileged process ended"
+        self.assertEqual(
+            [
+                f"Hung {ended}",
+                f"_EndedError {ended}",
+                f"_EndedError {ended}",
+                f"Hung {ended}",
+                "at its end",
+            ],
+            done.stdout.splitlines(),
+        )
 
     def test_a_killed_command_gives_back_what_nothing_hangs_in(self) -> None:
         if os.geteuid():
@@ -181,21 +242,28 @@ class StepTest(base.TestCase):
                     "isn't held", self.do(subject, action, value=value)
                 )
         self.assertEqual(before, self.host.picture())
-        with privileged.hold(["module-vfio_pci"], 0):
+        with privileged.hold(["module-vfio_pci", self.locked(PF)[0]], 0):
+            # Without the host's lock somebody else may be at it too.
+            self.assertIn(
+                "the lock host isn't", self.do("vfio_pci", "load-module")
+            )
+            self.assertIn("the lock host isn't", self.do(VF, "unbind"))
+        with privileged.hold(["host", "module-vfio_pci"], 0):
             self.assertEqual(
                 "ok 0 vfio-pci", self.do("vfio_pci", "load-module")
             )
-        with privileged.hold(self.locked(PF), 0):
+        with privileged.hold(["host", *self.locked(PF)], 0):
             # Its VFs come and go with it.
             self.assertEqual("ok 0 ", self.do(VF, "unbind"))
-        self.assertIn("isn't held", self.do(VF, "probe"))
+        with privileged.hold(["host"], 0):
+            self.assertIn("isn't held", self.do(VF, "probe"))
         group = self.host.root / f"sys/bus/pci/devices/{VF}/iommu_group"
-        with privileged.hold([f"group-{group.readlink().name}"], 0):
+        with privileged.hold(["host", f"group-{group.readlink().name}"], 0):
             self.assertEqual("ok 0 igbvf", self.do(VF, "probe"))
 
     def test_a_step_that_makes_no_sense_is_not_begun(self) -> None:
         before = self.host.picture()
-        with privileged.hold(self.locked(PF), 0):
+        with privileged.hold(["host", *self.locked(PF)], 0):
             for more in (
                 {"deadline": "x"},
                 {"deadline": -5.0},
@@ -219,6 +287,10 @@ class StepTest(base.TestCase):
         for timeout in (-1, float("nan"), "x"):
             kind, _, _ = privileged.take_locks(["host"], timeout)
             self.assertEqual("failed", kind)
+
+    def test_nothing_is_given_back_twice(self) -> None:
+        with privileged.hold(["host"], 0):
+            privileged.give_locks()
 
     def test_who_waits_is_told_who_has_it(self) -> None:
         with lock.hold(self.host.root, ["group-1"], 0):

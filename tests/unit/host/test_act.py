@@ -403,6 +403,31 @@ class HangTest(ActCase):
         self.assertEqual("unfinished", self.actor().journal.account(VF))
         self.assertEqual("e1000", self.states()[NIC].driver)
 
+    def test_who_does_the_steps_may_end_in_the_middle_of_one(self) -> None:
+        """It looked into processes, too."""
+        actor = self.actor()
+        ended = "the privileged process ended"
+
+        def perform(*_args: object) -> str:
+            actor._watch = watch
+            raise helper.Hung(ended, None)
+
+        def watch() -> ty.NoReturn:
+            raise exception.HostError(ended)
+
+        actor._perform = perform
+        error = self.assertRaises(
+            exception.HostStepHung,
+            apply.apply,
+            actor,
+            test_plan.specs(PAIR),
+            {},
+        )
+        self.assertIn("a process may be left in the kernel", error.message)
+        self.assertIn(f"can't be seen: {ended}", error.message)
+        self.assertEqual({OTHER}, set(self.quarantined))
+        self.assertEqual("unfinished", self.actor().journal.account(OTHER))
+
     def test_the_group_stays_locked_as_long_as_the_helper_lives(self) -> None:
         self.hung("unbind")
         function = scan.scan(self.host.tree).get(
