@@ -27,6 +27,8 @@ from nova_vfio_variant.host.use import processes
 ROOT: ty.Final = "/"
 #: No step may take longer, and nobody waits longer for a lock, in seconds.
 _PATIENCE = 86400.0
+#: Of whoever takes a lock, others are told no more than that.
+_SHOWN = 1000
 _ENDED = "the privileged process ended"
 
 context = priv_context.PrivContext(
@@ -53,16 +55,21 @@ _held: list[_Held] = []
 
 
 @context.entrypoint
-def take_locks(keys: list[str], timeout: float) -> tuple[str, str, str | None]:
+def take_locks(
+    keys: list[str], timeout: float, holder: str
+) -> tuple[str, str, str | None]:
     """Take some locks of this host, until they are given back or we end.
 
     :param keys: as :func:`~nova_vfio_variant.host.lock.hold` wants them
     :param timeout: seconds to wait for others
+    :param holder: what others are told of whoever takes them
     :returns: ``ok``, or ``busy`` or ``failed`` with a message and a hint
     """
     stack = contextlib.ExitStack()
     try:
-        found = stack.enter_context(lock.hold(ROOT, keys, _seconds(timeout)))
+        found = stack.enter_context(
+            lock.hold(ROOT, keys, _seconds(timeout), _shown(holder))
+        )
     except exception.LockTimeout as error:
         return "busy", error.message, error.hint
     except (exception.VfioVariantError, TypeError, ValueError) as error:
@@ -154,6 +161,16 @@ def _seconds(number: float) -> float:
     return float(number)
 
 
+def _shown(text: str) -> str:
+    """A line that may stand before anybody.
+
+    :raises TypeError: it is no text
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
+    return "".join(one if one.isprintable() else "?" for one in text[:_SHOWN])
+
+
 def _check_locked(step: plan.Step) -> None:
     """See that the locks of the host and of what a step changes are held.
 
@@ -203,7 +220,9 @@ def hold(
     :raises LockTimeout: another process has one; the message says which
     :raises HostError: they can't be taken
     """
-    kind, message, hint = _ask(take_locks, list(keys), timeout)
+    kind, message, hint = _ask(
+        take_locks, list(keys), timeout, lock.ourselves()
+    )
     if kind == "busy":
         raise exception.LockTimeout(message, hint)
     if kind != "ok":

@@ -285,8 +285,10 @@ class StepTest(base.TestCase):
             with self.assertRaises(exception.HostError):
                 privileged.hold([key], 0).__enter__()
         for timeout in (-1, float("nan"), "x"):
-            kind, _, _ = privileged.take_locks(["host"], timeout)
+            kind, _, _ = privileged.take_locks(["host"], timeout, "x")
             self.assertEqual("failed", kind)
+        kind, said, _ = privileged.take_locks(["host"], 0, b"4711 x")
+        self.assertEqual(("failed", "b'4711 x' is no text"), (kind, said))
 
     def test_nothing_is_given_back_twice(self) -> None:
         with privileged.hold(["host"], 0):
@@ -299,3 +301,11 @@ class StepTest(base.TestCase):
                 privileged.hold(["group-1"], 0.1).__enter__,
             )
         self.assertIn(f"process {os.getpid()}", error.message)
+        kind, _, _ = privileged.take_locks(["host"], 0, "4711 apply\n\x1b[1m")
+        self.assertEqual("ok", kind)
+        self.addCleanup(privileged.give_locks)
+        error = self.assertRaises(
+            exception.LockTimeout,
+            lock.hold(self.host.root, ["host"], 0).__enter__,
+        )
+        self.assertIn("process 4711 (apply??[1m)", error.message)
