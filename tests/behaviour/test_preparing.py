@@ -320,6 +320,16 @@ class RefusalTest(PreparingCase):
         )
         self.assertIn("connector", said)
 
+    def test_nothing_is_in_the_way_of_a_disk_that_nobody_uses(self) -> None:
+        """With NVMe's own multipath it is listed with a hidden path."""
+        self.assertTrue(self.host.exists("sys/class/block/nvme0c0n1"))
+        self.declare(
+            f'{{"address": "{NVME}", "driver": "vfio-pci", "allow_pf": true}}'
+        )
+        ran = self.run_command("host", "plan", "-f", "json")
+        self.assertEqual(1, ran.status, ran.err)
+        self.assertIn(NVME, [row["subject"] for row in ran.rows])
+
     def test_entries_that_fit_nothing_change_nothing(self) -> None:
         said = self.refusal(
             '{"address": "0000:99:00.0", "driver": "vfio-pci"}',
