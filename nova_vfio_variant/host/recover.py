@@ -196,8 +196,8 @@ def recover(
     :param claims: functions that somebody has, those in quarantine left out
     :param done: to which what is returned is added as it comes, so that it is
         known also where an error ends it
-    :returns: what became of each
-    :raises HostStepFailed: VFs that came back can't be made what they were
+    :returns: what became of each, and which VFs that came back can't be made
+        what they were
     :raises HostStepHung: a write hung
     :raises JournalError: the journal can't be written
     """
@@ -214,10 +214,10 @@ def recover(
             done.append(
                 Judgement(unfinished.change, Verdict.LEAVE, error.message)
             )
-    failed: list[str] = []
-    restore.put_back(actor, failed)
-    if failed:
-        raise exception.HostStepFailed("; ".join(failed))
+    done += (
+        Judgement(change, Verdict.LEAVE, why)
+        for change, why in restore.put_back(actor, [])
+    )
     restore.settle(actor)
     return done
 

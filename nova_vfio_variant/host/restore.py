@@ -9,7 +9,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, exception
-from nova_vfio_variant.host import act, decide, facts, plan, refusal
+from nova_vfio_variant.host import act, decide, facts, lock, plan, refusal
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
 
@@ -196,39 +196,55 @@ def restore(
     """
     failed = [] if failed is None else failed
     names = {str(address) for address in only}
-    _rounds(actor, claims, names, failed)
+    for _, why in _rounds(actor, claims, names):
+        failed.append(why)
     settle(actor, names)
     return failed
 
 
-def put_back(actor: act.Actor, failed: list[str]) -> None:
+def put_back(
+    actor: act.Actor, failed: list[str]
+) -> list[tuple[plan.Change, str]]:
     """Make VFs again what they were that went, and came back.
 
     :param failed: what fails is added
+    :returns: what would make each of the others what it was, and why that
+        can't be done; it is still owed
     """
     owed = set(actor.journal.owed)
     if not owed:
-        return
-    _as_far_as_can_be(actor, owed, failed)
+        return []
+    reasons: dict[str, str] = {}
+    for name, why in _rounds(actor, {}, owed, partly=True):
+        failed.append(why)
+        reasons.setdefault(name, why)
     known = actor.journal
     now = actor.look()
+    left = []
     for name in sorted(owed & known.owed):
         prior = known.priors[name]
-        if now.states.get(pci_address.PciAddress.parse(name)) == prior.state:
+        state = now.states.get(pci_address.PciAddress.parse(name))
+        change = plan.Change(
+            name,
+            plan.What.DRIVER,
+            state or prior.state,
+            prior.state,
+            (),
+            prior.pf,
+        )
+        if state == prior.state:
             # The kernel's own choice was what stood there: that is noted.
-            number = known.begin(
-                plan.Change(
-                    name,
-                    plan.What.DRIVER,
-                    prior.state,
-                    prior.state,
-                    (),
-                    prior.pf,
-                ),
-                "restore",
-            )
+            number = known.begin(change, "restore")
             known.end(number, "done", "it is as it was")
+        elif name in reasons:
+            left.append((change, reasons[name]))
+        elif state is not None:
+            # It is told where its driver's module can't be loaded.
+            others = [reasons[one] for one in reasons.keys() - owed]
+            why = "; ".join([f"it is not what it was: {state.shown}", *others])
+            left.append((change, why))
     settle(actor, owed)
+    return left
 
 
 def take_back(
@@ -238,17 +254,9 @@ def take_back(
 
     :param failed: what fails is added
     """
-    _as_far_as_can_be(actor, names, failed)
+    for _, why in _rounds(actor, {}, names, partly=True):
+        failed.append(why)
     settle(actor, names)
-
-
-def _as_far_as_can_be(
-    actor: act.Actor, names: ty.Collection[str], failed: list[str]
-) -> None:
-    try:
-        _rounds(actor, {}, names, failed)
-    except exception.HostRefused as error:
-        failed.append(str(error))
 
 
 def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:
@@ -277,10 +285,23 @@ def _rounds(
     actor: act.Actor,
     claims: refusal.Claims,
     names: ty.Collection[str],
-    failed: list[str],
-) -> None:
-    """Decide, do, look again, until there is nothing left to take back."""
+    *,
+    partly: bool = False,
+) -> ty.Iterator[tuple[str, str]]:
+    """Decide, do, look again, until there is nothing left to take back.
+
+    :param partly: do what isn't refused, and tell the rest
+    :returns: what fails, as it fails: of which subject, and why
+    :raises HostRefused: something is in the way, where all or nothing is done
+    """
     tried: set[tuple[str, plan.What]] = set()
+    told: set[refusal.Refusal] = set()
+    told_on: tuple[type[exception.VfioVariantError], ...] = (
+        exception.HostStepFailed,
+        exception.LockTimeout,
+    )
+    if partly:
+        told_on += (exception.HostRefused,)
 
     def wanted(now: facts.HostFacts) -> decide.Decision:
         return _decide(actor.journal.priors, now, claims, names)
@@ -288,12 +309,18 @@ def _rounds(
     while True:
         now = actor.look()
         found = wanted(now)
-        if found.refusals:
+        if found.refusals and not partly:
             raise refusal.error(found.refusals)
+        for one in found.refusals:
+            if one not in told:
+                told.add(one)
+                yield one.subject, str(one)
+        refused = {lock.of_name(one.subject, now.scan) for one in told}
         ready = [
             change
             for change in found.plan.ready
             if (change.subject, change.what) not in tried
+            and refused.isdisjoint(lock.of_change(change, now.scan))
         ]
         if not ready:
             return
@@ -301,8 +328,5 @@ def _rounds(
             tried.add((change.subject, change.what))
             try:
                 actor.do(change, "restore", now.scan, wanted)
-            except (
-                exception.HostStepFailed,
-                exception.LockTimeout,
-            ) as error:
-                failed.append(str(error))
+            except told_on as error:
+                yield change.subject, str(error)

@@ -474,7 +474,9 @@ class HostCommands(base.TestCase):
             [(row["action"], row["state"]) for row in ran.rows],
         )
 
-    def test_what_was_recovered_before_a_failure_is_still_said(self) -> None:
+    def test_what_was_recovered_and_what_can_not_be_are_both_said(
+        self,
+    ) -> None:
         self.host.hands().set_numvfs(PF, 2)
         self.host.hands().set_override(VF, "vfio-pci")
         self.host.hands().unbind(VF)
@@ -486,12 +488,18 @@ class HostCommands(base.TestCase):
         self.host.fault(1, errno=12)
         self.host.break_driver("vfio-pci")
         ran = self.run_command("host", "recover", "-f", "json")
-        self.assertEqual(2, ran.status)
-        self.assertIn("error: 0000:21:10.0 probe vfio-pci:", ran.err)
-        self.assertEqual([PF], [row["subject"] for row in ran.rows])
+        self.assertEqual(1, ran.status)
+        self.assertEqual(
+            [(PF, "as before"), (VF, "unfinished")],
+            [(row["subject"], row["state"]) for row in ran.rows],
+        )
         self.assertIn("undo: it failed", ran.rows[0]["action"])
+        self.assertIn(f"leave: {VF} probe vfio-pci: ", ran.rows[1]["action"])
+        # It is said again, and what is declared is done all the same.
         ran = self.run_command("host", "apply")
-        self.assertEqual(2, ran.status)
+        self.assertEqual(0, ran.status, ran.err)
+        self.assertIn(f"recovered: {VF}: leave: ", ran.err)
+        self.assertIn("set-numvfs 4", ran.out)
 
     def test_another_state_path_is_no_way_around_the_lock(self) -> None:
         self.declare(FOUR)

@@ -15,7 +15,9 @@ from nova_vfio_variant.host import (
 from nova_vfio_variant.host.recover import Verdict
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
-from tests.unit.host.test_plan import NIC, PF, VF
+from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+
+VF_TOO = "0000:21:10.2"
 
 
 class Crash(BaseException):
@@ -249,6 +251,47 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual([], restore.restore(self.actor(), {}))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(2, self.states()[PF].numvfs)
+
+    def owe(self) -> None:
+        """Let both VFs come back by a change that fails, without a driver."""
+        self.host.hands().set_numvfs(PF, 2)
+        self.failing[f"{PF} set-numvfs 4"] = 5
+        self.host.break_driver("igbvf")
+        self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual({VF, VF_TOO}, self.actor().journal.owed)
+
+    def test_vfs_that_can_not_be_put_back_are_left_and_reported(self) -> None:
+        self.owe()
+        for _ in range(2):
+            found = self.recovered()
+            self.assertEqual(
+                [(VF, Verdict.LEAVE), (VF_TOO, Verdict.LEAVE)],
+                [(one.change.subject, one.verdict) for one in found],
+            )
+            self.assertIn(f"{VF} probe igbvf: ", found[0].reason)
+            self.assertEqual("unfinished", self.actor().journal.account(VF))
+        # Nobody else has to wait for them.
+        self.assertEqual([], self.apply(test_act.PAIR).failed)
+        nics = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
+        self.assertEqual([], restore.restore(self.actor(), {}, nics))
+        self.assertEqual("as before", self.actor().journal.account(NIC))
+        self.host.break_driver("igbvf", broken=False)
+        self.assertEqual([], self.recovered())
+        self.assertEqual("igbvf", self.states()[VF].driver)
+        self.assertEqual({}, self.actor().journal.priors)
+
+    def test_a_vf_that_is_refused_keeps_no_other_from_its_driver(self) -> None:
+        self.owe()
+        hands = self.host.hands()
+        hands.set_override(VF, "vfio-pci")
+        hands.probe(VF)
+        self.host.break_driver("igbvf", broken=False)
+        (found,) = self.recovered()
+        self.assertEqual(VF, found.change.subject)
+        self.assertIn("somebody else changed it", found.reason)
+        self.assertEqual("vfio-pci", self.states()[VF].driver)
+        self.assertEqual("igbvf", self.states()[VF_TOO].driver)
+        self.assertEqual({VF}, self.actor().journal.owed)
 
     def test_a_quarantine_ends_with_the_trouble(self) -> None:
         self.failing[f"{NIC} probe vfio-pci"] = 16
