@@ -6,14 +6,18 @@ neither safe is left as it is and reported. A second recovery finds nothing
 more to do.
 """
 
+import contextlib
 import dataclasses
 import enum
+import functools
+import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     act,
     decide,
     facts,
+    helper,
     observe,
     plan,
     refusal,
@@ -21,6 +25,7 @@ from nova_vfio_variant.host import (
     vf_provider,
 )
 from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -198,10 +203,12 @@ def recover(
         known also where an error ends it
     :returns: what became of each, and which VFs that came back can't be made
         what they were
-    :raises HostStepHung: a write hung
+    :raises HostStepHung: a write hung, or hangs so that the host can't be
+        looked at
     :raises JournalError: the journal can't be written
     """
     done = [] if done is None else done
+    _expect_readable(actor, done)
     for number in sorted(actor.journal.unfinished):
         unfinished = actor.journal.unfinished[number]
         now = actor.look()
@@ -220,6 +227,48 @@ def recover(
     )
     restore.settle(actor)
     return done
+
+
+def _expect_readable(actor: act.Actor, done: list[Judgement]) -> None:
+    """Leave what makes its readers wait, and with it all the rest.
+
+    A helper that hangs may have the lock of a device, for which whoever reads
+    its ``driver_override`` waited too (driver_override_show in
+    drivers/pci/pci-sysfs.c) before ``struct device`` had an override of its
+    own: Linux 6.12.95 has. Who waits so can't be interrupted.
+
+    :param done: what is left is added
+    :raises HostStepHung: the host can't be looked at
+    """
+    left = []
+    for number in sorted(actor.journal.unfinished):
+        change = actor.journal.unfinished[number].change
+        try:
+            # What else goes wrong is seen by who looks at the whole host.
+            with contextlib.suppress(OSError, exception.HostStepFailed):
+                helper.run(
+                    functools.partial(_read, actor.tree, change.functions),
+                    act.LOCK_TIMEOUT,
+                )
+        except helper.Hung:
+            why = (
+                f"{change.subject} can't be read: a write to it, or to a VF "
+                "of its, hangs in the kernel"
+            )
+            actor.isolate(change, why)
+            done.append(Judgement(change, Verdict.LEAVE, why))
+            left.append(why)
+    if left:
+        raise exception.HostStepHung(
+            "; ".join(left),
+            "it goes on when whoever has the device open lets go; then run "
+            "nova-vfio host recover",
+        )
+
+
+def _read(tree: host_tree.HostTree, names: ty.Iterable[str]) -> str:
+    """Read all of some functions that a scan reads of them."""
+    return str([observe.state_now(tree, name) for name in names])
 
 
 def _settle(

@@ -7,8 +7,9 @@ gives the vendor, the product and the class. ``config`` and ``vpd`` are never
 read (1 ms each), ``uevent`` and ``sriov_numvfs`` neither: reading them takes
 the device's lock, which another process may hold for ever while it removes
 VFs that are in use. ``driver_override`` takes it too
-(driver_override_show in drivers/pci/pci-sysfs.c, at least up to Linux 6.12),
-but nothing else tells what it holds.
+(driver_override_show in drivers/pci/pci-sysfs.c) on kernels whose ``struct
+device`` has no override of its own (Linux 6.12.95 has), but nothing else tells
+what it holds.
 """
 
 import contextlib

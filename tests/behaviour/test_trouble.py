@@ -9,6 +9,7 @@ import struct
 import fixtures
 
 from nova_vfio_variant.host import (
+    act,
     decide,
     hands,
     journal,
@@ -70,6 +71,31 @@ class HangTest(HangCase):
         # Nothing came after it.
         self.assertEqual("virtio-pci", self.driver(VIRTIO))
         # The lock of the group is free once the kernel is done with it.
+        self.host.let_go(self.pid)
+        ran = self.done("host", "recover", "-f", "json")
+        self.assertIn("finish", ran.rows[0]["action"])
+        self.eventually(lambda: self.driver(VF) == "igbvf")
+        self.restore()
+        self.assert_as_before()
+
+    def test_recovery_leaves_what_still_hangs(self) -> None:
+        self.declare(f'{{"address": "{VF}", "driver": "host"}}')
+        self.assertEqual(2, self.run_command("host", "apply").status)
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{act.__name__}.LOCK_TIMEOUT", self.deadline)
+        )
+        for _ in range(2):
+            ran = self.run_command("host", "recover", "-f", "json")
+            self.assertEqual(1, ran.status, ran.err)
+            (row,) = ran.rows
+            self.assertEqual(VF, row["subject"])
+            self.assertTrue(row["action"].startswith("leave"), row)
+            self.assertIn("still holds the lock", row["action"])
+            self.assertEqual("unfinished", row["state"])
+        # Others need not wait for it.
+        self.declare(f'{{"address": "{VIRTIO}", "driver": "vfio-pci"}}')
+        self.done("host", "apply")
+        self.assertEqual("vfio-pci", self.driver(VIRTIO))
         self.host.let_go(self.pid)
         ran = self.done("host", "recover", "-f", "json")
         self.assertIn("finish", ran.rows[0]["action"])

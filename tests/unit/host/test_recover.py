@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a change that a crash left in the middle."""
 
+import os
+
 import fixtures
 
 from nova_vfio_variant import exception
@@ -186,6 +188,32 @@ class RecoverTest(test_act.ActCase):
         self.assertIn("still holds the lock", found[0].reason)
         # Killed before it could tell what hangs there.
         self.assertIn("still holds the lock", str(self.quarantined[NIC]))
+        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assertIsNone(self.quarantined[NIC])
+
+    def test_a_function_that_makes_readers_wait_is_left(self) -> None:
+        # As driver_override did on older kernels, while an unbind waits.
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.useFixture(fixtures.Timeout(30, gentle=True))
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.2
+            )
+        )
+        path = self.host.root / "sys/bus/pci/devices" / NIC / "driver_override"
+        kept = self.folder / "kept"
+        path.rename(kept)
+        os.mkfifo(path)
+        done: list[recover.Judgement] = []
+        error = self.assertRaises(
+            exception.HostStepHung, recover.recover, self.actor(), {}, done
+        )
+        self.assertIn(f"{NIC} can't be read", error.message)
+        self.assert_verdict(Verdict.LEAVE, done)
+        self.assertIn("can't be read", str(self.quarantined[NIC]))
+        # Whoever waits goes on.
+        os.close(os.open(path, os.O_RDWR))
+        kept.rename(path)
         self.assert_verdict(Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
 
