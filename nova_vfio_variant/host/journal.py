@@ -273,7 +273,8 @@ class Journal:
         """Note the VFs that came back with their PF's own number of VFs."""
         change = ended.change
         if outcome != "undone":
-            self.owed.discard(change.subject)
+            # What went is owed nothing; what came in its place is another.
+            self.owed -= {change.subject, *change.lost}
         if change.what is not plan.What.VFS:
             return
         if outcome == "undone":

@@ -500,6 +500,9 @@ class HostCommands(base.TestCase):
         self.assertEqual(0, ran.status, ran.err)
         self.assertIn(f"recovered: {VF}: leave: ", ran.err)
         self.assertIn("set-numvfs 4", ran.out)
+        # It went with the others, and the new one is owed nothing.
+        ran = self.run_command("host", "recover", "-f", "json")
+        self.assertEqual((0, []), (ran.status, ran.rows), ran.err)
 
     def test_another_state_path_is_no_way_around_the_lock(self) -> None:
         self.declare(FOUR)
