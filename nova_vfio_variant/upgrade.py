@@ -186,7 +186,8 @@ class Checks(upgradecheck.UpgradeCommands):
         if newest is None:
             return _Result(_SUCCESS, "embedded, and not used yet")
         wanted = placement_client.MICROVERSION
-        if _version(newest) < _version(wanted):  # type: ignore[operator]
+        spoken, needed = _version(newest), _version(wanted)
+        if spoken is None or needed is None or spoken < needed:
             return _Result(
                 _FAILURE,
                 f"Placement speaks microversions up to {newest}, and {wanted}"

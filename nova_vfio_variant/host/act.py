@@ -359,8 +359,9 @@ class Actor:
     def _holders(self, change: plan.Change, seen: scan.HostScan) -> str:
         """Who has a change's functions open, as half a sentence.
 
-        The host isn't scanned again: to read ``driver_override`` takes the
-        lock of the device, which the write that hangs has.
+        The host isn't scanned again: on older kernels to read
+        ``driver_override`` takes the lock of the device, which the write that
+        hangs has.
         """
         found = []
         try:
