@@ -18,7 +18,7 @@ from nova_vfio_variant.host.use import Kind, Use
 _DEVICES = "sys/bus/pci/devices"
 #: Of all that a process has open, what may be a function's.
 _INTERESTING = re.compile(
-    r"/dev/(vfio/|nvidia|dri/|nvme|sd|vd|dm-|md|infiniband/)"
+    r"/dev/(vfio/|nvidia|dri/|nvme|sd|vd|dm-|md|infiniband/|vhost-vdpa-)"
     r"|anon_inode:\[vfio-device\]"
 )
 _DEVICE_FD = "anon_inode:[vfio-device]"
@@ -200,4 +200,24 @@ def _paths(
             paths |= {
                 f"/dev/{name.replace('nvme', 'ng', 1)}" for name in names
             }
+    try:
+        paths |= _vdpa(tree, place)
+    except OSError as error:
+        unread.append(f"vdpa: {error.strerror}")
     return paths, unread
+
+
+def _vdpa(tree: host_tree.HostTree, place: str) -> set[str]:
+    """The device files of a function's vDPA devices.
+
+    They stand below their devices (drivers/vhost/vdpa.c).
+
+    :raises OSError: they are there and can't be read
+    """
+    return {
+        f"/dev/{name}"
+        for device in use.names(tree, place)
+        if device.startswith("vdpa")
+        for name in use.names(tree, f"{place}/{device}")
+        if name.startswith("vhost-vdpa-")
+    }

@@ -219,6 +219,16 @@ class InUseTest(UseCase):
             ["/dev/dri/renderD128 is open in process 7 (Xorg)"], self.uses()
         )
 
+    def test_a_guest_may_have_a_vdpa_device_open(self) -> None:
+        place = f"sys/bus/pci/devices/{NIC}/vdpa0"
+        (self.host.root / place / "vhost-vdpa-3").mkdir(parents=True)
+        self.put("proc/7/comm", "qemu\n")
+        (self.host.root / "proc/7/fd").mkdir()
+        (self.host.root / "proc/7/fd/3").symlink_to("/dev/vhost-vdpa-3")
+        self.assertEqual(
+            ["/dev/vhost-vdpa-3 is open in process 7 (qemu)"], self.uses()
+        )
+
     def test_a_function_is_shown_with_what_is_in_the_way(self) -> None:
         self.interface("0x1003")
         known = facts.gather(scan.scan(self.host.tree))
