@@ -31,6 +31,15 @@ PAIR = (
     ' "companions": ["0000:31:02.0"]}'
 )
 
+NIC_ENTRIES = """
+device_spec = { "address": "0000:31:01.0" }
+alias = { "name": "nic", "vendor_id": "8086", "product_id": "100e", "device_type": "type-PCI" }
+"""
+VF_ENTRIES = """
+device_spec = { "product_id": "10ca" }
+alias = { "name": "vf", "vendor_id": "8086", "product_id": "10ca", "device_type": "type-VF" }
+"""
+
 
 class Ran(ty.NamedTuple):
     """What a command gave."""
@@ -274,16 +283,19 @@ class HostCommands(base.TestCase):
         self.assertEqual(0, ran.status)
         self.assertIn(f"recovered: {NIC}: finish:", ran.err)
 
+    def claimable(self, entries: str, wanted: str) -> tuple[str, ...]:
+        """Declare devices for instances.
+
+        :returns: the command that claims some
+        """
+        with (self.folder / "nova.conf").open("a") as file:
+            file.write(f"[pci]\n{entries}")
+        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+        return ("claim", "create", "--instance", UUID, "--alias", wanted)
+
     def test_what_was_begun_and_not_ended_is_given_to_nobody(self) -> None:
         self.declare(PAIR)
-        with (self.folder / "nova.conf").open("a") as file:
-            file.write(
-                '[pci]\ndevice_spec = { "address": "0000:31:01.0" }\n'
-                'alias = { "name": "nic", "vendor_id": "8086",'
-                ' "product_id": "100e", "device_type": "type-PCI" }\n'
-            )
-        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
-        claim = ("claim", "create", "--instance", UUID, "--alias", "nic:1")
+        claim = self.claimable(NIC_ENTRIES, "nic:1")
         with _Interrupted(self, f"{NIC} unbind"):
             self.run_command("host", "apply")
         ran = self.run_command(*claim)
@@ -301,33 +313,19 @@ class HostCommands(base.TestCase):
 
     def test_a_recorded_host_is_not_what_the_journal_is_about(self) -> None:
         self.declare(PAIR)
-        with (self.folder / "nova.conf").open("a") as file:
-            file.write(
-                '[pci]\ndevice_spec = { "address": "0000:31:01.0" }\n'
-                'alias = { "name": "nic", "vendor_id": "8086",'
-                ' "product_id": "100e", "device_type": "type-PCI" }\n'
-            )
-        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+        claim = self.claimable(NIC_ENTRIES, "nic:1")
         recorded = str(self.folder / "host.tar.gz")
         self.run_command("host", "snapshot", recorded)
         with _Interrupted(self, f"{NIC} unbind"):
             self.run_command("host", "apply")
-        claim = ("claim", "create", "--instance", UUID, "--alias", "nic:1")
         ran = self.run_command("--host-root", recorded, *claim)
         self.assertEqual(0, ran.status, ran.err)
 
     def test_nobody_is_given_vfs_whose_number_is_being_changed(self) -> None:
         self.declare(FOUR)
-        with (self.folder / "nova.conf").open("a") as file:
-            file.write(
-                '[pci]\ndevice_spec = { "product_id": "10ca" }\n'
-                'alias = { "name": "vf", "vendor_id": "8086",'
-                ' "product_id": "10ca", "device_type": "type-VF" }\n'
-            )
+        claim = self.claimable(VF_ENTRIES, "vf:1")
         with _Interrupted(self, f"{PF} set-numvfs 4"):
             self.run_command("host", "apply")
-        self.useFixture(placement.EmbeddedPlacement(str(self.state)))
-        claim = ("claim", "create", "--instance", UUID, "--alias", "vf:1")
         ran = self.run_command(*claim)
         self.assertIn("1 asked for, and 0 can be given", ran.err)
         self.assertEqual(0, self.run_command("host", "recover").status)

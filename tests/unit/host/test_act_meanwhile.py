@@ -13,19 +13,8 @@ VF_TOO = "0000:21:10.2"
 VFS = (VF, VF_TOO)
 
 
-class MeanwhileTest(test_act.ActCase):
-    """What happens while other changes are done, or a lock is waited for."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.host.hands().set_numvfs(PF, 2)
-        for name in (VF, VF_TOO):
-            self.host.hands().set_override(name, "vfio-pci")
-            self.host.hands().unbind(name)
-            self.host.hands().probe(name)
-        self.specs = test_plan.specs(
-            *(f'{{"address": "{one}", "driver": "host"}}' for one in VFS)
-        )
+class MeanwhileCase(test_act.ActCase):
+    """Something happens between two changes."""
 
     def after_the_first(self, what: ty.Callable[[], object]) -> act.Actor:
         """Let something happen once the first function is done."""
@@ -39,6 +28,21 @@ class MeanwhileTest(test_act.ActCase):
 
         actor._progress = progress
         return actor
+
+
+class MeanwhileTest(MeanwhileCase):
+    """What happens while other changes are done, or a lock is waited for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host.hands().set_numvfs(PF, 2)
+        for name in (VF, VF_TOO):
+            self.host.hands().set_override(name, "vfio-pci")
+            self.host.hands().unbind(name)
+            self.host.hands().probe(name)
+        self.specs = test_plan.specs(
+            *(f'{{"address": "{one}", "driver": "host"}}' for one in VFS)
+        )
 
     def test_what_is_opened_by_then_is_not_touched(self) -> None:
         actor = self.after_the_first(lambda: self.host.hold(VF_TOO))
@@ -169,7 +173,7 @@ class LooksTest(test_act.ActCase):
         self.assertEqual(few + 3, self.looks)
 
 
-class WithoutDriverTest(test_act.ActCase):
+class WithoutDriverTest(MeanwhileCase):
     """What happens to functions that nobody had when it was decided."""
 
     def setUp(self) -> None:
@@ -185,15 +189,7 @@ class WithoutDriverTest(test_act.ActCase):
         self, what: ty.Callable[[], object], *texts: str
     ) -> apply.Outcome:
         """Apply, and let something happen once the first VF is done."""
-        actor = self.actor()
-
-        def progress(
-            _change: plan.Change, step: plan.Step, state: plan.StepState
-        ) -> None:
-            if (step.subject, step.action, state) == (VF, "probe", "done"):
-                what()
-
-        actor._progress = progress
+        actor = self.after_the_first(what)
         return apply.apply(actor, test_plan.specs(*texts), {})
 
     def bind(self, name: str, driver: str = "igbvf") -> None:
