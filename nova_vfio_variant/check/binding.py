@@ -26,10 +26,9 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             if not seen.vfio and not _claims_vfio(given, seen):
                 by_driver[seen.driver].append(seen)
         for driver, those in by_driver.items():
-            verb = "is" if len(those) == 1 else "are"
             yield facts.on_spec(
                 codes.NOT_PREPARED,
-                f"managed is no, and {facts.named(those)} {verb}"
+                f"managed is no, and {facts.named(those)} {facts.are(those)}"
                 f" {f'on driver {driver}' if driver else 'on no driver'}:"
                 " libvirt will refuse to start a guest with"
                 f" {facts.it(those)}",
@@ -72,10 +71,10 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             and vgpu_type(given, seen) != "0"
         ]
         if those:
-            verb = "has" if len(those) == 1 else "have"
             yield facts.on_spec(
                 codes.NO_VFIO_DEV,
-                f"{facts.named(those)} on driver {those[0].driver} {verb} no"
+                f"{facts.named(those)} on driver {those[0].driver} {facts.have(those)}"
+                " no"
                 " vfio-dev/, by which libvirt knows a VFIO driver",
                 spec,
                 "managed",
@@ -92,7 +91,6 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             if seen.vfio and seen.driver not in (None, "vfio-pci")
         ]
         if those:
-            verb = "is" if len(those) == 1 else "are"
             why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
             hint = None
             if spec.tags.get("physical_network"):
@@ -100,7 +98,8 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 hint = "Leave physical_network out, or bind to vfio-pci."
             yield facts.on_spec(
                 codes.VARIANT_LOST,
-                f"{facts.named(those)} {verb} on the variant driver"
+                f"{facts.named(those)} {facts.are(those)}"
+                " on the variant driver"
                 f" {those[0].driver}, and {why}:"
                 " libvirt binds the device anew, and migration may be lost",
                 spec,
@@ -123,10 +122,10 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             ):
                 by_module[module].append(seen)
         for module, those in by_module.items():
-            verb = "is" if len(those) == 1 else "are"
             yield facts.on_spec(
                 codes.BETTER_DRIVER,
-                f"{facts.named(those)} {verb} on {those[0].driver}, and the"
+                f"{facts.named(those)} {facts.are(those)}"
+                f" on {those[0].driver}, and the"
                 f" module {module} holds a VFIO driver made for {facts.it(those)}",
                 spec,
                 "managed",

@@ -279,6 +279,16 @@ def named(found: ty.Iterable[host_function.PciFunction]) -> str:
     return listed(seen.address for seen in found)
 
 
+def are(found: ty.Sequence[host_function.PciFunction]) -> str:
+    """The verb of a sentence about what they are."""
+    return "is" if len(found) == 1 else "are"
+
+
+def have(found: ty.Sequence[host_function.PciFunction]) -> str:
+    """The verb of a sentence about what they have."""
+    return "has" if len(found) == 1 else "have"
+
+
 def it(found: ty.Sequence[host_function.PciFunction]) -> str:
     """How a sentence calls them once they are named."""
     return "it" if len(found) == 1 else "them"

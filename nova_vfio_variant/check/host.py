@@ -45,10 +45,10 @@ def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             if seen.iommu_group is None and "iommu_group" not in seen.lost
         ]
         if those:
-            verb = "has" if len(those) == 1 else "have"
             yield facts.on_spec(
                 codes.NO_IOMMU_GROUP,
-                f"{facts.named(those)} {verb} no IOMMU group, though others have"
+                f"{facts.named(those)} {facts.have(those)}"
+                " no IOMMU group, though others have"
                 f" one: no guest can have {facts.it(those)}",
                 spec,
                 None,
@@ -167,10 +167,10 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             and binding.vgpu_type(given, seen) == "0"
         ]
         if those:
-            verb = "has" if len(those) == 1 else "have"
             yield facts.on_spec(
                 codes.VGPU_TYPE_UNSET,
-                f"{facts.named(those)} {verb} no vGPU type: guests with"
+                f"{facts.named(those)} {facts.have(those)}"
+                " no vGPU type: guests with"
                 f" {facts.it(those)} fail when they start",
                 spec,
                 None,
