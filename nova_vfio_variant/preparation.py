@@ -60,7 +60,7 @@ class Result:
     recovered: list[recover.Judgement] = dataclasses.field(
         default_factory=list
     )
-    refusals: tuple[refusal.Refusal, ...] = ()
+    refusals: tuple[finding.Finding, ...] = ()
     failed: list[str] = dataclasses.field(default_factory=list)
     ended_by: exception.VfioVariantError | None = None
 
@@ -123,7 +123,7 @@ class Preparation:
 
     def obstacles(
         self, address: pci_address.PciAddress
-    ) -> tuple[refusal.Refusal, ...]:
+    ) -> tuple[finding.Finding, ...]:
         """Why a function can't be given to a guest now; for ``host show``.
 
         :raises HostError: the host has no such function

@@ -109,6 +109,7 @@ class Show(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
         from nova_vfio_variant import preparation
+        from nova_vfio_variant.host import refusal
 
         function = self.node.function(parsed_args.address)
         names = self.node.pci_names
@@ -145,7 +146,7 @@ class Show(base.ShowOne):
             "mdev_types": list(function.mdev_types),
             "modalias": function.modalias,
             "passthrough": not obstacles,
-            "obstacles": [str(one) for one in obstacles],
+            "obstacles": [refusal.line(one) for one in obstacles],
         }
         return tuple(shown), tuple(shown.values())
 

@@ -5,7 +5,7 @@ import argparse
 import functools
 import typing as ty
 
-from nova_vfio_variant import preparation
+from nova_vfio_variant import finding, preparation
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host import decide, plan, recover, refusal
 
@@ -75,10 +75,12 @@ class Prepare(base.Lister):
         self.refuse(decision.refusals)
         return COLUMNS, rows
 
-    def refuse(self, refusals: ty.Sequence[refusal.Refusal]) -> None:
+    def refuse(self, refusals: ty.Sequence[finding.Finding]) -> None:
         """Say what is in the way."""
         for one in refusals:
-            self.app.stderr.write(f"error: {one}\nhint: {one.hint}\n")
+            self.app.stderr.write(
+                f"error: {refusal.line(one)}\nhint: {one.hint}\n"
+            )
             self.status = 2
 
     def tell(self, result: preparation.Result) -> base.Rows:

@@ -43,7 +43,7 @@ class Decision:
     """
 
     plan: plan.Plan
-    refusals: tuple[refusal.Refusal, ...] = ()
+    refusals: tuple[finding.Finding, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
     companions: ty.Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
@@ -218,11 +218,11 @@ def vfs_refusals(
     pf: observed.PciFunction,
     count: int,
     claims: refusal.Claims,
-) -> ty.Iterator[refusal.Refusal]:
+) -> ty.Iterator[finding.Finding]:
     """Why a PF can't be given another number of VFs."""
     name = str(pf.address)
     if not pf.sriov_totalvfs:
-        yield refusal.Refusal(
+        yield refusal.because(
             codes.NOT_A_PF,
             name,
             "it has no SR-IOV capability, and can't have VFs",
@@ -230,14 +230,14 @@ def vfs_refusals(
         )
         return
     if count > pf.sriov_totalvfs:
-        yield refusal.Refusal(
+        yield refusal.because(
             codes.TOO_MANY_VFS,
             name,
             f"{count} VFs are asked for, and it can have {pf.sriov_totalvfs}",
             f"ask for {pf.sriov_totalvfs} or fewer",
         )
     if pf.driver is None or pf.vfio:
-        yield refusal.Refusal(
+        yield refusal.because(
             codes.PF_WITHOUT_DRIVER,
             name,
             "it has no driver"
@@ -248,7 +248,7 @@ def vfs_refusals(
     _, way = vf_provider.of(pf)
     why = way.refusal(pf, count)
     if why is not None:
-        yield refusal.Refusal(
+        yield refusal.because(
             codes.PROVIDER_REFUSES, name, why, "change num_vfs accordingly"
         )
     if way.disturbs_pf:
@@ -265,7 +265,7 @@ def loses_vfs(
     pf: observed.PciFunction,
     count: int | None,
     claims: refusal.Claims,
-) -> tuple[refusal.Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function may not lose its driver: its VFs would go too.
 
     :param count: how many VFs it has then
@@ -282,7 +282,7 @@ def vfs_in_use(
     facts: host_facts.HostFacts,
     pf: observed.PciFunction,
     claims: refusal.Claims,
-) -> ty.Iterator[refusal.Refusal]:
+) -> ty.Iterator[finding.Finding]:
     """Why the VFs of a PF may not go."""
     for vf in vfs_of(facts, pf):
         for one in refusal.to_touch(facts, vf, claims):

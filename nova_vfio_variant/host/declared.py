@@ -47,7 +47,7 @@ class _Planner:
         self._facts = facts
         self._claims = claims
         self._only = only
-        self._refusals: list[refusal.Refusal] = []
+        self._refusals: list[finding.Finding] = []
         self._findings: list[finding.Finding] = []
         self._modules: dict[str, plan.Change] = {}
         #: Companions that are unbound, by the function for which they are.
@@ -270,12 +270,12 @@ class _Planner:
         now: plan.State,
         driver: str,
         going: ty.Collection[pci_address.PciAddress],
-    ) -> tuple[refusal.Refusal, ...]:
+    ) -> tuple[finding.Finding, ...]:
         """Why a function that is there can't be put on a driver."""
         facts = self._facts
         if function.is_bridge:
             return (refusal.is_bridge(function),)
-        found: tuple[refusal.Refusal, ...] = ()
+        found: tuple[finding.Finding, ...] = ()
         if now.driver != driver:
             found += self._pf_refusals(function, wish, now)
             found += refusal.to_touch(facts, function, self._claims, driver)
@@ -337,7 +337,7 @@ class _Planner:
         function: observed.PciFunction,
         wish: decide.Wish,
         now: plan.State,
-    ) -> tuple[refusal.Refusal, ...]:
+    ) -> tuple[finding.Finding, ...]:
         """Why a PF may not be taken from its driver; nothing for others.
 
         :param wish: of the entries that name it, be it as a companion
@@ -346,7 +346,7 @@ class _Planner:
             return ()
         if not wish.allow_pf:
             return (
-                refusal.Refusal(
+                refusal.because(
                     codes.PF_NOT_ALLOWED,
                     str(function.address),
                     "it is a PF, and the entry that names it doesn't say "
@@ -363,7 +363,7 @@ class _Planner:
     ) -> None:
         if word == host_spec.VARIANT:
             self._refusals.append(
-                refusal.Refusal(
+                refusal.because(
                     codes.NO_VARIANT,
                     str(function.address),
                     "no vfio_pci: line of modules.alias fits it",

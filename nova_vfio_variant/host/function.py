@@ -21,6 +21,58 @@ class Kind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """Which device it is, for an address alone doesn't say so.
+
+    A card that is added moves the numbers of others. None stands for what
+    the host didn't say.
+
+    :param vendor_id: four lower-case hex digits
+    :param product_id: likewise
+    :param subsystem: ``vendor:device``, likewise
+    :param serial_number: where the kernel gives it
+    :param physfn: of a VF, the address of its PF, as text
+    :param vf_index: of a VF, which of its PF's it is
+    """
+
+    vendor_id: str
+    product_id: str
+    subsystem: str | None = None
+    serial_number: str | None = None
+    physfn: str | None = None
+    vf_index: int | None = None
+
+    def is_another(self, other: "Identity") -> bool:
+        """Whether they are surely two devices: both know a fact, and differ.
+
+        A VF is never a function that is none.
+        """
+        if (self.physfn is None) != (other.physfn is None):
+            return True
+        return any(
+            mine is not None and theirs is not None and mine != theirs
+            for mine, theirs in zip(
+                dataclasses.astuple(self),
+                dataclasses.astuple(other),
+                strict=True,
+            )
+        )
+
+    @property
+    def shown(self) -> str:
+        """As a sentence names it."""
+        parts = [f"{self.vendor_id}:{self.product_id}"]
+        if self.subsystem is not None:
+            parts.append(f"subsystem {self.subsystem}")
+        if self.serial_number is not None:
+            parts.append(f"serial number {self.serial_number}")
+        if self.physfn is not None:
+            number = "" if self.vf_index is None else f" {self.vf_index}"
+            parts.append(f"VF{number} of {self.physfn}")
+        return ", ".join(parts)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PciFunction:
     """A PCI function as the kernel shows it in sysfs.
 
@@ -47,6 +99,13 @@ class PciFunction:
     :param card_serial_number: from the vital product data of the card
     :param lost: names of the files that are there and could not be read
     :param vdpa: a VF that carries a vDPA device
+    :param subsystem: vendor and device of the subsystem, each four lower-case
+        hex digits, with a colon between them
+    :param serial_number: of the function (``serial_number``, since Linux
+        6.18)
+    :param vf_index: of a VF, which of its PF's it is; from 0 on
+    :param header_type: layout of its configuration space, read only where
+        the class leaves open whether it is a bridge
     """
 
     address: pci_address.PciAddress
@@ -67,6 +126,22 @@ class PciFunction:
     card_serial_number: str | None = None
     lost: frozenset[str] = frozenset()
     vdpa: bool = False
+    subsystem: str | None = None
+    serial_number: str | None = None
+    vf_index: int | None = None
+    header_type: int | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What tells it from another card at the same address."""
+        return Identity(
+            self.vendor_id,
+            self.product_id,
+            self.subsystem,
+            self.serial_number,
+            None if self.physfn is None else str(self.physfn),
+            self.vf_index,
+        )
 
     @property
     def kind(self) -> Kind:

@@ -44,7 +44,7 @@ def no_pf(
     spec: host_spec.HostSpec,
     functions: Functions,
     facts: host_facts.HostFacts,
-) -> ty.Iterator[refusal.Refusal]:
+) -> ty.Iterator[finding.Finding]:
     """Why an entry asks in vain for VFs: nothing that it names has any."""
     named = [one for one in functions if spec.selects(one)]
     if (
@@ -60,7 +60,7 @@ def in_vain(
     specs: ty.Sequence[host_spec.HostSpec],
     functions: Functions,
     facts: host_facts.HostFacts,
-) -> ty.Iterator[refusal.Refusal]:
+) -> ty.Iterator[finding.Finding]:
     """Why nothing can be done for an address that is meant alone.
 
     :param only: the addresses
@@ -83,7 +83,7 @@ def _not_there(
     address: pci_address.PciAddress,
     specs: ty.Sequence[host_spec.HostSpec],
     facts: host_facts.HostFacts,
-) -> ty.Iterator[refusal.Refusal]:
+) -> ty.Iterator[finding.Finding]:
     wishes = decide.wishes(specs, facts.scan.functions, [])
     for pf in facts.scan.functions:
         count = wishes[pf.address].num_vfs if pf.address in wishes else None

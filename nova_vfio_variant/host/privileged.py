@@ -19,7 +19,7 @@ import typing as ty
 from oslo_privsep import capabilities, daemon, priv_context
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import act, hands, helper, lock, plan
+from nova_vfio_variant.host import act, hands, helper, lock, plan, use
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host.use import processes
 
@@ -283,7 +283,7 @@ def open_files() -> processes.OpenFiles:
     """
     holders, unreadable = _ask(look_into_processes)
     return processes.OpenFiles(
-        tuple(processes.Holder(*one) for one in holders), tuple(unreadable)
+        tuple(use.Holder(*one) for one in holders), tuple(unreadable)
     )
 
 

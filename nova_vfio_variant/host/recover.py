@@ -12,7 +12,7 @@ import enum
 import functools
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host import (
     act,
     decide,
@@ -167,7 +167,7 @@ def _against(
         return tuple(
             one.message for one in refusal.unreadable(now, change.subject)
         )
-    found: list[refusal.Refusal] = []
+    found: list[finding.Finding] = []
     for step in steps:
         if step.action == "unbind":
             found += refusal.to_touch(now, function, claims)

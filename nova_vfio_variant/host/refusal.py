@@ -5,7 +5,6 @@ Pure: what is known of the host goes in, refusals come out.
 """
 
 import collections.abc
-import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, exception, finding
@@ -46,8 +45,9 @@ _USES = {
 HARMLESS: ty.Final = (None, "pcieport", "pci-stub")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refusal:
+def because(
+    code: finding.Code, subject: str, message: str, hint: str
+) -> finding.Finding:
     """One reason not to do something.
 
     :param code: of which kind it is
@@ -55,22 +55,20 @@ class Refusal:
     :param message: one sentence without a full stop
     :param hint: what to do about it
     """
-
-    code: finding.Code
-    subject: str
-    message: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.message} [{self.code.id}]"
+    return finding.Finding(code, message, subject=subject, hint=hint)
 
 
-def error(refusals: ty.Sequence[Refusal]) -> exception.HostRefused:
+def line(reason: finding.Finding) -> str:
+    """A reason as one line says it, without its severity."""
+    return f"{reason.subject}: {reason.message} [{reason.code.id}]"
+
+
+def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
     """What is raised where there are refusals: the first, and how many."""
     first = refusals[0]
     more = len(refusals) - 1
     return exception.HostRefused(
-        f"{first}" + (f", and {more} more" if more else ""), first.hint
+        line(first) + (f", and {more} more" if more else ""), first.hint
     )
 
 
@@ -79,7 +77,7 @@ def to_touch(
     function: observed.PciFunction,
     claims: Claims,
     driver: str | None = None,
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function may not be taken from what it is on now.
 
     :param claims: of the tracker
@@ -89,7 +87,7 @@ def to_touch(
     name = str(function.address)
     for use in facts.in_use.get(function.address, ()):
         code, hint = _USES[use.kind]
-        found.append(Refusal(code, name, use.what, hint))
+        found.append(because(code, name, use.what, hint))
     return tuple(found)
 
 
@@ -98,7 +96,7 @@ def is_somebodys(
     function: observed.PciFunction,
     claims: Claims,
     driver: str | None = None,
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function that somebody has stays what it is.
 
     Whoever has a claim on it loses nothing where it comes to a VFIO driver
@@ -113,7 +111,7 @@ def is_somebodys(
     name = str(function.address)
     if who.startswith(QUARANTINED):
         return (
-            Refusal(
+            because(
                 codes.IS_QUARANTINED,
                 name,
                 who,
@@ -129,7 +127,7 @@ def is_somebodys(
     ):
         return ()
     return (
-        Refusal(
+        because(
             codes.IS_CLAIMED,
             name,
             who,
@@ -151,7 +149,7 @@ def to_bind(
     function: observed.PciFunction,
     companions: ty.Collection[pci_address.PciAddress] = (),
     going: ty.Collection[pci_address.PciAddress] = (),
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function can't go to a guest, whatever it is on now.
 
     :param companions: members of its group that may be unbound
@@ -166,7 +164,7 @@ def to_bind(
         found.append(unknown)
     elif function.iommu_group is None:
         found.append(
-            Refusal(
+            because(
                 codes.NOT_IN_A_GROUP,
                 name,
                 "it has no IOMMU group"
@@ -180,7 +178,7 @@ def to_bind(
         "vfio_pci"
     ):
         found.append(
-            Refusal(
+            because(
                 codes.VFIO_MISSING,
                 name,
                 "there is no vfio-pci, neither loaded nor among the modules "
@@ -190,7 +188,7 @@ def to_bind(
         )
     allowed = {*companions, *going}
     found += (
-        Refusal(
+        because(
             codes.GROUP_COMPANIONS,
             name,
             f"{other.address} is in IOMMU group {function.iommu_group} with "
@@ -205,9 +203,9 @@ def to_bind(
     return tuple(found)
 
 
-def is_bridge(function: observed.PciFunction) -> Refusal:
+def is_bridge(function: observed.PciFunction) -> finding.Finding:
     """Why a bridge is never taken from its driver."""
-    return Refusal(
+    return because(
         codes.IS_BRIDGE,
         str(function.address),
         "it is a bridge, and carries what stands behind it",
@@ -217,7 +215,7 @@ def is_bridge(function: observed.PciFunction) -> Refusal:
 
 def _of_unknown_group(
     facts: "host_facts.HostFacts", function: observed.PciFunction
-) -> Refusal | None:
+) -> finding.Finding | None:
     """Whether its group, or who is in it, could not be read."""
     if "iommu_group" in function.lost:
         what = "its IOMMU group could not be read"
@@ -229,7 +227,7 @@ def _of_unknown_group(
             f"{hidden[0]} could not be read, and may be in IOMMU group"
             f" {function.iommu_group} with it"
         )
-    return Refusal(
+    return because(
         codes.NOT_KNOWN,
         str(function.address),
         what,
@@ -239,7 +237,7 @@ def _of_unknown_group(
 
 def unreadable(
     facts: "host_facts.HostFacts", name: str
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function that is there and can't be read is left alone.
 
     :param name: its address, as text
@@ -247,7 +245,7 @@ def unreadable(
     if pci_address.PciAddress.parse(name) not in facts.scan.unread:
         return ()
     return (
-        Refusal(
+        because(
             codes.NOT_KNOWN,
             name,
             "it can't be read",
@@ -258,14 +256,14 @@ def unreadable(
 
 def nothing_meant(
     address: pci_address.PciAddress, message: str, hint: str
-) -> Refusal:
+) -> finding.Finding:
     """Why nothing can be done for an address that somebody named alone."""
-    return Refusal(codes.NOTHING_MEANT, str(address), message, hint)
+    return because(codes.NOTHING_MEANT, str(address), message, hint)
 
 
 def no_such_function(
     facts: "host_facts.HostFacts", address: pci_address.PciAddress
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why nothing can be done for what isn't there, or can't be read."""
     return unreadable(facts, str(address)) or (
         nothing_meant(
@@ -276,9 +274,9 @@ def no_such_function(
     )
 
 
-def has_vfs(function: observed.PciFunction, count: int) -> Refusal:
+def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
     """Why a PF with VFs may not be taken from its driver."""
-    return Refusal(
+    return because(
         codes.VFS_IN_USE,
         str(function.address),
         f"it has {count} VFs, which go when it loses its driver",
@@ -317,7 +315,7 @@ def of_function(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
     claims: Claims | None = None,
-) -> tuple[Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function can't be given to a guest now; for ``host show``."""
     found = to_bind(facts, function)
     if not function.vfio:

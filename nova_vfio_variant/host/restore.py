@@ -8,7 +8,7 @@ touched last before what was touched first.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, exception
+from nova_vfio_variant import codes, exception, finding
 from nova_vfio_variant.host import act, decide, facts, lock, plan, refusal
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
@@ -137,12 +137,12 @@ def _against(
     prior: host_journal.Prior,
     now: facts.HostFacts,
     claims: refusal.Claims,
-) -> tuple[refusal.Refusal, ...]:
+) -> tuple[finding.Finding, ...]:
     """Why a function can't be taken from its driver."""
     left = prior.left
     if left is not None and change.before.is_strange(prior.state, left):
         return (
-            refusal.Refusal(
+            refusal.because(
                 codes.NOT_OURS,
                 change.subject,
                 f"somebody else changed it: {change.before.shown}",
@@ -295,7 +295,7 @@ def _rounds(
     :raises HostRefused: something is in the way, where all or nothing is done
     """
     tried: set[tuple[str, plan.What]] = set()
-    told: set[refusal.Refusal] = set()
+    told: set[finding.Finding] = set()
     told_on: tuple[type[exception.VfioVariantError], ...] = (
         exception.HostStepFailed,
         exception.LockTimeout,
@@ -314,8 +314,8 @@ def _rounds(
         for one in found.refusals:
             if one not in told:
                 told.add(one)
-                yield one.subject, str(one)
-        refused = {lock.of_name(one.subject, now.scan) for one in told}
+                yield str(one.subject), refusal.line(one)
+        refused = {lock.of_name(str(one.subject), now.scan) for one in told}
         ready = [
             change
             for change in found.plan.ready

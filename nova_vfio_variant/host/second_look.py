@@ -68,7 +68,7 @@ def decided(
     against = [
         one
         for one in decision.refusals
-        if lock.of_name(one.subject, now) in held
+        if lock.of_name(str(one.subject), now) in held
     ]
     if against:
         raise refusal.error(against)

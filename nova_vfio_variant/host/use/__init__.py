@@ -21,7 +21,31 @@ class Kind(enum.StrEnum):
     LINK = "link"
     STORAGE = "storage"
     OPEN = "open"
+    #: A mediated device stands below it, and dies with its driver.
+    MDEV = "mdev"
+    #: A vDPA device stands below it, likewise.
+    VDPA = "vdpa"
     UNKNOWN = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Holder:
+    """A process that has something open.
+
+    :param pid: as the host numbers it
+    :param command: its name, as ``/proc/PID/comm`` has it
+    :param path: what it has open
+    :param instance_uuid: of the guest that it runs, where it is known to run
+        one
+    """
+
+    pid: int
+    command: str
+    path: str
+    instance_uuid: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} is open in process {self.pid} ({self.command})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,10 +54,15 @@ class Use:
 
     :param kind: what sort of use
     :param what: it, as half a sentence: ``eth0 is up``
+    :param holder: of kind ``open``, whose it is
+    :param shared: what is open is that of its whole IOMMU group, so that it
+        may be open for another member
     """
 
     kind: Kind
     what: str
+    holder: Holder | None = None
+    shared: bool = False
 
 
 def unknown(what: str, error: OSError | None = None) -> Use:

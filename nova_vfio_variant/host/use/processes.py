@@ -13,7 +13,7 @@ import typing as ty
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use
-from nova_vfio_variant.host.use import Kind, Use
+from nova_vfio_variant.host.use import Holder, Kind, Use
 
 _DEVICES = "sys/bus/pci/devices"
 #: Of all that a process has open, what may be a function's.
@@ -27,23 +27,6 @@ _NVIDIA = "10de"
 #: What the kernel adds to the name of a file that was removed: a device
 #: whose node is gone may be open all the same.
 _REMOVED = " (deleted)"
-
-
-@dataclasses.dataclass(frozen=True, order=True, slots=True)
-class Holder:
-    """A process that has something open.
-
-    :param pid: as the host numbers it
-    :param command: its name, as ``/proc/PID/comm`` has it
-    :param path: what it has open
-    """
-
-    pid: int
-    command: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.path} is open in process {self.pid} ({self.command})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +63,7 @@ class OpenFiles:
         """Who has one function open, and what keeps that from being known."""
         paths, unread = _paths(tree, function)
         found = [
-            Use(Kind.OPEN, str(holder))
+            Use(Kind.OPEN, str(holder), holder)
             for holder in self._of(function, {*paths, *disks})
         ]
         if function.driver is not None or "driver" in function.lost:
