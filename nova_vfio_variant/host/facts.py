@@ -34,6 +34,19 @@ class Sriov:
     vf_device: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class VendorVgpu:
+    """What a vendor's folder of a VF says of its vGPU.
+
+    :param current: the id of its type, ``0`` for none; None if it can't be
+        read
+    :param creatable: ids of the types that it could be given now
+    """
+
+    current: str | None
+    creatable: tuple[str, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True)
 class HostFacts:
     """A host's functions and what stands in the way of changing them.
@@ -44,6 +57,8 @@ class HostFacts:
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
+    :param vgpus: of each VF that has a vendor's vGPU folder
+    :param unseen: what such a host can never show: processes of a recording
     """
 
     scan: scan.HostScan
@@ -52,6 +67,10 @@ class HostFacts:
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
     drivers: frozenset[str]
     modules: frozenset[str]
+    vgpus: ty.Mapping[pci_address.PciAddress, VendorVgpu] = dataclasses.field(
+        default_factory=dict
+    )
+    unseen: tuple[str, ...] = ()
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
@@ -104,6 +123,26 @@ def gather(
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         _modules(tree, host.kernel_release),
+        {
+            function.address: _vgpu(tree, function)
+            for function in host.functions
+            if function.has_vgpu_folder
+        },
+    )
+
+
+def _vgpu(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> VendorVgpu:
+    place = f"{scan.DEVICES}/{function.address}/nvidia"
+    rows = (tree.read_text(f"{place}/creatable_vgpu_types") or "").splitlines()
+    return VendorVgpu(
+        tree.read_text(f"{place}/current_vgpu_type"),
+        tuple(
+            number
+            for row in rows
+            if (number := row.partition(":")[0].strip()).isdigit()
+        ),
     )
 
 

@@ -6,6 +6,13 @@ import enum
 
 from nova_vfio_variant.pci import address as pci_address
 
+#: Base and sub-class of the root of a PCI hierarchy.
+HOST_BRIDGE = 0x0600
+#: The same, and of what forwards PCI: to another PCI bus, to CardBus, or half
+#: of a semi-transparent bridge. ISA bridges (0601) and others (0680) are
+#: functions like any other.
+BRIDGES = frozenset({HOST_BRIDGE, 0x0604, 0x0607, 0x0609})
+
 
 class Kind(enum.StrEnum):
     """What role a function plays in SR-IOV."""
@@ -106,6 +113,7 @@ class PciFunction:
     :param vf_index: of a VF, which of its PF's it is; from 0 on
     :param header_type: layout of its configuration space, read only where
         the class leaves open whether it is a bridge
+    :param has_vgpu_folder: it has a vendor's folder of vGPU types
     """
 
     address: pci_address.PciAddress
@@ -130,6 +138,7 @@ class PciFunction:
     serial_number: str | None = None
     vf_index: int | None = None
     header_type: int | None = None
+    has_vgpu_folder: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -166,5 +175,10 @@ class PciFunction:
 
     @property
     def is_bridge(self) -> bool:
-        """A bridge is never passed through and never binds to VFIO."""
-        return self.class_code >> 16 == 0x06
+        """What forwards PCI, or is the root of it: never passed through."""
+        return self.class_code >> 8 in BRIDGES or self.header_type in (1, 2)
+
+    @property
+    def is_host_bridge(self) -> bool:
+        """The root of a PCI hierarchy, which has nothing to give."""
+        return self.class_code >> 8 == HOST_BRIDGE

@@ -272,6 +272,7 @@ class _Scanner:
                 # A recording may lack that bus; mostly they are called vdpa0.
                 or any(one.startswith("vdpa") for one in names)
             ),
+            has_vgpu_folder="nvidia" in names,
         )
 
     def _identity(

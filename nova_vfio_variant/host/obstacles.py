@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each obstacle to giving a function away, stated once. Pure.
+
+:mod:`~nova_vfio_variant.host.assignability` puts them together into the
+verdict, and :mod:`~nova_vfio_variant.host.refusal` into what speaks against
+a change of the host.
+"""
+
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import use as uses
+from nova_vfio_variant.pci import address as pci_address
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host import facts as host_facts
+
+_AS_ROOT = "run the command as root; what can't be read counts as in use"
+_USES = {
+    uses.Kind.DISPLAY: codes.DISPLAY_IN_USE,
+    uses.Kind.NETWORK: codes.NETWORK_IN_USE,
+    uses.Kind.LINK: codes.NETWORK_IN_USE,
+    uses.Kind.STORAGE: codes.STORAGE_IN_USE,
+    uses.Kind.OPEN: codes.IS_OPEN,
+    uses.Kind.MDEV: codes.MDEV_BELOW,
+    uses.Kind.VDPA: codes.VDPA_BELOW,
+    uses.Kind.UNKNOWN: codes.NOT_KNOWN,
+}
+_MENDS = {
+    uses.Kind.DISPLAY: "boot with the console on another card, or on a serial"
+    " line",
+    uses.Kind.STORAGE: "unmount it, and release what holds it",
+    uses.Kind.OPEN: "end the process",
+    uses.Kind.UNKNOWN: _AS_ROOT,
+}
+#: What a function on a VFIO driver can still be used for: it has no
+#: interface, disk or screen of the host any more.
+_BESIDE_VFIO = (
+    uses.Kind.OPEN,
+    uses.Kind.MDEV,
+    uses.Kind.VDPA,
+    uses.Kind.UNKNOWN,
+)
+
+
+def not_known(
+    address: pci_address.PciAddress, what: str, hint: str = _AS_ROOT
+) -> finding.Finding:
+    """Something about a function can't be read, and counts against it."""
+    return finding.Finding(
+        codes.NOT_KNOWN, what, subject=str(address), hint=hint
+    )
+
+
+def unread(address: pci_address.PciAddress) -> finding.Finding:
+    """A function that is there and can't be read is left alone."""
+    return not_known(
+        address,
+        "it can't be read",
+        "see to that first; what can't be read counts as in use",
+    )
+
+
+def is_bridge(function: observed.PciFunction) -> finding.Finding:
+    """A bridge is never taken from its driver."""
+    return finding.Finding(
+        codes.IS_BRIDGE,
+        "it is the host bridge, and has nothing to give"
+        if function.is_host_bridge
+        else "it is a bridge, and carries what stands behind it",
+        subject=str(function.address),
+        hint="name another function"
+        if function.is_host_bridge
+        else "name the function behind it",
+    )
+
+
+def is_quarantined(
+    address: pci_address.PciAddress, reason: str
+) -> finding.Finding:
+    """Nobody gets it."""
+    return finding.Finding(
+        codes.IS_QUARANTINED,
+        f"it is quarantined: {reason}",
+        subject=str(address),
+        hint="see to the reason, then run nova-vfio host recover",
+    )
+
+
+def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:
+    """Somebody has it."""
+    return finding.Finding(
+        codes.IS_CLAIMED,
+        f"instance {owner} has it",
+        subject=str(address),
+        hint="free it first: nova-vfio claim list, claim delete",
+    )
+
+
+def another_device(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    tracked: observed.Identity,
+) -> finding.Finding:
+    """It isn't the device that was tracked at its address."""
+    moved = [
+        str(one.address)
+        for one in facts.scan.functions
+        if one.address != function.address
+        and not tracked.is_another(one.identity)
+    ]
+    where = (
+        f"; what was tracked may be {', '.join(moved[:3])} now"
+        if moved
+        else "; what was tracked is nowhere on this host"
+    )
+    return finding.Finding(
+        codes.ANOTHER_DEVICE,
+        f"it is another device ({function.identity.shown}) than the tracked"
+        f" one ({tracked.shown}){where}",
+        subject=str(function.address),
+    )
+
+
+def of_use(
+    function: observed.PciFunction, use: uses.Use, *, is_port: bool = False
+) -> ty.Iterator[finding.Finding]:
+    """What one use of a function says against giving it away.
+
+    :param is_port: it goes to one of Neutron's ports
+    """
+    name = str(function.address)
+    if function.vfio and use.kind not in _BESIDE_VFIO:
+        return
+    if use.kind is uses.Kind.LINK and function.physfn is not None:
+        # udev sets every new interface up, and libvirt takes it all the same.
+        yield finding.Finding(codes.LINK_UP, use.what, subject=name)
+        return
+    if use.kind is uses.Kind.VDPA and is_port:
+        return
+    hint = _MENDS.get(use.kind)
+    if use.kind in (uses.Kind.NETWORK, uses.Kind.LINK):
+        hint = (
+            "name another function: it carries this host's own connection"
+            if "default route" in use.what
+            else "set the interface down, and out of what uses it"
+        )
+    yield finding.Finding(_USES[use.kind], use.what, subject=name, hint=hint)
+
+
+def of_group(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    leaving: ty.Collection[pci_address.PciAddress] = (),
+) -> ty.Iterator[finding.Finding]:
+    """What its IOMMU group says against giving it away.
+
+    :param leaving: members that are to leave their driver, or to be on a
+        VFIO driver too
+    """
+    hidden = of_unknown_group(facts, function)
+    if hidden is not None:
+        yield hidden
+        return
+    name = str(function.address)
+    if function.iommu_group is None:
+        yield finding.Finding(
+            codes.NOT_IN_A_GROUP,
+            "it has no IOMMU group"
+            if facts.scan.iommu_groups
+            else "the IOMMU is off: no function has an IOMMU group",
+            subject=name,
+            hint="enable VT-d or AMD-Vi in the firmware, and intel_iommu=on "
+            "on the kernel's command line",
+        )
+        return
+    against = [one for one in members(facts, function) if is_obstacle(one)]
+    for other in against:
+        if other.address in leaving and not other.is_bridge:
+            yield finding.Finding(
+                codes.MATES_TO_PREPARE,
+                f"{other.address} of IOMMU group {function.iommu_group} is on"
+                f" {driver_of(other)} yet",
+                subject=name,
+            )
+    staying = [
+        one for one in against if one.is_bridge or one.address not in leaving
+    ]
+    for other in staying:
+        yield finding.Finding(
+            codes.GROUP_COMPANIONS,
+            f"{other.address} is in IOMMU group {function.iommu_group} with "
+            f"it, on {driver_of(other)}",
+            subject=name,
+            hint=_group_mend(staying, other),
+        )
+
+
+def _group_mend(
+    staying: ty.Sequence[observed.PciFunction], other: observed.PciFunction
+) -> str:
+    """What to do about members of a group that are in the way."""
+    if other.is_bridge:
+        return (
+            f"take {other.address} off {other.driver}: no VFIO driver binds to"
+            " a bridge, and without a driver it is no obstacle"
+        )
+    listed = ", ".join(
+        f'"{one.address}"' for one in staying if not one.is_bridge
+    )
+    them = "them" if "," in listed else "it"
+    return f'add "companions": [{listed}] to have {them} unbound'
+
+
+def of_vfio(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Whether there is a VFIO driver that it could be put on."""
+    if facts.driver_named("vfio-pci") is None and not facts.can_load(
+        "vfio_pci"
+    ):
+        yield finding.Finding(
+            codes.VFIO_MISSING,
+            "there is no vfio-pci, neither loaded nor among the modules of"
+            " the running kernel",
+            subject=str(function.address),
+            hint="install the modules of the running kernel",
+        )
+
+
+def of_unknown_group(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> finding.Finding | None:
+    """Whether its group, or who is in it, could not be read."""
+    if "iommu_group" in function.lost:
+        return not_known(function.address, "its IOMMU group could not be read")
+    hidden = facts.scan.hidden
+    if not hidden or function.iommu_group is None:
+        return None
+    return not_known(
+        function.address,
+        f"{hidden[0]} could not be read, and may be in IOMMU group"
+        f" {function.iommu_group} with it",
+    )
+
+
+def members(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[observed.PciFunction]:
+    """The other members of a function's IOMMU group."""
+    if function.iommu_group is None:
+        return
+    for address in facts.scan.iommu_groups.get(function.iommu_group, ()):
+        other = facts.scan.get(address)
+        if other is not None and address != function.address:
+            yield other
+
+
+#: A driver that may stay on a member of a group that goes to a guest: they
+#: set driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
+HARMLESS: ty.Final = (None, "pcieport", "pci-stub")
+
+
+def is_obstacle(member: observed.PciFunction) -> bool:
+    """Whether a group with this member, as it is now, isn't viable."""
+    return not member.vfio and (
+        member.driver not in HARMLESS or "driver" in member.lost
+    )
+
+
+def driver_of(member: observed.PciFunction) -> str:
+    """The driver of a function, as a sentence names it."""
+    if "driver" in member.lost:
+        return "a driver that could not be read"
+    return f"driver {member.driver}"
+
+
+def vfs_of(
+    facts: "host_facts.HostFacts", pf: observed.PciFunction
+) -> list[observed.PciFunction]:
+    """The VFs that a PF has now."""
+    return [one for one in facts.scan.functions if one.physfn == pf.address]
