@@ -5,13 +5,12 @@ import typing as ty
 
 from nova_vfio_variant import finding
 
-_ERROR = finding.Severity.ERROR
 _WARNING = finding.Severity.WARNING
 _INFO = finding.Severity.INFO
 
 MDEV_BELOW: ty.Final = finding.Code(
     "VFIO530",
-    _ERROR,
+    _WARNING,
     "mediated devices stand below the function",
     "The driver that made them holds the function. To take it from that "
     "driver waits for ever while one of them is open, and removes the idle "
@@ -22,7 +21,7 @@ MDEV_BELOW: ty.Final = finding.Code(
 )
 VDPA_BELOW: ty.Final = finding.Code(
     "VFIO531",
-    _ERROR,
+    _WARNING,
     "a vDPA device stands below the function",
     "It goes to guests as a vDPA device, and no alias can ask for it as a "
     "PCI device (nova.virt.libvirt.host.Host._get_pcidev_info). To take the "
@@ -33,7 +32,7 @@ VDPA_BELOW: ty.Final = finding.Code(
 )
 GROUP_CLAIMED: ty.Final = finding.Code(
     "VFIO532",
-    _ERROR,
+    _WARNING,
     "another instance has a member of the IOMMU group",
     "A group is open in one guest at a time (vfio_group_open gives EBUSY).",
     "0000:00:10.1 of the same group is claimed for another instance",
@@ -41,7 +40,7 @@ GROUP_CLAIMED: ty.Final = finding.Code(
 )
 VF_TOKEN: ty.Final = finding.Code(
     "VFIO533",
-    _ERROR,
+    _WARNING,
     "a VF of a PF that is on a VFIO driver",
     "Whoever has the PF sets a token, and without it nobody opens a VF: "
     "EACCES (vfio_pci_validate_vf_token). Neither libvirt nor Nova gives "
@@ -51,7 +50,7 @@ VF_TOKEN: ty.Final = finding.Code(
 )
 NO_VGPU_TYPE: ty.Final = finding.Code(
     "VFIO534",
-    _ERROR,
+    _WARNING,
     "a VF that has no vGPU type",
     "Its current_vgpu_type is 0: a guest that gets it fails when it starts.",
     "/sys/bus/pci/devices/0000:41:02.3/nvidia/current_vgpu_type is 0",
@@ -60,7 +59,7 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
 )
 ANOTHER_DEVICE: ty.Final = finding.Code(
     "VFIO535",
-    _ERROR,
+    _WARNING,
     "another device stands at this address",
     "An address alone is no identity: a card that is added, removed or "
     "moved renumbers others. What the tracker recorded of the device "
@@ -72,7 +71,7 @@ ANOTHER_DEVICE: ty.Final = finding.Code(
 )
 UNSETTLED: ty.Final = finding.Code(
     "VFIO536",
-    _ERROR,
+    _WARNING,
     "a change of the function was begun and has not ended",
     "A command that prepares the host was killed in the middle of it, or is "
     "still at work.",
@@ -81,7 +80,7 @@ UNSETTLED: ty.Final = finding.Code(
 )
 PF_HAS_VFS: ty.Final = finding.Code(
     "VFIO537",
-    _ERROR,
+    _WARNING,
     "a PF that has VFs",
     "The kernel binds no PF with VFs to a VFIO driver (EBUSY, "
     "vfio_pci_core_register_device), and a PF that a guest has could give "
@@ -91,7 +90,7 @@ PF_HAS_VFS: ty.Final = finding.Code(
 )
 VENDOR_REBIND: ty.Final = finding.Code(
     "VFIO538",
-    _ERROR,
+    _WARNING,
     "a VF that must stay on its vGPU driver would be taken from it",
     "A VF with a vendor's vGPU folder is given to guests by that vendor's "
     "driver. On any other, and after it has been on any other, it takes no "
@@ -102,7 +101,7 @@ VENDOR_REBIND: ty.Final = finding.Code(
 )
 SPENT: ty.Final = finding.Code(
     "VFIO539",
-    _ERROR,
+    _WARNING,
     "a device for one time that had it",
     "one_time_use reserves it in Placement once it was allocated.",
     "reserved is 1 for the provider of 0000:25:00.4",
@@ -146,7 +145,7 @@ OVERRULED: ty.Final = finding.Code(
 )
 VANISHED: ty.Final = finding.Code(
     "VFIO544",
-    _ERROR,
+    _WARNING,
     "a tracked device that the host doesn't have",
     "Its VFs were taken away, the card was pulled, or its address moved.",
     "0000:25:00.4 is tracked, and this host has no such function",
@@ -155,7 +154,7 @@ VANISHED: ty.Final = finding.Code(
 )
 FAMILY_CLAIMED: ty.Final = finding.Code(
     "VFIO545",
-    _ERROR,
+    _WARNING,
     "an instance has its PF, or one of its VFs",
     "Who has a PF has what its VFs are made of; a PF whose VF is in a guest "
     "can't be taken.",

@@ -6,6 +6,7 @@ import typing as ty
 from nova_vfio_variant import finding
 
 _ERROR = finding.Severity.ERROR
+_WARNING = finding.Severity.WARNING
 
 HOST_SPEC_VALUE: ty.Final = finding.Code(
     "VFIO501",
@@ -67,7 +68,7 @@ DRIVER_BESIDE_VFS: ty.Final = finding.Code(
 )
 IS_BRIDGE: ty.Final = finding.Code(
     "VFIO510",
-    _ERROR,
+    _WARNING,
     "a bridge can't be passed through",
     "A bridge carries what stands behind it, so that it is never taken from "
     "its driver, whatever the entry asks for; and no VFIO driver binds to "
@@ -107,7 +108,7 @@ STORAGE_IN_USE: ty.Final = finding.Code(
 )
 IS_OPEN: ty.Final = finding.Code(
     "VFIO514",
-    _ERROR,
+    _WARNING,
     "a process has the function open",
     "To unbind it now would block in the kernel until the process lets go; "
     "nothing can interrupt that, SIGKILL included.",
@@ -225,7 +226,7 @@ PROVIDER_REFUSES: ty.Final = finding.Code(
 )
 IS_QUARANTINED: ty.Final = finding.Code(
     "VFIO527",
-    _ERROR,
+    _WARNING,
     "the function is quarantined",
     "A write to it hung or could not be undone; another could hang too.",
     "0000:25:00.4: unbind did not end in 60 seconds",

@@ -8,7 +8,6 @@ states and purposes stands in ``specs/assignability.rst``.
 
 import dataclasses
 import enum
-import types
 import typing as ty
 
 from nova_vfio_variant import codes, finding
@@ -69,18 +68,22 @@ class Records:
     :param allowed: obstacles that were overruled by hand: the code's id and
         the reason given
     :param spent: a device for one time that had it
+    :param unreadable: why the rest can't be known; None if all was read
     """
 
-    owners: ty.Mapping[Address, str] = types.MappingProxyType({})
-    quarantined: ty.Mapping[Address, str] = types.MappingProxyType({})
-    unsettled: ty.Collection[Address] = ()
-    identities: ty.Mapping[Address, observed.Identity] = (
-        types.MappingProxyType({})
+    owners: ty.Mapping[Address, str] = dataclasses.field(default_factory=dict)
+    quarantined: ty.Mapping[Address, str] = dataclasses.field(
+        default_factory=dict
     )
-    allowed: ty.Mapping[Address, ty.Mapping[str, str]] = (
-        types.MappingProxyType({})
+    unsettled: ty.Collection[Address] = ()
+    identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(
+        default_factory=dict
+    )
+    allowed: ty.Mapping[Address, ty.Mapping[str, str]] = dataclasses.field(
+        default_factory=dict
     )
     spent: ty.Collection[Address] = ()
+    unreadable: str | None = None
 
 
 NOTHING_RECORDED: ty.Final = Records()
@@ -100,6 +103,19 @@ LASTING: ty.Final = frozenset(
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
         codes.ANOTHER_DEVICE,
+    }
+)
+
+#: Obstacles that end when a guest ends, or a command: what a configuration
+#: is written for doesn't hang on them.
+MOMENTARY: ty.Final = frozenset(
+    {
+        codes.IS_OPEN,
+        codes.IS_CLAIMED,
+        codes.FAMILY_CLAIMED,
+        codes.GROUP_CLAIMED,
+        codes.SPENT,
+        codes.UNSETTLED,
     }
 )
 
@@ -255,6 +271,8 @@ def _of_records(
 ) -> ty.Iterator[finding.Finding]:
     """Whose it is, and whether it is what was recorded."""
     at = function.address
+    if records.unreadable is not None:
+        yield obstacles.not_known(at, records.unreadable, "see to that first")
     reason = records.quarantined.get(at)
     if reason is not None:
         yield obstacles.is_quarantined(at, reason)
@@ -352,6 +370,14 @@ def _of_driver(
         return
     if purpose.is_port and function.vdpa:
         return
+    if purpose.managed is False and obstacles.is_vfio_by_name(facts, function):
+        yield finding.Finding(
+            codes.NO_VFIO_DEV,
+            f"its driver {function.driver} shows no vfio-dev/, by which"
+            " libvirt knows a VFIO driver",
+            subject=name,
+        )
+        return
     if "driver" in function.lost:
         yield obstacles.not_known(
             function.address, "its driver could not be read"
@@ -386,7 +412,7 @@ def _of_vgpu(
         yield finding.Finding(
             codes.NO_VGPU_TYPE,
             "it has no vGPU type"
-            + ("" if vendor.creatable else ", and its card has room for none"),
+            + (", and its card has room for none" if vendor.is_full else ""),
             subject=name,
         )
     elif not function.vfio:

@@ -40,11 +40,17 @@ class VendorVgpu:
 
     :param current: the id of its type, ``0`` for none; None if it can't be
         read
-    :param creatable: ids of the types that it could be given now
+    :param creatable: ids of the types that it could be given now; None where
+        it doesn't say
     """
 
     current: str | None
-    creatable: tuple[str, ...] = ()
+    creatable: tuple[str, ...] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its card has room for no other vGPU."""
+        return self.creatable == ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,12 +141,14 @@ def _vgpu(
     tree: host_tree.HostTree, function: observed.PciFunction
 ) -> VendorVgpu:
     place = f"{scan.DEVICES}/{function.address}/nvidia"
-    rows = (tree.read_text(f"{place}/creatable_vgpu_types") or "").splitlines()
+    catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
     return VendorVgpu(
         tree.read_text(f"{place}/current_vgpu_type"),
-        tuple(
+        None
+        if catalogue is None
+        else tuple(
             number
-            for row in rows
+            for row in catalogue.splitlines()
             if (number := row.partition(":")[0].strip()).isdigit()
         ),
     )

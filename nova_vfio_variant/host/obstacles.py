@@ -9,6 +9,7 @@ a change of the host.
 import typing as ty
 
 from nova_vfio_variant import codes, finding
+from nova_vfio_variant.host import drivers
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
@@ -133,8 +134,11 @@ def of_use(
     name = str(function.address)
     if function.vfio and use.kind not in _BESIDE_VFIO:
         return
-    if use.kind is uses.Kind.LINK and function.physfn is not None:
+    if use.kind is uses.Kind.LINK and (
+        function.physfn is not None or function.sriov_numvfs
+    ):
         # udev sets every new interface up, and libvirt takes it all the same.
+        # A PF is up so that its VFs have a link.
         yield finding.Finding(codes.LINK_UP, use.what, subject=name)
         return
     if use.kind is uses.Kind.VDPA and is_port:
@@ -227,6 +231,22 @@ def of_vfio(
             subject=str(function.address),
             hint="install the modules of the running kernel",
         )
+
+
+def is_vfio_by_name(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> bool:
+    """Whether its driver is named as a VFIO driver, by modules.alias.
+
+    NVIDIA's, which serves vGPUs, is one of the VFs that it gave a type.
+    """
+    driver = function.driver
+    if driver == "nvidia" and function.physfn is not None:
+        return True
+    return driver is not None and any(
+        drivers.same_name(driver, module)
+        for _, module in facts.scan.vfio_aliases
+    )
 
 
 def of_unknown_group(

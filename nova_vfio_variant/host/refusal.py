@@ -69,7 +69,7 @@ def to_touch(
         found += (
             one
             for one in obstacles.of_use(function, use)
-            if one.severity is finding.Severity.ERROR
+            if one.code is not codes.LINK_UP
         )
     return tuple(found)
 
@@ -146,7 +146,7 @@ def to_bind(
             *obstacles.of_group(facts, function, {*companions, *going}),
             *obstacles.of_vfio(facts, function),
         )
-        if one.severity is finding.Severity.ERROR
+        if one.code is not codes.MATES_TO_PREPARE
     )
 
 
