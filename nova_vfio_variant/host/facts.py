@@ -14,7 +14,13 @@ from nova_vfio_variant.host import drivers, observe, plan, scan
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
-from nova_vfio_variant.host.use import display, network, processes, storage
+from nova_vfio_variant.host.use import (
+    children,
+    display,
+    network,
+    processes,
+    storage,
+)
 from nova_vfio_variant.pci import address as pci_address
 
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
@@ -44,6 +50,8 @@ class HostFacts:
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
+    :param unseen: what this root can't show of any host, such as
+        ``processes``: nobody knows whether it has a use for a function
     """
 
     scan: scan.HostScan
@@ -52,6 +60,7 @@ class HostFacts:
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
     drivers: frozenset[str]
     modules: frozenset[str]
+    unseen: tuple[str, ...] = ()
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
@@ -80,13 +89,18 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
+    open_files = processes.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
+        address = str(function.address)
+        group = host.iommu_groups.get(function.iommu_group or 0, ())
         found = (
-            *display.look(tree, str(function.address)),
+            *display.look(tree, address),
             *network.look(tree, function, routing),
             *disks.of(function),
-            *opened.uses(tree, function, disks.files(function)),
+            *open_files.uses(
+                function, disks.names.get(address, ()), len(group)
+            ),
         )
         if found:
             in_use[function.address] = found
@@ -104,6 +118,11 @@ def gather(
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         _modules(tree, host.kernel_release),
+        (
+            *((uses.PROCESSES,) if opened.unseen else ()),
+            *disks.unseen,
+            *((uses.ADDRESSES,) if routing.unseen else ()),
+        ),
     )
 
 

@@ -34,6 +34,14 @@ _USES = {
         "unmount it, and release what holds it",
     ),
     uses.Kind.OPEN: (codes.IS_OPEN, "end the process"),
+    uses.Kind.MDEV: (
+        codes.IS_OPEN,
+        "end its guest, and remove it: mdevctl stop --uuid UUID",
+    ),
+    uses.Kind.VDPA: (
+        codes.IS_OPEN,
+        "end its guest, and remove it: vdpa dev del NAME",
+    ),
     uses.Kind.UNKNOWN: (
         codes.NOT_KNOWN,
         "run the command as root; what can't be read counts as in use",
@@ -83,12 +91,46 @@ def to_touch(
     :param claims: of the tracker
     :param driver: as for :func:`is_somebodys`
     """
-    found = [*is_somebodys(facts, function, claims, driver)]
-    name = str(function.address)
+    return (
+        *is_somebodys(facts, function, claims, driver),
+        *in_use(facts, function),
+        *_unseen(facts, function),
+    )
+
+
+def in_use(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What the host is seen to use a function for."""
+    found = []
     for use in facts.in_use.get(function.address, ()):
         code, hint = _USES[use.kind]
-        found.append(because(code, name, use.what, hint))
+        found.append(because(code, str(function.address), use.what, hint))
     return tuple(found)
+
+
+def _unseen(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What can't be seen of a host that can be changed all the same.
+
+    A recording can't be changed; what is planned for it is for another one.
+    """
+    bound = function.driver is not None or "driver" in function.lost
+    if (
+        uses.PROCESSES not in facts.unseen
+        or facts.scan.tree.root is None
+        or not bound
+    ):
+        return ()
+    return (
+        because(
+            codes.NOT_KNOWN,
+            str(function.address),
+            "/proc/1: not shown, which may have it open",
+            "run the command where the host's processes are seen",
+        ),
+    )
 
 
 def is_somebodys(
@@ -318,14 +360,18 @@ def of_function(
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't be given to a guest now; for ``host show``."""
     found = to_bind(facts, function)
+    now = (
+        *is_somebodys(facts, function, claims or {}),
+        *in_use(facts, function),
+    )
     if not function.vfio:
         if function.sriov_numvfs:
             found += (has_vfs(function, function.sriov_numvfs),)
-        found += to_touch(facts, function, claims or {})
+        found += now
     else:
         found += tuple(
             one
-            for one in to_touch(facts, function, claims or {})
+            for one in now
             if one.code in (codes.IS_OPEN, codes.IS_CLAIMED, codes.NOT_KNOWN)
         )
     return found
