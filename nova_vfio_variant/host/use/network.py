@@ -25,6 +25,10 @@ from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use
 from nova_vfio_variant.host.use import Kind, Use
 
+_DEVICES = "sys/bus/pci/devices"
+_INTERFACES = "sys/class/net"
+#: The interface of one stands below its virtio device.
+_VIRTIO = "virtio-pci"
 #: <linux/if.h>
 _IFF_UP = 0x1
 #: <linux/route.h>
@@ -53,12 +57,17 @@ class Routing:
         itself
     :param unread: why there may be more of them; None if all were read
     :param unseen: the root can't show addresses
+    :param below: the interfaces of what stands below a function (virtio, a
+        scalable function, a USB device), by its address
     """
 
     default: ty.Collection[str]
     addressed: ty.Collection[str]
     unread: str | None = None
     unseen: bool = False
+    below: ty.Mapping[str, ty.Sequence[str]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, tree: host_tree.HostTree) -> "Routing":
@@ -88,21 +97,33 @@ class Routing:
             except OSError as error:
                 unread = f"the addresses of interfaces: {error.strerror}"
         default.discard("lo")
-        return cls(default, addressed, unread, use.is_picture(tree))
+        return cls(
+            default, addressed, unread, use.is_picture(tree), _below(tree)
+        )
 
 
 def look(
     tree: host_tree.HostTree, function: observed.PciFunction, routing: Routing
 ) -> tuple[Use, ...]:
     """The uses of one function's interfaces."""
-    folder = f"sys/bus/pci/devices/{function.address}/net"
-    if not function.netdevs and tree.exists(folder):
+    home = f"{_DEVICES}/{function.address}"
+    places = {name: f"{home}/net/{name}" for name in function.netdevs}
+    for name in routing.below.get(str(function.address), ()):
+        places.setdefault(name, f"{_INTERFACES}/{name}")
+    if not places:
         # The folder is there as long as it has an interface, and shows those
         # of our own network namespace alone.
-        return (_network("its interface is in a network namespace"),)
+        folders = [home]
+        if function.driver == _VIRTIO:
+            folders += (
+                f"{home}/{name}"
+                for name in tree.listdir(home)
+                if name.startswith("virtio")
+            )
+        if any(tree.exists(f"{folder}/net") for folder in folders):
+            return (_network("its interface is in a network namespace"),)
     uses: list[Use] = []
-    for name in function.netdevs:
-        place = f"{folder}/{name}"
+    for name, place in places.items():
         try:
             if int(tree.read_bytes(f"{place}/flags"), 16) & _IFF_UP:
                 uses.append(Use(Kind.LINK, f"{name} is up"))
@@ -116,6 +137,17 @@ def look(
                 use.unknown(f"what {name} carries can't be read", error)
             )
     return tuple(uses)
+
+
+def _below(tree: host_tree.HostTree) -> dict[str, list[str]]:
+    """The interfaces that there are, by the function that they hang off."""
+    found: dict[str, list[str]] = {}
+    for name in tree.listdir(_INTERFACES):
+        link = tree.readlink(f"{_INTERFACES}/{name}")
+        address = use.last_address(link or "")
+        if address is not None:
+            found.setdefault(address, []).append(name)
+    return found
 
 
 def _of_addresses(name: str, routing: Routing) -> ty.Iterator[Use]:
