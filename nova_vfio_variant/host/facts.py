@@ -14,7 +14,13 @@ from nova_vfio_variant.host import drivers, observe, plan, scan
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
-from nova_vfio_variant.host.use import display, network, processes, storage
+from nova_vfio_variant.host.use import (
+    children,
+    display,
+    network,
+    processes,
+    storage,
+)
 from nova_vfio_variant.pci import address as pci_address
 
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
@@ -64,7 +70,8 @@ class HostFacts:
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
     :param vgpus: of each VF that has a vendor's vGPU folder
-    :param unseen: what such a host can never show: processes of a recording
+    :param unseen: what this root can't show of any host, such as
+        ``processes``: nobody knows whether it has a use for a function
     """
 
     scan: scan.HostScan
@@ -105,13 +112,18 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
+    open_files = processes.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
+        address = str(function.address)
+        group = host.iommu_groups.get(function.iommu_group or 0, ())
         found = (
-            *display.look(tree, str(function.address)),
+            *display.look(tree, address),
             *network.look(tree, function, routing),
             *disks.of(function),
-            *opened.uses(tree, function, disks.files(function)),
+            *open_files.uses(
+                function, disks.names.get(address, ()), len(group)
+            ),
         )
         if found:
             in_use[function.address] = found
@@ -134,6 +146,11 @@ def gather(
             for function in host.functions
             if function.has_vgpu_folder
         },
+        (
+            *((uses.PROCESSES,) if opened.unseen else ()),
+            *disks.unseen,
+            *((uses.ADDRESSES,) if routing.unseen else ()),
+        ),
     )
 
 

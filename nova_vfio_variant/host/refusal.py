@@ -10,6 +10,7 @@ import typing as ty
 from nova_vfio_variant import codes, exception, finding
 from nova_vfio_variant.host import drivers, obstacles
 from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
@@ -64,7 +65,18 @@ def to_touch(
     :param claims: of the tracker
     :param driver: as for :func:`is_somebodys`
     """
-    found = [*is_somebodys(facts, function, claims, driver)]
+    return (
+        *is_somebodys(facts, function, claims, driver),
+        *in_use(facts, function),
+        *_unseen(facts, function),
+    )
+
+
+def in_use(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What the host is seen to use a function for."""
+    found: list[finding.Finding] = []
     for use in facts.in_use.get(function.address, ()):
         found += (
             one
@@ -72,6 +84,30 @@ def to_touch(
             if one.code is not codes.LINK_UP
         )
     return tuple(found)
+
+
+def _unseen(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What can't be seen of a host that can be changed all the same.
+
+    A recording can't be changed; what is planned for it is for another one.
+    """
+    bound = function.driver is not None or "driver" in function.lost
+    if (
+        uses.PROCESSES not in facts.unseen
+        or facts.scan.tree.root is None
+        or not bound
+    ):
+        return ()
+    return (
+        because(
+            codes.NOT_KNOWN,
+            str(function.address),
+            "/proc/1: not shown, which may have it open",
+            "run the command where the host's processes are seen",
+        ),
+    )
 
 
 def is_somebodys(
@@ -201,14 +237,18 @@ def of_function(
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't be given to a guest now; for ``host show``."""
     found = to_bind(facts, function)
+    now = (
+        *is_somebodys(facts, function, claims or {}),
+        *in_use(facts, function),
+    )
     if not function.vfio:
         if function.sriov_numvfs:
             found += (has_vfs(function, function.sriov_numvfs),)
-        found += to_touch(facts, function, claims or {})
+        found += now
     else:
         found += tuple(
             one
-            for one in to_touch(facts, function, claims or {})
+            for one in now
             if one.code in (codes.IS_OPEN, codes.IS_CLAIMED, codes.NOT_KNOWN)
         )
     return found

@@ -16,7 +16,6 @@ answer was measured on a real kernel, and the tests that say so run on both.
 """
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import re
@@ -27,35 +26,16 @@ from unittest import mock
 
 from nova_vfio_variant.host import hands, recorded
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing.fake_kernel import (
+    faults,
+    functions,
+    kernel,
+    processes,
+)
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import functions, kernel
 
+Crashed = faults.Crashed
 _VFIO_NUMBER = re.compile(r"/vfio\d+")
-
-
-class Crashed(BaseException):
-    """The process is to be taken for killed: nothing that follows ran."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that goes wrong at one of the writes.
-
-    :param number: at which; the first after the fault was set is 1
-    :param errno: the write fails with this
-    :param hang: seconds for which it does nothing at all, before it is done
-    :param vanish: address of a function that is pulled out before it
-    :param crash: ``writer`` or ``both``: kill the process that writes, or its
-        parent too; ``raise``: raise :class:`Crashed`
-    :param after: crash once the write is done, not before
-    """
-
-    number: int
-    errno: int = 0
-    hang: float = 0.0
-    vanish: str = ""
-    crash: ty.Literal["", "writer", "both", "raise"] = ""
-    after: bool = False
 
 
 class _Tree(host_tree.DirectoryTree):
@@ -79,7 +59,7 @@ class FakeHost:
         self.root = pathlib.Path(os.path.realpath(root))
         self._kernel = kernel.Kernel(self.root)
         self._files = self._kernel.files
-        self._faults: list[Fault] = []
+        self._faults: list[faults.Fault] = []
 
     @classmethod
     def load(
@@ -240,6 +220,25 @@ class FakeHost:
         """
         self._kernel.line("modules.alias", f"alias {pattern} {module}")
 
+    def add_device_file(
+        self, address: str, place: str, number: str, kind: str = "char"
+    ) -> None:
+        """Let a function's driver make a device file.
+
+        Its name below ``/dev`` ends as its place does.
+
+        :param place: of the device, below the function: ``uio/uio0``
+        :param number: of the file: ``240:0``
+        :param kind: ``char`` or ``block``
+        """
+        with self._files.held():
+            device = self._files.device(address) / place
+            device.mkdir(parents=True)
+            self._files.put(device, dev=number)
+            folder = self.root / "sys/dev" / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            self._files.link(folder / number, device)
+
     def add_mdev_parent(
         self,
         name: str,
@@ -249,18 +248,25 @@ class FakeHost:
         counted: bool = False,
         module: str | None = None,
         loaded: bool = True,
+        function: str | None = None,
     ) -> None:
-        """Add a device that offers mediated devices, but is no PCI function.
+        """Add a device that offers mediated devices.
 
         :param costs: how much an mdev of each type takes of the capacity
         :param counted: its driver has no ``get_available``, and leaves the
             counting to the mdev core
         :param module: what has to be loaded for it; its name if None
+        :param function: address of the function that it is; None for a device
+            of its own
         """
         module = module or name
+        place = f"sys/devices/virtual/{name}/{name}"
+        if function is not None:
+            device = self._files.device(function)
+            place, name = str(device.relative_to(self.root)), function
         with self._files.held() as memory:
             memory.parents[name] = fake_files.Parent(
-                f"sys/devices/virtual/{name}/{name}",
+                place,
                 module,
                 capacity,
                 dict(costs),
@@ -285,14 +291,14 @@ class FakeHost:
         """
         with (self._files.hidden / "written").open("ab") as log:
             log.write(rel.encode() + b" " + repr(data).encode() + b"\n")
-        faults: tuple[Fault, ...] = ()
+        due: tuple[faults.Fault, ...] = ()
         if self._faults:
             number = len(self.written)
-            faults = tuple(f for f in self._faults if f.number == number)
-        for fault in faults:
+            due = tuple(f for f in self._faults if f.number == number)
+        for fault in due:
             self._strike(fault)
         self._kernel.write(rel, data)
-        for fault in faults:
+        for fault in due:
             if fault.crash and fault.after:
                 self._crash(fault)
 
@@ -333,8 +339,21 @@ class FakeHost:
                 place = self._files.device(address)
             return self._kernel.groups.open(place, command)
 
+    def open_file(
+        self, path: str, command: str = "holder", words: ty.Iterable[str] = ()
+    ) -> int:
+        """Let a new process open a file, to which nothing happens.
+
+        :param path: as ``/proc/PID/fd`` has it; below ``/dev`` that of a
+            device file, for example one that :meth:`add_device_file` made
+        :param words: the process's command line
+        :returns: the process's id, for :meth:`let_go`
+        """
+        with self._files.held():
+            return processes.start(self.root, command, (path,), words)
+
     def let_go(self, pid: int) -> None:
-        """End a process that :meth:`hold` made."""
+        """End a process that has something open."""
         with self._files.held():
             self._kernel.groups.close(pid)
 
@@ -351,15 +370,15 @@ class FakeHost:
     def fault(self, number: int, **more: ty.Any) -> None:
         """Let something go wrong at the n-th write from now.
 
-        :param more: as of :class:`Fault`
+        :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.faults.Fault`
         """
-        self._faults.append(Fault(len(self.written) + number, **more))
+        self._faults.append(faults.Fault(len(self.written) + number, **more))
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self._faults.clear()
 
-    def _strike(self, fault: Fault) -> None:
+    def _strike(self, fault: faults.Fault) -> None:
         if fault.hang:
             time.sleep(fault.hang)
         if fault.vanish:
@@ -369,9 +388,9 @@ class FakeHost:
         if fault.errno:
             raise fake_files.error(fault.errno)
 
-    def _crash(self, fault: Fault) -> None:
+    def _crash(self, fault: faults.Fault) -> None:
         if fault.crash == "raise":
-            raise Crashed
+            raise faults.Crashed
         if fault.crash == "both":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
