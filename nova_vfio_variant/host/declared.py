@@ -399,4 +399,5 @@ def _change(
         decide.driver_steps(subject, now, to, reason),
         None if function.physfn is None else str(function.physfn),
         expected=expected,
+        identity=function.identity,
     )

@@ -23,7 +23,7 @@ import typing as ty
 import zlib
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import plan
+from nova_vfio_variant.host import function, plan
 
 NAME: ty.Final = "host-journal"
 VERSION: ty.Final = 1
@@ -42,12 +42,15 @@ class Prior:
     :param pf: of a VF, its PF
     :param made: the VF came into being by what we did to its PF
     :param left: what we last made of its driver; None where we didn't
+    :param identity: which function it was; None where the journal doesn't
+        say: of VFs that went with others, and in older journals
     """
 
     state: plan.State
     pf: str | None
     made: bool
     left: plan.State | None = None
+    identity: function.Identity | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -323,7 +326,12 @@ class Journal:
             )
         self.priors.setdefault(
             change.subject,
-            Prior(change.before, change.pf, made=change.pf in self.priors),
+            Prior(
+                change.before,
+                change.pf,
+                made=change.pf in self.priors,
+                identity=change.identity,
+            ),
         )
         if self.priors[change.subject].left is None:
             self._leave(change, change.after)

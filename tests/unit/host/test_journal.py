@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal says after any crash what was done and how to go back."""
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -8,7 +9,7 @@ import pathlib
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import decide, journal, plan
+from nova_vfio_variant.host import decide, function, journal, plan
 from tests import base
 
 PF = "0000:21:00.0"
@@ -86,6 +87,19 @@ class JournalTest(JournalCase):
         again = plan.Change(VF, plan.What.DRIVER, AFTER, BEFORE, ())
         noted.end(noted.begin(again, "apply"), "done")
         self.assertEqual(BEFORE, self.open().priors[VF].state)
+
+    def test_which_function_it_was_is_noted_with_it(self) -> None:
+        card = function.Identity("8086", "10ca", physfn=PF, vf_index=2)
+        noted = self.open()
+        change = dataclasses.replace(BIND, identity=card)
+        noted.end(noted.begin(change, "apply"), "done")
+        self.assertEqual(card, noted.priors[VF].identity)
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+
+    def test_a_change_of_an_older_journal_has_no_identity(self) -> None:
+        data = BIND.as_data()
+        del data["identity"]
+        self.assertEqual(BIND, plan.Change.of_data(data))
 
     def test_what_was_last_made_of_a_function_is_known(self) -> None:
         noted = self.open()
