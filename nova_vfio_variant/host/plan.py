@@ -59,9 +59,12 @@ class State:
         """Whether no way from one driver to another comes by here.
 
         :param before: where the way begins
-        :param after: where it ends
+        :param after: where it ends; whatever driver the kernel chooses is
+            there once the override is
         :param passes: more drivers that it comes by
         """
+        if after.driver == KERNELS_CHOICE and self.override == after.override:
+            return False
         drivers = {None, before.driver, after.driver}
         overrides = {before.override, after.override, *drivers}
         return (
