@@ -147,13 +147,11 @@ def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
 def to_bind(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
-    companions: ty.Collection[pci_address.PciAddress] = (),
-    going: ty.Collection[pci_address.PciAddress] = (),
+    allowed: ty.Collection[pci_address.PciAddress] = (),
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't go to a guest, whatever it is on now.
 
-    :param companions: members of its group that may be unbound
-    :param going: functions that are to be on a VFIO driver too
+    :param allowed: members of its group that will be in nobody's way
     """
     name = str(function.address)
     if function.is_bridge:
@@ -186,21 +184,83 @@ def to_bind(
                 "install the modules of the running kernel",
             )
         )
-    allowed = {*companions, *going}
-    found += (
-        because(
-            codes.GROUP_COMPANIONS,
-            name,
-            f"{other.address} is in IOMMU group {function.iommu_group} with "
-            f"it, on {_driver(other)}",
-            "no VFIO driver binds to a bridge; move the card"
-            if other.is_bridge
-            else f'add "companions": ["{other.address}"] to have it unbound',
-        )
-        for other in members(facts, function)
-        if is_obstacle(other) and other.address not in allowed
-    )
+    found += _pf_on_vfio(facts, function)
+    others = in_the_way(facts, function, allowed)
+    found += (group_member(function, one, others) for one in others)
     return tuple(found)
+
+
+def in_the_way(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    allowed: ty.Collection[pci_address.PciAddress] = (),
+) -> list[observed.PciFunction]:
+    """The members of its group that keep a function from a guest.
+
+    :param allowed: those that will be in nobody's way
+    """
+    return [
+        one
+        for one in members(facts, function)
+        if is_obstacle(one) and one.address not in allowed
+    ]
+
+
+def group_member(
+    function: observed.PciFunction,
+    member: observed.PciFunction,
+    companions: ty.Iterable[observed.PciFunction],
+    verb: str = "add",
+) -> finding.Finding:
+    """That one member of its group keeps a function from a guest.
+
+    :param companions: all that are to be named to have them unbound
+    :param verb: what is done with the list of them
+    """
+    if member.is_bridge:
+        mend = (
+            f"take the bridge from its driver: echo {member.address} > "
+            f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
+            "a function of another group"
+        )
+    elif "driver" in member.lost:
+        mend = "see to that first; what can't be read counts as in use"
+    else:
+        named = [
+            one
+            for one in companions
+            if not (one.is_bridge or "driver" in one.lost)
+        ]
+        listed = ", ".join(
+            f'"{one}"' for one in sorted({one.address for one in named})
+        )
+        mend = f'{verb} "companions": [{listed}]'
+        if any(one.kind is observed.Kind.PF for one in named):
+            mend += ' and "allow_pf": true'
+        mend += " to have them unbound"
+    return because(
+        codes.GROUP_COMPANIONS,
+        str(function.address),
+        f"{member.address} is in IOMMU group {function.iommu_group} with it, "
+        f"on {_driver(member)}",
+        mend,
+    )
+
+
+def _pf_on_vfio(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Why a VF can be opened by nobody here: its PF is on a VFIO driver."""
+    pf = None if function.physfn is None else facts.scan.get(function.physfn)
+    if pf is not None and pf.vfio:
+        yield because(
+            codes.PF_ON_VFIO,
+            str(function.address),
+            f"its PF {pf.address} is on {pf.driver}: the VF can only be "
+            "opened with the token of whoever holds the PF",
+            f"give {pf.address} back to its own driver, which makes the VFs "
+            "anew",
+        )
 
 
 def is_bridge(function: observed.PciFunction) -> finding.Finding:
