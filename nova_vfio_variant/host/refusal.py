@@ -156,7 +156,7 @@ def to_bind(
     :param going: functions that are to be on a VFIO driver too
     """
     name = str(function.address)
-    if function.is_bridge:
+    if function.is_bridge or function.is_host_bridge:
         return (is_bridge(function),)
     found = []
     unknown = _of_unknown_group(facts, function)
