@@ -273,7 +273,7 @@ class _Planner:
     ) -> tuple[finding.Finding, ...]:
         """Why a function that is there can't be put on a driver."""
         facts = self._facts
-        if function.is_bridge:
+        if function.is_bridge or function.is_host_bridge:
             return (refusal.is_bridge(function),)
         found: tuple[finding.Finding, ...] = ()
         if now.driver != driver:
@@ -302,7 +302,7 @@ class _Planner:
         against += decide.loses_vfs(
             self._facts, function, now.numvfs, self._claims
         )
-        if function.is_bridge:
+        if function.is_bridge or function.is_host_bridge:
             against = (refusal.is_bridge(function),)
         self._refusals += against
         if against:

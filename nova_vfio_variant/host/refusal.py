@@ -154,7 +154,7 @@ def to_bind(
     :param allowed: members of its group that will be in nobody's way
     """
     name = str(function.address)
-    if function.is_bridge:
+    if function.is_bridge or function.is_host_bridge:
         return (is_bridge(function),)
     found = []
     unknown = _of_unknown_group(facts, function)
