@@ -11,7 +11,7 @@ import json
 import typing as ty
 
 from nova_vfio_variant.check import binding, verdicts
-from nova_vfio_variant.host import assignability, drivers, obstacles
+from nova_vfio_variant.host import assignability, drivers, groups
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
@@ -186,7 +186,9 @@ def _unfit(
         if one.code not in assignability.MOMENTARY:
             return one.message.removeprefix("it ")
     others = [
-        one for one in obstacles.members(host.facts, seen) if not one.is_bridge
+        one
+        for one in groups.members(host.facts.scan, seen)
+        if not one.is_bridge
     ]
     if others:
         return (

@@ -9,11 +9,7 @@ drivers in ``host_spec``.
 import typing as ty
 
 from nova_vfio_variant import source
-from nova_vfio_variant.host import (
-    assignability,
-    host_spec,
-    obstacles,
-)
+from nova_vfio_variant.host import assignability, groups, host_spec
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.pci import address as pci_address
@@ -88,7 +84,7 @@ class Verdicts:
         """What a function is declared for."""
         spec = self._spec_of.get(function.address)
         is_port = spec is not None and bool(spec.tags.get("physical_network"))
-        mates = list(obstacles.members(self.facts, function))
+        mates = groups.members(self.facts.scan, function)
         companions: set[Address] = set()
         if mates:
             for one in self._host_specs:

@@ -251,3 +251,26 @@ NOT_OURS: ty.Final = finding.Code(
     "Give it back to the driver that host apply put it on, or restore the "
     "other functions by their addresses.",
 )
+ANOTHER_DEVICE_JOURNALLED: ty.Final = finding.Code(
+    "VFIO560",
+    _ERROR,
+    "another device is at an address that the journal knows",
+    "What the device there was before host apply stands in the journal with "
+    "its ids, serial number, PF and VF index. These differ now: a card was "
+    "put in the place of another, or a card that was added moved the numbers "
+    "of others. What was done to the one is not undone on the other.",
+    "0000:82:00.0 was 10de:20b0, and is 1000:0097",
+    "Put the journalled device back there, or reboot: that undoes all that "
+    "host apply did, and a new journal is begun.",
+)
+HAS_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO561",
+    _ERROR,
+    "a VF that is a vGPU would lose its type",
+    "The VF has a vGPU type (nvidia/current_vgpu_type is not 0). It is gone "
+    "with the driver, or with the PF's number of VFs, what the VFs beside it "
+    "can be changes with it, and nothing here brings it back.",
+    "0000:41:00.4 has vGPU type 470",
+    "Leave the VF on its driver, and its PF's VFs as they are; whoever gave "
+    "it the type takes it away first: write 0 to current_vgpu_type.",
+)

@@ -13,7 +13,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import obstacles
+from nova_vfio_variant.host import groups, obstacles, sriov
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
@@ -191,7 +191,7 @@ def verdict(
     purpose: Purpose = ANYBODY,
 ) -> Verdict:
     """Whether a function may go to a guest, now, for this purpose."""
-    if function.is_bridge:
+    if function.is_bridge or function.is_host_bridge:
         return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
     found = [
         *_of_records(function, facts, records, purpose),
@@ -320,7 +320,9 @@ def _of_family_owners(
     if function.physfn is not None:
         family.append(function.physfn)
     elif function.sriov_totalvfs:
-        family += [vf.address for vf in obstacles.vfs_of(facts, function)]
+        family += [
+            vf.address for vf in sriov.vfs_of(facts.scan, function.address)
+        ]
     for other in family:
         owner = records.owners.get(other)
         if owner is not None:
@@ -343,7 +345,7 @@ def _of_group_owners(
     if not records.owners or purpose.driver is not None:
         return
     mine = purpose.instance_uuid or records.owners.get(function.address)
-    for other in obstacles.members(facts, function):
+    for other in groups.members(facts.scan, function):
         owner = records.owners.get(other.address)
         if owner is not None and owner != mine:
             yield finding.Finding(
@@ -437,19 +439,7 @@ def _of_family(
     """What its PF, or its VFs, mean for it."""
     name = str(function.address)
     if function.physfn is not None:
-        pf = facts.scan.get(function.physfn)
-        if pf is None and function.physfn in facts.scan.unread:
-            yield obstacles.not_known(
-                function.address,
-                f"its PF {function.physfn} could not be read",
-            )
-        elif pf is not None and pf.vfio:
-            yield finding.Finding(
-                codes.VF_TOKEN,
-                f"its PF {pf.address} is on {pf.driver}: without the VF token"
-                " of whoever has the PF nobody can open it",
-                subject=name,
-            )
+        yield from obstacles.of_pf(facts, function)
     elif function.sriov_numvfs is None:
         yield obstacles.not_known(
             function.address, "how many VFs it has could not be read"

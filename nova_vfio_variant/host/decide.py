@@ -17,6 +17,7 @@ from nova_vfio_variant.host import (
     host_spec,
     plan,
     refusal,
+    sriov,
     vf_provider,
 )
 from nova_vfio_variant.host import facts as host_facts
@@ -199,18 +200,12 @@ def vfs_change(
         steps,
         lost={
             str(vf.address): facts.states[vf.address]
-            for vf in vfs_of(facts, pf)
+            for vf in sriov.vfs_of(facts.scan, pf.address)
         }
         if now.numvfs != to.numvfs
         else {},
+        identity=pf.identity,
     )
-
-
-def vfs_of(
-    facts: host_facts.HostFacts, pf: observed.PciFunction
-) -> list[observed.PciFunction]:
-    """The VFs that a PF has now."""
-    return [one for one in facts.scan.functions if one.physfn == pf.address]
 
 
 def vfs_refusals(
@@ -284,7 +279,7 @@ def vfs_in_use(
     claims: refusal.Claims,
 ) -> ty.Iterator[finding.Finding]:
     """Why the VFs of a PF may not go."""
-    for vf in vfs_of(facts, pf):
+    for vf in sriov.vfs_of(facts.scan, pf.address):
         for one in refusal.to_touch(facts, vf, claims):
             yield dataclasses.replace(
                 one,
@@ -304,20 +299,16 @@ def predicted(
     class is the PF's.
     """
     known = facts.sriov.get(pf.address)
-    if known is None or (count and not known.offset):
+    if known is None:
         return None
-    here = pf.address
-    first = here.bus << 8 | here.slot << 3 | here.function
     found = []
     for number in range(count):
-        place = first + known.offset + number * known.stride
-        if place > 0xFFFF:
+        place = known.routing.address(pf.address, number)
+        if place is None:
             return None
         found.append(
             observed.PciFunction(
-                pci_address.PciAddress(
-                    here.domain, place >> 8, place >> 3 & 0x1F, place & 7
-                ),
+                place,
                 pf.vendor_id,
                 known.vf_device,
                 pf.class_code,
@@ -326,6 +317,7 @@ def predicted(
                 f"{known.vf_device.upper()}sv00000000sd00000000"
                 f"bc{pf.class_code >> 16:02X}sc{pf.class_code >> 8 & 0xFF:02X}"
                 f"i{pf.class_code & 0xFF:02X}",
+                vf_index=number,
             )
         )
     return tuple(found)

@@ -6,11 +6,9 @@ here; deciding itself reads nothing.
 """
 
 import dataclasses
-import functools
-import re
 import typing as ty
 
-from nova_vfio_variant.host import drivers, observe, plan, scan
+from nova_vfio_variant.host import drivers, observe, plan, scan, sriov
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
@@ -23,20 +21,16 @@ from nova_vfio_variant.host.use import (
 )
 from nova_vfio_variant.pci import address as pci_address
 
-_MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sriov:
     """What a PF says of VFs that it doesn't have yet.
 
-    :param offset: how far its first VF's routing ID is from its own
-    :param stride: how far one VF's routing ID is from the next
+    :param routing: where they are
     :param vf_device: their product id, four lower-case hex digits
     """
 
-    offset: int
-    stride: int
+    routing: sriov.Routing
     vf_device: str
 
 
@@ -69,6 +63,7 @@ class HostFacts:
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
+    :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
     :param unseen: what this root can't show of any host, such as
         ``processes``: nobody knows whether it has a use for a function
@@ -80,6 +75,7 @@ class HostFacts:
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
     drivers: frozenset[str]
     modules: frozenset[str]
+    all_modules: bool
     vgpus: ty.Mapping[pci_address.PciAddress, VendorVgpu] = dataclasses.field(
         default_factory=dict
     )
@@ -94,9 +90,11 @@ class HostFacts:
                 return one
         return None
 
-    def can_load(self, name: str) -> bool:
-        """Whether a module of this name could be loaded."""
-        return name.replace("-", "_") in self.modules
+    def can_load(self, name: str) -> bool | None:
+        """Whether a module of this name could be loaded; None if unknown."""
+        if name.replace("-", "_") in self.modules:
+            return True
+        return False if self.all_modules else None
 
 
 def gather(
@@ -140,7 +138,7 @@ def gather(
             if (known := _sriov(tree, function)) is not None
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
-        _modules(tree, host.kernel_release),
+        *_modules(host),
         {
             function.address: _vgpu(tree, function)
             for function in host.functions
@@ -176,39 +174,18 @@ def _sriov(
 ) -> Sriov | None:
     if not function.sriov_totalvfs:
         return None
-    place = f"{scan.DEVICES}/{function.address}"
-    offset = tree.read_text(f"{place}/sriov_offset")
-    stride = tree.read_text(f"{place}/sriov_stride")
-    device = tree.read_text(f"{place}/sriov_vf_device")
-    try:
-        return Sriov(
-            int(offset or ""),
-            int(stride or ""),
-            f"{int(device or '', 16):04x}",
-        )
-    except ValueError:
+    routing = sriov.routing(tree, function.address)
+    device = sriov.vf_device(tree, function.address)
+    if routing is None or device is None:
         return None
+    return Sriov(routing, device)
 
 
-def _modules(tree: host_tree.HostTree, release: str | None) -> frozenset[str]:
-    """The modules of the running kernel, built into it or not."""
-    if release is None:
-        return frozenset()
-    names: set[str] = set()
-    for file in ("modules.dep", "modules.builtin"):
-        text = tree.read_text(f"lib/modules/{release}/{file}") or ""
-        names |= _named_in(text)
+def _modules(host: scan.HostScan) -> tuple[frozenset[str], bool]:
+    """The modules that could be loaded, and whether these are all."""
+    there = drivers.loadable(host.tree, host.kernel_release)
     # A recorded host has these lines alone.
-    aliases = drivers.read_aliases(tree, release)
-    names |= {module.replace("-", "_") for _, module in aliases}
-    return frozenset(names)
-
-
-@functools.lru_cache(maxsize=4)
-def _named_in(text: str) -> frozenset[str]:
-    """The modules of a file with one a line, read again at each look."""
-    return frozenset(
-        found[1].replace("-", "_")
-        for line in text.splitlines()
-        if (found := _MODULE.search(line.partition(":")[0]))
+    named = frozenset(
+        module.replace("-", "_") for _, module in host.vfio_aliases
     )
+    return named.union(there or ()), there is not None

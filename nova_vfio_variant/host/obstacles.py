@@ -9,8 +9,8 @@ a change of the host.
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host import drivers
 from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import groups, vfio
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
 
@@ -179,51 +179,110 @@ def of_group(
             "on the kernel's command line",
         )
         return
-    against = [one for one in members(facts, function) if is_obstacle(one)]
+    against = groups.in_the_way(facts.scan, function)
+    staying = [
+        one for one in against if one.address not in leaving or one.is_bridge
+    ]
     for other in against:
-        if other.address in leaving and not other.is_bridge:
+        if "driver" in other.lost:
+            yield not_known(
+                function.address,
+                f"the driver of {other.address}, which is in IOMMU group"
+                f" {function.iommu_group} with it, could not be read",
+            )
+        elif other in staying:
+            yield group_member(function, other, staying)
+        else:
             yield finding.Finding(
                 codes.MATES_TO_PREPARE,
                 f"{other.address} of IOMMU group {function.iommu_group} is on"
-                f" {driver_of(other)} yet",
+                f" driver {other.driver} yet",
                 subject=name,
             )
-    staying = [
-        one for one in against if one.is_bridge or one.address not in leaving
-    ]
-    for other in staying:
-        yield finding.Finding(
-            codes.GROUP_COMPANIONS,
-            f"{other.address} is in IOMMU group {function.iommu_group} with "
-            f"it, on {driver_of(other)}",
-            subject=name,
-            hint=_group_mend(staying, other),
-        )
+
+
+def group_member(
+    function: observed.PciFunction,
+    member: observed.PciFunction,
+    companions: ty.Iterable[observed.PciFunction],
+    verb: str = "add",
+) -> finding.Finding:
+    """That one member of its group keeps a function from a guest.
+
+    :param companions: all that are to be named to have them unbound
+    :param verb: what is done with the list of them
+    """
+    return finding.Finding(
+        codes.GROUP_COMPANIONS,
+        f"{member.address} is in IOMMU group {function.iommu_group} with it, "
+        f"on driver {member.driver}",
+        subject=str(function.address),
+        hint=_group_mend(member, companions, verb),
+    )
 
 
 def _group_mend(
-    staying: ty.Sequence[observed.PciFunction], other: observed.PciFunction
+    member: observed.PciFunction,
+    companions: ty.Iterable[observed.PciFunction],
+    verb: str,
 ) -> str:
-    """What to do about members of a group that are in the way."""
-    if other.is_bridge:
+    if member.is_bridge:
         return (
-            f"take {other.address} off {other.driver}: no VFIO driver binds to"
-            " a bridge, and without a driver it is no obstacle"
+            f"take the bridge from its driver: echo {member.address} > "
+            f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
+            "a function of another group"
         )
+    named = [
+        one
+        for one in companions
+        if not (one.is_bridge or "driver" in one.lost)
+    ]
     listed = ", ".join(
-        f'"{one.address}"' for one in staying if not one.is_bridge
+        f'"{one}"' for one in sorted({one.address for one in named})
     )
-    them = "them" if "," in listed else "it"
-    return f'add "companions": [{listed}] to have {them} unbound'
+    mend = f'{verb} "companions": [{listed}]'
+    if any(one.kind is observed.Kind.PF for one in named):
+        mend += ' and "allow_pf": true'
+    return f"{mend} to have them unbound"
+
+
+def of_pf(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """What the PF of a VF says against giving the VF away."""
+    if function.physfn is None:
+        return
+    pf = facts.scan.get(function.physfn)
+    if pf is None:
+        if function.physfn in facts.scan.unread:
+            yield not_known(
+                function.address,
+                f"its PF {function.physfn} could not be read",
+            )
+    elif pf.vfio:
+        yield finding.Finding(
+            codes.VF_TOKEN,
+            f"its PF {pf.address} is on {pf.driver}: without the VF token"
+            " of whoever has the PF nobody can open it",
+            subject=str(function.address),
+            hint=f"give {pf.address} back to its own driver, which makes the"
+            " VFs anew",
+        )
 
 
 def of_vfio(
     facts: "host_facts.HostFacts", function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """Whether there is a VFIO driver that it could be put on."""
-    if facts.driver_named("vfio-pci") is None and not facts.can_load(
-        "vfio_pci"
-    ):
+    there = vfio.available(facts.scan)
+    if there is None:
+        yield not_known(
+            function.address,
+            "whether there is a vfio-pci can't be known: the modules of the"
+            " running kernel can't be seen",
+            "let /lib/modules be seen, or load vfio-pci",
+        )
+    elif not there:
         yield finding.Finding(
             codes.VFIO_MISSING,
             "there is no vfio-pci, neither loaded nor among the modules of"
@@ -241,12 +300,11 @@ def is_vfio_by_name(
     NVIDIA's, which serves vGPUs, is one of the VFs that it gave a type.
     """
     driver = function.driver
-    if driver == "nvidia" and function.physfn is not None:
-        return True
-    return driver is not None and any(
-        drivers.same_name(driver, module)
-        for _, module in facts.scan.vfio_aliases
-    )
+    if driver is None or function.vfio:
+        return function.vfio
+    if driver == "nvidia":
+        return function.physfn is not None
+    return driver.replace("-", "_") in facts.scan.vfio_modules
 
 
 def of_unknown_group(
@@ -263,41 +321,3 @@ def of_unknown_group(
         f"{hidden[0]} could not be read, and may be in IOMMU group"
         f" {function.iommu_group} with it",
     )
-
-
-def members(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
-) -> ty.Iterator[observed.PciFunction]:
-    """The other members of a function's IOMMU group."""
-    if function.iommu_group is None:
-        return
-    for address in facts.scan.iommu_groups.get(function.iommu_group, ()):
-        other = facts.scan.get(address)
-        if other is not None and address != function.address:
-            yield other
-
-
-#: A driver that may stay on a member of a group that goes to a guest: they
-#: set driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
-HARMLESS: ty.Final = (None, "pcieport", "pci-stub")
-
-
-def is_obstacle(member: observed.PciFunction) -> bool:
-    """Whether a group with this member, as it is now, isn't viable."""
-    return not member.vfio and (
-        member.driver not in HARMLESS or "driver" in member.lost
-    )
-
-
-def driver_of(member: observed.PciFunction) -> str:
-    """The driver of a function, as a sentence names it."""
-    if "driver" in member.lost:
-        return "a driver that could not be read"
-    return f"driver {member.driver}"
-
-
-def vfs_of(
-    facts: "host_facts.HostFacts", pf: observed.PciFunction
-) -> list[observed.PciFunction]:
-    """The VFs that a PF has now."""
-    return [one for one in facts.scan.functions if one.physfn == pf.address]

@@ -59,10 +59,10 @@ class _Recorded(tree.Folder):
     def names(self) -> list[str]:
         return list(self._entries)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, size: int = tree.ATTRIBUTE) -> bytes:
         node = self._entries.get(name)
         if isinstance(node, _File):
-            return self._data[node.start : node.end]
+            return self._data[node.start : min(node.end, node.start + size)]
         if node is None:
             raise _error(errno.ENOENT, name)
         raise _error(

@@ -8,8 +8,8 @@ import collections.abc
 import typing as ty
 
 from nova_vfio_variant import codes, exception, finding
-from nova_vfio_variant.host import drivers, obstacles
 from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import obstacles, vfio
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
 
@@ -20,11 +20,6 @@ if ty.TYPE_CHECKING:
 #: it``; where nobody may have it, it begins with :data:`QUARANTINED`.
 Claims = collections.abc.Mapping[pci_address.PciAddress, str]
 QUARANTINED: ty.Final = "it is quarantined: "
-
-members = obstacles.members
-is_obstacle = obstacles.is_obstacle
-HARMLESS = obstacles.HARMLESS
-is_bridge = obstacles.is_bridge
 
 
 def because(
@@ -130,11 +125,8 @@ def is_somebodys(
     name = str(function.address)
     if who.startswith(QUARANTINED):
         return (
-            because(
-                codes.IS_QUARANTINED,
-                name,
-                who,
-                "see to the reason, then run nova-vfio host recover",
+            obstacles.is_quarantined(
+                function.address, who.removeprefix(QUARANTINED)
             ),
         )
     here = function.driver
@@ -156,31 +148,30 @@ def is_somebodys(
 
 
 def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
-    """Whether a driver, bound or not, gives functions to guests."""
-    return "vfio" in driver or any(
-        drivers.same_name(driver, module)
-        for _, module in facts.scan.vfio_aliases
-    )
+    """Whether a driver, bound or not, gives functions to guests.
+
+    One of which that can't be known counts as the host's.
+    """
+    return bool(vfio.is_driver(facts.scan, driver))
 
 
 def to_bind(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
-    companions: ty.Collection[pci_address.PciAddress] = (),
-    going: ty.Collection[pci_address.PciAddress] = (),
+    allowed: ty.Collection[pci_address.PciAddress] = (),
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't go to a guest, whatever it is on now.
 
-    :param companions: members of its group that may be unbound
-    :param going: functions that are to be on a VFIO driver too
+    :param allowed: members of its group that will be in nobody's way
     """
-    if function.is_bridge:
+    if function.is_bridge or function.is_host_bridge:
         return (obstacles.is_bridge(function),)
     return tuple(
         one
         for one in (
-            *obstacles.of_group(facts, function, {*companions, *going}),
+            *obstacles.of_group(facts, function, allowed),
             *obstacles.of_vfio(facts, function),
+            *obstacles.of_pf(facts, function),
         )
         if one.code is not codes.MATES_TO_PREPARE
     )
@@ -228,27 +219,3 @@ def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
         if function.vfio
         else 'take them away first: "num_vfs": 0 in an entry of its own',
     )
-
-
-def of_function(
-    facts: "host_facts.HostFacts",
-    function: observed.PciFunction,
-    claims: Claims | None = None,
-) -> tuple[finding.Finding, ...]:
-    """Why a function can't be given to a guest now; for ``host show``."""
-    found = to_bind(facts, function)
-    now = (
-        *is_somebodys(facts, function, claims or {}),
-        *in_use(facts, function),
-    )
-    if not function.vfio:
-        if function.sriov_numvfs:
-            found += (has_vfs(function, function.sriov_numvfs),)
-        found += now
-    else:
-        found += tuple(
-            one
-            for one in now
-            if one.code in (codes.IS_OPEN, codes.IS_CLAIMED, codes.NOT_KNOWN)
-        )
-    return found

@@ -22,7 +22,7 @@ import tarfile
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import numa, pciids, scan
+from nova_vfio_variant.host import numa, pciids, scan, sriov
 from nova_vfio_variant.host import tree as host_tree
 
 
@@ -193,9 +193,7 @@ class _Recorder:
     def _count_vfs(self) -> None:
         for path in [p for p in self.found if p.endswith("/sriov_totalvfs")]:
             folder = path.rpartition("/")[0]
-            vfs = sum(
-                name.startswith("virtfn") for name in self.tree.listdir(folder)
-            )
+            vfs = sriov.count(self.tree.listdir(folder))
             self.found[f"{folder}/sriov_numvfs"] = b"%d\n" % vfs
 
     def _sockets(self) -> None:

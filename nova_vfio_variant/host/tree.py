@@ -20,7 +20,7 @@ from nova_vfio_variant import exception
 _MAX_LINKS = 40
 
 #: A sysfs attribute is at most one page; no page that matters is larger.
-_ATTRIBUTE = 65536
+ATTRIBUTE: ty.Final = 65536
 
 _CHUNK = 1 << 20
 
@@ -44,8 +44,11 @@ class Folder(abc.ABC):
         """What stands in it, in no order."""
 
     @abc.abstractmethod
-    def read(self, name: str) -> bytes:
-        """The attribute (a file of at most 64 KiB) with this name."""
+    def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
+        """The attribute (a file of at most 64 KiB) with this name.
+
+        :param size: no more than the first bytes are wanted
+        """
 
     @abc.abstractmethod
     def link(self, name: str) -> str:
@@ -249,10 +252,10 @@ class _OpenDirectory(Folder):
     def names(self) -> list[str]:
         return os.listdir(self._fd)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
         fd = os.open(name, self._flags, dir_fd=self._fd)
         try:
-            return os.read(fd, _ATTRIBUTE)
+            return os.read(fd, size)
         finally:
             os.close(fd)
 

@@ -10,7 +10,13 @@ import sys
 import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import facts, refusal, scan, tree, use
+from nova_vfio_variant.host import (
+    assignability,
+    facts,
+    scan,
+    tree,
+    use,
+)
 from nova_vfio_variant.host.use import network
 from nova_vfio_variant.pci import address as pci_address
 from tests import base
@@ -424,7 +430,10 @@ class InUseTest(UseCase):
         assert function is not None
         self.assertEqual(
             [codes.GROUP_COMPANIONS, codes.NETWORK_IN_USE],
-            [one.code for one in refusal.of_function(known, function)],
+            [
+                one.code
+                for one in assignability.verdict(function, known).obstacles
+            ],
         )
 
 

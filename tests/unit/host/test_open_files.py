@@ -9,7 +9,14 @@ import tempfile
 import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import facts, refusal, scan, snapshot, tree
+from nova_vfio_variant.host import (
+    assignability,
+    facts,
+    refusal,
+    scan,
+    snapshot,
+    tree,
+)
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.host.use import Kind, Use, devices, processes
 from nova_vfio_variant.pci import address as pci_address
@@ -503,7 +510,10 @@ class UnseenTest(OpenCase):
         )
         self.assertNotIn(
             codes.NOT_KNOWN,
-            [one.code for one in refusal.of_function(found, function)],
+            [
+                one.code
+                for one in assignability.verdict(function, found).obstacles
+            ],
         )
 
     def test_processes_that_are_hidden_are_not_known(self) -> None:
