@@ -72,7 +72,7 @@ class Identity:
     def shown(self) -> str:
         """As a sentence names it."""
         parts = [f"{self.vendor_id}:{self.product_id}"]
-        if self.subsystem is not None:
+        if self.subsystem not in (None, "0000:0000"):
             parts.append(f"subsystem {self.subsystem}")
         if self.serial_number is not None:
             parts.append(f"serial number {self.serial_number}")

@@ -187,8 +187,8 @@ def of_group(
         if "driver" in other.lost:
             yield not_known(
                 function.address,
-                f"the driver of {other.address}, which is in IOMMU group"
-                f" {function.iommu_group} with it, could not be read",
+                f"{other.address} is in IOMMU group {function.iommu_group}"
+                " with it, on a driver that could not be read",
             )
         elif other in staying:
             yield group_member(function, other, staying)

@@ -145,7 +145,8 @@ def _below(tree: host_tree.HostTree) -> dict[str, list[str]]:
     for name in tree.listdir(_INTERFACES):
         link = tree.readlink(f"{_INTERFACES}/{name}")
         address = use.last_address(link or "")
-        if address is not None:
+        # One whose driver let go meanwhile is gone.
+        if address is not None and tree.exists(f"{_INTERFACES}/{name}"):
             found.setdefault(address, []).append(name)
     return found
 

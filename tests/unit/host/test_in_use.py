@@ -429,7 +429,11 @@ class InUseTest(UseCase):
         function = known.scan.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         self.assertEqual(
-            [codes.GROUP_COMPANIONS, codes.NETWORK_IN_USE],
+            [
+                codes.GROUP_COMPANIONS,
+                codes.NETWORK_IN_USE,
+                codes.NOT_BOUND,
+            ],
             [
                 one.code
                 for one in assignability.verdict(function, known).obstacles

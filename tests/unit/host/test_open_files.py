@@ -429,7 +429,7 @@ class ChildrenTest(OpenCase):
         function = seen.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         [found] = refusal.to_touch(known, function, {})
-        self.assertEqual(codes.IS_OPEN, found.code)
+        self.assertEqual(codes.MDEV_BELOW, found.code)
         self.assertIn(UUID, found.message)
         opened = processes.look(self.host.tree)
         self.assertEqual(
