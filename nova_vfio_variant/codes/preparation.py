@@ -91,8 +91,8 @@ NETWORK_IN_USE: ty.Final = finding.Code(
     "VFIO512",
     _ERROR,
     "a network interface that is in use",
-    "It is up, has an address or a default route, or belongs to a bond, a "
-    "bridge or the like.",
+    "It is up, has an address or a route that isn't link-local, or belongs "
+    "to a bond, a bridge or the like.",
     "eth2 is up",
     "Set it down and take it out of what uses it, also for the next boot: "
     "ip link set eth2 down.",
@@ -101,8 +101,8 @@ STORAGE_IN_USE: ty.Final = finding.Code(
     "VFIO513",
     _ERROR,
     "a disk that is in use",
-    "It is mounted, serves as swap, or is held by LVM, RAID, dm-crypt or a "
-    "process.",
+    "It is mounted, serves as swap, or is held by LVM, RAID, dm-crypt, a loop "
+    "device, a target, ZFS or a process.",
     "nvme0n1p1 is mounted on /srv",
     "Unmount it and release what holds it.",
 )

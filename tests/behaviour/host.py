@@ -115,6 +115,26 @@ class HostUnderTest(abc.ABC):
         """
 
     @abc.abstractmethod
+    def open(self, path: str) -> int:
+        """Let a new process open a file of sysfs, to read.
+
+        :returns: its id
+        """
+
+    @abc.abstractmethod
+    def open_device(self, number: str, name: str) -> int:
+        """Let a new process open a character device by a node of its own.
+
+        :param number: ``MAJOR:MINOR``
+        :param name: of the device in sysfs
+        :returns: its id
+        """
+
+    @abc.abstractmethod
+    def set_up(self, interface: str, address: str) -> None:
+        """Set an interface up, and give it an IPv4 address."""
+
+    @abc.abstractmethod
     def let_go(self, pid: int) -> None:
         """End it."""
 
@@ -158,6 +178,38 @@ class Fake(HostUnderTest):
         pid = self.fake.hold(name)
         self._held.add(pid)
         return pid
+
+    def open(self, path: str) -> int:
+        """A process in its ``/proc``."""
+        real = os.path.realpath(self.root / path)
+        pid = self.fake.open_file(real.removeprefix(str(self.root)))
+        self._held.add(pid)
+        return pid
+
+    def open_device(self, number: str, name: str) -> int:
+        """A process whose file has the device's name: it has no numbers."""
+        del number
+        pid = self.fake.open_file(f"/dev/{name}")
+        self._held.add(pid)
+        return pid
+
+    def set_up(self, interface: str, address: str) -> None:
+        """Write what the kernel would show."""
+        flags = self.root / f"sys/class/net/{interface}/flags"
+        flags.write_text("0x1003\n")
+        local = address.startswith("169.254.")
+        octets = [int(one) for one in address.split(".")]
+        masked = [*octets[:2], 0, 0] if local else [*octets[:3], 0]
+        route = bytes(reversed(masked)).hex().upper()
+        mask = "0000FFFF" if local else "00FFFFFF"
+        with (self.root / "proc/net/route").open("a") as routes:
+            routes.write(
+                f"{interface}\t{route}\t00000000\t0001\t0\t0\t0\t{mask}"
+                "\t0\t0\t0\n"
+            )
+        (self.root / "proc/net/if_inet6").write_text(
+            f"{'fe80':<031}1 02 40 20 80 {interface}\n"
+        )
 
     def let_go(self, pid: int) -> None:
         """End that."""

@@ -12,6 +12,7 @@ multicast groups.
 """
 
 import array
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -143,11 +144,12 @@ def _below(tree: host_tree.HostTree) -> dict[str, list[str]]:
     """The interfaces that there are, by the function that they hang off."""
     found: dict[str, list[str]] = {}
     for name in tree.listdir(_INTERFACES):
-        link = tree.readlink(f"{_INTERFACES}/{name}")
-        address = use.last_address(link or "")
-        # One whose driver let go meanwhile is gone.
-        if address is not None and tree.exists(f"{_INTERFACES}/{name}"):
-            found.setdefault(address, []).append(name)
+        # One that vanishes meanwhile is nobody's.
+        with contextlib.suppress(OSError):
+            home = tree.real_path(f"{_INTERFACES}/{name}")
+            address = use.last_address(home)
+            if address is not None:
+                found.setdefault(address, []).append(name)
     return found
 
 

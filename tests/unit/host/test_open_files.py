@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who has a function open: told by numbers, whatever paths are seen."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ from nova_vfio_variant import codes
 from nova_vfio_variant.host import (
     assignability,
     facts,
+    privileged,
     refusal,
     scan,
     snapshot,
@@ -368,6 +370,28 @@ class InstanceTest(OpenCase):
         other = state.replace("PID", "4711")
         self.assertIsNone(self.instance("qemu", state=other))
         self.assertIsNone(self.instance("qemu", state="<domstatus pid='PID'"))
+
+
+class PrivilegedTest(OpenCase):
+    """What the daemon sees comes through it whole."""
+
+    def test_holders_and_places(self) -> None:
+        self.host.add_device_file(NIC, "uio/uio0", "240:0")
+        self.host.open_file("/dev/uio0", "qemu", ("qemu", "-uuid", INSTANCE))
+        seen = processes.look(self.host.tree)
+        self.assertEqual(INSTANCE, seen.holders[0].instance_uuid)
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{processes.__name__}.look", lambda _: seen)
+        )
+        answer = json.loads(
+            json.dumps(privileged.look_into_processes.args[0]())
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{privileged.__name__}._ask", lambda _entry: answer
+            )
+        )
+        self.assertEqual(seen, privileged.open_files())
 
 
 class ChildrenTest(OpenCase):
