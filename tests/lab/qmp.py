@@ -22,6 +22,12 @@ def execute(command: str, **arguments: object) -> object:
     return _session().execute(command, arguments)
 
 
+def devices() -> list[str]:
+    """The ids of the devices that were named when they were made."""
+    answer = execute("qom-list", path="/machine/peripheral")
+    return [one["name"] for one in ty.cast("list[dict[str, str]]", answer)]
+
+
 class _Session:
     """The one session that this guest has."""
 
