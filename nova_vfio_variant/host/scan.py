@@ -24,7 +24,7 @@ from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
 DEVICES = "sys/bus/pci/devices"
-_BUSES = "sys/bus"
+BUSES = "sys/bus"
 VDPA = "sys/bus/vdpa/devices"
 
 _T = ty.TypeVar("_T")
@@ -202,7 +202,7 @@ class _Scanner:
             with self._tree.folder(DEVICES) as folder:
                 return folder.names()
         except OSError as error:
-            buses = self._tree.listdir(_BUSES)
+            buses = self._tree.listdir(BUSES)
             if buses and "pci" not in buses:
                 return []  # The kernel was built without PCI.
             raise exception.HostError(

@@ -18,7 +18,6 @@ answer was measured on a real kernel, and the tests that say so run on both.
 import contextlib
 import os
 import pathlib
-import re
 import signal
 import time
 import typing as ty
@@ -26,16 +25,13 @@ from unittest import mock
 
 from nova_vfio_variant.host import hands, recorded
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing import faults
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
 from nova_vfio_variant.testing.fake_kernel import (
-    faults,
     functions,
     kernel,
     processes,
 )
-from nova_vfio_variant.testing.fake_kernel import files as fake_files
-
-Crashed = faults.Crashed
-_VFIO_NUMBER = re.compile(r"/vfio\d+")
 
 
 class _Tree(host_tree.DirectoryTree):
@@ -110,19 +106,7 @@ class FakeHost:
         Numbers of VFIO devices are left out: they tell of the order of
         events. So are loaded drivers that have no function.
         """
-        found = {}
-        for part in ("sys/devices", "sys/bus", "sys/kernel/iommu_groups"):
-            for folder, names, files in os.walk(self.root / part):
-                at = _VFIO_NUMBER.sub("/vfio", folder)
-                at = at.removeprefix(f"{self.root}/")
-                for name in names + files:
-                    path = f"{folder}/{name}"
-                    if os.path.islink(path):
-                        found[f"{at}/{name}"] = os.readlink(path)
-                    elif name in files and "bus/pci/drivers/" not in path:
-                        text = self._files.text(pathlib.Path(path))
-                        found[f"{at}/{name}"] = text
-        return found
+        return self._files.picture()
 
     # Building it
 
@@ -133,7 +117,7 @@ class FakeHost:
         *,
         module: str | None = None,
         vfio: bool = False,
-        makes_vfs: bool = False,
+        makes_vfs: bool | None = None,
         loaded: bool = True,
         not_vfs: bool = False,
     ) -> None:
@@ -144,7 +128,8 @@ class FakeHost:
         :param module: what has to be loaded for it; its own name with ``_``
             for ``-`` if None
         :param vfio: it gives functions to guests
-        :param makes_vfs: it gives a PF its VFs
+        :param makes_vfs: it gives a PF its VFs (has a ``sriov_configure``);
+            None for no if the driver is a new one, else for what it does
         :param loaded: it is there already
         :param not_vfs: it refuses VFs
         """
@@ -156,7 +141,8 @@ class FakeHost:
             )
             driver.ids += ids
             driver.vfio |= vfio
-            driver.makes_vfs |= makes_vfs
+            if makes_vfs is not None:
+                driver.makes_vfs = makes_vfs
             driver.not_vfs |= not_vfs
             self._kernel.can_load(module)
             if loaded:
@@ -169,6 +155,7 @@ class FakeHost:
         *,
         group: int | None = None,
         class_code: int = 0x020000,
+        header: int | None = None,
         behind: str | None = None,
         vfs: int = 0,
         vf_device: str = "",
@@ -182,6 +169,8 @@ class FakeHost:
         :param ids: vendor and product: ``8086:10c9``
         :param group: IOMMU group; the lowest free one if None
         :param class_code: the class, subclass and interface
+        :param header: of what base class it may be a bridge (06), the type
+            of its header; None for the one that goes with its subclass
         :param behind: address of the bridge that it stands behind
         :param vfs: as how many VFs a PF can have; 0 for what is no PF
         :param vf_device: the VFs' product id; its own if empty
@@ -190,11 +179,19 @@ class FakeHost:
         files = self._files
         with files.held():
             if behind is None:
-                parent = self.root / f"sys/devices/pci{address[:7]}"
+                bus = address.rpartition(":")[0]
+                parent = self.root / f"sys/devices/pci{bus}"
             else:
                 parent = files.device(behind)
             place = parent / address
-            functions.make(files, place, ids, class_code, numa_node=numa_node)
+            functions.make(
+                files,
+                place,
+                ids,
+                class_code,
+                numa_node=numa_node,
+                header=header,
+            )
             if vfs:
                 files.put(
                     place,
@@ -276,6 +273,35 @@ class FakeHost:
             if loaded:
                 self._kernel.mdevs.register(name)
 
+    def offer_mdevs(
+        self,
+        address: str,
+        costs: ty.Mapping[str, int],
+        capacity: int,
+        *,
+        counted: bool = False,
+    ) -> None:
+        """Let a function, with the driver that it has, offer mdevs.
+
+        They go when it loses that driver, and it waits while one is open.
+
+        :param costs: as of :meth:`add_mdev_parent`
+        """
+        with self._files.held() as memory:
+            place = self._files.device(address)
+            driver = self._files.driver_of(place)
+            if driver is None:
+                raise ValueError(f"{address} has no driver")
+            memory.parents[address] = fake_files.Parent(
+                str(place.relative_to(self.root)),
+                driver,
+                capacity,
+                dict(costs),
+                counted,
+                of=driver,
+            )
+            self._kernel.mdevs.register(address)
+
     def break_driver(self, name: str, broken: bool = True) -> None:
         """Let a driver refuse every function; a probe says nothing of it."""
         with self._files.held() as memory:
@@ -322,14 +348,21 @@ class FakeHost:
                 if parent.driver == name:
                     self._kernel.mdevs.unregister(one)
 
-    def hold(self, address: str, command: str = "qemu-system-x86") -> int:
+    def hold(
+        self,
+        address: str,
+        command: str = "qemu-system-x86",
+        token: str | None = None,
+    ) -> int:
         """Let a new process open a function through its VFIO group.
 
         :param address: of a function, or the UUID of an mdev
+        :param token: the VF token that it gives, a UUID
         :returns: the process's id, for :meth:`let_go`
         :raises OSError: EBUSY: somebody has the group open; EPERM: the group
             isn't viable; ENOENT: none of it is on a VFIO driver; ENODEV: the
-            function isn't
+            function isn't; EACCES: a PF on a VFIO driver made this VF, and
+            its token is another
         """
         with self._files.held():
             mdevs = self.root / "sys/bus/mdev/devices" / address
@@ -337,7 +370,7 @@ class FakeHost:
                 place = pathlib.Path(os.path.realpath(mdevs))
             else:
                 place = self._files.device(address)
-            return self._kernel.groups.open(place, command)
+            return self._kernel.groups.open(place, command, token)
 
     def open_file(
         self, path: str, command: str = "holder", words: ty.Iterable[str] = ()
@@ -365,12 +398,29 @@ class FakeHost:
         with self._files.held():
             self._kernel.pci.vanish(self._files.device(address))
 
+    def exchange(self, address: str, ids: str, **more: ty.Any) -> None:
+        """Put another card where a function is.
+
+        :param ids: as of :meth:`add`
+        :param more: likewise; its IOMMU group is the old card's
+        :raises OSError: ENODEV: there is none
+        """
+        with self._files.held():
+            place = self._files.device(address)
+            parent = place.parent.name
+            group = self._files.group_of(place)
+            self.vanish(address)
+            behind = None if parent.startswith("pci") else parent
+            if group is not None:
+                more.setdefault("group", int(group))
+            self.add(address, ids, behind=behind, **more)
+
     # What goes wrong
 
     def fault(self, number: int, **more: ty.Any) -> None:
         """Let something go wrong at the n-th write from now.
 
-        :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.faults.Fault`
+        :param more: as of :class:`~nova_vfio_variant.testing.faults.Fault`
         """
         self._faults.append(faults.Fault(len(self.written) + number, **more))
 

@@ -36,6 +36,14 @@ EDU, EDU_TOO = "0000:00:10.0", "0000:00:10.1"
 NIC, NIC_TOO = "0000:01:01.0", "0000:01:02.0"
 BRIDGE = "0000:00:11.0"
 DISPLAY = "0000:00:12.0"
+#: An "other bridge" 1498:30c8, and a function that shares its group.
+OTHER, OTHER_MATE = "0000:00:13.0", "0000:00:13.1"
+#: A root port without ACS, and the card behind it in its group.
+OPEN_PORT, OPEN_CARD = "0000:00:14.0", "0000:02:00.0"
+#: A card that can be exchanged.
+CARD = "0000:03:00.0"
+#: The board's ISA bridge, and what shares its group: disks and SMBus.
+ISA, AHCI, SMBUS = "0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"
 ROOT_PORT = "0000:20:00.0"
 
 DEVICES = "sys/bus/pci/devices"
@@ -106,9 +114,14 @@ class HostUnderTest(abc.ABC):
         """Unload one."""
 
     @abc.abstractmethod
-    def hold(self, name: str) -> int:
+    def exchange(self) -> None:
+        """Pull the card at CARD out, and put one of another kind there."""
+
+    @abc.abstractmethod
+    def hold(self, name: str, token: str | None = None) -> int:
         """Let a new process open a function, or an mdev, through its group.
 
+        :param token: the VF token that it gives, a UUID
         :returns: its id
         :raises OSError: what the kernel answered to opening the group,
             setting its container, or getting the device
@@ -173,9 +186,13 @@ class Fake(HostUnderTest):
         """Unload it."""
         self.fake.rmmod(name)
 
-    def hold(self, name: str) -> int:
+    def exchange(self) -> None:
+        """An edu, as in the lab."""
+        self.fake.exchange(CARD, "1234:11e8", class_code=0x00FF00)
+
+    def hold(self, name: str, token: str | None = None) -> int:
         """A process in its ``/proc``."""
-        pid = self.fake.hold(name)
+        pid = self.fake.hold(name, token=token)
         self._held.add(pid)
         return pid
 
@@ -232,6 +249,8 @@ def _template() -> str:
     # What a recording can't show: nobody had these when it was made.
     fake.add_driver("igbvf", ["8086:10ca"])
     fake.add_driver("nvme", not_vfs=True)
+    fake.add_driver("pci-stub", loaded=False)
+    fake.add_driver("pci-pf-stub", makes_vfs=True, loaded=False)
     fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
     sizes = ("vga", "xga", "hd")
     fake.add_mdev_parent(

@@ -17,6 +17,7 @@ import typing as ty
 
 from nova_vfio_variant.host import hands as host_hands
 from tests.behaviour import host
+from tests.lab import qmp
 
 # <linux/vfio.h>: _IO(';', 100 + n)
 _SET_IOMMU = 0x3B66
@@ -53,6 +54,7 @@ class Real(host.HostUnderTest):
             )
         self._held: dict[int, int] = {}
         self._up: list[str] = []
+        self._exchanged = False
 
     def write(self, path: str, data: bytes) -> None:
         """Write to sysfs."""
@@ -74,13 +76,35 @@ class Real(host.HostUnderTest):
         """Unload it."""
         subprocess.run(["/sbin/rmmod", name], check=True)
 
-    def hold(self, name: str) -> int:
+    def exchange(self) -> None:
+        """Ask QEMU, which asks the kernel."""
+        self._card("edu")
+        self._exchanged = True
+
+    def _card(self, driver: str, **options: str) -> None:
+        qmp.execute("device_del", id="card")
+        # QEMU lets go of it a little after the kernel has.
+        self._await(lambda: "card" not in qmp.devices())
+        qmp.execute(
+            "device_add", driver=driver, id="card", bus="port-card", **options
+        )
+        self._await(lambda: self.exists(f"{host.DEVICES}/{host.CARD}"))
+
+    def _await(self, is_so: ty.Callable[[], bool]) -> None:
+        end = time.monotonic() + self.patience
+        while not is_so():
+            if time.monotonic() > end:
+                raise TimeoutError("QEMU and the kernel exchange no card")
+            time.sleep(0.1)
+
+    def hold(self, name: str, token: str | None = None) -> int:
         """Open it in a child."""
         place = f"{host.DEVICES}/{name}"
         if not self.exists(place):
             place = f"sys/bus/mdev/devices/{name}"
         group = self.link(f"{place}/iommu_group")
-        return self._holding(lambda: _open(group, name))
+        asked = name if not token else f"{name} vf_token={token}"
+        return self._holding(lambda: _open(group, asked))
 
     def open(self, path: str) -> int:
         """Open it in a child."""
@@ -150,13 +174,13 @@ class Real(host.HostUnderTest):
         for pid in list(self._held):
             self.let_go(pid)
         self._set_down()
+        if self._exchanged:
+            self._card("e1000e", romfile="")
         for uuid in self.names("sys/bus/mdev/devices"):
             self.write(f"sys/bus/mdev/devices/{uuid}/remove", b"1")
         for name in self.names(host.DEVICES):
             place = f"{host.DEVICES}/{name}"
-            if name in self.kept:
-                continue
-            if "sriov_numvfs" in self.names(place):
+            if name not in self.kept and "sriov_numvfs" in self.names(place):
                 if self.read(f"{place}/sriov_numvfs") != "0":
                     self.write(f"{place}/sriov_numvfs", b"0")
                 self.write(f"{place}/sriov_drivers_autoprobe", b"1")

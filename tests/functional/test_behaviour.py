@@ -5,6 +5,7 @@ import unittest
 
 from tests.behaviour import (
     test_facts,
+    test_groups,
     test_in_use,
     test_preparing,
     test_trouble,
@@ -18,6 +19,12 @@ def load_tests(
 ) -> unittest.TestSuite:
     """All tests of the suite."""
     suite = unittest.TestSuite()
-    for module in (test_facts, test_in_use, test_preparing, test_trouble):
+    for module in (
+        test_facts,
+        test_groups,
+        test_in_use,
+        test_preparing,
+        test_trouble,
+    ):
         suite.addTests(loader.loadTestsFromModule(module))
     return suite

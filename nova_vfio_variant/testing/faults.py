@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong on a fake host, because a test says so."""
+"""What can go wrong on a fake host."""
 
 import dataclasses
 import typing as ty
