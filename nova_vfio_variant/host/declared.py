@@ -12,6 +12,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
     companions,
     decide,
+    groups,
     host_spec,
     named,
     plan,
@@ -318,10 +319,10 @@ class _Planner:
     ) -> ty.Iterator[plan.Change]:
         """Unbind the members of the group that may be unbound."""
         facts = self._facts
-        for other in refusal.members(facts, function):
+        for other in groups.in_the_way(facts.scan, function):
             if other.address not in wish.companions or other.address in going:
                 continue
-            if other.is_bridge or not refusal.is_obstacle(other):
+            if other.is_bridge or other.is_host_bridge:
                 continue
             now = facts.states[other.address]
             against = self._pf_refusals(other, wish, now)

@@ -8,7 +8,14 @@ here; deciding itself reads nothing.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant.host import drivers, observe, plan, scan, sriov
+from nova_vfio_variant.host import (
+    drivers,
+    observe,
+    plan,
+    programs,
+    scan,
+    sriov,
+)
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
@@ -39,6 +46,8 @@ class HostFacts:
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
     :param all_modules: there are no others; False where they can't be seen
+    :param vgpu_types: the vGPU type of each VF that can have one, by address:
+        ``0`` for none, ``?`` where it can't be read
     """
 
     scan: scan.HostScan
@@ -48,6 +57,9 @@ class HostFacts:
     drivers: frozenset[str]
     modules: frozenset[str]
     all_modules: bool
+    vgpu_types: ty.Mapping[pci_address.PciAddress, str] = dataclasses.field(
+        default_factory=dict
+    )
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
@@ -63,6 +75,12 @@ class HostFacts:
         if name.replace("-", "_") in self.modules:
             return True
         return False if self.all_modules else None
+
+    def has_program(self, name: str) -> bool | None:
+        """Whether the host has a program; None where that can't be seen."""
+        if self.scan.tree.root is None:
+            return None
+        return programs.find(self.scan.tree, name) is not None
 
 
 def gather(
@@ -102,7 +120,21 @@ def gather(
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         *_modules(host),
+        {
+            function.address: vgpu_type
+            for function in host.functions
+            if (vgpu_type := _vgpu_type(tree, function)) is not None
+        },
     )
+
+
+def _vgpu_type(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> str | None:
+    if function.physfn is None:
+        return None
+    path = f"{scan.DEVICES}/{function.address}/nvidia/current_vgpu_type"
+    return tree.read_text(path) or ("?" if tree.exists(path) else None)
 
 
 def _sriov(

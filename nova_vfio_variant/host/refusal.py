@@ -8,7 +8,7 @@ import collections.abc
 import typing as ty
 
 from nova_vfio_variant import codes, exception, finding
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host import drivers, groups
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
@@ -88,6 +88,17 @@ def to_touch(
     for use in facts.in_use.get(function.address, ()):
         code, hint = _USES[use.kind]
         found.append(because(code, name, use.what, hint))
+    vgpu_type = facts.vgpu_types.get(function.address, "0")
+    if vgpu_type != "0":
+        found.append(
+            because(
+                codes.HAS_VGPU_TYPE,
+                name,
+                f"it has vGPU type {vgpu_type}, which it would lose",
+                "leave it on its driver, or take the type away first: write "
+                "0 to its nvidia/current_vgpu_type",
+            )
+        )
     return tuple(found)
 
 
@@ -201,8 +212,8 @@ def in_the_way(
     """
     return [
         one
-        for one in members(facts, function)
-        if is_obstacle(one) and one.address not in allowed
+        for one in groups.in_the_way(facts.scan, function)
+        if one.address not in allowed
     ]
 
 
@@ -217,7 +228,7 @@ def group_member(
     :param companions: all that are to be named to have them unbound
     :param verb: what is done with the list of them
     """
-    if member.is_bridge:
+    if member.is_bridge or member.is_host_bridge:
         mend = (
             f"take the bridge from its driver: echo {member.address} > "
             f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
@@ -229,7 +240,9 @@ def group_member(
         named = [
             one
             for one in companions
-            if not (one.is_bridge or "driver" in one.lost)
+            if not (
+                one.is_bridge or one.is_host_bridge or "driver" in one.lost
+            )
         ]
         listed = ", ".join(
             f'"{one}"' for one in sorted({one.address for one in named})
@@ -381,7 +394,11 @@ def of_function(
     if not function.vfio:
         if function.sriov_numvfs:
             found += (has_vfs(function, function.sriov_numvfs),)
-        found += to_touch(facts, function, claims or {})
+        found += tuple(
+            one
+            for one in to_touch(facts, function, claims or {})
+            if one.code is not codes.HAS_VGPU_TYPE
+        )
     else:
         found += tuple(
             one
