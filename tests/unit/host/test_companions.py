@@ -56,16 +56,9 @@ class CompanionsTest(test_plan.PlanCase):
             self.hints(ENTRY),
         )
         some = ENTRY.replace("}", f', "companions": ["{OTHER}"]}}')
-        self.assertEqual(
-            [
-                (
-                    THIRD,
-                    f"in place of its companions write {both} to have "
-                    "them unbound",
-                )
-            ],
-            self.hints(some),
-        )
+        ((who, hint),) = self.hints(some)
+        self.assertEqual(THIRD, who)
+        self.assertIn(f"in place of its companions write {both} to", hint)
 
     def test_each_entry_has_companions_of_its_own(self) -> None:
         here, there = "0000:32:01.0", "0000:32:02.0"

@@ -303,7 +303,8 @@ class OwedTest(test_act.ActCase):
 class MeanwhileTest(test_act.ActCase):
     def test_a_function_whose_group_is_another_by_now_is_left(self) -> None:
         actor = self.actor()
-        look, looks = actor.look, []
+        look = actor.look
+        looks: list[None] = []
 
         def moved() -> facts.HostFacts:
             looks.append(None)
