@@ -33,6 +33,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 6)
         hint = self.refused(f"{PF}: ", "it has 6 VFs")
+        self.assertIn("or restore the others", hint)
         self.assertIn("4 VFs", hint)
         # What it says helps.
         self.host.hands().set_numvfs(PF, 0)
@@ -187,6 +188,24 @@ class AnotherDeviceTest(test_act.ActCase):
         )
         self.assertIn(f"of its PF {PF}: ", found.refusals[0].message)
         self.assertEqual((), found.plan.changes)
+
+    def test_a_vf_at_whose_address_another_of_its_pf_is_comes_back(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        actor = self.actor()
+        priors = dict(actor.journal.priors)
+        noted = priors[VF].identity
+        assert noted is not None
+        other = dataclasses.replace(noted, vf_index=1)
+        priors[VF] = dataclasses.replace(priors[VF], identity=other)
+        self.assertEqual((), identity.of_prior(VF, priors, actor.look()))
+        # Without its PF on record it is another.
+        del priors[PF]
+        (found,) = identity.of_prior(VF, priors, actor.look())
+        self.assertIn("VF 1 of", found.message)
 
     def test_apply_refuses_it(self) -> None:
         self.apply(test_act.PAIR)

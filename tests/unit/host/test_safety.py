@@ -299,6 +299,107 @@ class OwedTest(test_act.ActCase):
         self.assertEqual([], recover.recover(self.actor(), {}))
         self.assertEqual("igbvf", self.states()[VF].driver)
 
+    def test_vfs_that_we_made_are_never_owed(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        # With their PF's own number two of them come back, as they were.
+        actor = self.actor()
+        now = actor.look()
+        (change,) = [
+            one
+            for one in restore.decision(
+                actor.journal.priors, now, {}
+            ).plan.changes
+            if one.subject == PF
+        ]
+        self.assertTrue(
+            actor.do(
+                change,
+                "restore",
+                now.scan,
+                lambda now: restore.decision(actor.journal.priors, now, {}),
+            )
+        )
+        self.assertEqual({VF, VF_TOO}, actor.journal.owed)
+
+
+class HoldersTest(test_act.ActCase):
+    def test_who_has_it_open_is_named_and_nobody_else(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        pid = self.host.hold(VF)
+        actor = self.actor()
+        seen = actor.look().scan
+        for name, expected in (
+            (VF, f"process {pid} (qemu-system-x86)"),
+            (VF_TOO, "no process is seen to have it open"),
+            (PF, f"process {pid} (qemu-system-x86)"),
+        ):
+            change = plan.Change(
+                name,
+                plan.What.DRIVER,
+                plan.State(),
+                plan.State(),
+                (),
+                lost={VF: plan.State()} if name == PF else {},
+            )
+            self.assertIn(expected, actor._holders(change, seen))
+
+
+class OutcomeTest(test_act.ActCase):
+    def test_what_comes_of_it_is_told_as_it_comes(self) -> None:
+        outcome = apply.Outcome()
+        found = apply.apply(
+            self.actor(),
+            test_plan.specs(test_plan.FOUR_VFS),
+            {},
+            outcome=outcome,
+        )
+        self.assertIs(outcome, found)
+        self.assertEqual([PF], [one.subject for one in outcome.done])
+
+
+class PlanTest(test_plan.PlanCase):
+    def test_only_what_is_meant_is_looked_at(self) -> None:
+        absent = '{"address": "0000:99:00.0", "driver": "vfio-pci"}'
+        here = test_plan.FOUR_VFS.replace(
+            "}", ', "companions": ["0000:99:00.0"]}'
+        )
+        found = self.decision(test_plan.FOUR_VFS, absent, only=(PF,))
+        self.assertEqual((), found.findings)
+        found = self.decision(here, only=(PF,))
+        self.assertEqual(
+            [codes.HOST_SPEC_ABSENT], [one.code for one in found.findings]
+        )
+
+    def test_vfs_that_can_not_be_told_come_quietly_if_somebody_waits(
+        self,
+    ) -> None:
+        (self.host.root / scan.DEVICES / PF / "sriov_offset").unlink()
+        (nic,) = ('{"address": "0000:31:*.0", "driver": "vfio-pci"}',)
+        for text, quietly in (
+            (nic, False),
+            (test_plan.ON_VFIO, True),
+            (test_plan.ON_VFIO.replace("vfio-pci", "host"), False),
+        ):
+            found = self.decision(test_plan.FOUR_VFS, text)
+            (change,) = [
+                one for one in found.plan.changes if one.what is plan.What.VFS
+            ]
+            self.assertEqual(
+                quietly,
+                "set-autoprobe" in [step.action for step in change.steps],
+                text,
+            )
+
+    def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        now = facts.gather(scan.scan(self.host.tree))
+        pf = now.scan.get(parsed(PF)[0])
+        assert pf is not None
+        (found,) = refusal.of_function(now, pf)
+        self.assertEqual(codes.VFS_IN_USE, found.code)
+
 
 class MeanwhileTest(test_act.ActCase):
     def test_a_function_whose_group_is_another_by_now_is_left(self) -> None:
