@@ -346,6 +346,21 @@ class HoldersTest(test_act.ActCase):
             self.assertIn(expected, actor._holders(change, seen))
 
 
+class MovingVfsTest(test_act.ActCase):
+    def test_vfs_wait_for_their_pfs_number_and_made_ones_go_with_it(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        actor = self.actor()
+        found = restore.decision(actor.journal.priors, actor.look(), {})
+        self.assertEqual(
+            {PF: False, VF: True, VF_TOO: True},
+            {one.subject: one.expected for one in found.plan.changes},
+        )
+
+
 class OutcomeTest(test_act.ActCase):
     def test_what_comes_of_it_is_told_as_it_comes(self) -> None:
         outcome = apply.Outcome()
