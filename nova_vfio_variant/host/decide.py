@@ -16,6 +16,7 @@ from nova_vfio_variant.host import (
     drivers,
     host_spec,
     plan,
+    programs,
     refusal,
     sriov,
     vf_provider,
@@ -237,7 +238,8 @@ def vfs_refusals(
             name,
             "it has no driver"
             if pf.driver is None
-            else f"it is on {pf.driver}, which makes no VFs",
+            else f"it is on {pf.driver}: VFs of a PF on a VFIO driver can be "
+            "opened by nobody but who holds its token",
             "give it back to its own driver first",
         )
     _, way = vf_provider.of(pf)
@@ -245,6 +247,14 @@ def vfs_refusals(
     if why is not None:
         yield refusal.because(
             codes.PROVIDER_REFUSES, name, why, "change num_vfs accordingly"
+        )
+    if way.program and facts.has_program(way.program) is False:
+        yield refusal.because(
+            codes.PROVIDER_REFUSES,
+            name,
+            f"{way.program} is in none of "
+            + ", ".join(f"/{one}" for one in programs.FOLDERS),
+            "install the vendor's driver for hosts, which it comes with",
         )
     if way.disturbs_pf:
         yield from refusal.to_touch(facts, pf, claims)

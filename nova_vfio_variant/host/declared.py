@@ -324,10 +324,10 @@ class _Planner:
     ) -> ty.Iterator[plan.Change]:
         """Unbind the members of the group that may be unbound."""
         facts = self._facts
-        for other in groups.members(facts.scan, function):
+        for other in groups.in_the_way(facts.scan, function):
             if other.address not in wish.companions or other.address in going:
                 continue
-            if other.is_bridge or groups.leaves_viable(facts.scan, other):
+            if other.is_bridge or other.is_host_bridge:
                 continue
             now = facts.states[other.address]
             against = self._pf_refusals(other, wish, now)

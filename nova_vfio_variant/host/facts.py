@@ -8,7 +8,14 @@ here; deciding itself reads nothing.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant.host import drivers, observe, plan, scan, sriov
+from nova_vfio_variant.host import (
+    drivers,
+    observe,
+    plan,
+    programs,
+    scan,
+    sriov,
+)
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
@@ -95,6 +102,12 @@ class HostFacts:
         if name.replace("-", "_") in self.modules:
             return True
         return False if self.all_modules else None
+
+    def has_program(self, name: str) -> bool | None:
+        """Whether the host has a program; None where that can't be seen."""
+        if self.scan.tree.root is None:
+            return None
+        return programs.find(self.scan.tree, name) is not None
 
 
 def gather(

@@ -53,19 +53,24 @@ def of_prior(
 ) -> tuple[finding.Finding, ...]:
     """As :func:`another`, for a function that was touched since the boot.
 
-    A VF that went with others, and came back, is one of the same PF's.
+    A VF that went with others, and came back, is one of the same PF's; with
+    another number of VFs another of them may have its address (SR-IOV, First
+    VF Offset and VF Stride).
     """
     prior = priors.get(name)
     if prior is None:
         return ()
-    found = another(name, prior.identity, now)
-    if found or prior.pf is None or prior.pf not in priors:
-        return found
-    return tuple(
+    pf = None if prior.pf is None else priors.get(prior.pf)
+    if prior.pf is None or pf is None:
+        return another(name, prior.identity, now)
+    known = prior.identity
+    if known is not None:
+        known = dataclasses.replace(known, vf_index=None)
+    return another(name, known, now) or tuple(
         dataclasses.replace(
             one, subject=name, message=f"of its PF {prior.pf}: {one.message}"
         )
-        for one in another(prior.pf, priors[prior.pf].identity, now)
+        for one in another(prior.pf, pf.identity, now)
     )
 
 

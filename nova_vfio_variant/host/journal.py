@@ -274,9 +274,10 @@ class Journal:
             if outcome == "done" and ended.purpose == "restore":
                 outcome = "restored"
             self._owe(ended, outcome)
-            self._leave(ended.change, ended.change.after)
             if outcome == "undone":
                 self._leave_again(ended)
+            else:
+                self._leave(ended.change, ended.change.after)
             key = (ended.change.subject, ended.change.what)
             if outcome != "undone" or ended.purpose != "restore":
                 self.outcomes[key] = outcome
@@ -324,18 +325,23 @@ class Journal:
     def _leave_again(self, undone: Unfinished) -> None:
         """Note that a change left its function as it found it.
 
-        What somebody else had made of it is not ours by that.
+        What somebody else had made of it is not ours by that. Whether VFs
+        that may have gone did so nobody knows.
         """
         change = undone.change
         known = self.priors.get(change.subject)
         if known is None:
             return
-        if undone.prior is None:
-            self._leave(change, change.before)
-            return
-        self.priors[change.subject] = dataclasses.replace(
-            known, left=undone.prior.left, vfs_left=undone.prior.vfs_left
-        )
+        before = change.before
+        if change.what is plan.What.VFS:
+            vfs_left = frozenset({(before.numvfs, before.autoprobe)})
+            if undone.prior is not None:
+                vfs_left = undone.prior.vfs_left
+            known = dataclasses.replace(known, vfs_left=vfs_left)
+        else:
+            left = undone.prior.left if undone.prior is not None else None
+            known = dataclasses.replace(known, left=left or before)
+        self.priors[change.subject] = known
 
     def _pass(self, change: plan.Change) -> None:
         """Note what a PF and its VFs come by in a change."""

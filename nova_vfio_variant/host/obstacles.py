@@ -181,7 +181,9 @@ def of_group(
         return
     against = groups.in_the_way(facts.scan, function)
     staying = [
-        one for one in against if one.address not in leaving or one.is_bridge
+        one
+        for one in against
+        if one.address not in leaving or one.is_bridge or one.is_host_bridge
     ]
     for other in against:
         if "driver" in other.lost:
@@ -226,7 +228,7 @@ def _group_mend(
     companions: ty.Iterable[observed.PciFunction],
     verb: str,
 ) -> str:
-    if member.is_bridge:
+    if member.is_bridge or member.is_host_bridge:
         return (
             f"take the bridge from its driver: echo {member.address} > "
             f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
@@ -235,7 +237,7 @@ def _group_mend(
     named = [
         one
         for one in companions
-        if not (one.is_bridge or "driver" in one.lost)
+        if not (one.is_bridge or one.is_host_bridge or "driver" in one.lost)
     ]
     listed = ", ".join(
         f'"{one}"' for one in sorted({one.address for one in named})

@@ -78,6 +78,17 @@ def in_use(
             for one in obstacles.of_use(function, use)
             if one.code is not codes.LINK_UP
         )
+    vgpu = facts.vgpus.get(function.address)
+    if vgpu is not None and vgpu.current != "0":
+        found.append(
+            because(
+                codes.HAS_VGPU_TYPE,
+                str(function.address),
+                f"it has vGPU type {vgpu.current or '?'}, which it would lose",
+                "leave it on its driver, or take the type away first: write "
+                "0 to its nvidia/current_vgpu_type",
+            )
+        )
     return tuple(found)
 
 

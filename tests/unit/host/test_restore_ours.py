@@ -33,6 +33,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 6)
         hint = self.refused(f"{PF}: ", "it has 6 VFs")
+        self.assertIn("or restore the others", hint)
         self.assertIn("4 VFs", hint)
         # What it says helps.
         self.host.hands().set_numvfs(PF, 0)
@@ -188,6 +189,24 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertIn(f"of its PF {PF}: ", found.refusals[0].message)
         self.assertEqual((), found.plan.changes)
 
+    def test_a_vf_at_whose_address_another_of_its_pf_is_comes_back(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        actor = self.actor()
+        priors = dict(actor.journal.priors)
+        noted = priors[VF].identity
+        assert noted is not None
+        other = dataclasses.replace(noted, vf_index=1)
+        priors[VF] = dataclasses.replace(priors[VF], identity=other)
+        self.assertEqual((), identity.of_prior(VF, priors, actor.look()))
+        # Without its PF on record it is another.
+        del priors[PF]
+        (found,) = identity.of_prior(VF, priors, actor.look())
+        self.assertIn("VF 1 of", found.message)
+
     def test_apply_refuses_it(self) -> None:
         self.apply(test_act.PAIR)
         hands = self.host.hands()
@@ -233,7 +252,7 @@ class AnotherDeviceTest(test_act.ActCase):
             [(NIC, recover.Verdict.LEAVE), (OTHER, recover.Verdict.UNDO)],
             [(one.change.subject, one.verdict) for one in found],
         )
-        self.assertIn("1000:0097 now", found[0].reason)
+        self.assertIn("there is 1000:0097", found[0].reason)
         self.assertTrue(found[1].gone)
         self.assertEqual(before, self.states()[NIC])
 
@@ -289,6 +308,6 @@ class RecoverTest(test_act.ActCase):
             (plan.State("e1000", None), False),
             (plan.State("igbvf", "igbvf"), True),
             (plan.State(None, "igbvf"), True),
-            (plan.State("igbvf", "vfio-pci"), True),
+            (plan.State("e1000", "vfio-pci"), False),
         ):
             self.assertEqual(strange, state.is_strange(before, to), str(state))
