@@ -352,7 +352,7 @@ class Node:
 
     def inventory(self) -> "publication.View":
         """The desired providers with their usage."""
-        with self.observed() as published:
+        with self.observed() as (published, _):
             return published.view()
 
     def inventory_diff(self) -> "report.Result":
@@ -360,7 +360,7 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self.observed() as published:
+        with self.observed() as (published, _):
             return published.compare()
 
     def placement_microversion(self) -> str | None:
@@ -390,16 +390,68 @@ class Node:
             read_only=read_only,
         )
 
-    def decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
+    def decide(
+        self,
+        store: "tracker_store.Store",
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
         """What a sync has to do to a store.
 
+        :param accepted: addresses of exchanged devices to be tracked anew
         :raises ConfigError: the configuration has errors
+        :raises InvalidDeviceStatus: one of them can't be
         """
         from nova_vfio_variant.tracker import sync
 
+        scan = self.declared.scan
+        assert scan is not None
         return sync.decide(
-            store.recorded(), self.declared.desired, self.declared.unread
+            store.recorded(),
+            self.declared.desired,
+            self.declared.unread,
+            scan.get,
+            accepted,
         )
+
+    def exchanged(
+        self, plan: "tracker_sync.SyncPlan"
+    ) -> "tuple[finding.Finding, ...]":
+        """What is to be said of devices that are others now."""
+        from nova_vfio_variant.check import exchanged
+
+        known = (
+            {
+                one.address
+                for some in (
+                    plan.unchanged,
+                    plan.updated,
+                    plan.unread,
+                    plan.kept,
+                )
+                for one in some
+            }
+            if plan.exchanged
+            else set()
+        )
+        return exchanged.findings(
+            plan.exchanged, self.declared.functions, known
+        )
+
+    def allowances(
+        self,
+    ) -> "dict[pci_address.PciAddress, dict[str, str]]":
+        """The obstacles that somebody overruled: address, code, reason.
+
+        Those that were said of another function than the one that is there
+        now are left out.
+
+        :raises HostError: see :attr:`tree`
+        """
+        from nova_vfio_variant.tracker import allowance
+
+        with self.open_store(read_only=True) as store:
+            found = store.allowances.all()
+        return allowance.standing(found, self.scan.get) if found else {}
 
     def placement(
         self,
@@ -425,7 +477,9 @@ class Node:
         )
 
     @contextlib.contextmanager
-    def observed(self) -> "ty.Iterator[publication.Publication]":
+    def observed(
+        self,
+    ) -> "ty.Iterator[tuple[publication.Publication, tracker_sync.SyncPlan]]":
         """What a sync and a report would publish; nothing is written."""
         with self._beside_writers() as store:
             plan = self.decide(store)
@@ -439,9 +493,10 @@ class Node:
                 ),
                 key=lambda device: device.address,
             )
-            yield self.placement(store, devices)
+            yield self.placement(store, devices), plan
 
     # How the above is put together.
+                    *(one.device for one in plan.exchanged),
 
     def _scan_for(
         self, specs: "ty.Sequence[spec.DeviceSpec]"

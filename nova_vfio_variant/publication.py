@@ -25,6 +25,7 @@ from nova_vfio_variant.placement import (
 )
 from nova_vfio_variant.tracker import device as tracked
 
+from nova_vfio_variant.tracker import family, sync
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.conf import located
@@ -75,7 +76,7 @@ class Publication:
             dataclasses.replace(device, instance_uuid=None)
             if device.status == tracked.Status.CLAIMED
             else device
-            for device in devices
+            for device in _offered(devices, given)
         ]
         self._given = given
         self._known = known
@@ -321,6 +322,26 @@ def _spent(
         and not inventory.reserved
         and there[one.name].inventories.get(name, {}).get("reserved")
         for address in one.addresses
+def _offered(
+    devices: "ty.Sequence[tracked.Device]", given: "facts.CheckInput"
+) -> "ty.Sequence[tracked.Device]":
+    """The devices that are still what they were tracked as.
+
+    One that somebody has keeps its unit, on which its allocation stands.
+    """
+    if given.scan is None:
+        return devices
+    others = {
+        one.device.address
+        for one in sync.exchanges(devices, given.scan.get)
+        if one.device.status not in family.IN_USE
+    }
+    others -= given.unread
+    if not others:
+        return devices
+    return [one for one in devices if one.address not in others]
+
+
     )
 
 

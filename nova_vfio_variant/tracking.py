@@ -30,18 +30,52 @@ class Tracking:
     def __init__(self, on: node.Node) -> None:
         self._node = on
 
-    def sync(self, *, dry_run: bool = False) -> "tracker_sync.SyncPlan":
+    def sync(
+        self,
+        *,
+        dry_run: bool = False,
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
         """Make the tracker equal to configuration and host.
 
+        :param accepted: addresses of devices that are tracked anew, though
+            other functions are there than when they were tracked
         :raises ConfigError: the configuration has errors
+        :raises InvalidDeviceStatus: somebody has a device that is accepted,
+            or it is what it was
         """
         if dry_run:
             with self._node.open_store(read_only=True) as store:
-                return self._node.decide(store)
+                return self._node.decide(store, accepted)
         # Errors stop it before anything is made.
         _ = self._node.declared
         with self._locked() as store:
-            return self._sync(store)
+            return self._sync(store, accepted)
+
+    def allow(
+        self, address: "pci_address.PciAddress", code: str, reason: str
+    ) -> None:
+        """Let an obstacle of a function not count, from now on.
+
+        It counts again where another function stands there.
+
+        :param code: id of the finding that says it
+        :raises HostError: the host has no such function
+        """
+        identity = self._node.function(address).identity
+        with self._locked() as store:
+            store.allowances.add(address, code, reason, identity)
+
+    def disallow(
+        self, address: "pci_address.PciAddress", code: str | None = None
+    ) -> int:
+        """Let an obstacle of a function count again.
+
+        :param code: None for all of that function
+        :returns: how many there were
+        """
+        with self._locked() as store:
+            return store.allowances.remove(address, code)
 
     def claim(
         self,
@@ -73,7 +107,7 @@ class Tracking:
             wanted, self._node.declared.aliases, numa_policy
         )
         with self._locked() as store:
-            self._sync(store)
+            plan = self._sync(store)
             claims = store.claims(instance_uuid)
             if claims:
                 _expect_unfinished(claims, requests)
@@ -82,7 +116,7 @@ class Tracking:
                 free = pools.Pools.of(
                     [
                         device
-                        for device in self._available(store)
+                        for device in self._available(store, plan)
                         if device.address not in gone
                     ],
                     by_class=True,
@@ -131,12 +165,15 @@ class Tracking:
         :raises PlacementError: see :meth:`Publication.report`
         """
         if dry_run:
-            with self._node.observed() as published:
-                return published.report(dry_run=True)
+            with self._node.observed() as (published, plan):
+                return dataclasses.replace(
+                    published.report(dry_run=True),
+                    findings=self._node.exchanged(plan),
+                )
         # Errors stop it before anything is made.
         _ = self._node.declared
         with self._locked() as store:
-            self._sync(store)
+            plan = self._sync(store)
             published = self._node.placement(store)
             result = published.report()
             made = {
@@ -150,7 +187,11 @@ class Tracking:
                 elif made & published.providers_of(devices):
                     # Placement was lost, or somebody removed a provider.
                     published.allocate(instance_uuid, devices)
-            return dataclasses.replace(result, finished=tuple(finished))
+            return dataclasses.replace(
+                result,
+                finished=tuple(finished),
+                findings=self._node.exchanged(plan),
+            )
 
     @contextlib.contextmanager
     def _locked(self) -> "ty.Iterator[tracker_store.Store]":
@@ -163,21 +204,33 @@ class Tracking:
         ):
             yield store
 
-    def _sync(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
-        plan = self._node.decide(store)
+    def _sync(
+        self,
+        store: "tracker_store.Store",
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
+        plan = self._node.decide(store, accepted)
         store.apply(plan)
         return plan
 
     def _available(
-        self, store: "tracker_store.Store"
+        self,
+        store: "tracker_store.Store",
+        plan: "tracker_sync.SyncPlan",
     ) -> "list[tracked.Device]":
         """All devices but those that nobody may have.
 
         What could not be read now counts as in use, and so does what the
-        host's preparation was killed in the middle of.
+        host's preparation was killed in the middle of. What is another
+        device now isn't what is asked for.
         """
         unsettled = self._unsettled()
-        kept = {*store.quarantined(), *self._node.declared.unread, *unsettled}
+        kept = {
+            *store.quarantined(),
+            *self._node.declared.unread,
+            *unsettled,
+            *(one.device.address for one in plan.exchanged),
+        }
         return [
             device
             for device in store.devices()

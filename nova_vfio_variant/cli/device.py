@@ -57,19 +57,31 @@ class Sync(base.ShowOne):
     """Make the tracker equal to nova.conf and the host.
 
     Devices in use are never removed or changed: they are kept until they are
-    freed. A device that can't be read is kept as it is. Status 1 if anything
-    is kept so, or if a function of the host can't be read.
+    freed. A device that can't be read is kept as it is, and so is one at whose
+    address another function stands now, also after it was freed, until
+    --accept says that this is right. Status 1 if anything is kept so, or if a
+    function of the host can't be read.
     """
 
     example = "device sync --dry-run"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add --dry-run."""
+        """Add --dry-run and --accept."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "--dry-run",
             action="store_true",
             help="show what would change and write nothing",
+        )
+        parser.add_argument(
+            "--accept",
+            action="append",
+            type=base.address,
+            default=[],
+            metavar="ADDRESS",
+            help="track the function that is at this address now, though it"
+            " is another one than the tracked device; refused while somebody"
+            " has that device (may be repeated)",
         )
         return parser
 
@@ -77,8 +89,11 @@ class Sync(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
-        plan = tracking.Tracking(self.node).sync(dry_run=parsed_args.dry_run)
+        plan = tracking.Tracking(self.node).sync(
+            dry_run=parsed_args.dry_run, accepted=parsed_args.accept
+        )
         self.warn_of_lost()
+        self.warn(self.node.exchanged(plan))
         for device in plan.kept:
             self.note(f"kept while in use: {device.address}")
         for device in plan.unread:
@@ -86,6 +101,7 @@ class Sync(base.ShowOne):
         changes = plan.added or plan.updated or plan.removed
         if (
             plan.unread
+            or plan.exchanged
             or self.node.unread
             or (changes if parsed_args.dry_run else plan.kept)
         ):
@@ -95,7 +111,7 @@ class Sync(base.ShowOne):
             "updated": len(plan.updated),
             "removed": len(plan.removed),
             "unchanged": len(plan.unchanged),
-            "kept": len(plan.kept) + len(plan.unread),
+            "kept": len(plan.kept) + len(plan.unread) + len(plan.exchanged),
         }
         return tuple(counts), tuple(counts.values())
 

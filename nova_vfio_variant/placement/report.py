@@ -14,7 +14,7 @@ import uuid
 
 import tenacity
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import (
     diff,
     memory,
@@ -41,11 +41,13 @@ class Result:
     :param warnings: what stays above what is desired, and why
     :param finished: instances whose claims a crash had left half way
     """
+    :param findings: what is wrong with the devices that are published
 
     changes: tuple[diff.Change, ...]
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
 
+    findings: tuple[finding.Finding, ...] = ()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
