@@ -458,12 +458,16 @@ class Node:
         store: "tracker_store.Store",
         devices: "ty.Sequence[tracked.Device] | None" = None,
         given: "facts.CheckInput | None" = None,
+        blocked: "ty.Collection[pci_address.PciAddress]" = (),
+        unknown: "ty.Collection[pci_address.PciAddress]" = (),
     ) -> "publication.Publication":
         """The side of Placement that is this node's.
 
         :param store: remembers what is published
         :param devices: those to publish; all in the store if None
         :param given: what is declared; without errors if None
+        :param blocked: addresses of devices that can't be given to anybody
+        :param unknown: addresses of devices of which nobody can say that
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant import publication
@@ -474,6 +478,8 @@ class Node:
             tuple(store.devices()) if devices is None else devices,
             given or self.declared,
             store.provider_memory,
+            blocked,
+            unknown,
         )
 
     @contextlib.contextmanager
@@ -490,13 +496,13 @@ class Node:
                     *plan.added,
                     *plan.kept,
                     *plan.unread,
+                    *(one.device for one in plan.exchanged),
                 ),
                 key=lambda device: device.address,
             )
             yield self.placement(store, devices), plan
 
     # How the above is put together.
-                    *(one.device for one in plan.exchanged),
 
     def _scan_for(
         self, specs: "ty.Sequence[spec.DeviceSpec]"

@@ -23,6 +23,7 @@ from nova_vfio_variant.placement import (
     tree,
     undo,
 )
+from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.placement import client as placement_client
@@ -40,14 +41,14 @@ class Result:
     :param changes: field by field, in order of providers
     :param warnings: what stays above what is desired, and why
     :param finished: instances whose claims a crash had left half way
-    """
     :param findings: what is wrong with the devices that are published
+    """
 
     changes: tuple[diff.Change, ...]
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
-
     findings: tuple[finding.Finding, ...] = ()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
@@ -354,7 +355,12 @@ class _Report:
             )
         if step.settled.inventories != published.inventories:
             generation = self._writer.inventories(
-                published, root_uuid, generation, step.settled.inventories
+                published, root_uuid, generation, step.settled
+            )
+        else:
+            self._known.put_shares(
+                published.name,
+                share.of(step.settled.ours),
             )
         # What is kept for its users is not yet what is desired: read again.
         done = desired is not None and not step.settled.kept
