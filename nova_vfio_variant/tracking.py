@@ -60,10 +60,14 @@ class Tracking:
         It counts again where another function stands there.
 
         :param code: id of the finding that says it
+        :raises ConfigError: the configuration has errors
         :raises HostError: the host has no such function
         """
         identity = self._node.function(address).identity
+        # Errors stop it before anything is made.
+        _ = self._node.declared
         with self._locked() as store:
+            self._sync(store)
             store.allowances.add(address, code, reason, identity)
 
     def disallow(
@@ -74,6 +78,8 @@ class Tracking:
         :param code: None for all of that function
         :returns: how many there were
         """
+        if not self._node.has_state:
+            return 0
         with self._locked() as store:
             return store.allowances.remove(address, code)
 

@@ -137,7 +137,7 @@ class List(base.Lister):
 
 
 class Show(base.ShowOne):
-    """Show one tracked device."""
+    """Show one tracked device, and which obstacles of it don't count."""
 
     example = "device show 0000:41:10.0"
 
@@ -152,4 +152,100 @@ class Show(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
         device = self.node.device(parsed_args.address)
-        return COLUMNS, _shown(device, parsed_args)
+        allowed = self.node.allowances().get(device.address, {})
+        return (
+            (*COLUMNS, "allowed"),
+            (*_shown(device, parsed_args), allowed),
+        )
+
+
+class Allow(base.Base):
+    """Let an obstacle of a function not count.
+
+    It counts again with 'device disallow', or where another function stands
+    at the address. 'device show' lists what doesn't count, and why.
+    """
+
+    example = (
+        "device allow 0000:41:10.0 --code VFIO512 --reason 'idle, says vendor'"
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address, --code and --reason."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        parser.add_argument(
+            "--code",
+            type=_code,
+            required=True,
+            metavar="CODE",
+            help="id of the finding that is overruled, such as VFIO512",
+        )
+        parser.add_argument(
+            "--reason",
+            type=_reason,
+            required=True,
+            metavar="TEXT",
+            help="why; it is shown wherever the obstacle would count",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Remember it."""
+        tracking.Tracking(self.node).allow(
+            parsed_args.address, parsed_args.code, parsed_args.reason
+        )
+
+
+class Disallow(base.Base):
+    """Let obstacles of a function count again.
+
+    Status 1 if none was overruled.
+    """
+
+    example = "device disallow 0000:41:10.0 --code VFIO512"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address and --code."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        parser.add_argument(
+            "--code",
+            type=_code,
+            metavar="CODE",
+            help="id of the finding; all of this function if not given",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Forget it."""
+        if not tracking.Tracking(self.node).disallow(
+            parsed_args.address, parsed_args.code
+        ):
+            self.status = 1
+            self.note(f"no such obstacle of {parsed_args.address} was allowed")
+
+
+def _code(text: str) -> str:
+    """The id of a finding about the host.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    from nova_vfio_variant import codes
+
+    known = {one.id for one in codes.everything().values()}
+    if text not in known or text[:5] not in {"VFIO3", "VFIO5"}:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no finding about a function of the host"
+        )
+    return text
+
+
+def _reason(text: str) -> str:
+    """A reason: one line that says something.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("a reason is a line of text")
+    return text.strip()
