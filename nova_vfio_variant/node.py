@@ -152,11 +152,15 @@ class Node:
             return given
         from nova_vfio_variant import records
 
+        assert given.scan is not None
         with self.open_store(read_only=True) as store:
+            devices = tuple(store.devices())
             return dataclasses.replace(
                 given,
-                recorded=tuple(store.devices()),
-                records=records.survey(store, self.tree, self.state_path),
+                recorded=devices,
+                records=records.survey(
+                    store, devices, given.scan, self.state_path
+                ),
             )
 
     def _gather(
@@ -401,7 +405,7 @@ class Node:
 
     def inventory(self) -> "publication.View":
         """The desired providers with their usage."""
-        with self.observed() as published:
+        with self.observed() as (published, _):
             return published.view()
 
     def inventory_diff(self) -> "report.Result":
@@ -409,7 +413,7 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self.observed() as published:
+        with self.observed() as (published, _):
             return published.compare()
 
     def placement_microversion(self) -> str | None:
@@ -439,16 +443,68 @@ class Node:
             read_only=read_only,
         )
 
-    def decide(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
+    def decide(
+        self,
+        store: "tracker_store.Store",
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
         """What a sync has to do to a store.
 
+        :param accepted: addresses of exchanged devices to be tracked anew
         :raises ConfigError: the configuration has errors
+        :raises InvalidDeviceStatus: one of them can't be
         """
         from nova_vfio_variant.tracker import sync
 
+        scan = self.declared.scan
+        assert scan is not None
         return sync.decide(
-            store.recorded(), self.declared.desired, self.declared.unread
+            store.recorded(),
+            self.declared.desired,
+            self.declared.unread,
+            scan.get,
+            accepted,
         )
+
+    def exchanged(
+        self, plan: "tracker_sync.SyncPlan"
+    ) -> "tuple[finding.Finding, ...]":
+        """What is to be said of devices that are others now."""
+        from nova_vfio_variant.check import exchanged
+
+        known = (
+            {
+                one.address
+                for some in (
+                    plan.unchanged,
+                    plan.updated,
+                    plan.unread,
+                    plan.kept,
+                )
+                for one in some
+            }
+            if plan.exchanged
+            else set()
+        )
+        return exchanged.findings(
+            plan.exchanged, self.declared.functions, known
+        )
+
+    def allowances(
+        self,
+    ) -> "dict[pci_address.PciAddress, dict[str, str]]":
+        """The obstacles that somebody overruled: address, code, reason.
+
+        Those that were said of another function than the one that is there
+        now are left out.
+
+        :raises HostError: see :attr:`tree`
+        """
+        from nova_vfio_variant.tracker import allowance
+
+        with self.open_store(read_only=True) as store:
+            found = store.allowances.all()
+        return allowance.standing(found, self.scan.get) if found else {}
 
     def placement(
         self,
@@ -458,6 +514,8 @@ class Node:
     ) -> "publication.Publication":
         """The side of Placement that is this node's.
 
+        What the verdict blocks for good is reserved there.
+
         :param store: remembers what is published
         :param devices: those to publish; all in the store if None
         :param given: what is declared; without errors if None
@@ -465,16 +523,49 @@ class Node:
         """
         from nova_vfio_variant import publication
 
+        given = given or self.declared
+        if devices is None:
+            devices = tuple(store.devices())
         return publication.Publication(
             self.conf,
             self.state_path,
-            tuple(store.devices()) if devices is None else devices,
-            given or self.declared,
+            devices,
+            given,
             store.provider_memory,
+            *self._unassignable(store, devices, given),
         )
 
+    def _unassignable(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device]",
+        given: "facts.CheckInput",
+    ) -> """tuple[
+        set[pci_address.PciAddress], set[pci_address.PciAddress]
+    ]""":
+        """The devices that can't be given to anybody, and the unknown ones."""
+        from nova_vfio_variant import records
+        from nova_vfio_variant.host import assignability
+
+        blocked: set[pci_address.PciAddress] = set()
+        unknown: set[pci_address.PciAddress] = set()
+        if given.scan is None or not devices:
+            return blocked, unknown
+        judge = given.judging(
+            records.survey(store, devices, given.scan, self.state_path)
+        )
+        for device in devices:
+            answer = judge.at(device.address)
+            if answer.lasting:
+                blocked.add(device.address)
+            elif answer.state is assignability.State.UNKNOWN:
+                unknown.add(device.address)
+        return blocked, unknown
+
     @contextlib.contextmanager
-    def observed(self) -> "ty.Iterator[publication.Publication]":
+    def observed(
+        self,
+    ) -> "ty.Iterator[tuple[publication.Publication, tracker_sync.SyncPlan]]":
         """What a sync and a report would publish; nothing is written."""
         with self._beside_writers() as store:
             plan = self.decide(store)
@@ -485,10 +576,11 @@ class Node:
                     *plan.added,
                     *plan.kept,
                     *plan.unread,
+                    *(one.device for one in plan.exchanged),
                 ),
                 key=lambda device: device.address,
             )
-            yield self.placement(store, devices)
+            yield self.placement(store, devices), plan
 
     # How the above is put together.
 

@@ -18,12 +18,14 @@ from nova_vfio_variant.placement import (
     embedded,
     memory,
     observe,
+    reserve,
     tree,
 )
 from nova_vfio_variant.placement import (
     report as placement_report,
 )
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import family, sync
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
@@ -57,6 +59,10 @@ class Publication:
     :param devices: the tracked devices
     :param given: the specs that they came from, for the places of findings
     :param known: the providers that we made
+    :param blocked: addresses of devices that can't be given to anybody, for a
+        reason that lasts: unless somebody has them they are reserved
+    :param unknown: addresses of devices of which nobody can say that: as many
+        of them are reserved as were
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class Publication:
         devices: "ty.Sequence[tracked.Device]",
         given: "facts.CheckInput",
         known: memory.ProviderMemory,
+        blocked: reserve.Addresses = frozenset(),
+        unknown: reserve.Addresses = frozenset(),
     ) -> None:
         self._conf = conf
         self._state_path = state_path
@@ -75,10 +83,13 @@ class Publication:
             dataclasses.replace(device, instance_uuid=None)
             if device.status == tracked.Status.CLAIMED
             else device
-            for device in devices
+            for device in _offered(devices, given)
         ]
         self._given = given
         self._known = known
+        keep = bool(conf.vfio.reserve_blocked)
+        self._blocked = blocked if keep else frozenset()
+        self._unknown = unknown if keep else frozenset()
 
     @property
     def embedded(self) -> bool:
@@ -89,12 +100,16 @@ class Publication:
     def _built(
         self,
     ) -> "tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]":
-        return tree.build(
+        providers, errors = tree.build(
             self._devices,
             self._given.root,
             self._given.layout,
             self._given.spec_of,
         )
+        marked = reserve.marked(
+            providers, self._devices, self._blocked, self._unknown
+        )
+        return marked, errors
 
     @property
     def desired(self) -> "tuple[provider.Provider, ...]":
@@ -307,6 +322,26 @@ class Publication:
         return allocations.amounts(self._built[0], devices)
 
 
+def _offered(
+    devices: "ty.Sequence[tracked.Device]", given: "facts.CheckInput"
+) -> "ty.Sequence[tracked.Device]":
+    """The devices that are still what they were tracked as.
+
+    One that somebody has keeps its unit, on which its allocation stands.
+    """
+    if given.scan is None:
+        return devices
+    others = {
+        one.device.address
+        for one in sync.exchanges(devices, given.scan.get)
+        if one.device.status not in family.IN_USE
+    }
+    others -= given.unread
+    if not others:
+        return devices
+    return [one for one in devices if one.address not in others]
+
+
 def _spent(
     desired: "ty.Iterable[provider.Provider]",
     there: "ty.Mapping[str, provider.Published]",
@@ -319,7 +354,8 @@ def _spent(
         for name, inventory in one.inventories.items()
         if one.name in there
         and not inventory.reserved
-        and there[one.name].inventories.get(name, {}).get("reserved")
+        and there[one.name].inventories.get(name, {}).get("reserved", 0)
+        > there[one.name].ours.get(name, 0)
         for address in one.addresses
     )
 

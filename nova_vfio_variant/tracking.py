@@ -7,6 +7,7 @@ and begins with a sync, so that nothing is decided on what was true yesterday.
 
 import contextlib
 import dataclasses
+import time
 import typing as ty
 
 from nova_vfio_variant import exception, node
@@ -21,6 +22,9 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
 
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL = 0.5
+
 
 class Tracking:
     """The half of a node that gives devices to instances.
@@ -31,18 +35,58 @@ class Tracking:
     def __init__(self, on: node.Node) -> None:
         self._node = on
 
-    def sync(self, *, dry_run: bool = False) -> "tracker_sync.SyncPlan":
+    def sync(
+        self,
+        *,
+        dry_run: bool = False,
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
         """Make the tracker equal to configuration and host.
 
+        :param accepted: addresses of devices that are tracked anew, though
+            other functions are there than when they were tracked
         :raises ConfigError: the configuration has errors
+        :raises InvalidDeviceStatus: somebody has a device that is accepted,
+            or it is what it was
         """
         if dry_run:
             with self._node.open_store(read_only=True) as store:
-                return self._node.decide(store)
+                return self._node.decide(store, accepted)
         # Errors stop it before anything is made.
         _ = self._node.declared
         with self._locked() as store:
-            return self._sync(store)
+            return self._sync(store, accepted)
+
+    def allow(
+        self, address: "pci_address.PciAddress", code: str, reason: str
+    ) -> None:
+        """Let an obstacle of a function not count, from now on.
+
+        It counts again where another function stands there.
+
+        :param code: id of the finding that says it
+        :raises ConfigError: the configuration has errors
+        :raises HostError: the host has no such function
+        """
+        identity = self._node.function(address).identity
+        # Errors stop it before anything is made.
+        _ = self._node.declared
+        with self._locked() as store:
+            self._sync(store)
+            store.allowances.add(address, code, reason, identity)
+
+    def disallow(
+        self, address: "pci_address.PciAddress", code: str | None = None
+    ) -> int:
+        """Let an obstacle of a function count again.
+
+        :param code: None for all of that function
+        :returns: how many there were
+        """
+        if not self._node.has_state:
+            return 0
+        with self._locked() as store:
+            return store.allowances.remove(address, code)
 
     def claim(
         self,
@@ -67,7 +111,7 @@ class Tracking:
         :raises ClaimError: the instance has other claims already
         :raises PlacementError: nothing was claimed, unless it says so
         """
-        from nova_vfio_variant import choosing
+        from nova_vfio_variant import choosing, records
         from nova_vfio_variant.host import numa
         from nova_vfio_variant.pci import flavor
 
@@ -81,11 +125,12 @@ class Tracking:
                 _expect_unfinished(claims, requests)
             else:
                 gone = self._node.placement(store).spent()
+                records.remember_spent(store, gone)
                 devices = tuple(store.devices())
                 try:
                     taken = choosing.choose(
                         devices,
-                        self._verdicts(store, devices, instance_uuid, gone),
+                        self._verdicts(store, devices, instance_uuid),
                         requests,
                         numa_cells,
                         numa.sockets(self._node.tree),
@@ -99,26 +144,70 @@ class Tracking:
                 store, self._node.placement(store), instance_uuid
             )
 
-    def release(self, instance_uuid: str) -> "tuple[tracked.Claim, ...]":
+    def release(
+        self, instance_uuid: str, *, wait: float = 0.0, force: bool = False
+    ) -> "tuple[tracked.Claim, ...]":
         """Give an instance's devices back, in Placement and in the store.
 
         What waited for the devices to be freed takes effect.
 
-        :raises ClaimError: it has none
+        :param wait: for so many seconds, while a process has one of them open
+        :param force: give back what is open, too
+        :raises ClaimError: it has none, or a process has one of them open:
+            nothing was given back
         :raises PlacementError: nothing was given back
         """
+        from nova_vfio_variant import records
+
+        deadline = time.monotonic() + wait
+        while not force and time.monotonic() < deadline:
+            with self._node.open_store(read_only=True) as store:
+                if not self._held(store.devices(), instance_uuid):
+                    break
+            time.sleep(min(_POLL, wait))
         with self._locked() as store:
             claims = store.claims(instance_uuid)
             if not claims:
                 raise node.nothing_claimed(instance_uuid)
+            devices = tuple(store.devices())
+            held = () if force else self._held(devices, instance_uuid)
+            if held:
+                raise exception.ClaimError(
+                    f"instance {instance_uuid} keeps its devices: "
+                    + "; ".join(held),
+                    "end its guest first, or wait for its end with --wait"
+                    " SECONDS; --force gives them back all the same",
+                )
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
             published = self._node.placement(
                 store, (), self._node.given(offline=True)
             )
             published.release(instance_uuid)
+            once = {
+                device.address
+                for device in devices
+                if device.instance_uuid == instance_uuid
+                and "one_time_use" in device.tags
+                and device.status == tracked.Status.ALLOCATED
+            }
+            if once:
+                records.remember_spent(store, records.spent(store) | once)
             store.free(instance_uuid)
             return claims
+
+    def _held(
+        self, devices: "ty.Sequence[tracked.Device]", instance_uuid: str
+    ) -> "tuple[str, ...]":
+        """Which of an instance's devices are open, and in which process."""
+        from nova_vfio_variant.host import holders
+
+        owners = {
+            device.address: device.instance_uuid
+            for device in devices
+            if device.instance_uuid is not None
+        }
+        return holders.of_claim(self._node.tree, owners, instance_uuid)
 
     def report(self, *, dry_run: bool = False) -> "report.Result":
         """Make Placement equal to what is declared.
@@ -130,14 +219,20 @@ class Tracking:
         :raises PlacementError: see :meth:`Publication.report`
         """
         if dry_run:
-            with self._node.observed() as published:
-                return published.report(dry_run=True)
+            with self._node.observed() as (published, plan):
+                return dataclasses.replace(
+                    published.report(dry_run=True),
+                    findings=self._node.exchanged(plan),
+                )
+        from nova_vfio_variant import records
+
         # Errors stop it before anything is made.
         _ = self._node.declared
         with self._locked() as store:
-            self._sync(store)
+            plan = self._sync(store)
             published = self._node.placement(store)
             result = published.report()
+            records.remember_spent(store, published.spent())
             made = {
                 one.provider for one in result.changes if one.change == "add"
             }
@@ -149,7 +244,11 @@ class Tracking:
                 elif made & published.providers_of(devices):
                     # Placement was lost, or somebody removed a provider.
                     published.allocate(instance_uuid, devices)
-            return dataclasses.replace(result, finished=tuple(finished))
+            return dataclasses.replace(
+                result,
+                finished=tuple(finished),
+                findings=self._node.exchanged(plan),
+            )
 
     @contextlib.contextmanager
     def _locked(self) -> "ty.Iterator[tracker_store.Store]":
@@ -162,8 +261,12 @@ class Tracking:
         ):
             yield store
 
-    def _sync(self, store: "tracker_store.Store") -> "tracker_sync.SyncPlan":
-        plan = self._node.decide(store)
+    def _sync(
+        self,
+        store: "tracker_store.Store",
+        accepted: "ty.Collection[pci_address.PciAddress]" = (),
+    ) -> "tracker_sync.SyncPlan":
+        plan = self._node.decide(store, accepted)
         store.apply(plan)
         return plan
 
@@ -172,21 +275,21 @@ class Tracking:
         store: "tracker_store.Store",
         devices: "ty.Sequence[tracked.Device]",
         instance_uuid: str,
-        spent: "ty.Collection[pci_address.PciAddress]",
     ) -> "dict[pci_address.PciAddress, assignability.Verdict]":
         """The verdict on each device that is free, for an instance.
 
         What could not be read now counts as in use, and so does what the
         host's preparation was killed in the middle of.
 
-        :param spent: devices for one time that had it
         :raises JournalError: the journal is damaged
         """
         from nova_vfio_variant import records
 
         declared = self._node.declared
-        known = records.read(store, self._node.tree, self._node.state_path)
-        judge = declared.judging(dataclasses.replace(known, spent=spent))
+        assert declared.scan is not None
+        judge = declared.judging(
+            records.read(store, devices, declared.scan, self._node.state_path)
+        )
         return {
             device.address: judge.at(device.address, instance_uuid)
             for device in devices

@@ -5,6 +5,7 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.check import (
     aliases,
     declared,
+    exchanged,
     facts,
     host,
     meaning,
@@ -24,6 +25,7 @@ RULES: tuple[facts.Rule, ...] = (
     *host.RULES,
     *declared.RULES,
     *published.RULES,
+    *exchanged.RULES,
 )
 
 

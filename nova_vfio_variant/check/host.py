@@ -29,7 +29,6 @@ _TOLD_AS_THEY_ARE = frozenset(
         codes.VF_TOKEN,
         codes.VENDOR_REBIND,
         codes.IS_QUARANTINED,
-        codes.ANOTHER_DEVICE,
         codes.UNSETTLED,
     }
 )

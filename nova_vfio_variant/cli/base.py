@@ -14,6 +14,9 @@ from nova_vfio_variant import exception, node
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.pci import address as pci_address
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
+
 _MACHINE_FORMATS = {"json", "yaml"}
 
 Row = tuple[ty.Any, ...]
@@ -101,6 +104,13 @@ class Base(command.Command):
                 + ", ".join(unseen)
                 + ": what is assignable is said without"
             )
+
+    def warn(self, findings: "ty.Sequence[finding.Finding]") -> None:
+        """Say what is wrong beside the result, unless -q was given."""
+        if findings:
+            from nova_vfio_variant.check import render
+
+            self.note(render.text(findings).rstrip())
 
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""

@@ -64,19 +64,31 @@ class Sync(base.ShowOne):
     """Make the tracker equal to nova.conf and the host.
 
     Devices in use are never removed or changed: they are kept until they are
-    freed. A device that can't be read is kept as it is. Status 1 if anything
-    is kept so, or if a function of the host can't be read.
+    freed. A device that can't be read is kept as it is, and so is one at whose
+    address another function stands now, also after it was freed, until
+    --accept says that this is right. Status 1 if anything is kept so, or if a
+    function of the host can't be read.
     """
 
     example = "device sync --dry-run"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add --dry-run."""
+        """Add --dry-run and --accept."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "--dry-run",
             action="store_true",
             help="show what would change and write nothing",
+        )
+        parser.add_argument(
+            "--accept",
+            action="append",
+            type=base.address,
+            default=[],
+            metavar="ADDRESS",
+            help="track the function that is at this address now, though it"
+            " is another one than the tracked device; refused while somebody"
+            " has that device (may be repeated)",
         )
         return parser
 
@@ -84,8 +96,11 @@ class Sync(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
-        plan = tracking.Tracking(self.node).sync(dry_run=parsed_args.dry_run)
+        plan = tracking.Tracking(self.node).sync(
+            dry_run=parsed_args.dry_run, accepted=parsed_args.accept
+        )
         self.warn_of_lost()
+        self.warn(self.node.exchanged(plan))
         for device in plan.kept:
             self.note(f"kept while in use: {device.address}")
         for device in plan.unread:
@@ -93,6 +108,7 @@ class Sync(base.ShowOne):
         changes = plan.added or plan.updated or plan.removed
         if (
             plan.unread
+            or plan.exchanged
             or self.node.unread
             or (changes if parsed_args.dry_run else plan.kept)
         ):
@@ -102,7 +118,7 @@ class Sync(base.ShowOne):
             "updated": len(plan.updated),
             "removed": len(plan.removed),
             "unchanged": len(plan.unchanged),
-            "kept": len(plan.kept) + len(plan.unread),
+            "kept": len(plan.kept) + len(plan.unread) + len(plan.exchanged),
         }
         return tuple(counts), tuple(counts.values())
 
@@ -133,7 +149,7 @@ class List(base.Lister):
 
 
 class Show(base.ShowOne):
-    """Show one tracked device."""
+    """Show one tracked device, and which obstacles of it don't count."""
 
     example = "device show 0000:41:10.0"
 
@@ -152,11 +168,106 @@ class Show(base.ShowOne):
         device = self.node.device(parsed_args.address)
         verdict = self.node.verdicts.at(device.address)
         self.tell_of_verdicts()
+        allowed = self.node.allowances().get(device.address, {})
         return (
-            (*COLUMNS, "obstacles", "remarks"),
+            (*COLUMNS, "allowed", "obstacles", "remarks"),
             (
                 *_shown(device, str(verdict.state), parsed_args),
+                allowed,
                 [refusal.line(one) for one in verdict.obstacles],
                 [refusal.line(one) for one in verdict.remarks],
             ),
         )
+
+
+class Allow(base.Base):
+    """Let an obstacle of a function not count.
+
+    It counts again with 'device disallow', or where another function stands
+    at the address. 'device show' lists what doesn't count, and why.
+    """
+
+    example = (
+        "device allow 0000:41:10.0 --code VFIO512 --reason 'idle, says vendor'"
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address, --code and --reason."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        parser.add_argument(
+            "--code",
+            type=_code,
+            required=True,
+            metavar="CODE",
+            help="id of the finding that is overruled, such as VFIO512",
+        )
+        parser.add_argument(
+            "--reason",
+            type=_reason,
+            required=True,
+            metavar="TEXT",
+            help="why; it is shown wherever the obstacle would count",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Remember it."""
+        tracking.Tracking(self.node).allow(
+            parsed_args.address, parsed_args.code, parsed_args.reason
+        )
+
+
+class Disallow(base.Base):
+    """Let obstacles of a function count again.
+
+    Status 1 if none was overruled.
+    """
+
+    example = "device disallow 0000:41:10.0 --code VFIO512"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the address and --code."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        parser.add_argument(
+            "--code",
+            type=_code,
+            metavar="CODE",
+            help="id of the finding; all of this function if not given",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Forget it."""
+        if not tracking.Tracking(self.node).disallow(
+            parsed_args.address, parsed_args.code
+        ):
+            self.status = 1
+            self.note(f"no such obstacle of {parsed_args.address} was allowed")
+
+
+def _code(text: str) -> str:
+    """The id of a finding about the host.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    from nova_vfio_variant.host import assignability
+
+    known = sorted(one.id for one in assignability.OVERRULABLE)
+    if text not in known:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no obstacle that can be overruled; those are"
+            f" {', '.join(known)}"
+        )
+    return text
+
+
+def _reason(text: str) -> str:
+    """A reason: one line that says something.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("a reason is a line of text")
+    return text.strip()

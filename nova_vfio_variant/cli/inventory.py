@@ -109,6 +109,8 @@ class Report(_Result):
     """Make Placement equal to 'inventory show'.
 
     Syncs the tracker first. Lists what it changed; nothing if all was equal.
+    Status 1 if something stays that is not as it should be, or if the
+    function at a tracked device's address is another one now.
     """
 
     example = "inventory report --dry-run"
@@ -131,6 +133,11 @@ class Report(_Result):
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
-        left = result.warnings or (parsed_args.dry_run and result.changes)
+        self.warn(result.findings)
+        left = (
+            result.warnings
+            or result.findings
+            or (parsed_args.dry_run and result.changes)
+        )
         self.status = int(bool(left or self.node.unread))
         return self.tell(result)

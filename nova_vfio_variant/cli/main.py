@@ -39,6 +39,8 @@ COMMANDS = {
     "device sync": "device:Sync",
     "device list": "device:List",
     "device show": "device:Show",
+    "device allow": "device:Allow",
+    "device disallow": "device:Disallow",
     "claim create": "claim:Create",
     "claim list": "claim:List",
     "claim delete": "claim:Delete",

@@ -57,18 +57,6 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
     "Give it one of the types in its creatable_vgpu_types; where there is "
     "none, its card is full.",
 )
-ANOTHER_DEVICE: ty.Final = finding.Code(
-    "VFIO535",
-    _WARNING,
-    "another device stands at this address",
-    "An address alone is no identity: a card that is added, removed or "
-    "moved renumbers others. What the tracker recorded of the device "
-    "(vendor, product, subsystem, serial number, PF, number of the VF) isn't "
-    "what stands there now.",
-    "0000:82:00.0 was tracked as 10de:20b0 and is 1000:0014 now",
-    "See where the device is now, and correct the configuration; then "
-    "nova-vfio device sync --accept ADDRESS.",
-)
 UNSETTLED: ty.Final = finding.Code(
     "VFIO536",
     _WARNING,

@@ -59,3 +59,17 @@ REPORT_SWITCHED_OFF: ty.Final = finding.Code(
     "[pci]\nreport_in_placement = false\nwhile Placement has n1_0000:25:00.0",
     "Set [pci] report_in_placement = true again: Nova knows no way back.",
 )
+ANOTHER_DEVICE: ty.Final = finding.Code(
+    "VFIO406",
+    _WARNING,
+    "the device behind a tracked address is another one",
+    "A card that is added or moved changes the addresses of others, and a "
+    "card may be exchanged. What stands at this address differs from what was "
+    "tracked there in its ids, its serial number, its PF or its number among "
+    "that one's VFs. What is recorded stays as it is: nothing there is given "
+    "to anybody or offered as what it was.",
+    "an A100 is tracked at 0000:82:00.0, and there is a storage controller",
+    "Where the card is back in its old place, nothing is to be done. Else "
+    "claim delete takes it back from whoever has it, and device sync --accept "
+    "tracks what is there now.",
+)

@@ -67,6 +67,20 @@ How the VFs of a physical function are grouped into resource providers.
 It can't be changed while there are claims.
 """,
     ),
+    cfg.BoolOpt(
+        "reserve_blocked",
+        default=True,
+        help="""
+Whether devices that can't be given to any guest as they are, for a reason that
+lasts, are published as reserved, so that no request is sent to this host for
+them. Such a reason is another driver in the IOMMU group, a missing vGPU type,
+or a quarantine, but not a file that is open just now.
+
+Only the units that were reserved so are given back later: what an operator
+reserved stays. Switched off, they are given back by the next report. Where
+Nova publishes the devices nothing is reserved.
+""",
+    ),
     cfg.MultiStrOpt(
         "host_spec",
         default=[],

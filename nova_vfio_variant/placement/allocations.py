@@ -134,10 +134,13 @@ def published(
         seen = observe.look(client, ask.root_name, known)
         return {
             one.name: dataclasses.replace(
-                client.read(listed), usages=client.usages(listed.uuid)
+                read,
+                usages=client.usages(listed.uuid),
+                ours=memory.ours(known, read),
             )
             for one in ask.desired
             if (listed := seen.children.get(one.name)) is not None
+            and (read := client.read(listed))
         }
 
     return report.retrying()(once)

@@ -45,10 +45,12 @@ class Settled:
     :param inventories: resource class -> the whole record
     :param kept: for each class that stays above what is desired, because so
         much of it is in use, a sentence that says so
+    :param ours: resource class -> units of what is reserved that are ours
     """
 
     inventories: ty.Mapping[str, Record]
     kept: tuple[str, ...] = ()
+    ours: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def settled(
@@ -62,6 +64,9 @@ def settled(
     and so resets them with every change of total, what an operator set for
     ``reserved``, ``min_unit``, ``step_size`` or ``allocation_ratio`` stays.
 
+    What is blocked is reserved beside that, and given back: of what is
+    reserved only our own share moves. A provider that somebody owns has none.
+
     :param desired: None for a provider that shall go
     :param published: None for a provider that isn't there; its usages count
     """
@@ -71,6 +76,10 @@ def settled(
     name = desired.name if desired else published.name if published else ""
     inventories: dict[str, Record] = {}
     kept = []
+    ours = {}
+    owned = published is not None and any(
+        trait.startswith(OWNER) for trait in published.traits
+    )
     for resource_class in sorted({*wanted, *there}):
         one = wanted.get(resource_class, provider.Inventory(0, 0))
         total = max(one.total, used.get(resource_class, 0))
@@ -82,13 +91,23 @@ def settled(
                 f"{one.total} would be right: so many are in use"
             )
         record = dict(there.get(resource_class, {}))
-        reserved = max(int(record.get("reserved", 0)), one.reserved)
+        share = published.ours.get(resource_class, 0) if published else 0
+        others = min(
+            max(int(record.get("reserved", 0)) - share, one.reserved), total
+        )
+        if not owned:
+            share = max(one.blocked, min(share, one.blocked + one.unknown))
+            ours[resource_class] = share = min(share, total - others)
         inventories[resource_class] = record | {
             "total": total,
             "max_unit": max(one.max_unit, total),
-            "reserved": min(reserved, total),
+            "reserved": others + share,
         }
-    return Settled(inventories, tuple(kept))
+    return Settled(inventories, tuple(kept), _some(ours))
+
+
+def _some(units: ty.Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in units.items() if number}
 
 
 def left(

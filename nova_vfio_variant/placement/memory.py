@@ -10,6 +10,7 @@ import json
 import typing as ty
 
 from nova_vfio_variant.placement import provider
+from nova_vfio_variant.tracker import share
 
 
 class Remembered(ty.Protocol):
@@ -49,6 +50,31 @@ class ProviderMemory(ty.Protocol):
     def names(self) -> ty.Iterable[str]:
         """The names of all that are remembered."""
 
+    def shares(self, name: str) -> share.Shares:
+        """What of a provider's inventories we reserved, by class."""
+
+    def put_shares(self, name: str, shares: share.Shares) -> None:
+        """Remember that, in place of what was known; forgotten with it."""
+
+
+def ours(
+    known: ProviderMemory, published: provider.Published
+) -> dict[str, int]:
+    """How much of what a provider has reserved is ours, by class.
+
+    :param published: as it was read
+    """
+    return {
+        name: units
+        for name, one in known.shares(published.name).items()
+        if (
+            units := one.now(
+                published.generation,
+                int(published.inventories.get(name, {}).get("reserved", 0)),
+            )
+        )
+    }
+
 
 def fingerprint(desired: provider.Provider) -> str:
     """A digest of all that Placement is told of a provider."""
@@ -58,9 +84,17 @@ def fingerprint(desired: provider.Provider) -> str:
             desired.parent,
             desired.traits,
             [
-                (name, one.total, one.max_unit, one.reserved)
+                (name, *_said(one))
                 for name, one in sorted(desired.inventories.items())
             ],
         ]
     )
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _said(one: provider.Inventory) -> tuple[int, ...]:
+    """As short as it was before anything could be blocked."""
+    usual = (one.total, one.max_unit, one.reserved)
+    if one.blocked or one.unknown:
+        return (*usual, one.blocked, one.unknown)
+    return usual

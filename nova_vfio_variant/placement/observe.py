@@ -152,10 +152,10 @@ def steps(
         if listed is None:
             found.append(_step(one, None))
         elif not _as_remembered(one, listed, known):
-            found.append(_step(one, _read(client, listed, one)))
+            found.append(_step(one, _read(client, listed, one, known)))
     going = [seen.children[name] for name in sorted(superfluous)]
     going += seen.strays.values()
-    found.extend(_step(None, _read(client, one, None)) for one in going)
+    found.extend(_step(None, _read(client, one, None, known)) for one in going)
     return found
 
 
@@ -170,6 +170,9 @@ def _as_remembered(
         and remembered.uuid == listed.uuid
         and remembered.generation == listed.generation
         and remembered.fingerprint == memory.fingerprint(desired)
+        and all(
+            one.write is None for one in known.shares(desired.name).values()
+        )
     )
 
 
@@ -177,9 +180,13 @@ def _read(
     client: "placement_client.PlacementClient",
     listed: provider.Listed,
     desired: provider.Provider | None,
+    known: memory.ProviderMemory,
 ) -> provider.Published:
     """A provider, with its usages if anything of it would shrink."""
     published = client.read(listed)
+    published = dataclasses.replace(
+        published, ours=memory.ours(known, published)
+    )
     wanted = desired.inventories if desired else {}
     if any(
         name not in wanted or record["total"] > wanted[name].total

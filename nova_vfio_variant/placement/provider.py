@@ -17,11 +17,17 @@ class Inventory:
     :param total: units
     :param reserved: units that nobody may have
     :param max_unit: the most that one consumer may have from here
+    :param blocked: units that can't be given to anybody as they are, which
+        are to be reserved beside that
+    :param unknown: units of which nobody can say that; as many of them are
+        reserved as were
     """
 
     total: int
     max_unit: int
     reserved: int = 0
+    blocked: int = 0
+    unknown: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +82,8 @@ class Published:
     :param traits: sorted
     :param usages: resource class -> units in use; classes of which none is
         in use may be left out
+    :param ours: resource class -> units of what is reserved that we reserved
+        for being blocked
     """
 
     uuid: str
@@ -84,3 +92,4 @@ class Published:
     inventories: ty.Mapping[str, ty.Mapping[str, int | float]]
     traits: tuple[str, ...]
     usages: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    ours: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)

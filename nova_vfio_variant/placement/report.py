@@ -12,7 +12,9 @@ import dataclasses
 import typing as ty
 import uuid
 
-from nova_vfio_variant import exception
+import tenacity
+
+from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import (
     diff,
     memory,
@@ -21,6 +23,7 @@ from nova_vfio_variant.placement import (
     tree,
     undo,
 )
+from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
     import tenacity
@@ -40,11 +43,13 @@ class Result:
     :param changes: field by field, in order of providers
     :param warnings: what stays above what is desired, and why
     :param finished: instances whose claims a crash had left half way
+    :param findings: what is wrong with the devices that are published
     """
 
     changes: tuple[diff.Change, ...]
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
+    findings: tuple[finding.Finding, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -354,7 +359,12 @@ class _Report:
             )
         if step.settled.inventories != published.inventories:
             generation = self._writer.inventories(
-                published, root_uuid, generation, step.settled.inventories
+                published, root_uuid, generation, step.settled
+            )
+        else:
+            self._known.put_shares(
+                published.name,
+                share.of(step.settled.ours),
             )
         # What is kept for its users is not yet what is desired: read again.
         done = desired is not None and not step.settled.kept

@@ -13,11 +13,18 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import memory, provider
+from nova_vfio_variant.placement import diff, memory, provider
+from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.placement import client as placement_client
 
+#: With these Placement says that it did nothing.
+_NOT_DONE = (
+    exception.PlacementConflict,
+    exception.PlacementRefused,
+    exception.PlacementDenied,
+)
 Inventories = ty.Mapping[str, ty.Mapping[str, int | float]]
 
 
@@ -108,14 +115,56 @@ class Writer:
         published: provider.Published,
         parent_uuid: str | None,
         generation: int,
-        inventories: Inventories,
+        settled: diff.Settled,
     ) -> int:
         """Replace a provider's inventories."""
         self._note(published.uuid, published.name, parent_uuid, published)
         with self._counted(published.uuid):
-            return self._client.put_inventories(
-                published.uuid, generation, inventories
+            return self._put(
+                dataclasses.replace(published, generation=generation),
+                settled.inventories,
+                settled.ours,
             )
+
+    def _put(
+        self,
+        published: provider.Published,
+        inventories: Inventories,
+        ours: ty.Mapping[str, int],
+    ) -> int:
+        """Write inventories, and how much of what is reserved is ours.
+
+        What is begun is remembered before and what is done after it, so that
+        whoever comes after a crash in between can tell by what he reads.
+
+        :param published: as it is
+        :param ours: units of ours of what is reserved then, by class
+        """
+        name = published.name
+        was = share.of(published.ours)
+        begun = {
+            one: dataclasses.replace(
+                was.get(one, share.Share(0)),
+                write=share.Write(
+                    ours.get(one, 0),
+                    published.generation,
+                    _reserved(published.inventories, one),
+                    _reserved(inventories, one),
+                ),
+            )
+            for one in {*was, *ours}
+            if published.ours.get(one, 0) != ours.get(one, 0)
+        }
+        self._known.put_shares(name, {**was, **begun})
+        try:
+            generation = self._client.put_inventories(
+                published.uuid, published.generation, inventories
+            )
+        except _NOT_DONE:
+            self._known.put_shares(name, was)
+            raise
+        self._known.put_shares(name, share.of(ours))
+        return generation
 
     def delete(
         self, published: provider.Published, parent_uuid: str | None
@@ -165,13 +214,19 @@ class Writer:
             elif now.generation > was.generation + self._writes[uuid]:
                 return False
             is_now = self._client.read(now)
-            generation = is_now.generation
             if is_now.traits != was.traits:
                 generation = self._client.put_traits(
-                    uuid, generation, was.traits
+                    uuid, is_now.generation, was.traits
                 )
+                is_now = dataclasses.replace(is_now, generation=generation)
             if is_now.inventories != was.inventories:
-                self._client.put_inventories(uuid, generation, was.inventories)
+                self._put(
+                    dataclasses.replace(
+                        is_now, ours=memory.ours(self._known, is_now)
+                    ),
+                    was.inventories,
+                    was.ours,
+                )
         if before.remembered is None:
             self._known.forget(before.name)
         else:
@@ -180,6 +235,9 @@ class Writer:
                 before.remembered.uuid,
                 before.remembered.generation,
                 before.remembered.fingerprint,
+            )
+            self._known.put_shares(
+                before.name, {} if was is None else share.of(was.ours)
             )
         return True
 
@@ -201,10 +259,10 @@ class Writer:
         self._writes[uuid] += 1
         try:
             yield
-        except (
-            exception.PlacementConflict,
-            exception.PlacementRefused,
-            exception.PlacementDenied,
-        ):
+        except _NOT_DONE:
             self._writes[uuid] -= 1
             raise
+
+
+def _reserved(inventories: Inventories, resource_class: str) -> int:
+    return int(inventories.get(resource_class, {}).get("reserved", 0))

@@ -15,6 +15,7 @@ from placement import db_api, policy
 from placement.objects import resource_class, trait
 
 from nova_vfio_variant.placement import embedded
+from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -41,6 +42,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.rows: dict[str, Remembered] = {}
+        self.reserved: dict[str, share.Shares] = {}
 
     def get(self, name: str) -> Remembered | None:
         """The provider with this name, or None."""
@@ -59,10 +61,19 @@ class Memory:
     def forget(self, name: str) -> None:
         """Forget a provider."""
         self.rows.pop(name, None)
+        self.reserved.pop(name, None)
 
     def names(self) -> list[str]:
         """The names of all that are remembered."""
         return list(self.rows)
+
+    def shares(self, name: str) -> share.Shares:
+        """What of a provider's inventories we reserved, by class."""
+        return self.reserved.get(name, {})
+
+    def put_shares(self, name: str, shares: share.Shares) -> None:
+        """Remember that."""
+        self.reserved[name] = dict(shares)
 
 
 class EmbeddedPlacement(fixtures.Fixture):

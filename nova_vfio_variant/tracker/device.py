@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import typing as ty
 
+from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -43,6 +44,8 @@ class Device:
         ``driver``, ``iommu_group``, ``vfio_driver``
     :param pending: properties that wait until the device is freed, None if
         nothing waits; ``{}`` means that it is removed when freed
+    :param identity: which function it is; None where an older version
+        tracked it and nothing has been seen of it since
     """
 
     address: pci_address.PciAddress
@@ -60,6 +63,16 @@ class Device:
     alias_name: str | None = None
     extra_info: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     pending: ty.Mapping[str, ty.Any] | None = None
+    identity: function.Identity | None = None
+
+    @property
+    def known(self) -> function.Identity:
+        """Which function it is, as far as that was recorded."""
+        return self.identity or function.Identity(
+            self.vendor_id,
+            self.product_id,
+            physfn=None if self.parent_addr is None else str(self.parent_addr),
+        )
 
     @property
     def managed(self) -> bool:

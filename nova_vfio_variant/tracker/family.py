@@ -36,6 +36,7 @@ BLOCKED = frozenset({Status.UNCLAIMABLE, Status.UNAVAILABLE})
 
 #: Nova's CHILD_TYPES.
 _VFS = frozenset({"type-VF", "vdpa"})
+_PF = "type-PF"
 
 
 def _head(device: tracked.Device) -> pci_address.PciAddress | None:
@@ -255,11 +256,14 @@ class Families:
             self._put(dataclasses.replace(device, status=status))
 
     def _parent(self, device: tracked.Device) -> tracked.Device | None:
-        """Its PF, if tracked, whatever type a scan last gave it."""
+        """Its PF, if tracked: a plain card that stands there is none."""
         head = _head(device)
-        return None if head is None else self._devices.get(head)
+        parent = None if head is None else self._devices.get(head)
+        return parent if parent and parent.dev_type == _PF else None
 
     def _children(self, device: tracked.Device) -> list[tracked.Device]:
+        if device.dev_type != _PF:
+            return []
         return [
             self._devices[address]
             for address in self._vfs.get(device.address, ())

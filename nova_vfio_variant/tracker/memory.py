@@ -7,7 +7,7 @@ import typing as ty
 
 import sqlalchemy as sa
 
-from nova_vfio_variant.tracker import models
+from nova_vfio_variant.tracker import models, share
 
 Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
@@ -40,6 +40,7 @@ class ProviderMemory:
         self._read = read
         self._write = write
         self._known: dict[str, Remembered] | None = None
+        self._shares: dict[str, dict[str, share.Share]] | None = None
 
     def get(self, name: str) -> Remembered | None:
         """The provider with this name, or None."""
@@ -75,9 +76,43 @@ class ProviderMemory:
         if name not in known:
             return
         table = models.providers
+        reserved = models.reserved
         with self._write() as connection:
             connection.execute(sa.delete(table).where(table.c.name == name))
+            connection.execute(
+                sa.delete(reserved).where(reserved.c.provider == name)
+            )
         del known[name]
+        self._reserved().pop(name, None)
+
+    def shares(self, name: str) -> share.Shares:
+        """What of a provider's inventories we reserved, by class."""
+        return self._reserved().get(name, {})
+
+    def put_shares(self, name: str, shares: share.Shares) -> None:
+        """Remember that, in place of what was known; forgotten with it."""
+        known = self._reserved()
+        if known.get(name, {}) == shares:
+            return
+        table = models.reserved
+        with self._write() as connection:
+            connection.execute(
+                sa.delete(table).where(table.c.provider == name)
+            )
+            for resource_class, one in shares.items():
+                connection.execute(
+                    sa.insert(table), _row(name, resource_class, one)
+                )
+        known[name] = dict(shares)
+
+    def _reserved(self) -> dict[str, dict[str, share.Share]]:
+        if self._shares is None:
+            self._shares = {}
+            with self._read() as connection:
+                for row in connection.execute(sa.select(models.reserved)):
+                    of_it = self._shares.setdefault(row.provider, {})
+                    of_it[row.resource_class] = _share(row)
+        return self._shares
 
     def _all(self) -> dict[str, Remembered]:
         if self._known is None:
@@ -90,3 +125,27 @@ class ProviderMemory:
                     for row in connection.execute(sa.select(table))
                 }
         return self._known
+
+
+def _share(row: sa.Row[ty.Any]) -> share.Share:
+    if row.intended is None:
+        return share.Share(row.units)
+    return share.Share(
+        row.units,
+        share.Write(row.intended, row.generation, row.before, row.after),
+    )
+
+
+def _row(
+    name: str, resource_class: str, one: share.Share
+) -> dict[str, ty.Any]:
+    write = one.write
+    return {
+        "provider": name,
+        "resource_class": resource_class,
+        "units": one.units,
+        "intended": None if write is None else write.units,
+        "generation": None if write is None else write.generation,
+        "before": None if write is None else write.before,
+        "after": None if write is None else write.after,
+    }

@@ -4,7 +4,7 @@
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0002"
+HEAD = "0003"
 
 METADATA = sa.MetaData()
 
@@ -13,7 +13,8 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 #: One row a tracked device. ``id`` is the address as a number
 #: (``device.number``), ``mark`` stands for what was last wanted
-#: (``properties.mark``); traits, tags, extra_info and pending are JSON.
+#: (``properties.mark``); traits, tags, extra_info, pending and identity are
+#: JSON.
 devices = sa.Table(
     "devices",
     METADATA,
@@ -34,6 +35,7 @@ devices = sa.Table(
     sa.Column("alias_name", sa.String(256)),
     sa.Column("extra_info", sa.Text, nullable=False),
     sa.Column("pending", sa.Text),
+    sa.Column("identity", sa.Text),
 )
 
 #: One row: how often anything was written.
@@ -71,4 +73,31 @@ quarantine = sa.Table(
     sa.Column("address", sa.String(16), nullable=False, unique=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("boot", sa.String(36), nullable=False, server_default=""),
+)
+
+#: Obstacles that somebody overruled, each for the function (``identity`` is
+#: JSON) that it was said of.
+allowances = sa.Table(
+    "allowances",
+    METADATA,
+    sa.Column("address", sa.String(16), primary_key=True),
+    sa.Column("code", sa.String(16), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
+)
+
+#: How many of the units that a provider has reserved are ours. Where a write
+#: of them was begun and not ended: what they then are, the provider's
+#: generation before it, and all that is reserved before and after it.
+reserved = sa.Table(
+    "reserved",
+    METADATA,
+    sa.Column("provider", sa.String(200), primary_key=True),
+    sa.Column("resource_class", sa.String(255), primary_key=True),
+    sa.Column("units", sa.Integer, nullable=False),
+    sa.Column("intended", sa.Integer),
+    sa.Column("generation", sa.BigInteger),
+    sa.Column("before", sa.Integer),
+    sa.Column("after", sa.Integer),
 )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import typing as ty
 
+from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import device as tracked
 
@@ -37,13 +38,17 @@ GONE = ""
 def digest(device: tracked.Device) -> str:
     """A short text that is equal for equal properties, in every process.
 
-    The IOMMU group is left out: it is the one property that siblings don't
-    share, so one digest serves all of them.
+    What siblings don't share is left out, the IOMMU group and the VF's
+    index, so that one digest serves all of them.
     """
     values = [_plain(name, getattr(device, name)) for name in NAMES[:-1]]
     extra_info = dict(device.extra_info)
     extra_info.pop("iommu_group", None)
-    text = json.dumps([*values, extra_info], sort_keys=True)
+    card = device.identity and [
+        device.identity.subsystem,
+        device.identity.serial_number,
+    ]
+    text = json.dumps([*values, extra_info, card], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -57,7 +62,8 @@ def mark(device: tracked.Device) -> str:
         if not device.pending:
             return GONE
         device = settled(device)
-    return f"{digest(device)}.{device.extra_info.get('iommu_group')}"
+    index = None if device.identity is None else device.identity.vf_index
+    return f"{digest(device)}.{device.extra_info.get('iommu_group')}.{index}"
 
 
 def settled(device: tracked.Device) -> tracked.Device:
@@ -84,7 +90,8 @@ def settled(device: tracked.Device) -> tracked.Device:
 def waiting(device: tracked.Device, wanted: tracked.Device) -> tracked.Device:
     """The device as it is, with the wanted properties waiting.
 
-    What was seen of the host (:data:`OBSERVED`) doesn't wait.
+    What was seen of the host (:data:`OBSERVED`, and which function it is)
+    doesn't wait.
 
     :returns: with ``pending`` None if nothing differs
     """
@@ -100,6 +107,7 @@ def waiting(device: tracked.Device, wanted: tracked.Device) -> tracked.Device:
         device,
         extra_info={**told, **_seen(wanted.extra_info)},
         pending=pending or None,
+        identity=_more(device, wanted),
     )
 
 
@@ -108,7 +116,31 @@ def changed(device: tracked.Device, wanted: tracked.Device) -> tracked.Device:
     return dataclasses.replace(
         device,
         pending=None,
+        identity=_more(device, wanted),
         **{name: getattr(wanted, name) for name in NAMES},
+    )
+
+
+def _more(
+    device: tracked.Device, wanted: tracked.Device
+) -> function.Identity | None:
+    """What is known of which function it is, now and from before.
+
+    A fact that can't be read any more (an older kernel knows fewer) would
+    else be lost, and with it what tells it from the next card.
+    """
+    before, now = device.identity, wanted.identity
+    if before is None or now is None or before.is_another(now):
+        return now or before
+    return function.Identity(
+        *(
+            was if seen is None else seen
+            for was, seen in zip(
+                dataclasses.astuple(before),
+                dataclasses.astuple(now),
+                strict=True,
+            )
+        )
     )
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracked device as a row of the store, and back."""
 
+import dataclasses
 import json
 import typing as ty
 
 import sqlalchemy as sa
 
+from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import models, properties
@@ -44,7 +46,23 @@ def device(row: sa.Row[ty.Any]) -> tracked.Device:
         alias_name=row.alias_name,
         extra_info=dict(json.loads(row.extra_info)),
         pending=pending,
+        identity=None if row.identity is None else identity(row.identity),
     )
+
+
+def identity(text: str) -> function.Identity:
+    """Which function it is, of what :func:`identity_text` gave.
+
+    :raises ValueError: it is not what we write
+    :raises TypeError: the same
+    """
+    return function.Identity(**json.loads(text))
+
+
+def identity_text(one: function.Identity) -> str:
+    """Which function it is, as JSON, without what isn't known of it."""
+    facts = dataclasses.asdict(one)
+    return json.dumps({k: v for k, v in facts.items() if v is not None})
 
 
 def insert(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
@@ -93,4 +111,7 @@ def _values(one: tracked.Device) -> dict[str, ty.Any]:
         "alias_name": one.alias_name,
         "extra_info": json.dumps(dict(one.extra_info)),
         "pending": pending,
+        "identity": None
+        if one.identity is None
+        else identity_text(one.identity),
     }

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import (
+    allowance,
     family,
     memory,
     models,
@@ -27,6 +27,7 @@ from nova_vfio_variant.tracker import (
     schema,
     sqlite,
 )
+from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias as pci_alias
@@ -194,6 +195,11 @@ class Store:
     def provider_memory(self) -> memory.ProviderMemory:
         """What is remembered of the providers that we made."""
         return memory.ProviderMemory(self._read, self._write)
+
+    @functools.cached_property
+    def allowances(self) -> allowance.Allowances:
+        """The obstacles that somebody overruled."""
+        return allowance.Allowances(self._read, self._write)
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""

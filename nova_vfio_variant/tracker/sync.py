@@ -10,6 +10,7 @@ import dataclasses
 import operator
 import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import matching, names
@@ -17,8 +18,8 @@ from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import family, properties
 
-#: What siblings have in common. Beside the address only the IOMMU group
-#: differs from VF to VF.
+#: What siblings have in common. Beside the address only the IOMMU group and
+#: the VF's index differ from VF to VF.
 _SHARED = operator.attrgetter(
     "vendor_id",
     "product_id",
@@ -28,7 +29,25 @@ _SHARED = operator.attrgetter(
     "sriov_totalvfs",
     "physfn",
     "vdpa",
+    "subsystem",
+    "serial_number",
 )
+#: Looks for the function at an address.
+Look = ty.Callable[[pci_address.PciAddress], host_function.PciFunction | None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exchange:
+    """A tracked device at whose address there is another function.
+
+    :param device: as it is recorded, which nothing changes
+    :param now: which function there is
+    :param desired: what would be tracked of that one, None if nothing
+    """
+
+    device: tracked.Device
+    now: host_function.Identity
+    desired: tracked.Device | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +64,8 @@ class SyncPlan:
     :param generation: of the store that this was decided on
     :param unread: devices that are left as they are, for the host doesn't
         say what they are now
+    :param exchanged: devices that are left as they are, for the function at
+        their address is another one now
     """
 
     added: tuple[tracked.Device, ...]
@@ -54,6 +75,7 @@ class SyncPlan:
     kept: tuple[tracked.Device, ...]
     generation: int = 0
     unread: tuple[tracked.Device, ...] = ()
+    exchanged: tuple[Exchange, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.removed or self.kept)
@@ -91,7 +113,7 @@ def desired(
                 alike[key] = (sibling, f"{properties.digest(sibling)}.")
             sibling, digest = alike[key]
         place = tracked.number(seen.address)
-        marks[place] = f"{digest}{seen.iommu_group}"
+        marks[place] = f"{digest}{seen.iommu_group}.{seen.vf_index}"
         sources[place] = (sibling, seen)
 
     def make(place: int) -> tracked.Device:
@@ -100,16 +122,54 @@ def desired(
         if seen.iommu_group is not None:
             extra_info["iommu_group"] = str(seen.iommu_group)
         return dataclasses.replace(
-            sibling, address=seen.address, extra_info=extra_info
+            sibling,
+            address=seen.address,
+            extra_info=extra_info,
+            identity=seen.identity,
         )
 
     return tracked.Devices(marks, make)
+
+
+def is_exchanged(device: tracked.Device, now: host_function.Identity) -> bool:
+    """Whether the function at a device's address isn't the tracked one.
+
+    Of a device that an older version tracked only its ids are known. They
+    count as long as somebody has it; else it becomes what is seen now.
+
+    :param now: which function is there
+    """
+    if device.identity == now:
+        return False
+    if device.identity is None and device.status not in family.IN_USE:
+        return False
+    return device.known.is_another(now)
+
+
+def exchanges(
+    recorded: ty.Iterable[tracked.Device],
+    there: Look,
+    desired: ty.Callable[
+        [pci_address.PciAddress], tracked.Device | None
+    ] = lambda _: None,
+) -> ty.Iterator[Exchange]:
+    """The tracked devices at whose address another function stands.
+
+    :param there: the function at an address
+    :param desired: what would be tracked at an address
+    """
+    for device in recorded:
+        seen = there(device.address)
+        if seen is not None and is_exchanged(device, seen.identity):
+            yield Exchange(device, seen.identity, desired(device.address))
 
 
 def decide(
     recorded: ty.Iterable[tracked.Device],
     desired: ty.Iterable[tracked.Device],
     unread: ty.Collection[pci_address.PciAddress] = (),
+    there: Look = lambda _: None,
+    accepted: ty.Collection[pci_address.PciAddress] = (),
 ) -> SyncPlan:
     """What has to change.
 
@@ -117,6 +177,10 @@ def decide(
     :param desired: as :func:`desired` gives them
     :param unread: functions of which nobody can say what is desired: they
         are neither added nor changed nor removed
+    :param there: the function at an address, also where none is desired
+    :param accepted: addresses of exchanged devices that are tracked anew
+    :raises InvalidDeviceStatus: somebody has a device that is accepted, or
+        it isn't exchanged
     """
     recorded = marked(recorded)
     desired = marked(desired)
@@ -130,46 +194,102 @@ def decide(
         lost = [place for place in lost if place not in hidden]
         hidden &= before.keys()
     left = tuple(recorded.make(place) for place in sorted(hidden))
-    if not (stirred or lost or left):
+    if not (stirred or lost or left or accepted):
         return SyncPlan((), (), (), recorded, (), recorded.generation)
-    same = after.keys() - stirred - hidden
-    unchanged = recorded.only(place for place in before if place in same)
 
     families = family.Families(recorded)
-    kept = []
-    removed = []
-    for place in lost:
-        device = families[recorded.make(place).address]
-        if device.status in family.IN_USE:
-            kept.append(device.address)
-            families.put(dataclasses.replace(device, pending={}))
-        else:
-            removed.append(device)
-            families.remove(device.address)
+    kept, removed, exchanged = _lose(
+        families, [recorded.make(place).address for place in lost], there
+    )
+    same = after.keys() - stirred - hidden
     added = []
     updated = []
     moved = []
-    for place in stirred:
-        wanted = desired.make(place)
+    for wanted in map(desired.make, stirred):
+        place = tracked.number(wanted.address)
         if place not in before:
             added.append(wanted.address)
             moved.append(wanted.address)
             families.put(wanted)
             continue
-        updated.append(wanted.address)
-        if _take(families, wanted):
+        device = families[wanted.address]
+        if is_exchanged(device, wanted.known):
+            exchanged.append(Exchange(device, wanted.known, wanted))
+        elif _take(families, wanted):
             moved.append(wanted.address)
-    for address in moved:
+        if families[wanted.address] != device:
+            updated.append(wanted.address)
+        elif not is_exchanged(device, wanted.known):
+            same.add(place)
+    taken = _accept(families, exchanged, accepted)
+    updated += taken
+    for address in (*moved, *taken):
         families.rate(address)
     return SyncPlan(
         tuple(families[address] for address in added),
         tuple(families[address] for address in updated),
         tuple(removed),
-        unchanged,
+        recorded.only(place for place in before if place in same),
         tuple(families[address] for address in kept),
         recorded.generation,
         left,
+        tuple(one for one in exchanged if one.device.address not in taken),
     )
+
+
+def _lose(
+    families: family.Families,
+    addresses: ty.Iterable[pci_address.PciAddress],
+    there: Look,
+) -> tuple[list[pci_address.PciAddress], list[tracked.Device], list[Exchange]]:
+    """Let go of devices that nothing asks for any more.
+
+    :returns: those that somebody has, those that are removed, and those
+        that somebody has while another function is in their place
+    """
+    kept = []
+    removed = []
+    exchanged = []
+    for address in addresses:
+        device = families[address]
+        seen = there(address)
+        if device.status not in family.IN_USE:
+            removed.append(device)
+            families.remove(address)
+        elif seen is not None and is_exchanged(device, seen.identity):
+            exchanged.append(Exchange(device, seen.identity, None))
+        else:
+            kept.append(address)
+            families.put(dataclasses.replace(device, pending={}))
+    return kept, removed, exchanged
+
+
+def _accept(
+    families: family.Families,
+    exchanged: ty.Iterable[Exchange],
+    accepted: ty.Collection[pci_address.PciAddress],
+) -> list[pci_address.PciAddress]:
+    """Track anew what somebody says is right as it is.
+
+    :raises InvalidDeviceStatus: see :func:`decide`
+    """
+    found = {one.device.address: one for one in exchanged}
+    for address in accepted:
+        one = found.get(address)
+        if one is None:
+            raise exception.InvalidDeviceStatus(
+                f"no device {address} is tracked whose function is another"
+                " one now, so there is nothing to accept"
+            )
+        if one.device.status in family.IN_USE or one.desired is None:
+            owner = one.device.instance_uuid
+            raise exception.InvalidDeviceStatus(
+                f"device {address} is {one.device.status} by instance {owner}"
+                ", so what is there now is not accepted in its place",
+                f"'nova-vfio claim delete {owner}' takes it back first",
+            )
+        families.put(properties.changed(one.device, one.desired))
+    return [address for address in found if address in accepted]
 
 
 def marked(devices: ty.Iterable[tracked.Device]) -> tracked.Devices:
@@ -232,4 +352,5 @@ def _device(
         traits=names.traits(spec.traits),
         tags=dict(spec.tags),
         extra_info=extra_info,
+        identity=seen.identity,
     )

@@ -27,6 +27,7 @@ class Case:
     :param links: of the host, further ones
     :param environment: variables
     :param claimed: address -> instance that has it in the store
+    :param was: address -> vendor and product id that the store has of it
     :param then: text of nova.conf at oslo.config's second reading
     :param orphans: addresses of VFs whose PF is not known
     :param named: whether the file is named to the command
@@ -41,6 +42,7 @@ class Case:
     links: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     environment: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     claimed: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    was: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     published: (
         ty.Mapping[str, tuple[str, int, tuple[str, ...], dict[str, int]]]
         | None
@@ -619,6 +621,12 @@ PUBLISHED_CASES = {
         published={
             "n1_0000:25:00.0": (RC, 2, (MANAGED,), {f"{UUID}2": 1}),
         },
+    ),
+    "ANOTHER_DEVICE": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        claimed={"0000:25:00.4": f"{UUID}1"},
+        was={"0000:25:00.4": "15b3:101e", "0000:25:00.5": "8086:1889"},
     ),
     "PLACEMENT_UNREACHABLE": Case(
         specs(f"{{ {VF} }}"),

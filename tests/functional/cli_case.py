@@ -215,6 +215,20 @@ class CliTestCase(base.TestCase):
             }
         return found
 
+    def reserve(self, name: str, units: int) -> None:
+        """Let an operator reserve so many units of a provider."""
+        listed = self.placement.find(name)
+        assert listed is not None
+        read = self.placement.read(listed)
+        self.placement.put_inventories(
+            read.uuid,
+            read.generation,
+            {
+                of: {**record, "reserved": units}
+                for of, record in read.inventories.items()
+            },
+        )
+
     def allocations(self, consumer: str) -> dict[str, dict[str, int]]:
         """What Placement gives a consumer, by the provider's name."""
         names = {

@@ -82,6 +82,18 @@ class Checked(base.TestCase):
                 else one
                 for one in sync.desired(specs, scan.functions)
             ]
+            for place, one in enumerate(devices):
+                ids = case.was.get(str(one.address))
+                if ids is not None and one.identity is not None:
+                    vendor, _, product = ids.partition(":")
+                    devices[place] = dataclasses.replace(
+                        one,
+                        identity=dataclasses.replace(
+                            one.identity,
+                            vendor_id=vendor,
+                            product_id=product,
+                        ),
+                    )
         published = None
         if case.published is not None:
             published = facts.Published(

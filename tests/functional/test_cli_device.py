@@ -33,3 +33,62 @@ class DeviceListTest(cli_case.CliTestCase):
         self.configure(SPEC)
         done = self.ok("device", "list")
         self.assertTrue(done.err.startswith("nothing is tracked yet: "))
+
+
+class AllowTest(cli_case.CliTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(*check_host.card(vfs=1))
+        self.configure(SPEC)
+
+    def allow(self, *words: str) -> tuple[str, ...]:
+        return "device", "allow", VF, *words
+
+    def allowed(self) -> dict[str, str]:
+        shown: dict[str, str] = self.json("device", "show", VF)["allowed"]
+        return shown
+
+    def test_it_is_shown_until_it_is_taken_back(self) -> None:
+        self.assertEqual({}, self.allowed())
+        self.ok(*self.allow("--code", "VFIO512", "--reason", "idle"))
+        self.ok(*self.allow("--code", "VFIO301", "--reason", "quirk"))
+        self.assertEqual(
+            {"VFIO512": "idle", "VFIO301": "quirk"}, self.allowed()
+        )
+        self.assertIn(
+            "VFIO301=quirk, VFIO512=idle", self.ok("device", "show", VF).out
+        )
+        disallow = ("device", "disallow", VF)
+        self.ok(*disallow, "--code", "VFIO512")
+        self.assertEqual({"VFIO301": "quirk"}, self.allowed())
+        self.ok(*disallow)
+        self.assertEqual({}, self.allowed())
+        said = self.ok(*disallow, status=1).err
+        self.assertIn(f"no such obstacle of {VF} was allowed", said)
+
+    def test_it_is_not_for_another_card_at_the_address(self) -> None:
+        self.ok(*self.allow("--code", "VFIO512", "--reason", "idle"))
+        shutil.rmtree("host")
+        self.host(*check_host.card(vfs=1, vf_ids="15b3:101e"))
+        self.assertEqual({}, self.allowed())
+
+    def test_what_means_nothing_is_refused(self) -> None:
+        for words in (
+            ("--code", "VFIO999", "--reason", "idle"),
+            ("--code", "VFIO101", "--reason", "idle"),
+            ("--code", "VFIO512", "--reason", " "),
+            ("--code", "VFIO512", "--reason", "a\nb"),
+            ("--code", "VFIO512"),
+            ("--reason", "idle"),
+        ):
+            self.ok(*self.allow(*words), status=2)
+        self.fails(
+            "device",
+            "allow",
+            "0000:99:00.0",
+            "--code=VFIO512",
+            "--reason=idle",
+        )
+        self.assertFalse(self.state.exists())
+        self.ok("device", "disallow", VF, status=1)
+        self.assertFalse(self.state.exists())

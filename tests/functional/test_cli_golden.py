@@ -226,6 +226,8 @@ class CompleteTest(base.TestCase):
         "host apply",
         "host restore",
         "host recover",
+        "device allow",
+        "device disallow",
         "claim create",
         "claim delete",
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Placement is told when things change around it."""
 
+import dataclasses
 import pathlib
 import sqlite3
 
@@ -87,6 +88,15 @@ class OneTimeTest(cli_case.CliTestCase):
         with sqlite3.connect(self.state / "nova-vfio.sqlite") as link:
             link.execute("UPDATE devices SET status = 'claimed'")
         link.close()
+        # As it was before the claim came to Placement.
+        self.placement.put_allocations(
+            cli_case.ONE,
+            dataclasses.replace(
+                self.placement.allocations(cli_case.ONE), resources={}
+            ),
+        )
+        self.reserve("compute-1_0000:43:00.0", 0)
+        self.assertEqual([(0, 0)], self.reserved())
         done = self.ok("inventory", "report")
         self.assertIn(
             f"finished the claim of instance {cli_case.ONE}", done.err

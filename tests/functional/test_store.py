@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store on real SQLite files, sound and damaged."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -12,11 +13,11 @@ import sqlalchemy as sa
 from alembic import autogenerate, migration
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.host.function import Identity
 from nova_vfio_variant.pci.alias import PciRequest
 from nova_vfio_variant.testing import hosts
-from nova_vfio_variant.tracker import models, schema, sqlite, sync
-from nova_vfio_variant.tracker.device import Device, Devices
+from nova_vfio_variant.tracker import allowance, models, schema, sqlite, sync
+from nova_vfio_variant.tracker.device import Device, Devices, number
 from nova_vfio_variant.tracker.store import Store
 from tests import base
 from tests.unit.tracker import samples
@@ -146,6 +147,40 @@ class RecordingTest(StoreTestCase):
         self.assertEqual({second: "it hung too"}, store.quarantined())
         store.quarantine(second, "it hung again", "b3")
         self.assertEqual((), store.end_quarantines("b3"))
+
+    def test_allowances_are_kept_for_the_function_they_were_said_of(
+        self,
+    ) -> None:
+        one, two = HOST[1], HOST[2]
+        there = {seen.address: seen for seen in HOST}.get
+        allowances = self.open().allowances
+        allowances.add(one.address, "VFIO512", "no", one.identity)
+        allowances.add(one.address, "VFIO512", "it is idle", one.identity)
+        allowances.add(one.address, "VFIO301", "too", one.identity)
+        allowances.add(two.address, "VFIO512", "as well", two.identity)
+        found = self.open().allowances.all()
+        self.assertEqual(
+            {
+                one.address: {"VFIO301": "too", "VFIO512": "it is idle"},
+                two.address: {"VFIO512": "as well"},
+            },
+            allowance.standing(found, there),
+        )
+        self.assertRegex(found[0].since, r"^20..-..-..T..:..:..\+00:00$")
+        other = dataclasses.replace(one, vendor_id="15b3")
+        self.assertEqual(
+            {two.address: {"VFIO512": "as well"}},
+            allowance.standing(
+                found,
+                lambda at: other if at == one.address else there(at),
+            ),
+        )
+        self.assertEqual({}, allowance.standing(found, lambda _: None))
+        self.assertEqual(1, allowances.remove(one.address, "VFIO512"))
+        self.assertEqual(0, allowances.remove(one.address, "VFIO512"))
+        self.assertEqual(1, allowances.remove(one.address))
+        (left,) = self.open().allowances.all()
+        self.assertEqual(two.address, left.address)
 
     def test_what_is_known_of_providers_is_kept(self) -> None:
         memory = self.open().provider_memory
@@ -428,9 +463,9 @@ class DamageTest(StoreTestCase):
         self.synced().close()
         scripts = self.path / "migrations"
         shutil.copytree(schema.MIGRATIONS, scripts)
-        (scripts / "versions" / "0003_next.py").write_text(
+        (scripts / "versions" / "0004_next.py").write_text(
             "from alembic import op\n"
-            "revision, down_revision = '0003', '0002'\n"
+            "revision, down_revision = '0004', '0003'\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE later (id INTEGER)')\n"
         )
@@ -441,7 +476,7 @@ class DamageTest(StoreTestCase):
         )
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.tracker.models.HEAD", "0003"
+                "nova_vfio_variant.tracker.models.HEAD", "0004"
             )
         )
         self.refused(
@@ -457,19 +492,95 @@ class DamageTest(StoreTestCase):
     def test_each_older_version_becomes_this_one_with_what_it_holds(
         self,
     ) -> None:
-        head = "nova_vfio_variant.tracker.models.HEAD"
-        with fixtures.MonkeyPatch(head, "0001"):
-            self.open().close()
-        with sqlite3.connect(self.file) as link:
-            link.execute(
-                "INSERT INTO quarantine VALUES (1, '0000:00:00.1', 'it hung')"
+        first, second = (one.address for one in list(wanted())[:2])
+        for version in ("0001", "0002"):
+            old = self.of(version)
+            store = self.open()
+            devices = store.devices()
+            self.assertEqual(old, [one.known for one in devices])
+            self.assertEqual(
+                {None}, {one.identity for one in devices}, version
             )
+            (claim,) = store.claims()
+            self.assertEqual(
+                (ONE, "nic", (first,)),
+                (claim.instance_uuid, claim.alias_name, claim.addresses),
+            )
+            self.assertEqual({"tags": {"a": "b"}}, devices[0].pending)
+            self.assertEqual({second: "it hung"}, store.quarantined())
+            # In which boot that was the first version didn't know.
+            ended = store.end_quarantines("b2")
+            self.assertEqual((second,), ended)
+            self.assertEqual("nova", store.meta("layout"))
+            known = store.provider_memory.get("n1_0000:00:00.0")
+            assert known is not None
+            self.assertEqual(
+                (TWO, 7, "f"),
+                (known.uuid, known.generation, known.fingerprint),
+            )
+            self.assertEqual(
+                {}, store.provider_memory.shares("n1_0000:00:00.0")
+            )
+            self.assertEqual((), store.allowances.all())
+            # The first sync tells which functions they are.
+            plan = sync.decide(store.recorded(), wanted())
+            self.assertEqual((), plan.exchanged)
+            store.apply(plan)
+            self.assertEqual(
+                [one.identity for one in wanted()],
+                [one.identity for one in store.devices()],
+            )
+            self.assertEqual((claim,), store.claims())
+            self.assertFalse(sync.decide(store.recorded(), wanted()))
+            store.close()
+
+    def of(self, version: str) -> list[Identity]:
+        """Make a database as that version left it, with a bit of all.
+
+        :returns: what it says of the functions behind its devices
+        """
+        for path in self.path.iterdir():
+            path.unlink()
+        with fixtures.MonkeyPatch(
+            "nova_vfio_variant.tracker.models.HEAD", version
+        ):
+            sqlite.make(self.file, schema._fill)
+        boot = () if version == "0001" else ("b1",)
+        with sqlite3.connect(self.file) as link:
+
+            def insert(table: str, *values: object) -> None:
+                marks = ", ".join("?" * len(values))
+                link.execute(f"INSERT INTO {table} VALUES ({marks})", values)
+
+            devices = list(wanted())
+            for one in devices:
+                first = one is devices[0]
+                insert(
+                    "devices",
+                    number(one.address),
+                    "an older mark",
+                    str(one.address),
+                    one.vendor_id,
+                    one.product_id,
+                    one.dev_type,
+                    one.numa_node,
+                    str(one.parent_addr),
+                    one.resource_class,
+                    "[]",
+                    "{}",
+                    "allocated" if first else "available",
+                    ONE if first else None,
+                    TWO if first else None,
+                    "nic" if first else None,
+                    '{"managed": "true"}',
+                    '{"tags": {"a": "b"}}' if first else None,
+                )
+            second = devices[1].address
+            insert("quarantine", number(second), str(second), "it hung", *boot)
+            insert("meta", "layout", "nova")
+            insert("providers", "n1_0000:00:00.0", TWO, 7, "f")
         link.close()
-        store = self.open()
-        first = pci_address.PciAddress.parse("0000:00:00.1")
-        self.assertEqual({first: "it hung"}, store.quarantined())
-        # In which boot that was is not known.
-        self.assertEqual((first,), store.end_quarantines("b1"))
+        return [one.known for one in devices]
 
     def test_garbage_is_kept_aside_and_never_taken_for_nothing(self) -> None:
         self.file.write_bytes(b"this is no database" * 1000)

@@ -41,6 +41,20 @@ def there(
     )
 
 
+def blocked_of(
+    one: provider.Provider, blocked: int, unknown: int = 0
+) -> provider.Provider:
+    return dataclasses.replace(
+        one,
+        inventories={
+            name: dataclasses.replace(
+                inventory, blocked=blocked, unknown=unknown
+            )
+            for name, inventory in one.inventories.items()
+        },
+    )
+
+
 class DifferenceTest(base.TestCase):
     def test_equal_trees_do_not_differ(self) -> None:
         self.assertEqual((), diff.difference({NAME: there()}, [wanted()]))
@@ -122,6 +136,52 @@ class SettledTest(base.TestCase):
     def test_reserved_does_not_pass_a_smaller_total(self) -> None:
         what = diff.settled(wanted(2), there(4, 4))
         self.assertEqual(2, what.inventories["CUSTOM_A"]["reserved"])
+
+    def test_what_is_blocked_is_reserved_beside_what_others_reserved(
+        self,
+    ) -> None:
+        for has, ours, wants, blocked, unknown, becomes in (
+            (0, 0, 0, 2, 0, (2, 2)),
+            (2, 2, 0, 0, 0, (0, 0)),
+            (3, 2, 0, 1, 0, (2, 1)),
+            (3, 2, 0, 0, 1, (2, 1)),
+            (3, 2, 0, 0, 4, (3, 2)),
+            (1, 0, 0, 4, 0, (4, 3)),
+            (4, 3, 0, 4, 0, (4, 3)),
+            (4, 3, 0, 0, 0, (1, 0)),
+            (4, 4, 4, 0, 0, (4, 0)),
+            (0, 0, 4, 1, 0, (4, 0)),
+        ):
+            what = diff.settled(
+                blocked_of(wanted(4, wants), blocked, unknown),
+                dataclasses.replace(there(4, has), ours={"CUSTOM_A": ours}),
+            )
+            self.assertEqual(
+                becomes,
+                (
+                    what.inventories["CUSTOM_A"]["reserved"],
+                    what.ours.get("CUSTOM_A", 0),
+                ),
+            )
+
+    def test_nothing_is_reserved_of_what_somebody_owns(self) -> None:
+        nova = dataclasses.replace(
+            there(4, 1), traits=("CUSTOM_T", "OWNER_NOVA")
+        )
+        what = diff.settled(blocked_of(wanted(4), 2), nova)
+        self.assertEqual(
+            (1, {}), (what.inventories["CUSTOM_A"]["reserved"], what.ours)
+        )
+        self.assertEqual(
+            (), diff.difference({NAME: nova}, [blocked_of(wanted(4), 2)])
+        )
+
+    def test_a_new_provider_is_made_with_what_is_blocked(self) -> None:
+        what = diff.settled(blocked_of(wanted(4), 2, 1), None)
+        self.assertEqual(
+            (2, {"CUSTOM_A": 2}),
+            (what.inventories["CUSTOM_A"]["reserved"], what.ours),
+        )
 
     def test_what_an_operator_set_survives_a_change_of_total(self) -> None:
         has = there()

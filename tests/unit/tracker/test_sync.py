@@ -10,7 +10,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.function import PciFunction
+from nova_vfio_variant.host.function import Identity, PciFunction
 from nova_vfio_variant.testing import hosts
 from nova_vfio_variant.tracker import family, properties, sync
 from nova_vfio_variant.tracker.device import Device, Devices, Status, number
@@ -22,6 +22,7 @@ PF = "0000:00:00.0"
 VF = "0000:00:00.1"
 HOST = hosts.make_functions(1, 2)
 VFS = samples.spec(vendor_id="8086", product_id="10ca", managed=False)
+ANY_VENDOR = samples.spec(product_id="10ca", managed=False)
 PFS = samples.spec(vendor_id="8086", product_id="10c9")
 
 
@@ -88,6 +89,7 @@ class DesiredTest(base.TestCase):
                     "vfio_driver": "vfio-pci",
                     "iommu_group": "1",
                 },
+                identity=Identity("8086", "10ca", physfn=PF),
             ),
             sync.desired([first, dataclasses.replace(VFS, index=1)], HOST)[0],
         )
@@ -265,18 +267,8 @@ class DecideTest(base.TestCase):
         )
         blind = [dataclasses.replace(one, physfn=None) for one in HOST]
         plan = sync.decide(recorded, sync.desired(both, blind))
-        self.assertEqual(
-            [Status.UNCLAIMABLE] * 2, [one.status for one in plan.updated]
-        )
-        families = family.Families(after(recorded, plan))
-        families.free(samples.at(PF))
-        self.assertEqual(
-            ("type-PCI", Status.AVAILABLE),
-            (
-                families[samples.at(VF)].dev_type,
-                families[samples.at(VF)].status,
-            ),
-        )
+        self.assertFalse(plan, "they stay as they are, unclaimable")
+        self.assertEqual(recorded[1:], [one.device for one in plan.exchanged])
 
     def test_a_pf_that_stops_to_look_like_one_stays_blocked(self) -> None:
         both = [PFS, dataclasses.replace(VFS, index=1)]
@@ -289,6 +281,22 @@ class DecideTest(base.TestCase):
         plan = sync.decide(recorded, sync.desired(both, blind))
         self.assertEqual(Status.UNAVAILABLE, plan.updated[0].status)
 
+    def test_a_plain_card_in_place_of_a_pf_is_no_pf(self) -> None:
+        recorded = having(wanted(), vf1=Status.CLAIMED)
+        card = dataclasses.replace(
+            HOST[0], product_id="1572", sriov_totalvfs=0, sriov_numvfs=0
+        )
+        plan = sync.decide(
+            recorded, wanted(samples.spec(vendor_id="8086"), [card])
+        )
+        self.assertEqual(
+            [Status.AVAILABLE], [one.status for one in plan.added]
+        )
+        families = family.Families(after(recorded, plan))
+        families.claim(samples.at(PF), samples.TWO)
+        families.free(samples.at(VF), ONE)
+        self.assertEqual(Status.CLAIMED, families[samples.at(PF)].status)
+
     def test_memory_stays_below_four_kib_a_device(self) -> None:
         host = hosts.make_functions(16, 64)
         recorded = wanted(host=host)
@@ -299,6 +307,164 @@ class DecideTest(base.TestCase):
         sync.decide(recorded, wanted(host=host))
         _, peak = tracemalloc.get_traced_memory()
         self.assertLess((peak - begun) / len(recorded), 4096)
+
+
+class ExchangeTest(base.TestCase):
+    """Another card stands where a tracked one was."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host = [
+            dataclasses.replace(one, vf_index=n - 1 if n else None)
+            for n, one in enumerate(HOST)
+        ]
+        self.other = [
+            dataclasses.replace(one, vendor_id="15b3")
+            if str(one.address) == VF
+            else one
+            for one in self.host
+        ]
+
+    def decide(
+        self,
+        recorded: ty.Iterable[Device],
+        host: ty.Sequence[PciFunction],
+        spec: ty.Any = None,
+        accepted: ty.Sequence[str] = (),
+    ) -> sync.SyncPlan:
+        there = {one.address: one for one in host}
+        return sync.decide(
+            recorded,
+            wanted(spec or ANY_VENDOR, host),
+            there=there.get,
+            accepted=[samples.at(one) for one in accepted],
+        )
+
+    def test_its_device_stays_as_it_is_and_is_named(self) -> None:
+        for status in (
+            Status.AVAILABLE,
+            Status.CLAIMED,
+            Status.ALLOCATED,
+            Status.UNCLAIMABLE,
+        ):
+            recorded = having(wanted(host=self.host), vf1=status)
+            plan = self.decide(recorded, self.other)
+            self.assertFalse(
+                [one for one in plan.updated if str(one.address) == VF]
+            )
+            (one,) = plan.exchanged
+            self.assertEqual(
+                (recorded[0], self.other[1].identity, "15b3"),
+                (one.device, one.now, one.desired and one.desired.vendor_id),
+            )
+            self.assertNotIn(recorded[0], plan.unchanged)
+
+    def test_one_that_nothing_names_any_more_is_named_while_in_use(
+        self,
+    ) -> None:
+        for status in (Status.CLAIMED, Status.ALLOCATED):
+            recorded = having(wanted(host=self.host), vf1=status)
+            plan = self.decide(recorded, self.other, VFS)
+            self.assertEqual(((), ()), (plan.kept, plan.updated))
+            (one,) = plan.exchanged
+            self.assertEqual((recorded[0], None), (one.device, one.desired))
+        free = list(wanted(host=self.host))
+        plan = self.decide(free, self.other, VFS)
+        self.assertEqual(((free[0],), ()), (plan.removed, plan.exchanged))
+
+    def test_what_was_the_same_all_along_is_no_other(self) -> None:
+        facts: ty.Any = ("subsystem", "8086:0001"), ("serial_number", "00-01")
+        for fact, value in facts:
+            told = [
+                dataclasses.replace(one, **{fact: value}) for one in self.host
+            ]
+            for status in (Status.AVAILABLE, Status.ALLOCATED):
+                recorded = having(wanted(host=self.host), vf1=status)
+                plan = sync.decide(recorded, wanted(host=told))
+                self.assertEqual((), plan.exchanged)
+                self.assertEqual(
+                    {value},
+                    {getattr(one.identity, fact) for one in plan.updated},
+                )
+                known = after(recorded, plan)
+                self.assertFalse(sync.decide(known, wanted(host=told)))
+                # A kernel that says less takes nothing from it.
+                again = sync.decide(known, wanted(host=self.host))
+                self.assertFalse(again)
+                self.assertEqual(2, len(again.unchanged))
+                another: ty.Any = {fact: "another"}
+                others = [
+                    dataclasses.replace(one, **another) for one in self.host
+                ]
+                self.assertEqual(
+                    2, len(sync.decide(known, wanted(host=others)).exchanged)
+                )
+
+    def test_another_vf_of_the_same_pf_is_another_device(self) -> None:
+        moved = [
+            dataclasses.replace(one, vf_index=one.vf_index + 1)
+            if one.vf_index is not None
+            else one
+            for one in self.host
+        ]
+        plan = sync.decide(wanted(host=self.host), wanted(host=moved))
+        self.assertEqual(2, len(plan.exchanged))
+
+    def test_one_that_an_older_version_tracked_is_what_is_seen_now(
+        self,
+    ) -> None:
+        for status, named in (
+            (Status.AVAILABLE, False),
+            (Status.CLAIMED, True),
+            (Status.ALLOCATED, True),
+        ):
+            old = [
+                dataclasses.replace(one, identity=None)
+                for one in having(wanted(host=self.host), vf1=status)
+            ]
+            same = self.decide(old, self.host)
+            self.assertEqual((), same.exchanged)
+            self.assertEqual(
+                [one.identity for one in self.host[1:]],
+                [one.identity for one in same.updated],
+            )
+            other = self.decide(old, self.other)
+            self.assertEqual(named, bool(other.exchanged))
+
+    def test_a_free_one_is_accepted_when_somebody_says_so(self) -> None:
+        recorded = having(wanted(host=self.host))
+        plan = self.decide(recorded, self.other, accepted=[VF])
+        self.assertEqual((), plan.exchanged)
+        (now,) = plan.updated
+        self.assertEqual(
+            ("15b3", self.other[1].identity), (now.vendor_id, now.identity)
+        )
+        self.assertFalse(self.decide(after(recorded, plan), self.other))
+
+    def test_one_that_somebody_has_is_not_accepted(self) -> None:
+        recorded = having(wanted(host=self.host), vf1=Status.ALLOCATED)
+        for spec in (None, VFS):
+            error = self.assertRaises(
+                exception.InvalidDeviceStatus,
+                self.decide,
+                recorded,
+                self.other,
+                spec,
+                [VF],
+            )
+            self.assertIn(f"claim delete {ONE}", str(error))
+
+    def test_one_that_is_no_other_is_not_accepted(self) -> None:
+        for place in (VF, "0000:99:00.0"):
+            error = self.assertRaises(
+                exception.InvalidDeviceStatus,
+                self.decide,
+                list(wanted(host=self.host)),
+                self.host,
+                None,
+                [place],
+            )
+            self.assertIn("nothing to accept", str(error))
 
 
 functions = st.builds(
