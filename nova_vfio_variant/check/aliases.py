@@ -36,11 +36,15 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 None,
             )
         return
+    # Any of the alternatives of one name will do.
+    satisfied = {
+        name for name, same in given.aliases.items() if _fitting(given, same)
+    }
+    kinds = [group[0] for group in given.alike]
     for alias in _all(given):
-        # Any of the alternatives of one name will do.
-        if _fitting(given, alias):
+        if alias.name in satisfied:
             continue
-        field, found = _in_the_way(alias, given.desired)
+        field, found = _in_the_way(alias, kinds)
         if field is None:
             yield _on_alias(
                 codes.ALIAS_UNSATISFIED,
@@ -70,11 +74,12 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     most hosts would be noise.
     """
     sockets = _sockets(given)
-    for alias in [same[0] for same in given.aliases.values()]:
+    for same in given.aliases.values():
+        alias = same[0]
         policy = alias.numa_policy
         if policy not in ("required", "socket"):
             continue
-        fitting = _fitting(given, alias)
+        fitting = _fitting(given, same)
         nodes = {one.numa_node for one in fitting} - {None}
         if fitting and not nodes:
             yield _on_alias(
@@ -148,11 +153,12 @@ def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             continue
         pfs = [
             device.address
-            for device in given.desired
-            if device.dev_type == "type-PF"
-            and all(_field_fits(alias, device, one) for one in _FIELDS[:-1])
+            for group in given.alike
+            if group[0].dev_type == "type-PF"
+            and all(_field_fits(alias, group[0], one) for one in _FIELDS[:-1])
+            for device in group
         ]
-        if pfs and any(_fits(alias, device) for device in given.desired):
+        if pfs and any(_fits(alias, group[0]) for group in given.alike):
             yield _on_alias(
                 codes.ALIAS_TAKES_PF,
                 f"alias {alias.name!r} has no device_type and also matches"
@@ -168,14 +174,14 @@ def _all(given: facts.CheckInput) -> ty.Iterator[pci_alias.Alias]:
 
 
 def _fitting(
-    given: facts.CheckInput, alias: pci_alias.Alias
+    given: facts.CheckInput, same: ty.Sequence[pci_alias.Alias]
 ) -> list[tracked.Device]:
-    """The devices that any alias of this name satisfies."""
-    same = given.aliases[alias.name]
+    """The devices that any of these aliases satisfies."""
     return [
         device
-        for device in given.desired
-        if any(_fits(one, device) for one in same)
+        for group in given.alike
+        if any(_fits(one, group[0]) for one in same)
+        for device in group
     ]
 
 

@@ -168,20 +168,9 @@ class CheckInput:
     @functools.cached_property
     def matched(self) -> list[frozenset[pci_address.PciAddress]]:
         """For each spec all that it matches, won or not."""
-        return [
-            frozenset(
-                seen.address
-                for seen, won in zip(
-                    self.functions,
-                    matching.Matcher([spec], self.functions).winners(
-                        self.functions
-                    ),
-                    strict=True,
-                )
-                if won is not None
-            )
-            for spec in self.specs
-        ]
+        return matching.Matcher(self.specs, self.functions).matched(
+            self.functions
+        )
 
     @functools.cached_property
     def by_spec(self) -> dict[int, list[host_function.PciFunction]]:
@@ -218,6 +207,28 @@ class CheckInput:
     def desired(self) -> ty.Sequence[tracked.Device]:
         """The devices that configuration and host ask for."""
         return sync.desired(self.specs, self.functions)
+
+    @functools.cached_property
+    def alike(self) -> list[list[tracked.Device]]:
+        """The desired devices in groups of which an alias takes all or none.
+
+        Nodes are among what they have in common.
+        """
+        groups: dict[str, list[tracked.Device]] = {}
+        for device in self.desired:
+            key = repr(
+                (
+                    device.vendor_id,
+                    device.product_id,
+                    device.dev_type,
+                    device.numa_node,
+                    device.resource_class,
+                    device.traits,
+                    sorted(device.tags.items()),
+                )
+            )
+            groups.setdefault(key, []).append(device)
+        return list(groups.values())
 
     @functools.cached_property
     def tree(
