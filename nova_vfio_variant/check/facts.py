@@ -12,7 +12,7 @@ from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import matching
+from nova_vfio_variant.pci import jsontext, matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
@@ -20,6 +20,9 @@ from nova_vfio_variant.tracker import sync
 
 Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
 Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
+
+#: Trait of what Nova publishes, since 34.
+OWNER_NOVA: ty.Final = "OWNER_NOVA"
 
 #: How many addresses a sentence names before it counts the others.
 _NAMED = 3
@@ -112,6 +115,22 @@ class CheckInput:
         return bool(self.options.get(("pci", "report_in_placement")))
 
     @property
+    def in_placement(self) -> bool:
+        """``[filter_scheduler] pci_in_placement``: flavors ask Placement."""
+        return bool(self.options.get(("filter_scheduler", "pci_in_placement")))
+
+    @property
+    def without_nova(self) -> bool:
+        """Whether a file says that we publish, and no trace is of Nova."""
+        return ("vfio", "placement") in self.places and not (
+            self.published
+            and any(
+                OWNER_NOVA in one.traits
+                for one in self.published.providers.values()
+            )
+        )
+
+    @property
     def root(self) -> str:
         """Name of the root provider."""
         return str(self.options.get(("vfio", "provider_root"), "host"))
@@ -199,6 +218,17 @@ class CheckInput:
                 yield spec, self.by_spec[spec.index]
 
     @functools.cached_property
+    def vfs_of(
+        self,
+    ) -> dict[pci_address.PciAddress, list[host_function.PciFunction]]:
+        """The VFs that a PF has."""
+        found = collections.defaultdict(list)
+        for seen in self.functions:
+            if seen.physfn is not None:
+                found[seen.physfn].append(seen)
+        return dict(found)
+
+    @functools.cached_property
     def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
         """The spec that takes a function."""
         return {seen.address: spec for seen, spec in self.winners}
@@ -261,6 +291,26 @@ def on_spec(
         end,
         subject or spec.text.option,
         hint,
+    )
+
+
+def on_alias(
+    code: finding.Code,
+    message: str,
+    alias: pci_alias.Alias,
+    key: str | None,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of an alias's key, or at all of it."""
+    node, _ = jsontext.parse(alias.text)
+    start, end = 0, len(alias.text.text)
+    if node is not None:
+        start, end = node.start, node.end
+        members = node.keys()
+        if key in members:
+            start, end = members[key].node.start, members[key].node.end
+    return finding.Finding.on(
+        code, message, alias.text, start, end, alias.name, hint
     )
 
 

@@ -7,7 +7,7 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
+from nova_vfio_variant.check import facts, families
 from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import tree
@@ -122,12 +122,12 @@ def _some(texts: list[str]) -> str:
 
 def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """VFs of one PF that share a provider and differ in a pool's tag."""
-    families = collections.defaultdict(list)
+    by_pf = collections.defaultdict(list)
     for device in given.desired:
         if device.parent_addr and not device.tags.get("physical_network"):
-            families[device.parent_addr].append(device)
+            by_pf[device.parent_addr].append(device)
     told = set()
-    for pf, devices in families.items():
+    for pf, devices in by_pf.items():
         first = devices[0]
         for device in devices[1:]:
             if given.layout == "per_class" and (
@@ -187,9 +187,16 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """
     # A name that is too long keeps nova-compute from nothing but publishing;
     # the rule about names says so of every spec, published or not.
-    by_anybody = [
-        one for one in given.tree[1] if one.code is not codes.NAME_TOO_LONG
-    ]
+    by_anybody = list(
+        families.apart(
+            given,
+            (
+                one
+                for one in given.tree[1]
+                if one.code is not codes.NAME_TOO_LONG
+            ),
+        )
+    )
     if not given.report_in_placement:
         for one in by_anybody:
             yield _would_be(

@@ -22,7 +22,11 @@ _MANY = 6
 
 
 def taking(
-    wanted: Functions, functions: Functions, base: ty.Mapping[str, ty.Any]
+    wanted: Functions,
+    functions: Functions,
+    base: ty.Mapping[str, ty.Any],
+    *,
+    by_pf: bool = True,
 ) -> list[Entry] | None:
     """Entries that take just these functions; None if nothing short does.
 
@@ -31,8 +35,11 @@ def taking(
 
     :param wanted: at least one
     :param functions: all of the host
-    :param base: what else the entries say, an address among it
+    :param base: what else the entries say; its address stays if it does
+    :param by_pf: the address of a PF may stand for its VFs
     """
+    if not wanted:
+        return None
     common = {key: base[key] for key in base if key != "devname"}
     for key in ("vendor_id", "product_id"):
         values = {getattr(one, key) for one in wanted}
@@ -40,13 +47,16 @@ def taking(
         if len(values) == 1:
             common[key] = values.pop()
     ordered = {key: common[key] for key in (*_FIRST, *common) if key in common}
-    by_ids = [ordered] if "product_id" in ordered else []
+    bare = {key: ordered[key] for key in ordered if key != "address"}
     pfs = {one.physfn for one in wanted}
-    ways: list[list[Entry]] = [by_ids]
-    if len(pfs) == 1 and None not in pfs:
-        ways.append([_at(ordered, str(pfs.pop()))])
-    ways.append([_at(ordered, at) for at in places.of(wanted)])
-    ways.append([_at(ordered, places.alone(one.address)) for one in wanted])
+    ways: list[list[Entry]] = []
+    if "product_id" in ordered:
+        ways += [[ordered]] if by_pf else []
+        ways += [[bare]]
+    if by_pf and len(pfs) == 1 and None not in pfs:
+        ways.append([_at(bare, str(pfs.pop()))])
+    ways.append([_at(bare, at) for at in places.of(wanted)])
+    ways.append([_at(bare, places.alone(one.address)) for one in wanted])
     for entries in ways:
         if 0 < len(entries) <= _MANY and _takes(entries, wanted, functions):
             return entries

@@ -50,11 +50,12 @@ class Linear(base.TestCase):
             counted[event] += 1
             return count
 
+        before = sys.gettrace()
         sys.settrace(count)  # type: ignore[arg-type]
         try:
             engine.check(given)
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
         return counted["line"]
 
     def test_entries(self) -> None:
