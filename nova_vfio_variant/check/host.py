@@ -10,6 +10,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import absent, binding, carries, facts
 from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import machine
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import spec as pci_spec
 
@@ -31,6 +32,7 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         "no PCI function has an IOMMU group"
         + (f" (kernel command line: {scan.cmdline})" if scan.cmdline else ""),
         subject="IOMMU",
+        hint=machine.enable_iommu(scan.tree, scan.cmdline),
     )
 
 
