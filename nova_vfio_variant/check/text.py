@@ -14,7 +14,7 @@ from nova_vfio_variant import codes, finding, source
 from nova_vfio_variant.check import facts
 from nova_vfio_variant.conf import loader, nova, vfio
 from nova_vfio_variant.host import host_spec
-from nova_vfio_variant.pci import jsontext
+from nova_vfio_variant.pci import alias_parse, parse
 
 #: Groups of which every option is known here.
 _WHOLE = ("pci", "vfio", "devices")
@@ -105,7 +105,7 @@ def unknown_options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if near is None and group not in whole:
             continue
         if near is not None:
-            hint = _instead(text, near, given.places.get(near))
+            hint = _instead(given, text, near)
         else:
             names = sorted(name for owner, name in known if owner == group)
             hint = f"[{group}] has {', '.join(names)}."
@@ -198,12 +198,11 @@ def _nearest(
 
 
 def _instead(
-    text: source.SourceText,
-    near: tuple[str, str],
-    there: source.SourceText | None,
+    given: facts.CheckInput, text: source.SourceText, near: tuple[str, str]
 ) -> str:
     """What to do with a line whose option should have been another one."""
     group, option = near
+    there = given.places.get(near)
     if there is not None:
         return (
             f"Remove it: [{group}] {option} stands at {there.at(0)} already."
@@ -212,15 +211,26 @@ def _instead(
         hint = f"Nova reads [{group}] {option} in its place."
     else:
         hint = f"Did you mean [{group}] {option}?"
-    return hint + _also_wrong(text) if near in _JSON else hint
+    if near in _JSON:
+        hint += _also_wrong(text, near, in_placement=given.in_placement)
+    return hint
 
 
-def _also_wrong(text: source.SourceText) -> str:
+def _also_wrong(
+    text: source.SourceText, near: tuple[str, str], *, in_placement: bool
+) -> str:
     """What would be wrong with the value once its option is right."""
-    _, found = jsontext.parse(text)
-    if not found:
+    found: ty.Sequence[finding.Finding]
+    if near == ("pci", "alias"):
+        _, found = alias_parse.parse_aliases([text], in_placement=in_placement)
+    elif near == ("pci", "device_spec"):
+        _, found = parse.parse_device_specs([text])
+    else:
+        _, found = host_spec.parse_host_specs([text])
+    errors = [one for one in found if one.severity is finding.Severity.ERROR]
+    if not errors:
         return ""
-    return f" Its value would be refused too: {found[0].message}."
+    return f" Its value would be refused too: {errors[0].message}."
 
 
 def _group(text: source.SourceText) -> str:

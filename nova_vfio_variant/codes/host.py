@@ -103,8 +103,8 @@ BETTER_DRIVER: ty.Final = finding.Code(
     "managed yes nothing is said: libvirt chooses that driver itself since "
     "10.0.0.",
     "a VF of 15b3:101e on vfio-pci while mlx5_vfio_pci is installed",
-    "Bind the variant driver; nova-vfio host apply does so with "
-    '"driver": "variant".',
+    "Bind the variant driver; nova-vfio host apply does so where a host_spec "
+    'has "driver": "variant".',
 )
 FEWER_VFS: ty.Final = finding.Code(
     "VFIO310",
