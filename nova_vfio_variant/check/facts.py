@@ -15,7 +15,7 @@ from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import matching
+from nova_vfio_variant.pci import jsontext, matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
@@ -23,6 +23,9 @@ from nova_vfio_variant.tracker import sync
 
 Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
 Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
+
+#: Trait of what Nova publishes, since 34.
+OWNER_NOVA: ty.Final = "OWNER_NOVA"
 
 #: How many addresses a sentence names before it counts the others.
 _NAMED = 3
@@ -115,6 +118,22 @@ class CheckInput:
         return bool(self.options.get(("pci", "report_in_placement")))
 
     @property
+    def in_placement(self) -> bool:
+        """``[filter_scheduler] pci_in_placement``: flavors ask Placement."""
+        return bool(self.options.get(("filter_scheduler", "pci_in_placement")))
+
+    @property
+    def without_nova(self) -> bool:
+        """Whether a file says that we publish, and no trace is of Nova."""
+        return ("vfio", "placement") in self.places and not (
+            self.published
+            and any(
+                OWNER_NOVA in one.traits
+                for one in self.published.providers.values()
+            )
+        )
+
+    @property
     def root(self) -> str:
         """Name of the root provider."""
         return str(self.options.get(("vfio", "provider_root"), "host"))
@@ -171,20 +190,9 @@ class CheckInput:
     @functools.cached_property
     def matched(self) -> list[frozenset[pci_address.PciAddress]]:
         """For each spec all that it matches, won or not."""
-        return [
-            frozenset(
-                seen.address
-                for seen, won in zip(
-                    self.functions,
-                    matching.Matcher([spec], self.functions).winners(
-                        self.functions
-                    ),
-                    strict=True,
-                )
-                if won is not None
-            )
-            for spec in self.specs
-        ]
+        return matching.Matcher(self.specs, self.functions).matched(
+            self.functions
+        )
 
     @functools.cached_property
     def by_spec(self) -> dict[int, list[host_function.PciFunction]]:
@@ -207,6 +215,17 @@ class CheckInput:
             says = host_verdicts.is_managed(spec)
             if managed in (None, says) and spec.index in self.by_spec:
                 yield spec, self.by_spec[spec.index]
+
+    @functools.cached_property
+    def vfs_of(
+        self,
+    ) -> dict[pci_address.PciAddress, list[host_function.PciFunction]]:
+        """The VFs that a PF has."""
+        found = collections.defaultdict(list)
+        for seen in self.functions:
+            if seen.physfn is not None:
+                found[seen.physfn].append(seen)
+        return dict(found)
 
     @functools.cached_property
     def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
@@ -240,6 +259,28 @@ class CheckInput:
         return sync.desired(self.specs, self.functions)
 
     @functools.cached_property
+    def alike(self) -> list[list[tracked.Device]]:
+        """The desired devices in groups of which an alias takes all or none.
+
+        Nodes are among what they have in common.
+        """
+        groups: dict[str, list[tracked.Device]] = {}
+        for device in self.desired:
+            key = repr(
+                (
+                    device.vendor_id,
+                    device.product_id,
+                    device.dev_type,
+                    device.numa_node,
+                    device.resource_class,
+                    device.traits,
+                    sorted(device.tags.items()),
+                )
+            )
+            groups.setdefault(key, []).append(device)
+        return list(groups.values())
+
+    @functools.cached_property
     def tree(
         self,
     ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
@@ -270,6 +311,26 @@ def on_spec(
         end,
         subject or spec.text.option,
         hint,
+    )
+
+
+def on_alias(
+    code: finding.Code,
+    message: str,
+    alias: pci_alias.Alias,
+    key: str | None,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of an alias's key, or at all of it."""
+    node, _ = jsontext.parse(alias.text)
+    start, end = 0, len(alias.text.text)
+    if node is not None:
+        start, end = node.start, node.end
+        members = node.keys()
+        if key in members:
+            start, end = members[key].node.start, members[key].node.end
+    return finding.Finding.on(
+        code, message, alias.text, start, end, alias.name, hint
     )
 
 

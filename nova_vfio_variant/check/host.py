@@ -12,7 +12,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import absent, binding, facts
 from nova_vfio_variant.host import function as host_function
-from nova_vfio_variant.host import host_spec
+from nova_vfio_variant.host import host_spec, machine
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import spec as pci_spec
 
@@ -67,6 +67,7 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         "no PCI function has an IOMMU group"
         + (f" (kernel command line: {scan.cmdline})" if scan.cmdline else ""),
         subject="IOMMU",
+        hint=machine.enable_iommu(scan.tree, scan.cmdline),
     )
 
 

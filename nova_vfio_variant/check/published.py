@@ -19,8 +19,6 @@ if ty.TYPE_CHECKING:
 #: Where libvirt keeps the state of guests that run, QEMU's and others'.
 _RUNNING = ("run/libvirt/qemu", "run/libvirt/ch")
 
-_OWNER_NOVA = "OWNER_NOVA"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Passed:
@@ -68,11 +66,11 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         name: dataclasses.replace(
             one,
             traits=tuple(
-                trait for trait in one.traits if trait != _OWNER_NOVA
+                trait for trait in one.traits if trait != facts.OWNER_NOVA
             ),
         )
         for name, one in given.published.providers.items()
-        if _OWNER_NOVA in one.traits
+        if facts.OWNER_NOVA in one.traits
         and os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
     }
     if not of_nova:
@@ -123,7 +121,7 @@ def allocated_to_another(
             recorded, published = owners[instance], has.get(instance, 0)
             if recorded == published:
                 continue
-            if recorded == 0 and _OWNER_NOVA in one.traits:
+            if recorded == 0 and facts.OWNER_NOVA in one.traits:
                 # Guests of Nova's that no claim of ours is in the way of.
                 continue
             yield finding.Finding(

@@ -10,7 +10,7 @@ import itertools
 import json
 import typing as ty
 
-from nova_vfio_variant.check import binding, verdicts
+from nova_vfio_variant.check import binding, places, verdicts
 from nova_vfio_variant.host import assignability, drivers, groups
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
@@ -241,67 +241,11 @@ def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
     if kind.vgpu_type:
         tags = {"resource_class": kind.resource_class} | tags
     ids = {"vendor_id": kind.vendor_id, "product_id": kind.product_id}
-    places = [str(group.pf)] if group.whole else _places(group.vfs)
+    named = [str(group.pf)] if group.whole else places.of(group.vfs)
     return said + "".join(
         f"device_spec = {_json({**ids, 'address': at, **tags})}\n"
-        for at in places
+        for at in named
     )
-
-
-def _places(
-    vfs: ty.Iterable[host_function.PciFunction],
-) -> ty.Iterator[str | dict[str, str]]:
-    """Addresses that take these VFs and nothing else.
-
-    Slots of one bus in which the same functions are meant share a regular
-    expression.
-    """
-    slots: dict[tuple[int, int], dict[int, str]] = {}
-    for seen in vfs:
-        at = seen.address
-        of_bus = slots.setdefault((at.domain, at.bus), {})
-        of_bus[at.slot] = of_bus.get(at.slot, "") + f"{at.function:x}"
-    for (domain, bus), of_bus in slots.items():
-        alike: dict[str, list[str]] = {}
-        for slot, functions in of_bus.items():
-            alike.setdefault(functions, []).append(f"{slot:02x}")
-        for functions, texts in alike.items():
-            if len(functions) == len(texts) == 1:
-                yield f"{domain:04x}:{bus:02x}:{texts[0]}.{functions}"
-                continue
-            by_first: dict[str, str] = {}
-            for text in texts:
-                by_first[text[0]] = by_first.get(text[0], "") + text[1]
-            yield {
-                "domain": f"{domain:04x}",
-                "bus": f"{bus:02x}",
-                "slot": "|".join(
-                    first + _set(last) for first, last in by_first.items()
-                ),
-                "function": _set(functions),
-            }
-
-
-def _set(digits: str) -> str:
-    """A set of hex digits, in rising order, as a regular expression."""
-    if len(digits) == 1:
-        return digits
-    every = "0123456789abcdef"
-    shown = ""
-    at = 0
-    while at < len(digits):
-        run = at
-        while (
-            run + 1 < len(digits)
-            and digits[at : run + 2] in every
-            and digits[run].isdigit()
-            == digits[at].isdigit()
-            == digits[run + 1].isdigit()
-        ):
-            run += 1
-        shown += digits[at] if run == at else f"{digits[at]}-{digits[run]}"
-        at = run + 1
-    return f"[{shown}]"
 
 
 def _alias_lines(kind: _Kind, groups: list[_Group]) -> str:

@@ -6,10 +6,12 @@ here; deciding itself reads nothing.
 """
 
 import dataclasses
+import functools
 import typing as ty
 
 from nova_vfio_variant.host import (
     drivers,
+    machine,
     observe,
     plan,
     programs,
@@ -87,6 +89,11 @@ class HostFacts:
         default_factory=dict
     )
     unseen: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def how_to_get_an_iommu(self) -> str:
+        """Advice for this kind of machine, read when asked for."""
+        return machine.enable_iommu(self.scan.tree, self.scan.cmdline)
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""

@@ -175,8 +175,7 @@ def of_group(
             if facts.scan.iommu_groups
             else "the IOMMU is off: no function has an IOMMU group",
             subject=name,
-            hint="enable VT-d or AMD-Vi in the firmware, and intel_iommu=on "
-            "on the kernel's command line",
+            hint=facts.how_to_get_an_iommu,
         )
         return
     against = groups.in_the_way(facts.scan, function)

@@ -71,7 +71,11 @@ class Suggest(base.TestCase):
     def test_the_lines_can_be_published_by_nova(self) -> None:
         for path in sorted(RECORDED.glob("*.tar.gz")):
             scan = host_scan.scan(tree.HostTree.open(str(path)))
-            given = self.given(scan, "\n[pci]\nreport_in_placement = true\n")
+            given = self.given(
+                scan,
+                "\n[pci]\nreport_in_placement = true\n"
+                "[filter_scheduler]\npci_in_placement = true\n",
+            )
             self.assertEqual((), engine.check(given))
 
     def test_vfs_on_a_vfio_driver_are_left_alone(self) -> None:
