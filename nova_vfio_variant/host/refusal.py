@@ -359,25 +359,6 @@ def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
     )
 
 
-def members(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
-) -> ty.Iterator[observed.PciFunction]:
-    """The other members of a function's IOMMU group."""
-    if function.iommu_group is None:
-        return
-    for address in facts.scan.iommu_groups.get(function.iommu_group, ()):
-        other = facts.scan.get(address)
-        if other is not None and address != function.address:
-            yield other
-
-
-def is_obstacle(member: observed.PciFunction) -> bool:
-    """Whether a group with this member, as it is now, isn't viable."""
-    return not member.vfio and (
-        member.driver not in HARMLESS or "driver" in member.lost
-    )
-
-
 def _driver(member: observed.PciFunction) -> str:
     if "driver" in member.lost:
         return "a driver that could not be read"
