@@ -286,6 +286,14 @@ class LockTest(test_act.ActCase):
         self.assertIn("or a write of its to the host,", group.message)
         self.assertIn("whoever has the device open", str(group.hint))
 
+    def test_a_vf_is_served_by_its_pfs_lock_too(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        tree = self.host.tree
+        group = str(tree.readlink(f"{scan.DEVICES}/{VF}/iommu_group"))
+        mine = f"group-{group.rpartition('/')[2]}"
+        self.assertEqual({mine, "group-1"}, lock.that_serve(tree, VF))
+        self.assertEqual({"group-1"}, lock.that_serve(tree, PF))
+
 
 class OwedTest(test_act.ActCase):
     def test_vfs_that_came_with_another_number_are_owed_nothing(self) -> None:
@@ -407,6 +415,15 @@ class PlanTest(test_plan.PlanCase):
                 "set-autoprobe" in [step.action for step in change.steps],
                 text,
             )
+
+    def test_a_vf_that_is_left_to_the_kernel_gets_its_choice(self) -> None:
+        change = self.decision(
+            test_plan.FOUR_VFS,
+            f'{{"address": "{VF}", "driver": "vfio-pci"}}',
+            f'{{"address": "{VF_TOO}", "driver": "host"}}',
+        ).plan.changes[0]
+        self.assertIn(f"{VF_TOO} probe", [str(one) for one in change.steps])
+        self.assertNotIn(f"{VF} probe", [str(one) for one in change.steps])
 
     def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
