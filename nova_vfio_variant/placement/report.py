@@ -12,8 +12,6 @@ import dataclasses
 import typing as ty
 import uuid
 
-import tenacity
-
 from nova_vfio_variant import exception
 from nova_vfio_variant.placement import (
     diff,
@@ -25,6 +23,8 @@ from nova_vfio_variant.placement import (
 )
 
 if ty.TYPE_CHECKING:
+    import tenacity
+
     from nova_vfio_variant.placement import client as placement_client
 
 #: How often a piece of work is begun when generations move under it.
@@ -78,8 +78,10 @@ def additions(
     return diff.difference({}, desired)
 
 
-def retrying() -> tenacity.Retrying:
+def retrying() -> "tenacity.Retrying":
     """Calls a function again while generations move, and nothing else."""
+    import tenacity
+
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(exception.PlacementConflict),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
