@@ -30,7 +30,7 @@ _DEVICES, _FUNCTIONS = 11, 499
 
 #: A goal is set for a live host with at most so many functions.
 _SMALL_HOST = 64
-_REPEAT = 15
+_REPEAT = 9
 
 #: Runs a command, and returns the seconds of CPU time that it took.
 Run = collections.abc.Callable[[], float]
