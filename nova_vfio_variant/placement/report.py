@@ -12,8 +12,6 @@ import dataclasses
 import typing as ty
 import uuid
 
-import tenacity
-
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import (
     diff,

@@ -227,6 +227,7 @@ def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
         # Else sqlite3 would begin no transaction before the first write, and
         # end one before each change of a table.
         connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         else:
