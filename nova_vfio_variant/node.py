@@ -458,7 +458,7 @@ class Node:
         store: "tracker_store.Store",
         devices: "ty.Sequence[tracked.Device] | None" = None,
         given: "facts.CheckInput | None" = None,
-        blocked: "ty.Collection[pci_address.PciAddress]" = (),
+        blocked: "ty.Collection[pci_address.PciAddress] | None" = None,
         unknown: "ty.Collection[pci_address.PciAddress]" = (),
     ) -> "publication.Publication":
         """The side of Placement that is this node's.
@@ -466,7 +466,8 @@ class Node:
         :param store: remembers what is published
         :param devices: those to publish; all in the store if None
         :param given: what is declared; without errors if None
-        :param blocked: addresses of devices that can't be given to anybody
+        :param blocked: addresses of devices that can't be given to anybody;
+            None where nobody looked
         :param unknown: addresses of devices of which nobody can say that
         :raises ConfigError: ``given`` is None, and there are errors
         """
