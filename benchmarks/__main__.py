@@ -15,6 +15,7 @@ from benchmarks import table
 #: In the order in which they are run and shown.
 NAMES = (
     "start",
+    "commands",
     "scan",
     "matching",
     "sync",

@@ -19,6 +19,7 @@ from nova_vfio_variant.tracker import device as tracked
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding, publication
     from nova_vfio_variant.check import facts
+    from nova_vfio_variant.check import verdicts as host_verdicts
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.host import function, pciids
     from nova_vfio_variant.host import scan as host_scan
@@ -60,6 +61,8 @@ class Node:
         host_root: str = "/",
         state_path: str | None = None,
     ) -> None:
+        #: Why the configuration could not be used for a verdict.
+        self.undeclared: str | None = None
         self._config_files = config_files
         self._config_dirs = config_dirs
         self._host_root = host_root
@@ -68,6 +71,17 @@ class Node:
         )
 
     # What the operator declares and the host shows.
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether any file, or the environment, may say anything."""
+        from nova_vfio_variant.conf import files
+
+        return (
+            self._config_files is not None
+            or self._config_dirs is not None
+            or files.is_any_option_set()
+        )
 
     @functools.cached_property
     def conf(self) -> "located.Config":
@@ -127,19 +141,30 @@ class Node:
         :param published: read what Placement holds as well
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        given = self._gather(
-            self.conf,
-            offline=offline,
-            recorded=() if offline else self._recorded(),
-        )
+        given = self._gather(self.conf, offline=offline)
+        if not offline:
+            given = self._with_records(given)
         return self._with_published(given) if published else given
 
+    def _with_records(self, given: "facts.CheckInput") -> "facts.CheckInput":
+        """The same, with what the store and the journal know."""
+        if not self.has_state:
+            return given
+        from nova_vfio_variant import records
+
+        assert given.scan is not None
+        with self.open_store(read_only=True) as store:
+            devices = tuple(store.devices())
+            return dataclasses.replace(
+                given,
+                recorded=devices,
+                records=records.survey(
+                    store, devices, given.scan, self.state_path
+                ),
+            )
+
     def _gather(
-        self,
-        conf: "located.Config",
-        *,
-        offline: bool,
-        recorded: "ty.Sequence[tracked.Device]" = (),
+        self, conf: "located.Config", *, offline: bool
     ) -> "facts.CheckInput":
         """What a configuration says, and the host."""
         from nova_vfio_variant.check import facts
@@ -163,7 +188,6 @@ class Node:
             aliases,
             (*conf.faults, *spec_findings, *alias_findings),
             None if offline else self._scan_for(specs),
-            recorded,
         )
 
     @functools.cached_property
@@ -261,9 +285,35 @@ class Node:
 
     def suggest(self) -> str:
         """Configuration for the VFs of this host, as text."""
-        from nova_vfio_variant.check import suggest
+        from nova_vfio_variant.check import suggest, verdicts
 
-        return suggest.text(self.scan)
+        # What is declared today is no reason for what is to be declared.
+        return suggest.text(
+            verdicts.Verdicts(self.verdicts.facts, self.verdicts.records)
+        )
+
+    @functools.cached_property
+    def verdicts(self) -> "host_verdicts.Verdicts":
+        """The verdict on each function, with all that is known of it.
+
+        A configuration, or a store, that can't be used costs its part alone.
+
+        :raises HostError: the host can't be seen at all
+        """
+        from nova_vfio_variant.check import verdicts as host_verdicts
+        from nova_vfio_variant.host import assignability
+        from nova_vfio_variant.host import facts as host_facts
+
+        records = assignability.NOTHING_RECORDED
+        try:
+            if self.is_configured or self.has_state:
+                given = self.given()
+                return given.judging(given.records)
+        except exception.StoreError as error:
+            records = assignability.Records(unreadable=error.message)
+        except exception.ConfigError as error:
+            self.undeclared = error.message
+        return host_verdicts.Verdicts(host_facts.gather(self.scan), records)
 
     def function(
         self, address: "pci_address.PciAddress"
@@ -303,12 +353,15 @@ class Node:
     @property
     def has_state(self) -> bool:
         """Whether anything was ever tracked here."""
-        from nova_vfio_variant.conf import database
         from nova_vfio_variant.tracker import sqlite
 
-        return database.connection(self.conf) is not None or sqlite.exists(
-            self.state_path / sqlite.NAME
-        )
+        if sqlite.exists(self.state_path / sqlite.NAME):
+            return True
+        if not self.is_configured:
+            return False
+        from nova_vfio_variant.conf import database
+
+        return database.connection(self.conf) is not None
 
     def devices(self) -> "tuple[tracked.Device, ...]":
         """The tracked devices, or those that a first sync would track."""
@@ -458,30 +511,61 @@ class Node:
         store: "tracker_store.Store",
         devices: "ty.Sequence[tracked.Device] | None" = None,
         given: "facts.CheckInput | None" = None,
-        blocked: "ty.Collection[pci_address.PciAddress] | None" = None,
-        unknown: "ty.Collection[pci_address.PciAddress]" = (),
     ) -> "publication.Publication":
         """The side of Placement that is this node's.
+
+        What the verdict blocks for good is reserved there.
 
         :param store: remembers what is published
         :param devices: those to publish; all in the store if None
         :param given: what is declared; without errors if None
-        :param blocked: addresses of devices that can't be given to anybody;
-            None where nobody looked
-        :param unknown: addresses of devices of which nobody can say that
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant import publication
 
+        given = given or self.declared
+        if devices is None:
+            devices = tuple(store.devices())
         return publication.Publication(
             self.conf,
             self.state_path,
-            tuple(store.devices()) if devices is None else devices,
-            given or self.declared,
+            devices,
+            given,
             store.provider_memory,
-            blocked,
-            unknown,
+            *self._unassignable(store, devices, given),
         )
+
+    def _unassignable(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device]",
+        given: "facts.CheckInput",
+    ) -> """tuple[
+        set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
+    ]""":
+        """The devices that can't be given to anybody, and the unknown ones.
+
+        :returns: None for the first where the host isn't looked at
+        """
+        from nova_vfio_variant import records
+        from nova_vfio_variant.host import assignability
+
+        blocked: set[pci_address.PciAddress] = set()
+        unknown: set[pci_address.PciAddress] = set()
+        if given.scan is None:
+            return None, unknown
+        if not devices:
+            return blocked, unknown
+        judge = given.judging(
+            records.survey(store, devices, given.scan, self.state_path)
+        )
+        for device in devices:
+            answer = judge.at(device.address)
+            if answer.lasting:
+                blocked.add(device.address)
+            elif answer.state is assignability.State.UNKNOWN:
+                unknown.add(device.address)
+        return blocked, unknown
 
     @contextlib.contextmanager
     def observed(

@@ -78,8 +78,10 @@ class SourceText:
 
     def segment(self, offset: int) -> Segment:
         """The segment that the character at ``offset`` belongs to."""
-        starts = [segment.offset for segment in self.segments]
-        return self.segments[max(bisect.bisect_right(starts, offset) - 1, 0)]
+        behind = bisect.bisect_right(
+            self.segments, offset, key=lambda segment: segment.offset
+        )
+        return self.segments[max(behind - 1, 0)]
 
     def at(self, offset: int) -> Location:
         """Where the character at ``offset`` (counted from 0) stands."""

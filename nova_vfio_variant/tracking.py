@@ -7,6 +7,7 @@ and begins with a sync, so that nothing is decided on what was true yesterday.
 
 import contextlib
 import dataclasses
+import time
 import typing as ty
 
 from nova_vfio_variant import exception, node
@@ -14,11 +15,15 @@ from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import publication
+    from nova_vfio_variant.host import assignability
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
     from nova_vfio_variant.placement import report
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
+
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL = 0.5
 
 
 class Tracking:
@@ -106,30 +111,29 @@ class Tracking:
         :raises ClaimError: the instance has other claims already
         :raises PlacementError: nothing was claimed, unless it says so
         """
+        from nova_vfio_variant import choosing, records
         from nova_vfio_variant.host import numa
-        from nova_vfio_variant.pci import flavor, pools
+        from nova_vfio_variant.pci import flavor
 
         requests = flavor.parse_request(
             wanted, self._node.declared.aliases, numa_policy
         )
         with self._locked() as store:
-            plan = self._sync(store)
+            self._sync(store)
             claims = store.claims(instance_uuid)
             if claims:
                 _expect_unfinished(claims, requests)
             else:
                 gone = self._node.placement(store).spent()
-                free = pools.Pools.of(
-                    [
-                        device
-                        for device in self._available(store, plan)
-                        if device.address not in gone
-                    ],
-                    by_class=True,
-                )
+                records.remember_spent(store, gone)
+                devices = tuple(store.devices())
                 try:
-                    taken = free.consume(
-                        requests, numa_cells, numa.sockets(self._node.tree)
+                    taken = choosing.choose(
+                        devices,
+                        self._verdicts(store, devices, instance_uuid),
+                        requests,
+                        numa_cells,
+                        numa.sockets(self._node.tree),
                     )
                 except exception.NotEnoughDevices as error:
                     if gone:
@@ -140,26 +144,70 @@ class Tracking:
                 store, self._node.placement(store), instance_uuid
             )
 
-    def release(self, instance_uuid: str) -> "tuple[tracked.Claim, ...]":
+    def release(
+        self, instance_uuid: str, *, wait: float = 0.0, force: bool = False
+    ) -> "tuple[tracked.Claim, ...]":
         """Give an instance's devices back, in Placement and in the store.
 
         What waited for the devices to be freed takes effect.
 
-        :raises ClaimError: it has none
+        :param wait: for so many seconds, while a process has one of them open
+        :param force: give back what is open, too
+        :raises ClaimError: it has none, or a process has one of them open:
+            nothing was given back
         :raises PlacementError: nothing was given back
         """
+        from nova_vfio_variant import records
+
+        deadline = time.monotonic() + wait
+        while not force and time.monotonic() < deadline:
+            with self._node.open_store(read_only=True) as store:
+                if not self._held(store.devices(), instance_uuid):
+                    break
+            time.sleep(min(_POLL, wait))
         with self._locked() as store:
             claims = store.claims(instance_uuid)
             if not claims:
                 raise node.nothing_claimed(instance_uuid)
+            devices = tuple(store.devices())
+            held = () if force else self._held(devices, instance_uuid)
+            if held:
+                raise exception.ClaimError(
+                    f"instance {instance_uuid} keeps its devices: "
+                    + "; ".join(held),
+                    "end its guest first, or wait for its end with --wait"
+                    " SECONDS; --force gives them back all the same",
+                )
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
             published = self._node.placement(
                 store, (), self._node.given(offline=True)
             )
             published.release(instance_uuid)
+            once = {
+                device.address
+                for device in devices
+                if device.instance_uuid == instance_uuid
+                and "one_time_use" in device.tags
+                and device.status == tracked.Status.ALLOCATED
+            }
+            if once:
+                records.remember_spent(store, records.spent(store) | once)
             store.free(instance_uuid)
             return claims
+
+    def _held(
+        self, devices: "ty.Sequence[tracked.Device]", instance_uuid: str
+    ) -> "tuple[str, ...]":
+        """Which of an instance's devices are open, and in which process."""
+        from nova_vfio_variant.host import holders
+
+        owners = {
+            device.address: device.instance_uuid
+            for device in devices
+            if device.instance_uuid is not None
+        }
+        return holders.of_claim(self._node.tree, owners, instance_uuid)
 
     def report(self, *, dry_run: bool = False) -> "report.Result":
         """Make Placement equal to what is declared.
@@ -176,12 +224,15 @@ class Tracking:
                     published.report(dry_run=True),
                     findings=self._node.exchanged(plan),
                 )
+        from nova_vfio_variant import records
+
         # Errors stop it before anything is made.
         _ = self._node.declared
         with self._locked() as store:
             plan = self._sync(store)
             published = self._node.placement(store)
             result = published.report()
+            records.remember_spent(store, published.spent())
             made = {
                 one.provider for one in result.changes if one.change == "add"
             }
@@ -219,49 +270,32 @@ class Tracking:
         store.apply(plan)
         return plan
 
-    def _available(
+    def _verdicts(
         self,
         store: "tracker_store.Store",
-        plan: "tracker_sync.SyncPlan",
-    ) -> "list[tracked.Device]":
-        """All devices but those that nobody may have.
+        devices: "ty.Sequence[tracked.Device]",
+        instance_uuid: str,
+    ) -> "dict[pci_address.PciAddress, assignability.Verdict]":
+        """The verdict on each device that is free, for an instance.
 
         What could not be read now counts as in use, and so does what the
-        host's preparation was killed in the middle of. What is another
-        device now isn't what is asked for.
-        """
-        unsettled = self._unsettled()
-        kept = {
-            *store.quarantined(),
-            *self._node.declared.unread,
-            *unsettled,
-            *(one.device.address for one in plan.exchanged),
-        }
-        return [
-            device
-            for device in store.devices()
-            if device.address not in kept
-            and device.parent_addr not in unsettled
-        ]
-
-    def _unsettled(self) -> "set[pci_address.PciAddress]":
-        """Functions that a change of the host concerns that hasn't ended.
-
-        A recorded host has no journal: what stands in the state path is the
-        live one's.
+        host's preparation was killed in the middle of.
 
         :raises JournalError: the journal is damaged
         """
-        from nova_vfio_variant.host import journal, observe
-        from nova_vfio_variant.pci import address
+        from nova_vfio_variant import records
 
-        live = self._node.tree.root is not None
-        if not live or not (self._node.state_path / journal.NAME).exists():
-            return set()
-        known = journal.Journal.open(
-            self._node.state_path, observe.boot_id(self._node.tree)
+        declared = self._node.declared
+        assert declared.scan is not None
+        judge = declared.judging(
+            records.read(store, devices, declared.scan, self._node.state_path)
         )
-        return set(map(address.PciAddress.parse, known.unsettled))
+        return {
+            device.address: judge.at(device.address, instance_uuid)
+            for device in devices
+            if device.status == tracked.Status.AVAILABLE
+            and device.address not in declared.unread
+        }
 
     def _allocate(
         self,

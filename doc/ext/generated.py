@@ -53,12 +53,15 @@ class Deviations(_Generated):
     """The table of what differs from Nova."""
 
     def lines(self) -> list[str]:
-        rows = [".. list-table::", "   :header-rows: 1", "   :widths: 4 3 3"]
+        rows = [".. list-table::", "   :header-rows: 1", "   :widths: 4 3 3 2"]
         rows += ["", "   * - What", "     - Why", "     - Nova"]
+        rows += ["     - What ``config check`` says"]
         for row in deviations.TABLE:
             rows.append(f"   * - {_plain(row.what)}")
             rows.append(f"     - {_plain(row.why)}")
             rows.append(f"     - ``{row.nova}``")
+            said = ", ".join(code.id for code in row.findings)
+            rows.append(f"     - {said or f'Nothing: {_plain(row.silent)}'}")
         return rows
 
 

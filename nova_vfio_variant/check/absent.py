@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entries of device_spec whose devices this host doesn't have, and why."""
 
+import dataclasses
+import functools
+import itertools
+import operator
 import typing as ty
 
 from nova_vfio_variant import codes, finding
@@ -13,37 +17,42 @@ from nova_vfio_variant.pci import spec as pci_spec
 
 _PARTS = frozenset({"domain", "bus", "slot", "function", "address"})
 
+#: Base class of bridges, the host's own among them.
+_BRIDGES = 0x06
+#: Their rank among what could be meant.
+_NEVER_MEANT = 3
+
 
 def matches_nothing(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Entries that match nothing: VFs not made yet, or a field is wrong."""
     scan = given.scan
     if scan is None:
         return
+    near = _Near(scan)
+    pfs = _Pf.all_of(scan)
     for number, spec in enumerate(given.specs):
-        if given.matched[number]:
-            continue
-        at = None if spec.address is None else spec.address.single
-        yield _few_vfs(scan, spec, at) or _nothing(given, spec)
+        if not given.matched[number]:
+            yield _few_vfs(spec, pfs) or _nothing(spec, near)
 
 
 def _few_vfs(
-    scan: host_scan.HostScan, spec: pci_spec.DeviceSpec, single: str | None
+    spec: pci_spec.DeviceSpec, pfs: "ty.Sequence[_Pf]"
 ) -> finding.Finding | None:
     """Whether the entry names VFs that a PF of this host could have."""
+    single = None if spec.address is None else spec.address.single
     if single is None:
         return None
     try:
         wanted = pci_address.PciAddress.parse(single)
     except ValueError:
         return None
-    for pf in scan.functions:
-        if pf.sriov_totalvfs == 0:
-            continue
+    for one in pfs:
+        pf = one.seen
         if pf.address == wanted:
             if pf.sriov_numvfs == 0 and spec.product_id != pf.product_id:
                 return _fewer(spec, pf, "its VFs are meant")
             continue
-        number = _vf_number(scan, pf, wanted)
+        number = one.number(wanted)
         if number is not None and number > (pf.sriov_numvfs or 0):
             return _fewer(spec, pf, f"{wanted} would be number {number}")
     return None
@@ -62,45 +71,77 @@ def _fewer(
     )
 
 
-def _vf_number(
-    scan: host_scan.HostScan,
-    pf: host_function.PciFunction,
-    wanted: pci_address.PciAddress,
-) -> int | None:
-    """Which VF of a PF an address would be, counted from 1.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pf:
+    """A PF, and where its VFs would be.
 
     Routing IDs follow the PF's by ``sriov_offset`` and ``sriov_stride``
-    (pci_iov_virtfn_devfn in drivers/pci/iov.c).
+    (pci_iov_virtfn_devfn in drivers/pci/iov.c); None if either is unknown.
     """
-    below = f"{host_scan.DEVICES}/{pf.address}"
+
+    seen: host_function.PciFunction
+    offset: int | None
+    stride: int | None
+
+    @classmethod
+    def all_of(cls, scan: host_scan.HostScan) -> "list[_Pf]":
+        """Every PF of a host."""
+        return [
+            cls(
+                seen,
+                _number(scan, seen, "sriov_offset"),
+                _number(scan, seen, "sriov_stride"),
+            )
+            for seen in scan.functions
+            if seen.sriov_totalvfs
+        ]
+
+    def number(self, wanted: pci_address.PciAddress) -> int | None:
+        """Which VF an address would be, counted from 1."""
+        at = self.seen.address
+        if self.offset is None or self.stride is None:
+            return None
+        if wanted.domain != at.domain:
+            return None
+        distance = _routing_id(wanted) - _routing_id(at) - self.offset
+        number, rest = (
+            divmod(distance, self.stride) if self.stride else (distance, 0)
+        )
+        if rest or not 0 <= number < self.seen.sriov_totalvfs:
+            return None
+        return number + 1
+
+
+def _number(
+    scan: host_scan.HostScan, pf: host_function.PciFunction, name: str
+) -> int | None:
+    text = scan.tree.read_text(f"{host_scan.DEVICES}/{pf.address}/{name}")
     try:
-        offset = int(scan.tree.read_text(f"{below}/sriov_offset") or "")
-        stride = int(scan.tree.read_text(f"{below}/sriov_stride") or "")
+        return int(text or "")
     except ValueError:
         return None
-    if wanted.domain != pf.address.domain:
-        return None
-    distance = _routing_id(wanted) - _routing_id(pf.address) - offset
-    number, rest = divmod(distance, stride) if stride else (distance, 0)
-    if rest or not 0 <= number < pf.sriov_totalvfs:
-        return None
-    return number + 1
 
 
 def _routing_id(at: pci_address.PciAddress) -> int:
     return at.bus << 8 | at.slot << 3 | at.function
 
 
-def _nothing(
-    given: facts.CheckInput, spec: pci_spec.DeviceSpec
-) -> finding.Finding:
+def _nothing(spec: pci_spec.DeviceSpec, near: "_Near") -> finding.Finding:
     """Name the field that keeps the nearest function from matching."""
-    if not given.functions:
+    nearest = near.to(spec)
+    if nearest is None:
         return facts.on_spec(
-            codes.MATCHES_NOTHING, "this host has no PCI function", spec
+            codes.MATCHES_NOTHING,
+            "this entry matches nothing on this host, and no device here is"
+            " like it",
+            spec,
+            hint="Name devices that nova-vfio host list shows.",
         )
-    nearest = min(given.functions, key=_distance(spec))
-    (best,) = matching.Matcher([spec], given.functions).explain(nearest)
+    # Its PF is all else that may matter.
+    family = [nearest]
+    if nearest.physfn is not None:
+        family += filter(None, [near.scan.get(nearest.physfn)])
+    (best,) = matching.Matcher([spec], family).explain(nearest)
     wrong = [field for field in best.fields if not field.matched]
     shown = " and ".join(
         f"{field.field} is {field.found or 'nothing'}, not {field.wanted}"
@@ -119,27 +160,126 @@ def _nothing(
         spec,
         key if len(wrong) == 1 else None,
         str(nearest.address),
+        _meant(nearest, {field.field for field in wrong}),
     )
 
 
-def _distance(
-    spec: pci_spec.DeviceSpec,
-) -> ty.Callable[[host_function.PciFunction], tuple[int, int]]:
-    """How far a function is from matching: by its ids, then by its place."""
-    address = spec.address or pattern.GlobPattern()
-    known: dict[tuple[str, int], bool] = {}
+def _meant(nearest: host_function.PciFunction, wrong: set[str]) -> str | None:
+    """What to write if the nearest function is meant."""
+    if nearest.address.domain > pattern.MAX_DOMAIN:
+        return None
+    if wrong <= _PARTS:
+        return f'If it is meant, write "address": "{nearest.address}".'
+    if len(wrong) == 1 and wrong <= {"vendor_id", "product_id"}:
+        (key,) = wrong
+        return f'If it is meant, write "{key}": "{getattr(nearest, key)}".'
+    return None
 
-    def fits(field: str, at: pci_address.PciAddress) -> bool:
-        key = (field, getattr(at, field))
-        if key not in known:
-            known[key] = address.accepts(field, pattern.texts(at)[field])
-        return known[key]
 
-    def distance(seen: host_function.PciFunction) -> tuple[int, int]:
-        return (
-            (spec.vendor_id not in (None, seen.vendor_id))
-            + (spec.product_id not in (None, seen.product_id)),
-            sum(not fits(field, seen.address) for field in pattern.FIELDS),
-        )
+class _Near:
+    """Which function of a host an entry that matches none is nearest to.
 
-    return distance
+    For each value of a field the functions that have it are kept as bits, so
+    that an entry is not compared with one function after another.
+
+    :ivar scan: the host
+    """
+
+    def __init__(self, scan: host_scan.HostScan) -> None:
+        self.scan = scan
+        self._all = (1 << len(scan.functions)) - 1
+        self._interfaces: dict[str, host_function.PciFunction] = {}
+        self._having: dict[str, dict[str, int]] = {}
+        self._ranks: dict[int, int] = {}
+        for number, seen in enumerate(scan.functions):
+            bit = 1 << number
+            self._interfaces.update(dict.fromkeys(seen.netdevs, seen))
+            values = {
+                "vendor_id": seen.vendor_id,
+                "product_id": seen.product_id,
+                **pattern.texts(seen.address),
+            }
+            for field, value in values.items():
+                having = self._having.setdefault(field, {})
+                having[value] = having.get(value, 0) | bit
+            rank = _rank(seen)
+            self._ranks[rank] = self._ranks.get(rank, 0) | bit
+        self._accepted: dict[tuple[type, str, str], int] = {}
+
+    def to(
+        self, spec: pci_spec.DeviceSpec
+    ) -> host_function.PciFunction | None:
+        """The nearest function; None if there is nothing to tell it by.
+
+        The one with the most of the ids, then of the address, then with the
+        likest product; of those that are equal a VF rather than its PF. A
+        bridge is meant only where the address says so.
+        """
+        if spec.devname is not None:
+            return self._interfaces.get(spec.devname)
+        ids = [
+            self._having.get(field, {}).get(value, 0)
+            for field in ("vendor_id", "product_id")
+            if (value := getattr(spec, field)) is not None
+        ]
+        left = _most(ids, self._all)
+        fields = [
+            self._fitting(spec.address, field)
+            for field in pattern.FIELDS
+            if spec.address is not None
+            and spec.address.wanted(field) is not None
+        ]
+        left = _most(fields, left)
+        told = any(one & left for one in (*ids, *fields))
+        if spec.product_id is not None:
+            digits, left = self._likest(spec.product_id, left)
+            told = told or digits <= 1
+        if not told:
+            return None
+        for rank in sorted(self._ranks):
+            found = left & self._ranks[rank]
+            if found and (rank < _NEVER_MEANT or fields):
+                number = (found & -found).bit_length() - 1
+                return self.scan.functions[number]
+        return None
+
+    def _fitting(self, address: pattern.AddressPattern, field: str) -> int:
+        wanted = address.wanted(field)
+        assert wanted is not None
+        key = (type(address), field, wanted)
+        if key not in self._accepted:
+            self._accepted[key] = sum(
+                bits
+                for text, bits in self._having.get(field, {}).items()
+                if address.accepts(field, text)
+            )
+        return self._accepted[key]
+
+    def _likest(self, product_id: str, left: int) -> tuple[int, int]:
+        """The fewest digits in which a product differs, and whose does."""
+        alike: dict[int, int] = {}
+        for text, bits in self._having["product_id"].items():
+            if bits & left:
+                differ = sum(map(str.__ne__, text, product_id))
+                alike[differ] = alike.get(differ, 0) | bits & left
+        return min(alike.items(), default=(len(product_id), left))
+
+
+def _most(masks: ty.Sequence[int], left: int) -> int:
+    """Those of the functions left that most of the masks have."""
+    for count in range(len(masks), 0, -1):
+        found = 0
+        for chosen in itertools.combinations(masks, count):
+            found |= functools.reduce(operator.and_, chosen, left)
+        if found:
+            return found
+    return left
+
+
+def _rank(seen: host_function.PciFunction) -> int:
+    """How seldom a function is what somebody means to give to a guest."""
+    if seen.class_code >> 16 == _BRIDGES:
+        return _NEVER_MEANT
+    if seen.physfn is not None:
+        return 0
+    return 2 if seen.sriov_totalvfs else 1

@@ -2,13 +2,14 @@
 """Rules about what aliases find on this host."""
 
 import collections
+import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
+from nova_vfio_variant.check import facts, unnamed
 from nova_vfio_variant.host import numa
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import filters, jsontext, names
+from nova_vfio_variant.pci import filters, names
 from nova_vfio_variant.tracker import device as tracked
 
 #: What an alias asks for, in the order in which a mistake is looked for.
@@ -28,7 +29,7 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     if not given.specs:
         for alias in list(_all(given))[:1]:
-            yield _on_alias(
+            yield facts.on_alias(
                 codes.ALIASES_ALONE,
                 "there are aliases and no device_spec that can be used: this"
                 " host gives no device to guests",
@@ -36,13 +37,22 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 None,
             )
         return
+    # Any of the alternatives of one name will do.
+    satisfied = {
+        name for name, same in given.aliases.items() if _fitting(given, same)
+    }
+    kinds = [group[0] for group in given.alike]
+    passed_over = unnamed.Unnamed(given)
     for alias in _all(given):
-        # Any of the alternatives of one name will do.
-        if _fitting(given, alias):
+        if alias.name in satisfied:
             continue
-        field, found = _in_the_way(alias, given.desired)
+        told = passed_over.told(alias)
+        if told is not None:
+            yield told
+            continue
+        field, found = _in_the_way(alias, kinds)
         if field is None:
-            yield _on_alias(
+            yield facts.on_alias(
                 codes.ALIAS_UNSATISFIED,
                 f"no device satisfies alias {alias.name!r}: device_spec names"
                 " none on this host",
@@ -51,15 +61,38 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
             continue
         message = f"no device satisfies alias {alias.name!r}: "
-        hint = None
-        if field == "device_type" and len(found) == 1:
-            hint = f'Add "device_type": "{min(found)}", if that is meant.'
         if found:
             message += f"{field} {_wanted(alias, field)} is asked for, and"
             message += f" there is {', '.join(sorted(found)[:4])}"
         else:
             message += f"none has {field} {_wanted(alias, field)} as well"
-        yield _on_alias(codes.ALIAS_UNSATISFIED, message, alias, field, hint)
+        hint = _meant(alias, field, found, kinds)
+        yield facts.on_alias(
+            codes.ALIAS_UNSATISFIED, message, alias, field, hint
+        )
+
+
+def _meant(
+    alias: pci_alias.Alias,
+    field: str,
+    found: set[str],
+    kinds: ty.Sequence[tracked.Device],
+) -> str | None:
+    """What to write where one word more or less would satisfy it."""
+    if len(found) != 1 or field not in (
+        "vendor_id",
+        "product_id",
+        "device_type",
+        "resource_class",
+    ):
+        return None
+    (word,) = found
+    better = dataclasses.replace(alias, **{field: word})  # type: ignore[arg-type] # all are strings
+    if not any(_fits(better, one) for one in kinds):
+        return None
+    if getattr(alias, field) is None:
+        return f'Add "{field}": "{word}", if that is meant.'
+    return f'Write "{field}": "{word}", if that is meant.'
 
 
 def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -70,14 +103,15 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     most hosts would be noise.
     """
     sockets = _sockets(given)
-    for alias in [same[0] for same in given.aliases.values()]:
+    for same in given.aliases.values():
+        alias = same[0]
         policy = alias.numa_policy
         if policy not in ("required", "socket"):
             continue
-        fitting = _fitting(given, alias)
+        fitting = _fitting(given, same)
         nodes = {one.numa_node for one in fitting} - {None}
         if fitting and not nodes:
-            yield _on_alias(
+            yield facts.on_alias(
                 codes.ALIAS_ACROSS_NUMA,
                 f"alias {alias.name!r} has numa_policy {policy},"
                 f" and the NUMA node of its {len(fitting)} devices is not"
@@ -96,7 +130,7 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
         ]
         if nodes and far:
-            yield _on_alias(
+            yield facts.on_alias(
                 codes.ALIAS_SOME_NODES,
                 f"alias {alias.name!r} has numa_policy {policy}, and its"
                 f" devices are {_spread(fitting)}: guests on"
@@ -148,12 +182,13 @@ def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             continue
         pfs = [
             device.address
-            for device in given.desired
-            if device.dev_type == "type-PF"
-            and all(_field_fits(alias, device, one) for one in _FIELDS[:-1])
+            for group in given.alike
+            if group[0].dev_type == "type-PF"
+            and all(_field_fits(alias, group[0], one) for one in _FIELDS[:-1])
+            for device in group
         ]
-        if pfs and any(_fits(alias, device) for device in given.desired):
-            yield _on_alias(
+        if pfs and any(_fits(alias, group[0]) for group in given.alike):
+            yield facts.on_alias(
                 codes.ALIAS_TAKES_PF,
                 f"alias {alias.name!r} has no device_type and also matches"
                 f" {'PF' if len(pfs) == 1 else 'PFs'} {facts.listed(pfs)}",
@@ -168,14 +203,14 @@ def _all(given: facts.CheckInput) -> ty.Iterator[pci_alias.Alias]:
 
 
 def _fitting(
-    given: facts.CheckInput, alias: pci_alias.Alias
+    given: facts.CheckInput, same: ty.Sequence[pci_alias.Alias]
 ) -> list[tracked.Device]:
-    """The devices that any alias of this name satisfies."""
-    same = given.aliases[alias.name]
+    """The devices that any of these aliases satisfies."""
     return [
         device
-        for device in given.desired
-        if any(_fits(one, device) for one in same)
+        for group in given.alike
+        if any(_fits(one, group[0]) for one in same)
+        for device in group
     ]
 
 
@@ -241,24 +276,43 @@ def _has(device: tracked.Device, field: str) -> str:
     return str(getattr(device, field))
 
 
-def _on_alias(
-    code: finding.Code,
-    message: str,
-    alias: pci_alias.Alias,
-    key: str | None,
-    hint: str | None = None,
-) -> finding.Finding:
-    """A finding at the value of an alias's key, or at all of it."""
-    node, _ = jsontext.parse(alias.text)
-    start, end = 0, len(alias.text.text)
-    if node is not None:
-        start, end = node.start, node.end
-        members = node.keys()
-        if key in members:
-            start, end = members[key].node.start, members[key].node.end
-    return finding.Finding.on(
-        code, message, alias.text, start, end, alias.name, hint
-    )
+def class_ignored(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Aliases whose class or traits Nova doesn't compare, where they matter.
+
+    One provider for each class Nova can't publish: who chose that has no
+    Nova that gives out these devices.
+    """
+    if given.in_placement or given.without_nova or given.layout == "per_class":
+        return
+    for alias in _all(given):
+        if not (alias.resource_class or alias.traits):
+            continue
+        others = [
+            device.address
+            for group in given.alike
+            if not _fits(alias, group[0])
+            and all(
+                _field_fits(alias, group[0], field)
+                for field in _FIELDS
+                if field not in ("resource_class", "traits")
+            )
+            for device in group
+        ]
+        if others:
+            key = "resource_class" if alias.resource_class else "traits"
+            yield facts.on_alias(
+                codes.ALIAS_CLASS_IGNORED,
+                f"without pci_in_placement Nova ignores {key} of alias"
+                f" {alias.name!r}, and gives out {facts.listed(others)} as"
+                " well",
+                alias,
+                key,
+            )
 
 
-RULES: tuple[facts.Rule, ...] = (unsatisfied, across_numa, takes_pf)
+RULES: tuple[facts.Rule, ...] = (
+    unsatisfied,
+    across_numa,
+    takes_pf,
+    class_ignored,
+)

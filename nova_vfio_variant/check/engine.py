@@ -4,10 +4,13 @@
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import (
     aliases,
+    cloud,
     declared,
     exchanged,
     facts,
+    families,
     host,
+    mdevs,
     meaning,
     naming,
     overlap,
@@ -20,8 +23,11 @@ RULES: tuple[facts.Rule, ...] = (
     *text.RULES,
     *meaning.RULES,
     *overlap.RULES,
+    *families.RULES,
     *naming.RULES,
     *aliases.RULES,
+    *cloud.RULES,
+    *mdevs.RULES,
     *host.RULES,
     *declared.RULES,
     *published.RULES,
@@ -68,6 +74,8 @@ def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
         text.host_specs,
         meaning.refusals,
         meaning.one_time_use_unpublished,
+        families.remote_managed,
+        families.wide_domains,
     ):
         found += rule(given)
     return tuple(

@@ -7,12 +7,15 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant.check import verdicts as host_verdicts
 from nova_vfio_variant.conf import located
+from nova_vfio_variant.host import assignability
+from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import matching
+from nova_vfio_variant.pci import jsontext, matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
@@ -20,6 +23,9 @@ from nova_vfio_variant.tracker import sync
 
 Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
 Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
+
+#: Trait of what Nova publishes, since 34.
+OWNER_NOVA: ty.Final = "OWNER_NOVA"
 
 #: How many addresses a sentence names before it counts the others.
 _NAMED = 3
@@ -53,6 +59,7 @@ class CheckInput:
     :param published: None to leave out what needs Placement
     :param unreachable: why Placement could not be asked, None if it was
     :param unseen: why the host could not be looked at, None if it was
+    :param records: what is recorded of the host's functions
     :param host_specs: the values of ``[vfio] host_spec``
     :param files: names of the configuration files; None where there are none
         to be named
@@ -75,6 +82,7 @@ class CheckInput:
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
     unseen: str | None = None
+    records: assignability.Records = assignability.NOTHING_RECORDED
 
     @classmethod
     def of(
@@ -84,7 +92,6 @@ class CheckInput:
         aliases: Aliases,
         findings: tuple[finding.Finding, ...],
         scan: host_scan.HostScan | None = None,
-        recorded: ty.Sequence[tracked.Device] = (),
     ) -> "CheckInput":
         """Take what the rules need from a configuration."""
         options = {
@@ -101,7 +108,6 @@ class CheckInput:
             aliases,
             findings,
             scan,
-            recorded,
             host_specs=located.values(conf, "vfio", "host_spec"),
             files=tuple(conf.config_file or ()),
         )
@@ -110,6 +116,22 @@ class CheckInput:
     def report_in_placement(self) -> bool:
         """``[pci] report_in_placement``: Nova publishes the devices."""
         return bool(self.options.get(("pci", "report_in_placement")))
+
+    @property
+    def in_placement(self) -> bool:
+        """``[filter_scheduler] pci_in_placement``: flavors ask Placement."""
+        return bool(self.options.get(("filter_scheduler", "pci_in_placement")))
+
+    @property
+    def without_nova(self) -> bool:
+        """Whether a file says that we publish, and no trace is of Nova."""
+        return ("vfio", "placement") in self.places and not (
+            self.published
+            and any(
+                OWNER_NOVA in one.traits
+                for one in self.published.providers.values()
+            )
+        )
 
     @property
     def root(self) -> str:
@@ -168,20 +190,9 @@ class CheckInput:
     @functools.cached_property
     def matched(self) -> list[frozenset[pci_address.PciAddress]]:
         """For each spec all that it matches, won or not."""
-        return [
-            frozenset(
-                seen.address
-                for seen, won in zip(
-                    self.functions,
-                    matching.Matcher([spec], self.functions).winners(
-                        self.functions
-                    ),
-                    strict=True,
-                )
-                if won is not None
-            )
-            for spec in self.specs
-        ]
+        return matching.Matcher(self.specs, self.functions).matched(
+            self.functions
+        )
 
     @functools.cached_property
     def by_spec(self) -> dict[int, list[host_function.PciFunction]]:
@@ -198,16 +209,23 @@ class CheckInput:
     ]:
         """Each spec with the functions that it gives to guests.
 
-        :param managed: only specs that say so, where not saying is yes.
-            Neutron ports have hostdevs that are always managed, whatever the
-            spec says (nova.virt.libvirt.config), and count as such.
+        :param managed: only specs that say so, where not saying is yes
         """
         for spec in self.specs:
-            says = spec.managed is not False or bool(
-                spec.tags.get("physical_network")
-            )
+            says = host_verdicts.is_managed(spec)
             if managed in (None, says) and spec.index in self.by_spec:
                 yield spec, self.by_spec[spec.index]
+
+    @functools.cached_property
+    def vfs_of(
+        self,
+    ) -> dict[pci_address.PciAddress, list[host_function.PciFunction]]:
+        """The VFs that a PF has."""
+        found = collections.defaultdict(list)
+        for seen in self.functions:
+            if seen.physfn is not None:
+                found[seen.physfn].append(seen)
+        return dict(found)
 
     @functools.cached_property
     def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
@@ -215,9 +233,52 @@ class CheckInput:
         return {seen.address: spec for seen, spec in self.winners}
 
     @functools.cached_property
+    def verdicts(self) -> host_verdicts.Verdicts | None:
+        """What every rule about a device asks; None without a host."""
+        if self.scan is None:
+            return None
+        return self.judging(self.records)
+
+    def judging(
+        self, records: assignability.Records
+    ) -> host_verdicts.Verdicts:
+        """The same, with records of another moment."""
+        return host_verdicts.Verdicts(
+            self.host_facts, records, self.spec_of, self.host_specs
+        )
+
+    @functools.cached_property
+    def host_facts(self) -> host_facts.HostFacts:
+        """All that is seen of the host's functions."""
+        assert self.scan is not None
+        return host_facts.gather(self.scan)
+
+    @functools.cached_property
     def desired(self) -> ty.Sequence[tracked.Device]:
         """The devices that configuration and host ask for."""
         return sync.desired(self.specs, self.functions)
+
+    @functools.cached_property
+    def alike(self) -> list[list[tracked.Device]]:
+        """The desired devices in groups of which an alias takes all or none.
+
+        Nodes are among what they have in common.
+        """
+        groups: dict[str, list[tracked.Device]] = {}
+        for device in self.desired:
+            key = repr(
+                (
+                    device.vendor_id,
+                    device.product_id,
+                    device.dev_type,
+                    device.numa_node,
+                    device.resource_class,
+                    device.traits,
+                    sorted(device.tags.items()),
+                )
+            )
+            groups.setdefault(key, []).append(device)
+        return list(groups.values())
 
     @functools.cached_property
     def tree(
@@ -250,6 +311,26 @@ def on_spec(
         end,
         subject or spec.text.option,
         hint,
+    )
+
+
+def on_alias(
+    code: finding.Code,
+    message: str,
+    alias: pci_alias.Alias,
+    key: str | None,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at the value of an alias's key, or at all of it."""
+    node, _ = jsontext.parse(alias.text)
+    start, end = 0, len(alias.text.text)
+    if node is not None:
+        start, end = node.start, node.end
+        members = node.keys()
+        if key in members:
+            start, end = members[key].node.start, members[key].node.end
+    return finding.Finding.on(
+        code, message, alias.text, start, end, alias.name, hint
     )
 
 

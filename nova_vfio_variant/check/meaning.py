@@ -3,10 +3,11 @@
 
 import collections
 import dataclasses
+import functools
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
+from nova_vfio_variant.check import facts, families
 from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import tree
@@ -36,9 +37,10 @@ def matches_everything(
         if spec.vendor_id or spec.product_id or spec.devname:
             continue
         if spec.address is None or all(
-            spec.address.accepts(field, text)
+            len(_fits(type(spec.address), field, wanted))
+            == len(_POSSIBLE[field])
             for field in pattern.FIELDS
-            for text in _POSSIBLE[field]
+            if (wanted := spec.address.wanted(field)) is not None
         ):
             yield facts.on_spec(
                 codes.MATCHES_EVERYTHING,
@@ -46,6 +48,17 @@ def matches_everything(
                 spec,
                 "address",
             )
+
+
+@functools.lru_cache(maxsize=4096)
+def _fits(
+    kind: type[pattern.GlobPattern | pattern.RegexPattern],
+    field: str,
+    wanted: str,
+) -> list[str]:
+    """All texts of a field that a pattern accepts."""
+    made = kind(**{field: wanted})
+    return [text for text in _POSSIBLE[field] if made.accepts(field, text)]
 
 
 def loose_regexes(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -57,25 +70,34 @@ def loose_regexes(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             wanted = spec.address.wanted(field)
             if wanted is None:
                 continue
-            fits = [
-                text
-                for text in _POSSIBLE[field]
-                if spec.address.accepts(field, text)
-            ]
-            try:
-                meant = [t for t in fits if spec.address.fills(field, t)]
-            except pattern.PatternError:
-                continue  # Nova doesn't ask whether it fits the whole
-            if len(meant) < len(fits):
+            loose = _loose(field, wanted)
+            if loose is not None:
+                also, hint = loose
                 yield facts.on_spec(
                     codes.LOOSE_REGEX,
-                    f"{field} {wanted!r} also matches"
-                    f" {_some(sorted(set(fits) - set(meant)))}, because it"
-                    " need fit the beginning only",
+                    f"{field} {wanted!r} also matches {also}, because it need"
+                    " fit the beginning only",
                     spec,
                     f"address.{field}",
-                    hint=_anchored(wanted, meant, field),
+                    hint=hint,
                 )
+
+
+@functools.lru_cache(maxsize=4096)
+def _loose(field: str, wanted: str) -> tuple[str, str] | None:
+    """What an expression matches beyond what it fills, and the mend."""
+    fits = _fits(pattern.RegexPattern, field, wanted)
+    made = pattern.RegexPattern(**{field: wanted})
+    try:
+        meant = [text for text in fits if made.fills(field, text)]
+    except pattern.PatternError:
+        return None  # Nova doesn't ask whether it fits the whole
+    if len(meant) == len(fits):
+        return None
+    return (
+        _some(sorted(set(fits) - set(meant))),
+        _anchored(wanted, meant, field),
+    )
 
 
 def _anchored(wanted: str, meant: list[str], field: str) -> str:
@@ -100,12 +122,12 @@ def _some(texts: list[str]) -> str:
 
 def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """VFs of one PF that share a provider and differ in a pool's tag."""
-    families = collections.defaultdict(list)
+    by_pf = collections.defaultdict(list)
     for device in given.desired:
         if device.parent_addr and not device.tags.get("physical_network"):
-            families[device.parent_addr].append(device)
+            by_pf[device.parent_addr].append(device)
     told = set()
-    for pf, devices in families.items():
+    for pf, devices in by_pf.items():
         first = devices[0]
         for device in devices[1:]:
             if given.layout == "per_class" and (
@@ -165,9 +187,16 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """
     # A name that is too long keeps nova-compute from nothing but publishing;
     # the rule about names says so of every spec, published or not.
-    by_anybody = [
-        one for one in given.tree[1] if one.code is not codes.NAME_TOO_LONG
-    ]
+    by_anybody = list(
+        families.apart(
+            given,
+            (
+                one
+                for one in given.tree[1]
+                if one.code is not codes.NAME_TOO_LONG
+            ),
+        )
+    )
     if not given.report_in_placement:
         for one in by_anybody:
             yield _would_be(

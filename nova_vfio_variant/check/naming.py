@@ -2,6 +2,7 @@
 """Rules about names of resource classes and traits."""
 
 import dataclasses
+import functools
 import json
 import typing as ty
 
@@ -44,7 +45,7 @@ class _Name:
         """
         upper = self.raw.upper()
         if self.kind == "traits":
-            if self.raw in os_traits.get_traits(self.raw):
+            if _is_standard(self.raw):
                 return self.raw
             normalize = os_traits.normalize_name
         else:
@@ -105,7 +106,12 @@ def _otherwise(name: _Name, word: str) -> finding.Finding:
 
 
 def _is_standard(name: str) -> bool:
-    return name in os_traits.get_traits(name)
+    return name in _standard()
+
+
+@functools.cache
+def _standard() -> frozenset[str]:
+    return frozenset(os_traits.get_traits())
 
 
 def _names(given: facts.CheckInput) -> ty.Iterator[_Name]:

@@ -5,6 +5,7 @@ On a host it is asked which devices each entry matches; without one, only
 what the text alone proves is told.
 """
 
+import itertools
 import typing as ty
 
 from nova_vfio_variant import codes, finding
@@ -12,13 +13,18 @@ from nova_vfio_variant.check import facts
 from nova_vfio_variant.pci import pattern
 from nova_vfio_variant.pci import spec as pci_spec
 
+_Criteria = tuple[ty.Any, ...]
+_Asked = tuple[str | None, str | None, tuple[str | None, ...] | None]
+
 
 def overlapping(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Entries that lose all or some of their devices to an earlier one."""
+    twins: dict[_Criteria, pci_spec.DeviceSpec] = {}
+    wide: dict[_Asked, pci_spec.DeviceSpec] = {}
+    places = {one.index: one for one in given.specs}
     for number, spec in enumerate(given.specs):
-        earlier = given.specs[:number]
-        twin = next((one for one in earlier if _same(one, spec)), None)
-        if twin is not None:
+        twin = twins.setdefault(_criteria(spec), spec)
+        if twin is not spec:
             yield facts.on_spec(
                 codes.DUPLICATE_SPEC,
                 f"this entry matches exactly what that of {twin.location}"
@@ -26,16 +32,20 @@ def overlapping(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 spec,
             )
         elif given.scan is None:
-            yield from _by_text(spec, earlier)
+            yield from _by_text(spec, wide)
         else:
-            yield from _by_host(given, number, spec)
+            yield from _by_host(given, number, spec, places)
+        if not (spec.devname or spec.tags.get("remote_managed")):
+            wide.setdefault(_asked(spec), spec)
 
 
 def _by_text(
-    spec: pci_spec.DeviceSpec, earlier: tuple[pci_spec.DeviceSpec, ...]
+    spec: pci_spec.DeviceSpec, wide: ty.Mapping[_Asked, pci_spec.DeviceSpec]
 ) -> ty.Iterator[finding.Finding]:
-    first = next((one for one in earlier if _covers(one, spec)), None)
-    if first is not None:
+    """Whether the text proves that an earlier one matches all of it."""
+    covering = [wide[key] for key in _wider(spec) if key in wide]
+    if covering:
+        first = min(covering, key=lambda one: one.index)
         yield facts.on_spec(
             codes.SHADOWED,
             f"the entry of {first.location} comes first and takes all that"
@@ -45,7 +55,10 @@ def _by_text(
 
 
 def _by_host(
-    given: facts.CheckInput, number: int, spec: pci_spec.DeviceSpec
+    given: facts.CheckInput,
+    number: int,
+    spec: pci_spec.DeviceSpec,
+    by_index: ty.Mapping[int, pci_spec.DeviceSpec],
 ) -> ty.Iterator[finding.Finding]:
     mine = given.matched[number]
     won = {seen.address for seen in given.by_spec.get(spec.index, ())}
@@ -53,7 +66,6 @@ def _by_host(
     if not lost:
         return
     winners = sorted({given.spec_of[at].index for at in lost})
-    by_index = {one.index: one for one in given.specs}
     places = ", ".join(str(by_index[index].location) for index in winners)
     those = (
         f"the entry of {places}, which comes first"
@@ -78,37 +90,40 @@ def _by_host(
         )
 
 
-def _same(one: pci_spec.DeviceSpec, other: pci_spec.DeviceSpec) -> bool:
-    """Whether both ask for the same, tags left aside."""
-    return _criteria(one) == _criteria(other)
-
-
-def _criteria(spec: pci_spec.DeviceSpec) -> tuple[ty.Any, ...]:
+def _criteria(spec: pci_spec.DeviceSpec) -> _Criteria:
+    """What an entry asks for, tags left aside."""
     return (
         spec.vendor_id,
         spec.product_id,
         spec.devname,
         spec.address or pattern.GlobPattern(),
-        spec.tags.get("remote_managed"),
+        repr(spec.tags.get("remote_managed")),
     )
 
 
-def _covers(one: pci_spec.DeviceSpec, other: pci_spec.DeviceSpec) -> bool:
-    """Whether the text proves that one matches all that the other does."""
-    if one.devname or other.devname or one.tags.get("remote_managed"):
-        return False
-    for key in ("vendor_id", "product_id"):
-        wanted = getattr(one, key)
-        if wanted is not None and wanted != getattr(other, key):
-            return False
-    if one.address is None or one.address == other.address:
-        return True
-    if other.address is None or other.address.single:
-        # A whole address may be a PF's, and then means its VFs as well.
-        return False
-    return all(
-        one.address.wanted(field) in (None, other.address.wanted(field))
-        for field in pattern.FIELDS
+def _asked(spec: pci_spec.DeviceSpec) -> _Asked:
+    """The ids and each field of the address; no fields for no address."""
+    if spec.address is None:
+        return spec.vendor_id, spec.product_id, None
+    return (
+        spec.vendor_id,
+        spec.product_id,
+        tuple(map(spec.address.wanted, pattern.FIELDS)),
+    )
+
+
+def _wider(spec: pci_spec.DeviceSpec) -> ty.Iterator[_Asked]:
+    """All that an entry could ask for and match whatever this one does."""
+    if spec.devname:
+        return
+    _, _, fields = _asked(spec)
+    places: list[tuple[str | None, ...] | None] = [None, fields]
+    # A whole address may be a PF's, and then means its VFs as well.
+    if spec.address is not None and not spec.address.single:
+        assert fields is not None
+        places += itertools.product(*({None, one} for one in fields))
+    yield from itertools.product(
+        {None, spec.vendor_id}, {None, spec.product_id}, places
     )
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import typing as ty
 
 import os_traits
-from lxml import etree
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
@@ -14,10 +13,11 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import diff, tree
 from nova_vfio_variant.tracker import device as tracked
 
+if ty.TYPE_CHECKING:
+    from lxml import etree
+
 #: Where libvirt keeps the state of guests that run, QEMU's and others'.
 _RUNNING = ("run/libvirt/qemu", "run/libvirt/ch")
-
-_OWNER_NOVA = "OWNER_NOVA"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         name: dataclasses.replace(
             one,
             traits=tuple(
-                trait for trait in one.traits if trait != _OWNER_NOVA
+                trait for trait in one.traits if trait != facts.OWNER_NOVA
             ),
         )
         for name, one in given.published.providers.items()
-        if _OWNER_NOVA in one.traits
+        if facts.OWNER_NOVA in one.traits
         and os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
     }
     if not of_nova:
@@ -121,7 +121,7 @@ def allocated_to_another(
             recorded, published = owners[instance], has.get(instance, 0)
             if recorded == published:
                 continue
-            if recorded == 0 and _OWNER_NOVA in one.traits:
+            if recorded == 0 and facts.OWNER_NOVA in one.traits:
                 # Guests of Nova's that no claim of ours is in the way of.
                 continue
             yield finding.Finding(
@@ -191,21 +191,27 @@ def _passed(given: facts.CheckInput) -> ty.Iterator[_Passed]:
     """Every PCI device of every running guest that can be read."""
     assert given.scan is not None
     host = given.scan.tree
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
     for folder in _RUNNING:
         for name in host.listdir(folder):
             text = host.read_text(f"{folder}/{name}")
             if not name.endswith(".xml") or not text:
                 continue
-            try:
-                root = etree.fromstring(text.encode(), parser)
-            except etree.XMLSyntaxError:
-                continue
-            for domain in root.iter("domain"):
+            for domain in _domains(text):
                 yield from _of_domain(domain)
 
 
-def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
+def _domains(text: str) -> "ty.Iterable[etree._Element]":
+    """The guests that one file of libvirt's is about; none if it is broken."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        return etree.fromstring(text.encode(), parser).iter("domain")
+    except etree.XMLSyntaxError:
+        return ()
+
+
+def _of_domain(domain: "etree._Element") -> ty.Iterator[_Passed]:
     sources = [
         *domain.findall("devices/hostdev[@type='pci']/source/address"),
         *domain.findall(

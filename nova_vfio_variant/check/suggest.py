@@ -10,8 +10,8 @@ import itertools
 import json
 import typing as ty
 
-from nova_vfio_variant.check import carries
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.check import binding, places, verdicts
+from nova_vfio_variant.host import assignability, drivers, groups
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
@@ -71,8 +71,12 @@ class _Group:
     whole: bool
 
 
-def text(scan: host_scan.HostScan) -> str:
-    """A nova.conf fragment; flavor lines stand in it as comments."""
+def text(host: verdicts.Verdicts) -> str:
+    """A nova.conf fragment; flavor lines stand in it as comments.
+
+    :param host: with nothing declared of it
+    """
+    scan = host.facts.scan
     families: dict[pci_address.PciAddress, list[host_function.PciFunction]]
     families = {}
     for seen in scan.functions:
@@ -81,9 +85,8 @@ def text(scan: host_scan.HostScan) -> str:
     lines = [_HEAD]
     groups: list[_Group] = []
     remarks: list[str] = []
-    loads = carries.Loads(scan.tree)
     for pf in sorted(families):
-        some, said = _groups(scan, loads, pf, families[pf])
+        some, said = _groups(host, pf, families[pf])
         groups += some
         remarks += said
     for seen in scan.functions:
@@ -106,16 +109,16 @@ def text(scan: host_scan.HostScan) -> str:
 
 
 def _groups(
-    scan: host_scan.HostScan,
-    loads: carries.Loads,
+    host: verdicts.Verdicts,
     pf: pci_address.PciAddress,
     vfs: list[host_function.PciFunction],
 ) -> tuple[list[_Group], list[str]]:
     """The VFs of a PF that can be given away, and why others can't."""
+    scan = host.facts.scan
     remarks = []
     fit = []
     for seen in vfs:
-        why = _unfit(scan, loads, seen)
+        why = _unfit(host, seen)
         if why is None:
             fit.append(seen)
         else:
@@ -168,31 +171,29 @@ def _is_named_apart(
 
 
 def _unfit(
-    scan: host_scan.HostScan,
-    loads: carries.Loads,
-    seen: host_function.PciFunction,
+    host: verdicts.Verdicts, seen: host_function.PciFunction
 ) -> str | None:
-    """Why a VF is not suggested."""
+    """Why a VF is not suggested.
+
+    Who has it now is no reason: what is suggested is to last.
+    """
     if seen.address.domain > pattern.MAX_DOMAIN:
         return f"is in a domain above {pattern.MAX_DOMAIN:x}: Nova skips it"
-    load = loads.of(seen)
-    if load is not None:
-        return f"is in use by the host ({load})"
-    if seen.dev_type == "vdpa":
-        return "carries a vDPA device, which no alias can ask for"
-    if seen.iommu_group is None:
-        return "has no IOMMU group"
+    answer = host.of(seen)
+    for one in (*answer.blocking, *answer.unknown):
+        if one.code in binding.USES and not seen.vfio:
+            return f"is in use by the host ({one.message})"
+        if one.code not in assignability.MOMENTARY:
+            return one.message.removeprefix("it ")
     others = [
         one
-        for one in map(scan.get, scan.iommu_groups[seen.iommu_group])
-        if one is not None and one != seen and not one.is_bridge
+        for one in groups.members(host.facts.scan, seen)
+        if not one.is_bridge
     ]
     if others:
         return (
             f"shares IOMMU group {seen.iommu_group} with {others[0].address}"
         )
-    if _vgpu_type(scan, seen) == "0":
-        return "has no vGPU type"
     return None
 
 
@@ -240,67 +241,11 @@ def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
     if kind.vgpu_type:
         tags = {"resource_class": kind.resource_class} | tags
     ids = {"vendor_id": kind.vendor_id, "product_id": kind.product_id}
-    places = [str(group.pf)] if group.whole else _places(group.vfs)
+    named = [str(group.pf)] if group.whole else places.of(group.vfs)
     return said + "".join(
         f"device_spec = {_json({**ids, 'address': at, **tags})}\n"
-        for at in places
+        for at in named
     )
-
-
-def _places(
-    vfs: ty.Iterable[host_function.PciFunction],
-) -> ty.Iterator[str | dict[str, str]]:
-    """Addresses that take these VFs and nothing else.
-
-    Slots of one bus in which the same functions are meant share a regular
-    expression.
-    """
-    slots: dict[tuple[int, int], dict[int, str]] = {}
-    for seen in vfs:
-        at = seen.address
-        of_bus = slots.setdefault((at.domain, at.bus), {})
-        of_bus[at.slot] = of_bus.get(at.slot, "") + f"{at.function:x}"
-    for (domain, bus), of_bus in slots.items():
-        alike: dict[str, list[str]] = {}
-        for slot, functions in of_bus.items():
-            alike.setdefault(functions, []).append(f"{slot:02x}")
-        for functions, texts in alike.items():
-            if len(functions) == len(texts) == 1:
-                yield f"{domain:04x}:{bus:02x}:{texts[0]}.{functions}"
-                continue
-            by_first: dict[str, str] = {}
-            for text in texts:
-                by_first[text[0]] = by_first.get(text[0], "") + text[1]
-            yield {
-                "domain": f"{domain:04x}",
-                "bus": f"{bus:02x}",
-                "slot": "|".join(
-                    first + _set(last) for first, last in by_first.items()
-                ),
-                "function": _set(functions),
-            }
-
-
-def _set(digits: str) -> str:
-    """A set of hex digits, in rising order, as a regular expression."""
-    if len(digits) == 1:
-        return digits
-    every = "0123456789abcdef"
-    shown = ""
-    at = 0
-    while at < len(digits):
-        run = at
-        while (
-            run + 1 < len(digits)
-            and digits[at : run + 2] in every
-            and digits[run].isdigit()
-            == digits[at].isdigit()
-            == digits[run + 1].isdigit()
-        ):
-            run += 1
-        shown += digits[at] if run == at else f"{digits[at]}-{digits[run]}"
-        at = run + 1
-    return f"[{shown}]"
 
 
 def _alias_lines(kind: _Kind, groups: list[_Group]) -> str:

@@ -12,9 +12,9 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding, source
 from nova_vfio_variant.check import facts
-from nova_vfio_variant.conf import loader, nova, vfio
+from nova_vfio_variant.conf import files, nova, vfio
 from nova_vfio_variant.host import host_spec
-from nova_vfio_variant.pci import jsontext
+from nova_vfio_variant.pci import alias_parse, parse
 
 #: Groups of which every option is known here.
 _WHOLE = ("pci", "vfio", "devices")
@@ -41,8 +41,21 @@ _DISTINCT = frozenset(
         "provider_layout",
         "enabled_mdev_types",
         "live_migration_permit_post_copy",
+        "enabled_filters",
     }
 )
+
+#: Options that Nova has no more, and what does their work.
+_REMOVED = {
+    ("DEFAULT", "scheduler_default_filters"): (
+        "filter_scheduler",
+        "enabled_filters",
+    ),
+    ("DEFAULT", "scheduler_available_filters"): (
+        "filter_scheduler",
+        "available_filters",
+    ),
+}
 
 #: Options whose values are JSON.
 _JSON = (("pci", "device_spec"), ("pci", "alias"), ("vfio", "host_spec"))
@@ -57,7 +70,7 @@ def no_file(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.files == ():
         yield finding.Finding(
             codes.NO_FILE,
-            f"there is none in {loader.NOVA_FOLDER} and {loader.FOLDER}",
+            f"there is none in {files.NOVA_FOLDER} and {files.FOLDER}",
             subject="configuration file",
         )
 
@@ -86,13 +99,13 @@ def unknown_options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                     " remove the group.",
                 )
             continue
-        near = _nearest(group, text.option, known, whole)
+        near = _REMOVED.get((group, text.option)) or _nearest(
+            group, text.option, known, whole
+        )
         if near is None and group not in whole:
             continue
         if near is not None:
-            hint = f"Did you mean [{near[0]}] {near[1]}?"
-            if near in _JSON:
-                hint += _also_wrong(text)
+            hint = _instead(given, text, near)
         else:
             names = sorted(name for owner, name in known if owner == group)
             hint = f"[{group}] has {', '.join(names)}."
@@ -156,6 +169,14 @@ def _nearest(
     """What was probably meant, by its name of today."""
     word = option.lower().replace("-", "_")
     home = group.strip().lower()
+    if home in whole or word in _DISTINCT:
+        exact = {
+            current
+            for (owner, name), current in known.items()
+            if name == word and owner != home
+        }
+        if len(exact) == 1 and (home, word) not in known:
+            return exact.pop()
     if home not in whole:
         # A group that is misspelt, and an option that is not.
         for near in difflib.get_close_matches(home, whole, 3):
@@ -167,20 +188,49 @@ def _nearest(
         if alike:
             return known[home, alike[0]]
     cutoff = 0.6 if home in whole else _VERY_ALIKE
-    alike = difflib.get_close_matches(word, _DISTINCT, 1, cutoff)
-    if not alike:
-        return None
-    return next(
-        current for (_, name), current in known.items() if name == alike[0]
-    )
+    distinct = {
+        name: current
+        for (_, name), current in known.items()
+        if name in _DISTINCT
+    }
+    alike = difflib.get_close_matches(word, distinct, 1, cutoff)
+    return distinct[alike[0]] if alike else None
 
 
-def _also_wrong(text: source.SourceText) -> str:
+def _instead(
+    given: facts.CheckInput, text: source.SourceText, near: tuple[str, str]
+) -> str:
+    """What to do with a line whose option should have been another one."""
+    group, option = near
+    there = given.places.get(near)
+    if there is not None:
+        return (
+            f"Remove it: [{group}] {option} stands at {there.at(0)} already."
+        )
+    if near in _REMOVED.values() and text.option != option:
+        hint = f"Nova reads [{group}] {option} in its place."
+    else:
+        hint = f"Did you mean [{group}] {option}?"
+    if near in _JSON:
+        hint += _also_wrong(text, near, in_placement=given.in_placement)
+    return hint
+
+
+def _also_wrong(
+    text: source.SourceText, near: tuple[str, str], *, in_placement: bool
+) -> str:
     """What would be wrong with the value once its option is right."""
-    _, found = jsontext.parse(text)
-    if not found:
+    found: ty.Sequence[finding.Finding]
+    if near == ("pci", "alias"):
+        _, found = alias_parse.parse_aliases([text], in_placement=in_placement)
+    elif near == ("pci", "device_spec"):
+        _, found = parse.parse_device_specs([text])
+    else:
+        _, found = host_spec.parse_host_specs([text])
+    errors = [one for one in found if one.severity is finding.Severity.ERROR]
+    if not errors:
         return ""
-    return f" Its value would be refused too: {found[0].message}."
+    return f" Its value would be refused too: {errors[0].message}."
 
 
 def _group(text: source.SourceText) -> str:

@@ -90,6 +90,21 @@ class Base(command.Command):
         if self.app.options.verbose_level:
             self.app.stderr.write(f"{text}\n")
 
+    def tell_of_verdicts(self) -> None:
+        """Say what the verdicts that are shown could not look at."""
+        if self.node.undeclared is not None:
+            self.note(
+                f"warning: {self.node.undeclared}: what is assignable is"
+                " said without it"
+            )
+        unseen = self.node.verdicts.facts.unseen
+        if unseen:
+            self.note(
+                "note: this host root doesn't show "
+                + ", ".join(unseen)
+                + ": what is assignable is said without"
+            )
+
     def warn(self, findings: "ty.Sequence[finding.Finding]") -> None:
         """Say what is wrong beside the result, unless -q was given."""
         if findings:

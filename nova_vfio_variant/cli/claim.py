@@ -32,6 +32,16 @@ def _cells(text: str) -> tuple[int, ...]:
     return cells
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
 class Create(base.Lister):
     """Claim devices for an instance, by alias.
 
@@ -101,7 +111,11 @@ class List(base.Lister):
 
 
 class Delete(base.Lister):
-    """Give an instance's devices back, in Placement and in the tracker."""
+    """Give an instance's devices back, in Placement and in the tracker.
+
+    While a process has one of them open nothing is given back, and the
+    process is named.
+    """
 
     example = "claim delete 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
 
@@ -114,9 +128,25 @@ class Delete(base.Lister):
             metavar="INSTANCE",
             help="UUID of the instance",
         )
+        parser.add_argument(
+            "--wait",
+            type=_seconds,
+            default=0.0,
+            metavar="SECONDS",
+            help="wait so long for its guest to let go of the devices",
+        )
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="give back also what a process has open",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
-        claims = tracking.Tracking(self.node).release(parsed_args.instance)
+        claims = tracking.Tracking(self.node).release(
+            parsed_args.instance,
+            wait=parsed_args.wait,
+            force=parsed_args.force,
+        )
         return COLUMNS, [(*row(claim)[:-1], "freed") for claim in claims]

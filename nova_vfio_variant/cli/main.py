@@ -2,8 +2,11 @@
 """``nova-vfio``: the application, its global options and its commands."""
 
 import argparse
+import functools
+import gc
 import importlib.metadata
 import io
+import logging
 import os
 import sys
 import typing as ty
@@ -16,6 +19,10 @@ DESCRIPTION = (
 )
 
 _PACKAGE = "nova_vfio_variant.cli"
+
+#: So many new objects make Python look for circles among them. At its own 700
+#: it looks, while modules are imported, for a twelfth of a command's time.
+_OBJECTS = 50_000
 
 #: Each command and the class that does it; imported when it is called.
 COMMANDS = {
@@ -48,7 +55,8 @@ COMMANDS = {
 class Commands(commandmanager.CommandManager):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
-    def _load_commands(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.commands.update(
             {
                 name: importlib.metadata.EntryPoint(
@@ -65,9 +73,7 @@ class App(app.App):
     NAME = "nova-vfio"
 
     def __init__(self) -> None:
-        super().__init__(
-            DESCRIPTION, None, Commands(_PACKAGE), deferred_help=True
-        )
+        super().__init__(DESCRIPTION, None, Commands(), deferred_help=True)
 
     def build_option_parser(
         self,
@@ -125,12 +131,16 @@ class App(app.App):
         """Logging waits until a command runs: it needs oslo.log."""
 
     def prepare_to_run_command(self, cmd: command.Command) -> None:
-        """Set up logging, now that it is needed."""
-        set_up_logging(
-            self.NAME,
-            debug=self.options.debug,
-            verbose_level=self.options.verbose_level,
-        )
+        """Set up logging, as soon as something is logged."""
+        debug, verbose_level = self.options.debug, self.options.verbose_level
+        if debug or verbose_level > 2:
+            set_up_logging(self.NAME, debug=debug, verbose_level=verbose_level)
+        else:
+            FirstRecord.wait(
+                functools.partial(
+                    set_up_logging, self.NAME, verbose_level=verbose_level
+                )
+            )
 
     def run(self, argv: list[str]) -> int:
         """Run one command. Every failure gives status 2."""
@@ -226,6 +236,36 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class FirstRecord(logging.Handler):
+    """Sets up logging when there is something to log, which is rare.
+
+    oslo.log would be half of the time that most commands take.
+
+    :param set_up: replaces this handler by others, and sets levels
+    """
+
+    def __init__(self, set_up: ty.Callable[[], None]) -> None:
+        super().__init__()
+        self._set_up = set_up
+
+    @classmethod
+    def wait(cls, set_up: ty.Callable[[], None]) -> None:
+        """Be the only handler until then.
+
+        The level is the lowest that any logger has afterwards.
+        """
+        logging.basicConfig(
+            level=logging.INFO, handlers=[cls(set_up)], force=True
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Set it up, and log this as if it had been so before."""
+        self._set_up()
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
+
 def set_up_logging(
     name: str, *, debug: bool = False, verbose_level: int = 1
 ) -> None:
@@ -289,6 +329,7 @@ def main(argv: list[str] | None = None) -> int:
 
     :param argv: the words of the command line without the program's name
     """
+    gc.set_threshold(_OBJECTS)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal or a file name can't encode is shown all the same,
         # as it is on standard error.

@@ -26,8 +26,8 @@ IOMMU_OFF: ty.Final = finding.Code(
     "No function has an IOMMU group. VFIO gives devices to guests through "
     "the IOMMU alone; libvirt refuses to start a guest with one.",
     "/sys/kernel/iommu_groups is empty",
-    "Enable VT-d or AMD-Vi in the firmware, add intel_iommu=on to the "
-    "kernel's command line on Intel, and reboot.",
+    "Enable the IOMMU in the firmware and, where the kernel leaves it off, on "
+    "its command line (intel_iommu=on for Intel's processors), and reboot.",
 )
 NO_VFIO_MODULE: ty.Final = finding.Code(
     "VFIO303",
@@ -103,8 +103,8 @@ BETTER_DRIVER: ty.Final = finding.Code(
     "managed yes nothing is said: libvirt chooses that driver itself since "
     "10.0.0.",
     "a VF of 15b3:101e on vfio-pci while mlx5_vfio_pci is installed",
-    "Bind the variant driver; nova-vfio host apply does so with "
-    '"driver": "variant".',
+    "Bind the variant driver; nova-vfio host apply does so where a host_spec "
+    'has "driver": "variant".',
 )
 FEWER_VFS: ty.Final = finding.Code(
     "VFIO310",
@@ -124,7 +124,8 @@ VGPU_TYPE_UNSET: ty.Final = finding.Code(
     "The VF's current_vgpu_type is 0. Nova schedules it like any other, and "
     "the guest fails when it starts.",
     "/sys/bus/pci/devices/0000:25:00.4/nvidia/current_vgpu_type is 0",
-    "Write one of the ids in creatable_vgpu_types.",
+    "Write one of the ids in the VF's nvidia/creatable_vgpu_types to its "
+    "nvidia/current_vgpu_type.",
 )
 NO_VFIO_DEV: ty.Final = finding.Code(
     "VFIO312",
@@ -198,6 +199,6 @@ NO_IOMMU_GROUP: ty.Final = finding.Code(
     "VFIO can't open it, and a guest with it fails when it starts.",
     "/sys/bus/pci/devices/0000:25:00.4/iommu_group does not exist, and other "
     "functions have one",
-    "Look in the kernel's log for DMAR or AMD-Vi messages about the device; "
+    "Look in the kernel's log for messages of the IOMMU about the device; "
     "until then name other devices.",
 )

@@ -261,8 +261,7 @@ PF_AND_VF_MATCHED: ty.Final = finding.Code(
     "means its VFs as well (nova/pci/devspec.py).",
     'device_spec = { "address": "0000:25:00.0" }, the address of a PF',
     "Add the product_id of the VFs, or that of the PF. Where both have the "
-    "same ids, name them by an address object, as config suggest does: "
-    '"function": "[1-7]" for the VFs, or "[0]" for the PF alone.',
+    "same ids, give the VFs' own addresses, as config suggest writes them.",
 )
 MIXED_RESOURCE_CLASSES: ty.Final = finding.Code(
     "VFIO282",

@@ -3,7 +3,6 @@
 
 import copy
 
-import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import options
 
@@ -67,6 +66,8 @@ def connection(conf: located.Config) -> str | None:
 
 
 def _is_url(value: str) -> bool:
+    import sqlalchemy as sa
+
     try:
         sa.make_url(value)
     except (sa.exc.ArgumentError, ValueError):

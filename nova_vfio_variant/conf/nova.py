@@ -68,6 +68,17 @@ FILTER_SCHEDULER_OPTS: list[cfg.Opt] = [
         default=False,
         help="Nova schedules and claims PCI devices through Placement.",
     ),
+    cfg.ListOpt(
+        "enabled_filters",
+        default=[
+            "ComputeFilter",
+            "ComputeCapabilitiesFilter",
+            "ImagePropertiesFilter",
+            "ServerGroupAntiAffinityFilter",
+            "ServerGroupAffinityFilter",
+        ],
+        help="Filters of Nova's scheduler; PCI devices need one of their own.",
+    ),
 ]
 
 LIBVIRT_OPTS: list[cfg.Opt] = [

@@ -16,7 +16,9 @@ from nova_vfio_variant.host import (
     drivers,
     host_spec,
     plan,
+    programs,
     refusal,
+    sriov,
     vf_provider,
 )
 from nova_vfio_variant.host import facts as host_facts
@@ -199,19 +201,12 @@ def vfs_change(
         steps,
         lost={
             str(vf.address): facts.states[vf.address]
-            for vf in vfs_of(facts, pf)
+            for vf in sriov.vfs_of(facts.scan, pf.address)
         }
         if now.numvfs != to.numvfs
         else {},
         identity=pf.identity,
     )
-
-
-def vfs_of(
-    facts: host_facts.HostFacts, pf: observed.PciFunction
-) -> list[observed.PciFunction]:
-    """The VFs that a PF has now."""
-    return [one for one in facts.scan.functions if one.physfn == pf.address]
 
 
 def vfs_refusals(
@@ -243,7 +238,8 @@ def vfs_refusals(
             name,
             "it has no driver"
             if pf.driver is None
-            else f"it is on {pf.driver}, which makes no VFs",
+            else f"it is on {pf.driver}: VFs of a PF on a VFIO driver can be "
+            "opened by nobody but who holds its token",
             "give it back to its own driver first",
         )
     _, way = vf_provider.of(pf)
@@ -251,6 +247,14 @@ def vfs_refusals(
     if why is not None:
         yield refusal.because(
             codes.PROVIDER_REFUSES, name, why, "change num_vfs accordingly"
+        )
+    if way.program and facts.has_program(way.program) is False:
+        yield refusal.because(
+            codes.PROVIDER_REFUSES,
+            name,
+            f"{way.program} is in none of "
+            + ", ".join(f"/{one}" for one in programs.FOLDERS),
+            "install the vendor's driver for hosts, which it comes with",
         )
     if way.disturbs_pf:
         yield from refusal.to_touch(facts, pf, claims)
@@ -285,7 +289,7 @@ def vfs_in_use(
     claims: refusal.Claims,
 ) -> ty.Iterator[finding.Finding]:
     """Why the VFs of a PF may not go."""
-    for vf in vfs_of(facts, pf):
+    for vf in sriov.vfs_of(facts.scan, pf.address):
         for one in refusal.to_touch(facts, vf, claims):
             yield dataclasses.replace(
                 one,
@@ -305,20 +309,16 @@ def predicted(
     class is the PF's.
     """
     known = facts.sriov.get(pf.address)
-    if known is None or (count and not known.offset):
+    if known is None:
         return None
-    here = pf.address
-    first = here.bus << 8 | here.slot << 3 | here.function
     found = []
     for number in range(count):
-        place = first + known.offset + number * known.stride
-        if place > 0xFFFF:
+        place = known.routing.address(pf.address, number)
+        if place is None:
             return None
         found.append(
             observed.PciFunction(
-                pci_address.PciAddress(
-                    here.domain, place >> 8, place >> 3 & 0x1F, place & 7
-                ),
+                place,
                 pf.vendor_id,
                 known.vf_device,
                 pf.class_code,
@@ -327,6 +327,7 @@ def predicted(
                 f"{known.vf_device.upper()}sv00000000sd00000000"
                 f"bc{pf.class_code >> 16:02X}sc{pf.class_code >> 8 & 0xFF:02X}"
                 f"i{pf.class_code & 0xFF:02X}",
+                vf_index=number,
             )
         )
     return tuple(found)

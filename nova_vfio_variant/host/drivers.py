@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which VFIO driver is made for a function, by the modules' own word.
+"""Drivers by the modules' own word: which there are, which is made for what.
 
 A variant driver names its functions in ``modules.alias`` by lines such as
 ``alias vfio_pci:v00001AF4d00001041sv*sd*bc*sc*i* virtio_vfio_pci``. The
@@ -13,6 +13,8 @@ import typing as ty
 
 from nova_vfio_variant.host import tree as host_tree
 
+_MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
+
 
 def read_aliases(
     tree: host_tree.HostTree, kernel_release: str | None
@@ -21,10 +23,32 @@ def read_aliases(
 
     :returns: in the file's order; nothing where there is no such file
     """
+    path = aliases_path(kernel_release)
+    return () if path is None else _aliases_in(tree.read_text(path) or "")
+
+
+def aliases_path(kernel_release: str | None) -> str | None:
+    """Where ``modules.alias`` stands; None if the release is unknown."""
     if kernel_release is None:
-        return ()
-    text = tree.read_text(f"lib/modules/{kernel_release}/modules.alias")
-    return _aliases_in(text or "")
+        return None
+    return f"lib/modules/{kernel_release}/modules.alias"
+
+
+def loadable(
+    tree: host_tree.HostTree, kernel_release: str | None
+) -> frozenset[str] | None:
+    """The modules of a kernel, built into it or not, with ``_`` for ``-``.
+
+    :returns: None where they can't be seen: a recording has no more of them
+        than their ``vfio_pci:`` lines, a container often nothing
+    """
+    folder = f"lib/modules/{kernel_release}"
+    if kernel_release is None or not tree.exists(f"{folder}/modules.dep"):
+        return None
+    names: set[str] = set()
+    for file in ("modules.dep", "modules.builtin"):
+        names |= _named_in(tree.read_text(f"{folder}/{file}") or "")
+    return frozenset(names)
 
 
 @functools.lru_cache(maxsize=2)
@@ -69,6 +93,27 @@ def same_name(one: str, other: str) -> bool:
     (module ``vfio_pci``, driver ``vfio-pci``).
     """
     return one.replace("-", "_") == other.replace("-", "_")
+
+
+def override_in(text: str | None) -> str | None:
+    """The driver that a ``driver_override`` names; None for none.
+
+    An unset one reads ``(null)``.
+
+    :param text: what the file says; None where it isn't there
+    """
+    name = (text or "").strip()
+    return None if name in ("", "(null)") else name
+
+
+@functools.lru_cache(maxsize=4)
+def _named_in(text: str) -> frozenset[str]:
+    """The modules of a file with one a line, read again at each look."""
+    return frozenset(
+        found[1].replace("-", "_")
+        for line in text.splitlines()
+        if (found := _MODULE.search(line.partition(":")[0]))
+    )
 
 
 @functools.cache

@@ -7,31 +7,59 @@ here; deciding itself reads nothing.
 
 import dataclasses
 import functools
-import re
 import typing as ty
 
-from nova_vfio_variant.host import drivers, observe, plan, scan
+from nova_vfio_variant.host import (
+    drivers,
+    machine,
+    observe,
+    plan,
+    programs,
+    scan,
+    sriov,
+)
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
-from nova_vfio_variant.host.use import display, network, processes, storage
+from nova_vfio_variant.host.use import (
+    children,
+    display,
+    network,
+    processes,
+    storage,
+)
 from nova_vfio_variant.pci import address as pci_address
-
-_MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sriov:
     """What a PF says of VFs that it doesn't have yet.
 
-    :param offset: how far its first VF's routing ID is from its own
-    :param stride: how far one VF's routing ID is from the next
+    :param routing: where they are
     :param vf_device: their product id, four lower-case hex digits
     """
 
-    offset: int
-    stride: int
+    routing: sriov.Routing
     vf_device: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VendorVgpu:
+    """What a vendor's folder of a VF says of its vGPU.
+
+    :param current: the id of its type, ``0`` for none; None if it can't be
+        read
+    :param creatable: ids of the types that it could be given now; None where
+        it doesn't say
+    """
+
+    current: str | None
+    creatable: tuple[str, ...] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its card has room for no other vGPU."""
+        return self.creatable == ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +72,10 @@ class HostFacts:
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
+    :param all_modules: there are no others; False where they can't be seen
+    :param vgpus: of each VF that has a vendor's vGPU folder
+    :param unseen: what this root can't show of any host, such as
+        ``processes``: nobody knows whether it has a use for a function
     """
 
     scan: scan.HostScan
@@ -52,6 +84,16 @@ class HostFacts:
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
     drivers: frozenset[str]
     modules: frozenset[str]
+    all_modules: bool
+    vgpus: ty.Mapping[pci_address.PciAddress, VendorVgpu] = dataclasses.field(
+        default_factory=dict
+    )
+    unseen: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def how_to_get_an_iommu(self) -> str:
+        """Advice for this kind of machine, read when asked for."""
+        return machine.enable_iommu(self.scan.tree, self.scan.cmdline)
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
@@ -62,9 +104,17 @@ class HostFacts:
                 return one
         return None
 
-    def can_load(self, name: str) -> bool:
-        """Whether a module of this name could be loaded."""
-        return name.replace("-", "_") in self.modules
+    def can_load(self, name: str) -> bool | None:
+        """Whether a module of this name could be loaded; None if unknown."""
+        if name.replace("-", "_") in self.modules:
+            return True
+        return False if self.all_modules else None
+
+    def has_program(self, name: str) -> bool | None:
+        """Whether the host has a program; None where that can't be seen."""
+        if self.scan.tree.root is None:
+            return None
+        return programs.find(self.scan.tree, name) is not None
 
 
 def gather(
@@ -80,13 +130,18 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
+    open_files = processes.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
+        address = str(function.address)
+        group = host.iommu_groups.get(function.iommu_group or 0, ())
         found = (
-            *display.look(tree, str(function.address)),
+            *display.look(tree, address),
             *network.look(tree, function, routing),
             *disks.of(function),
-            *opened.uses(tree, function, disks.files(function)),
+            *open_files.uses(
+                function, disks.names.get(address, ()), len(group)
+            ),
         )
         if found:
             in_use[function.address] = found
@@ -103,7 +158,34 @@ def gather(
             if (known := _sriov(tree, function)) is not None
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
-        _modules(tree, host.kernel_release),
+        *_modules(host),
+        {
+            function.address: _vgpu(tree, function)
+            for function in host.functions
+            if function.has_vgpu_folder
+        },
+        (
+            *((uses.PROCESSES,) if opened.unseen else ()),
+            *disks.unseen,
+            *((uses.ADDRESSES,) if routing.unseen else ()),
+        ),
+    )
+
+
+def _vgpu(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> VendorVgpu:
+    place = f"{scan.DEVICES}/{function.address}/nvidia"
+    catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
+    return VendorVgpu(
+        tree.read_text(f"{place}/current_vgpu_type"),
+        None
+        if catalogue is None
+        else tuple(
+            number
+            for row in catalogue.splitlines()
+            if (number := row.partition(":")[0].strip()).isdigit()
+        ),
     )
 
 
@@ -112,39 +194,18 @@ def _sriov(
 ) -> Sriov | None:
     if not function.sriov_totalvfs:
         return None
-    place = f"{scan.DEVICES}/{function.address}"
-    offset = tree.read_text(f"{place}/sriov_offset")
-    stride = tree.read_text(f"{place}/sriov_stride")
-    device = tree.read_text(f"{place}/sriov_vf_device")
-    try:
-        return Sriov(
-            int(offset or ""),
-            int(stride or ""),
-            f"{int(device or '', 16):04x}",
-        )
-    except ValueError:
+    routing = sriov.routing(tree, function.address)
+    device = sriov.vf_device(tree, function.address)
+    if routing is None or device is None:
         return None
+    return Sriov(routing, device)
 
 
-def _modules(tree: host_tree.HostTree, release: str | None) -> frozenset[str]:
-    """The modules of the running kernel, built into it or not."""
-    if release is None:
-        return frozenset()
-    names: set[str] = set()
-    for file in ("modules.dep", "modules.builtin"):
-        text = tree.read_text(f"lib/modules/{release}/{file}") or ""
-        names |= _named_in(text)
+def _modules(host: scan.HostScan) -> tuple[frozenset[str], bool]:
+    """The modules that could be loaded, and whether these are all."""
+    there = drivers.loadable(host.tree, host.kernel_release)
     # A recorded host has these lines alone.
-    aliases = drivers.read_aliases(tree, release)
-    names |= {module.replace("-", "_") for _, module in aliases}
-    return frozenset(names)
-
-
-@functools.lru_cache(maxsize=4)
-def _named_in(text: str) -> frozenset[str]:
-    """The modules of a file with one a line, read again at each look."""
-    return frozenset(
-        found[1].replace("-", "_")
-        for line in text.splitlines()
-        if (found := _MODULE.search(line.partition(":")[0]))
+    named = frozenset(
+        module.replace("-", "_") for _, module in host.vfio_aliases
     )
+    return named.union(there or ()), there is not None

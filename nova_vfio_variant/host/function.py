@@ -6,6 +6,16 @@ import enum
 
 from nova_vfio_variant.pci import address as pci_address
 
+#: Base class of bridges, and subclasses (PCI_CLASS_BRIDGE_... in
+#: include/linux/pci_ids.h) of what forwards PCI: to another PCI bus, to
+#: CardBus, or semi-transparently.
+_BRIDGE = 0x06
+_HOST_BRIDGE = 0x0600
+_BRIDGES = frozenset({0x0604, 0x0607, 0x0609})
+#: A PCI-to-PCI bridge, and a CardBus bridge (PCI_HEADER_TYPE_... in
+#: include/uapi/linux/pci_regs.h).
+_BRIDGE_HEADERS = frozenset({1, 2})
+
 
 class Kind(enum.StrEnum):
     """What role a function plays in SR-IOV."""
@@ -62,7 +72,7 @@ class Identity:
     def shown(self) -> str:
         """As a sentence names it."""
         parts = [f"{self.vendor_id}:{self.product_id}"]
-        if self.subsystem is not None:
+        if self.subsystem not in (None, "0000:0000"):
             parts.append(f"subsystem {self.subsystem}")
         if self.serial_number is not None:
             parts.append(f"serial number {self.serial_number}")
@@ -105,7 +115,9 @@ class PciFunction:
         6.18)
     :param vf_index: of a VF, which of its PF's it is; from 0 on
     :param header_type: layout of its configuration space, read only where
-        the class leaves open whether it is a bridge
+        the class leaves open whether it is a bridge; if it can't be,
+        ``config`` is lost
+    :param has_vgpu_folder: it has a vendor's folder of vGPU types
     """
 
     address: pci_address.PciAddress
@@ -130,6 +142,7 @@ class PciFunction:
     serial_number: str | None = None
     vf_index: int | None = None
     header_type: int | None = None
+    has_vgpu_folder: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -166,5 +179,40 @@ class PciFunction:
 
     @property
     def is_bridge(self) -> bool:
-        """A bridge is never passed through and never binds to VFIO."""
-        return self.class_code >> 16 == 0x06
+        """Whether it forwards PCI: to what stands behind it.
+
+        Such a one is never passed through and never binds to VFIO. Others
+        of its base class (ISA, "other bridge" such as an NVSwitch) are
+        functions like any.
+        """
+        return forwards(self.class_code, self.header_type)
+
+    @property
+    def is_host_bridge(self) -> bool:
+        """Whether it is the root of a hierarchy, with nothing to give."""
+        return is_host_bridge(self.class_code)
+
+
+def is_host_bridge(class_code: int) -> bool:
+    """Whether a function of this class is the root of a hierarchy."""
+    return class_code >> 8 == _HOST_BRIDGE
+
+
+def forwards(class_code: int, header_type: int | None) -> bool:
+    """Whether a function of this class and header forwards PCI.
+
+    :param header_type: None where it isn't known
+    """
+    return class_code >> 8 in _BRIDGES or header_type in _BRIDGE_HEADERS
+
+
+def is_open_class(class_code: int) -> bool:
+    """Whether the class leaves open if it is a bridge, and the header tells.
+
+    A class of another base is never that of a bridge.
+    """
+    return (
+        class_code >> 16 == _BRIDGE
+        and class_code >> 8 not in _BRIDGES
+        and not is_host_bridge(class_code)
+    )

@@ -11,7 +11,7 @@ import re
 import time
 import typing as ty
 
-from nova_vfio_variant.host import drivers, helper
+from nova_vfio_variant.host import drivers, function_ids, helper, sriov
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
@@ -20,10 +20,7 @@ _DRIVERS = "sys/bus/pci/drivers"
 
 #: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
 _MAX_VFS = 0xFFFF
-#: How the class of every bridge, a host bridge too, begins.
-_BRIDGE = "0x06"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
-_VIRTFN = re.compile(r"virtfn\d+")
 
 #: How long something that is on its way may take to show: nvme and others
 #: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
@@ -112,7 +109,7 @@ class Hands:
         while True:
             text = self.root.read_text(f"{DEVICES}/{place}/sriov_numvfs")
             names = self.root.listdir(f"{DEVICES}/{place}")
-            links = sum(bool(_VIRTFN.fullmatch(name)) for name in names)
+            links = sriov.count(names)
             if text is None or not text.isdigit():
                 return None
             if int(text) == links == count or time.monotonic() > deadline:
@@ -129,7 +126,7 @@ class Hands:
         """The ``driver_override``; empty when unset."""
         place = _checked_address(address)
         text = self.root.read_text(f"{DEVICES}/{place}/driver_override")
-        return "" if text in (None, "(null)") else str(text)
+        return drivers.override_in(text) or ""
 
     def driver(self, address: str, awaited: str = "") -> str:
         """The bound driver; empty for none.
@@ -158,8 +155,9 @@ class Hands:
         :raises ValueError: it is a bridge
         """
         place = _checked_address(address)
-        text = self.root.read_text(f"{DEVICES}/{place}/class") or ""
-        if text.startswith(_BRIDGE):
+        with self.root.folder(f"{DEVICES}/{place}") as folder:
+            bridge = function_ids.is_any_bridge(folder)
+        if bridge:
             raise ValueError(f"{place} is a bridge")
 
     def _attribute(self, address: str, name: str, text: str) -> None:

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One function's state, read now: what a plan compares with."""
 
-import re
-
 from nova_vfio_variant import exception
+from nova_vfio_variant.host import drivers, plan, sriov
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import plan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
 #: Where the kernel tells its boots apart.
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 _DEVICES = "sys/bus/pci/devices"
-_VIRTFN = re.compile(r"virtfn\d+")
 
 
 def autoprobe(tree: host_tree.HostTree, address: str) -> bool | None:
@@ -54,8 +51,9 @@ def state_now(tree: host_tree.HostTree, address: str) -> plan.State | None:
                 driver = folder.link("driver").rpartition("/")[2]
             override = None
             if "driver_override" in names:
-                text = folder.read("driver_override").decode().strip()
-                override = None if text in ("", "(null)") else text
+                override = drivers.override_in(
+                    folder.read("driver_override").decode(errors="replace")
+                )
     except OSError as error:
         if not tree.exists(place):
             return None
@@ -67,7 +65,7 @@ def state_now(tree: host_tree.HostTree, address: str) -> plan.State | None:
     return plan.State(
         driver,
         override,
-        sum(bool(_VIRTFN.fullmatch(name)) for name in names),
+        sriov.count(names),
         autoprobe(tree, address),
     )
 
@@ -75,7 +73,7 @@ def state_now(tree: host_tree.HostTree, address: str) -> plan.State | None:
 def count_vfs(tree: host_tree.HostTree, address: str) -> int:
     """How many VFs a PF shows now, also while their number is written."""
     place = f"{_DEVICES}/{pci_address.PciAddress.parse(address)}"
-    return sum(bool(_VIRTFN.fullmatch(one)) for one in tree.listdir(place))
+    return sriov.count(tree.listdir(place))
 
 
 def boot_id(tree: host_tree.HostTree) -> str:

@@ -59,9 +59,14 @@ class State:
         """Whether no way from one driver to another comes by here.
 
         :param before: where the way begins
-        :param after: where it ends
+        :param after: where it ends; any driver may be on the way to the
+            kernel's choice, and the override tells alone
         :param passes: more drivers that it comes by
         """
+        if after.driver == KERNELS_CHOICE:
+            # It may have chosen, and be on the way back from that.
+            ours = {before.override, after.override, before.driver}
+            return self.override not in ours
         drivers = {None, before.driver, after.driver}
         overrides = {before.override, after.override, *drivers}
         return (

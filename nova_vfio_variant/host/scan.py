@@ -3,8 +3,9 @@
 
 The order of reading is chosen so that nothing is asked for in vain: the
 listing of a function's directory says which facts it has. ``modalias`` alone
-gives the vendor, the product and the class. ``config`` and ``vpd`` are never
-read (1 ms each), ``uevent`` and ``sriov_numvfs`` neither: reading them takes
+gives the vendor, the product, the class and the subsystem. ``vpd`` is never
+read (1 ms), ``config`` only where the class leaves open whether the function
+is a bridge, ``uevent`` and ``sriov_numvfs`` never: reading them takes
 the device's lock, which another process may hold for ever while it removes
 VFs that are in use. ``driver_override`` takes it too
 (driver_override_show in drivers/pci/pci-sysfs.c) on kernels whose ``struct
@@ -15,24 +16,16 @@ what it holds.
 import contextlib
 import dataclasses
 import functools
-import re
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import drivers, function
+from nova_vfio_variant.host import drivers, function, function_ids, sriov, vfio
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.pci import address as pci_address
 
 DEVICES = "sys/bus/pci/devices"
-_BUSES = "sys/bus"
+BUSES = "sys/bus"
 VDPA = "sys/bus/vdpa/devices"
-
-#: drivers/pci/pci-sysfs.c modalias_show
-_MODALIAS = re.compile(
-    r"pci:v([0-9A-F]{8})d([0-9A-F]{8})sv[0-9A-F]{8}sd[0-9A-F]{8}"
-    r"bc([0-9A-F]{2})sc([0-9A-F]{2})i([0-9A-F]{2})"
-)
-
 
 _T = ty.TypeVar("_T")
 _NOTHING: frozenset[str] = frozenset()
@@ -87,6 +80,17 @@ class HostScan:
         return {found.address: found for found in self.functions}
 
     @functools.cached_property
+    def vfs(
+        self,
+    ) -> ty.Mapping[pci_address.PciAddress, tuple[function.PciFunction, ...]]:
+        """The VFs of each PF that has any, in rising order of address."""
+        vfs: dict[pci_address.PciAddress, list[function.PciFunction]] = {}
+        for seen in self.functions:
+            if seen.physfn is not None:
+                vfs.setdefault(seen.physfn, []).append(seen)
+        return {pf: tuple(those) for pf, those in vfs.items()}
+
+    @functools.cached_property
     def unread(self) -> frozenset[pci_address.PciAddress]:
         """The functions that are there, and left out of ``functions``."""
         found = set()
@@ -130,6 +134,14 @@ class HostScan:
         """
         return drivers.read_aliases(self.tree, self.kernel_release)
 
+    @functools.cached_property
+    def vfio_modules(self) -> frozenset[str]:
+        """The modules of VFIO drivers, read when asked for.
+
+        See :func:`nova_vfio_variant.host.vfio.is_driver`.
+        """
+        return vfio.modules(self.tree, self.vfio_aliases)
+
 
 def scan(
     tree: host_tree.HostTree, only: ty.Collection[str] | None = None
@@ -154,8 +166,8 @@ class _Scanner:
         self._tree = tree
         self._problems: list[Lost] = []
         # VFs of one card share these, so each is parsed once.
-        self._ids: dict[bytes, tuple[str, str, int, str]] = {}
-        self._pfs: dict[str, pci_address.PciAddress] = {}
+        self._ids: dict[bytes, function_ids.Ids] = {}
+        self._pfs: dict[str, sriov.Indices] = {}
         self._vdpa_parents = self._find_vdpa_parents()
 
     def scan(self, only: ty.Collection[str] | None) -> HostScan:
@@ -190,7 +202,7 @@ class _Scanner:
             with self._tree.folder(DEVICES) as folder:
                 return folder.names()
         except OSError as error:
-            buses = self._tree.listdir(_BUSES)
+            buses = self._tree.listdir(BUSES)
             if buses and "pci" not in buses:
                 return []  # The kernel was built without PCI.
             raise exception.HostError(
@@ -221,63 +233,71 @@ class _Scanner:
         address = pci_address.PciAddress.parse(name)
         before = len(self._problems)
         names = set(folder.names())
-        vendor_id, product_id, class_code, modalias = self._identity(
-            name, folder, names
-        )
-        driver = group = physfn = node = override = None
+        ids = self._ids_of(name, folder, names)
+        driver = group = pf = node = override = serial = header = None
         totalvfs = numvfs = 0
-        netdevs: tuple[str, ...] = ()
-        mdev_types: tuple[str, ...] = ()
         if "driver" in names:
-            driver = self._tail(name, folder, "driver")
+            driver = self._fact(name, "driver", folder.link)
         if "iommu_group" in names:
-            group = self._tail(name, folder, "iommu_group")
+            group = self._fact(name, "iommu_group", folder.link)
         if "physfn" in names:
-            physfn = _telling("physfn", folder.link).rpartition("/")[2]
+            pf = self._pf(_tail(_telling("physfn", folder.link)))
         if "numa_node" in names:
-            node = self._number(name, folder, "numa_node")
+            node = self._fact(
+                name, "numa_node", lambda fact: int(folder.read(fact))
+            )
         if "driver_override" in names:
-            override = self._override(name, folder)
+            override = self._text(name, folder, "driver_override")
         if "sriov_totalvfs" in names:
             totalvfs = _telling(
                 "sriov_totalvfs", lambda fact: int(folder.read(fact))
             )
-            numvfs = sum(one.startswith("virtfn") for one in names)
-        if "net" in names:
-            netdevs = self._listing(name, "net")
-        if "mdev_supported_types" in names:
-            mdev_types = self._listing(name, "mdev_supported_types")
+            numvfs = sriov.count(names)
+        if "serial_number" in names:
+            serial = self._text(name, folder, "serial_number")
+        if function.is_open_class(ids.class_code) and "config" in names:
+            header = self._fact(
+                name, "config", lambda _: function_ids.header_type(folder)
+            )
+        driver = driver and _tail(driver)
+        netdevs = self._listing(name, names, "net")
+        mdev_types = self._listing(name, names, "mdev_supported_types")
         return function.PciFunction(
             address,
-            vendor_id,
-            product_id,
-            class_code,
+            ids.vendor_id,
+            ids.product_id,
+            ids.class_code,
             driver,
             "vfio-dev" in names or driver == "vfio-pci",
-            override,
-            int(group) if group else None,
+            drivers.override_in(override),
+            int(_tail(group)) if group else None,
             node if node is not None and node >= 0 else None,
-            self._pf(physfn) if physfn is not None else None,
+            None if pf is None else pf.pf,
             totalvfs,
             numvfs,
             netdevs,
             mdev_types,
-            modalias,
+            ids.modalias,
             lost=frozenset([str(one.fact) for one in self._problems[before:]])
             if len(self._problems) > before
             else _NOTHING,
-            vdpa=physfn is not None
+            vdpa=pf is not None
             and (
                 name in self._vdpa_parents
                 # A recording may lack that bus; mostly they are called vdpa0.
                 or any(one.startswith("vdpa") for one in names)
             ),
+            has_vgpu_folder="nvidia" in names,
+            subsystem=ids.subsystem,
+            serial_number=serial or None,
+            vf_index=None if pf is None else pf.of(address),
+            header_type=header,
         )
 
-    def _identity(
+    def _ids_of(
         self, name: str, folder: host_tree.Folder, names: set[str]
-    ) -> tuple[str, str, int, str | None]:
-        """Vendor, product, class and modalias.
+    ) -> function_ids.Ids:
+        """What ``modalias`` says, or the files that say the same.
 
         :raises OSError: neither modalias nor the three files can be read
         :raises ValueError: the three files make no sense
@@ -287,55 +307,63 @@ class _Scanner:
                 raw = folder.read("modalias")
                 known = self._ids.get(raw)
                 if known is None:
-                    known = self._ids[raw] = _parse_modalias(raw)
+                    known = self._ids[raw] = function_ids.parse_modalias(raw)
             except (OSError, ValueError) as error:
                 self._lost(name, "modalias", error)
             else:
                 return known
-        return (
-            _hex_id(folder.read("vendor")),
-            _hex_id(folder.read("device")),
+        return function_ids.Ids(
+            function_ids.hex_id(folder.read("vendor")),
+            function_ids.hex_id(folder.read("device")),
             int(folder.read("class"), 16),
+            self._subsystem(name, folder, names),
             None,
         )
 
-    def _pf(self, name: str) -> pci_address.PciAddress:
-        found = self._pfs.get(name)
-        if found is None:
-            found = self._pfs[name] = pci_address.PciAddress.parse(name)
-        return found
-
-    def _tail(
-        self, name: str, folder: host_tree.Folder, fact: str
+    def _subsystem(
+        self, name: str, folder: host_tree.Folder, names: set[str]
     ) -> str | None:
-        """The last part of where the link points to."""
-        try:
-            return folder.link(fact).rpartition("/")[2]
-        except OSError as error:
-            self._lost(name, fact, error)
-            return None
+        parts = []
+        for fact in ("subsystem_vendor", "subsystem_device"):
+            if fact not in names:
+                return None
+            parts.append(
+                self._fact(
+                    name,
+                    fact,
+                    lambda fact: function_ids.hex_id(folder.read(fact)),
+                )
+            )
+        return None if None in parts else ":".join(map(str, parts))
 
-    def _number(
-        self, name: str, folder: host_tree.Folder, fact: str
-    ) -> int | None:
+    def _pf(self, name: str) -> sriov.Indices:
+        pf = self._pfs.get(name)
+        if pf is None:
+            address = pci_address.PciAddress.parse(name)
+            pf = self._pfs[name] = sriov.Indices(self._tree, address)
+        return pf
+
+    def _fact(
+        self, name: str, fact: str, read: ty.Callable[[str], _T]
+    ) -> _T | None:
+        """A fact that is lost if it can't be read, or makes no sense."""
         try:
-            return int(folder.read(fact))
+            return read(fact)
         except (OSError, ValueError) as error:
             self._lost(name, fact, error)
             return None
 
-    def _override(self, name: str, folder: host_tree.Folder) -> str | None:
-        """What ``driver_override`` holds; an unset one reads ``(null)``."""
-        try:
-            raw = folder.read("driver_override")
-        except OSError as error:
-            self._lost(name, "driver_override", error)
-            return None
-        if raw == b"(null)\n":
-            return None
-        return raw.decode(errors="replace").strip() or None
+    def _text(
+        self, name: str, folder: host_tree.Folder, fact: str
+    ) -> str | None:
+        raw = self._fact(name, fact, folder.read)
+        return None if raw is None else raw.decode(errors="replace").strip()
 
-    def _listing(self, name: str, fact: str) -> tuple[str, ...]:
+    def _listing(
+        self, name: str, names: set[str], fact: str
+    ) -> tuple[str, ...]:
+        if fact not in names:
+            return ()
         try:
             with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
                 return tuple(sorted(folder.names()))
@@ -345,6 +373,11 @@ class _Scanner:
 
     def _lost(self, subject: str, fact: str | None, error: Exception) -> None:
         self._problems.append(Lost(subject, fact, _why(error)))
+
+
+def _tail(target: str) -> str:
+    """The last part of where a link points to."""
+    return target.rpartition("/")[2]
 
 
 def _why(error: Exception) -> str:
@@ -360,25 +393,3 @@ def _telling(fact: str, read: ty.Callable[[str], _T]) -> _T:
         return read(fact)
     except (OSError, ValueError) as error:
         raise ValueError(f"{fact}: {_why(error)}") from error
-
-
-def _parse_modalias(raw: bytes) -> tuple[str, str, int, str]:
-    """Vendor, product, class and the text.
-
-    :raises ValueError: it is no modalias of a PCI function
-    """
-    text = raw.decode(errors="replace").strip()
-    found = _MODALIAS.fullmatch(text)
-    if found is None:
-        raise ValueError(f"modalias is {text[:80]!r}")
-    vendor, product, base, sub, interface = found.groups()
-    return (
-        f"{int(vendor, 16):04x}",
-        f"{int(product, 16):04x}",
-        int(base + sub + interface, 16),
-        text,
-    )
-
-
-def _hex_id(raw: bytes) -> str:
-    return f"{int(raw, 16):04x}"

@@ -3,8 +3,9 @@
 
 Only what is named here is read: the links and the directories of the PCI
 functions and of the classes that say who uses them, and a list of harmless
-attributes. So nothing is recorded by accident, nothing slow is read
-(``config``, ``vpd``), and almost nothing that waits for a device's lock:
+attributes. So nothing is recorded by accident, nothing slow is read (``vpd``;
+of ``config`` the first bytes, where a scan wants the header's type), and
+almost nothing that waits for a device's lock:
 ``sriov_numvfs`` is written down as the number of VFs that are there, which
 is its value. ``driver_override`` alone has to be read; on kernels that take
 the lock for it the reader waits while another process hangs in an unbind of
@@ -22,7 +23,14 @@ import tarfile
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import numa, pciids, scan
+from nova_vfio_variant.host import (
+    drivers,
+    function,
+    numa,
+    pciids,
+    scan,
+    sriov,
+)
 from nova_vfio_variant.host import tree as host_tree
 
 
@@ -53,8 +61,8 @@ ATTRIBUTES = frozenset(
 #: Read too where identities are wanted.
 IDENTITIES = frozenset(
     _words(
-        "address eui nguid phys_port_id phys_switch_id serial subsysnqn uuid",
-        "wwid",
+        "address eui nguid phys_port_id phys_switch_id serial serial_number",
+        "subsysnqn uuid wwid",
     )
 )
 
@@ -72,6 +80,9 @@ _CLASSES = _words(
     "block drm graphics iommu mdev_bus net nvme nvme-subsystem vfio vfio-dev",
     "vtconsole",
 )
+
+#: Bytes of a configuration space, up to the header's type.
+_HEADER = 16
 
 _MODULES = _words("vfio vfio_iommu_type1 vfio_pci vfio_pci_core")
 
@@ -118,6 +129,12 @@ class _Recorder:
     def entries(self) -> dict[str, _Entry]:
         """Path to what stands there, in no order, parents not all there."""
         self._links_and_targets(scan.DEVICES)
+        if not self.tree.exists(scan.DEVICES):
+            # The other buses tell that the kernel was built without PCI.
+            self.found.update(
+                (f"{scan.BUSES}/{name}", None)
+                for name in self.tree.listdir(scan.BUSES)
+            )
         for name in _CLASSES:
             self._links_and_targets(f"sys/class/{name}")
         self._links_and_targets("sys/bus/mdev/devices")
@@ -177,6 +194,9 @@ class _Recorder:
             if not target.startswith("/") and not end.startswith(".."):
                 self.found[here] = target
             return
+        if name == "config":
+            self._add_header(here, folder)
+            return
         parameter = path.endswith("/parameters")
         if name in ATTRIBUTES or (
             parameter or (self.identities and name in IDENTITIES)
@@ -190,12 +210,18 @@ class _Recorder:
         else:
             self._walk(here)
 
+    def _add_header(self, here: str, folder: host_tree.Folder) -> None:
+        """As much of a configuration space as tells of a bridge."""
+        try:
+            if function.is_open_class(int(folder.read("class"), 16)):
+                self.found[here] = folder.read("config", _HEADER)
+        except (OSError, ValueError):
+            pass
+
     def _count_vfs(self) -> None:
         for path in [p for p in self.found if p.endswith("/sriov_totalvfs")]:
             folder = path.rpartition("/")[0]
-            vfs = sum(
-                name.startswith("virtfn") for name in self.tree.listdir(folder)
-            )
+            vfs = sriov.count(self.tree.listdir(folder))
             self.found[f"{folder}/sriov_numvfs"] = b"%d\n" % vfs
 
     def _sockets(self) -> None:
@@ -219,9 +245,10 @@ class _Recorder:
         self._text("proc/swaps", self.tree.read_text("proc/swaps"))
         self._text("proc/mounts", self._mounts())
         self._text("proc/net/route", self._default_routes())
-        if seen.vfio_aliases:
+        aliases = drivers.aliases_path(seen.kernel_release)
+        if aliases is not None and self.tree.exists(aliases):
             self._text(
-                f"lib/modules/{seen.kernel_release}/modules.alias",
+                aliases,
                 "\n".join(
                     f"alias {pattern} {module}"
                     for pattern, module in seen.vfio_aliases

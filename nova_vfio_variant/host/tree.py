@@ -20,9 +20,15 @@ from nova_vfio_variant import exception
 _MAX_LINKS = 40
 
 #: A sysfs attribute is at most one page; no page that matters is larger.
-_ATTRIBUTE = 65536
+ATTRIBUTE: ty.Final = 65536
 
 _CHUNK = 1 << 20
+
+#: The mode of each symbolic link but those of procfs (symlink(7)).
+_ANYBODYS = 0o777
+#: Of a link of procfs: it is open for reading or writing.
+_OPENED = stat.S_IRUSR | stat.S_IWUSR
+_DEVICE_FILES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
 
 
 class Folder(abc.ABC):
@@ -38,12 +44,25 @@ class Folder(abc.ABC):
         """What stands in it, in no order."""
 
     @abc.abstractmethod
-    def read(self, name: str) -> bytes:
-        """The attribute (a file of at most 64 KiB) with this name."""
+    def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
+        """The attribute (a file of at most 64 KiB) with this name.
+
+        :param size: no more than the first bytes are wanted
+        """
 
     @abc.abstractmethod
     def link(self, name: str) -> str:
         """Where the symbolic link with this name points to, as written."""
+
+    def device(self, name: str) -> str | None:
+        """The number of the device file that a link of procfs leads to.
+
+        :returns: ``c MAJOR:MINOR`` or ``b MAJOR:MINOR``; empty if it leads to
+            something else; None where that can't be told: a link of another
+            file system means nothing outside of its own host
+        """
+        del name
+        return None
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -233,15 +252,30 @@ class _OpenDirectory(Folder):
     def names(self) -> list[str]:
         return os.listdir(self._fd)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
         fd = os.open(name, self._flags, dir_fd=self._fd)
         try:
-            return os.read(fd, _ATTRIBUTE)
+            return os.read(fd, size)
         finally:
             os.close(fd)
 
     def link(self, name: str) -> str:
         return os.readlink(name, dir_fd=self._fd)
+
+    def device(self, name: str) -> str | None:
+        # Links of procfs alone lead to what a process has open, wherever its
+        # path goes; and theirs alone are not open to everybody.
+        mode = os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode
+        if stat.S_IMODE(mode) == _ANYBODYS:
+            return None
+        if not mode & _OPENED:
+            return ""  # O_PATH: a name, behind which nothing is open.
+        # This opens nothing.
+        found = os.stat(name, dir_fd=self._fd)
+        kind = _DEVICE_FILES.get(stat.S_IFMT(found.st_mode))
+        if kind is None:
+            return ""
+        return f"{kind} {os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
     def close(self) -> None:
         os.close(self._fd)

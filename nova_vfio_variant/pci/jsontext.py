@@ -31,6 +31,9 @@ _INDENTED = (
     "An indented line goes on with the value above it: begin this one in the "
     "first column."
 )
+#: Options that take one object and no list.
+_NO_LISTS = frozenset({"alias", "pci_alias"})
+_ONE_EACH = "Give each alias an option of its own."
 #: What json says where a value without quotes stands.
 _AT_A_VALUE = ("Expecting value", _NO_COMMA)
 _EXPECTED = {
@@ -356,6 +359,8 @@ def _unexpected(
         hint = (
             _INDENTED
             if _begins_line(value, offset) and _LINE.match(value, offset)
+            else _ONE_EACH
+            if text.option in _NO_LISTS
             else "Several objects stand in one list, [{...}, {...}], or each "
             "in an option of its own."
         )

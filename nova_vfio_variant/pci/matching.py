@@ -137,11 +137,40 @@ class Matcher:
         :raises ConfigError: a regular expression took more than a second
         """
         first = self._first
+        return [first[mask] for mask in self._masks(functions)]
+
+    def matched(
+        self, functions: ty.Sequence["values.Function"]
+    ) -> list[frozenset["pci_address.PciAddress"]]:
+        """For each entry all functions that it matches, won or not.
+
+        Functions are mostly alike, and so are entries: each set is made once.
+
+        :raises ConfigError: a regular expression took more than a second
+        """
+        alike: dict[int, int] = {}
+        for number, mask in enumerate(self._masks(functions)):
+            alike[mask] = alike.get(mask, 0) | 1 << number
+        columns = [0] * len(self.specs)
+        for mask, column in alike.items():
+            for number in _bits(mask):
+                columns[number] |= column
+        made = {
+            column: frozenset(
+                functions[number].address for number in _bits(column)
+            )
+            for column in set(columns)
+        }
+        return [made[column] for column in columns]
+
+    def _masks(
+        self, functions: ty.Iterable["values.Function"]
+    ) -> ty.Iterator[int]:
+        """For each function the entries that it satisfies."""
         vendors, products = self._vendors, self._products
         domains, buses = self._domains, self._buses
         slots, numbers = self._slots, self._functions
         pf_mask, remote_mask = self._pf_mask, self._remote_mask
-        found: list[spec.DeviceSpec | None] = []
         for function in functions:
             mask = vendors[function.vendor_id] & products[function.product_id]
             if mask:
@@ -164,8 +193,7 @@ class Matcher:
                 mask &= covered
                 if mask & remote_mask and not function.card_serial_number:
                     mask &= ~remote_mask
-            found.append(first[mask])
-        return found
+            yield mask
 
     def explain(self, function: "values.Function") -> tuple[SpecMatch, ...]:
         """What each entry makes of a function, in order, field by field."""
@@ -303,7 +331,16 @@ def _asks_for_nothing(function: "values.Function") -> FieldMatch:
 
 
 def _mask(bits: ty.Iterable[bool]) -> int:
-    return sum(bit << number for number, bit in enumerate(bits))
+    return int("".join("01"[bit] for bit in bits)[::-1] or "0", 2)
+
+
+def _bits(mask: int) -> ty.Iterator[int]:
+    """The numbers of the bits that are set, in rising order."""
+    digits = f"{mask:b}"[::-1]
+    at = digits.find("1")
+    while at >= 0:
+        yield at
+        at = digits.find("1", at + 1)
 
 
 def _pattern(

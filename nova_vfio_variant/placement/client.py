@@ -11,22 +11,18 @@ import dataclasses
 import functools
 import typing as ty
 
-from keystoneauth1 import adapter
-from keystoneauth1 import exceptions as ks_exceptions
-
 from nova_vfio_variant import exception
 from nova_vfio_variant.placement import failure, provider
 
 if ty.TYPE_CHECKING:
     import requests
-    from openstack import connection
+    from keystoneauth1 import adapter, session
 
 #: Placement of Xena; the first with types of consumers.
 MICROVERSION = "1.38"
 
 #: A name has up to 255 characters, and a URL that servers take up to 8,190.
 _NAMES_A_REQUEST = 25
-_SERVICE = "placement"
 _INSTANCE = "INSTANCE"
 _Json = dict[str, ty.Any]
 
@@ -67,8 +63,20 @@ class Allocations:
     consumer_type: str = _INSTANCE
 
 
+class Cloud(ty.Protocol):
+    """What is asked of a cloud, such as openstacksdk's Connection."""
+
+    @property
+    def session(self) -> "session.Session":
+        """Who we are there."""
+
+    @property
+    def placement(self) -> "adapter.Adapter":
+        """Sends requests to its Placement."""
+
+
 class PlacementClient:
-    """A Placement service, reached through openstacksdk.
+    """A Placement service, reached through keystoneauth.
 
     Each method may raise:
 
@@ -82,7 +90,7 @@ class PlacementClient:
     :param where: how to call it in a message
     """
 
-    def __init__(self, cloud: "connection.Connection", where: str) -> None:
+    def __init__(self, cloud: Cloud, where: str) -> None:
         self._cloud = cloud
         self.where = where
 
@@ -331,7 +339,7 @@ class PlacementClient:
         query: dict[str, str] | None = None,
     ) -> "requests.Response":
         with failure.reaching(self.where):
-            answer: requests.Response = self._proxy().request(
+            answer: requests.Response = self._cloud.placement.request(
                 path,
                 method,
                 json=body,
@@ -343,22 +351,3 @@ class PlacementClient:
         if answer.status_code >= 300:
             raise failure.of(self.where, method, path, answer, MICROVERSION)
         return answer
-
-    def _proxy(self) -> ty.Any:
-        """Placement's proxy, whose versions openstacksdk looks up first.
-
-        Whatever goes wrong there is a DiscoveryFailure that doesn't tell
-        what it was; a plain request does.
-        """
-        try:
-            return self._cloud.placement
-        except ks_exceptions.DiscoveryFailure:
-            config = self._cloud.config
-            adapter.Adapter(
-                self._cloud.session,
-                service_type=config.get_service_type(_SERVICE),
-                interface=config.get_interface(_SERVICE),
-                region_name=config.get_region_name(_SERVICE),
-                endpoint_override=config.get_endpoint(_SERVICE),
-            ).get("/resource_classes", raise_exc=True)
-            raise

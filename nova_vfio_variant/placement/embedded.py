@@ -19,6 +19,7 @@ looked at, and the database is configured before anything could go and find
 another one (alembic would, from its own ``env.py``).
 """
 
+import dataclasses
 import os
 import pathlib
 import typing as ty
@@ -29,6 +30,8 @@ from nova_vfio_variant.tracker import lock
 if ty.TYPE_CHECKING:
     from wsgiref import simple_server
     from wsgiref.types import WSGIApplication
+
+    from keystoneauth1 import adapter, session
 
     from nova_vfio_variant.placement import client
 
@@ -83,9 +86,8 @@ def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
             refused, "run the command as the user who made the state path"
         )
     import requests
+    from keystoneauth1 import adapter, token_endpoint
     from keystoneauth1 import session as ks_session
-    from keystoneauth1 import token_endpoint
-    from openstack import connection
 
     from nova_vfio_variant.placement import client, wsgi
 
@@ -97,10 +99,20 @@ def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
     session = ks_session.Session(
         auth=token_endpoint.Token(_ENDPOINT, _TOKEN), session=transport
     )
-    cloud = connection.Connection(
-        session=session, placement_endpoint_override=_ENDPOINT
+    proxy = adapter.Adapter(
+        session, service_type="placement", endpoint_override=_ENDPOINT
     )
-    return client.PlacementClient(cloud, "the embedded Placement")
+    return client.PlacementClient(
+        _Cloud(session, proxy), "the embedded Placement"
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Cloud:
+    """A cloud that has nothing but a Placement."""
+
+    session: "session.Session"
+    placement: "adapter.Adapter"
 
 
 def application(state_path: str | pathlib.Path) -> "WSGIApplication":

@@ -5,7 +5,6 @@ import re
 import typing as ty
 
 from keystoneauth1 import exceptions as ks_exceptions
-from openstack import exceptions as sdk_exceptions
 
 from nova_vfio_variant import exception
 
@@ -40,6 +39,11 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
     def __exit__(
         self, kind: object, error: BaseException | None, trace: object
     ) -> None:
+        if error is None:
+            return
+        # It brings all of openstacksdk, which an embedded Placement needn't.
+        from openstack import exceptions as sdk_exceptions
+
         if isinstance(
             error, (ks_exceptions.Unauthorized, ks_exceptions.Forbidden)
         ):

@@ -26,6 +26,8 @@ from nova_vfio_variant.placement import (
 from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
+    import tenacity
+
     from nova_vfio_variant.placement import client as placement_client
 
 #: How often a piece of work is begun when generations move under it.
@@ -81,8 +83,10 @@ def additions(
     return diff.difference({}, desired)
 
 
-def retrying() -> tenacity.Retrying:
+def retrying() -> "tenacity.Retrying":
     """Calls a function again while generations move, and nothing else."""
+    import tenacity
+
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(exception.PlacementConflict),
         stop=tenacity.stop_after_attempt(ATTEMPTS),

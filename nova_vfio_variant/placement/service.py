@@ -3,8 +3,8 @@
 
 import typing as ty
 
+from keystoneauth1 import adapter, loading, session
 from keystoneauth1 import exceptions as ks_exceptions
-from keystoneauth1 import loading
 from openstack import connection
 
 from nova_vfio_variant import exception
@@ -40,18 +40,52 @@ def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
             "Nova's own section works here unchanged; without Keystone, "
             "[vfio] placement = embedded",
         )
-    session = loading.load_session_from_conf_options(conf, _GROUP, auth=auth)
-    session.app_name = "nova-vfio"
-    if session.timeout is None:
-        session.timeout = TIMEOUT
+    us = loading.load_session_from_conf_options(conf, _GROUP, auth=auth)
+    us.app_name = "nova-vfio"
+    if us.timeout is None:
+        us.timeout = TIMEOUT
     where = failure.without_password(
         conf.placement.endpoint_override or "the Placement service"
     )
     with failure.reaching(where):
         cloud = connection.Connection(
-            session=session, oslo_conf=conf, service_types=[_GROUP]
+            session=us, oslo_conf=conf, service_types=[_GROUP]
         )
-    return client.PlacementClient(cloud, where)
+    return client.PlacementClient(_Cloud(cloud), where)
+
+
+class _Cloud:
+    """A cloud of openstacksdk's, which says why it can't be reached.
+
+    :param cloud: knows the services of ``[placement]``
+    """
+
+    def __init__(self, cloud: connection.Connection) -> None:
+        self._cloud = cloud
+
+    @property
+    def session(self) -> session.Session:
+        return self._cloud.session
+
+    @property
+    def placement(self) -> adapter.Adapter:
+        """Placement's proxy, whose versions openstacksdk looks up first.
+
+        Whatever goes wrong there is a DiscoveryFailure that doesn't tell
+        what it was; a plain request does.
+        """
+        try:
+            return self._cloud.placement
+        except ks_exceptions.DiscoveryFailure:
+            config = self._cloud.config
+            adapter.Adapter(
+                self._cloud.session,
+                service_type=config.get_service_type(_GROUP),
+                interface=config.get_interface(_GROUP),
+                region_name=config.get_region_name(_GROUP),
+                endpoint_override=config.get_endpoint(_GROUP),
+            ).get("/resource_classes", raise_exc=True)
+            raise
 
 
 def refuse_unless_reported(conf: "cfg.ConfigOpts") -> None:

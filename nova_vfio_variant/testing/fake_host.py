@@ -16,10 +16,8 @@ answer was measured on a real kernel, and the tests that say so run on both.
 """
 
 import contextlib
-import dataclasses
 import os
 import pathlib
-import re
 import signal
 import time
 import typing as ty
@@ -27,35 +25,13 @@ from unittest import mock
 
 from nova_vfio_variant.host import hands, recorded
 from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.testing import faults
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import functions, kernel
-
-_VFIO_NUMBER = re.compile(r"/vfio\d+")
-
-
-class Crashed(BaseException):
-    """The process is to be taken for killed: nothing that follows ran."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that goes wrong at one of the writes.
-
-    :param number: at which; the first after the fault was set is 1
-    :param errno: the write fails with this
-    :param hang: seconds for which it does nothing at all, before it is done
-    :param vanish: address of a function that is pulled out before it
-    :param crash: ``writer`` or ``both``: kill the process that writes, or its
-        parent too; ``raise``: raise :class:`Crashed`
-    :param after: crash once the write is done, not before
-    """
-
-    number: int
-    errno: int = 0
-    hang: float = 0.0
-    vanish: str = ""
-    crash: ty.Literal["", "writer", "both", "raise"] = ""
-    after: bool = False
+from nova_vfio_variant.testing.fake_kernel import (
+    functions,
+    kernel,
+    processes,
+)
 
 
 class _Tree(host_tree.DirectoryTree):
@@ -79,7 +55,7 @@ class FakeHost:
         self.root = pathlib.Path(os.path.realpath(root))
         self._kernel = kernel.Kernel(self.root)
         self._files = self._kernel.files
-        self._faults: list[Fault] = []
+        self._faults: list[faults.Fault] = []
 
     @classmethod
     def load(
@@ -130,19 +106,7 @@ class FakeHost:
         Numbers of VFIO devices are left out: they tell of the order of
         events. So are loaded drivers that have no function.
         """
-        found = {}
-        for part in ("sys/devices", "sys/bus", "sys/kernel/iommu_groups"):
-            for folder, names, files in os.walk(self.root / part):
-                at = _VFIO_NUMBER.sub("/vfio", folder)
-                at = at.removeprefix(f"{self.root}/")
-                for name in names + files:
-                    path = f"{folder}/{name}"
-                    if os.path.islink(path):
-                        found[f"{at}/{name}"] = os.readlink(path)
-                    elif name in files and "bus/pci/drivers/" not in path:
-                        text = self._files.text(pathlib.Path(path))
-                        found[f"{at}/{name}"] = text
-        return found
+        return self._files.picture()
 
     # Building it
 
@@ -153,7 +117,7 @@ class FakeHost:
         *,
         module: str | None = None,
         vfio: bool = False,
-        makes_vfs: bool = False,
+        makes_vfs: bool | None = None,
         loaded: bool = True,
         not_vfs: bool = False,
     ) -> None:
@@ -164,7 +128,8 @@ class FakeHost:
         :param module: what has to be loaded for it; its own name with ``_``
             for ``-`` if None
         :param vfio: it gives functions to guests
-        :param makes_vfs: it gives a PF its VFs
+        :param makes_vfs: it gives a PF its VFs (has a ``sriov_configure``);
+            None for no if the driver is a new one, else for what it does
         :param loaded: it is there already
         :param not_vfs: it refuses VFs
         """
@@ -176,7 +141,8 @@ class FakeHost:
             )
             driver.ids += ids
             driver.vfio |= vfio
-            driver.makes_vfs |= makes_vfs
+            if makes_vfs is not None:
+                driver.makes_vfs = makes_vfs
             driver.not_vfs |= not_vfs
             self._kernel.can_load(module)
             if loaded:
@@ -189,6 +155,7 @@ class FakeHost:
         *,
         group: int | None = None,
         class_code: int = 0x020000,
+        header: int | None = None,
         behind: str | None = None,
         vfs: int = 0,
         vf_device: str = "",
@@ -202,6 +169,8 @@ class FakeHost:
         :param ids: vendor and product: ``8086:10c9``
         :param group: IOMMU group; the lowest free one if None
         :param class_code: the class, subclass and interface
+        :param header: of what base class it may be a bridge (06), the type
+            of its header; None for the one that goes with its subclass
         :param behind: address of the bridge that it stands behind
         :param vfs: as how many VFs a PF can have; 0 for what is no PF
         :param vf_device: the VFs' product id; its own if empty
@@ -210,11 +179,19 @@ class FakeHost:
         files = self._files
         with files.held():
             if behind is None:
-                parent = self.root / f"sys/devices/pci{address[:7]}"
+                bus = address.rpartition(":")[0]
+                parent = self.root / f"sys/devices/pci{bus}"
             else:
                 parent = files.device(behind)
             place = parent / address
-            functions.make(files, place, ids, class_code, numa_node=numa_node)
+            functions.make(
+                files,
+                place,
+                ids,
+                class_code,
+                numa_node=numa_node,
+                header=header,
+            )
             if vfs:
                 files.put(
                     place,
@@ -240,6 +217,25 @@ class FakeHost:
         """
         self._kernel.line("modules.alias", f"alias {pattern} {module}")
 
+    def add_device_file(
+        self, address: str, place: str, number: str, kind: str = "char"
+    ) -> None:
+        """Let a function's driver make a device file.
+
+        Its name below ``/dev`` ends as its place does.
+
+        :param place: of the device, below the function: ``uio/uio0``
+        :param number: of the file: ``240:0``
+        :param kind: ``char`` or ``block``
+        """
+        with self._files.held():
+            device = self._files.device(address) / place
+            device.mkdir(parents=True)
+            self._files.put(device, dev=number)
+            folder = self.root / "sys/dev" / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            self._files.link(folder / number, device)
+
     def add_mdev_parent(
         self,
         name: str,
@@ -249,18 +245,25 @@ class FakeHost:
         counted: bool = False,
         module: str | None = None,
         loaded: bool = True,
+        function: str | None = None,
     ) -> None:
-        """Add a device that offers mediated devices, but is no PCI function.
+        """Add a device that offers mediated devices.
 
         :param costs: how much an mdev of each type takes of the capacity
         :param counted: its driver has no ``get_available``, and leaves the
             counting to the mdev core
         :param module: what has to be loaded for it; its name if None
+        :param function: address of the function that it is; None for a device
+            of its own
         """
         module = module or name
+        place = f"sys/devices/virtual/{name}/{name}"
+        if function is not None:
+            device = self._files.device(function)
+            place, name = str(device.relative_to(self.root)), function
         with self._files.held() as memory:
             memory.parents[name] = fake_files.Parent(
-                f"sys/devices/virtual/{name}/{name}",
+                place,
                 module,
                 capacity,
                 dict(costs),
@@ -269,6 +272,35 @@ class FakeHost:
             self._kernel.can_load(module)
             if loaded:
                 self._kernel.mdevs.register(name)
+
+    def offer_mdevs(
+        self,
+        address: str,
+        costs: ty.Mapping[str, int],
+        capacity: int,
+        *,
+        counted: bool = False,
+    ) -> None:
+        """Let a function, with the driver that it has, offer mdevs.
+
+        They go when it loses that driver, and it waits while one is open.
+
+        :param costs: as of :meth:`add_mdev_parent`
+        """
+        with self._files.held() as memory:
+            place = self._files.device(address)
+            driver = self._files.driver_of(place)
+            if driver is None:
+                raise ValueError(f"{address} has no driver")
+            memory.parents[address] = fake_files.Parent(
+                str(place.relative_to(self.root)),
+                driver,
+                capacity,
+                dict(costs),
+                counted,
+                of=driver,
+            )
+            self._kernel.mdevs.register(address)
 
     def break_driver(self, name: str, broken: bool = True) -> None:
         """Let a driver refuse every function; a probe says nothing of it."""
@@ -285,14 +317,14 @@ class FakeHost:
         """
         with (self._files.hidden / "written").open("ab") as log:
             log.write(rel.encode() + b" " + repr(data).encode() + b"\n")
-        faults: tuple[Fault, ...] = ()
+        due: tuple[faults.Fault, ...] = ()
         if self._faults:
             number = len(self.written)
-            faults = tuple(f for f in self._faults if f.number == number)
-        for fault in faults:
+            due = tuple(f for f in self._faults if f.number == number)
+        for fault in due:
             self._strike(fault)
         self._kernel.write(rel, data)
-        for fault in faults:
+        for fault in due:
             if fault.crash and fault.after:
                 self._crash(fault)
 
@@ -316,14 +348,21 @@ class FakeHost:
                 if parent.driver == name:
                     self._kernel.mdevs.unregister(one)
 
-    def hold(self, address: str, command: str = "qemu-system-x86") -> int:
+    def hold(
+        self,
+        address: str,
+        command: str = "qemu-system-x86",
+        token: str | None = None,
+    ) -> int:
         """Let a new process open a function through its VFIO group.
 
         :param address: of a function, or the UUID of an mdev
+        :param token: the VF token that it gives, a UUID
         :returns: the process's id, for :meth:`let_go`
         :raises OSError: EBUSY: somebody has the group open; EPERM: the group
             isn't viable; ENOENT: none of it is on a VFIO driver; ENODEV: the
-            function isn't
+            function isn't; EACCES: a PF on a VFIO driver made this VF, and
+            its token is another
         """
         with self._files.held():
             mdevs = self.root / "sys/bus/mdev/devices" / address
@@ -331,10 +370,23 @@ class FakeHost:
                 place = pathlib.Path(os.path.realpath(mdevs))
             else:
                 place = self._files.device(address)
-            return self._kernel.groups.open(place, command)
+            return self._kernel.groups.open(place, command, token)
+
+    def open_file(
+        self, path: str, command: str = "holder", words: ty.Iterable[str] = ()
+    ) -> int:
+        """Let a new process open a file, to which nothing happens.
+
+        :param path: as ``/proc/PID/fd`` has it; below ``/dev`` that of a
+            device file, for example one that :meth:`add_device_file` made
+        :param words: the process's command line
+        :returns: the process's id, for :meth:`let_go`
+        """
+        with self._files.held():
+            return processes.start(self.root, command, (path,), words)
 
     def let_go(self, pid: int) -> None:
-        """End a process that :meth:`hold` made."""
+        """End a process that has something open."""
         with self._files.held():
             self._kernel.groups.close(pid)
 
@@ -346,20 +398,37 @@ class FakeHost:
         with self._files.held():
             self._kernel.pci.vanish(self._files.device(address))
 
+    def exchange(self, address: str, ids: str, **more: ty.Any) -> None:
+        """Put another card where a function is.
+
+        :param ids: as of :meth:`add`
+        :param more: likewise; its IOMMU group is the old card's
+        :raises OSError: ENODEV: there is none
+        """
+        with self._files.held():
+            place = self._files.device(address)
+            parent = place.parent.name
+            group = self._files.group_of(place)
+            self.vanish(address)
+            behind = None if parent.startswith("pci") else parent
+            if group is not None:
+                more.setdefault("group", int(group))
+            self.add(address, ids, behind=behind, **more)
+
     # What goes wrong
 
     def fault(self, number: int, **more: ty.Any) -> None:
         """Let something go wrong at the n-th write from now.
 
-        :param more: as of :class:`Fault`
+        :param more: as of :class:`~nova_vfio_variant.testing.faults.Fault`
         """
-        self._faults.append(Fault(len(self.written) + number, **more))
+        self._faults.append(faults.Fault(len(self.written) + number, **more))
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self._faults.clear()
 
-    def _strike(self, fault: Fault) -> None:
+    def _strike(self, fault: faults.Fault) -> None:
         if fault.hang:
             time.sleep(fault.hang)
         if fault.vanish:
@@ -369,9 +438,9 @@ class FakeHost:
         if fault.errno:
             raise fake_files.error(fault.errno)
 
-    def _crash(self, fault: Fault) -> None:
+    def _crash(self, fault: faults.Fault) -> None:
         if fault.crash == "raise":
-            raise Crashed
+            raise faults.Crashed
         if fault.crash == "both":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)

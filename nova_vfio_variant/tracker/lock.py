@@ -14,8 +14,6 @@ import threading
 import time
 import typing as ty
 
-from oslo_concurrency import lockutils
-
 from nova_vfio_variant import exception
 from nova_vfio_variant.tracker import sqlite
 
@@ -73,6 +71,8 @@ def state_lock(
 def _process_lock(
     path: pathlib.Path, timeout: float, deadline: float
 ) -> ty.Iterator[None]:
+    from oslo_concurrency import lockutils
+
     try:
         lock = lockutils.external_lock(NAME, lock_path=str(path.parent))
         taken = lock.acquire(

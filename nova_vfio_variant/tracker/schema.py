@@ -9,8 +9,6 @@ import typing as ty
 import urllib.parse
 
 import sqlalchemy as sa
-from oslo_db import exception as db_exception
-from oslo_db.sqlalchemy import engines
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.tracker import models, sqlite
@@ -62,7 +60,7 @@ def explained(place: Place) -> ty.Iterator[None]:
     """
     try:
         yield
-    except (db_exception.DBError, sa.exc.SQLAlchemyError) as error:
+    except _errors() as error:
         cause: BaseException = error
         while (
             inner := getattr(cause, "orig", None)
@@ -83,7 +81,17 @@ def explained(place: Place) -> ty.Iterator[None]:
         ) from error
 
 
+def _errors() -> tuple[type[Exception], ...]:
+    """What SQLAlchemy and oslo.db raise; asked where something is raised."""
+    from oslo_db import exception as db_exception
+
+    return db_exception.DBError, sa.exc.SQLAlchemyError
+
+
 def _open_service(url: sa.URL, *, read_only: bool) -> sa.Engine:
+    # It brings SQLAlchemy's ORM along; a file has no use for either.
+    from oslo_db.sqlalchemy import engines
+
     with explained(url):
         try:
             engine: sa.Engine = engines.create_engine(url, max_retries=0)
@@ -194,7 +202,7 @@ def _fill(path: pathlib.Path) -> None:
 
 def _nothing() -> sa.Engine:
     """Tables without a row, in memory."""
-    engine: sa.Engine = engines.create_engine("sqlite://", max_retries=0)
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     models.METADATA.create_all(engine)
     with engine.begin() as link:
         link.execute(sa.insert(models.generation).values(id=1, value=0))
@@ -212,17 +220,22 @@ def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
             "uri": "true",
         },
     )
-    engine: sa.Engine = engines.create_engine(
-        url, sqlite_fk=True, max_retries=0
-    )
+    engine = sa.create_engine(url)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # Else sqlite3 would begin no transaction before the first write, and
+        # end one before each change of a table.
+        connection.isolation_level = None
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(link: sa.Connection) -> None:
+        link.exec_driver_sql("BEGIN")
 
     return engine
 

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.tracker import (
     allowance,
     family,
@@ -27,9 +26,12 @@ from nova_vfio_variant.tracker import (
     rows,
     schema,
     sqlite,
-    sync,
 )
 from nova_vfio_variant.tracker import device as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import alias as pci_alias
+    from nova_vfio_variant.tracker import sync
 
 #: So many addresses go into one question; SQLite takes 32,766 variables.
 _SLICE = 500
@@ -99,7 +101,7 @@ class Store:
         """
         return self._tracked(at_once=False)
 
-    def apply(self, plan: sync.SyncPlan) -> None:
+    def apply(self, plan: "sync.SyncPlan") -> None:
         """Make the store what a sync decided.
 
         :raises StoreError: somebody wrote since the plan's devices were read
@@ -127,7 +129,7 @@ class Store:
         self,
         instance_uuid: str,
         taken: ty.Iterable[
-            tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]
+            "tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]"
         ],
         request_ids: ty.Sequence[str] | None = None,
     ) -> tuple[tracked.Claim, ...]:

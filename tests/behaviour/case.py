@@ -171,9 +171,11 @@ class BehaviourCase(base.TestCase):
         """The kernel refuses a write to a driver."""
         self.refused(number, f"{DRIVERS}/{driver}/{name}", text)
 
-    def not_held(self, number: int, name: str) -> None:
+    def not_held(
+        self, number: int, name: str, token: str | None = None
+    ) -> None:
         """The kernel refuses to open a function."""
-        error = self.assertRaises(OSError, self.host.hold, name)
+        error = self.assertRaises(OSError, self.host.hold, name, token)
         self.assertEqual(
             under_test.name_of(number), under_test.name_of(error.errno)
         )

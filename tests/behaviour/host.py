@@ -36,6 +36,14 @@ EDU, EDU_TOO = "0000:00:10.0", "0000:00:10.1"
 NIC, NIC_TOO = "0000:01:01.0", "0000:01:02.0"
 BRIDGE = "0000:00:11.0"
 DISPLAY = "0000:00:12.0"
+#: An "other bridge" 1498:30c8, and a function that shares its group.
+OTHER, OTHER_MATE = "0000:00:13.0", "0000:00:13.1"
+#: A root port without ACS, and the card behind it in its group.
+OPEN_PORT, OPEN_CARD = "0000:00:14.0", "0000:02:00.0"
+#: A card that can be exchanged.
+CARD = "0000:03:00.0"
+#: The board's ISA bridge, and what shares its group: disks and SMBus.
+ISA, AHCI, SMBUS = "0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"
 ROOT_PORT = "0000:20:00.0"
 
 DEVICES = "sys/bus/pci/devices"
@@ -106,13 +114,38 @@ class HostUnderTest(abc.ABC):
         """Unload one."""
 
     @abc.abstractmethod
-    def hold(self, name: str) -> int:
+    def exchange(self) -> None:
+        """Pull the card at CARD out, and put one of another kind there."""
+
+    @abc.abstractmethod
+    def hold(self, name: str, token: str | None = None) -> int:
         """Let a new process open a function, or an mdev, through its group.
 
+        :param token: the VF token that it gives, a UUID
         :returns: its id
         :raises OSError: what the kernel answered to opening the group,
             setting its container, or getting the device
         """
+
+    @abc.abstractmethod
+    def open(self, path: str) -> int:
+        """Let a new process open a file of sysfs, to read.
+
+        :returns: its id
+        """
+
+    @abc.abstractmethod
+    def open_device(self, number: str, name: str) -> int:
+        """Let a new process open a character device by a node of its own.
+
+        :param number: ``MAJOR:MINOR``
+        :param name: of the device in sysfs
+        :returns: its id
+        """
+
+    @abc.abstractmethod
+    def set_up(self, interface: str, address: str) -> None:
+        """Set an interface up, and give it an IPv4 address."""
 
     @abc.abstractmethod
     def let_go(self, pid: int) -> None:
@@ -153,11 +186,47 @@ class Fake(HostUnderTest):
         """Unload it."""
         self.fake.rmmod(name)
 
-    def hold(self, name: str) -> int:
+    def exchange(self) -> None:
+        """An edu, as in the lab."""
+        self.fake.exchange(CARD, "1234:11e8", class_code=0x00FF00)
+
+    def hold(self, name: str, token: str | None = None) -> int:
         """A process in its ``/proc``."""
-        pid = self.fake.hold(name)
+        pid = self.fake.hold(name, token=token)
         self._held.add(pid)
         return pid
+
+    def open(self, path: str) -> int:
+        """A process in its ``/proc``."""
+        real = os.path.realpath(self.root / path)
+        pid = self.fake.open_file(real.removeprefix(str(self.root)))
+        self._held.add(pid)
+        return pid
+
+    def open_device(self, number: str, name: str) -> int:
+        """A process whose file has the device's name: it has no numbers."""
+        del number
+        pid = self.fake.open_file(f"/dev/{name}")
+        self._held.add(pid)
+        return pid
+
+    def set_up(self, interface: str, address: str) -> None:
+        """Write what the kernel would show."""
+        flags = self.root / f"sys/class/net/{interface}/flags"
+        flags.write_text("0x1003\n")
+        local = address.startswith("169.254.")
+        octets = [int(one) for one in address.split(".")]
+        masked = [*octets[:2], 0, 0] if local else [*octets[:3], 0]
+        route = bytes(reversed(masked)).hex().upper()
+        mask = "0000FFFF" if local else "00FFFFFF"
+        with (self.root / "proc/net/route").open("a") as routes:
+            routes.write(
+                f"{interface}\t{route}\t00000000\t0001\t0\t0\t0\t{mask}"
+                "\t0\t0\t0\n"
+            )
+        (self.root / "proc/net/if_inet6").write_text(
+            f"{'fe80':<031}1 02 40 20 80 {interface}\n"
+        )
 
     def let_go(self, pid: int) -> None:
         """End that."""
@@ -180,6 +249,8 @@ def _template() -> str:
     # What a recording can't show: nobody had these when it was made.
     fake.add_driver("igbvf", ["8086:10ca"])
     fake.add_driver("nvme", not_vfs=True)
+    fake.add_driver("pci-stub", loaded=False)
+    fake.add_driver("pci-pf-stub", makes_vfs=True, loaded=False)
     fake.add_mdev_parent("mtty", {"mtty-1": 1, "mtty-2": 2}, 24)
     sizes = ("vga", "xga", "hd")
     fake.add_mdev_parent(

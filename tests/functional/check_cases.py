@@ -487,10 +487,10 @@ HOST = {
         ],
     ),
     "GROUP_SHARED": Case(
-        specs('{ "address": "0000:00:10.0", "managed": "no" }'),
+        specs('{ "address": "0000:00:10.*", "managed": "no" }'),
         [
             Function("0000:00:10.0", driver="vfio-pci", group=6),
-            Function("0000:00:10.1", group=6),
+            Function("0000:00:10.1", driver="vfio-pci", group=6),
         ],
     ),
     "GROUP_SHARED-bridge": Case(
@@ -581,6 +581,149 @@ HOST = {
     ),
 }
 
+IN_PLACEMENT = "[filter_scheduler]\npci_in_placement = true\n"
+
+
+def mdev(at: str = "0000:84:00.0") -> Function:
+    """A card that offers one type of mediated devices."""
+    return Function(
+        at,
+        "10de:1db4",
+        "030200",
+        "nvidia",
+        files={"mdev_supported_types/nvidia-35/available_instances": "4"},
+    )
+
+
+CLOUD = {
+    "PF_ALONE": Case(
+        specs(
+            '{ "address": "0000:25:00.0", "product_id": "10c9",'
+            ' "physical_network": "p" }'
+        ),
+        card(),
+    ),
+    "PF_ALONE-same": Case(
+        specs(
+            '[{ "address": { "bus": "25", "slot": "00", "function": "[0]" },'
+            ' "vendor_id": "8086" }]'
+        ),
+        card(vfs=6, pf_ids="8086:10ca"),
+    ),
+    "PF_AND_VF_MATCHED-ids": Case(
+        specs(f"{{ {VF} }}", before=PUBLISHED),
+        card(vfs=6, pf_ids="8086:10ca"),
+    ),
+    "PF_AND_VF_MATCHED-two": Case(
+        specs('{ "product_id": "10c9" }', f"{{ {VF} }}", before=PUBLISHED),
+        card(),
+    ),
+    "ALIAS_UNSATISFIED-unnamed": Case(
+        specs('{ "product_id": "10c9" }')
+        + f'alias = {{ "name": "a", {VF}, "device_type": "type-VF" }}\n',
+        card(),
+    ),
+    "ALIAS_UNSATISFIED-others": Case(
+        specs(f'{{ {VF}, "address": "0000:25:*.*" }}')
+        + 'alias = { "name": "a", "vendor_id": "15b3",'
+        ' "product_id": "101e" }\n',
+        [*card(), *card(0x26, 3, pf_ids="15b3:101b", vf_ids="15b3:101e")],
+    ),
+    "UNKNOWN_OPTION-astray": Case(
+        f"[pci]\n{PUBLISHED}pci_in_placement = true\n"
+        "enabled_mdev_types = a\nreport_in_plcement = true\n"
+    ),
+    "UNKNOWN_OPTION-removed": Case(
+        "[DEFAULT]\nscheduler_default_filters = RamFilter,ComputeFilter\n"
+    ),
+    "NOT_JSON-aliases": Case(
+        alias(f'{{ "name": "a", {VF} }}, {{ "name": "b", {VF} }}')
+    ),
+    "FILTER_MISSING": Case(
+        alias(f'{{ "name": "a", {VF} }}')
+        + "[filter_scheduler]\nenabled_filters = ComputeFilter, MyFilter\n"
+    ),
+    "FILTER_MISSING-near": Case(
+        alias(f'{{ "name": "a", {VF} }}') + "[filter_scheduler]\n"
+        "enabled_filters = ComputeFilter,PciPassthroughFilters\n"
+    ),
+    "ASKED_AND_UNPUBLISHED": Case(
+        alias(f'{{ "name": "a", {VF} }}') + IN_PLACEMENT, card()
+    ),
+    "ALSO_ELSEWHERE": Case(
+        alias(f'{{ "name": "a", {VF} }}', before="report_in_placement = no\n")
+        + IN_PLACEMENT
+    ),
+    "PUBLISHED_AND_UNASKED": Case(
+        alias(f'{{ "name": "a", {VF} }}', before=PUBLISHED)
+    ),
+    "NULL_TAG_POOLED": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.4", "trusted": null }}',
+            f'{{ {VF}, "physical_network": "p" }}',
+        ),
+        card(),
+    ),
+    "ALIAS_CLASS_IGNORED": Case(
+        specs(
+            f'{{ {VF}, "address": "*:25:*.*", "resource_class": "A" }}',
+            f'{{ {VF}, "address": "*:26:*.*", "resource_class": "B" }}',
+        )
+        + f'alias = {{ "name": "a", {VF}, "resource_class": "A" }}\n',
+        [*card(), *card(0x26)],
+    ),
+    "WIDE_DOMAIN": Case(
+        specs('{ "product_id": "0a54" }'),
+        [
+            Function("0000:03:00.0", "8086:0a54", "010802", "nvme"),
+            Function("10000:01:00.0", "8086:0a54", "010802", "nvme"),
+        ],
+    ),
+    "MDEV_AND_SPEC": Case(
+        specs('{ "address": "0000:84:00.0" }')
+        + "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:83:00.0, 0000:84:00.0\n",
+        [mdev("0000:83:00.0"), mdev()],
+    ),
+    "MDEV_AND_SPEC-default": Case(
+        specs('{ "address": "0000:84:00.0" }')
+        + "[devices]\nenabled_mdev_types = nvidia-35\n",
+        [mdev()],
+    ),
+    "MDEV_NOT_OFFERED": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:85:00.0\n",
+        [mdev(), Function("0000:85:00.0")],
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
+    "MDEV_NOT_OFFERED-vendor": Case(
+        "[devices]\nenabled_mdev_types = nvidia-558\n",
+        card(
+            driver="nvidia",
+            vf_ids="10de:25b6",
+            vf_files={"nvidia/current_vgpu_type": "558"},
+        ),
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
+    "REMOTE_MANAGED_PF": Case(
+        specs(
+            f'{{ {VF}, "address": "0000:25:00.0", "remote_managed": "yes" }}'
+        ),
+        card(),
+    ),
+    "REMOTE_MANAGED_PF-others": Case(
+        specs(
+            f'{{ {VF}, "devname": "eth3", "remote_managed": "yes" }}',
+            f'{{ {VF}, "devname": "eth9", "remote_managed": "yes" }}',
+        ),
+        [*nic(), *card(0x26)],
+    ),
+    "DEVNAME_WIDE_DOMAIN": Case(
+        specs('{ "devname": "eth4" }'),
+        [Function("10000:01:00.0", netdev="eth4")],
+    ),
+}
+
 MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
 RC = "CUSTOM_PCI_8086_10CA"
 
@@ -663,7 +806,7 @@ PUBLISHED_CASES = {
     ),
 }
 
-CASES: dict[str, Case] = TEXT | MEANING | HOST | PUBLISHED_CASES
+CASES: dict[str, Case] = TEXT | MEANING | CLOUD | HOST | PUBLISHED_CASES
 
 #: Where nothing is to be said.
 QUIET: dict[str, Case] = {

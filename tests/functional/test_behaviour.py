@@ -3,7 +3,13 @@
 
 import unittest
 
-from tests.behaviour import test_facts, test_preparing, test_trouble
+from tests.behaviour import (
+    test_facts,
+    test_groups,
+    test_in_use,
+    test_preparing,
+    test_trouble,
+)
 
 
 def load_tests(
@@ -13,6 +19,12 @@ def load_tests(
 ) -> unittest.TestSuite:
     """All tests of the suite."""
     suite = unittest.TestSuite()
-    for module in (test_facts, test_preparing, test_trouble):
+    for module in (
+        test_facts,
+        test_groups,
+        test_in_use,
+        test_preparing,
+        test_trouble,
+    ):
         suite.addTests(loader.loadTestsFromModule(module))
     return suite

@@ -148,7 +148,7 @@ class Rules(base.TestCase):
                 # An NVMe card, say, whose VFs have the ids of its PF.
                 "8086:10ca",
                 (
-                    f'{{ "address": {{ {at} "[1-7]" }} }}',
+                    f'{{ "address": {{ {at} "[4-5]" }} }}',
                     f'{{ "address": {{ {at} "[0]" }} }}',
                 ),
             ),
@@ -213,7 +213,10 @@ class Rules(base.TestCase):
 
     def test_an_alias_finds_its_devices_by_class(self) -> None:
         conf = (
-            specs(f'{{ {VF}, "resource_class": "A16_16A" }}')
+            specs(
+                f'{{ {VF}, "resource_class": "A16_16A" }}',
+                before=check_cases.PUBLISHED,
+            )
             + 'alias = { "name": "a", "resource_class": "CUSTOM_A16_16A",'
             ' "device_type": "type-VF" }\n'
             "[filter_scheduler]\npci_in_placement = true\n"

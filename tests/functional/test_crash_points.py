@@ -137,6 +137,9 @@ def card(host: fake_host.FakeHost) -> None:
     """A card whose VFs are made by a tool that unbinds it meanwhile."""
     host.add_driver("nvidia", ["10de:25b6"], makes_vfs=True)
     host.add_driver("pci-pf-stub", makes_vfs=True)
+    tool = host.root / "usr/lib/nvidia" / nvidia.TOOL
+    tool.parent.mkdir(parents=True)
+    tool.touch()
     host.add(
         CARD,
         "10de:25b6",

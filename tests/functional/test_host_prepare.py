@@ -11,7 +11,7 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes, node, preparation
+from nova_vfio_variant import codes, node
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import act, journal, observe, plan
 from nova_vfio_variant.host import lock as host_lock
@@ -119,10 +119,10 @@ class HostCommands(base.TestCase):
             str(self.host.root),
             str(self.state),
         )
-        found = preparation.Preparation(on).obstacles(
-            pci_address.PciAddress.parse(NIC)
+        found = on.verdicts.at(pci_address.PciAddress.parse(NIC))
+        self.assertEqual(
+            [codes.GROUP_COMPANIONS], [one.code for one in found.blocking]
         )
-        self.assertEqual([codes.GROUP_COMPANIONS], [one.code for one in found])
         self.assertFalse(self.state.exists())
 
     def test_a_dry_run_is_the_plan(self) -> None:
@@ -221,6 +221,41 @@ class HostCommands(base.TestCase):
         self.host.hands().set_numvfs(PF, 0)
         path = self.host.root / observe.BOOT_ID
         path.write_text("aaaaaaaa-0000-4000-8000-000000000002\n")
+
+    def test_another_device_at_the_address_is_never_written_to(self) -> None:
+        self.declare(PAIR)
+        self.assertEqual(0, self.run_command("host", "apply").status)
+        place = self.host.root / "sys/bus/pci/devices" / NIC
+        (place / "vendor").write_text("0x1000\n")
+        text = (place / "modalias").read_text()
+        (place / "modalias").write_text(text.replace("8086", "1000", 1))
+        self.host.hands().unbind(NIC)
+        before, written = self.host.picture(), self.host.written
+        for words in (
+            ("plan",),
+            ("apply", "--dry-run"),
+            ("apply",),
+            ("restore", "--dry-run"),
+            ("restore",),
+            ("restore", NIC),
+        ):
+            ran = self.run_command("host", *words)
+            self.assertEqual(2, ran.status, str(words))
+            self.assertIn(f"error: {NIC}: the journal is about 8086", ran.err)
+            self.assertIn("[VFIO560]", ran.err)
+        self.assertEqual(0, self.run_command("host", "recover").status)
+        self.assertEqual(before, self.host.picture())
+        self.assertEqual(written, self.host.written)
+
+    def test_what_vanished_is_told_once(self) -> None:
+        self.declare(PAIR)
+        self.assertEqual(0, self.run_command("host", "apply").status)
+        self.host.vanish(NIC)
+        ran = self.run_command("host", "restore")
+        self.assertEqual(0, ran.status, ran.err)
+        self.assertIn(f"recovered: {NIC}: undo: the function is gone", ran.err)
+        self.assertNotIn("gone", self.run_command("host", "restore").err)
+        self.assertEqual(2, self.run_command("host", "restore", NIC).status)
 
     def test_a_quarantine_ends_with_the_boot(self) -> None:
         self.declare(FOUR, VARIANT)

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import exception, node
+from nova_vfio_variant import exception, node, publication
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import provider, report
 from nova_vfio_variant.testing import placement
@@ -221,8 +221,14 @@ class NodeTest(cli_case.CliTestCase):
         """Report, and say what is shown and what is there."""
         on = node.Node(["nova.conf"], [], "host", "state")
         with tracker_store.Store.open(pathlib.Path("state")) as store:
-            published = on.placement(
-                store, blocked=blocked if judged else None, unknown=unknown
+            published = publication.Publication(
+                on.conf,
+                on.state_path,
+                tuple(store.devices()),
+                on.declared,
+                store.provider_memory,
+                blocked if judged else None,
+                unknown,
             )
             (shown,) = published.view().desired
             published.report()

@@ -22,6 +22,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -123,6 +124,19 @@ _SHARED_GROUPS_AND_DISPLAY = _words("""
     -device bochs-display,bus=pcie.0,addr=12.0
 """)
 
+# An "other bridge" that forwards nothing, in a group with a plain function; a
+# root port that shares its group with the card behind it; one with a card
+# that can be exchanged. The board itself has an ISA bridge, in a group with
+# its disk and SMBus controllers.
+_MEMBERS_AND_CARD = _words("""
+    -device tpci200,multifunction=on,bus=pcie.0,addr=13.0
+    -device edu,bus=pcie.0,addr=13.1
+    -device pcie-root-port,id=port-no-acs,bus=pcie.0,addr=14.0,chassis=5,disable-acs=on
+    -device e1000e,bus=port-no-acs,romfile=
+    -device pcie-root-port,id=port-card,bus=pcie.0,addr=15.0,chassis=6
+    -device e1000e,id=card,bus=port-card,romfile=
+""")
+
 #: The sets of devices to choose from; README.rst lists what each gives.
 DEVICES = {
     "small": [
@@ -137,6 +151,7 @@ DEVICES = {
         *_igb("igb1", "node1", 3),
         *_virtio_net("virtio0", "node1", 4),
         *_SHARED_GROUPS_AND_DISPLAY,
+        *_MEMBERS_AND_CARD,
     ],
 }
 
@@ -149,7 +164,7 @@ def _share(tag: str, path: pathlib.Path, options: str) -> list[str]:
 
 
 def qemu_command(
-    lab: pathlib.Path, devices: str, out: pathlib.Path
+    lab: pathlib.Path, devices: str, out: pathlib.Path, private: pathlib.Path
 ) -> list[str]:
     """The command that boots the guest.
 
@@ -162,9 +177,13 @@ def qemu_command(
     while the kernel took it for armed (seen in QEMU's monitor and through
     its gdb stub). With one thread no run has.
 
+    The guest itself can talk QMP, through a port that QEMU connects with its
+    own socket: so a test can exchange a card.
+
     :param lab: what setup.sh made
     :param devices: a key of DEVICES
     :param out: the folder that the guest writes through to
+    :param private: a folder for QEMU's own socket, whose path has to be short
     """
     root = lab / "root"
     libraries = root / "usr/lib/x86_64-linux-gnu"
@@ -185,6 +204,10 @@ def qemu_command(
             -serial file:{out}/console.log
             -chardev stdio,id=out,signal=off,logfile={out}/output.log
             -device virtio-serial-pci -device virtconsole,chardev=out
+            -chardev socket,id=qmp,path={private}/qmp,server=on,wait=off
+            -mon chardev=qmp,mode=control
+            -chardev socket,id=qmp-guest,path={private}/qmp
+            -device virtserialport,chardev=qmp-guest,name=qmp
             -device intel-iommu,intremap=on,caching-mode=on,device-iotlb=on
         """),
         "-append",
@@ -252,8 +275,9 @@ def run(
     _checked_path(pathlib.Path(sys.prefix))
     out = _checked_path(out or lab / "out")
     out.mkdir(parents=True, exist_ok=True)
-    with _held(out):
-        return _boot(command, qemu_command(lab, devices, out), out, deadline)
+    with _held(out), tempfile.TemporaryDirectory() as private:
+        qemu = qemu_command(lab, devices, out, pathlib.Path(private))
+        return _boot(command, qemu, out, deadline)
 
 
 def _boot(

@@ -15,6 +15,8 @@ import unittest
 _TESTS = (
     "tests.lab.test_libvirt.LibvirtTest.test_1",
     "tests.behaviour.test_facts.",
+    "tests.behaviour.test_in_use.",
+    "tests.behaviour.test_groups.",
     "tests.behaviour.test_preparing.",
     "tests.behaviour.test_trouble.",
     "tests.lab.test_guest.",

@@ -40,6 +40,12 @@ class GuestTest(BehaviourCase):
             "connected", self.host.read(f"{place}/{card}/{connector}/status")
         )
 
+    def test_programs_find_their_standard_streams(self) -> None:
+        for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+            self.assertEqual(
+                f"/proc/self/fd/{number}", os.readlink(f"/dev/{name}")
+            )
+
     def test_the_other_sample_parent_offers_its_types(self) -> None:
         self.host.modprobe("mdpy")
         self.assertEqual(

@@ -37,6 +37,10 @@ class VfProvider(abc.ABC):
     #: its own and none.
     passes: ty.ClassVar[tuple[str, ...]] = ()
 
+    #: Name of the program that it runs, which
+    #: :func:`~nova_vfio_variant.host.programs.find` finds; empty for none.
+    program: ty.ClassVar[str] = ""
+
     @abc.abstractmethod
     def serves(self, pf: observed.PciFunction) -> bool:
         """Whether a PF's VFs are made in this way. Raises nothing."""

@@ -9,12 +9,11 @@ Its exit status is not relied on: sysfs says what came of it.
 """
 
 import errno
-import shutil
 import time
 import typing as ty
 
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import helper, vf_provider
+from nova_vfio_variant.host import helper, programs, vf_provider
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import hands as host_hands
@@ -31,8 +30,9 @@ _PATIENCE = 60.0
 
 
 class NvidiaVfProvider(vf_provider.VfProvider):
-    """Runs ``sriov-manage``, found in PATH."""
+    """Runs ``sriov-manage``, found on the host."""
 
+    program = TOOL
     disturbs_pf = True
     # The script binds it there, by new_id, to write sriov_numvfs.
     passes = ("pci-pf-stub",)
@@ -59,7 +59,7 @@ class NvidiaVfProvider(vf_provider.VfProvider):
     ) -> None:
         """Run the tool until sysfs shows the VFs, three times at most.
 
-        :raises OSError: it is not in PATH, or said why it failed
+        :raises OSError: it isn't there, or said why it failed
         """
         said, made = "", False
         for attempt in range(_ATTEMPTS):
@@ -79,9 +79,9 @@ class NvidiaVfProvider(vf_provider.VfProvider):
 
     def _run(self, hands: "host_hands.Hands", flag: str, address: str) -> str:
         """What the tool prints, in one line."""
-        del hands  # who stands in for the tool writes by them
-        tool = shutil.which(TOOL)
-        if tool is None:
-            raise OSError(errno.ENOENT, f"{TOOL} is not in PATH")
-        done = helper.program([tool, flag, address])
+        place = programs.find(hands.root, TOOL)
+        if place is None:
+            raise OSError(errno.ENOENT, f"{TOOL} is not there")
+        root = (hands.root.root or "").rstrip("/")
+        done = helper.program([f"{root}/{place}", flag, address])
         return " ".join(done.stdout.split()) or f"status {done.returncode}"

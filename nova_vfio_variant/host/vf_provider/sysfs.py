@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """VFs as the kernel makes them: ``sriov_numvfs``."""
 
+import errno
 import typing as ty
 
 from nova_vfio_variant.host import function as observed
@@ -24,4 +25,13 @@ class SysfsVfProvider(vf_provider.VfProvider):
 
         :raises OSError: the kernel refused it
         """
-        hands.set_numvfs(address, count)
+        try:
+            hands.set_numvfs(address, count)
+        except OSError as error:
+            driver = hands.driver(address)
+            if error.errno != errno.ENOENT or not driver:
+                raise
+            # The file is there: the driver has no sriov_configure().
+            raise OSError(
+                errno.ENOENT, f"driver {driver} can not make VFs"
+            ) from error

@@ -26,6 +26,7 @@ MEMORY: ty.Final = ".kernel"
 #: Who reads it takes the function's lock (sriov_numvfs_show() in iov.c).
 _LOCKED = "sriov_numvfs"
 _PAUSE = 0.01
+_VFIO_NUMBER = re.compile(r"/vfio\d+")
 
 
 def error(number: int) -> OSError:
@@ -68,6 +69,7 @@ class Parent:
     :param costs: how much an mdev of each type takes of it
     :param counted: its driver leaves the counting to the mdev core
     :param mdevs: the type of each mdev there is, by UUID
+    :param of: the driver that offers them, where it is a PCI function
     """
 
     path: str
@@ -76,6 +78,7 @@ class Parent:
     costs: dict[str, int]
     counted: bool = False
     mdevs: dict[str, str] = dataclasses.field(default_factory=dict)
+    of: str = ""
 
 
 @dataclasses.dataclass
@@ -86,6 +89,8 @@ class Memory:
     :param parents: of mdevs, by name
     :param removed: functions that a rescan finds again: place in sysfs and
         IOMMU group, by address
+    :param tokens: what opens the VFs of each PF that is on a VFIO driver, by
+        the PF's address; empty while nobody has set it
     """
 
     drivers: dict[str, Driver] = dataclasses.field(default_factory=dict)
@@ -93,6 +98,7 @@ class Memory:
     removed: dict[str, tuple[str, str]] = dataclasses.field(
         default_factory=dict
     )
+    tokens: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Files:
@@ -129,6 +135,7 @@ class Files:
             {name: Driver(**one) for name, one in data["drivers"].items()},
             {name: Parent(**one) for name, one in data["parents"].items()},
             {name: tuple(one) for name, one in data["removed"].items()},
+            data["tokens"],
         )
 
     def _give(self) -> None:
@@ -313,6 +320,25 @@ class Files:
     def link(self, path: pathlib.Path, target: pathlib.Path) -> None:
         """Make a link as sysfs has them: from where it stands."""
         path.symlink_to(os.path.relpath(target, path.parent))
+
+    def picture(self) -> dict[str, str]:
+        """All files and links of devices, drivers and IOMMU groups.
+
+        Numbers of VFIO devices and loaded drivers without function aside.
+        """
+        found = {}
+        for part in ("sys/devices", "sys/bus", "sys/kernel/iommu_groups"):
+            for folder, names, files in os.walk(self.root / part):
+                at = _VFIO_NUMBER.sub("/vfio", folder)
+                at = at.removeprefix(f"{self.root}/")
+                for name in names + files:
+                    path = f"{folder}/{name}"
+                    if os.path.islink(path):
+                        found[f"{at}/{name}"] = os.readlink(path)
+                    elif name in files and "bus/pci/drivers/" not in path:
+                        text = self.text(pathlib.Path(path))
+                        found[f"{at}/{name}"] = text
+        return found
 
     def put(self, place: pathlib.Path, **values: object) -> None:
         """Write attributes."""

@@ -4,11 +4,17 @@
 import errno
 import pathlib
 import re
+import struct
 import typing as ty
 
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
 
+#: Base class of bridges, and the header of those subclasses that have one.
+_BRIDGE = 0x06
+_HEADERS = {0x04: 1, 0x07: 2, 0x09: 1}
+_HEADER_SIZE = 64
+_HEADER_TYPE = 0x0E
 UNSET: ty.Final = "(null)"
 MODALIAS = re.compile(
     r"pci:v0000(\w{4})d0000(\w{4})sv\w+sd\w+bc(\w\w)sc(\w\w)i(\w\w)"
@@ -22,8 +28,15 @@ def make(
     class_code: int,
     *,
     numa_node: object = -1,
+    header: int | None = None,
 ) -> None:
-    """Make a function's directory with what every function has."""
+    """Make a function's directory with what every function has.
+
+    Of its configuration space the beginning, and of bridges alone, for all
+    others have the same header.
+
+    :param header: its type; None for the one that goes with the class
+    """
     vendor, _, device = ids.partition(":")
     place.mkdir(parents=True)
     base, sub, interface = (
@@ -43,6 +56,23 @@ def make(
         driver_override=UNSET,
     )
     (place / "class").write_text(f"0x{class_code:06x}\n")
+    if base == _BRIDGE:
+        raw = bytearray(_HEADER_SIZE)
+        raw[0:4] = struct.pack("<HH", int(vendor, 16), int(device, 16))
+        raw[9:12] = bytes((interface, sub, base))
+        raw[_HEADER_TYPE] = _HEADERS.get(sub, 0) if header is None else header
+        (place / "config").write_bytes(raw)
+
+
+def header_type(place: pathlib.Path) -> int:
+    """The type of a function's header: 0, 1 of a bridge, 2 of CardBus."""
+    try:
+        return (place / "config").read_bytes()[_HEADER_TYPE] & 0x7F
+    except (OSError, IndexError):
+        text = (place / "class").read_text()
+        if int(text, 16) >> 16 != _BRIDGE:
+            return 0
+        return _HEADERS.get(int(text, 16) >> 8 & 0xFF, 0)
 
 
 def vf_name(files: fake_files.Files, pf: pathlib.Path, number: int) -> str:

@@ -49,8 +49,8 @@ class Kernel:
         self.root = root
         self.files = fake_files.Files(root)
         self.groups = vfio.Groups(self.files)
-        self.pci = pci.PciBus(self.files, self.groups)
         self.mdevs = mdev.Mdevs(self.files, self.groups)
+        self.pci = pci.PciBus(self.files, self.groups, self.mdevs)
         if not self.files.hidden.is_dir():
             self._begin()
 
@@ -105,7 +105,11 @@ class Kernel:
                     self.load(one)
             for one, parent in memory.parents.items():
                 shown = self.root / "sys/class/mdev_bus" / one
-                if parent.driver == module and not shown.is_symlink():
+                if (
+                    parent.driver == module
+                    and not parent.of
+                    and not shown.is_symlink()
+                ):
                     self.mdevs.register(one)
 
     def load(self, name: str) -> None:
@@ -180,6 +184,8 @@ class Kernel:
         files = self.files
         if self.groups.is_vfio(place):
             driver.vfio = True
+            if (place / "sriov_totalvfs").exists():
+                files.memory.tokens[place.name] = ""
             for one in place.glob("vfio-dev/vfio*"):
                 shown = self.root / "sys/class/vfio-dev" / one.name
                 if not shown.is_symlink():

@@ -49,6 +49,26 @@ class Mdevs:
                     return True
         return False
 
+    def driver_came(self, function: pathlib.Path, driver: str) -> None:
+        """A PCI function was bound: its driver may offer mdevs."""
+        parent = self._files.memory.parents.get(function.name)
+        if parent is not None and parent.of == driver:
+            self.register(function.name)
+
+    def driver_goes(self, function: pathlib.Path, driver: str) -> None:
+        """A PCI function loses its driver, and idle mdevs without a word.
+
+        It waits while one of them is open.
+        """
+        parent = self._files.memory.parents.get(function.name)
+        if parent is None or parent.of != driver:
+            return
+        mdevs = list(parent.mdevs)
+        self._files.wait_while(
+            lambda: any(map(self._groups.device_is_open, mdevs))
+        )
+        self.unregister(function.name)
+
     def register(self, name: str) -> None:
         """Show a parent whose driver was loaded."""
         files = self._files

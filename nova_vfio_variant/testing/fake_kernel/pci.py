@@ -7,14 +7,18 @@ kernel's function is named.
 
 import contextlib
 import errno
-import fnmatch
 import pathlib
 import re
 import shutil
 import typing as ty
 
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import functions, vfio
+from nova_vfio_variant.testing.fake_kernel import (
+    functions,
+    matching,
+    mdev,
+    vfio,
+)
 
 _PAGE = 4096
 _VIRTFN = re.compile(r"virtfn(\d+)")
@@ -40,9 +44,15 @@ class PciBus:
     Every method wants the host's lock to be held.
     """
 
-    def __init__(self, files: fake_files.Files, groups: vfio.Groups) -> None:
+    def __init__(
+        self,
+        files: fake_files.Files,
+        groups: vfio.Groups,
+        mdevs: mdev.Mdevs,
+    ) -> None:
         self._files = files
         self._groups = groups
+        self._mdevs = mdevs
 
     def write(self, parts: ty.Sequence[str], data: bytes) -> None:
         """Answer a write below ``sys/bus/pci``.
@@ -90,7 +100,7 @@ class PciBus:
             raise fake_files.error(errno.ENOENT)
         if attribute == "bind":
             place = self._files.device(text)
-            if not self._takes(name, driver, place):
+            if not matching.takes(self._files, name, driver, place):
                 raise fake_files.error(errno.ENODEV)
             with self._files.locked(place):
                 self._attach(place, name)
@@ -127,8 +137,8 @@ class PciBus:
         """Let a driver look at every function that has none."""
         driver = self._files.memory.drivers[name]
         for place in self._files.functions():
-            if self._files.driver_of(place) is None and self._takes(
-                name, driver, place
+            if self._files.driver_of(place) is None and matching.takes(
+                self._files, name, driver, place
             ):
                 with contextlib.suppress(OSError):
                     self._attach(place, name)
@@ -140,7 +150,9 @@ class PciBus:
             return
         with self._files.locked(place):
             for name, driver in self._files.memory.drivers.items():
-                if driver.loaded and self._takes(name, driver, place):
+                if driver.loaded and matching.takes(
+                    self._files, name, driver, place
+                ):
                     try:
                         self._attach(place, name)
                     except OSError as error:
@@ -149,27 +161,6 @@ class PciBus:
                         if error.errno == errno.EBUSY:
                             raise fake_files.error(errno.EINVAL) from None
                     return
-
-    def _takes(
-        self, name: str, driver: fake_files.Driver, place: pathlib.Path
-    ) -> bool:
-        """pci_match_device(): the override, or the ids."""
-        override = self._files.text(place / "driver_override")
-        if override not in ("", functions.UNSET):
-            return override == name
-        found = functions.MODALIAS.fullmatch(
-            self._files.text(place / "modalias")
-        )
-        if found is None:
-            return False
-        vendor, device, *class_code = (one.lower() for one in found.groups())
-        mine = f"{vendor}:{device}:{''.join(class_code)}"
-        return any(
-            fnmatch.fnmatchcase(
-                mine, one if one.count(":") > 1 else f"{one}:*"
-            )
-            for one in (*driver.ids, *driver.new_ids)
-        )
 
     def _attach(self, place: pathlib.Path, name: str) -> None:
         """Give a function to a driver that matches.
@@ -193,11 +184,7 @@ class PciBus:
             self._groups.is_open(group)
         ):
             raise fake_files.error(errno.EBUSY)
-        if driver.vfio and group is None:
-            raise fake_files.error(errno.EINVAL)
-        if driver.vfio and "bc06" in files.text(place / "modalias"):
-            raise fake_files.error(errno.EINVAL)
-        if driver.broken or (driver.not_vfs and pf.is_symlink()):
+        if matching.refuses(files, name, driver, place):
             raise fake_files.error(errno.EINVAL)
         folder = files.root / fake_files.DRIVERS / name
         files.link(folder / place.name, place)
@@ -208,14 +195,18 @@ class PciBus:
                 made.rename(place / made.name)
         if driver.vfio:
             self._groups.appear(place)
+            if (place / "sriov_totalvfs").exists():
+                files.memory.tokens[place.name] = ""
+        self._mdevs.driver_came(place, name)
 
     def release(self, place: pathlib.Path) -> None:
         """Take a function from its driver; waits while a guest has it."""
         files = self._files
         name = files.driver_of(place)
-        if name is None:
-            return
         with files.locked(place):
+            if name is None:
+                # Whoever took its driver off is done with it now.
+                return
             (place / "driver").unlink()
             (files.root / fake_files.DRIVERS / name / place.name).unlink(
                 missing_ok=True
@@ -225,6 +216,8 @@ class PciBus:
                 files.wait_while(
                     lambda: self._groups.device_is_open(place.name)
                 )
+            self._mdevs.driver_goes(place, name)
+            files.memory.tokens.pop(place.name, None)
             kept = files.hidden / "made" / place.name / name
             for one in _MADE_BY_DRIVERS:
                 if (place / one).is_dir():
@@ -273,13 +266,7 @@ class PciBus:
             now = int(files.text(place / "sriov_numvfs"))
             if count == now:
                 return
-            driver = files.memory.drivers.get(files.driver_of(place) or "")
-            enabled = files.text(
-                files.root / "sys/module/vfio_pci/parameters/enable_sriov"
-            )
-            if driver is None or not (
-                driver.makes_vfs or (driver.vfio and enabled == "Y")
-            ):
+            if not matching.makes_vfs(files, files.driver_of(place)):
                 raise fake_files.error(errno.ENOENT)
             if not count:
                 self._remove_vfs(place)
@@ -308,6 +295,9 @@ class PciBus:
             files.link(pf / f"virtfn{number}", place)
             files.join_group(place, None)
             files.link(files.root / fake_files.DEVICES / place.name, place)
+            if files.driver_of(pf) == matching.VFIO_PCI:
+                # vfio_pci_bus_notifier(): nobody else may have them.
+                files.put(place, driver_override=matching.VFIO_PCI)
             with contextlib.suppress(OSError):
                 self._drivers_probe(place.name)
         files.put(pf, sriov_numvfs=count)

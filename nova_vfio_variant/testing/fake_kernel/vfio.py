@@ -7,6 +7,7 @@ import pathlib
 import shutil
 
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
+from nova_vfio_variant.testing.fake_kernel import processes
 
 #: Drivers whose functions may share a group with a guest's: they set
 #: driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
@@ -69,13 +70,18 @@ class Groups:
             (self._files.root / "sys/class/vfio-dev" / shown.name).unlink()
         shutil.rmtree(place / "vfio-dev", ignore_errors=True)
 
-    def open(self, place: pathlib.Path, command: str) -> int:
+    def open(
+        self, place: pathlib.Path, command: str, token: str | None = None
+    ) -> int:
         """Open a device through its group, as a new process.
 
+        :param token: a UUID, which the opener of a PF sets and the opener of
+            its VFs has to know
         :returns: the process's id
         :raises OSError: ENOENT: no member of the group is on a VFIO driver;
             EBUSY: the group is open; EPERM: it isn't viable; ENODEV: the
-            device itself isn't on a VFIO driver
+            device itself isn't on a VFIO driver; EACCES: it wants another
+            token
         """
         group = self._files.group_of(place)
         if group is None or not any(
@@ -88,28 +94,34 @@ class Groups:
             raise fake_files.error(errno.EPERM)
         if not self.is_vfio(place):
             raise fake_files.error(errno.ENODEV)
-        processes = self._files.root / "proc"
-        pid = 100 + fake_files.lowest_free(
-            str(int(one) - 100) for one in _pids(processes)
-        )
+        self._check_token(place, token)
+        paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
+        pid = processes.start(self._files.root, command, paths)
         self._open.mkdir(exist_ok=True)
         (self._open / f"{pid}.{place.name}").write_text(group)
-        folder = processes / str(pid)
-        (folder / "fd").mkdir(parents=True)
-        (folder / "comm").write_text(f"{command}\n")
-        paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
-        for number, target in enumerate(paths, start=3):
-            (folder / "fd" / str(number)).symlink_to(target)
         return pid
+
+    def _check_token(self, place: pathlib.Path, token: str | None) -> None:
+        """vfio_pci_validate_vf_token()
+
+        :raises OSError: EACCES: it is another, or there is none
+        """
+        tokens = self._files.memory.tokens
+        pf = pathlib.Path(os.path.realpath(place / "physfn"))
+        if place.name in tokens:
+            if any(
+                self.device_is_open(vf.readlink().name)
+                for vf in place.glob("virtfn*")
+            ):
+                if token is None or token != tokens[place.name]:
+                    raise fake_files.error(errno.EACCES)
+            elif token is not None:
+                tokens[place.name] = token
+        elif pf.name in tokens and (not token or token != tokens[pf.name]):
+            raise fake_files.error(errno.EACCES)
 
     def close(self, pid: int) -> None:
         """End a process, and with it all that it has open."""
-        shutil.rmtree(self._files.root / "proc" / str(pid))
+        processes.end(self._files.root, pid)
         for one in self._open.glob(f"{pid}.*"):
             one.unlink()
-
-
-def _pids(folder: pathlib.Path) -> list[str]:
-    return [
-        one for one in os.listdir(folder) if one.isdigit() and int(one) >= 100
-    ]

@@ -16,6 +16,9 @@ $box mount -t tmpfs shm /dev/shm
 $box mount -t cgroup2 cgroup2 /sys/fs/cgroup
 $box mount -t debugfs debugfs /sys/kernel/debug
 $box ln -s /proc/self/fd /dev/fd
+$box ln -s /proc/self/fd/0 /dev/stdin
+$box ln -s /proc/self/fd/1 /dev/stdout
+$box ln -s /proc/self/fd/2 /dev/stderr
 $box hostname lab
 $box ip link set lo up
 

@@ -168,6 +168,10 @@ class ApplyTest(ActCase):
                 "override igbvf",
                 error.message,
             )
+            self.assertIn(
+                f"put it back on {before.driver or 'no driver'}, or restore",
+                str(error.hint),
+            )
             self.assertEqual(picture, self.host.picture())
             worker.unbind(name)
             worker.set_override(name, before.override or "")

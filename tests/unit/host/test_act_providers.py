@@ -2,9 +2,7 @@
 """VFs are made in the way of their vendor, and sysfs has the last word."""
 
 import dataclasses
-import os
 import pathlib
-import shutil
 
 import fixtures
 import testtools
@@ -52,15 +50,10 @@ class ProviderTest(base.TestCase):
         self.useFixture(
             fixtures.MonkeyPatch(f"{host_hands.__name__}._SETTLE", 0)
         )
-        self.useFixture(
-            fixtures.EnvironmentVariable(
-                "PATH", f"{folder}/bin:{os.environ['PATH']}"
-            )
-        )
 
     def tool(self, busy: str = "", also: str = "") -> None:
-        path = self.folder / "bin/sriov-manage"
-        path.parent.mkdir()
+        path = self.host.root / "usr/lib/nvidia/sriov-manage"
+        path.parent.mkdir(parents=True)
         path.write_text(
             _TOOL.format(
                 root=self.host.root,
@@ -182,8 +175,6 @@ class ProviderTest(base.TestCase):
             self.assertEqual(3, self.hands.numvfs(CARD, 3))
 
     def test_the_tool_is_missing(self) -> None:
-        if shutil.which("sriov-manage"):
-            self.useFixture(fixtures.EnvironmentVariable("PATH", "/"))
         error = self.assertRaises(
             OSError,
             nvidia.NvidiaVfProvider().set_numvfs,
@@ -191,4 +182,4 @@ class ProviderTest(base.TestCase):
             CARD,
             3,
         )
-        self.assertIn("not in PATH", str(error.strerror))
+        self.assertIn("is not there", str(error.strerror))

@@ -34,6 +34,15 @@ FEWER = plan.Change(
 )
 
 
+MORE = plan.Change(
+    PF,
+    plan.What.VFS,
+    plan.State("igb", None, 2, True),
+    plan.State("igb", None, 4, True),
+    (),
+)
+
+
 class JournalCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -115,7 +124,7 @@ class JournalTest(JournalCase):
         self.assertEqual(BEFORE, left())
         noted.end(noted.begin(BIND, "apply"), "done")
         self.assertEqual(AFTER, left())
-        # What the kernel chooses, and what it makes anew, can be anything.
+        # What the kernel chooses, and what it makes anew, can be on anything.
         chosen = plan.Change(
             VF,
             plan.What.DRIVER,
@@ -124,10 +133,41 @@ class JournalTest(JournalCase):
             (),
         )
         noted.end(noted.begin(chosen, "apply"), "done")
-        self.assertIsNone(left())
+        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
         noted.end(noted.begin(BIND, "apply"), "done")
-        noted.end(noted.begin(FEWER, "apply"), "done")
+        number = noted.begin(FEWER, "apply")
         self.assertIsNone(left())
+        noted.end(number, "done")
+        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
+
+    def test_what_somebody_else_made_is_not_ours_by_what_we_undo(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(BIND, "apply"), "done")
+        theirs = dataclasses.replace(BIND, before=plan.State("igb", "igb"))
+        noted.end(noted.begin(theirs, "apply"), "undone")
+        self.assertEqual(AFTER, noted.priors[VF].left)
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+
+    def test_which_number_of_vfs_is_ours_is_known(self) -> None:
+        noted = self.open()
+
+        def strange(*counts: int) -> list[bool]:
+            found = self.open().priors[PF]
+            return [
+                found.has_strange_vfs(plan.State("igb", None, count, True))
+                for count in counts
+            ]
+
+        number = noted.begin(MORE, "apply")
+        self.assertEqual([False, False, False, True], strange(0, 2, 4, 6))
+        noted.end(number, "done")
+        self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
+        # Meanwhile somebody made it six.
+        six = plan.State("igb", None, 6, True)
+        number = noted.begin(dataclasses.replace(MORE, before=six), "apply")
+        self.assertEqual([False, False, False, False], strange(0, 2, 4, 6))
+        noted.end(number, "undone")
+        self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
 
     def test_vfs_that_go_are_noted_with_their_pf(self) -> None:
         noted = self.open()

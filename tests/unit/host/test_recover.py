@@ -123,7 +123,10 @@ class RecoverTest(test_act.ActCase):
         self.host.add_driver("pci-pf-stub", makes_vfs=True)
         self.host.add(card, "10de:25b6", vfs=3, class_code=0x030200)
         before = self.host.picture()
+        tool = self.host.root / "usr/bin/sriov-manage"
+        tool.parent.mkdir(parents=True)
         for driver in ("", "pci-pf-stub", "vfio-pci"):
+            tool.touch()
             self.crash(
                 f"begun {card} set-numvfs 3",
                 f'{{"address": "{card}", "num_vfs": 3}}',
@@ -134,15 +137,17 @@ class RecoverTest(test_act.ActCase):
                 hands.set_override(card, driver)
                 hands.probe(card)
                 hands.set_override(card, "")
-            # Here it can't be finished: there is no such tool.
-            self.useFixture(fixtures.EnvironmentVariable("PATH", "/"))
+            # It can't be finished: the tool is there no longer.
+            tool.unlink()
             (found,) = self.recovered()
             if driver == "vfio-pci":
                 self.assertEqual(Verdict.LEAVE, found.verdict)
                 self.assertIn("it is on vfio-pci", found.reason)
             else:
                 self.assertEqual(Verdict.UNDO, found.verdict)
-                self.assertIn("sriov-manage is not in PATH", found.reason)
+                self.assertIn(
+                    "sriov-manage is in none of /usr/lib", found.reason
+                )
                 self.assertEqual(before, self.host.picture())
                 self.assertEqual(
                     "as before", self.actor().journal.account(card)

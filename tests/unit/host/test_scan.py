@@ -14,6 +14,16 @@ from tests import base
 _MODALIAS = "pci:v00008086d000010CAsv00001AF4sd00001100bc02sc00i00\n"
 
 
+def _of_class(code: str) -> str:
+    """A modalias of a class and subclass."""
+    return _MODALIAS.replace("bc02sc00", f"bc{code[:2]}sc{code[2:]}")
+
+
+def _config(header: int) -> str:
+    """A configuration space up to its header's type."""
+    return "\1" * 14 + chr(header)
+
+
 class _FailingTree(tree.DirectoryTree):
     """A real directory in which chosen reads fail, as dying devices do."""
 
@@ -42,9 +52,9 @@ class _FailingFolder(tree.Folder):
         self._check("*")
         return self._real.names()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, size: int = tree.ATTRIBUTE) -> bytes:
         self._check(name)
-        return self._real.read(name)
+        return self._real.read(name, size)
 
     def link(self, name: str) -> str:
         self._check(name)
@@ -54,7 +64,9 @@ class _FailingFolder(tree.Folder):
         self._real.close()
 
 
-class ScanTest(base.TestCase):
+class ScanCase(base.TestCase):
+    """A host in a directory."""
+
     def setUp(self) -> None:
         super().setUp()
         self.root = pathlib.Path(tempfile.mkdtemp())
@@ -100,6 +112,8 @@ class ScanTest(base.TestCase):
         (found,) = self.scan().functions
         return found
 
+
+class ScanTest(ScanCase):
     def test_a_bare_function_has_only_what_it_has(self) -> None:
         self.add("0000:00:01.0")
         self.assertEqual(
@@ -109,6 +123,7 @@ class ScanTest(base.TestCase):
                 "10ca",
                 0x020000,
                 modalias=_MODALIAS.strip(),
+                subsystem="1af4:1100",
             ),
             self.one(),
         )
@@ -145,6 +160,7 @@ class ScanTest(base.TestCase):
                 netdevs=("eth0", "eth1"),
                 mdev_types=("nvidia-63",),
                 modalias=_MODALIAS.strip(),
+                subsystem="1af4:1100",
             ),
             self.one(),
         )
@@ -380,6 +396,11 @@ class ScanTest(base.TestCase):
             vpd="x",
             uevent="x",
         )
+        # Nor for what its class alone tells to be a bridge, or the root.
+        for slot, code in ((2, "0604"), (3, "0600")):
+            self.add(
+                f"0000:00:0{slot}.0", modalias=_of_class(code), config="x"
+            )
         seen = self.scan(
             config=errno.EIO,
             vpd=errno.EIO,
@@ -387,3 +408,153 @@ class ScanTest(base.TestCase):
             sriov_numvfs=errno.EIO,
         )
         self.assertEqual((), seen.problems)
+
+    def test_an_old_kernels_modalias_is_read_whatever_its_case(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            modalias="pci:v00008086d0000A282sv00001AF4sd00001100bc01sc06i0a\n",
+        )
+        self.add("0000:00:02.0", modalias=_MODALIAS.lower())
+        sata, nic = self.scan().functions
+        self.assertEqual(
+            ("8086", "a282", 0x01060A, "1af4:1100"),
+            (
+                sata.vendor_id,
+                sata.product_id,
+                sata.class_code,
+                sata.subsystem,
+            ),
+        )
+        self.assertEqual("10ca", nic.product_id)
+        self.assertEqual((), self.scan().problems)
+
+
+class IdentityTest(ScanCase):
+    """What tells one card from another at its address."""
+
+    def test_the_subsystem_is_known_without_modalias_too(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            modalias=None,
+            subsystem_vendor="0x15b3\n",
+            subsystem_device="0x0051\n",
+        )
+        self.assertEqual("15b3:0051", self.one().subsystem)
+
+    def test_a_kernel_that_does_not_tell_the_subsystem_lost_nothing(
+        self,
+    ) -> None:
+        self.add("0000:00:01.0", modalias=None)
+        self.assertIsNone(self.one().subsystem)
+        self.assertEqual(frozenset(), self.one().lost)
+
+    def test_a_subsystem_that_can_not_be_read_is_lost(self) -> None:
+        self.add(
+            "0000:00:01.0",
+            modalias=None,
+            subsystem_vendor="0x15b3\n",
+            subsystem_device="what\n",
+        )
+        self.assertIsNone(self.one().subsystem)
+        self.assertEqual({"subsystem_device"}, self.one().lost)
+
+    def test_the_serial_number_is_the_kernels(self) -> None:
+        self.add("0000:00:01.0", serial_number="00-11-22-33-44-55-66-77\n")
+        self.assertEqual("00-11-22-33-44-55-66-77", self.one().serial_number)
+        [lost] = self.scan(serial_number=errno.EIO).functions
+        self.assertIsNone(lost.serial_number)
+        self.assertEqual({"serial_number"}, lost.lost)
+
+    def test_a_vf_is_numbered_by_its_routing_id(self) -> None:
+        self.add(
+            "0000:00:00.0",
+            sriov_totalvfs="7\n",
+            sriov_offset="128\n",
+            sriov_stride="2\n",
+        )
+        for name in ("0000:00:10.0", "0000:00:10.2", "0000:00:11.4"):
+            self.add(name, physfn="->../0000:00:00.0")
+        self.assertEqual(
+            [None, 0, 1, 6], [one.vf_index for one in self.scan().functions]
+        )
+        # Also where it is the only one that is looked at.
+        host = tree.HostTree.open(str(self.root))
+        [vf] = scan.scan(host, ["0000:00:10.2"]).functions
+        self.assertEqual(1, vf.vf_index)
+
+    def test_or_by_its_pfs_links(self) -> None:
+        for offset in (None, "0\n", "many\n"):
+            with self.subTest(offset):
+                self.root = pathlib.Path(tempfile.mkdtemp())
+                self.add(
+                    "0000:00:00.0",
+                    sriov_totalvfs="7\n",
+                    sriov_offset=offset,
+                    sriov_stride="0\n",
+                    virtfn0="->../0000:00:10.0",
+                    virtfn5="->../0000:00:13.1",
+                )
+                self.add("0000:00:10.0", physfn="->../0000:00:00.0")
+                self.add("0000:00:13.1", physfn="->../0000:00:00.0")
+                self.add("0000:00:14.0", physfn="->../0000:00:00.0")
+                self.assertEqual(
+                    [None, 0, 5, None],
+                    [one.vf_index for one in self.scan().functions],
+                )
+
+
+class BridgeTest(ScanCase):
+    """Only what forwards PCI is a bridge."""
+
+    def test_the_class_tells(self) -> None:
+        kinds = {
+            "0600": (False, True),
+            "0601": (False, False),
+            "0602": (False, False),
+            "0604": (True, False),
+            "0605": (False, False),
+            "0607": (True, False),
+            "0609": (True, False),
+            "0680": (False, False),
+            "0204": (False, False),
+            "0880": (False, False),
+        }
+        for slot, code in enumerate(kinds, start=1):
+            self.add(f"0000:00:{slot:02x}.0", modalias=_of_class(code))
+        self.assertEqual(
+            list(kinds.values()),
+            [
+                (one.is_bridge, one.is_host_bridge)
+                for one in self.scan().functions
+            ],
+        )
+        self.assertEqual((), self.scan().problems)
+
+    def test_the_header_tells_where_the_class_leaves_it_open(self) -> None:
+        headers = {0x00: False, 0x80: False, 1: True, 0x81: True, 2: True}
+        for slot, header in enumerate(headers, start=1):
+            self.add(f"0000:00:0{slot}.0", modalias=_of_class("0680"))
+            place = self.root / f"sys/devices/pci0000:00/0000:00:0{slot}.0"
+            (place / "config").write_bytes(
+                _config(header).encode("latin-1") + b"more" * 1000
+            )
+        found = self.scan()
+        self.assertEqual(
+            [header & 0x7F for header in headers],
+            [one.header_type for one in found.functions],
+        )
+        self.assertEqual(
+            list(headers.values()), [one.is_bridge for one in found.functions]
+        )
+
+    def test_a_header_that_can_not_be_read_is_lost(self) -> None:
+        self.add("0000:00:01.0", modalias=_of_class("0601"), config=_config(0))
+        self.assertEqual(0, self.one().header_type)
+        [seen] = self.scan(config=errno.EACCES).functions
+        self.assertEqual(frozenset({"config"}), seen.lost)
+        self.assertIsNone(seen.header_type)
+        config = self.root / "sys/devices/pci0000:00/0000:00:01.0/config"
+        # Too short, and a device that doesn't answer.
+        for raw in (b"", b"\1" * 14, b"\xff" * 64):
+            config.write_bytes(raw)
+            self.assertEqual(frozenset({"config"}), self.one().lost)

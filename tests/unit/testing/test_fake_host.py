@@ -17,7 +17,7 @@ import fixtures
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.testing import fake_host, faults
 from tests import base, sample_hosts
 
 HOSTS = pathlib.Path(__file__).parents[3] / "etc/nova-vfio/hosts"
@@ -202,7 +202,7 @@ class FaultTest(FakeHostCase):
     def test_the_process_crashes(self) -> None:
         host = self.made()
         host.fault(1, crash="raise")
-        self.assertRaises(fake_host.Crashed, host.write, NUMVFS, b"1")
+        self.assertRaises(faults.Crashed, host.write, NUMVFS, b"1")
         self.assertEqual(0, host.hands().numvfs(PF, 0))
         host.fault(1, crash="writer", after=True)
         pid = os.fork()

@@ -1,0 +1,453 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is looked at before anything is taken from somebody."""
+
+import functools
+import shutil
+import typing as ty
+
+import fixtures
+
+from nova_vfio_variant import codes, exception
+from nova_vfio_variant.host import (
+    apply,
+    assignability,
+    decide,
+    facts,
+    lock,
+    observe,
+    plan,
+    recover,
+    refusal,
+    restore,
+    scan,
+)
+from nova_vfio_variant.pci import address as pci_address
+from tests.unit.host import test_act, test_plan
+from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+
+VF_TOO = "0000:21:10.2"
+
+
+def parsed(*names: str) -> list[pci_address.PciAddress]:
+    return [pci_address.PciAddress.parse(name) for name in names]
+
+
+class ClaimedPfTest(test_act.ActCase):
+    """A PF that an instance has keeps its VFs as they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.claims = dict.fromkeys(parsed(PF), "instance x has it")
+
+    def unchanged(self, work: ty.Callable[[], object]) -> str:
+        """It is refused, and nothing is written."""
+        before, written = self.host.picture(), self.host.written
+        error = self.assertRaises(exception.HostRefused, work)
+        self.assertEqual(before, self.host.picture())
+        self.assertEqual(written, self.host.written)
+        return error.message
+
+    def test_apply_makes_it_no_other_vfs(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        said = self.unchanged(
+            lambda: apply.apply(
+                self.actor(), test_plan.specs(test_plan.FOUR_VFS), self.claims
+            )
+        )
+        self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
+
+    def test_apply_makes_it_no_first_vfs(self) -> None:
+        self.unchanged(
+            lambda: apply.apply(
+                self.actor(), test_plan.specs(test_plan.FOUR_VFS), self.claims
+            )
+        )
+
+    def test_restore_puts_no_number_back(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS)
+        for only in ([], parsed(PF)):
+            said = self.unchanged(
+                functools.partial(
+                    restore.restore, self.actor(), self.claims, only
+                )
+            )
+            self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
+
+    def test_recover_makes_it_no_vfs(self) -> None:
+        actor = self.actor()
+        wanted = decide.vfs_change(
+            now := actor.look(),
+            ty.cast("ty.Any", now.scan.get(parsed(PF)[0])),
+            plan.State("igb", None, 4, True),
+            "asked for",
+            quietly=False,
+        )
+        actor.journal.begin(wanted, "apply")
+        actor.journal.close()
+        before = self.host.picture()
+        (found,) = recover.recover(self.actor(), self.claims)
+        self.assertEqual(recover.Verdict.UNDO, found.verdict)
+        self.assertIn("instance x has it", found.reason)
+        self.assertEqual(before, self.host.picture())
+
+    def test_that_somebody_uses_it_is_no_reason(self) -> None:
+        # Its interface is up, as that of every PF with VFs.
+        actor = self.actor()
+        now = actor.look()
+        pf = now.scan.get(parsed(PF)[0])
+        assert pf is not None
+        quarantined = {pf.address: f"{refusal.QUARANTINED}it hung"}
+        for claims, expected in (
+            ({}, []),
+            (self.claims, [codes.IS_CLAIMED]),
+            (quarantined, [codes.IS_QUARANTINED]),
+        ):
+            found = decide.vfs_refusals(now, pf, 4, claims)
+            self.assertEqual(expected, [one.code for one in found])
+
+
+class VgpuTest(test_act.ActCase):
+    """A VF keeps the vGPU type that it got after host apply."""
+
+    def give_type(self, address: str) -> None:
+        place = self.host.root / scan.DEVICES / address / "nvidia"
+        place.mkdir()
+        (place / "current_vgpu_type").write_text("470\n")
+
+    def test_restore_leaves_it_and_its_pf(self) -> None:
+        self.apply(test_plan.FOUR_VFS)
+        self.give_type(VF)
+        before = self.host.picture()
+        error = self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), {}
+        )
+        self.assertIn("vGPU type 470", error.message)
+        self.assertEqual(before, self.host.picture())
+
+    def test_restore_leaves_it_on_its_driver(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        self.give_type(VF)
+        error = self.assertRaises(
+            exception.HostRefused,
+            restore.restore,
+            self.actor(),
+            {},
+            parsed(VF),
+        )
+        self.assertIn("[VFIO561]", error.message)
+        self.assertEqual("vfio-pci", self.states()[VF].driver)
+
+    def test_recover_leaves_it(self) -> None:
+        self.host.hands().set_numvfs(PF, 1)
+        actor = self.actor()
+        wanted = restore.decision({}, actor.look(), {})
+        self.assertFalse(wanted.plan)
+        to = plan.State("vfio-pci", "vfio-pci")
+        actor.journal.begin(
+            plan.Change(
+                VF,
+                plan.What.DRIVER,
+                plan.State("igbvf"),
+                to,
+                decide.driver_steps(VF, plan.State("igbvf"), to, "asked for"),
+                PF,
+            ),
+            "apply",
+        )
+        actor.journal.close()
+        self.give_type(VF)
+        (found,) = recover.recover(self.actor(), {})
+        self.assertEqual(recover.Verdict.UNDO, found.verdict)
+        self.assertIn("vGPU type 470", found.reason)
+        self.assertEqual("igbvf", self.states()[VF].driver)
+
+
+class ModuleGoneTest(test_act.ActCase):
+    """The driver that a function was on has gone since host apply."""
+
+    def unload(self, name: str, *, for_ever: bool) -> None:
+        shutil.rmtree(self.host.root / "sys/bus/pci/drivers" / name)
+        with self.host._files.held() as memory:
+            memory.drivers[name].loaded = False
+            if for_ever:
+                del memory.drivers[name]
+        if for_ever:
+            path = self.host.root / "lib/modules/6.12/modules.dep"
+            path.write_text(
+                "".join(
+                    line
+                    for line in path.read_text().splitlines(keepends=True)
+                    if f"/{name}.ko" not in line
+                )
+            )
+
+    def on_vfio(self) -> None:
+        both = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+        self.assertEqual([], self.apply(both, test_plan.FOUR_VFS).failed)
+
+    def test_it_is_loaded_again_before_its_functions_come_back(self) -> None:
+        before = self.states()
+        self.on_vfio()
+        self.unload("e1000", for_ever=False)
+        actor = self.actor()
+        found = restore.decision(actor.journal.priors, actor.look(), {})
+        (first, *others) = found.plan.changes
+        self.assertEqual(
+            (plan.What.MODULE, "e1000"), (first.what, first.subject)
+        )
+        self.assertEqual(
+            {NIC: True, OTHER: True, PF: False},
+            {one.subject: one.expected for one in others},
+        )
+        actor.journal.close()
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual(before, self.states())
+
+    def test_without_its_module_it_stays_and_the_others_go_back(self) -> None:
+        before = self.states()
+        self.on_vfio()
+        self.unload("e1000", for_ever=True)
+        failed = restore.restore(self.actor(), {})
+        self.assertEqual(2, len(failed), str(failed))
+        for name in (NIC, OTHER):
+            (why,) = [one for one in failed if one.startswith(name)]
+            self.assertIn("probe e1000", why)
+            self.assertIn("it was taken back", why)
+            self.assertEqual("vfio-pci", self.states()[name].driver)
+            self.assertIn(name, self.actor().journal.priors)
+        self.assertEqual(before[PF], self.states()[PF])
+
+
+class FirstVfTest(test_act.ActCase):
+    """A PF whose first VF is missing has the others as they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host.hands().set_numvfs(PF, 3)
+        self.host.vanish(VF)
+
+    def test_it_counts_as_missing_and_the_others_as_what_they_are(
+        self,
+    ) -> None:
+        tree = self.host.tree
+        found = scan.scan(tree)
+        (pf,) = [one for one in found.functions if str(one.address) == PF]
+        self.assertEqual(2, pf.sriov_numvfs)
+        self.assertEqual(2, observe.count_vfs(tree, PF))
+        state = observe.state_now(tree, PF)
+        assert state is not None
+        self.assertEqual(2, state.numvfs)
+        self.assertEqual(
+            [(VF_TOO, 1), ("0000:21:10.4", 2)],
+            [
+                (str(one.address), one.vf_index)
+                for one in found.functions
+                if one.physfn is not None
+            ],
+        )
+
+    def test_where_it_would_be_is_known(self) -> None:
+        now = self.actor().look()
+        pf = now.scan.get(parsed(PF)[0])
+        assert pf is not None
+        found = decide.predicted(now, pf, 2)
+        self.assertEqual(
+            [VF, VF_TOO], [str(one.address) for one in found or ()]
+        )
+        self.assertEqual((), decide.predicted(now, pf, 0))
+
+    def test_the_others_go_with_it(self) -> None:
+        change = restore.decision({}, self.actor().look(), {})
+        self.assertFalse(change.plan)
+        now = self.actor().look()
+        pf = now.scan.get(parsed(PF)[0])
+        assert pf is not None
+        changed = decide.vfs_change(
+            now, pf, plan.State("igb", None, 3, True), "", quietly=False
+        )
+        self.assertEqual({VF_TOO, "0000:21:10.4"}, set(changed.lost))
+
+
+class LockTest(test_act.ActCase):
+    def held(self, key: str) -> exception.LockTimeout:
+        hold = functools.partial(lock.hold, self.host.root)
+        with hold([key], 0):
+            return self.assertRaises(
+                exception.LockTimeout, hold([key], 0).__enter__
+            )
+
+    def test_who_waits_is_told_what_for(self) -> None:
+        whole = self.held(lock.HOST)
+        self.assertNotIn("or a write of its", whole.message)
+        self.assertIn("wait for it to end", str(whole.hint))
+        group = self.held("group-1")
+        self.assertIn("or a write of its to the host,", group.message)
+        self.assertIn("whoever has the device open", str(group.hint))
+
+
+class OwedTest(test_act.ActCase):
+    def test_vfs_that_came_with_another_number_are_owed_nothing(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.host.hands().set_override(VF, "vfio-pci")
+        self.host.hands().unbind(VF)
+        self.host.hands().probe(VF)
+        self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
+        known = self.actor().journal
+        self.assertIn(VF, known.priors)
+        self.assertEqual(set(), known.owed)
+        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual("igbvf", self.states()[VF].driver)
+
+    def test_vfs_that_we_made_are_never_owed(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        # With their PF's own number two of them come back, as they were.
+        actor = self.actor()
+        now = actor.look()
+        (change,) = [
+            one
+            for one in restore.decision(
+                actor.journal.priors, now, {}
+            ).plan.changes
+            if one.subject == PF
+        ]
+        self.assertTrue(
+            actor.do(
+                change,
+                "restore",
+                now.scan,
+                lambda now: restore.decision(actor.journal.priors, now, {}),
+            )
+        )
+        self.assertEqual({VF, VF_TOO}, actor.journal.owed)
+
+
+class HoldersTest(test_act.ActCase):
+    def test_who_has_it_open_is_named_and_nobody_else(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        pid = self.host.hold(VF)
+        actor = self.actor()
+        seen = actor.look().scan
+        for name, expected in (
+            (VF, f"process {pid} (qemu-system-x86)"),
+            (VF_TOO, "no process is seen to have it open"),
+            (PF, f"process {pid} (qemu-system-x86)"),
+        ):
+            change = plan.Change(
+                name,
+                plan.What.DRIVER,
+                plan.State(),
+                plan.State(),
+                (),
+                lost={VF: plan.State()} if name == PF else {},
+            )
+            self.assertIn(expected, actor._holders(change, seen))
+
+
+class MovingVfsTest(test_act.ActCase):
+    def test_vfs_wait_for_their_pfs_number_and_made_ones_go_with_it(
+        self,
+    ) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.ON_VFIO)
+        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        actor = self.actor()
+        found = restore.decision(actor.journal.priors, actor.look(), {})
+        self.assertEqual(
+            {PF: False, VF: True, VF_TOO: True},
+            {one.subject: one.expected for one in found.plan.changes},
+        )
+
+
+class OutcomeTest(test_act.ActCase):
+    def test_what_comes_of_it_is_told_as_it_comes(self) -> None:
+        outcome = apply.Outcome()
+        found = apply.apply(
+            self.actor(),
+            test_plan.specs(test_plan.FOUR_VFS),
+            {},
+            outcome=outcome,
+        )
+        self.assertIs(outcome, found)
+        self.assertEqual([PF], [one.subject for one in outcome.done])
+
+
+class PlanTest(test_plan.PlanCase):
+    def test_only_what_is_meant_is_looked_at(self) -> None:
+        absent = '{"address": "0000:99:00.0", "driver": "vfio-pci"}'
+        here = test_plan.FOUR_VFS.replace(
+            "}", ', "companions": ["0000:99:00.0"]}'
+        )
+        found = self.decision(test_plan.FOUR_VFS, absent, only=(PF,))
+        self.assertEqual((), found.findings)
+        found = self.decision(here, only=(PF,))
+        self.assertEqual(
+            [codes.HOST_SPEC_ABSENT], [one.code for one in found.findings]
+        )
+
+    def test_vfs_that_can_not_be_told_come_quietly_if_somebody_waits(
+        self,
+    ) -> None:
+        (self.host.root / scan.DEVICES / PF / "sriov_offset").unlink()
+        (nic,) = ('{"address": "0000:31:*.0", "driver": "vfio-pci"}',)
+        for text, quietly in (
+            (nic, False),
+            (test_plan.ON_VFIO, True),
+            (test_plan.ON_VFIO.replace("vfio-pci", "host"), False),
+        ):
+            found = self.decision(test_plan.FOUR_VFS, text)
+            (change,) = [
+                one for one in found.plan.changes if one.what is plan.What.VFS
+            ]
+            self.assertEqual(
+                quietly,
+                "set-autoprobe" in [step.action for step in change.steps],
+                text,
+            )
+
+    def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        now = facts.gather(scan.scan(self.host.tree))
+        pf = now.scan.get(parsed(PF)[0])
+        assert pf is not None
+        found = assignability.verdict(pf, now).blocking
+        self.assertEqual([codes.PF_HAS_VFS], [one.code for one in found])
+
+
+class MeanwhileTest(test_act.ActCase):
+    def test_a_function_whose_group_is_another_by_now_is_left(self) -> None:
+        actor = self.actor()
+        look = actor.look
+        looks: list[None] = []
+
+        def moved() -> facts.HostFacts:
+            looks.append(None)
+            if len(looks) == 2:
+                place = self.host.root / scan.DEVICES / NIC
+                with self.host._files.held():
+                    files = self.host._files
+                    at = files.device(NIC)
+                    files.leave_group(at)
+                    files.join_group(at, 9)
+                self.assertTrue(place.exists())
+            return look()
+
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.Actor.look", lambda _actor: moved()
+            )
+        )
+        outcome = apply.apply(
+            actor,
+            test_plan.specs(
+                '{"address": "0000:31:01.0", "driver": "e1000"}',
+                '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
+            )[1:],
+            {},
+        )
+        self.assertIn(
+            f"{NIC}: its IOMMU group changed meanwhile", outcome.failed[0]
+        )
