@@ -541,15 +541,20 @@ class Node:
         devices: "ty.Sequence[tracked.Device]",
         given: "facts.CheckInput",
     ) -> """tuple[
-        set[pci_address.PciAddress], set[pci_address.PciAddress]
+        set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
     ]""":
-        """The devices that can't be given to anybody, and the unknown ones."""
+        """The devices that can't be given to anybody, and the unknown ones.
+
+        :returns: None for the first where the host isn't looked at
+        """
         from nova_vfio_variant import records
         from nova_vfio_variant.host import assignability
 
         blocked: set[pci_address.PciAddress] = set()
         unknown: set[pci_address.PciAddress] = set()
-        if given.scan is None or not devices:
+        if given.scan is None:
+            return None, unknown
+        if not devices:
             return blocked, unknown
         judge = given.judging(
             records.survey(store, devices, given.scan, self.state_path)

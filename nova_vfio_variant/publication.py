@@ -60,7 +60,8 @@ class Publication:
     :param given: the specs that they came from, for the places of findings
     :param known: the providers that we made
     :param blocked: addresses of devices that can't be given to anybody, for a
-        reason that lasts: unless somebody has them they are reserved
+        reason that lasts: unless somebody has them they are reserved; None
+        where nobody looked, which leaves reserved what is
     :param unknown: addresses of devices of which nobody can say that: as many
         of them are reserved as were
     """
@@ -72,7 +73,7 @@ class Publication:
         devices: "ty.Sequence[tracked.Device]",
         given: "facts.CheckInput",
         known: memory.ProviderMemory,
-        blocked: reserve.Addresses = frozenset(),
+        blocked: reserve.Addresses | None = None,
         unknown: reserve.Addresses = frozenset(),
     ) -> None:
         self._conf = conf
@@ -106,8 +107,16 @@ class Publication:
             self._given.layout,
             self._given.spec_of,
         )
+        unknown = self._unknown
+        if self._blocked is None:
+            unknown = {
+                at
+                for one in providers
+                if self._known.shares(one.name)
+                for at in one.addresses
+            }
         marked = reserve.marked(
-            providers, self._devices, self._blocked, self._unknown
+            providers, self._devices, self._blocked or (), unknown
         )
         return marked, errors
 

@@ -216,6 +216,7 @@ class NodeTest(cli_case.CliTestCase):
         self,
         *blocked: pci_address.PciAddress,
         unknown: ty.Collection[pci_address.PciAddress] = (),
+        judged: bool = True,
     ) -> tuple[int, int]:
         """Report, and say what is shown and what is there."""
         on = node.Node(["nova.conf"], [], "host", "state")
@@ -226,7 +227,7 @@ class NodeTest(cli_case.CliTestCase):
                 tuple(store.devices()),
                 on.declared,
                 store.provider_memory,
-                blocked,
+                blocked if judged else None,
                 unknown,
             )
             (shown,) = published.view().desired
@@ -258,6 +259,12 @@ class NodeTest(cli_case.CliTestCase):
         self.assertEqual((1, 1), self.report(*both))
         self.ok("claim", "delete", cli_case.ONE)
         self.assertEqual((2, 2), self.report(*both))
+
+    def test_where_nobody_looked_it_stays_as_it_is(self) -> None:
+        self.assertEqual((0, 0), self.report(judged=False))
+        self.report(self.first, self.second)
+        self.assertEqual((2, 2), self.report(judged=False))
+        self.assertEqual((1, 1), self.report(self.first))
 
     def test_switched_off_ours_is_given_back(self) -> None:
         self.assertEqual((2, 2), self.report(self.first, self.second))
