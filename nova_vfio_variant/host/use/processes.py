@@ -267,8 +267,9 @@ class _Looker:
         self._tree = tree
         self._devices = devices.Devices(tree)
         self._guests = guests.Guests(tree)
-        #: What not to ask for, by mount namespace.
-        self._remote: dict[str | None, tuple[str, ...]] = {}
+        #: What not to ask for, by mount namespace, and for the last process.
+        self._remote: dict[str, tuple[str, ...]] = {}
+        self._last: tuple[int, tuple[str, ...]] = (0, ())
 
     def look(self, pids: ty.Sequence[int]) -> OpenFiles:
         files: list[OpenFile] = []
@@ -328,9 +329,10 @@ class _Looker:
                 return (self._syspath(pid, name),)
             return ()
         path = target.removesuffix(_REMOVED)
-        itself = _of_itself(path)
-        if itself is not None:
-            return (itself,)
+        if ":" in path or "/bus/pci/" in path:
+            itself = _of_itself(path)
+            if itself is not None:
+                return (itself,)
         if not path.startswith("/dev/") and target.startswith(
             self._remote_of(pid)
         ):
@@ -354,16 +356,18 @@ class _Looker:
 
     def _remote_of(self, pid: int) -> tuple[str, ...]:
         """Below which paths nothing is asked for: that may hang."""
-        namespace = self._tree.readlink(f"proc/{pid}/ns/mnt")
-        if namespace is None or namespace not in self._remote:
-            try:
-                paths = mounts.remote(self._tree, pid)
-            except OSError:
-                paths = ()
-            if namespace is None:
-                return paths
-            self._remote[namespace] = paths
-        return self._remote[namespace]
+        if self._last[0] != pid:
+            namespace = self._tree.readlink(f"proc/{pid}/ns/mnt")
+            paths = self._remote.get(namespace or "")
+            if paths is None:
+                try:
+                    paths = mounts.remote(self._tree, pid)
+                except OSError:
+                    paths = ()
+                if namespace:
+                    self._remote[namespace] = paths
+            self._last = pid, paths
+        return self._last[1]
 
 
 def _of_itself(path: str) -> str | None:
