@@ -19,6 +19,7 @@ from nova_vfio_variant.tracker import device as tracked
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding, publication
     from nova_vfio_variant.check import facts
+    from nova_vfio_variant.check import verdicts as host_verdicts
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.host import function, pciids
     from nova_vfio_variant.host import scan as host_scan
@@ -60,6 +61,8 @@ class Node:
         host_root: str = "/",
         state_path: str | None = None,
     ) -> None:
+        #: Why the configuration could not be used for a verdict.
+        self.undeclared: str | None = None
         self._config_files = config_files
         self._config_dirs = config_dirs
         self._host_root = host_root
@@ -68,6 +71,17 @@ class Node:
         )
 
     # What the operator declares and the host shows.
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether any file, or the environment, may say anything."""
+        from nova_vfio_variant.conf import files
+
+        return (
+            self._config_files is not None
+            or self._config_dirs is not None
+            or files.is_any_option_set()
+        )
 
     @functools.cached_property
     def conf(self) -> "located.Config":
@@ -127,19 +141,26 @@ class Node:
         :param published: read what Placement holds as well
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        given = self._gather(
-            self.conf,
-            offline=offline,
-            recorded=() if offline else self._recorded(),
-        )
+        given = self._gather(self.conf, offline=offline)
+        if not offline:
+            given = self._with_records(given)
         return self._with_published(given) if published else given
 
+    def _with_records(self, given: "facts.CheckInput") -> "facts.CheckInput":
+        """The same, with what the store and the journal know."""
+        if not self.has_state:
+            return given
+        from nova_vfio_variant import records
+
+        with self.open_store(read_only=True) as store:
+            return dataclasses.replace(
+                given,
+                recorded=tuple(store.devices()),
+                records=records.survey(store, self.tree, self.state_path),
+            )
+
     def _gather(
-        self,
-        conf: "located.Config",
-        *,
-        offline: bool,
-        recorded: "ty.Sequence[tracked.Device]" = (),
+        self, conf: "located.Config", *, offline: bool
     ) -> "facts.CheckInput":
         """What a configuration says, and the host."""
         from nova_vfio_variant.check import facts
@@ -163,7 +184,6 @@ class Node:
             aliases,
             (*conf.faults, *spec_findings, *alias_findings),
             None if offline else self._scan_for(specs),
-            recorded,
         )
 
     @functools.cached_property
@@ -261,9 +281,35 @@ class Node:
 
     def suggest(self) -> str:
         """Configuration for the VFs of this host, as text."""
-        from nova_vfio_variant.check import suggest
+        from nova_vfio_variant.check import suggest, verdicts
 
-        return suggest.text(self.scan)
+        # What is declared today is no reason for what is to be declared.
+        return suggest.text(
+            verdicts.Verdicts(self.verdicts.facts, self.verdicts.records)
+        )
+
+    @functools.cached_property
+    def verdicts(self) -> "host_verdicts.Verdicts":
+        """The verdict on each function, with all that is known of it.
+
+        A configuration, or a store, that can't be used costs its part alone.
+
+        :raises HostError: the host can't be seen at all
+        """
+        from nova_vfio_variant.check import verdicts as host_verdicts
+        from nova_vfio_variant.host import assignability
+        from nova_vfio_variant.host import facts as host_facts
+
+        records = assignability.NOTHING_RECORDED
+        try:
+            if self.is_configured or self.has_state:
+                given = self.given()
+                return given.judging(given.records)
+        except exception.StoreError as error:
+            records = assignability.Records(unreadable=error.message)
+        except exception.ConfigError as error:
+            self.undeclared = error.message
+        return host_verdicts.Verdicts(host_facts.gather(self.scan), records)
 
     def function(
         self, address: "pci_address.PciAddress"
@@ -303,12 +349,15 @@ class Node:
     @property
     def has_state(self) -> bool:
         """Whether anything was ever tracked here."""
-        from nova_vfio_variant.conf import database
         from nova_vfio_variant.tracker import sqlite
 
-        return database.connection(self.conf) is not None or sqlite.exists(
-            self.state_path / sqlite.NAME
-        )
+        if sqlite.exists(self.state_path / sqlite.NAME):
+            return True
+        if not self.is_configured:
+            return False
+        from nova_vfio_variant.conf import database
+
+        return database.connection(self.conf) is not None
 
     def devices(self) -> "tuple[tracked.Device, ...]":
         """The tracked devices, or those that a first sync would track."""

@@ -21,6 +21,7 @@ from nova_vfio_variant.host import (
     facts,
     hands,
     host_spec,
+    identity,
     journal,
     lock,
     observe,
@@ -113,25 +114,12 @@ class Preparation:
         :raises JournalError: :meth:`apply` would stop at the journal
         """
         specs = self.specs
-        self._expect_journal()
+        priors = self._priors()
         claims = self._claims_now()
-        found = declared.decision(
-            specs, facts.gather(self._node.scan), claims, only
-        )
+        now = facts.gather(self._node.scan)
+        found = declared.decision(specs, now, claims, only)
         _raise_findings(found)
-        return found
-
-    def obstacles(
-        self, address: pci_address.PciAddress
-    ) -> tuple[finding.Finding, ...]:
-        """Why a function can't be given to a guest now; for ``host show``.
-
-        :raises HostError: the host has no such function
-        """
-        function = self._node.function(address)
-        return refusal.of_function(
-            facts.gather(self._node.scan), function, self._claims_now()
-        )
+        return identity.checked(found, priors, now)
 
     def plan_restore(self, only: Addresses = ()) -> decide.Decision:
         """What :meth:`restore` would do now. Nothing is written.
@@ -154,8 +142,8 @@ class Preparation:
             self._node.state_path, observe.boot_id(self._node.tree)
         )
 
-    def _expect_journal(self) -> None:
-        """Look for damage, before what is recorded is relied upon.
+    def _priors(self) -> identity.Priors:
+        """What was before us of what we touched; damage is looked for too.
 
         A recorded host has no journal: what stands in the state path is the
         live one's.
@@ -164,7 +152,8 @@ class Preparation:
         """
         live = self._node.tree.root is not None
         if live and (self._node.state_path / journal.NAME).exists():
-            self.journal()
+            return self.journal().priors
+        return {}
 
     def apply(self, only: Addresses = ()) -> Result:
         """Make the host what host_spec says, after recovering.
@@ -181,8 +170,10 @@ class Preparation:
         ):
             self._recover(actor, opened, result)
             claims = _claims(opened)
-            found = declared.decision(specs, actor.look(), claims, only)
+            now = actor.look()
+            found = declared.decision(specs, now, claims, only)
             _raise_findings(found)
+            found = identity.checked(found, actor.journal.priors, now)
             result.refusals = found.refusals
             if not found.refusals:
                 outcome = apply.Outcome(failed=result.failed)

@@ -14,6 +14,7 @@ from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import publication
+    from nova_vfio_variant.host import assignability
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
     from nova_vfio_variant.placement import report
@@ -66,8 +67,9 @@ class Tracking:
         :raises ClaimError: the instance has other claims already
         :raises PlacementError: nothing was claimed, unless it says so
         """
+        from nova_vfio_variant import choosing
         from nova_vfio_variant.host import numa
-        from nova_vfio_variant.pci import flavor, pools
+        from nova_vfio_variant.pci import flavor
 
         requests = flavor.parse_request(
             wanted, self._node.declared.aliases, numa_policy
@@ -79,17 +81,14 @@ class Tracking:
                 _expect_unfinished(claims, requests)
             else:
                 gone = self._node.placement(store).spent()
-                free = pools.Pools.of(
-                    [
-                        device
-                        for device in self._available(store)
-                        if device.address not in gone
-                    ],
-                    by_class=True,
-                )
+                devices = tuple(store.devices())
                 try:
-                    taken = free.consume(
-                        requests, numa_cells, numa.sockets(self._node.tree)
+                    taken = choosing.choose(
+                        devices,
+                        self._verdicts(store, devices, instance_uuid, gone),
+                        requests,
+                        numa_cells,
+                        numa.sockets(self._node.tree),
                     )
                 except exception.NotEnoughDevices as error:
                     if gone:
@@ -168,41 +167,32 @@ class Tracking:
         store.apply(plan)
         return plan
 
-    def _available(
-        self, store: "tracker_store.Store"
-    ) -> "list[tracked.Device]":
-        """All devices but those that nobody may have.
+    def _verdicts(
+        self,
+        store: "tracker_store.Store",
+        devices: "ty.Sequence[tracked.Device]",
+        instance_uuid: str,
+        spent: "ty.Collection[pci_address.PciAddress]",
+    ) -> "dict[pci_address.PciAddress, assignability.Verdict]":
+        """The verdict on each device that is free, for an instance.
 
         What could not be read now counts as in use, and so does what the
         host's preparation was killed in the middle of.
-        """
-        unsettled = self._unsettled()
-        kept = {*store.quarantined(), *self._node.declared.unread, *unsettled}
-        return [
-            device
-            for device in store.devices()
-            if device.address not in kept
-            and device.parent_addr not in unsettled
-        ]
 
-    def _unsettled(self) -> "set[pci_address.PciAddress]":
-        """Functions that a change of the host concerns that hasn't ended.
-
-        A recorded host has no journal: what stands in the state path is the
-        live one's.
-
+        :param spent: devices for one time that had it
         :raises JournalError: the journal is damaged
         """
-        from nova_vfio_variant.host import journal, observe
-        from nova_vfio_variant.pci import address
+        from nova_vfio_variant import records
 
-        live = self._node.tree.root is not None
-        if not live or not (self._node.state_path / journal.NAME).exists():
-            return set()
-        known = journal.Journal.open(
-            self._node.state_path, observe.boot_id(self._node.tree)
-        )
-        return set(map(address.PciAddress.parse, known.unsettled))
+        declared = self._node.declared
+        known = records.read(store, self._node.tree, self._node.state_path)
+        judge = declared.judging(dataclasses.replace(known, spent=spent))
+        return {
+            device.address: judge.at(device.address, instance_uuid)
+            for device in devices
+            if device.status == tracked.Status.AVAILABLE
+            and device.address not in declared.unread
+        }
 
     def _allocate(
         self,

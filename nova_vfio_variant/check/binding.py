@@ -9,21 +9,32 @@ import collections
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import carries, facts
+from nova_vfio_variant.check import facts
 from nova_vfio_variant.host import drivers
 from nova_vfio_variant.host import function as host_function
-from nova_vfio_variant.host import scan as host_scan
+
+#: What the host, or a program on it, uses a function for.
+USES: ty.Final = frozenset(
+    {
+        codes.NETWORK_IN_USE,
+        codes.STORAGE_IN_USE,
+        codes.DISPLAY_IN_USE,
+        codes.IS_OPEN,
+    }
+)
 
 
 def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """``managed: no`` counts on a VFIO driver that is bound already."""
-    if given.scan is None:
+    if given.verdicts is None:
         return
-    loads = carries.Loads(given.scan.tree)
     for spec, found in given.of_guests(managed=False):
         by_driver = collections.defaultdict(list)
         for seen in found:
-            if not seen.vfio and not _claims_vfio(given, seen):
+            if any(
+                one.code is codes.NOT_BOUND
+                for one in given.verdicts.of(seen).obstacles
+            ):
                 by_driver[seen.driver].append(seen)
         for driver, those in by_driver.items():
             yield facts.on_spec(
@@ -35,45 +46,47 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 spec,
                 "managed",
                 str(those[0].address),
-                _preparing(those, loads, _variant(given, those[0])),
+                _preparing(given, those),
             )
 
 
 def _preparing(
-    those: ty.Sequence[host_function.PciFunction],
-    loads: carries.Loads,
-    module: str | None,
+    given: facts.CheckInput, those: ty.Sequence[host_function.PciFunction]
 ) -> str:
     """What to do with devices that are on no VFIO driver."""
+    assert given.verdicts is not None
     for seen in those:
-        load = loads.of(seen)
-        if load is not None:
-            return (
-                f"The host uses {seen.address} ({load}): name only devices"
-                " that it can do without."
-            )
+        for one in given.verdicts.of(seen).blocking:
+            if one.code in USES:
+                return (
+                    f"The host uses {seen.address} ({one.message}): name only"
+                    " devices that it can do without."
+                )
     return (
-        f"Bind {facts.it(those)} to {module or 'vfio-pci'} before nova-compute"
-        " starts, or leave it to libvirt with managed yes."
+        f"Bind {facts.it(those)} to {_variant(given, those[0]) or 'vfio-pci'}"
+        " before nova-compute starts, or leave it to libvirt with managed"
+        " yes."
     )
 
 
 def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """A driver that is named as a VFIO driver, and isn't one to libvirt."""
+    if given.verdicts is None:
+        return
     for spec, found in given.of_guests(managed=False):
         those = [
             seen
             for seen in found
-            if not seen.vfio
-            and _claims_vfio(given, seen)
-            # It gets that folder with its type, of which a rule of its own
-            # tells.
-            and vgpu_type(given, seen) != "0"
+            if any(
+                one.code is codes.NO_VFIO_DEV
+                for one in given.verdicts.of(seen).blocking
+            )
         ]
         if those:
             yield facts.on_spec(
                 codes.NO_VFIO_DEV,
-                f"{facts.named(those)} on driver {those[0].driver} {facts.have(those)}"
+                f"{facts.named(those)} on driver {those[0].driver}"
+                f" {facts.have(those)}"
                 " no"
                 " vfio-dev/, by which libvirt knows a VFIO driver",
                 spec,
@@ -131,34 +144,6 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 "managed",
                 str(those[0].address),
             )
-
-
-def vgpu_type(
-    given: facts.CheckInput, seen: host_function.PciFunction
-) -> str | None:
-    """The id of a VF's vGPU type; None for a VF without types."""
-    if given.scan is None:
-        return None
-    return given.scan.tree.read_text(
-        f"{host_scan.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
-    )
-
-
-def _claims_vfio(
-    given: facts.CheckInput, seen: host_function.PciFunction
-) -> bool:
-    """Whether its driver is named as a VFIO driver.
-
-    By ``modules.alias``, or because it is NVIDIA's, which serves vGPUs and
-    is a VFIO driver of the VFs that it has given a type.
-    """
-    driver = seen.driver
-    if driver is None or given.scan is None:
-        return False
-    return driver == "nvidia" or any(
-        drivers.same_name(driver, module)
-        for _, module in given.scan.vfio_aliases
-    )
 
 
 def _variant(

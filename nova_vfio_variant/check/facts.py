@@ -7,7 +7,10 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant.check import verdicts as host_verdicts
 from nova_vfio_variant.conf import located
+from nova_vfio_variant.host import assignability
+from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
@@ -53,6 +56,7 @@ class CheckInput:
     :param published: None to leave out what needs Placement
     :param unreachable: why Placement could not be asked, None if it was
     :param unseen: why the host could not be looked at, None if it was
+    :param records: what is recorded of the host's functions
     :param host_specs: the values of ``[vfio] host_spec``
     :param files: names of the configuration files; None where there are none
         to be named
@@ -75,6 +79,7 @@ class CheckInput:
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
     unseen: str | None = None
+    records: assignability.Records = assignability.NOTHING_RECORDED
 
     @classmethod
     def of(
@@ -84,7 +89,6 @@ class CheckInput:
         aliases: Aliases,
         findings: tuple[finding.Finding, ...],
         scan: host_scan.HostScan | None = None,
-        recorded: ty.Sequence[tracked.Device] = (),
     ) -> "CheckInput":
         """Take what the rules need from a configuration."""
         options = {
@@ -101,7 +105,6 @@ class CheckInput:
             aliases,
             findings,
             scan,
-            recorded,
             host_specs=located.values(conf, "vfio", "host_spec"),
             files=tuple(conf.config_file or ()),
         )
@@ -198,14 +201,10 @@ class CheckInput:
     ]:
         """Each spec with the functions that it gives to guests.
 
-        :param managed: only specs that say so, where not saying is yes.
-            Neutron ports have hostdevs that are always managed, whatever the
-            spec says (nova.virt.libvirt.config), and count as such.
+        :param managed: only specs that say so, where not saying is yes
         """
         for spec in self.specs:
-            says = spec.managed is not False or bool(
-                spec.tags.get("physical_network")
-            )
+            says = host_verdicts.is_managed(spec)
             if managed in (None, says) and spec.index in self.by_spec:
                 yield spec, self.by_spec[spec.index]
 
@@ -213,6 +212,27 @@ class CheckInput:
     def spec_of(self) -> dict[pci_address.PciAddress, pci_spec.DeviceSpec]:
         """The spec that takes a function."""
         return {seen.address: spec for seen, spec in self.winners}
+
+    @functools.cached_property
+    def verdicts(self) -> host_verdicts.Verdicts | None:
+        """What every rule about a device asks; None without a host."""
+        if self.scan is None:
+            return None
+        return self.judging(self.records)
+
+    def judging(
+        self, records: assignability.Records
+    ) -> host_verdicts.Verdicts:
+        """The same, with records of another moment."""
+        return host_verdicts.Verdicts(
+            self.host_facts, records, self.spec_of, self.host_specs
+        )
+
+    @functools.cached_property
+    def host_facts(self) -> host_facts.HostFacts:
+        """All that is seen of the host's functions."""
+        assert self.scan is not None
+        return host_facts.gather(self.scan)
 
     @functools.cached_property
     def desired(self) -> ty.Sequence[tracked.Device]:

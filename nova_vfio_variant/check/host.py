@@ -1,24 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about the host that the configuration counts on.
 
-Each finding stands at the entry of device_spec that names the devices, and
-is about all of its devices that have the same fault.
+What is wrong with a device the verdict says; here it is told at the entry of
+device_spec that names the device, once for all of its devices that have the
+same fault.
 """
 
+import collections
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import absent, binding, carries, facts
+from nova_vfio_variant.check import absent, binding, facts
 from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.host import host_spec
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import spec as pci_spec
 
-#: Drivers that hold a function without using it (vfio_dev_driver_allowed in
-#: drivers/vfio/group.c of kernels that checked it, and the like).
-_IDLE = frozenset({"pci-stub", "xen-pciback"})
+Functions = list[host_function.PciFunction]
 
 #: Class of a bridge between two PCI buses, a root port among them.
 _PCI_BRIDGE = 0x0604
+
+#: Obstacles that are told as the verdict says them.
+_TOLD_AS_THEY_ARE = frozenset(
+    {
+        codes.MDEV_BELOW,
+        codes.VDPA_BELOW,
+        codes.VF_TOKEN,
+        codes.VENDOR_REBIND,
+        codes.IS_QUARANTINED,
+        codes.ANOTHER_DEVICE,
+        codes.UNSETTLED,
+    }
+)
+
+
+def having(
+    given: facts.CheckInput,
+    *wanted: finding.Code,
+    managed: bool | None = None,
+) -> ty.Iterator[tuple[pci_spec.DeviceSpec, Functions]]:
+    """Each spec with those of its devices that have one of these obstacles.
+
+    :param managed: as for :meth:`facts.CheckInput.of_guests`
+    """
+    if given.verdicts is None:
+        return
+    for spec, found in given.of_guests(managed=managed):
+        those = [
+            seen
+            for seen in found
+            if any(
+                one.code in wanted for one in given.verdicts.of(seen).obstacles
+            )
+        ]
+        if those:
+            yield spec, those
 
 
 def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -38,40 +75,23 @@ def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """The IOMMU is on, and doesn't have all devices."""
     if given.scan is None or not given.scan.iommu_groups:
         return
-    for spec, found in given.of_guests():
-        those = [
-            seen
-            for seen in found
-            if seen.iommu_group is None and "iommu_group" not in seen.lost
-        ]
-        if those:
-            yield facts.on_spec(
-                codes.NO_IOMMU_GROUP,
-                f"{facts.named(those)} {facts.have(those)}"
-                " no IOMMU group, though others have"
-                f" one: no guest can have {facts.it(those)}",
-                spec,
-                None,
-                str(those[0].address),
-            )
+    for spec, those in having(given, codes.NOT_IN_A_GROUP):
+        yield facts.on_spec(
+            codes.NO_IOMMU_GROUP,
+            f"{facts.named(those)} {facts.have(those)}"
+            " no IOMMU group, though others have"
+            f" one: no guest can have {facts.it(those)}",
+            spec,
+            None,
+            str(those[0].address),
+        )
 
 
 def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Neither loaded, nor built in, nor among the kernel's modules."""
-    scan = given.scan
-    if not (scan and given.winners) or any(
-        seen.vfio for seen in scan.functions
-    ):
+    if given.scan is None or not any(having(given, codes.VFIO_MISSING)):
         return
-    release = scan.kernel_release
-    if (
-        "vfio_pci" in scan.modules
-        or scan.tree.exists("sys/bus/pci/drivers/vfio-pci")
-        or "/vfio-pci.ko"
-        in (scan.tree.read_text(f"lib/modules/{release}/modules.dep") or "")
-        or any(module == "vfio_pci" for _, module in scan.vfio_aliases)
-    ):
-        return
+    release = given.scan.kernel_release
     yield finding.Finding(
         codes.NO_VFIO_MODULE,
         "vfio-pci is neither loaded nor a module of"
@@ -82,16 +102,15 @@ def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def carries_host(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """``managed: yes`` on what the host itself needs."""
-    if given.scan is None:
+    if given.verdicts is None:
         return
-    loads = carries.Loads(given.scan.tree)
     for spec, found in given.of_guests(managed=True):
         for seen in found:
-            load = loads.of(seen, passes_link=_serves_ports(spec, seen, found))
-            if load is not None:
+            use = use_of(given, seen)
+            if use is not None:
                 yield facts.on_spec(
                     codes.CARRIES_HOST,
-                    f"the host uses {seen.address} ({load}), and libvirt"
+                    f"the host uses {seen.address} ({use}), and libvirt"
                     " would take it from its driver",
                     spec,
                     None,
@@ -99,56 +118,45 @@ def carries_host(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 )
 
 
-def _serves_ports(
-    spec: pci_spec.DeviceSpec,
-    seen: host_function.PciFunction,
-    found: ty.Sequence[host_function.PciFunction],
-) -> bool:
-    """Whether it is a PF whose VFs the same entry gives to Neutron's ports.
-
-    It is up so that they have a link, and the ports take the VFs.
-    """
-    return bool(spec.tags.get("physical_network")) and any(
-        one.physfn == seen.address for one in found
-    )
+def use_of(
+    given: facts.CheckInput, seen: host_function.PciFunction
+) -> str | None:
+    """What the host uses a function for, as half a sentence."""
+    if seen.vfio or given.verdicts is None:
+        return None
+    for one in given.verdicts.of(seen).blocking:
+        if one.code in binding.USES:
+            return one.message
+    return None
 
 
 def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Groups with other members: in use, or just not isolated."""
-    scan = given.scan
-    if scan is None:
+    scan, verdicts = given.scan, given.verdicts
+    if scan is None or verdicts is None:
         return
     for spec, found in given.of_guests():
-        groups = {
-            seen.iommu_group for seen in found if seen.iommu_group is not None
-        }
-        for group in sorted(groups):
-            mine = [seen for seen in found if seen.iommu_group == group]
-            others = _others(scan, group, mine)
-            if not others and len(mine) == 1:
+        groups: dict[int, Functions] = collections.defaultdict(list)
+        for seen in found:
+            if seen.iommu_group is not None:
+                groups[seen.iommu_group].append(seen)
+        for group, mine in sorted(groups.items()):
+            if len(scan.iommu_groups[group]) == 1:
                 continue
-            used = [
+            against = [
                 one
-                for one in others
-                if one.driver and not one.vfio and one.driver not in _IDLE
+                for one in verdicts.of(mine[0]).obstacles
+                if one.code in (codes.GROUP_COMPANIONS, codes.MATES_TO_PREPARE)
             ]
-            if used:
-                shown = ", ".join(
-                    f"{one.address} on {one.driver}" for one in used[:3]
-                )
-                yield facts.on_spec(
-                    codes.GROUP_IN_USE,
-                    f"IOMMU group {group} of {facts.named(mine)} has members that"
-                    f" the host uses: {shown}{_behind(scan, group)}",
-                    spec,
-                    None,
-                    str(mine[0].address),
-                )
-            else:
-                all_of_them = [*mine, *others]
+            blocking = [
+                one for one in against if one.code is codes.GROUP_COMPANIONS
+            ]
+            if blocking:
+                yield _in_use(given, spec, group, mine, blocking)
+            elif len(mine) > 1:
                 yield facts.on_spec(
                     codes.GROUP_SHARED,
-                    f"{facts.named(all_of_them)} share IOMMU group {group}, so"
+                    f"{facts.named(mine)} share IOMMU group {group}, so"
                     " that no two guests can have them"
                     f"{_behind(scan, group)}",
                     spec,
@@ -157,25 +165,130 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 )
 
 
+def _in_use(
+    given: facts.CheckInput,
+    spec: pci_spec.DeviceSpec,
+    group: int,
+    mine: Functions,
+    against: ty.Sequence[finding.Finding],
+) -> finding.Finding:
+    """A group whose members keep it from any guest."""
+    shown = ", ".join(
+        one.message.partition(" is in IOMMU group ")[0]
+        + one.message.rpartition(",")[2]
+        for one in against[:3]
+    )
+    assert given.scan is not None
+    return facts.on_spec(
+        codes.GROUP_IN_USE,
+        f"IOMMU group {group} of {facts.named(mine)} has members that"
+        f" the host uses: {shown}{_behind(given.scan, group)}",
+        spec,
+        None,
+        str(mine[0].address),
+        _companions(given, mine[0], against[0].hint or ""),
+    )
+
+
+def _companions(
+    given: facts.CheckInput, seen: host_function.PciFunction, mend: str
+) -> str:
+    """Where the companions of a device are to be written."""
+    adding, named, rest = mend.partition('"companions": ')
+    if not named:
+        return _sentence(mend) or mend
+    specs, _ = host_spec.parse_host_specs(given.host_specs)
+    for spec in specs:
+        if spec.driver is not None and spec.selects(seen):
+            return (
+                f"{adding.capitalize()}{named}{rest} to the host_spec at"
+                f" {spec.location}."
+            ).replace(" to have", ", to have")
+    listed, _, _ = rest.partition(" to have")
+    return (
+        "Have the others unbound, with [vfio] host_spec ="
+        f' {{ "address": "{seen.address}", "driver": "vfio-pci",'
+        f' "companions": {listed} }}'
+    )
+
+
 def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """VFs of a vendor's vGPU driver without a type."""
+    verdicts = given.verdicts
+    if verdicts is None:
+        return
+    for spec, those in having(given, codes.NO_VGPU_TYPE):
+        full = all(
+            verdicts.facts.vgpus[seen.address].is_full for seen in those
+        )
+        yield facts.on_spec(
+            codes.VGPU_TYPE_UNSET,
+            f"{facts.named(those)} {facts.have(those)}"
+            " no vGPU type: guests with"
+            f" {facts.it(those)} fail when they start",
+            spec,
+            None,
+            str(those[0].address),
+            _full_card(given, spec, those) if full else None,
+        )
+
+
+def _full_card(
+    given: facts.CheckInput, spec: pci_spec.DeviceSpec, those: Functions
+) -> str:
+    """What to do where no VF without a type can be given one."""
+    typed = [seen for seen in given.by_spec[spec.index] if seen not in those]
+    only = f"name only {facts.named(typed)}" if typed else "name other devices"
+    return (
+        "The card is full: creatable_vgpu_types of"
+        f" {'this VF' if len(those) == 1 else 'these VFs'} is empty; {only}"
+        " (config suggest)."
+    )
+
+
+def as_the_verdict_says(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Lasting obstacles that have no sentence of their own here."""
+    if given.verdicts is None:
+        return
     for spec, found in given.of_guests():
-        those = [
-            seen
-            for seen in found
-            if seen.physfn is not None
-            and binding.vgpu_type(given, seen) == "0"
-        ]
-        if those:
+        by_code: dict[finding.Code, Functions] = collections.defaultdict(list)
+        first: dict[finding.Code, finding.Finding] = {}
+        for seen in found:
+            for one in given.verdicts.of(seen).blocking:
+                if one.code in _TOLD_AS_THEY_ARE:
+                    by_code[one.code].append(seen)
+                    first.setdefault(one.code, one)
+        for code, those in by_code.items():
+            distinct = list(dict.fromkeys(those))
+            others = len(distinct) - 1
             yield facts.on_spec(
-                codes.VGPU_TYPE_UNSET,
-                f"{facts.named(those)} {facts.have(those)}"
-                " no vGPU type: guests with"
-                f" {facts.it(those)} fail when they start",
+                code,
+                f"{distinct[0].address}: {first[code].message}"
+                + (f"; and {others} more of this entry" if others else ""),
                 spec,
                 None,
-                str(those[0].address),
+                str(distinct[0].address),
+                _sentence(first[code].hint),
             )
+
+
+def _sentence(hint: str | None) -> str | None:
+    """A mend as this report writes it: with a capital and a full stop."""
+    if not hint:
+        return None
+    return f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('.') else '.'}"
+
+
+def overruled(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Obstacles that somebody overruled by hand, with the reason given."""
+    if given.verdicts is None:
+        return
+    for seen, _ in given.winners:
+        for one in given.verdicts.of(seen).remarks:
+            if one.code is codes.OVERRULED:
+                yield one
 
 
 def facts_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -198,21 +311,6 @@ def unseen(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             given.unseen,
             subject="--host-root",
         )
-
-
-def _others(
-    scan: host_scan.HostScan,
-    group: int,
-    mine: ty.Sequence[host_function.PciFunction],
-) -> list[host_function.PciFunction]:
-    """The other members that aren't bridges."""
-    known = {seen.address for seen in mine}
-    members = (scan.get(at) for at in scan.iommu_groups[group])
-    return [
-        one
-        for one in members
-        if one is not None and one.address not in known and not one.is_bridge
-    ]
 
 
 def _behind(scan: host_scan.HostScan, group: int) -> str:
@@ -238,6 +336,8 @@ RULES: tuple[facts.Rule, ...] = (
     carries_host,
     shared_groups,
     vgpu_type_unset,
+    as_the_verdict_says,
+    overruled,
     facts_lost,
     unseen,
 )

@@ -10,8 +10,8 @@ import itertools
 import json
 import typing as ty
 
-from nova_vfio_variant.check import carries
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.check import binding, verdicts
+from nova_vfio_variant.host import assignability, drivers, groups
 from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
@@ -71,8 +71,12 @@ class _Group:
     whole: bool
 
 
-def text(scan: host_scan.HostScan) -> str:
-    """A nova.conf fragment; flavor lines stand in it as comments."""
+def text(host: verdicts.Verdicts) -> str:
+    """A nova.conf fragment; flavor lines stand in it as comments.
+
+    :param host: with nothing declared of it
+    """
+    scan = host.facts.scan
     families: dict[pci_address.PciAddress, list[host_function.PciFunction]]
     families = {}
     for seen in scan.functions:
@@ -81,9 +85,8 @@ def text(scan: host_scan.HostScan) -> str:
     lines = [_HEAD]
     groups: list[_Group] = []
     remarks: list[str] = []
-    loads = carries.Loads(scan.tree)
     for pf in sorted(families):
-        some, said = _groups(scan, loads, pf, families[pf])
+        some, said = _groups(host, pf, families[pf])
         groups += some
         remarks += said
     for seen in scan.functions:
@@ -106,16 +109,16 @@ def text(scan: host_scan.HostScan) -> str:
 
 
 def _groups(
-    scan: host_scan.HostScan,
-    loads: carries.Loads,
+    host: verdicts.Verdicts,
     pf: pci_address.PciAddress,
     vfs: list[host_function.PciFunction],
 ) -> tuple[list[_Group], list[str]]:
     """The VFs of a PF that can be given away, and why others can't."""
+    scan = host.facts.scan
     remarks = []
     fit = []
     for seen in vfs:
-        why = _unfit(scan, loads, seen)
+        why = _unfit(host, seen)
         if why is None:
             fit.append(seen)
         else:
@@ -168,31 +171,29 @@ def _is_named_apart(
 
 
 def _unfit(
-    scan: host_scan.HostScan,
-    loads: carries.Loads,
-    seen: host_function.PciFunction,
+    host: verdicts.Verdicts, seen: host_function.PciFunction
 ) -> str | None:
-    """Why a VF is not suggested."""
+    """Why a VF is not suggested.
+
+    Who has it now is no reason: what is suggested is to last.
+    """
     if seen.address.domain > pattern.MAX_DOMAIN:
         return f"is in a domain above {pattern.MAX_DOMAIN:x}: Nova skips it"
-    load = loads.of(seen)
-    if load is not None:
-        return f"is in use by the host ({load})"
-    if seen.dev_type == "vdpa":
-        return "carries a vDPA device, which no alias can ask for"
-    if seen.iommu_group is None:
-        return "has no IOMMU group"
+    answer = host.of(seen)
+    for one in (*answer.blocking, *answer.unknown):
+        if one.code in binding.USES and not seen.vfio:
+            return f"is in use by the host ({one.message})"
+        if one.code not in assignability.MOMENTARY:
+            return one.message.removeprefix("it ")
     others = [
         one
-        for one in map(scan.get, scan.iommu_groups[seen.iommu_group])
-        if one is not None and one != seen and not one.is_bridge
+        for one in groups.members(host.facts.scan, seen)
+        if not one.is_bridge
     ]
     if others:
         return (
             f"shares IOMMU group {seen.iommu_group} with {others[0].address}"
         )
-    if _vgpu_type(scan, seen) == "0":
-        return "has no vGPU type"
     return None
 
 

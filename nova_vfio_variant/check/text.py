@@ -12,7 +12,7 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding, source
 from nova_vfio_variant.check import facts
-from nova_vfio_variant.conf import loader, nova, vfio
+from nova_vfio_variant.conf import files, nova, vfio
 from nova_vfio_variant.host import host_spec
 from nova_vfio_variant.pci import jsontext
 
@@ -57,7 +57,7 @@ def no_file(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.files == ():
         yield finding.Finding(
             codes.NO_FILE,
-            f"there is none in {loader.NOVA_FOLDER} and {loader.FOLDER}",
+            f"there is none in {files.NOVA_FOLDER} and {files.FOLDER}",
             subject="configuration file",
         )
 

@@ -87,6 +87,21 @@ class Base(command.Command):
         if self.app.options.verbose_level:
             self.app.stderr.write(f"{text}\n")
 
+    def tell_of_verdicts(self) -> None:
+        """Say what the verdicts that are shown could not look at."""
+        if self.node.undeclared is not None:
+            self.note(
+                f"warning: {self.node.undeclared}: what is assignable is"
+                " said without it"
+            )
+        unseen = self.node.verdicts.facts.unseen
+        if unseen:
+            self.note(
+                "note: this host root doesn't show "
+                + ", ".join(unseen)
+                + ": what is assignable is said without"
+            )
+
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""
         for problem in self.node.lost():

@@ -18,14 +18,18 @@ COLUMNS = (
     "resource_class",
     "traits",
     "status",
+    "assignable",
     "instance_uuid",
     "extra_info",
     "pending",
 )
 
 
-def row(device: tracked.Device) -> base.Row:
-    """One device in the order of COLUMNS."""
+def row(device: tracked.Device, assignable: str) -> base.Row:
+    """One device in the order of COLUMNS.
+
+    :param assignable: what the verdict on it comes to
+    """
     return (
         str(device.address),
         device.dev_type,
@@ -37,6 +41,7 @@ def row(device: tracked.Device) -> base.Row:
         device.resource_class,
         list(device.traits),
         str(device.status),
+        assignable,
         device.instance_uuid,
         dict(device.extra_info),
         None if device.pending is None else dict(device.pending),
@@ -44,10 +49,12 @@ def row(device: tracked.Device) -> base.Row:
 
 
 def _shown(
-    device: tracked.Device, parsed_args: argparse.Namespace
+    device: tracked.Device,
+    assignable: str,
+    parsed_args: argparse.Namespace,
 ) -> base.Row:
     """The same; as text, what waits to be removed is no empty cell."""
-    cells = row(device)
+    cells = row(device, assignable)
     if device.pending == {} and not base.is_for_machines(parsed_args):
         return (*cells[:-1], "removed when freed")
     return cells
@@ -117,7 +124,12 @@ class List(base.Lister):
                 "nothing is tracked yet: this is what 'device sync' would"
                 " track"
             )
-        return COLUMNS, [_shown(one, parsed_args) for one in devices]
+        self.tell_of_verdicts()
+        verdicts = self.node.verdicts
+        return COLUMNS, [
+            _shown(one, str(verdicts.at(one.address).state), parsed_args)
+            for one in devices
+        ]
 
 
 class Show(base.ShowOne):
@@ -135,5 +147,16 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
+        from nova_vfio_variant.host import refusal
+
         device = self.node.device(parsed_args.address)
-        return COLUMNS, _shown(device, parsed_args)
+        verdict = self.node.verdicts.at(device.address)
+        self.tell_of_verdicts()
+        return (
+            (*COLUMNS, "obstacles", "remarks"),
+            (
+                *_shown(device, str(verdict.state), parsed_args),
+                [refusal.line(one) for one in verdict.obstacles],
+                [refusal.line(one) for one in verdict.remarks],
+            ),
+        )

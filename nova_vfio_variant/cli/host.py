@@ -18,6 +18,7 @@ COLUMNS = (
     "iommu_group",
     "numa_node",
     "physfn",
+    "assignable",
 )
 
 #: Words for --class, with the PCI base class that each means.
@@ -45,7 +46,11 @@ def class_word(class_code: int) -> str:
 
 
 class List(base.Lister):
-    """List the host's PCI functions."""
+    """List the host's PCI functions.
+
+    'assignable' says whether a guest may have it now: ready, preparable (by
+    libvirt or 'host apply' first), blocked, or unknown; 'explain' says why.
+    """
 
     empty = "there is no such function"
     example = "host list --class network -f json"
@@ -64,6 +69,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them, in rising order of address."""
         names = self.node.pci_names
+        verdicts = self.node.verdicts
         rows: list[base.Row] = []
         for function in self.node.scan.functions:
             word = class_word(function.class_code)
@@ -82,8 +88,10 @@ class List(base.Lister):
                     function.iommu_group,
                     function.numa_node,
                     None if function.physfn is None else str(function.physfn),
+                    str(verdicts.of(function).state),
                 )
             )
+        self.tell_of_verdicts()
         for problem in self.node.scan.problems:
             self.note(f"warning: {problem}")
         return COLUMNS, rows
@@ -92,8 +100,10 @@ class List(base.Lister):
 class Show(base.ShowOne):
     """Show all that is known of one function, and what is in its way.
 
-    'passthrough' says whether it can be given to a guest now; 'obstacles'
-    says why not.
+    'assignable' says whether a guest may have it now: ready, preparable,
+    blocked or unknown; 'obstacles' says why not, and 'unseen' what such a
+    host can't show. 'passthrough' (yes where it is ready or preparable) goes
+    with the next release.
     """
 
     example = "host show 0000:41:10.0"
@@ -108,7 +118,6 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
-        from nova_vfio_variant import preparation
         from nova_vfio_variant.host import refusal
 
         function = self.node.function(parsed_args.address)
@@ -119,9 +128,8 @@ class Show(base.ShowOne):
             if function.iommu_group is None
             else scan.iommu_groups[function.iommu_group]
         )
-        obstacles = preparation.Preparation(self.node).obstacles(
-            function.address
-        )
+        verdict = self.node.verdicts.of(function)
+        self.tell_of_verdicts()
         shown: dict[str, object] = {
             "address": str(function.address),
             "kind": str(function.kind),
@@ -145,8 +153,11 @@ class Show(base.ShowOne):
             "netdevs": list(function.netdevs),
             "mdev_types": list(function.mdev_types),
             "modalias": function.modalias,
-            "passthrough": not obstacles,
-            "obstacles": [refusal.line(one) for one in obstacles],
+            "assignable": str(verdict.state),
+            "passthrough": verdict.is_assignable,
+            "obstacles": [refusal.line(one) for one in verdict.obstacles],
+            "remarks": [refusal.line(one) for one in verdict.remarks],
+            "unseen": list(verdict.unseen),
         }
         return tuple(shown), tuple(shown.values())
 

@@ -7,7 +7,8 @@ about its meaning (:mod:`~nova_vfio_variant.codes.meaning`), ``3xx`` about
 the host (:mod:`~nova_vfio_variant.codes.host`), ``4xx`` about what is
 published or given to guests (:mod:`~nova_vfio_variant.codes.published`),
 ``5xx`` about preparing the host
-(:mod:`~nova_vfio_variant.codes.preparation`). An id is never used again for
+(:mod:`~nova_vfio_variant.codes.preparation`) and what decides whether a
+function may go to a guest (:mod:`~nova_vfio_variant.codes.assignability`). An id is never used again for
 anything else, and never changes its meaning: operators silence and count by
 it.
 
@@ -15,6 +16,7 @@ Use as ``codes.NOT_UTF8``.
 """
 
 from nova_vfio_variant import finding
+from nova_vfio_variant.codes.assignability import *  # noqa: F403 - see below
 from nova_vfio_variant.codes.entries import *  # noqa: F403 - one name for all
 from nova_vfio_variant.codes.host import *  # noqa: F403 - one name for all
 from nova_vfio_variant.codes.meaning import *  # noqa: F403 - one name for all

@@ -6,6 +6,7 @@ import typing as ty
 from nova_vfio_variant import finding
 
 _ERROR = finding.Severity.ERROR
+_WARNING = finding.Severity.WARNING
 
 HOST_SPEC_VALUE: ty.Final = finding.Code(
     "VFIO501",
@@ -67,7 +68,7 @@ DRIVER_BESIDE_VFS: ty.Final = finding.Code(
 )
 IS_BRIDGE: ty.Final = finding.Code(
     "VFIO510",
-    _ERROR,
+    _WARNING,
     "a bridge can't be passed through",
     "A bridge carries what stands behind it, so that it is never taken from "
     "its driver, whatever the entry asks for; and no VFIO driver binds to "
@@ -107,7 +108,7 @@ STORAGE_IN_USE: ty.Final = finding.Code(
 )
 IS_OPEN: ty.Final = finding.Code(
     "VFIO514",
-    _ERROR,
+    _WARNING,
     "a process has the function open",
     "To unbind it now would block in the kernel until the process lets go; "
     "nothing can interrupt that, SIGKILL included.",
@@ -225,7 +226,7 @@ PROVIDER_REFUSES: ty.Final = finding.Code(
 )
 IS_QUARANTINED: ty.Final = finding.Code(
     "VFIO527",
-    _ERROR,
+    _WARNING,
     "the function is quarantined",
     "A write to it hung or could not be undone; another could hang too.",
     "0000:25:00.4: unbind did not end in 60 seconds",
@@ -249,4 +250,27 @@ NOT_OURS: ty.Final = finding.Code(
     "0000:25:00.4 is on igbvf, and host apply put it on vfio-pci",
     "Give it back to the driver that host apply put it on, or restore the "
     "other functions by their addresses.",
+)
+ANOTHER_DEVICE_JOURNALLED: ty.Final = finding.Code(
+    "VFIO560",
+    _ERROR,
+    "another device is at an address that the journal knows",
+    "What the device there was before host apply stands in the journal with "
+    "its ids, serial number, PF and VF index. These differ now: a card was "
+    "put in the place of another, or a card that was added moved the numbers "
+    "of others. What was done to the one is not undone on the other.",
+    "0000:82:00.0 was 10de:20b0, and is 1000:0097",
+    "Put the journalled device back there, or reboot: that undoes all that "
+    "host apply did, and a new journal is begun.",
+)
+HAS_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO561",
+    _ERROR,
+    "a VF that is a vGPU would lose its type",
+    "The VF has a vGPU type (nvidia/current_vgpu_type is not 0). It is gone "
+    "with the driver, or with the PF's number of VFs, what the VFs beside it "
+    "can be changes with it, and nothing here brings it back.",
+    "0000:41:00.4 has vGPU type 470",
+    "Leave the VF on its driver, and its PF's VFs as they are; whoever gave "
+    "it the type takes it away first: write 0 to current_vgpu_type.",
 )

@@ -5,22 +5,13 @@ Every fault of a file that oslo.config would raise sooner or later is found
 here and now, with its place, so that no later look at an option raises.
 """
 
-import glob
 import os
 import typing as ty
 
 from oslo_config import cfg
 
 from nova_vfio_variant import codes, exception, finding, source
-from nova_vfio_variant.conf import located, nova, vfio
-
-#: Where Nova's files are when nobody says (oslo.config's own rule for the
-#: project nova and the program nova-compute, less the caller's home folder,
-#: which is not Nova's).
-NOVA_FOLDER = "/etc/nova"
-
-#: Where ours are; read after Nova's.
-FOLDER = "/etc/nova-vfio"
+from nova_vfio_variant.conf import files, located, nova, vfio
 
 #: Groups of which we know every option: no other name stands for anything.
 _KNOWN_WHOLE = frozenset({"pci", "vfio", "devices"})
@@ -63,14 +54,14 @@ def survey(
         read
     """
     paths, findings = _paths(config_files, config_dirs)
-    files: list[located.Written] = []
+    written: list[located.Written] = []
     for path in paths:
         try:
-            files.append(located.read(path))
+            written.append(located.read(path))
         except exception.ConfigError as error:
             findings += error.findings
     _stop_on(findings)
-    conf = located.Config(files)
+    conf = located.Config(written)
     vfio.register_opts(conf)
     nova.register_opts(conf)
     try:
@@ -129,15 +120,7 @@ def _paths(
     if config_files is not None:
         paths = list(config_files)
     else:
-        nova_files = [
-            os.path.join(NOVA_FOLDER, name)
-            for name in ("nova.conf", "nova-compute.conf")
-        ]
-        paths = [path for path in nova_files if os.path.lexists(path)]
-        if config_dirs is None:
-            for path in nova_files:
-                paths += _drop_ins(f"{path}.d")
-        paths += _drop_ins(FOLDER)
+        paths = files.default(with_drop_ins=config_dirs is None)
     for folder in config_dirs or ():
         try:
             os.listdir(os.path.expanduser(folder))
@@ -149,13 +132,8 @@ def _paths(
                     subject=folder,
                 )
             )
-        paths += _drop_ins(folder)
+        paths += files.drop_ins(folder)
     return paths, findings
-
-
-def _drop_ins(folder: str) -> list[str]:
-    folder = glob.escape(os.path.expanduser(folder))
-    return sorted(glob.glob(os.path.join(folder, "*.conf")))
 
 
 def _borrow(conf: located.Config) -> None:

@@ -14,6 +14,7 @@ from nova_vfio_variant.host import (
     decide,
     declared,
     host_spec,
+    identity,
     plan,
     refusal,
     restore,
@@ -60,7 +61,11 @@ def apply(
     outcome = outcome or Outcome()
     rounds(
         actor,
-        lambda now: declared.decision(specs, now, claims, only),
+        lambda now: identity.checked(
+            declared.decision(specs, now, claims, only),
+            actor.journal.priors,
+            now,
+        ),
         "apply",
         outcome,
     )

@@ -204,6 +204,7 @@ def vfs_change(
         }
         if now.numvfs != to.numvfs
         else {},
+        identity=pf.identity,
     )
 
 

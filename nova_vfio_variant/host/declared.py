@@ -10,9 +10,12 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
+    companions,
     decide,
+    groups,
     host_spec,
     named,
+    obstacles,
     plan,
     refusal,
 )
@@ -52,6 +55,8 @@ class _Planner:
         self._modules: dict[str, plan.Change] = {}
         #: Companions that are unbound, by the function for which they are.
         self._unbound: dict[str, tuple[str, ...]] = {}
+        #: Functions whose groups aren't viable, by address.
+        self._blocked: dict[str, companions.Blocked] = {}
         #: VFs that would be, by PF; None where they can't be told.
         self._future: dict[
             pci_address.PciAddress,
@@ -87,7 +92,11 @@ class _Planner:
             plan.Plan(
                 (*self._modules.values(), *vfs_changes, *driver_changes)
             ),
-            tuple(dict.fromkeys(self._refusals)),
+            tuple(
+                companions.hinted(
+                    dict.fromkeys(self._refusals), self._blocked, facts
+                )
+            ),
             tuple(self._findings),
             self._unbound,
         )
@@ -169,13 +178,9 @@ class _Planner:
     def _driver_changes(
         self,
         wishes: ty.Mapping[pci_address.PciAddress, decide.Wish],
-        functions: ty.Iterable[observed.PciFunction],
+        functions: ty.Sequence[observed.PciFunction],
     ) -> tuple[plan.Change, ...]:
-        going = {
-            address
-            for address, wish in wishes.items()
-            if wish.driver not in (None, host_spec.HOST)
-        }
+        going = companions.going(self._facts, wishes, functions)
         changes: dict[str, plan.Change] = {}
         for function in functions:
             wish = wishes.get(function.address)
@@ -194,7 +199,7 @@ class _Planner:
         self,
         function: observed.PciFunction,
         wish: decide.Wish,
-        going: ty.Collection[pci_address.PciAddress],
+        going: ty.Mapping[pci_address.PciAddress, bool],
     ) -> ty.Iterator[plan.Change]:
         """The changes of one function's driver, companions first."""
         facts = self._facts
@@ -213,10 +218,7 @@ class _Planner:
         if driver is None:
             self._no_driver(function, wish, word)
             return
-        if now.driver == driver and not any(
-            other.address in wish.companions and refusal.is_obstacle(other)
-            for other in refusal.members(facts, function)
-        ):
+        if now.driver == driver and not refusal.is_vfio(facts, driver):
             return
         if is_new:
             # All else can only be known once it is there.
@@ -225,17 +227,17 @@ class _Planner:
             )
         else:
             against = self._against(function, wish, now, driver, going)
-        companions = tuple(self._companions(function, wish, going))
+        others = tuple(self._companions(function, wish, going))
         self._refusals += against
         if against:
             return
         expected = expected or module is not None
-        for change in companions:
+        for change in others:
             yield dataclasses.replace(change, expected=expected)
         if now.driver == driver:
             return
         self._unbound[str(function.address)] = tuple(
-            change.subject for change in companions
+            change.subject for change in others
         )
         yield self._to_driver(
             function, now, driver, module, word, expected=expected
@@ -269,18 +271,28 @@ class _Planner:
         wish: decide.Wish,
         now: plan.State,
         driver: str,
-        going: ty.Collection[pci_address.PciAddress],
+        going: ty.Mapping[pci_address.PciAddress, bool],
     ) -> tuple[finding.Finding, ...]:
         """Why a function that is there can't be put on a driver."""
         facts = self._facts
         if function.is_bridge or function.is_host_bridge:
-            return (refusal.is_bridge(function),)
+            return (obstacles.is_bridge(function),)
         found: tuple[finding.Finding, ...] = ()
         if now.driver != driver:
             found += self._pf_refusals(function, wish, now)
             found += refusal.to_touch(facts, function, self._claims, driver)
         if refusal.is_vfio(facts, driver):
-            found += refusal.to_bind(facts, function, wish.companions, going)
+            allowed = companions.allowed(wish.companions, going)
+            found += refusal.to_bind(facts, function, allowed)
+            self._blocked[str(function.address)] = companions.Blocked(
+                function,
+                wish.by["driver"],
+                tuple(
+                    one
+                    for one in groups.in_the_way(facts.scan, function)
+                    if one.address not in allowed
+                ),
+            )
         return found
 
     def _to_host(
@@ -297,7 +309,7 @@ class _Planner:
             self._facts, function, now.numvfs, self._claims
         )
         if function.is_bridge or function.is_host_bridge:
-            against = (refusal.is_bridge(function),)
+            against = (obstacles.is_bridge(function),)
         self._refusals += against
         if against:
             return
@@ -308,14 +320,14 @@ class _Planner:
         self,
         function: observed.PciFunction,
         wish: decide.Wish,
-        going: ty.Collection[pci_address.PciAddress],
+        going: ty.Mapping[pci_address.PciAddress, bool],
     ) -> ty.Iterator[plan.Change]:
         """Unbind the members of the group that may be unbound."""
         facts = self._facts
-        for other in refusal.members(facts, function):
+        for other in groups.members(facts.scan, function):
             if other.address not in wish.companions or other.address in going:
                 continue
-            if other.is_bridge or not refusal.is_obstacle(other):
+            if other.is_bridge or groups.leaves_viable(facts.scan, other):
                 continue
             now = facts.states[other.address]
             against = self._pf_refusals(other, wish, now)
@@ -399,4 +411,5 @@ def _change(
         decide.driver_steps(subject, now, to, reason),
         None if function.physfn is None else str(function.physfn),
         expected=expected,
+        identity=function.identity,
     )

@@ -12,7 +12,13 @@ from nova_vfio_variant.host import drivers, observe, plan, scan, sriov
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
-from nova_vfio_variant.host.use import display, network, processes, storage
+from nova_vfio_variant.host.use import (
+    children,
+    display,
+    network,
+    processes,
+    storage,
+)
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -28,6 +34,25 @@ class Sriov:
     vf_device: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class VendorVgpu:
+    """What a vendor's folder of a VF says of its vGPU.
+
+    :param current: the id of its type, ``0`` for none; None if it can't be
+        read
+    :param creatable: ids of the types that it could be given now; None where
+        it doesn't say
+    """
+
+    current: str | None
+    creatable: tuple[str, ...] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its card has room for no other vGPU."""
+        return self.creatable == ()
+
+
 @dataclasses.dataclass(frozen=True)
 class HostFacts:
     """A host's functions and what stands in the way of changing them.
@@ -39,6 +64,9 @@ class HostFacts:
     :param drivers: names of the drivers that are there
     :param modules: names of the modules that could be loaded, with ``_``
     :param all_modules: there are no others; False where they can't be seen
+    :param vgpus: of each VF that has a vendor's vGPU folder
+    :param unseen: what this root can't show of any host, such as
+        ``processes``: nobody knows whether it has a use for a function
     """
 
     scan: scan.HostScan
@@ -48,6 +76,10 @@ class HostFacts:
     drivers: frozenset[str]
     modules: frozenset[str]
     all_modules: bool
+    vgpus: ty.Mapping[pci_address.PciAddress, VendorVgpu] = dataclasses.field(
+        default_factory=dict
+    )
+    unseen: tuple[str, ...] = ()
 
     def driver_named(self, name: str) -> str | None:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
@@ -78,13 +110,18 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
+    open_files = processes.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
+        address = str(function.address)
+        group = host.iommu_groups.get(function.iommu_group or 0, ())
         found = (
-            *display.look(tree, str(function.address)),
+            *display.look(tree, address),
             *network.look(tree, function, routing),
             *disks.of(function),
-            *opened.uses(tree, function, disks.files(function)),
+            *open_files.uses(
+                function, disks.names.get(address, ()), len(group)
+            ),
         )
         if found:
             in_use[function.address] = found
@@ -102,6 +139,33 @@ def gather(
         },
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         *_modules(host),
+        {
+            function.address: _vgpu(tree, function)
+            for function in host.functions
+            if function.has_vgpu_folder
+        },
+        (
+            *((uses.PROCESSES,) if opened.unseen else ()),
+            *disks.unseen,
+            *((uses.ADDRESSES,) if routing.unseen else ()),
+        ),
+    )
+
+
+def _vgpu(
+    tree: host_tree.HostTree, function: observed.PciFunction
+) -> VendorVgpu:
+    place = f"{scan.DEVICES}/{function.address}/nvidia"
+    catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
+    return VendorVgpu(
+        tree.read_text(f"{place}/current_vgpu_type"),
+        None
+        if catalogue is None
+        else tuple(
+            number
+            for row in catalogue.splitlines()
+            if (number := row.partition(":")[0].strip()).isdigit()
+        ),
     )
 
 

@@ -72,7 +72,7 @@ class Identity:
     def shown(self) -> str:
         """As a sentence names it."""
         parts = [f"{self.vendor_id}:{self.product_id}"]
-        if self.subsystem is not None:
+        if self.subsystem not in (None, "0000:0000"):
             parts.append(f"subsystem {self.subsystem}")
         if self.serial_number is not None:
             parts.append(f"serial number {self.serial_number}")
@@ -117,6 +117,7 @@ class PciFunction:
     :param header_type: layout of its configuration space, read only where
         the class leaves open whether it is a bridge; if it can't be,
         ``config`` is lost
+    :param has_vgpu_folder: it has a vendor's folder of vGPU types
     """
 
     address: pci_address.PciAddress
@@ -141,6 +142,7 @@ class PciFunction:
     serial_number: str | None = None
     vf_index: int | None = None
     header_type: int | None = None
+    has_vgpu_folder: bool = False
 
     @property
     def identity(self) -> Identity:

@@ -15,6 +15,7 @@ another boot is put aside as ``host-journal.previous`` and a new one begun.
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ import typing as ty
 import zlib
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import plan
+from nova_vfio_variant.host import function, plan
 
 NAME: ty.Final = "host-journal"
 VERSION: ty.Final = 1
@@ -42,12 +43,26 @@ class Prior:
     :param pf: of a VF, its PF
     :param made: the VF came into being by what we did to its PF
     :param left: what we last made of its driver; None where we didn't
+    :param vfs_left: of a PF, the numbers of VFs that are ours, each with
+        ``sriov_drivers_autoprobe``: the one that we left, or while a change
+        isn't ended all that it comes by
     """
 
     state: plan.State
     pf: str | None
     made: bool
     left: plan.State | None = None
+    identity: function.Identity | None = None
+    vfs_left: frozenset[tuple[int | None, bool | None]] = frozenset()
+
+    def is_strange(self, now: plan.State) -> bool:
+        """Whether somebody else changed the function's driver."""
+        return self.left is not None and now.is_strange(self.state, self.left)
+
+    def has_strange_vfs(self, now: plan.State) -> bool:
+        """Whether somebody else gave a PF VFs, or took them away."""
+        mine = {*self.vfs_left, (self.state.numvfs, self.state.autoprobe)}
+        return (now.numvfs, now.autoprobe) not in mine
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,6 +76,7 @@ class Unfinished:
     :param begun: the step that was begun last, if it didn't end
     :param trouble: what stopped it: an error, or a write that hung
     :param hung: a write hung
+    :param prior: what its function was before us, as known when it was begun
     """
 
     number: int
@@ -70,6 +86,7 @@ class Unfinished:
     begun: plan.Step | None = None
     trouble: str | None = None
     hung: bool = False
+    prior: Prior | None = None
 
 
 class Journal:
@@ -257,12 +274,9 @@ class Journal:
             if outcome == "done" and ended.purpose == "restore":
                 outcome = "restored"
             self._owe(ended, outcome)
-            self._leave(
-                ended.change,
-                ended.change.before
-                if outcome == "undone"
-                else ended.change.after,
-            )
+            self._leave(ended.change, ended.change.after)
+            if outcome == "undone":
+                self._leave_again(ended)
             key = (ended.change.subject, ended.change.what)
             if outcome != "undone" or ended.purpose != "restore":
                 self.outcomes[key] = outcome
@@ -291,14 +305,53 @@ class Journal:
 
         :param made: what stands there where it ends
         """
-        left: dict[str, plan.State | None] = dict.fromkeys(change.lost)
+        # VFs come again with whatever driver the kernel chooses.
+        left = dict.fromkeys(change.lost, plan.State(plan.KERNELS_CHOICE))
         if change.what is plan.What.DRIVER:
-            known = made.driver != plan.KERNELS_CHOICE
-            left[change.subject] = made if known else None
+            left[change.subject] = made
         for name in left.keys() & self.priors.keys():
             self.priors[name] = dataclasses.replace(
                 self.priors[name], left=left[name]
             )
+        known = self.priors.get(change.subject)
+        if known is None or made.numvfs is None:
+            return
+        if change.what is plan.What.VFS or not known.vfs_left:
+            self.priors[change.subject] = dataclasses.replace(
+                known, vfs_left=frozenset({(made.numvfs, made.autoprobe)})
+            )
+
+    def _leave_again(self, undone: Unfinished) -> None:
+        """Note that a change left its function as it found it.
+
+        What somebody else had made of it is not ours by that.
+        """
+        change = undone.change
+        known = self.priors.get(change.subject)
+        if known is None:
+            return
+        if undone.prior is None:
+            self._leave(change, change.before)
+            return
+        self.priors[change.subject] = dataclasses.replace(
+            known, left=undone.prior.left, vfs_left=undone.prior.vfs_left
+        )
+
+    def _pass(self, change: plan.Change) -> None:
+        """Note what a PF and its VFs come by in a change."""
+        for name in change.lost.keys() & self.priors.keys():
+            # As they were, gone, or as the kernel made them anew.
+            self.priors[name] = dataclasses.replace(
+                self.priors[name], left=None
+            )
+        known = self.priors.get(change.subject)
+        if known is None or change.what is not plan.What.VFS:
+            return
+        counts = {change.before.numvfs, 0, change.after.numvfs}
+        self.priors[change.subject] = dataclasses.replace(
+            known,
+            vfs_left=frozenset(itertools.product(counts, (False, True))),
+        )
 
     def _take_header(self, entry: dict[str, ty.Any]) -> None:
         if entry["kind"] != "journal":
@@ -314,18 +367,35 @@ class Journal:
     def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
         change = plan.Change.of_data(entry["change"])
         self._numbers = number
-        self.unfinished[number] = Unfinished(number, change, entry["purpose"])
-        if change.what is plan.What.MODULE or entry["purpose"] != "apply":
+        self.unfinished[number] = Unfinished(
+            number,
+            change,
+            entry["purpose"],
+            prior=self.priors.get(change.subject),
+        )
+        if change.what is plan.What.MODULE:
             return
+        if entry["purpose"] == "apply":
+            self._touch(change)
+        self._pass(change)
+
+    def _touch(self, change: plan.Change) -> None:
+        """Note what the functions of a change are before it."""
         for subject, state in change.lost.items():
             self.priors.setdefault(
                 subject, Prior(state, change.subject, made=False)
             )
         self.priors.setdefault(
             change.subject,
-            Prior(change.before, change.pf, made=change.pf in self.priors),
+            Prior(
+                change.before,
+                change.pf,
+                made=change.pf in self.priors,
+                identity=change.identity,
+            ),
         )
-        if self.priors[change.subject].left is None:
+        left = self.priors[change.subject].left
+        if left is None or left.driver == plan.KERNELS_CHOICE:
             self._leave(change, change.after)
 
     def _take_step(self, entry: dict[str, ty.Any], change: Unfinished) -> None:

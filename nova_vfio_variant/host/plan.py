@@ -9,6 +9,8 @@ import dataclasses
 import enum
 import typing as ty
 
+from nova_vfio_variant.host import function
+
 #: Where a driver stands for whatever the kernel chooses, none included.
 KERNELS_CHOICE: ty.Final = "host"
 
@@ -57,9 +59,12 @@ class State:
         """Whether no way from one driver to another comes by here.
 
         :param before: where the way begins
-        :param after: where it ends
+        :param after: where it ends; whatever driver the kernel chooses is
+            there once the override is
         :param passes: more drivers that it comes by
         """
+        if after.driver == KERNELS_CHOICE and self.override == after.override:
+            return False
         drivers = {None, before.driver, after.driver}
         overrides = {before.override, after.override, *drivers}
         return (
@@ -140,6 +145,8 @@ class Change:
     :param lost: the VFs that vanish on the way, as they were
     :param expected: it can't be done before the changes before it, and is
         decided anew then
+    :param identity: which function it is; None for a module, for a function
+        that isn't there yet, and in journals that didn't say
     """
 
     subject: str
@@ -150,6 +157,7 @@ class Change:
     pf: str | None = None
     lost: ty.Mapping[str, State] = dataclasses.field(default_factory=dict)
     expected: bool = False
+    identity: function.Identity | None = None
 
     @property
     def provider(self) -> str | None:
@@ -176,6 +184,7 @@ class Change:
 
         :raises KeyError, TypeError, ValueError: it is no change
         """
+        identity = data.get("identity")
         return cls(
             str(data["subject"]),
             What(data["what"]),
@@ -185,6 +194,7 @@ class Change:
             data["pf"],
             {name: State(**state) for name, state in data["lost"].items()},
             bool(data["expected"]),
+            None if identity is None else function.Identity(**identity),
         )
 
 

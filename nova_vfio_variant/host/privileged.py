@@ -121,16 +121,25 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
 
 
 @context.entrypoint
-def look_into_processes() -> tuple[list[tuple[int, str, str]], list[str]]:
+def look_into_processes() -> tuple[
+    list[tuple[int, str, str, str | None, str | None]], list[str]
+]:
     """What all processes have open of what may be a function's.
 
-    :returns: (process id, command, path) of each; and those that could not
-        be looked into, with the reason
+    :returns: (process id, command, path, instance, place in sysfs) of each;
+        and those that could not be looked into, with the reason
     """
     found = processes.look(host_tree.HostTree.open(ROOT))
-    return [(one.pid, one.command, one.path) for one in found.holders], list(
-        found.unreadable
-    )
+    return [
+        (
+            one.holder.pid,
+            one.holder.command,
+            one.holder.path,
+            one.holder.instance_uuid,
+            one.place,
+        )
+        for one in found.files
+    ], list(found.unreadable)
 
 
 def _checked(step: dict[str, ty.Any]) -> plan.Step:
@@ -281,9 +290,13 @@ def open_files() -> processes.OpenFiles:
 
     :raises HostError: who could look is gone
     """
-    holders, unreadable = _ask(look_into_processes)
+    files, unreadable = _ask(look_into_processes)
     return processes.OpenFiles(
-        tuple(use.Holder(*one) for one in holders), tuple(unreadable)
+        tuple(
+            processes.OpenFile(use.Holder(*holder), place)
+            for *holder, place in files
+        ),
+        tuple(unreadable),
     )
 
 

@@ -17,7 +17,9 @@ from nova_vfio_variant.host import (
     act,
     decide,
     facts,
+    function,
     helper,
+    identity,
     observe,
     plan,
     refusal,
@@ -62,6 +64,7 @@ def judge(
     forward: tuple[plan.Step, ...],
     back: tuple[plan.Step, ...],
     claims: refusal.Claims,
+    known: function.Identity | None = None,
 ) -> Judgement:
     """Decide on one change. Pure.
 
@@ -71,6 +74,7 @@ def judge(
     :param forward: the steps that would finish it
     :param back: the steps that would undo it
     :param claims: functions that somebody has
+    :param known: which function the change is of; None where nobody says
     """
     change = unfinished.change
     if change.what is plan.What.MODULE:
@@ -84,12 +88,9 @@ def judge(
             "the function is gone, and all that was done to it",
             gone=True,
         )
-    if _is_strange(change, state):
-        return Judgement(
-            change,
-            Verdict.LEAVE,
-            f"somebody else changed it meanwhile: {_shown(change, state)}",
-        )
+    foreign = _foreign(change, now, state, known)
+    if foreign is not None:
+        return Judgement(change, Verdict.LEAVE, foreign)
     forward += _probes_left(unfinished)
     if not forward:
         return Judgement(
@@ -118,6 +119,20 @@ def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
     return Judgement(change, Verdict.UNDO, "the module is not loaded")
 
 
+def _foreign(
+    change: plan.Change,
+    now: facts.HostFacts,
+    state: plan.State,
+    known: function.Identity | None,
+) -> str | None:
+    """Why what stands there is none of ours; None if it is."""
+    for one in identity.another(change.subject, known, now):
+        return one.message
+    if not _is_strange(change, state):
+        return None
+    return f"somebody else changed it meanwhile: {_shown(change, state)}"
+
+
 def _is_strange(change: plan.Change, state: plan.State) -> bool:
     """Whether what stands there is nothing that the change could leave."""
     ours, theirs = change.before, change.after
@@ -131,8 +146,6 @@ def _is_strange(change: plan.Change, state: plan.State) -> bool:
         if not way.disturbs_pf:
             return False
         passes = way.passes
-    if theirs.driver == plan.KERNELS_CHOICE:
-        return False
     return state.is_strange(ours, theirs, passes)
 
 
@@ -162,31 +175,29 @@ def _against(
     claims: refusal.Claims,
 ) -> tuple[str, ...]:
     """What speaks against some steps, each in one sentence."""
-    function = now.scan.get(pci_address.PciAddress.parse(change.subject))
-    if function is None:
+    subject = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if subject is None:
         return tuple(
             one.message for one in refusal.unreadable(now, change.subject)
         )
     found: list[finding.Finding] = []
     for step in steps:
         if step.action == "unbind":
-            found += refusal.to_touch(now, function, claims)
+            found += refusal.to_touch(now, subject, claims)
             if change.what is plan.What.VFS:
                 # Its VFs go, or come again, in any case.
-                found += decide.vfs_in_use(now, function, claims)
+                found += decide.vfs_in_use(now, subject, claims)
             else:
                 found += decide.loses_vfs(
-                    now, function, function.sriov_numvfs, claims
+                    now, subject, subject.sriov_numvfs, claims
                 )
         elif step.action == "probe" and step.subject == change.subject:
             # What follows is done by the driver that it then has.
-            function = dataclasses.replace(
-                function, driver=step.value or function.driver
+            subject = dataclasses.replace(
+                subject, driver=step.value or subject.driver
             )
         elif step.action == "set-numvfs":
-            found += decide.vfs_refusals(
-                now, function, int(step.value), claims
-            )
+            found += decide.vfs_refusals(now, subject, int(step.value), claims)
             break
     return tuple(one.message for one in found)
 
@@ -201,8 +212,8 @@ def recover(
     :param claims: functions that somebody has, those in quarantine left out
     :param done: to which what is returned is added as it comes, so that it is
         known also where an error ends it
-    :returns: what became of each, and which VFs that came back can't be made
-        what they were
+    :returns: what became of each, which VFs that came back can't be made
+        what they were, and what is gone of what was touched
     :raises HostStepHung: a write hung, or hangs so that the host can't be
         looked at
     :raises JournalError: the journal can't be written
@@ -225,7 +236,19 @@ def recover(
         Judgement(change, Verdict.LEAVE, why)
         for change, why in restore.put_back(actor, [])
     )
-    restore.settle(actor)
+    told = {one.change.subject for one in done if one.gone}
+    done += (
+        Judgement(
+            plan.Change(
+                name, plan.What.DRIVER, prior.state, prior.state, (), prior.pf
+            ),
+            Verdict.UNDO,
+            "the function is gone, and all that was done to it",
+            gone=True,
+        )
+        for name, prior in restore.settle(actor).items()
+        if name not in told
+    )
     return done
 
 
@@ -289,7 +312,9 @@ def _settle(
         if state is not None:
             forward = actor.forward(change, state)
             back = actor.back(change, state)
-    judged = judge(unfinished, now, state, forward, back, claims)
+    prior = unfinished.prior or actor.journal.priors.get(change.subject)
+    known = change.identity or (prior.identity if prior else None)
+    judged = judge(unfinished, now, state, forward, back, claims, known)
     if judged.verdict is Verdict.LEAVE:
         return judged
     try:

@@ -8,8 +8,17 @@ touched last before what was touched first.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, exception, finding
-from nova_vfio_variant.host import act, decide, facts, lock, plan, refusal
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.host import (
+    act,
+    decide,
+    facts,
+    identity,
+    lock,
+    ours,
+    plan,
+    refusal,
+)
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
 
@@ -33,8 +42,7 @@ def decision(
     unknown = [
         one
         for name in sorted(only)
-        if name not in priors
-        and now.scan.get(address := pci_address.PciAddress.parse(name)) is None
+        if now.scan.get(address := pci_address.PciAddress.parse(name)) is None
         for one in refusal.no_such_function(now, address)
     ]
     return dataclasses.replace(found, refusals=(*unknown, *found.refusals))
@@ -47,42 +55,25 @@ def _decide(
     only: ty.Collection[str],
 ) -> decide.Decision:
     """As :func:`decision`, for names that may have gone on the way."""
-    changes = []
-    refusals = [
-        one
-        for name, _ in _chosen(priors, only)
-        for one in refusal.unreadable(now, name)
-    ]
-    moving = set()
+    refusals: list[finding.Finding] = []
+    chosen = []
     for name, prior in _chosen(priors, only):
-        pf = now.scan.get(pci_address.PciAddress.parse(name))
-        if pf is None or prior.state.numvfs is None:
-            continue
-        state = now.states[pf.address]
-        to = dataclasses.replace(
-            prior.state, driver=state.driver, override=state.override
+        against = refusal.unreadable(now, name) or identity.of_prior(
+            name, priors, now
         )
-        if state == to:
-            continue
-        # VFs are made by the PF's own driver: that comes back first.
-        expected = state.driver != prior.state.driver
-        if state.numvfs != to.numvfs:
-            moving.add(name)
-            if not expected:
-                refusals += decide.vfs_refusals(
-                    now, pf, prior.state.numvfs, claims
-                )
-        change = decide.vfs_change(
-            now,
-            pf,
-            to,
-            _REASON,
-            quietly=any(
-                one.pf == name and not one.made for one in priors.values()
-            ),
-        )
-        changes.append(dataclasses.replace(change, expected=expected))
-    for name, prior in reversed(_chosen(priors, only)):
+        refusals += against
+        if not against:
+            chosen.append((name, prior))
+    changes: list[plan.Change] = []
+    moving = set()
+    for name, prior in chosen:
+        change, against = _vfs_change(name, prior, priors, now, claims)
+        refusals += against
+        if change is not None:
+            changes.append(change)
+            if change.before.numvfs != change.after.numvfs:
+                moving.add(name)
+    for name, prior in reversed(chosen):
         expected = prior.pf in moving
         if expected and prior.made:
             continue
@@ -107,6 +98,49 @@ def _chosen(
     ]
 
 
+def _vfs_change(
+    name: str,
+    prior: host_journal.Prior,
+    priors: ty.Mapping[str, host_journal.Prior],
+    now: facts.HostFacts,
+    claims: refusal.Claims,
+) -> tuple[plan.Change | None, tuple[finding.Finding, ...]]:
+    """The change of one PF's number of VFs, and what is against it."""
+    pf = now.scan.get(pci_address.PciAddress.parse(name))
+    if pf is None or prior.state.numvfs is None:
+        return None, ()
+    state = now.states[pf.address]
+    to = dataclasses.replace(
+        prior.state, driver=state.driver, override=state.override
+    )
+    if state == to:
+        return None, ()
+    # VFs are made by the PF's own driver: that comes back first.
+    expected = state.driver != prior.state.driver
+    if prior.has_strange_vfs(state):
+        if expected and state.numvfs:
+            # They keep it from its driver, and that says what to do.
+            return None, ()
+        return None, (ours.strange_vfs(name, prior, state),)
+    against: tuple[finding.Finding, ...] = ()
+    if state.numvfs != to.numvfs:
+        against = tuple(ours.strange_vf_drivers(name, priors, now))
+        if not expected:
+            against += tuple(
+                decide.vfs_refusals(now, pf, prior.state.numvfs, claims)
+            )
+    change = decide.vfs_change(
+        now,
+        pf,
+        to,
+        _REASON,
+        quietly=any(
+            one.pf == name and not one.made for one in priors.values()
+        ),
+    )
+    return dataclasses.replace(change, expected=expected), against
+
+
 def _driver_change(
     name: str,
     prior: host_journal.Prior,
@@ -128,7 +162,14 @@ def _driver_change(
     if not steps:
         return None
     return plan.Change(
-        name, plan.What.DRIVER, state, to, steps, prior.pf, expected=expected
+        name,
+        plan.What.DRIVER,
+        state,
+        to,
+        steps,
+        prior.pf,
+        expected=expected,
+        identity=prior.identity,
     )
 
 
@@ -139,17 +180,8 @@ def _against(
     claims: refusal.Claims,
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't be taken from its driver."""
-    left = prior.left
-    if left is not None and change.before.is_strange(prior.state, left):
-        return (
-            refusal.because(
-                codes.NOT_OURS,
-                change.subject,
-                f"somebody else changed it: {change.before.shown}",
-                f"put it back on {left.driver or 'no driver'}, or restore "
-                "the others by their addresses",
-            ),
-        )
+    if prior.is_strange(change.before):
+        return (ours.strange_driver(change.subject, prior, change.before),)
     function = now.scan.get(pci_address.PciAddress.parse(change.subject))
     if function is None:
         return ()
@@ -259,12 +291,18 @@ def take_back(
     settle(actor, names)
 
 
-def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:
+def settle(
+    actor: act.Actor, only: ty.Collection[str] = ()
+) -> dict[str, host_journal.Prior]:
     """Strike off the record what is again as it was, or is gone.
 
     A VF that was there before stays on record as long as its PF does: it
-    goes and comes back once more with the PF's own number of VFs.
+    goes and comes back once more with the PF's own number of VFs. So does
+    what has another in its place.
+
+    :returns: what is gone, VFs that went with their PF's number left out
     """
+    gone = {}
     now = actor.look()
     known = actor.journal
     chosen = _chosen(known.priors, only)
@@ -273,12 +311,17 @@ def settle(actor: act.Actor, only: ty.Collection[str] = ()) -> None:
         state = now.states.get(pci_address.PciAddress.parse(name))
         if known.is_unfinished(name):
             continue
+        if identity.of_prior(name, known.priors, now):
+            continue
         if not prior.made and prior.pf in known.priors:
             continue
         if state == prior.state:
             known.forget(name, "it is as it was")
         elif state is None and not refusal.unreadable(now, name):
+            if prior.pf not in known.priors and not prior.made:
+                gone[name] = prior
             known.forget(name, "it is gone")
+    return gone
 
 
 def _rounds(

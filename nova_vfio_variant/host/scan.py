@@ -287,6 +287,7 @@ class _Scanner:
                 # A recording may lack that bus; mostly they are called vdpa0.
                 or any(one.startswith("vdpa") for one in names)
             ),
+            has_vgpu_folder="nvidia" in names,
             subsystem=ids.subsystem,
             serial_number=serial or None,
             vf_index=None if pf is None else pf.of(address),

@@ -2,7 +2,15 @@
 """What has come about between a decision and the locks for it."""
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import decide, lock, observe, plan, refusal, scan
+from nova_vfio_variant.host import (
+    decide,
+    groups,
+    lock,
+    observe,
+    plan,
+    refusal,
+    scan,
+)
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -42,7 +50,7 @@ def is_spared(change: plan.Change, seen: scan.HostScan) -> bool:
         and now.get(subject) == before
         and observe.state(seen.tree, before) == change.before
         and all(
-            one.driver in (*refusal.HARMLESS, change.after.driver)
+            one.driver in (None, *groups.MANAGED_DMA, change.after.driver)
             for one in now.functions
             if one.address != subject
         )

@@ -24,6 +24,12 @@ ATTRIBUTE: ty.Final = 65536
 
 _CHUNK = 1 << 20
 
+#: The mode of each symbolic link but those of procfs (symlink(7)).
+_ANYBODYS = 0o777
+#: Of a link of procfs: it is open for reading or writing.
+_OPENED = stat.S_IRUSR | stat.S_IWUSR
+_DEVICE_FILES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
+
 
 class Folder(abc.ABC):
     """One directory of a host tree, held open while its facts are read.
@@ -47,6 +53,16 @@ class Folder(abc.ABC):
     @abc.abstractmethod
     def link(self, name: str) -> str:
         """Where the symbolic link with this name points to, as written."""
+
+    def device(self, name: str) -> str | None:
+        """The number of the device file that a link of procfs leads to.
+
+        :returns: ``c MAJOR:MINOR`` or ``b MAJOR:MINOR``; empty if it leads to
+            something else; None where that can't be told: a link of another
+            file system means nothing outside of its own host
+        """
+        del name
+        return None
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -245,6 +261,21 @@ class _OpenDirectory(Folder):
 
     def link(self, name: str) -> str:
         return os.readlink(name, dir_fd=self._fd)
+
+    def device(self, name: str) -> str | None:
+        # Links of procfs alone lead to what a process has open, wherever its
+        # path goes; and theirs alone are not open to everybody.
+        mode = os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mode
+        if stat.S_IMODE(mode) == _ANYBODYS:
+            return None
+        if not mode & _OPENED:
+            return ""  # O_PATH: a name, behind which nothing is open.
+        # This opens nothing.
+        found = os.stat(name, dir_fd=self._fd)
+        kind = _DEVICE_FILES.get(stat.S_IFMT(found.st_mode))
+        if kind is None:
+            return ""
+        return f"{kind} {os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
     def close(self) -> None:
         os.close(self._fd)

@@ -18,16 +18,20 @@ answer was measured on a real kernel, and the tests that say so run on both.
 import contextlib
 import os
 import pathlib
-import signal
-import time
 import typing as ty
 from unittest import mock
 
 from nova_vfio_variant.host import hands, recorded
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.testing import faults
+from nova_vfio_variant.testing.fake_kernel import (
+    faults,
+    functions,
+    kernel,
+    processes,
+)
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import functions, kernel
+
+Crashed = faults.Crashed
 
 
 class _Tree(host_tree.DirectoryTree):
@@ -213,6 +217,25 @@ class FakeHost:
         """
         self._kernel.line("modules.alias", f"alias {pattern} {module}")
 
+    def add_device_file(
+        self, address: str, place: str, number: str, kind: str = "char"
+    ) -> None:
+        """Let a function's driver make a device file.
+
+        Its name below ``/dev`` ends as its place does.
+
+        :param place: of the device, below the function: ``uio/uio0``
+        :param number: of the file: ``240:0``
+        :param kind: ``char`` or ``block``
+        """
+        with self._files.held():
+            device = self._files.device(address) / place
+            device.mkdir(parents=True)
+            self._files.put(device, dev=number)
+            folder = self.root / "sys/dev" / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            self._files.link(folder / number, device)
+
     def add_mdev_parent(
         self,
         name: str,
@@ -222,55 +245,32 @@ class FakeHost:
         counted: bool = False,
         module: str | None = None,
         loaded: bool = True,
+        function: str | None = None,
     ) -> None:
-        """Add a device that offers mediated devices, but is no PCI function.
+        """Add a device that offers mediated devices.
 
         :param costs: how much an mdev of each type takes of the capacity
         :param counted: its driver has no ``get_available``, and leaves the
             counting to the mdev core
         :param module: what has to be loaded for it; its name if None
+        :param function: address of the function that it is; None for a device
+            of its own. Where no module is named, it is the function's driver
+            that offers them, as long as it is bound
         """
-        module = module or name
+        place = f"sys/devices/virtual/{name}/{name}"
+        of = ""
+        if function is not None:
+            device = self._files.device(function)
+            of = "" if module else self._files.driver_of(device) or ""
+            place = str(device.relative_to(self.root))
+        module, name = module or name, function or name
         with self._files.held() as memory:
             memory.parents[name] = fake_files.Parent(
-                f"sys/devices/virtual/{name}/{name}",
-                module,
-                capacity,
-                dict(costs),
-                counted,
+                place, module, capacity, dict(costs), counted, of=of
             )
             self._kernel.can_load(module)
             if loaded:
                 self._kernel.mdevs.register(name)
-
-    def offer_mdevs(
-        self,
-        address: str,
-        costs: ty.Mapping[str, int],
-        capacity: int,
-        *,
-        counted: bool = False,
-    ) -> None:
-        """Let a function, with the driver that it has, offer mdevs.
-
-        They go when it loses that driver, and it waits while one is open.
-
-        :param costs: as of :meth:`add_mdev_parent`
-        """
-        with self._files.held() as memory:
-            place = self._files.device(address)
-            driver = self._files.driver_of(place)
-            if driver is None:
-                raise ValueError(f"{address} has no driver")
-            memory.parents[address] = fake_files.Parent(
-                str(place.relative_to(self.root)),
-                driver,
-                capacity,
-                dict(costs),
-                counted,
-                of=driver,
-            )
-            self._kernel.mdevs.register(address)
 
     def break_driver(self, name: str, broken: bool = True) -> None:
         """Let a driver refuse every function; a probe says nothing of it."""
@@ -292,11 +292,11 @@ class FakeHost:
             number = len(self.written)
             due = tuple(f for f in self._faults if f.number == number)
         for fault in due:
-            self._strike(fault)
+            faults.strike(fault, self.vanish)
         self._kernel.write(rel, data)
         for fault in due:
             if fault.crash and fault.after:
-                self._crash(fault)
+                faults.crash(fault)
 
     @property
     def written(self) -> list[str]:
@@ -342,8 +342,21 @@ class FakeHost:
                 place = self._files.device(address)
             return self._kernel.groups.open(place, command, token)
 
+    def open_file(
+        self, path: str, command: str = "holder", words: ty.Iterable[str] = ()
+    ) -> int:
+        """Let a new process open a file, to which nothing happens.
+
+        :param path: as ``/proc/PID/fd`` has it; below ``/dev`` that of a
+            device file, for example one that :meth:`add_device_file` made
+        :param words: the process's command line
+        :returns: the process's id, for :meth:`let_go`
+        """
+        with self._files.held():
+            return processes.start(self.root, command, (path,), words)
+
     def let_go(self, pid: int) -> None:
-        """End a process that :meth:`hold` made."""
+        """End a process that has something open."""
         with self._files.held():
             self._kernel.groups.close(pid)
 
@@ -377,27 +390,10 @@ class FakeHost:
     def fault(self, number: int, **more: ty.Any) -> None:
         """Let something go wrong at the n-th write from now.
 
-        :param more: as of :class:`~nova_vfio_variant.testing.faults.Fault`
+        :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.faults.Fault`
         """
         self._faults.append(faults.Fault(len(self.written) + number, **more))
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self._faults.clear()
-
-    def _strike(self, fault: faults.Fault) -> None:
-        if fault.hang:
-            time.sleep(fault.hang)
-        if fault.vanish:
-            self.vanish(fault.vanish)
-        if fault.crash and not fault.after:
-            self._crash(fault)
-        if fault.errno:
-            raise fake_files.error(fault.errno)
-
-    def _crash(self, fault: faults.Fault) -> None:
-        if fault.crash == "raise":
-            raise faults.Crashed
-        if fault.crash == "both":
-            os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -10,9 +10,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant.check import engine, facts, suggest
+from nova_vfio_variant.check import engine, facts, suggest, verdicts
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.host import tree
 from nova_vfio_variant.pci import alias_parse, parse
@@ -80,7 +81,7 @@ def _checked(text: str, scan: host_scan.HostScan) -> facts.CheckInput:
 
 def _compare(nova: Nova, case: Any) -> Iterable[Deviation]:
     scan = _recorded(case) if isinstance(case, pathlib.Path) else _drawn(case)
-    text = suggest.text(scan)
+    text = suggest.text(verdicts.Verdicts(host_facts.gather(scan)))
     ours = _checked(text, scan)
     same([], [str(found) for found in engine.check(ours)], text)
     read = nova.ask("config", files=[text]).value

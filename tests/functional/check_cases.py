@@ -485,10 +485,10 @@ HOST = {
         ],
     ),
     "GROUP_SHARED": Case(
-        specs('{ "address": "0000:00:10.0", "managed": "no" }'),
+        specs('{ "address": "0000:00:10.*", "managed": "no" }'),
         [
             Function("0000:00:10.0", driver="vfio-pci", group=6),
-            Function("0000:00:10.1", group=6),
+            Function("0000:00:10.1", driver="vfio-pci", group=6),
         ],
     ),
     "GROUP_SHARED-bridge": Case(

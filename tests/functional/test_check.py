@@ -110,9 +110,8 @@ class Checked(base.TestCase):
                 },
             )
         given = dataclasses.replace(
-            facts.CheckInput.of(
-                conf, specs, aliases, (*found, *more), scan, devices
-            ),
+            facts.CheckInput.of(conf, specs, aliases, (*found, *more), scan),
+            recorded=devices,
             published=published,
             unreachable=exception.PlacementUnreachable(case.unreachable)
             if case.unreachable

@@ -7,8 +7,9 @@ import tempfile
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.check import engine, facts, suggest
+from nova_vfio_variant.check import engine, facts, suggest, verdicts
 from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.host import tree
 from nova_vfio_variant.pci import alias_parse, parse
@@ -35,7 +36,9 @@ class Suggest(base.TestCase):
         self, scan: host_scan.HostScan, more: str = ""
     ) -> facts.CheckInput:
         path = self.folder / "nova.conf"
-        path.write_text(suggest.text(scan) + more)
+        path.write_text(
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))) + more
+        )
         conf = loader.load([str(path)])
         specs, found = parse.parse_device_specs(
             located.values(conf, "pci", "device_spec")
@@ -73,7 +76,10 @@ class Suggest(base.TestCase):
 
     def test_vfs_on_a_vfio_driver_are_left_alone(self) -> None:
         scan = self.host(card())
-        self.assertIn('"managed": "no"', suggest.text(scan))
+        self.assertIn(
+            '"managed": "no"',
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
+        )
         self.assertEqual((), self.findings(scan))
 
     def test_vfs_that_others_on_a_variant_driver_leave_behind(self) -> None:
@@ -82,7 +88,7 @@ class Suggest(base.TestCase):
         self.assertEqual({"0000:25:00.4", "0000:25:00.5"}, self.taken(scan))
         self.assertIn(
             "# not suggested: 0000:25:00.6 is on no variant driver",
-            suggest.text(scan),
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
         )
 
     def test_a_vf_that_carries_a_vdpa_device_is_left_out(self) -> None:
@@ -102,7 +108,10 @@ class Suggest(base.TestCase):
                 " igb_vfio_pci\n"
             },
         )
-        self.assertIn('"managed": "yes"', suggest.text(scan))
+        self.assertIn(
+            '"managed": "yes"',
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
+        )
         self.assertEqual((), self.findings(scan))
 
     def test_what_the_host_needs_is_not_suggested(self) -> None:
@@ -119,7 +128,10 @@ class Suggest(base.TestCase):
         scan = self.host(functions)
         self.assertEqual((), self.findings(scan))
         self.assertNotIn("0000:25:00.6", self.taken(scan))
-        self.assertIn("in use by the host (eth9 is up)", suggest.text(scan))
+        self.assertIn(
+            "in use by the host (eth9 is up)",
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
+        )
 
     def test_a_group_with_others_is_not_suggested(self) -> None:
         functions = [
@@ -131,7 +143,10 @@ class Suggest(base.TestCase):
         ]
         scan = self.host(functions)
         self.assertEqual((), self.findings(scan))
-        self.assertIn("shares IOMMU group 90", suggest.text(scan))
+        self.assertIn(
+            "shares IOMMU group 90",
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
+        )
 
     def test_vgpu_types_of_one_card_get_classes_of_their_own(self) -> None:
         def vf(number: int, kind: str) -> check_host.Function:
@@ -149,7 +164,7 @@ class Suggest(base.TestCase):
         scan = self.host(
             [*card(vfs=0), vf(4, "558"), vf(5, "559"), vf(6, "0")]
         )
-        text = suggest.text(scan)
+        text = suggest.text(verdicts.Verdicts(host_facts.gather(scan)))
         self.assertEqual((), self.findings(scan))
         self.assertIn("provider_layout = per_class", text)
         self.assertIn('"resource_class": "CUSTOM_VGPU_TYPE_558"', text)
@@ -164,5 +179,8 @@ class Suggest(base.TestCase):
 
     def test_a_host_without_vfs_is_told_where_they_could_be(self) -> None:
         scan = self.host(card(vfs=0))
-        self.assertIn("PF 0000:25:00.0 could have 16 VFs", suggest.text(scan))
+        self.assertIn(
+            "PF 0000:25:00.0 could have 16 VFs",
+            suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
+        )
         self.assertEqual((), self.findings(scan))

@@ -11,7 +11,7 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes, node, preparation
+from nova_vfio_variant import codes, node
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import act, journal, observe, plan
 from nova_vfio_variant.host import lock as host_lock
@@ -119,10 +119,10 @@ class HostCommands(base.TestCase):
             str(self.host.root),
             str(self.state),
         )
-        found = preparation.Preparation(on).obstacles(
-            pci_address.PciAddress.parse(NIC)
+        found = on.verdicts.at(pci_address.PciAddress.parse(NIC))
+        self.assertEqual(
+            [codes.GROUP_COMPANIONS], [one.code for one in found.blocking]
         )
-        self.assertEqual([codes.GROUP_COMPANIONS], [one.code for one in found])
         self.assertFalse(self.state.exists())
 
     def test_a_dry_run_is_the_plan(self) -> None:

@@ -8,8 +8,21 @@ be read is a use of kind ``unknown``: it counts as in use.
 import dataclasses
 import enum
 import errno
+import re
+import typing as ty
 
 from nova_vfio_variant.host import tree as host_tree
+
+#: How sysfs names a PCI function.
+ADDRESS = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+_ADDRESSES = re.compile(rf"/({ADDRESS})(?=/)")
+
+#: What a recording, or a folder without any process, can never show.
+PROCESSES: ty.Final = "processes"
+DISKS: ty.Final = "disks"
+MOUNTS: ty.Final = "mounts"
+SWAP: ty.Final = "swap areas"
+ADDRESSES: ty.Final = "addresses of interfaces"
 
 
 class Kind(enum.StrEnum):
@@ -54,7 +67,7 @@ class Use:
 
     :param kind: what sort of use
     :param what: it, as half a sentence: ``eth0 is up``
-    :param holder: of kind ``open``, whose it is
+    :param holder: whose it is, where a process has it open
     :param shared: what is open is that of its whole IOMMU group, so that it
         may be open for another member
     """
@@ -73,6 +86,23 @@ def unknown(what: str, error: OSError | None = None) -> Use:
     """
     why = f": {error.strerror}" if error is not None else ""
     return Use(Kind.UNKNOWN, f"{what}{why}")
+
+
+def last_address(path: str) -> str | None:
+    """The PCI function that a place in sysfs is, or is nearest below."""
+    found = _ADDRESSES.findall(f"/{path}/")
+    return found[-1] if found else None
+
+
+def is_picture(tree: host_tree.HostTree) -> bool:
+    """Whether a root shows what was put there, and nothing that happens.
+
+    A recording is such a one, and a folder without any process.
+    """
+    return tree.root is None or (
+        tree.root != "/"
+        and not any(name.isdigit() for name in tree.listdir("proc"))
+    )
 
 
 def text(tree: host_tree.HostTree, path: str) -> str | None:

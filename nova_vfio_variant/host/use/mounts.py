@@ -6,12 +6,30 @@ there is mounted is in use all the same.
 """
 
 import errno
+import re
+import typing as ty
 
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use
 
 #: A process that ended; EINVAL is what one answers that nobody waited for.
 _GONE = (errno.ENOENT, errno.ESRCH, errno.EINVAL)
+#: Options that name another disk (xfs).
+_DISKS = ("logdev=", "rtdev=")
+#: File systems whose server may be gone, so that to ask them may hang.
+_REMOTE = re.compile(
+    r"(?:nfs4?|cifs|smb3|smbfs|ceph|9p|afs|lustre|gpfs|ocfs2|gfs2|virtiofs"
+    r"|fuse|fuseblk|fuse\..*|autofs|glusterfs|beegfs|orangefs|coda)"
+)
+
+
+class _Mount(ty.NamedTuple):
+    """A line of ``/proc/PID/mountinfo``."""
+
+    number: str
+    place: str
+    kind: str
+    sources: tuple[str, ...]
 
 
 def look(tree: host_tree.HostTree) -> dict[str, str] | None:
@@ -31,6 +49,19 @@ def look(tree: host_tree.HostTree) -> dict[str, str] | None:
         return None
 
 
+def remote(tree: host_tree.HostTree, pid: int) -> tuple[str, ...]:
+    """Below which paths a process sees what may lie on another machine.
+
+    :returns: each with a slash at its end
+    :raises OSError: that can't be read
+    """
+    return tuple(
+        f"{mount.place}/"
+        for mount in _of_process(tree, pid)
+        if mount.place != "/" and _REMOTE.fullmatch(mount.kind)
+    )
+
+
 def _of_processes(tree: host_tree.HostTree, pids: list[int]) -> dict[str, str]:
     """What is mounted for any process; what process 1 sees comes first.
 
@@ -43,20 +74,41 @@ def _of_processes(tree: host_tree.HostTree, pids: list[int]) -> dict[str, str]:
         if namespace is not None and namespace in told:
             continue
         try:
-            data = tree.read_bytes(f"proc/{pid}/mountinfo")
+            mounted = _of_process(tree, pid)
         except OSError as error:
             if pid != 1 and error.errno in _GONE:
                 continue
             raise
         told.add(namespace)
         within = "" if pid == 1 else f" for process {pid}"
-        for line in data.decode(errors="replace").splitlines():
-            left, _, right = line.partition(" - ")
-            fields, source = left.split(), right.split()
-            if len(fields) > 4 and len(source) > 1:
-                for key in (fields[2], source[1]):
-                    places.setdefault(key, f"{fields[4]}{within}")
+        for mount in mounted:
+            for key in (mount.number, *mount.sources):
+                places.setdefault(key, f"{mount.place}{within}")
     return places
+
+
+def _of_process(tree: host_tree.HostTree, pid: int) -> list[_Mount]:
+    """What a process sees mounted.
+
+    :raises OSError: that can't be read
+    """
+    data = tree.read_bytes(f"proc/{pid}/mountinfo")
+    found = []
+    for line in data.decode(errors="replace").splitlines():
+        left, _, right = line.partition(" - ")
+        fields, more = left.split(), right.split()
+        if len(fields) > 4 and len(more) > 1:
+            # bcachefs names all its disks, with colons between them.
+            sources = [one for one in more[1].split(":/") if one]
+            sources[1:] = [f"/{one}" for one in sources[1:]]
+            options = more[2].split(",") if len(more) > 2 else []
+            sources += [
+                option.partition("=")[2]
+                for option in options
+                if option.startswith(_DISKS)
+            ]
+            found.append(_Mount(fields[2], fields[4], more[0], tuple(sources)))
+    return found
 
 
 def _of_table(text: str) -> dict[str, str]:

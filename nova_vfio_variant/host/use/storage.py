@@ -14,14 +14,15 @@ import typing as ty
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use
-from nova_vfio_variant.host.use import Kind, Use, mounts
+from nova_vfio_variant.host.use import Kind, Use, backing, mounts
 
-_ADDRESS = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)")
 _SUBSYSTEM = re.compile(r"/virtual/nvme-subsystem/([^/]+)/")
 _SUBSYSTEMS = "sys/class/nvme-subsystem"
 _CONTROLLER = re.compile(r"nvme\d+")
 _BLOCK = "sys/class/block"
 _BTRFS = "sys/fs/btrfs"
+#: Each lists the disks of the file systems that are mounted, wherever.
+_MOUNTED = ("sys/fs/ext4", "sys/fs/xfs", "sys/fs/f2fs")
 #: The PCI class of what has disks, as a rule.
 _STORAGE = 0x01
 
@@ -35,12 +36,14 @@ class Disks:
     :param listed: whether the host shows any disk at all
     :param unread: what could not be read, so that nobody knows whose disks
         are missing here; None for nothing
+    :param unseen: what the root can't show
     """
 
     names: ty.Mapping[str, ty.Sequence[str]]
     uses: ty.Mapping[str, tuple[Use, ...]]
     listed: bool
     unread: str | None = None
+    unseen: tuple[str, ...] = ()
 
     def of(self, function: observed.PciFunction) -> tuple[Use, ...]:
         """The uses of one function's disks."""
@@ -50,16 +53,13 @@ class Disks:
             return found
         if self.unread is not None:
             return (*found, use.unknown(self.unread))
-        if not self.listed and function.class_code >> 16 == _STORAGE:
+        if (
+            not self.listed
+            and use.DISKS not in self.unseen
+            and function.class_code >> 16 == _STORAGE
+        ):
             return (*found, use.unknown(f"/{_BLOCK} can't be read"))
         return found
-
-    def files(self, function: observed.PciFunction) -> set[str]:
-        """The device files of one function's disks."""
-        return {
-            f"/dev/{name}"
-            for name in self.names.get(str(function.address), ())
-        }
 
 
 def look(tree: host_tree.HostTree) -> Disks:
@@ -79,15 +79,22 @@ def look(tree: host_tree.HostTree) -> Disks:
         except OSError as error:
             unread = f"whose disk {name} is can't be read: {error.strerror}"
     listed = bool(disks) or tree.exists(_BLOCK)
-    if not owned:
-        return Disks({}, {}, listed, unread)
     seen = _Seen.on(tree)
+    unseen = seen.unseen
+    if not listed and use.is_picture(tree):
+        unseen = (use.DISKS, *unseen)
     uses: dict[str, tuple[Use, ...]] = {}
-    for address, names in owned.items():
-        found = [one for name in names for one in _uses(tree, name, seen)]
-        if found:
-            uses[address] = tuple(found)
-    return Disks(owned, uses, listed, unread)
+    if owned:
+        held = backing.look(tree, disks)
+        for address, names in owned.items():
+            found = [
+                one
+                for name in names
+                for one in (*_uses(tree, name, seen), *held.of(tree, name))
+            ]
+            if found:
+                uses[address] = tuple(found)
+    return Disks(owned, uses, listed, unread, unseen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,10 +104,19 @@ class _Seen:
     mounted: ty.Mapping[str, str] | None
     swaps: ty.Collection[str] | None
     pooled: ty.Collection[str] | None
+    unseen: tuple[str, ...] = ()
 
     @classmethod
     def on(cls, tree: host_tree.HostTree) -> "_Seen":
-        return cls(mounts.look(tree), _swaps(tree), _pooled(tree))
+        mounted, swaps = mounts.look(tree), _swaps(tree)
+        unseen = []
+        if use.is_picture(tree):
+            if mounted is None and not tree.exists("proc/mounts"):
+                mounted = {}
+                unseen.append(use.MOUNTS)
+            if not tree.exists("proc/swaps"):
+                unseen.append(use.SWAP)
+        return cls(mounted, swaps, _pooled(tree), tuple(unseen))
 
 
 def _uses(tree: host_tree.HostTree, name: str, seen: _Seen) -> list[Use]:
@@ -121,6 +137,9 @@ def _uses(tree: host_tree.HostTree, name: str, seen: _Seen) -> list[Use]:
                 uses.append(
                     _storage(f"{name} belongs to a btrfs that is mounted")
                 )
+            elif any(tree.exists(f"{one}/{name}") for one in _MOUNTED):
+                # In a namespace that no process has any more.
+                uses.append(_storage(f"{name} is mounted somewhere"))
     if seen.swaps is None:
         uses.append(use.unknown(f"whether {name} is swap can't be read"))
     elif name in seen.swaps:
@@ -154,7 +173,7 @@ def _owners(
         return []
     below = _SUBSYSTEM.search(link)
     if below is None:
-        return _ADDRESS.findall(f"{link}/")[-1:]
+        return _nearest(link)
     place = f"{_SUBSYSTEMS}/{below[1]}"
     ways = [
         f"{place}/{one}"
@@ -173,7 +192,12 @@ def _owners(
     if not ways:
         raise OSError(errno.ENOENT, f"/{place} lists no controller")
     links = [use.link(tree, way) or "" for way in ways]
-    return [one for path in links for one in _ADDRESS.findall(f"{path}/")[-1:]]
+    return [address for path in links for address in _nearest(path)]
+
+
+def _nearest(path: str) -> list[str]:
+    address = use.last_address(path)
+    return [] if address is None else [address]
 
 
 def _swaps(tree: host_tree.HostTree) -> set[str] | None:

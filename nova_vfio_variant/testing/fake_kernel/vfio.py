@@ -7,6 +7,7 @@ import pathlib
 import shutil
 
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
+from nova_vfio_variant.testing.fake_kernel import processes
 
 #: Drivers whose functions may share a group with a guest's: they set
 #: driver_managed_dma (drivers/pci/pcie/portdrv.c, pci-stub.c).
@@ -94,18 +95,10 @@ class Groups:
         if not self.is_vfio(place):
             raise fake_files.error(errno.ENODEV)
         self._check_token(place, token)
-        processes = self._files.root / "proc"
-        pid = 100 + fake_files.lowest_free(
-            str(int(one) - 100) for one in _pids(processes)
-        )
+        paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
+        pid = processes.start(self._files.root, command, paths)
         self._open.mkdir(exist_ok=True)
         (self._open / f"{pid}.{place.name}").write_text(group)
-        folder = processes / str(pid)
-        (folder / "fd").mkdir(parents=True)
-        (folder / "comm").write_text(f"{command}\n")
-        paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
-        for number, target in enumerate(paths, start=3):
-            (folder / "fd" / str(number)).symlink_to(target)
         return pid
 
     def _check_token(self, place: pathlib.Path, token: str | None) -> None:
@@ -129,12 +122,6 @@ class Groups:
 
     def close(self, pid: int) -> None:
         """End a process, and with it all that it has open."""
-        shutil.rmtree(self._files.root / "proc" / str(pid))
+        processes.end(self._files.root, pid)
         for one in self._open.glob(f"{pid}.*"):
             one.unlink()
-
-
-def _pids(folder: pathlib.Path) -> list[str]:
-    return [
-        one for one in os.listdir(folder) if one.isdigit() and int(one) >= 100
-    ]

@@ -178,13 +178,13 @@ class DefaultFiles(base.TestCase):
         self.etc = pathlib.Path(tempfile.mkdtemp())
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.conf.loader.NOVA_FOLDER",
+                "nova_vfio_variant.conf.files.NOVA_FOLDER",
                 str(self.etc / "nova"),
             )
         )
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.conf.loader.FOLDER",
+                "nova_vfio_variant.conf.files.FOLDER",
                 str(self.etc / "nova-vfio"),
             )
         )

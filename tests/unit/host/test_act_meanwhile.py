@@ -215,6 +215,7 @@ class WithoutDriverTest(MeanwhileCase):
             net = self.host.root / f"sys/bus/pci/devices/{VF_TOO}/net/eth0"
             net.mkdir(parents=True)
             (net / "flags").write_text("0x1003\n")
+            (net / "master").symlink_to("../../../../virtual/net/br0")
 
         error = self.assertRaises(
             exception.HostRefused, self.apply_while, use, test_plan.ON_VFIO

@@ -10,7 +10,13 @@ import sys
 import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import facts, refusal, scan, tree
+from nova_vfio_variant.host import (
+    assignability,
+    facts,
+    scan,
+    tree,
+    use,
+)
 from nova_vfio_variant.host.use import network
 from nova_vfio_variant.pci import address as pci_address
 from tests import base
@@ -64,8 +70,60 @@ class InUseTest(UseCase):
         )
         self.assertEqual(["eth7 has an address"], self.uses())
         self.put("proc/net/route", header)
-        self.put("proc/net/if_inet6", "fe80 02 40 20 80 eth7\n")
+        self.put("proc/net/if_inet6", f"{'20010db8':<032} 02 40 00 80 eth7\n")
         self.assertEqual(["eth7 has an address"], self.uses())
+        self.put("proc/net/if_inet6")
+        self.put("proc/net/ipv6_route", self.route6("20010db8"))
+        self.assertEqual(["eth7 has an address"], self.uses())
+        self.put("proc/net/ipv6_route", self.route6("0"))
+        self.assertEqual(["eth7 has the default route"], self.uses())
+
+    def route6(self, to: str) -> str:
+        nowhere = "0" * 32
+        length = "40" if to.strip("0") else "00"
+        return (
+            f"{to:<032} {length} {nowhere} 00 {nowhere} "
+            "00000100 00000001 00000000 00000001     eth7\n"
+        )
+
+    def test_what_comes_by_itself_with_an_interface_is_no_address(
+        self,
+    ) -> None:
+        self.interface("0x1003")
+        header = "Iface\tDestination\tGateway\tFlags\tR\tU\tM\tMask\n"
+        self.put(
+            "proc/net/route",
+            header
+            + "eth7\t0000FEA9\t0000\t0001\t0\t0\t0\t0000FFFF\n"
+            + "eth7\tFEA9FEA9\t0000\t0005\t0\t0\t0\tFFFFFFFF\n"
+            + "eth7\t000000E0\t0000\t0001\t0\t0\t0\t000000F0\n",
+        )
+        self.put("proc/net/if_inet6", f"{'fe80':<032} 02 40 20 80 eth7\n")
+        self.put(
+            "proc/net/ipv6_route",
+            "".join(map(self.route6, ("fe80", "febf", "ff", "ff02"))),
+        )
+        self.assertEqual(["eth7 is up"], self.uses())
+        known = facts.gather(scan.scan(self.host.tree)).in_use
+        found = known[pci_address.PciAddress.parse(NIC)]
+        self.assertEqual([use.Kind.LINK], [one.kind for one in found])
+
+    def test_an_interface_below_a_virtio_device(self) -> None:
+        home = f"sys/devices/pci0000:31/{NIC}/virtio4"
+        (self.host.root / home / "net").mkdir(parents=True)
+        driver = self.host.root / f"sys/bus/pci/devices/{NIC}/driver"
+        driver.unlink()
+        driver.symlink_to("../../../bus/pci/drivers/virtio-pci")
+        self.assertEqual(
+            ["its interface is in a network namespace"], self.uses()
+        )
+        self.put(f"{home}/net/eth4/flags", "0x1003")
+        folder = self.host.root / "sys/class/net"
+        folder.mkdir(parents=True)
+        (folder / "eth4").symlink_to(
+            f"../../devices/pci0000:31/{NIC}/virtio4/net/eth4"
+        )
+        self.assertEqual(["eth4 is up"], self.uses())
 
     def test_an_interface_in_a_bond_and_one_below_a_vlan(self) -> None:
         place = self.interface()
@@ -116,6 +174,115 @@ class InUseTest(UseCase):
         self.put(f"sys/devices/pci0000:30/{NIC}/block/sda/holders/dm-0")
         self.put("sys/class/block/dm-0/dm/name", "vg-root\n")
         self.assertEqual(["sda is held by dm-0 (vg-root)"], self.uses())
+
+    def test_a_disk_behind_a_loop_device_or_compressed_memory(self) -> None:
+        self.disk()
+        for name, file in (
+            ("loop3", "loop/backing_file"),
+            ("zram0", "backing_dev"),
+        ):
+            path = f"sys/class/block/{name}/{file}"
+            for text, count in (
+                ("/dev/sda\n", 1),
+                ("/srv/chroot/dev/sda (deleted)\n", 1),
+                ("/srv/image\n", 0),
+                ("none\n", 0),
+                ("/dev/sdb\n", 0),
+            ):
+                self.put("sys/class/block/sdb/dev", "8:16\n")
+                self.put(path, text)
+                self.assertEqual(
+                    [f"sda is held by {name}"] * count, self.uses(), text
+                )
+            shutil.rmtree(self.host.root / "sys/class/block" / name)
+
+    def test_a_disk_that_a_scsi_target_exports(self) -> None:
+        self.disk()
+        core = "sys/kernel/config/target/core"
+        self.put(f"{core}/iblock_0/hba_info", "HBA Index: 1")
+        self.put(f"{core}/iblock_0/volume/udev_path", "/dev/disk/by-id/x\n")
+        by_id = self.host.root / "dev/disk/by-id"
+        by_id.mkdir(parents=True)
+        self.put("dev/sda")
+        (by_id / "x").symlink_to("../../sda")
+        self.assertEqual(
+            ["sda is held by a SCSI target (volume)"], self.uses()
+        )
+        (by_id / "x").unlink()
+        [found] = self.uses()
+        self.assertEqual(
+            "what else holds sda can't be read: /dev/disk/by-id/x, which "
+            "a SCSI target (volume) has, leads nowhere",
+            found,
+        )
+
+    def test_a_disk_that_an_nvme_target_exports(self) -> None:
+        self.disk()
+        place = "sys/kernel/config/nvmet/subsystems/nqn.x/namespaces/1"
+        self.put(f"{place}/device_path", "/dev/sda\n")
+        self.put(f"{place}/enable", "0\n")
+        self.assertEqual([], self.uses())
+        self.put(f"{place}/enable", "1\n")
+        self.assertEqual(
+            ["sda is held by an NVMe target (nqn.x)"], self.uses()
+        )
+
+    def test_targets_that_do_not_show(self) -> None:
+        self.disk()
+        for module, what in (("nvmet", "NVMe"), ("target_core_mod", "SCSI")):
+            self.put(f"sys/module/{module}/initstate", "live\n")
+            [found] = self.uses()
+            self.assertIn(f"can't be read: {what} targets: /sys/k", found)
+            shutil.rmtree(self.host.root / f"sys/module/{module}")
+
+    def test_a_disk_that_zfs_may_have(self) -> None:
+        self.disk()
+        self.put("proc/spl/kstat/zfs/arcstats", "1 2\n")
+        self.assertEqual([], self.uses())
+        self.put("proc/spl/kstat/zfs/tank/state", "ONLINE\n")
+        self.assertEqual(
+            ["whether sda belongs to a ZFS pool (tank) can't be read"],
+            self.uses(),
+        )
+        self.put("run/udev/data/b8:0", "S:disk/by-id/x\nE:ID_FS_TYPE=xfs\n")
+        self.assertEqual([], self.uses())
+        self.put("run/udev/data/b8:0", "I:1\nE:ID_FS_TYPE=zfs_member\n")
+        self.assertEqual(
+            ["sda belongs to ZFS, which has pools imported: tank"],
+            self.uses(),
+        )
+
+    def test_a_disk_with_the_journal_or_log_of_another_ones(self) -> None:
+        self.disk()
+        self.put("proc/fs/jbd2/sdb1-8/info")
+        self.assertEqual([], self.uses())
+        self.put("proc/fs/jbd2/sda/info")
+        self.assertEqual(
+            ["sda is held by the journal of a file system"], self.uses()
+        )
+        shutil.rmtree(self.host.root / "proc/fs")
+        for option in ("logdev", "rtdev"):
+            self.put(
+                "proc/1/mountinfo",
+                "1 0 8:16 / /srv rw - xfs /dev/sdb rw,attr2,"
+                f"{option}=/dev/sda,noquota\n",
+            )
+            self.assertEqual(["sda is mounted on /srv"], self.uses())
+
+    def test_a_disk_in_a_bcachefs_of_several(self) -> None:
+        self.disk()
+        self.put(
+            "proc/1/mountinfo",
+            "1 0 0:40 / /srv rw - bcachefs /dev/sdb:/dev/sda rw\n",
+        )
+        self.assertEqual(["sda is mounted on /srv"], self.uses())
+
+    def test_a_disk_that_is_mounted_where_no_process_sees_it(self) -> None:
+        self.disk()
+        for kind in ("ext4", "xfs", "f2fs"):
+            self.put(f"sys/fs/{kind}/sda/state", "")
+            self.assertEqual(["sda is mounted somewhere"], self.uses())
+            shutil.rmtree(self.host.root / f"sys/fs/{kind}")
 
     def test_a_disk_when_mounts_cannot_be_read(self) -> None:
         self.disk()
@@ -202,6 +369,33 @@ class InUseTest(UseCase):
             (self.host.root / f"proc/{pid}/ns/mnt").symlink_to("mnt:[4026]")
         self.assertEqual([], self.uses())
 
+    def test_every_mount_counts_where_namespaces_are_shown(self) -> None:
+        self.disk()
+        for pid, namespace in ((1, 4026), (77, 4027), (78, 4028), (79, 4027)):
+            self.put(f"proc/{pid}/mountinfo")
+            place = self.host.root / f"proc/{pid}/ns"
+            place.mkdir()
+            (place / "mnt").symlink_to(f"mnt:[{namespace}]")
+        self.assertEqual([], self.uses())
+        lines = [
+            f"{number} 0 8:{number} / /at{number} rw - ext4 /dev/x rw\n"
+            for number in range(16, 20)
+        ]
+        mine = "9 0 8:0 / /srv rw shared:1 - ext4 /dev/sda rw\n"
+        for pid, told in (
+            (1, ""),
+            (77, " for process 77"),
+            (78, " for process 78"),
+        ):
+            for at in range(len(lines) + 1):
+                text = "".join([*lines[:at], mine, *lines[at:]])
+                self.put(f"proc/{pid}/mountinfo", text)
+                self.assertEqual(
+                    [f"sda is mounted on /srv{told}"], self.uses()
+                )
+            self.put(f"proc/{pid}/mountinfo", "".join(lines))
+            self.assertEqual([], self.uses())
+
     def test_a_process_that_nobody_waited_for_mounts_nothing(self) -> None:
         self.disk()
         self.put("proc/77/comm", "defunct\n")
@@ -235,8 +429,15 @@ class InUseTest(UseCase):
         function = known.scan.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         self.assertEqual(
-            [codes.GROUP_COMPANIONS, codes.NETWORK_IN_USE],
-            [one.code for one in refusal.of_function(known, function)],
+            [
+                codes.GROUP_COMPANIONS,
+                codes.NETWORK_IN_USE,
+                codes.NOT_BOUND,
+            ],
+            [
+                one.code
+                for one in assignability.verdict(function, known).obstacles
+            ],
         )
 
 
@@ -327,17 +528,6 @@ class UnknownTest(UseCase):
             f"{place}/graphics",
         )
 
-    def test_what_device_files_a_function_has(self) -> None:
-        place = f"sys/bus/pci/devices/{NIC}"
-        for name in ("vfio-dev", "infiniband_verbs", "nvme"):
-            self.put(f"{place}/{name}")
-            self.assertIn(
-                "what its device files are can't be read: "
-                f"{name}: Not a directory",
-                self.uses(),
-            )
-            (self.host.root / place / name).unlink()
-
     def test_processes_of_others_that_are_hidden(self) -> None:
         self.disk()
         (self.host.root / "proc/1").rename(self.host.root / "proc/4711")
@@ -369,6 +559,25 @@ class AskedTest(base.TestCase):
             elsewhere = network.Routing.of(tree.HostTree.open("/proc"))
             self.assertNotIn("eth7", elsewhere.addressed)
         self.assertLessEqual(network._asked(), set(names))
+
+    def test_a_link_local_address_is_none(self) -> None:
+        def answer(_asking: object, _request: int, wanted: bytes) -> bytes:
+            _, place = network._IFCONF.unpack(wanted)
+            data = b"".join(
+                (name + b"\0\0\2\0\0" + address).ljust(
+                    network._IFREQ.size, b"\0"
+                )
+                for name, address in (
+                    (b"eth1".ljust(15, b"\0"), b"\xa9\xfe\1\2"),
+                    (b"eth2".ljust(15, b"\0"), b"\xc0\0\2\1"),
+                    (b"eth3:7".ljust(15, b"\0"), b"\xa9\xff\1\2"),
+                )
+            )
+            ctypes.memmove(place, data, len(data))
+            return network._IFCONF.pack(len(data), place)
+
+        with fixtures.MonkeyPatch(f"{network.__name__}.fcntl.ioctl", answer):
+            self.assertEqual({"eth2", "eth3"}, network._asked())
 
     def test_an_interface_may_have_any_bytes_for_a_name(self) -> None:
         def answer(_asking: object, _request: int, wanted: bytes) -> bytes:

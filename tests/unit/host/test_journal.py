@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal says after any crash what was done and how to go back."""
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -8,7 +9,7 @@ import pathlib
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import decide, journal, plan
+from nova_vfio_variant.host import decide, function, journal, plan
 from tests import base
 
 PF = "0000:21:00.0"
@@ -30,6 +31,15 @@ FEWER = plan.Change(
     plan.State("igb", None, 2, True),
     (),
     lost={VF: BEFORE},
+)
+
+
+MORE = plan.Change(
+    PF,
+    plan.What.VFS,
+    plan.State("igb", None, 2, True),
+    plan.State("igb", None, 4, True),
+    (),
 )
 
 
@@ -87,6 +97,19 @@ class JournalTest(JournalCase):
         noted.end(noted.begin(again, "apply"), "done")
         self.assertEqual(BEFORE, self.open().priors[VF].state)
 
+    def test_which_function_it_was_is_noted_with_it(self) -> None:
+        card = function.Identity("8086", "10ca", physfn=PF, vf_index=2)
+        noted = self.open()
+        change = dataclasses.replace(BIND, identity=card)
+        noted.end(noted.begin(change, "apply"), "done")
+        self.assertEqual(card, noted.priors[VF].identity)
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+
+    def test_a_change_of_an_older_journal_has_no_identity(self) -> None:
+        data = BIND.as_data()
+        del data["identity"]
+        self.assertEqual(BIND, plan.Change.of_data(data))
+
     def test_what_was_last_made_of_a_function_is_known(self) -> None:
         noted = self.open()
 
@@ -101,7 +124,7 @@ class JournalTest(JournalCase):
         self.assertEqual(BEFORE, left())
         noted.end(noted.begin(BIND, "apply"), "done")
         self.assertEqual(AFTER, left())
-        # What the kernel chooses, and what it makes anew, can be anything.
+        # What the kernel chooses, and what it makes anew, can be on anything.
         chosen = plan.Change(
             VF,
             plan.What.DRIVER,
@@ -110,10 +133,41 @@ class JournalTest(JournalCase):
             (),
         )
         noted.end(noted.begin(chosen, "apply"), "done")
-        self.assertIsNone(left())
+        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
         noted.end(noted.begin(BIND, "apply"), "done")
-        noted.end(noted.begin(FEWER, "apply"), "done")
+        number = noted.begin(FEWER, "apply")
         self.assertIsNone(left())
+        noted.end(number, "done")
+        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
+
+    def test_what_somebody_else_made_is_not_ours_by_what_we_undo(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(BIND, "apply"), "done")
+        theirs = dataclasses.replace(BIND, before=plan.State("igb", "igb"))
+        noted.end(noted.begin(theirs, "apply"), "undone")
+        self.assertEqual(AFTER, noted.priors[VF].left)
+        self.assertEqual(self.knows(noted), self.knows(self.open()))
+
+    def test_which_number_of_vfs_is_ours_is_known(self) -> None:
+        noted = self.open()
+
+        def strange(*counts: int) -> list[bool]:
+            found = self.open().priors[PF]
+            return [
+                found.has_strange_vfs(plan.State("igb", None, count, True))
+                for count in counts
+            ]
+
+        number = noted.begin(MORE, "apply")
+        self.assertEqual([False, False, False, True], strange(0, 2, 4, 6))
+        noted.end(number, "done")
+        self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
+        # Meanwhile somebody made it six.
+        six = plan.State("igb", None, 6, True)
+        number = noted.begin(dataclasses.replace(MORE, before=six), "apply")
+        self.assertEqual([False, False, False, False], strange(0, 2, 4, 6))
+        noted.end(number, "undone")
+        self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
 
     def test_vfs_that_go_are_noted_with_their_pf(self) -> None:
         noted = self.open()

@@ -421,7 +421,10 @@ class RefusalTest(PlanCase):
     def test_no_vfio_pci(self) -> None:
         shutil.rmtree(self.host.root / "sys/bus/pci/drivers/vfio-pci")
         self.put("lib/modules/6.12/modules.dep", "k/igbvf_vfio_pci.ko:\n")
-        self.put("lib/modules/6.12/modules.alias")
+        self.put(
+            "lib/modules/6.12/modules.alias",
+            "alias vfio_pci:v00008086d* igbvf_vfio_pci\n",
+        )
         self.refused(
             codes.VFIO_MISSING,
             NIC,

@@ -67,6 +67,4 @@ class UnreadTest(base.TestCase):
         self.assertEqual([codes.NOT_KNOWN.id], self.codes())
 
     def test_an_unread_driver_of_a_companion_is_in_the_way(self) -> None:
-        self.assertEqual(
-            [codes.GROUP_COMPANIONS.id], self.codes(driver=str(OTHER))
-        )
+        self.assertEqual([codes.NOT_KNOWN.id], self.codes(driver=str(OTHER)))

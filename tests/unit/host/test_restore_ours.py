@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Only what is still ours is put back, and only on what it was done to."""
+
+import dataclasses
+
+from nova_vfio_variant import codes, exception
+from nova_vfio_variant.host import declared, identity, plan, recover, restore
+from nova_vfio_variant.pci import address as pci_address
+from tests.unit.host import test_act, test_plan
+from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+
+VF_TOO = "0000:21:10.2"
+ON_VFIO = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
+
+
+class CountTest(test_act.ActCase):
+    """A number of VFs is put back only if it is still what we left."""
+
+    def refused(self, *words: str) -> str:
+        """Restore is refused, and nothing is changed."""
+        before = self.host.picture()
+        error = self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), {}
+        )
+        self.assertEqual(before, self.host.picture())
+        self.assertIn(PF, self.actor().journal.priors)
+        for word in (codes.NOT_OURS.id, "somebody else changed it", *words):
+            self.assertIn(word, error.message)
+        return str(error.hint)
+
+    def test_vfs_that_somebody_else_made_are_left(self) -> None:
+        self.apply(test_plan.FOUR_VFS)
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 6)
+        hint = self.refused(f"{PF}: ", "it has 6 VFs")
+        self.assertIn("4 VFs", hint)
+        # What it says helps.
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 4)
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual(0, self.states()[PF].numvfs)
+
+    def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS)
+        self.host.hands().set_numvfs(PF, 0)
+        self.refused("it has 0 VFs")
+
+    def test_a_number_that_somebody_put_back_is_as_it_was(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS)
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 2)
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual({}, self.actor().journal.priors)
+
+    def test_the_others_are_restored_by_their_addresses(self) -> None:
+        self.apply(test_plan.FOUR_VFS, test_act.PAIR)
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 6)
+        both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
+        self.assertEqual([], restore.restore(self.actor(), {}, both))
+        self.assertEqual("e1000", self.states()[NIC].driver)
+        self.assertEqual(6, self.states()[PF].numvfs)
+
+    def test_a_flag_that_somebody_else_wrote_is_left(self) -> None:
+        self.apply(test_plan.FOUR_VFS)
+        self.host.hands().set_autoprobe(PF, False)
+        self.refused("sriov_drivers_autoprobe is 0")
+        self.host.hands().set_autoprobe(PF, True)
+        self.assertEqual([], restore.restore(self.actor(), {}))
+
+    def test_a_number_that_we_never_changed_is_left(self) -> None:
+        away = (
+            '{"address": "0000:21:00.0", "driver": "vfio-pci",'
+            ' "allow_pf": true}'
+        )
+        self.apply(away)
+        hands = self.host.hands()
+        hands.unbind(PF)
+        hands.set_override(PF, "igb")
+        hands.probe(PF)
+        hands.set_override(PF, "")
+        hands.set_numvfs(PF, 3)
+        self.refused("it has 3 VFs")
+
+    def test_a_vf_of_somebody_elses_stays_with_all_the_others(self) -> None:
+        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        hands = self.host.hands()
+        hands.set_override(VF_TOO, "igbvf")
+        hands.unbind(VF_TOO)
+        hands.probe(VF_TOO)
+        self.refused(f"VF {VF_TOO} would go with the others", "on igbvf")
+        hands.set_override(VF_TOO, "vfio-pci")
+        hands.unbind(VF_TOO)
+        hands.probe(VF_TOO)
+        self.assertEqual([], restore.restore(self.actor(), {}))
+
+    def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
+        self.apply(test_plan.FOUR_VFS)
+        self.host.hands().set_numvfs(PF, 0)
+        self.host.hands().set_numvfs(PF, 6)
+        self.failing[f"{PF} set-numvfs 4"] = 5
+        self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual(6, self.states()[PF].numvfs)
+        self.refused("it has 6 VFs")
+
+    def test_an_override_after_the_kernels_choice_is_somebody_elses(
+        self,
+    ) -> None:
+        hands = self.host.hands()
+        hands.set_override(NIC, "vfio-pci")
+        hands.unbind(NIC)
+        hands.probe(NIC)
+        self.apply('{"address": "0000:31:01.0", "driver": "host"}')
+        self.assertEqual("e1000", self.states()[NIC].driver)
+        hands.set_override(NIC, "igbvf")
+        error = self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), {}
+        )
+        self.assertIn("with the override igbvf", error.message)
+        self.assertIn("clear its driver_override", str(error.hint))
+        hands.set_override(NIC, "")
+        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual("vfio-pci", self.states()[NIC].driver)
+
+
+class AnotherDeviceTest(test_act.ActCase):
+    """What stands on record of one card is not done to another."""
+
+    def swap(self, name: str, ids: str = "1000:0097") -> None:
+        """Put another card in the place of one, as it is now."""
+        place = self.host.root / "sys/bus/pci/devices" / name
+        vendor, _, device = ids.partition(":")
+        (place / "vendor").write_text(f"0x{vendor}\n")
+        (place / "device").write_text(f"0x{device}\n")
+        text = (place / "modalias").read_text()
+        (place / "modalias").write_text(
+            f"pci:v0000{vendor.upper()}d0000{device.upper()}"
+            + text[text.index("sv") :]
+        )
+
+    def test_restore_leaves_it_and_says_where_the_other_is(self) -> None:
+        self.apply(test_act.PAIR)
+        self.swap(NIC)
+        before = self.host.picture()
+        error = self.assertRaises(
+            exception.HostRefused, restore.restore, self.actor(), {}
+        )
+        self.assertIn(
+            f"{NIC}: the journal is about 8086:100e there, and there is "
+            "1000:0097 now [VFIO560]",
+            error.message.replace(", subsystem 0000:0000", ""),
+        )
+        self.assertIn(f"may be at {OTHER} now", str(error.hint))
+        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertIn(NIC, self.actor().journal.priors)
+        self.assertEqual(before, self.host.picture())
+        # The others can be restored, and it too once it is there again.
+        other = pci_address.PciAddress.parse(OTHER)
+        self.assertEqual([], restore.restore(self.actor(), {}, [other]))
+        self.assertEqual("e1000", self.states()[OTHER].driver)
+        self.swap(NIC, "8086:100e")
+        self.assertEqual([], restore.restore(self.actor(), {}))
+
+    def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
+        before = self.states()[NIC]
+        self.apply(test_act.PAIR)
+        hands = self.host.hands()
+        hands.set_override(NIC, "")
+        hands.unbind(NIC)
+        hands.probe(NIC)
+        self.assertEqual(before, self.states()[NIC])
+        self.swap(NIC)
+        restore.settle(self.actor(), [NIC])
+        self.assertIn(NIC, self.actor().journal.priors)
+
+    def test_a_vf_that_went_with_others_is_one_of_its_pfs(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.apply(test_plan.FOUR_VFS)
+        self.swap(PF)
+        actor = self.actor()
+        found = restore.decision(actor.journal.priors, actor.look(), {}, [VF])
+        self.assertEqual(
+            [(codes.ANOTHER_DEVICE_JOURNALLED, VF)],
+            [(one.code, one.subject) for one in found.refusals],
+        )
+        self.assertIn(f"of its PF {PF}: ", found.refusals[0].message)
+        self.assertEqual((), found.plan.changes)
+
+    def test_apply_refuses_it(self) -> None:
+        self.apply(test_act.PAIR)
+        hands = self.host.hands()
+        hands.set_override(NIC, "")
+        hands.unbind(NIC)
+        hands.probe(NIC)
+        self.swap(NIC)
+        before = self.host.picture()
+        error = self.assertRaises(
+            exception.HostRefused, self.apply, test_act.PAIR
+        )
+        self.assertIn("[VFIO560]", error.message)
+        self.assertEqual(before, self.host.picture())
+        # Of others nothing is said.
+        actor = self.actor()
+        now = actor.look()
+        wanted = declared.decision(
+            test_plan.specs(test_plan.FOUR_VFS), now, {}
+        )
+        self.assertEqual(
+            wanted, identity.checked(wanted, actor.journal.priors, now)
+        )
+
+    def test_recover_leaves_it(self) -> None:
+        actor = self.actor()
+        now = actor.look()
+        wanted = declared.decision(
+            test_plan.specs(
+                '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+            ),
+            now,
+            {},
+        )
+        for change in wanted.plan.changes:
+            number = actor.journal.begin(change, "apply")
+            actor.journal.step("begun", number, change.steps[0])
+        actor.journal.close()
+        self.swap(NIC)
+        before = self.states()[NIC]
+        self.host.vanish(OTHER)
+        found = recover.recover(self.actor(), {})
+        self.assertEqual(
+            [(NIC, recover.Verdict.LEAVE), (OTHER, recover.Verdict.UNDO)],
+            [(one.change.subject, one.verdict) for one in found],
+        )
+        self.assertIn("1000:0097 now", found[0].reason)
+        self.assertTrue(found[1].gone)
+        self.assertEqual(before, self.states()[NIC])
+
+    def test_a_restore_that_was_begun_is_of_the_same_function(self) -> None:
+        self.apply(test_act.PAIR)
+        actor = self.actor()
+        wanted = restore.decision(actor.journal.priors, actor.look(), {})
+        (change,) = [one for one in wanted.plan.changes if one.subject == NIC]
+        # As older journals have it.
+        change = dataclasses.replace(change, identity=None)
+        actor.journal.begin(change, "restore")
+        actor.journal.close()
+        self.swap(NIC)
+        before = self.host.picture()
+        (found,) = recover.recover(self.actor(), {})
+        self.assertEqual(recover.Verdict.LEAVE, found.verdict)
+        self.assertEqual(before, self.host.picture())
+
+    def test_what_is_gone_is_told_once(self) -> None:
+        self.apply(test_act.PAIR, test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        self.host.vanish(NIC)
+        self.host.vanish(PF)
+        found = recover.recover(self.actor(), {})
+        self.assertEqual(
+            [PF, NIC], [one.change.subject for one in found if one.gone]
+        )
+        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual([OTHER], [*self.actor().journal.priors])
+        # Who names it is told too.
+        actor = self.actor()
+        named = restore.decision(actor.journal.priors, actor.look(), {}, [NIC])
+        self.assertEqual(
+            [codes.NOTHING_MEANT], [one.code for one in named.refusals]
+        )
+
+    def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:
+        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        self.host.hands().set_numvfs(PF, 0)
+        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual({}, self.actor().journal.priors)
+
+
+class RecoverTest(test_act.ActCase):
+    def test_an_override_of_somebody_elses_on_the_way_to_the_kernels_choice(
+        self,
+    ) -> None:
+        before = plan.State("vfio-pci", "vfio-pci")
+        to = plan.State(plan.KERNELS_CHOICE)
+        for state, strange in (
+            (before, False),
+            (plan.State("vfio-pci", None), False),
+            (plan.State(None, None), False),
+            (plan.State("e1000", None), False),
+            (plan.State("igbvf", "igbvf"), True),
+            (plan.State(None, "igbvf"), True),
+            (plan.State("igbvf", "vfio-pci"), True),
+        ):
+            self.assertEqual(strange, state.is_strange(before, to), str(state))
