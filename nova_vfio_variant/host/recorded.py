@@ -10,6 +10,7 @@ import gzip
 import io
 import os
 import posixpath
+import re
 import tarfile
 import typing as ty
 import zlib
@@ -33,6 +34,8 @@ _MAX_DEPTH = 64
 
 #: Types of the members that a recording has: file, symbolic link, directory.
 _TYPES = (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE)
+#: What the kernel shows of a process's files (proc_pid_fd(5)).
+_OPEN_FILE = re.compile(r"proc/\d+/(?:fd/\d+|cwd|exe|root)")
 
 _Directory = dict[str, ty.Any]  # name -> _Directory, _Link or _File
 
@@ -292,6 +295,10 @@ class _Loader:
         name = "/".join(parts)
         if not target or len(target) > _MAX_NAME:
             raise self._refused(f"{name!r} is a link that leads nowhere")
+        if _OPEN_FILE.fullmatch(name):
+            # It names what a process has open; followed, it starts at the
+            # recording's root.
+            return target
         end = posixpath.normpath(posixpath.join(*parts[:-1], target))
         if target.startswith("/") or end == ".." or end.startswith("../"):
             raise self._refused(
@@ -325,8 +332,16 @@ def unpack(
     """
     RecordedTree.load(os.fspath(path))
     # Python has filters from 3.11.4 on; Debian 12 has 3.11.2.
-    more = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    more = {"filter": _safe} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(path) as archive:
         # RecordedTree has looked at every name and link, which S202 is about;
         # and typeshed wants the filter by name.
         archive.extractall(folder, **more)  # type: ignore[arg-type]  # noqa: S202
+
+
+def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """What is left of a member's owner and mode; its name is known."""
+    if member.issym():
+        # Those of open files are absolute, which data_filter() refuses.
+        return tarfile.tar_filter(member, folder)
+    return tarfile.data_filter(member, folder)

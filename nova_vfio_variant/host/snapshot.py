@@ -4,8 +4,8 @@
 Only what is named here is read: the links and the directories of the PCI
 functions and of the classes that say who uses them, and a list of harmless
 attributes. So nothing is recorded by accident, nothing slow is read (``vpd``;
-of ``config`` the first bytes, where a scan wants the header's type), and
-almost nothing that waits for a device's lock:
+of ``config`` the header's type alone, where a scan wants it), and almost
+nothing that waits for a device's lock:
 ``sriov_numvfs`` is written down as the number of VFs that are there, which
 is its value. ``driver_override`` alone has to be read; on kernels that take
 the lock for it the reader waits while another process hangs in an unbind of
@@ -26,6 +26,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     drivers,
     function,
+    function_ids,
     numa,
     pciids,
     scan,
@@ -81,8 +82,8 @@ _CLASSES = _words(
     "vtconsole",
 )
 
-#: Bytes of a configuration space, up to the header's type.
-_HEADER = 16
+#: The beginning of a configuration space, up to the header's type.
+_HEADER = b"\0" * 14 + b"%c\0"
 
 _MODULES = _words("vfio vfio_iommu_type1 vfio_pci vfio_pci_core")
 
@@ -211,10 +212,10 @@ class _Recorder:
             self._walk(here)
 
     def _add_header(self, here: str, folder: host_tree.Folder) -> None:
-        """As much of a configuration space as tells of a bridge."""
+        """A configuration space that has nothing but its header's type."""
         try:
             if function.is_open_class(int(folder.read("class"), 16)):
-                self.found[here] = folder.read("config", _HEADER)
+                self.found[here] = _HEADER % function_ids.header_type(folder)
         except (OSError, ValueError):
             pass
 

@@ -18,8 +18,6 @@ answer was measured on a real kernel, and the tests that say so run on both.
 import contextlib
 import os
 import pathlib
-import signal
-import time
 import typing as ty
 from unittest import mock
 
@@ -254,53 +252,23 @@ class FakeHost:
             counting to the mdev core
         :param module: what has to be loaded for it; its name if None
         :param function: address of the function that it is; None for a device
-            of its own
+            of its own. Where no module is named, it is the function's driver
+            that offers them, as long as it is bound
         """
-        module = module or name
         place = f"sys/devices/virtual/{name}/{name}"
+        of = ""
         if function is not None:
             device = self._files.device(function)
-            place, name = str(device.relative_to(self.root)), function
+            of = "" if module else self._files.driver_of(device) or ""
+            place = str(device.relative_to(self.root))
+        module, name = module or name, function or name
         with self._files.held() as memory:
             memory.parents[name] = fake_files.Parent(
-                place,
-                module,
-                capacity,
-                dict(costs),
-                counted,
+                place, module, capacity, dict(costs), counted, of=of
             )
             self._kernel.can_load(module)
             if loaded:
                 self._kernel.mdevs.register(name)
-
-    def offer_mdevs(
-        self,
-        address: str,
-        costs: ty.Mapping[str, int],
-        capacity: int,
-        *,
-        counted: bool = False,
-    ) -> None:
-        """Let a function, with the driver that it has, offer mdevs.
-
-        They go when it loses that driver, and it waits while one is open.
-
-        :param costs: as of :meth:`add_mdev_parent`
-        """
-        with self._files.held() as memory:
-            place = self._files.device(address)
-            driver = self._files.driver_of(place)
-            if driver is None:
-                raise ValueError(f"{address} has no driver")
-            memory.parents[address] = fake_files.Parent(
-                str(place.relative_to(self.root)),
-                driver,
-                capacity,
-                dict(costs),
-                counted,
-                of=driver,
-            )
-            self._kernel.mdevs.register(address)
 
     def break_driver(self, name: str, broken: bool = True) -> None:
         """Let a driver refuse every function; a probe says nothing of it."""
@@ -322,11 +290,11 @@ class FakeHost:
             number = len(self.written)
             due = tuple(f for f in self._faults if f.number == number)
         for fault in due:
-            self._strike(fault)
+            faults.strike(fault, self.vanish)
         self._kernel.write(rel, data)
         for fault in due:
             if fault.crash and fault.after:
-                self._crash(fault)
+                faults.crash(fault)
 
     @property
     def written(self) -> list[str]:
@@ -427,20 +395,3 @@ class FakeHost:
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self._faults.clear()
-
-    def _strike(self, fault: faults.Fault) -> None:
-        if fault.hang:
-            time.sleep(fault.hang)
-        if fault.vanish:
-            self.vanish(fault.vanish)
-        if fault.crash and not fault.after:
-            self._crash(fault)
-        if fault.errno:
-            raise fake_files.error(fault.errno)
-
-    def _crash(self, fault: faults.Fault) -> None:
-        if fault.crash == "raise":
-            raise faults.Crashed
-        if fault.crash == "both":
-            os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)

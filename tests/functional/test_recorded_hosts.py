@@ -2,6 +2,7 @@
 """Real hosts, recorded and live, are read whole and recorded again."""
 
 import collections
+import dataclasses
 import pathlib
 import tarfile
 import tempfile
@@ -144,7 +145,14 @@ class ReplayTest(base.TestCase):
         live = tree.HostTree.open()
         replayed = scanned(self.recorded(live))
         seen = scan.scan(live)
-        self.assertEqual(seen.functions, replayed.functions)
+        self.assertEqual(
+            [
+                # Nor is what names one card among all.
+                dataclasses.replace(one, serial_number=None)
+                for one in seen.functions
+            ],
+            list(replayed.functions),
+        )
         self.assertEqual(seen.kernel_release, replayed.kernel_release)
         self.assertEqual(seen.modules, replayed.modules)
         self.assertEqual(seen.vfio_aliases, replayed.vfio_aliases)

@@ -563,6 +563,27 @@ class HandsTest(ActCase):
             self.assertRaises(ValueError, worker.set_override, bridge, driver)
         self.assertEqual(before, self.host.picture())
 
+    def test_only_what_forwards_is_left_alone(self) -> None:
+        kinds = {
+            (0x060000, None): False,
+            (0x060100, None): True,
+            (0x068000, None): True,
+            (0x068000, 1): False,
+            (0x060700, None): False,
+        }
+        worker = self.host.hands()
+        for slot, ((code, header), may) in enumerate(kinds.items()):
+            name = f"0000:20:{slot:02x}.0"
+            self.host.add(name, "8086:3420", class_code=code, header=header)
+            if may:
+                worker.set_override(name, "vfio-pci")
+                worker.probe(name)
+                self.assertEqual("vfio-pci", worker.driver(name))
+            else:
+                self.assertRaises(
+                    ValueError, worker.set_override, name, "vfio-pci"
+                )
+
     def test_no_module_is_loaded_for_another_root(self) -> None:
         worker = hands.of_directory(str(self.host.root))
         error = self.assertRaises(OSError, worker.load_module, "vfio_pci")

@@ -12,7 +12,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import tree
+from nova_vfio_variant.host import recorded, tree
 from tests import base
 
 _DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
@@ -249,6 +249,32 @@ class RefusedRecordingTest(TreeTestCase):
         self.assertIn(
             "leads nowhere", self.refused_members(member("x", tarfile.SYMTYPE))
         )
+
+    def test_what_a_process_has_open_may_be_anywhere(self) -> None:
+        target = "/dev/vfio/vfio"
+        path = self.recording(
+            archive(
+                [
+                    *whole_host(),
+                    member("proc/7/fd/3", tarfile.SYMTYPE, target),
+                ]
+            )
+        )
+        host = tree.HostTree.open(path)
+        self.assertEqual(target, host.readlink("proc/7/fd/3"))
+        self.assertFalse(host.exists("proc/7/fd/3"))
+        folder = f"{path}.unpacked"
+        recorded.unpack(path, folder)
+        self.assertEqual(target, os.readlink(f"{folder}/proc/7/fd/3"))
+        # Nothing is written through it, and no other link may be so.
+        for name, kind in (
+            ("proc/7/fd/3/x", tarfile.REGTYPE),
+            ("proc/7/fdinfo/3", tarfile.SYMTYPE),
+        ):
+            self.refused_members(
+                member("proc/7/fd/3", tarfile.SYMTYPE, "/etc"),
+                member(name, kind, "/etc"),
+            )
 
     def test_what_is_no_file_folder_or_link(self) -> None:
         for kind in (

@@ -17,7 +17,7 @@ import fixtures
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.testing import fake_host, faults
+from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
 
 HOSTS = pathlib.Path(__file__).parents[3] / "etc/nova-vfio/hosts"
@@ -117,6 +117,110 @@ class MadeUpTest(FakeHostCase):
         host.vanish("0000:40:00.0")
         self.assertEqual([PF], host.tree.listdir("sys/bus/pci/devices"))
 
+    def test_its_header_decides_whether_vfio_pci_takes_it(self) -> None:
+        host = self.made()
+        host.add_driver("vfio-pci", vfio=True)
+        kinds = {
+            (0x060100, None): True,
+            (0x068000, None): True,
+            (0x068000, 1): False,
+            (0x060400, None): False,
+            (0x060700, None): False,
+            (0x00FF00, None): True,
+        }
+        for slot, ((code, header), binds) in enumerate(kinds.items()):
+            name = f"0000:50:{slot:02x}.0"
+            host.add(
+                name,
+                "1498:30c8",
+                class_code=code,
+                header=header,
+                driver="vfio-pci",
+            )
+            driver = "vfio-pci" if binds else ""
+            self.assertEqual(driver, host.hands().driver(name))
+            seen = scan.scan(host.tree, [name]).functions[0]
+            self.assertEqual(binds, not seen.is_bridge)
+
+    def test_a_driver_can_lack_what_makes_vfs(self) -> None:
+        host = self.made()
+        host.add_driver("igb", makes_vfs=False)
+        self.refused(errno.ENOENT, host, NUMVFS, b"1")
+        host.write(NUMVFS, b"0")
+
+    def test_another_card_comes_to_its_address_and_group(self) -> None:
+        host = self.made()
+        host.add_driver("mpt3sas", ["1000:00e6"])
+        before = scan.scan(host.tree).functions[0]
+        host.write(NUMVFS, b"2")
+        host.exchange(PF, "1000:00e6", class_code=0x010700)
+        [after] = scan.scan(host.tree).functions
+        self.assertEqual(
+            ("mpt3sas", before.iommu_group), (after.driver, after.iommu_group)
+        )
+        self.assertTrue(before.identity.is_another(after.identity))
+
+    def test_a_domain_may_have_32_bits(self) -> None:
+        host = self.made()
+        host.add("10000:e1:00.0", "144d:a80a", vfs=2, vf_offset=1)
+        host.write("sys/bus/pci/devices/10000:e1:00.0/sriov_numvfs", b"0")
+        self.assertEqual(
+            "10000:e1:00.0", str(scan.scan(host.tree).functions[-1].address)
+        )
+
+
+class MdevsOfFunctionTest(FakeHostCase):
+    """Measured with a module that registers an igb VF as parent."""
+
+    UUID = "a0b1c2d3-0000-4000-8000-00000000abcd"
+    IDLE = "a0b1c2d3-0000-4000-8000-00000000abce"
+
+    def parent(self) -> fake_host.FakeHost:
+        host = self.made()
+        host.add_mdev_parent("igb-mdev", {"igb-1": 1}, 4, function=PF)
+        for uuid in (self.UUID, self.IDLE):
+            host.write(
+                f"sys/bus/pci/devices/{PF}/mdev_supported_types/igb-1/create",
+                uuid.encode(),
+            )
+        return host
+
+    def test_idle_ones_go_with_its_driver_and_types_come_back(self) -> None:
+        host = self.parent()
+        [seen] = scan.scan(host.tree).functions
+        self.assertEqual(("igb-1",), seen.mdev_types)
+        host.hands().unbind(PF)
+        self.assertEqual([], host.tree.listdir("sys/bus/mdev/devices"))
+        self.assertEqual((), scan.scan(host.tree).functions[0].mdev_types)
+        host.hands().probe(PF)
+        [seen] = scan.scan(host.tree).functions
+        self.assertEqual(("igb", ("igb-1",)), (seen.driver, seen.mdev_types))
+
+    def test_an_open_one_lets_the_unbind_wait(self) -> None:
+        host = self.parent()
+        pid = host.hold(self.UUID)
+        writer = os.fork()
+        if not writer:
+            try:
+                host.hands().unbind(PF)
+            finally:
+                os._exit(0)
+        end = time.monotonic() + 10
+        while host.hands().driver(PF) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertEqual("", host.hands().driver(PF))
+        self.assertEqual((0, 0), os.waitpid(writer, os.WNOHANG))
+        host.let_go(pid)
+        os.waitpid(writer, 0)
+        self.assertEqual([], host.tree.listdir("sys/bus/mdev/devices"))
+
+    def test_a_second_modules_do_not_go_with_the_driver(self) -> None:
+        host = self.made()
+        host.add_mdev_parent("own", {"own-1": 1}, 4, module="own", function=PF)
+        host.hands().unbind(PF)
+        [seen] = scan.scan(host.tree).functions
+        self.assertEqual(("own-1",), seen.mdev_types)
+
 
 class LoadedTest(FakeHostCase):
     def test_a_recording_scans_as_the_host_did(self) -> None:
@@ -202,7 +306,7 @@ class FaultTest(FakeHostCase):
     def test_the_process_crashes(self) -> None:
         host = self.made()
         host.fault(1, crash="raise")
-        self.assertRaises(faults.Crashed, host.write, NUMVFS, b"1")
+        self.assertRaises(fake_host.Crashed, host.write, NUMVFS, b"1")
         self.assertEqual(0, host.hands().numvfs(PF, 0))
         host.fault(1, crash="writer", after=True)
         pid = os.fork()
