@@ -306,7 +306,7 @@ class FaultTest(FakeHostCase):
     def test_the_process_crashes(self) -> None:
         host = self.made()
         host.fault(1, crash="raise")
-        self.assertRaises(fake_host.Crashed, host.write, NUMVFS, b"1")
+        self.assertRaises(faults.Crashed, host.write, NUMVFS, b"1")
         self.assertEqual(0, host.hands().numvfs(PF, 0))
         host.fault(1, crash="writer", after=True)
         pid = os.fork()
