@@ -23,13 +23,13 @@ from unittest import mock
 
 from nova_vfio_variant.host import hands, recorded
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.testing import faults
-from nova_vfio_variant.testing.fake_kernel import files as fake_files
 from nova_vfio_variant.testing.fake_kernel import (
+    faults,
     functions,
     kernel,
     processes,
 )
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
 
 
 class _Tree(host_tree.DirectoryTree):
@@ -388,7 +388,7 @@ class FakeHost:
     def fault(self, number: int, **more: ty.Any) -> None:
         """Let something go wrong at the n-th write from now.
 
-        :param more: as of :class:`~nova_vfio_variant.testing.faults.Fault`
+        :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.faults.Fault`
         """
         self._faults.append(faults.Fault(len(self.written) + number, **more))
 

@@ -17,7 +17,8 @@ import fixtures
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host import scan
 from nova_vfio_variant.host import tree as host_tree
-from nova_vfio_variant.testing import fake_host, faults
+from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.testing.fake_kernel import faults
 from tests import base, sample_hosts
 
 HOSTS = pathlib.Path(__file__).parents[3] / "etc/nova-vfio/hosts"

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong on a fake host."""
+"""What goes wrong on a fake host, because a test says so."""
 
 import dataclasses
+import os
+import signal
+import time
 import typing as ty
+
+from nova_vfio_variant.testing.fake_kernel import files as fake_files
 
 
 class Crashed(BaseException):
@@ -28,3 +33,31 @@ class Fault:
     vanish: str = ""
     crash: ty.Literal["", "writer", "both", "raise"] = ""
     after: bool = False
+
+
+def strike(fault: Fault, vanish: ty.Callable[[str], None]) -> None:
+    """Let happen what happens before the write.
+
+    :param vanish: pulls a function out
+    :raises OSError: the write fails
+    """
+    if fault.hang:
+        time.sleep(fault.hang)
+    if fault.vanish:
+        vanish(fault.vanish)
+    if fault.crash and not fault.after:
+        crash(fault)
+    if fault.errno:
+        raise fake_files.error(fault.errno)
+
+
+def crash(fault: Fault) -> None:
+    """Let the process end here.
+
+    :raises Crashed: it is only to be taken for killed
+    """
+    if fault.crash == "raise":
+        raise Crashed
+    if fault.crash == "both":
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
