@@ -94,8 +94,8 @@ NETWORK_IN_USE: ty.Final = finding.Code(
     "It is up, has an address or a route that isn't link-local, or belongs "
     "to a bond, a bridge or the like.",
     "eth2 is up",
-    "Set it down and take it out of what uses it, also for the next boot: "
-    "ip link set eth2 down.",
+    "Take it out of what uses it, also for the next boot; never the interface "
+    "that your own connection to the host goes by.",
 )
 STORAGE_IN_USE: ty.Final = finding.Code(
     "VFIO513",

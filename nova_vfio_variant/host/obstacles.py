@@ -260,7 +260,8 @@ def of_pf(
                 function.address,
                 f"its PF {function.physfn} could not be read",
             )
-    elif pf.vfio:
+    elif pf.vfio and not function.has_vgpu_folder:
+        # A vendor's vGPU driver has the PF for itself, and sets no token.
         yield finding.Finding(
             codes.VF_TOKEN,
             f"its PF {pf.address} is on {pf.driver}: without the VF token"
