@@ -159,12 +159,8 @@ def _of_claim(device: "tracked.Device | None", has_state: bool) -> _Topic:
         return "claim", "nothing is tracked yet", "nova-vfio device sync"
     if device.instance_uuid is None:
         return "claim", f"none: it is {device.status}", None
-    return (
-        "claim",
-        f"instance {device.instance_uuid} has it ({device.status}), by"
-        + f" alias {device.alias_name}",
-        None,
-    )
+    what = f"instance {device.instance_uuid} has it ({device.status})"
+    return "claim", f"{what}, by alias {device.alias_name}", None
 
 
 def _of_placement(
@@ -183,10 +179,10 @@ def _of_placement(
                 if used is None
                 else f"{used.get(name, 0)} used"
             )
+            what = f"total {inventory.total}, reserved {inventory.reserved}"
             yield (
                 "placement",
-                f"{provider.name} {name}: total {inventory.total},"
-                + f" reserved {inventory.reserved}, {units}",
+                f"{provider.name} {name}: {what}, {units}",
                 None,
             )
     if view.unreachable is not None:

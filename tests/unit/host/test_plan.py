@@ -324,7 +324,8 @@ class RefusalTest(PlanCase):
         text = '{"address": "0000:21:00.0", "driver": "host"}'
         self.pf_on_vfio()
         self.refused(codes.VFS_IN_USE, PF, text)
-        token = "6a1b3f0e-0000-4000-8000-000000000001"
+        # Whoever has the PF says what opens its VFs.
+        token = "a0b1c2d3-0000-4000-8000-00000000abcd"
         self.host.let_go(self.host.hold(PF, token=token))
         pid = self.host.hold(VF, token=token)
         found = [one.message for one in self.decision(text).refusals]
