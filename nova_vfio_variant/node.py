@@ -502,6 +502,8 @@ class Node:
         """
         from nova_vfio_variant.tracker import allowance
 
+        if not self.has_state:
+            return {}
         with self.open_store(read_only=True) as store:
             found = store.allowances.all()
         return allowance.standing(found, self.scan.get) if found else {}

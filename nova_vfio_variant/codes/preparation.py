@@ -7,6 +7,7 @@ from nova_vfio_variant import finding
 
 _ERROR = finding.Severity.ERROR
 _WARNING = finding.Severity.WARNING
+_INFO = finding.Severity.INFO
 
 HOST_SPEC_VALUE: ty.Final = finding.Code(
     "VFIO501",
@@ -201,7 +202,7 @@ NO_VARIANT: ty.Final = finding.Code(
 )
 NOT_KNOWN: ty.Final = finding.Code(
     "VFIO524",
-    _ERROR,
+    _INFO,
     "whether the function is in use can't be seen",
     "What can't be read counts as in use.",
     "/proc/4711/fd: Permission denied",

@@ -42,6 +42,9 @@ Watch = ty.Callable[[], processes.OpenFiles]
 #: Takes a function away from everybody, or gives it free with None.
 Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
 
+#: Says which obstacles of a host's functions were overruled by hand.
+Allowed = ty.Callable[[scan.HostScan], facts.Allowed]
+
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
 
@@ -103,6 +106,7 @@ class Actor:
     :param progress: is told of each step
     :param count: is told of VFs that come and go
     :param watch: looks into the host's processes; None to look as we are
+    :param allowed: which obstacles were overruled by hand
     """
 
     def __init__(
@@ -115,6 +119,8 @@ class Actor:
         progress: Progress = _ignore,
         count: Count = _ignore,
         watch: Watch | None = None,
+        *,
+        allowed: Allowed = lambda _: {},
     ) -> None:
         self.tree = tree
         self.journal = journal
@@ -123,11 +129,15 @@ class Actor:
         self._quarantine = quarantine
         self._progress = progress
         self._count = count
+        self._allowed = allowed
         self._watch = watch or (lambda: processes.look(self.tree))
 
     def look(self) -> facts.HostFacts:
         """The host as it is now."""
-        return facts.gather(scan.scan(self.tree), self._watch())
+        seen = scan.scan(self.tree)
+        return dataclasses.replace(
+            facts.gather(seen, self._watch()), allowed=self._allowed(seen)
+        )
 
     def do(
         self,

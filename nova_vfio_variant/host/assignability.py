@@ -119,27 +119,6 @@ MOMENTARY: ty.Final = frozenset(
     }
 )
 
-#: Obstacles that somebody who knows better may overrule, device by device:
-#: what is seen on the host, not what is recorded of owners and identities.
-OVERRULABLE: ty.Final = frozenset(
-    {
-        codes.DISPLAY_IN_USE,
-        codes.NETWORK_IN_USE,
-        codes.STORAGE_IN_USE,
-        codes.IS_OPEN,
-        codes.MDEV_BELOW,
-        codes.VDPA_BELOW,
-        codes.NOT_KNOWN,
-        codes.GROUP_COMPANIONS,
-        codes.VFIO_MISSING,
-        codes.NO_VFIO_DEV,
-        codes.VF_TOKEN,
-        codes.NO_VGPU_TYPE,
-        codes.PF_HAS_VFS,
-        codes.VENDOR_REBIND,
-    }
-)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
@@ -237,7 +216,7 @@ def _weighed(
     allowed = records.allowed.get(function.address, {})
     blocking, unknown, preparing, remarks = [], [], [], []
     for one in dict.fromkeys(found):
-        if one.code.id in allowed and one.code in OVERRULABLE:
+        if one.code.id in allowed and one.code in obstacles.OVERRULABLE:
             remarks.append(
                 finding.Finding(
                     codes.OVERRULED,

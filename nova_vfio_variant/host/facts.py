@@ -43,6 +43,11 @@ class Sriov:
     vf_device: str
 
 
+#: Of each function the codes of obstacles that were overruled, with the
+#: reasons given.
+Allowed = ty.Mapping[pci_address.PciAddress, ty.Mapping[str, str]]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class VendorVgpu:
     """What a vendor's folder of a VF says of its vGPU.
@@ -74,6 +79,7 @@ class HostFacts:
     :param modules: names of the modules that could be loaded, with ``_``
     :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
+    :param allowed: obstacles that were overruled by hand
     :param unseen: what this root can't show of any host, such as
         ``processes``: nobody knows whether it has a use for a function
     """
@@ -89,6 +95,7 @@ class HostFacts:
         default_factory=dict
     )
     unseen: tuple[str, ...] = ()
+    allowed: Allowed = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def how_to_get_an_iommu(self) -> str:

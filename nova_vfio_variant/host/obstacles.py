@@ -45,6 +45,42 @@ _BESIDE_VFIO = (
 )
 
 
+#: Obstacles that somebody who knows better may overrule, device by device:
+#: what is seen on the host, not what is recorded of owners and identities.
+OVERRULABLE: ty.Final = frozenset(
+    {
+        codes.DISPLAY_IN_USE,
+        codes.NETWORK_IN_USE,
+        codes.STORAGE_IN_USE,
+        codes.IS_OPEN,
+        codes.MDEV_BELOW,
+        codes.VDPA_BELOW,
+        codes.NOT_KNOWN,
+        codes.GROUP_COMPANIONS,
+        codes.VFIO_MISSING,
+        codes.NO_VFIO_DEV,
+        codes.VF_TOKEN,
+        codes.NO_VGPU_TYPE,
+        codes.PF_HAS_VFS,
+        codes.VENDOR_REBIND,
+    }
+)
+
+
+def counting(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    found: ty.Iterable[finding.Finding],
+) -> tuple[finding.Finding, ...]:
+    """The obstacles of a function that nobody overruled."""
+    allowed = facts.allowed.get(function.address, {})
+    return tuple(
+        one
+        for one in found
+        if not (one.code.id in allowed and one.code in OVERRULABLE)
+    )
+
+
 def not_known(
     address: pci_address.PciAddress, what: str, hint: str = _AS_ROOT
 ) -> finding.Finding:

@@ -60,10 +60,14 @@ def to_touch(
     :param claims: of the tracker
     :param driver: as for :func:`is_somebodys`
     """
-    return (
-        *is_somebodys(facts, function, claims, driver),
-        *in_use(facts, function),
-        *_unseen(facts, function),
+    return obstacles.counting(
+        facts,
+        function,
+        (
+            *is_somebodys(facts, function, claims, driver),
+            *in_use(facts, function),
+            *_unseen(facts, function),
+        ),
     )
 
 
@@ -177,14 +181,15 @@ def to_bind(
     """
     if function.is_bridge or function.is_host_bridge:
         return (obstacles.is_bridge(function),)
-    return tuple(
-        one
-        for one in (
-            *obstacles.of_group(facts, function, allowed),
-            *obstacles.of_vfio(facts, function),
-            *obstacles.of_pf(facts, function),
-        )
-        if one.code is not codes.MATES_TO_PREPARE
+    found = (
+        *obstacles.of_group(facts, function, allowed),
+        *obstacles.of_vfio(facts, function),
+        *obstacles.of_pf(facts, function),
+    )
+    return obstacles.counting(
+        facts,
+        function,
+        (one for one in found if one.code is not codes.MATES_TO_PREPARE),
     )
 
 
