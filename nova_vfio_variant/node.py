@@ -413,8 +413,10 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self.observed() as (published, _):
-            return published.compare()
+        with self.observed() as (published, plan):
+            return dataclasses.replace(
+                published.compare(), findings=self.exchanged(plan)
+            )
 
     def placement_microversion(self) -> str | None:
         """The newest microversion that Placement speaks.

@@ -30,6 +30,7 @@ from nova_vfio_variant.host import (
     restore,
     scan,
 )
+from nova_vfio_variant.host import records as host_records
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
@@ -229,9 +230,11 @@ class Preparation:
 
     def _look(self) -> facts.HostFacts:
         """The host as the node sees it."""
-        return dataclasses.replace(
-            facts.gather(self._node.scan), allowed=self._node.allowances()
-        )
+        seen = self._node.scan
+        with self._store(read_only=True) as opened:
+            return dataclasses.replace(
+                facts.gather(seen), records=_recorded(opened, seen)
+            )
 
     def _claims_now(self) -> refusal.Claims:
         """Who has which function, quarantines of earlier boots left out."""
@@ -267,7 +270,7 @@ class Preparation:
                     self._progress,
                     self._count,
                     watch,
-                    allowed=functools.partial(_allowed, opened),
+                    recorded=functools.partial(_recorded, opened),
                 ),
                 opened,
             )
@@ -304,9 +307,14 @@ class Preparation:
         return act.forked(worker), functools.partial(lock.hold, root), None
 
 
-def _allowed(opened: store.Store, seen: scan.HostScan) -> facts.Allowed:
-    """The obstacles that were overruled, of what is there now."""
-    return allowance.standing(opened.allowances.all(), seen.get)
+def _recorded(
+    opened: store.Store, seen: scan.HostScan
+) -> host_records.Records:
+    """What was overruled by hand, and which devices were tracked."""
+    return host_records.Records(
+        identities={one.address: one.known for one in opened.devices()},
+        allowed=allowance.standing(opened.allowances.all(), seen.get),
+    )
 
 
 def _after_reboot(

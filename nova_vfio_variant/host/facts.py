@@ -19,6 +19,7 @@ from nova_vfio_variant.host import (
     sriov,
 )
 from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import records as host_records
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.host.use import (
@@ -41,11 +42,6 @@ class Sriov:
 
     routing: sriov.Routing
     vf_device: str
-
-
-#: Of each function the codes of obstacles that were overruled, with the
-#: reasons given.
-Allowed = ty.Mapping[pci_address.PciAddress, ty.Mapping[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class HostFacts:
     :param modules: names of the modules that could be loaded, with ``_``
     :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
-    :param allowed: obstacles that were overruled by hand
+    :param records: what is known of its functions beside that
     :param unseen: what this root can't show of any host, such as
         ``processes``: nobody knows whether it has a use for a function
     """
@@ -95,7 +91,7 @@ class HostFacts:
         default_factory=dict
     )
     unseen: tuple[str, ...] = ()
-    allowed: Allowed = dataclasses.field(default_factory=dict)
+    records: host_records.Records = host_records.NOTHING
 
     @functools.cached_property
     def how_to_get_an_iommu(self) -> str:

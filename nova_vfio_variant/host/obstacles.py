@@ -73,7 +73,7 @@ def counting(
     found: ty.Iterable[finding.Finding],
 ) -> tuple[finding.Finding, ...]:
     """The obstacles of a function that nobody overruled."""
-    allowed = facts.allowed.get(function.address, {})
+    allowed = facts.records.allowed.get(function.address, {})
     return tuple(
         one
         for one in found

@@ -64,11 +64,21 @@ def to_touch(
         facts,
         function,
         (
+            *is_another(facts, function),
             *is_somebodys(facts, function, claims, driver),
             *in_use(facts, function),
             *_unseen(facts, function),
         ),
     )
+
+
+def is_another(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Whether it isn't the device that was tracked at its address."""
+    tracked = facts.records.identities.get(function.address)
+    if tracked is not None and tracked.is_another(function.identity):
+        yield obstacles.another_device(facts, function, tracked)
 
 
 def in_use(
