@@ -59,10 +59,12 @@ def unlike_declared(
 
 def _without_open_files(now: host_facts.HostFacts) -> host_facts.HostFacts:
     """Who has a device open is nothing that differs from host_spec."""
+    momentary = (uses.Kind.OPEN, uses.Kind.UNKNOWN)
     return dataclasses.replace(
         now,
+        unseen=(),
         in_use={
-            at: tuple(one for one in found if one.kind is not uses.Kind.OPEN)
+            at: tuple(one for one in found if one.kind not in momentary)
             for at, found in now.in_use.items()
         },
     )

@@ -207,9 +207,9 @@ def _companions(
             ).replace(" to have", ", to have")
     listed, _, _ = rest.partition(" to have")
     return (
-        "Have the others unbound, with [vfio] host_spec ="
+        "To have the others unbound, write host_spec ="
         f' {{ "address": "{seen.address}", "driver": "vfio-pci",'
-        f' "companions": {listed} }}'
+        f' "companions": {listed} }} to [vfio].'
     )
 
 

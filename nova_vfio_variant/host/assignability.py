@@ -14,6 +14,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import groups, obstacles, records, sriov
+from nova_vfio_variant.host.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
@@ -412,7 +413,11 @@ def _of_uses(
 ) -> ty.Iterator[finding.Finding]:
     """What it is used for now, by the host or by a guest."""
     owner = recorded.owners.get(function.address)
-    for use in facts.in_use.get(function.address, ()):
+    uses = facts.in_use.get(function.address, ())
+    if function.vdpa and not any(one.kind is Kind.VDPA for one in uses):
+        # Mostly the bus names it; a recording may lack that.
+        uses = (*uses, Use(Kind.VDPA, "it carries a vDPA device"))
+    for use in uses:
         holder = use.holder
         if (
             holder is not None
