@@ -141,10 +141,15 @@ class Node:
         :param published: read what Placement holds as well
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        given = self._gather(self.conf, offline=offline)
-        if not offline:
-            given = self._with_records(given)
+        if offline:
+            return self._gather(self.conf, offline=True)
+        given = self._at_once
         return self._with_published(given) if published else given
+
+    @functools.cached_property
+    def _at_once(self) -> "facts.CheckInput":
+        """What is declared, observed and recorded, each looked at once."""
+        return self._with_records(self._gather(self.conf, offline=False))
 
     def _with_records(self, given: "facts.CheckInput") -> "facts.CheckInput":
         """The same, with what the store and the journal know."""
@@ -367,7 +372,11 @@ class Node:
         """The tracked devices, or those that a first sync would track."""
         if not self.has_state:
             return tuple(self.declared.desired)
-        return tuple(self._recorded())
+        try:
+            return tuple(self._at_once.recorded)
+        except exception.HostError:
+            # What is recorded can be told without the host.
+            return self._recorded()
 
     def device(self, address: "pci_address.PciAddress") -> "tracked.Device":
         """One of :meth:`devices`.
