@@ -14,6 +14,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import groups, obstacles, sriov
+from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
@@ -198,7 +199,9 @@ def verdict(
         *obstacles.of_group(
             facts, function, {*purpose.companions, *purpose.mates}
         ),
+        *_of_mates(function, facts, purpose),
         *_of_group_owners(function, facts, records, purpose),
+        *obstacles.of_header(function),
         *_of_driver(function, facts, purpose),
         *_of_family(function, facts),
         *_of_uses(function, facts, records, purpose),
@@ -296,7 +299,9 @@ def _of_records(
         goes_to_vfio = purpose.driver is not None and not function.vfio
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
-    if at in records.spent and owner != purpose.instance_uuid:
+    if at in records.spent and (
+        owner is None or owner != purpose.instance_uuid
+    ):
         yield finding.Finding(
             codes.SPENT,
             "it was used once, and is reserved since",
@@ -335,6 +340,37 @@ def _of_family_owners(
             return
 
 
+def _of_mates(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What keeps members of its group on the drivers that they are to leave.
+
+    Their own verdict, or a refusal, says so of them; here it counts against
+    the function that waits for them.
+    """
+    for mate in groups.in_the_way(facts.scan, function):
+        if mate.address not in {*purpose.companions, *purpose.mates}:
+            continue
+        found = [
+            one
+            for use in facts.in_use.get(mate.address, ())
+            for one in obstacles.of_use(mate, use)
+        ]
+        found += obstacles.of_vgpu_type(facts, mate)
+        if mate.sriov_numvfs:
+            found.append(obstacles.has_vfs(mate))
+        for one in found:
+            if one.code is not codes.LINK_UP:
+                yield dataclasses.replace(
+                    one,
+                    subject=str(function.address),
+                    message=f"{mate.address} has to leave its driver for"
+                    f" it: {one.message}",
+                )
+
+
 def _of_group_owners(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
@@ -368,6 +404,8 @@ def _of_driver(
     if vendor is not None and purpose.driver is None:
         yield from _of_vgpu(function, vendor, purpose)
         return
+    if purpose.driver not in (None, function.driver):
+        yield from obstacles.of_vgpu_type(facts, function)
     if function.vfio or purpose.driver is not None:
         return
     if purpose.is_port and function.vdpa:
@@ -437,7 +475,6 @@ def _of_family(
     function: observed.PciFunction, facts: host_facts.HostFacts
 ) -> ty.Iterator[finding.Finding]:
     """What its PF, or its VFs, mean for it."""
-    name = str(function.address)
     if function.physfn is not None:
         yield from obstacles.of_pf(facts, function)
     elif function.sriov_numvfs is None:
@@ -445,12 +482,7 @@ def _of_family(
             function.address, "how many VFs it has could not be read"
         )
     elif function.sriov_numvfs:
-        yield finding.Finding(
-            codes.PF_HAS_VFS,
-            f"it has {function.sriov_numvfs} VFs, and can't go to a guest"
-            " as a whole",
-            subject=name,
-        )
+        yield obstacles.has_vfs(function)
 
 
 def _of_uses(
@@ -463,8 +495,14 @@ def _of_uses(
     owner = records.owners.get(function.address)
     for use in facts.in_use.get(function.address, ()):
         holder = use.holder
+        as_wanted = (
+            purpose.is_port
+            if use.kind is uses.Kind.VDPA
+            else use.kind is uses.Kind.OPEN and function.vfio
+        )
         if (
-            holder is not None
+            as_wanted
+            and holder is not None
             and owner is not None
             and holder.instance_uuid == owner == purpose.instance_uuid
         ):
