@@ -413,8 +413,10 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self.observed() as (published, _):
-            return published.compare()
+        with self.observed() as (published, plan):
+            return dataclasses.replace(
+                published.compare(), findings=self.exchanged(plan)
+            )
 
     def placement_microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
@@ -502,6 +504,8 @@ class Node:
         """
         from nova_vfio_variant.tracker import allowance
 
+        if not self.has_state:
+            return {}
         with self.open_store(read_only=True) as store:
             found = store.allowances.all()
         return allowance.standing(found, self.scan.get) if found else {}

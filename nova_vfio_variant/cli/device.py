@@ -252,9 +252,9 @@ def _code(text: str) -> str:
 
     :raises ArgumentTypeError: argparse prints it and ends with status 2
     """
-    from nova_vfio_variant.host import assignability
+    from nova_vfio_variant.host import obstacles
 
-    known = sorted(one.id for one in assignability.OVERRULABLE)
+    known = sorted(one.id for one in obstacles.OVERRULABLE)
     if text not in known:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no obstacle that can be overruled; those are"

@@ -260,8 +260,12 @@ class _Scanner:
                 name, "config", lambda _: function_ids.header_type(folder)
             )
         driver = driver and _tail(driver)
-        netdevs = self._listing(name, names, "net")
-        mdev_types = self._listing(name, names, "mdev_supported_types")
+        netdevs = self._listing(name, "net") if "net" in names else ()
+        mdev_types = (
+            self._listing(name, "mdev_supported_types")
+            if "mdev_supported_types" in names
+            else ()
+        )
         return function.PciFunction(
             address,
             ids.vendor_id,
@@ -359,11 +363,7 @@ class _Scanner:
         raw = self._fact(name, fact, folder.read)
         return None if raw is None else raw.decode(errors="replace").strip()
 
-    def _listing(
-        self, name: str, names: set[str], fact: str
-    ) -> tuple[str, ...]:
-        if fact not in names:
-            return ()
+    def _listing(self, name: str, fact: str) -> tuple[str, ...]:
         try:
             with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
                 return tuple(sorted(folder.names()))

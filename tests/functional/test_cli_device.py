@@ -51,16 +51,16 @@ class AllowTest(cli_case.CliTestCase):
     def test_it_is_shown_until_it_is_taken_back(self) -> None:
         self.assertEqual({}, self.allowed())
         self.ok(*self.allow("--code", "VFIO512", "--reason", "idle"))
-        self.ok(*self.allow("--code", "VFIO301", "--reason", "quirk"))
+        self.ok(*self.allow("--code", "VFIO511", "--reason", "quirk"))
         self.assertEqual(
-            {"VFIO512": "idle", "VFIO301": "quirk"}, self.allowed()
+            {"VFIO512": "idle", "VFIO511": "quirk"}, self.allowed()
         )
         self.assertIn(
-            "VFIO301=quirk, VFIO512=idle", self.ok("device", "show", VF).out
+            "VFIO511=quirk, VFIO512=idle", self.ok("device", "show", VF).out
         )
         disallow = ("device", "disallow", VF)
         self.ok(*disallow, "--code", "VFIO512")
-        self.assertEqual({"VFIO301": "quirk"}, self.allowed())
+        self.assertEqual({"VFIO511": "quirk"}, self.allowed())
         self.ok(*disallow)
         self.assertEqual({}, self.allowed())
         said = self.ok(*disallow, status=1).err
