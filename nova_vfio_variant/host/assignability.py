@@ -73,6 +73,7 @@ LASTING: ty.Final = frozenset(
         codes.VENDOR_REBIND,
         codes.VF_TOKEN,
         codes.NO_VGPU_TYPE,
+        codes.HAS_VGPU_TYPE,
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
         codes.ANOTHER_DEVICE,

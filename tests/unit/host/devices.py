@@ -485,6 +485,9 @@ _SEEING = {
     "may-not-look": Device(
         vf("vfio-pci"), EACH, files={**ALIVE, "proc/77/fd": "closed"}
     ),
+    "may-not-look-no-driver": Device(
+        vf(None), EACH, files={**ALIVE, "proc/77/fd": "closed"}
+    ),
     "processes-hidden": Device(
         vf("vfio-pci"), files={"proc/77/comm": "sshd\n"}
     ),
