@@ -21,7 +21,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.check import verdicts as host_verdicts
     from nova_vfio_variant.conf import located
-    from nova_vfio_variant.host import function, pciids
+    from nova_vfio_variant.host import assignability, function, pciids
     from nova_vfio_variant.host import scan as host_scan
     from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
@@ -141,10 +141,15 @@ class Node:
         :param published: read what Placement holds as well
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        given = self._gather(self.conf, offline=offline)
-        if not offline:
-            given = self._with_records(given)
+        if offline:
+            return self._gather(self.conf, offline=True)
+        given = self._at_once
         return self._with_published(given) if published else given
+
+    @functools.cached_property
+    def _at_once(self) -> "facts.CheckInput":
+        """What is declared, observed and recorded, each looked at once."""
+        return self._with_records(self._gather(self.conf, offline=False))
 
     def _with_records(self, given: "facts.CheckInput") -> "facts.CheckInput":
         """The same, with what the store and the journal know."""
@@ -367,7 +372,11 @@ class Node:
         """The tracked devices, or those that a first sync would track."""
         if not self.has_state:
             return tuple(self.declared.desired)
-        return tuple(self._recorded())
+        try:
+            return tuple(self._at_once.recorded)
+        except exception.HostError:
+            # What is recorded can be told without the host.
+            return self._recorded()
 
     def device(self, address: "pci_address.PciAddress") -> "tracked.Device":
         """One of :meth:`devices`.
@@ -400,6 +409,28 @@ class Node:
         """All claims."""
         with self.open_store(read_only=True) as store:
             return store.claims()
+
+    def verdict(
+        self,
+        address: "pci_address.PciAddress",
+        instance_uuid: str | None = None,
+    ) -> "assignability.Verdict":
+        """The verdict on a device; unknown where no host can be seen.
+
+        :param instance_uuid: who is to have it; None for any
+        """
+        from nova_vfio_variant.host import assignability, obstacles
+
+        try:
+            return self.verdicts.at(address, instance_uuid)
+        except exception.HostError as error:
+            return assignability.Verdict(
+                unknown=(
+                    obstacles.not_known(
+                        address, error.message, error.hint or ""
+                    ),
+                )
+            )
 
     # What is published.
 

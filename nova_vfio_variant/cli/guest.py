@@ -55,15 +55,14 @@ class _ForDevices(base.Base):
 
         against = []
         for device in devices:
-            verdict = self.node.verdicts.at(
-                device.address, device.instance_uuid
-            )
-            against += [
+            verdict = self.node.verdict(device.address, device.instance_uuid)
+            wrong = [
                 one
                 for one in verdict.blocking
                 if one.code in (codes.ANOTHER_DEVICE, codes.VANISHED)
             ]
-            if verdict.state is assignability.State.PREPARABLE:
+            against += wrong
+            if wrong or verdict.state is assignability.State.PREPARABLE:
                 continue
             for one in verdict.obstacles:
                 self.status = 1

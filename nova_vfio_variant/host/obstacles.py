@@ -387,11 +387,15 @@ def of_unknown_group(
     """Whether its group, or who is in it, could not be read."""
     if "iommu_group" in function.lost:
         return not_known(function.address, "its IOMMU group could not be read")
-    hidden = facts.scan.hidden
-    if not hidden or function.iommu_group is None:
+    if function.iommu_group is None:
         return None
+    mates = facts.scan.unread_in(function.iommu_group)
+    hidden = mates or facts.scan.hidden
+    if not hidden:
+        return None
+    may_be = "is" if mates else "may be"
     return not_known(
         function.address,
-        f"{hidden[0]} could not be read, and may be in IOMMU group"
+        f"{hidden[0]} could not be read, and {may_be} in IOMMU group"
         f" {function.iommu_group} with it",
     )

@@ -106,13 +106,38 @@ class HostScan:
         """The functions that may be in any IOMMU group, in rising order."""
         return tuple(
             sorted(
-                self.unread.union(
-                    one.address
-                    for one in self.functions
-                    if "iommu_group" in one.lost
-                )
+                {
+                    *(at for at, group in self._unread_groups if group < 0),
+                    *(
+                        one.address
+                        for one in self.functions
+                        if "iommu_group" in one.lost
+                    ),
+                }
             )
         )
+
+    def unread_in(self, group: int) -> tuple[pci_address.PciAddress, ...]:
+        """The members of an IOMMU group that can't be read otherwise."""
+        return tuple(
+            at for at, number in self._unread_groups if number == group
+        )
+
+    @functools.cached_property
+    def _unread_groups(
+        self,
+    ) -> tuple[tuple[pci_address.PciAddress, int], ...]:
+        """The groups of ``unread``; -1 for one that can't be known."""
+        found = []
+        for address in sorted(self.unread):
+            try:
+                with self.tree.folder(f"{DEVICES}/{address}") as folder:
+                    if "iommu_group" in folder.names():
+                        link = folder.link("iommu_group")
+                        found.append((address, int(link.rpartition("/")[2])))
+            except (OSError, ValueError):
+                found.append((address, -1))
+        return tuple(found)
 
     @functools.cached_property
     def iommu_groups(
