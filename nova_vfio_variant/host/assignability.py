@@ -358,11 +358,13 @@ def _of_driver(
         return
     if purpose.driver not in (None, function.driver):
         yield from obstacles.of_vgpu_type(facts, function)
-    if function.vfio or purpose.driver is not None:
+    if function.vfio or (purpose.is_port and function.vdpa):
         return
-    if purpose.is_port and function.vdpa:
-        return
-    if purpose.managed is False and obstacles.is_vfio_by_name(facts, function):
+    if (
+        purpose.managed is False
+        and purpose.driver is None
+        and obstacles.is_vfio_by_name(facts, function)
+    ):
         yield finding.Finding(
             codes.NO_VFIO_DEV,
             f"its driver {function.driver} shows no vfio-dev/, by which"
@@ -376,6 +378,8 @@ def _of_driver(
         )
         return
     yield from obstacles.of_vfio(facts, function)
+    if purpose.driver is not None:
+        return
     on = f"on driver {function.driver}" if function.driver else "on no driver"
     who = {
         True: "libvirt binds it when the guest starts",

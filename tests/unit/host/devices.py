@@ -44,6 +44,7 @@ PURPOSES: ty.Final = {
 }
 ANY = ("any",)
 EACH = ("any", "managed yes", "managed no")
+APPLY = ("host apply",)
 WHOSE = ("its instance", "another instance", "any")
 MATES = ("any", "mate is a companion", "mate goes along")
 
@@ -211,10 +212,10 @@ _NVME: dict[str, ty.Any] = {
 _ROUTES = "Iface\tDestination\tGateway\tFlags\tR\tU\tM\tMask\n"
 
 _DRIVERS = {
-    "vfio-pci": Device(vf("vfio-pci"), (*EACH, "host apply")),
+    "vfio-pci": Device(vf("vfio-pci"), (*EACH, *APPLY)),
     "variant": Device(vf("igbvf_vfio_pci"), EACH),
-    "host-driver": Device(vf(), (*EACH, "host apply")),
-    "no-driver": Device(vf(None), (*EACH, "host apply")),
+    "host-driver": Device(vf(), (*EACH, *APPLY)),
+    "no-driver": Device(vf(None), (*EACH, *APPLY)),
     "variant-no-vfio-dev": Device(
         vf("igbvf_variant"),
         EACH,
@@ -223,7 +224,7 @@ _DRIVERS = {
             " igbvf_variant\n"
         },
     ),
-    "no-vfio-pci": Device(vf(), EACH, files=_NO_VFIO),
+    "no-vfio-pci": Device(vf(), (*EACH, *APPLY), files=_NO_VFIO),
     "vfio-pci-not-known": Device(
         vf(),
         EACH,
@@ -256,7 +257,7 @@ _CLASSES = {
 _GROUPS = {
     "iommu-off": Device(one(group=None), EACH),
     "no-group": Device(vf(), EACH, without=(f"{home()}/iommu_group",)),
-    "mate-on-host-driver": Device(mate("snd_hda_intel"), MATES),
+    "mate-on-host-driver": Device(mate("snd_hda_intel"), (*MATES, *APPLY)),
     "mate-in-use": Device(mate("e1000", "020000", files=interface()), MATES),
     "mate-is-typed-vgpu": Device(
         mate("nvidia", files={"nvidia/current_vgpu_type": "470"}), MATES
@@ -290,7 +291,8 @@ _GROUPS = {
 }
 _FAMILY = {
     "pf-with-vfs": Device(
-        [*one("igb", vfs=7), check_host.Function(MATE, physfn=AT)], EACH
+        [*one("igb", vfs=7), check_host.Function(MATE, physfn=AT)],
+        (*EACH, *APPLY),
     ),
     "pf-up-for-its-vfs": Device(
         [
@@ -334,7 +336,7 @@ _USES = {
     ),
     "enslaved": Device(
         vf(netdev="eth2", files=interface()),
-        ("any", "port"),
+        ("any", "port", *APPLY),
         links={f"{home()}/net/eth2/master": "../../../bond0"},
     ),
     "carries-vlan": Device(
@@ -425,15 +427,17 @@ _RECORDED = {
     ),
     "vanished": Device([vf()[0]], records=tracked()),
     "never-there": Device([vf()[0]]),
-    "claimed": Device(vf("vfio-pci"), (*WHOSE, "host apply"), owned(at=ONE)),
-    "claimed-to-be-bound": Device(vf(), (*WHOSE, "host apply"), owned(at=ONE)),
+    "claimed": Device(vf("vfio-pci"), (*WHOSE, *APPLY), owned(at=ONE)),
+    "claimed-to-be-bound": Device(vf(), (*WHOSE, *APPLY), owned(at=ONE)),
     "quarantined": Device(
         vf("vfio-pci"),
         WHOSE,
         assignability.Records(quarantined={_AT: "a write hangs"}),
     ),
     "unsettled": Device(
-        vf("vfio-pci"), WHOSE, assignability.Records(unsettled={_AT})
+        vf("vfio-pci"),
+        (*WHOSE, *APPLY),
+        assignability.Records(unsettled={_AT}),
     ),
     "unsettled-pf": Device(
         vf("vfio-pci"), records=assignability.Records(unsettled={_PF})
@@ -469,7 +473,9 @@ _RECORDED = {
     ),
 }
 _SEEING = {
-    "driver-unreadable": Device(vf(), EACH, folders=(f"{home()}/driver",)),
+    "driver-unreadable": Device(
+        vf(), (*EACH, *APPLY), folders=(f"{home()}/driver",)
+    ),
     "group-unreadable": Device(
         vf("vfio-pci"), EACH, folders=(f"{home()}/iommu_group",)
     ),
