@@ -10,6 +10,7 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
+from nova_vfio_variant.check import verdicts as host_verdicts
 from nova_vfio_variant.host import drivers
 from nova_vfio_variant.host import function as host_function
 
@@ -106,9 +107,12 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if those:
             why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
             hint = None
-            if spec.tags.get("physical_network"):
-                why = "with a physical_network it is managed, whatever it says"
-                hint = "Leave physical_network out, or bind to vfio-pci."
+            if host_verdicts.goes_to_port(spec):
+                key = "physical_network"
+                if not spec.tags.get(key):
+                    key = "remote_managed"
+                why = f"with a {key} it is managed, whatever it says"
+                hint = f"Leave {key} out, or bind to vfio-pci."
             yield facts.on_spec(
                 codes.VARIANT_LOST,
                 f"{facts.named(those)} {facts.are(those)}"

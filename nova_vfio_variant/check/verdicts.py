@@ -13,6 +13,7 @@ from nova_vfio_variant.host import assignability, groups, host_spec
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import matching
 from nova_vfio_variant.pci import spec as pci_spec
 
 Address = pci_address.PciAddress
@@ -83,7 +84,6 @@ class Verdicts:
     ) -> assignability.Purpose:
         """What a function is declared for."""
         spec = self._spec_of.get(function.address)
-        is_port = spec is not None and bool(spec.tags.get("physical_network"))
         mates = groups.members(self.facts.scan, function)
         companions: set[Address] = set()
         if mates:
@@ -93,7 +93,7 @@ class Verdicts:
         return assignability.Purpose(
             None if spec is None else is_managed(spec),
             instance_uuid,
-            is_port,
+            spec is not None and goes_to_port(spec),
             frozenset(companions),
             frozenset(one.address for one in mates if self._goes_along(one)),
         )
@@ -115,10 +115,20 @@ class Verdicts:
         )
 
 
+def goes_to_port(spec: pci_spec.DeviceSpec) -> bool:
+    """Whether its devices are for ports of Neutron's.
+
+    No alias is given those that are ``remote_managed``.
+    """
+    return bool(spec.tags.get("physical_network")) or matching.remote_managed(
+        spec
+    )
+
+
 def is_managed(spec: pci_spec.DeviceSpec) -> bool:
     """What the ``<hostdev>`` of its devices says.
 
     Neutron ports have hostdevs that are always managed, whatever the spec
     says (``nova.virt.libvirt.config``).
     """
-    return spec.managed is not False or bool(spec.tags.get("physical_network"))
+    return spec.managed is not False or goes_to_port(spec)

@@ -73,6 +73,7 @@ LASTING: ty.Final = frozenset(
         codes.VENDOR_REBIND,
         codes.VF_TOKEN,
         codes.NO_VGPU_TYPE,
+        codes.HAS_VGPU_TYPE,
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
         codes.ANOTHER_DEVICE,
@@ -150,7 +151,9 @@ def verdict(
         *obstacles.of_group(
             facts, function, {*purpose.companions, *purpose.mates}
         ),
+        *_of_mates(function, facts, purpose),
         *_of_group_owners(function, facts, recorded, purpose),
+        *obstacles.of_header(function),
         *_of_driver(function, facts, purpose),
         *_of_family(function, facts),
         *_of_uses(function, facts, recorded, purpose),
@@ -248,7 +251,9 @@ def _of_records(
         goes_to_vfio = purpose.driver is not None and not function.vfio
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
-    if at in recorded.spent and owner != purpose.instance_uuid:
+    if at in recorded.spent and (
+        owner is None or owner != purpose.instance_uuid
+    ):
         yield finding.Finding(
             codes.SPENT,
             "it was used once, and is reserved since",
@@ -287,6 +292,37 @@ def _of_family_owners(
             return
 
 
+def _of_mates(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What keeps members of its group on the drivers that they are to leave.
+
+    Their own verdict, or a refusal, says so of them; here it counts against
+    the function that waits for them.
+    """
+    for mate in groups.in_the_way(facts.scan, function):
+        if mate.address not in {*purpose.companions, *purpose.mates}:
+            continue
+        found = [
+            one
+            for use in facts.in_use.get(mate.address, ())
+            for one in obstacles.of_use(mate, use)
+        ]
+        found += obstacles.of_vgpu_type(facts, mate)
+        if mate.sriov_numvfs:
+            found.append(obstacles.has_vfs(mate))
+        for one in obstacles.counting(facts, mate, found):
+            if one.code is not codes.LINK_UP:
+                yield dataclasses.replace(
+                    one,
+                    subject=str(function.address),
+                    message=f"{mate.address} has to leave its driver for"
+                    f" it: {one.message}",
+                )
+
+
 def _of_group_owners(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
@@ -320,11 +356,15 @@ def _of_driver(
     if vendor is not None and purpose.driver is None:
         yield from _of_vgpu(function, vendor, purpose)
         return
-    if function.vfio or purpose.driver is not None:
+    if purpose.driver not in (None, function.driver):
+        yield from obstacles.of_vgpu_type(facts, function)
+    if function.vfio or (purpose.is_port and function.vdpa):
         return
-    if purpose.is_port and function.vdpa:
-        return
-    if purpose.managed is False and obstacles.is_vfio_by_name(facts, function):
+    if (
+        purpose.managed is False
+        and purpose.driver is None
+        and obstacles.is_vfio_by_name(facts, function)
+    ):
         yield finding.Finding(
             codes.NO_VFIO_DEV,
             f"its driver {function.driver} shows no vfio-dev/, by which"
@@ -338,6 +378,8 @@ def _of_driver(
         )
         return
     yield from obstacles.of_vfio(facts, function)
+    if purpose.driver is not None:
+        return
     on = f"on driver {function.driver}" if function.driver else "on no driver"
     who = {
         True: "libvirt binds it when the guest starts",
@@ -389,7 +431,6 @@ def _of_family(
     function: observed.PciFunction, facts: host_facts.HostFacts
 ) -> ty.Iterator[finding.Finding]:
     """What its PF, or its VFs, mean for it."""
-    name = str(function.address)
     if function.physfn is not None:
         yield from obstacles.of_pf(facts, function)
     elif function.sriov_numvfs is None:
@@ -397,12 +438,7 @@ def _of_family(
             function.address, "how many VFs it has could not be read"
         )
     elif function.sriov_numvfs:
-        yield finding.Finding(
-            codes.PF_HAS_VFS,
-            f"it has {function.sriov_numvfs} VFs, and can't go to a guest"
-            " as a whole",
-            subject=name,
-        )
+        yield obstacles.has_vfs(function)
 
 
 def _of_uses(
@@ -419,8 +455,14 @@ def _of_uses(
         uses = (*uses, Use(Kind.VDPA, "it carries a vDPA device"))
     for use in uses:
         holder = use.holder
+        as_wanted = (
+            purpose.is_port
+            if use.kind is Kind.VDPA
+            else use.kind is Kind.OPEN and function.vfio
+        )
         if (
-            holder is not None
+            as_wanted
+            and holder is not None
             and owner is not None
             and holder.instance_uuid == owner == purpose.instance_uuid
         ):

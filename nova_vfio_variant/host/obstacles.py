@@ -113,6 +113,40 @@ def is_bridge(function: observed.PciFunction) -> finding.Finding:
     )
 
 
+def of_header(function: observed.PciFunction) -> ty.Iterator[finding.Finding]:
+    """Whether nobody can say that it is no bridge."""
+    if "config" in function.lost:
+        yield not_known(
+            function.address,
+            "its header, which may be a bridge's, can't be read",
+        )
+
+
+def of_vgpu_type(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """What a VF would lose with its vendor's driver."""
+    vgpu = facts.vgpus.get(function.address)
+    if vgpu is not None and vgpu.current != "0":
+        yield finding.Finding(
+            codes.HAS_VGPU_TYPE,
+            f"it has vGPU type {vgpu.current or '?'}, which it would lose",
+            subject=str(function.address),
+            hint="leave it on its driver, or take the type away first: write "
+            "0 to its nvidia/current_vgpu_type",
+        )
+
+
+def has_vfs(function: observed.PciFunction) -> finding.Finding:
+    """A PF goes nowhere while it has VFs."""
+    return finding.Finding(
+        codes.PF_HAS_VFS,
+        f"it has {function.sriov_numvfs} VFs, and can't go to a guest as a"
+        " whole",
+        subject=str(function.address),
+    )
+
+
 def is_quarantined(
     address: pci_address.PciAddress, reason: str
 ) -> finding.Finding:
@@ -178,6 +212,8 @@ def of_use(
         yield finding.Finding(codes.LINK_UP, use.what, subject=name)
         return
     if use.kind is uses.Kind.VDPA and is_port:
+        if use.holder is not None:
+            yield finding.Finding(codes.IS_OPEN, use.what, subject=name)
         return
     hint = _MENDS.get(use.kind)
     if use.kind in (uses.Kind.NETWORK, uses.Kind.LINK):

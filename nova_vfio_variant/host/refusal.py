@@ -92,17 +92,7 @@ def in_use(
             for one in obstacles.of_use(function, use)
             if one.code is not codes.LINK_UP
         )
-    vgpu = facts.vgpus.get(function.address)
-    if vgpu is not None and vgpu.current != "0":
-        found.append(
-            because(
-                codes.HAS_VGPU_TYPE,
-                str(function.address),
-                f"it has vGPU type {vgpu.current or '?'}, which it would lose",
-                "leave it on its driver, or take the type away first: write "
-                "0 to its nvidia/current_vgpu_type",
-            )
-        )
+    found += obstacles.of_vgpu_type(facts, function)
     return tuple(found)
 
 
@@ -192,6 +182,7 @@ def to_bind(
     if function.is_bridge or function.is_host_bridge:
         return (obstacles.is_bridge(function),)
     found = (
+        *obstacles.of_header(function),
         *obstacles.of_group(facts, function, allowed),
         *obstacles.of_vfio(facts, function),
         *obstacles.of_pf(facts, function),

@@ -159,16 +159,17 @@ class Index:
                         f"{self._below.unread}"
                     )
                 )
-            found += (
-                use.unknown(f"{why}, which may have it open")
-                for why in self._opened.unreadable[:1]
-            )
             if "iommu_group" in function.lost:
                 found.append(
                     use.unknown(
                         "what its device files are can't be read: iommu_group"
                     )
                 )
+        # Its own files in sysfs can be open whatever driver it is on.
+        found += (
+            use.unknown(f"{why}, which may have it open")
+            for why in self._opened.unreadable[:1]
+        )
         return tuple(found)
 
     def _of_children(self, function: observed.PciFunction) -> ty.Iterator[Use]:
