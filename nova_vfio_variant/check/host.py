@@ -24,6 +24,7 @@ _PCI_BRIDGE = 0x0604
 #: Obstacles that are told as the verdict says them.
 _TOLD_AS_THEY_ARE = frozenset(
     {
+        codes.IS_BRIDGE,
         codes.MDEV_BELOW,
         codes.VDPA_BELOW,
         codes.VF_TOKEN,
