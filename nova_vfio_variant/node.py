@@ -21,7 +21,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.check import facts
     from nova_vfio_variant.check import verdicts as host_verdicts
     from nova_vfio_variant.conf import located
-    from nova_vfio_variant.host import function, pciids
+    from nova_vfio_variant.host import assignability, function, pciids
     from nova_vfio_variant.host import scan as host_scan
     from nova_vfio_variant.host import tree as host_tree
     from nova_vfio_variant.pci import address as pci_address
@@ -401,6 +401,28 @@ class Node:
         with self.open_store(read_only=True) as store:
             return store.claims()
 
+    def verdict(
+        self,
+        address: "pci_address.PciAddress",
+        instance_uuid: str | None = None,
+    ) -> "assignability.Verdict":
+        """The verdict on a device; unknown where no host can be seen.
+
+        :param instance_uuid: who is to have it; None for any
+        """
+        from nova_vfio_variant.host import assignability, obstacles
+
+        try:
+            return self.verdicts.at(address, instance_uuid)
+        except exception.HostError as error:
+            return assignability.Verdict(
+                unknown=(
+                    obstacles.not_known(
+                        address, error.message, error.hint or ""
+                    ),
+                )
+            )
+
     # What is published.
 
     def inventory(self) -> "publication.View":
@@ -413,8 +435,10 @@ class Node:
 
         :raises PlacementError: Placement can't be asked
         """
-        with self.observed() as (published, _):
-            return published.compare()
+        with self.observed() as (published, plan):
+            return dataclasses.replace(
+                published.compare(), findings=self.exchanged(plan)
+            )
 
     def placement_microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
@@ -502,6 +526,8 @@ class Node:
         """
         from nova_vfio_variant.tracker import allowance
 
+        if not self.has_state:
+            return {}
         with self.open_store(read_only=True) as store:
             found = store.allowances.all()
         return allowance.standing(found, self.scan.get) if found else {}

@@ -28,10 +28,12 @@ from nova_vfio_variant.host import (
     recover,
     refusal,
     restore,
+    scan,
 )
+from nova_vfio_variant.host import records as host_records
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
-from nova_vfio_variant.tracker import store
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import node
@@ -116,7 +118,7 @@ class Preparation:
         specs = self.specs
         priors = self._priors()
         claims = self._claims_now()
-        now = facts.gather(self._node.scan)
+        now = self._look()
         found = declared.decision(specs, now, claims, only)
         _raise_findings(found)
         return identity.checked(found, priors, now)
@@ -128,7 +130,7 @@ class Preparation:
         """
         return restore.decision(
             self.journal().priors,
-            facts.gather(self._node.scan),
+            self._look(),
             self._claims_now(),
             {str(one) for one in only},
         )
@@ -226,6 +228,14 @@ class Preparation:
         claims = _claims(opened, quarantined=False)
         recover.recover(actor, claims, result.recovered)
 
+    def _look(self) -> facts.HostFacts:
+        """The host as the node sees it."""
+        seen = self._node.scan
+        with self._store(read_only=True) as opened:
+            return dataclasses.replace(
+                facts.gather(seen), records=_recorded(opened, seen)
+            )
+
     def _claims_now(self) -> refusal.Claims:
         """Who has which function, quarantines of earlier boots left out."""
         boot = self._node.tree.read_text(observe.BOOT_ID)
@@ -260,6 +270,7 @@ class Preparation:
                     self._progress,
                     self._count,
                     watch,
+                    recorded=functools.partial(_recorded, opened),
                 ),
                 opened,
             )
@@ -294,6 +305,16 @@ class Preparation:
             ) from error
         worker = hands.of_directory(root)
         return act.forked(worker), functools.partial(lock.hold, root), None
+
+
+def _recorded(
+    opened: store.Store, seen: scan.HostScan
+) -> host_records.Records:
+    """What was overruled by hand, and which devices were tracked."""
+    return host_records.Records(
+        identities={one.address: one.known for one in opened.devices()},
+        allowed=allowance.standing(opened.allowances.all(), seen.get),
+    )
 
 
 def _after_reboot(

@@ -10,6 +10,7 @@ from oslo_upgradecheck import upgradecheck
 
 from nova_vfio_variant import exception, source
 from nova_vfio_variant.check import text
+from nova_vfio_variant.host import refusal
 from nova_vfio_variant.placement import client as placement_client
 
 if ty.TYPE_CHECKING:
@@ -128,6 +129,29 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     @_fails
+    def claims(self) -> _Result:
+        """Devices that somebody has and that no guest could be given now.
+
+        They stay whose they are; nobody else gets them.
+        """
+        if not self._node.has_state:
+            return _Result(_SUCCESS)
+        found = []
+        for device in self._node.devices():
+            if device.instance_uuid is None:
+                continue
+            answer = self._node.verdicts.at(
+                device.address, device.instance_uuid
+            )
+            found += [
+                f"instance {device.instance_uuid}: {refusal.line(one)}"
+                for one in answer.blocking[:1]
+            ]
+        if found:
+            return _Result(_WARNING, "; ".join(found))
+        return _Result(_SUCCESS)
+
+    @_fails
     def kernel(self) -> _Result:
         """Variant drivers, and the folder by which they are known."""
         scan = self._node.scan
@@ -199,6 +223,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ("State database", store),
         ("Names of options", option_names),
         ("NVIDIA VFs without managed", nvidia_managed),
+        ("Claimed and blocked", claims),
         ("Kernel", kernel),
         ("libvirt", libvirt),
         ("Placement", placement),

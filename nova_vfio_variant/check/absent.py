@@ -230,6 +230,8 @@ class _Near:
             and spec.address.wanted(field) is not None
         ]
         left = _most(fields, left)
+        if not fields:
+            left &= ~self._ranks.get(_NEVER_MEANT, 0)
         told = any(one & left for one in (*ids, *fields))
         if spec.product_id is not None:
             digits, left = self._likest(spec.product_id, left)
@@ -238,7 +240,7 @@ class _Near:
             return None
         for rank in sorted(self._ranks):
             found = left & self._ranks[rank]
-            if found and (rank < _NEVER_MEANT or fields):
+            if found:
                 number = (found & -found).bit_length() - 1
                 return self.scan.functions[number]
         return None

@@ -12,7 +12,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import facts
 from nova_vfio_variant.host import declared, host_spec
 from nova_vfio_variant.host import facts as host_facts
-from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.host import use as uses
 
 #: How many differences a sentence names before it counts the others.
 _NAMED = 2
@@ -29,8 +29,7 @@ def unlike_declared(
         return  # told already, with the text's other faults
     decision = declared.decision(
         specs,
-        # Who has a device open is nothing that differs from host_spec.
-        host_facts.gather(given.scan, processes.OpenFiles()),
+        _without_open_files(given.host_facts),
         {},
     )
     for one in decision.findings:
@@ -56,6 +55,19 @@ def unlike_declared(
             subject="[vfio] host_spec",
             hint=codes.NOT_AS_DECLARED.mend,
         )
+
+
+def _without_open_files(now: host_facts.HostFacts) -> host_facts.HostFacts:
+    """Who has a device open is nothing that differs from host_spec."""
+    momentary = (uses.Kind.OPEN, uses.Kind.UNKNOWN)
+    return dataclasses.replace(
+        now,
+        unseen=(),
+        in_use={
+            at: tuple(one for one in found if one.kind not in momentary)
+            for at, found in now.in_use.items()
+        },
+    )
 
 
 RULES: tuple[facts.Rule, ...] = (unlike_declared,)

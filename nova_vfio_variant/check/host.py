@@ -7,6 +7,7 @@ same fault.
 """
 
 import collections
+import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
@@ -207,9 +208,9 @@ def _companions(
             ).replace(" to have", ", to have")
     listed, _, _ = rest.partition(" to have")
     return (
-        "Have the others unbound, with [vfio] host_spec ="
+        "To have the others unbound, write host_spec ="
         f' {{ "address": "{seen.address}", "driver": "vfio-pci",'
-        f' "companions": {listed} }}'
+        f' "companions": {listed} }} to [vfio].'
     )
 
 
@@ -282,6 +283,23 @@ def _sentence(hint: str | None) -> str | None:
     return f"{hint[0].upper()}{hint[1:]}{'' if hint.endswith('.') else '.'}"
 
 
+def not_known(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """What can't be read of devices, and so keeps them from guests."""
+    if given.verdicts is None:
+        return
+    told: dict[str, tuple[finding.Finding, Functions]] = {}
+    for seen, _ in given.winners:
+        for one in given.verdicts.of(seen).unknown:
+            told.setdefault(one.message, (one, []))[1].append(seen)
+    for one, those in told.values():
+        yield dataclasses.replace(
+            one,
+            message=f"{facts.named(those)}: {one.message}",
+            subject=None,
+            hint=_sentence(one.hint),
+        )
+
+
 def overruled(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Obstacles that somebody overruled by hand, with the reason given."""
     if given.verdicts is None:
@@ -338,6 +356,7 @@ RULES: tuple[facts.Rule, ...] = (
     shared_groups,
     vgpu_type_unset,
     as_the_verdict_says,
+    not_known,
     overruled,
     facts_lost,
     unseen,

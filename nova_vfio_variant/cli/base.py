@@ -97,7 +97,13 @@ class Base(command.Command):
                 f"warning: {self.node.undeclared}: what is assignable is"
                 " said without it"
             )
-        unseen = self.node.verdicts.facts.unseen
+        try:
+            unseen = self.node.verdicts.facts.unseen
+        except exception.HostError as error:
+            self.note(
+                f"warning: {error.message}: what is assignable is unknown"
+            )
+            return
         if unseen:
             self.note(
                 "note: this host root doesn't show "

@@ -141,9 +141,8 @@ class List(base.Lister):
                 " track"
             )
         self.tell_of_verdicts()
-        verdicts = self.node.verdicts
         return COLUMNS, [
-            _shown(one, str(verdicts.at(one.address).state), parsed_args)
+            _shown(one, str(self.node.verdict(one.address).state), parsed_args)
             for one in devices
         ]
 
@@ -166,7 +165,7 @@ class Show(base.ShowOne):
         from nova_vfio_variant.host import refusal
 
         device = self.node.device(parsed_args.address)
-        verdict = self.node.verdicts.at(device.address)
+        verdict = self.node.verdict(device.address)
         self.tell_of_verdicts()
         allowed = self.node.allowances().get(device.address, {})
         return (
@@ -252,9 +251,9 @@ def _code(text: str) -> str:
 
     :raises ArgumentTypeError: argparse prints it and ends with status 2
     """
-    from nova_vfio_variant.host import assignability
+    from nova_vfio_variant.host import obstacles
 
-    known = sorted(one.id for one in assignability.OVERRULABLE)
+    known = sorted(one.id for one in obstacles.OVERRULABLE)
     if text not in known:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no obstacle that can be overruled; those are"

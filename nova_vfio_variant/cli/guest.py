@@ -33,10 +33,42 @@ class _ForDevices(base.Base):
     def devices(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tracked.Device, ...]:
-        """The devices that the options mean, in rising order of address."""
+        """The devices that the options mean, in rising order of address.
+
+        What keeps one from a guest is said; where another device, or none,
+        stands at its address nothing is given out.
+
+        :raises HostRefused: so it is with one of them
+        """
         if parsed_args.address is not None:
-            return (self.node.device(parsed_args.address),)
-        return self.node.devices_of(parsed_args.instance)
+            found: tuple[tracked.Device, ...] = (
+                self.node.device(parsed_args.address),
+            )
+        else:
+            found = self.node.devices_of(parsed_args.instance)
+        self._look_at(found)
+        return found
+
+    def _look_at(self, devices: tuple[tracked.Device, ...]) -> None:
+        from nova_vfio_variant import codes
+        from nova_vfio_variant.host import assignability, refusal
+
+        against = []
+        for device in devices:
+            verdict = self.node.verdict(device.address, device.instance_uuid)
+            wrong = [
+                one
+                for one in verdict.blocking
+                if one.code in (codes.ANOTHER_DEVICE, codes.VANISHED)
+            ]
+            against += wrong
+            if wrong or verdict.state is assignability.State.PREPARABLE:
+                continue
+            for one in verdict.obstacles:
+                self.status = 1
+                self.note(f"warning: {refusal.line(one)}")
+        if against:
+            raise refusal.error(against)
 
 
 class Xml(_ForDevices):

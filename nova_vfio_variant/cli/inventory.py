@@ -81,6 +81,7 @@ class _Result(base.Lister):
 
     def tell(self, result: "report.Result") -> base.Rows:
         """The changes as rows, and what stays beside them."""
+        self.warn(result.findings)
         for warning in result.warnings:
             self.note(f"warning: {warning}")
         if result.warnings:
@@ -101,7 +102,9 @@ class Diff(_Result):
         """Compare and list."""
         del parsed_args
         result = self.node.inventory_diff()
-        self.status = int(bool(result.changes or result.warnings))
+        self.status = int(
+            bool(result.changes or result.warnings or result.findings)
+        )
         return self.tell(result)
 
 
@@ -133,7 +136,6 @@ class Report(_Result):
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
-        self.warn(result.findings)
         left = (
             result.warnings
             or result.findings

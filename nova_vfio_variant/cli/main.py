@@ -26,6 +26,7 @@ _OBJECTS = 50_000
 
 #: Each command and the class that does it; imported when it is called.
 COMMANDS = {
+    "explain": "explain:Explain",
     "host list": "host:List",
     "host show": "host:Show",
     "host snapshot": "host:Snapshot",

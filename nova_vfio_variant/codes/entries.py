@@ -90,7 +90,7 @@ WRONG_TYPE: ty.Final = finding.Code(
     "AttributeError or TypeError without a place, at start or later.",
     'device_spec = { "vendor_id": 8086 }',
     "Write a value of the kind that the message names; a string stands in "
-    'double quotes: "8086".',
+    "double quotes.",
 )
 NOT_BOOLEAN: ty.Final = finding.Code(
     "VFIO118",
@@ -111,7 +111,7 @@ BAD_ID: ty.Final = finding.Code(
     "(PciConfigInvalidSpec); in alias it is exactly four hex digits "
     "(PciInvalidAlias).",
     'device_spec = { "vendor_id": "nvidia" }',
-    'Write the four hex digits that "lspci -nn" prints, such as "10de".',
+    "Write the four hex digits that lspci -nn prints.",
 )
 ODD_ID: ty.Final = finding.Code(
     "VFIO120",
@@ -120,7 +120,7 @@ ODD_ID: ty.Final = finding.Code(
     "Nova reads ids with Python's int(text, 16), which takes 0x, spaces, "
     "underscores, a sign and fewer digits as well.",
     'device_spec = { "vendor_id": "0x10de" }',
-    'Write the four digits: "10de".',
+    "Write the four hex digits that lspci -nn prints.",
 )
 BAD_ADDRESS: ty.Final = finding.Code(
     "VFIO121",
@@ -131,10 +131,9 @@ BAD_ADDRESS: ty.Final = finding.Code(
     "1f, function up to 7 (PciDeviceWrongAddressFormat, "
     "PciConfigInvalidSpec).",
     'device_spec = { "address": "0000:25:20.4" }',
-    "Write the address as lspci -D prints it; parts of a field take a "
-    "regular expression: "
-    '"address": { "domain": "0000", "bus": "25", "slot": "0[0-3]", '
-    '"function": ".*" }.',
+    "Write the address as lspci -D prints it. What takes parts of a field is "
+    "an object in its place, whose domain, bus, slot and function are regular "
+    "expressions.",
 )
 BAD_REGEX: ty.Final = finding.Code(
     "VFIO122",

@@ -26,7 +26,7 @@ LOOSE_REGEX: ty.Final = finding.Code(
     "Nova asks whether the expression fits the beginning of a field "
     "(re.match), not the whole field.",
     'device_spec = { "address": { "bus": "2" } } matches buses 20 to 2f',
-    'End the expression with $, for example "2$", or write all digits.',
+    "End the expression with $, or write all digits.",
 )
 SHADOWED: ty.Final = finding.Code(
     "VFIO203",

@@ -7,6 +7,7 @@ from nova_vfio_variant import finding
 
 _ERROR = finding.Severity.ERROR
 _WARNING = finding.Severity.WARNING
+_INFO = finding.Severity.INFO
 
 HOST_SPEC_VALUE: ty.Final = finding.Code(
     "VFIO501",
@@ -94,8 +95,8 @@ NETWORK_IN_USE: ty.Final = finding.Code(
     "It is up, has an address or a route that isn't link-local, or belongs "
     "to a bond, a bridge or the like.",
     "eth2 is up",
-    "Set it down and take it out of what uses it, also for the next boot: "
-    "ip link set eth2 down.",
+    "Take it out of what uses it, also for the next boot; never the interface "
+    "that your own connection to the host goes by.",
 )
 STORAGE_IN_USE: ty.Final = finding.Code(
     "VFIO513",
@@ -201,7 +202,7 @@ NO_VARIANT: ty.Final = finding.Code(
 )
 NOT_KNOWN: ty.Final = finding.Code(
     "VFIO524",
-    _ERROR,
+    _INFO,
     "whether the function is in use can't be seen",
     "What can't be read counts as in use.",
     "/proc/4711/fd: Permission denied",

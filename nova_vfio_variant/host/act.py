@@ -17,6 +17,7 @@ from nova_vfio_variant.host import (
     lock,
     observe,
     plan,
+    records,
     scan,
     second_look,
     vf_provider,
@@ -41,6 +42,9 @@ Decide = ty.Callable[[facts.HostFacts], decide.Decision]
 Watch = ty.Callable[[], processes.OpenFiles]
 #: Takes a function away from everybody, or gives it free with None.
 Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
+
+#: Says what is recorded of a host's functions.
+Recorded = ty.Callable[[scan.HostScan], records.Records]
 
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
@@ -103,6 +107,7 @@ class Actor:
     :param progress: is told of each step
     :param count: is told of VFs that come and go
     :param watch: looks into the host's processes; None to look as we are
+    :param recorded: what is known of the functions beside what is seen
     """
 
     def __init__(
@@ -115,6 +120,8 @@ class Actor:
         progress: Progress = _ignore,
         count: Count = _ignore,
         watch: Watch | None = None,
+        *,
+        recorded: Recorded = lambda _: records.NOTHING,
     ) -> None:
         self.tree = tree
         self.journal = journal
@@ -123,11 +130,15 @@ class Actor:
         self._quarantine = quarantine
         self._progress = progress
         self._count = count
+        self._recorded = recorded
         self._watch = watch or (lambda: processes.look(self.tree))
 
     def look(self) -> facts.HostFacts:
         """The host as it is now."""
-        return facts.gather(scan.scan(self.tree), self._watch())
+        seen = scan.scan(self.tree)
+        return dataclasses.replace(
+            facts.gather(seen, self._watch()), records=self._recorded(seen)
+        )
 
     def do(
         self,

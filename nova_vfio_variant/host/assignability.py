@@ -13,7 +13,8 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import groups, obstacles, sriov
+from nova_vfio_variant.host import groups, obstacles, records, sriov
+from nova_vfio_variant.host.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
@@ -57,36 +58,8 @@ class Purpose:
 ANYBODY: ty.Final = Purpose()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Records:
-    """What is recorded about functions, by address.
-
-    :param owners: the instance that has claimed it
-    :param quarantined: why nobody gets it
-    :param unsettled: a change of it was begun and has not ended
-    :param identities: which device was tracked there
-    :param allowed: obstacles that were overruled by hand: the code's id and
-        the reason given
-    :param spent: a device for one time that had it
-    :param unreadable: why the rest can't be known; None if all was read
-    """
-
-    owners: ty.Mapping[Address, str] = dataclasses.field(default_factory=dict)
-    quarantined: ty.Mapping[Address, str] = dataclasses.field(
-        default_factory=dict
-    )
-    unsettled: ty.Collection[Address] = ()
-    identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(
-        default_factory=dict
-    )
-    allowed: ty.Mapping[Address, ty.Mapping[str, str]] = dataclasses.field(
-        default_factory=dict
-    )
-    spent: ty.Collection[Address] = ()
-    unreadable: str | None = None
-
-
-NOTHING_RECORDED: ty.Final = Records()
+Records = records.Records
+NOTHING_RECORDED: ty.Final = records.NOTHING
 
 #: Obstacles that stay until somebody sees to the host, and so are published
 #: as reserved. What a process has open, or a mount, isn't among them.
@@ -116,27 +89,6 @@ MOMENTARY: ty.Final = frozenset(
         codes.GROUP_CLAIMED,
         codes.SPENT,
         codes.UNSETTLED,
-    }
-)
-
-#: Obstacles that somebody who knows better may overrule, device by device:
-#: what is seen on the host, not what is recorded of owners and identities.
-OVERRULABLE: ty.Final = frozenset(
-    {
-        codes.DISPLAY_IN_USE,
-        codes.NETWORK_IN_USE,
-        codes.STORAGE_IN_USE,
-        codes.IS_OPEN,
-        codes.MDEV_BELOW,
-        codes.VDPA_BELOW,
-        codes.NOT_KNOWN,
-        codes.GROUP_COMPANIONS,
-        codes.VFIO_MISSING,
-        codes.NO_VFIO_DEV,
-        codes.VF_TOKEN,
-        codes.NO_VGPU_TYPE,
-        codes.PF_HAS_VFS,
-        codes.VENDOR_REBIND,
     }
 )
 
@@ -187,23 +139,23 @@ class Verdict:
 def verdict(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
-    records: Records = NOTHING_RECORDED,
+    recorded: Records = NOTHING_RECORDED,
     purpose: Purpose = ANYBODY,
 ) -> Verdict:
     """Whether a function may go to a guest, now, for this purpose."""
     if function.is_bridge or function.is_host_bridge:
         return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
     found = [
-        *_of_records(function, facts, records, purpose),
+        *_of_records(function, facts, recorded, purpose),
         *obstacles.of_group(
             facts, function, {*purpose.companions, *purpose.mates}
         ),
-        *_of_group_owners(function, facts, records, purpose),
+        *_of_group_owners(function, facts, recorded, purpose),
         *_of_driver(function, facts, purpose),
         *_of_family(function, facts),
-        *_of_uses(function, facts, records, purpose),
+        *_of_uses(function, facts, recorded, purpose),
     ]
-    return _weighed(function, found, records, facts.unseen)
+    return _weighed(function, found, recorded, facts.unseen)
 
 
 def vanished(
@@ -230,14 +182,14 @@ def vanished(
 def _weighed(
     function: observed.PciFunction,
     found: ty.Iterable[finding.Finding],
-    records: Records,
+    recorded: Records,
     unseen: tuple[str, ...],
 ) -> Verdict:
     """Sort what was found by what it means; what was overruled is told."""
-    allowed = records.allowed.get(function.address, {})
+    allowed = recorded.allowed.get(function.address, {})
     blocking, unknown, preparing, remarks = [], [], [], []
     for one in dict.fromkeys(found):
-        if one.code.id in allowed and one.code in OVERRULABLE:
+        if one.code.id in allowed and one.code in obstacles.OVERRULABLE:
             remarks.append(
                 finding.Finding(
                     codes.OVERRULED,
@@ -266,54 +218,54 @@ def _weighed(
 def _of_records(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
-    records: Records,
+    recorded: Records,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """Whose it is, and whether it is what was recorded."""
     at = function.address
-    if records.unreadable is not None:
-        yield obstacles.not_known(at, records.unreadable, "see to that first")
-    reason = records.quarantined.get(at)
+    if recorded.unreadable is not None:
+        yield obstacles.not_known(at, recorded.unreadable, "see to that first")
+    reason = recorded.quarantined.get(at)
     if reason is not None:
         yield obstacles.is_quarantined(at, reason)
-    if at in records.unsettled or function.physfn in records.unsettled:
+    if at in recorded.unsettled or function.physfn in recorded.unsettled:
         yield finding.Finding(
             codes.UNSETTLED,
             "a change of "
             + (
                 "it"
-                if at in records.unsettled
+                if at in recorded.unsettled
                 else f"its PF {function.physfn}"
             )
             + " was begun and has not ended",
             subject=str(at),
         )
-    tracked = records.identities.get(at)
+    tracked = recorded.identities.get(at)
     if tracked is not None and tracked.is_another(function.identity):
         yield obstacles.another_device(facts, function, tracked)
-    owner = records.owners.get(at)
+    owner = recorded.owners.get(at)
     if owner is not None and owner != purpose.instance_uuid:
         goes_to_vfio = purpose.driver is not None and not function.vfio
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
-    if at in records.spent and owner != purpose.instance_uuid:
+    if at in recorded.spent and owner != purpose.instance_uuid:
         yield finding.Finding(
             codes.SPENT,
             "it was used once, and is reserved since",
             subject=str(at),
         )
     if purpose.driver is None:
-        yield from _of_family_owners(function, facts, records, purpose)
+        yield from _of_family_owners(function, facts, recorded, purpose)
 
 
 def _of_family_owners(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
-    records: Records,
+    recorded: Records,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """Who has its PF, or one of its VFs."""
-    if not records.owners:
+    if not recorded.owners:
         return
     at = function.address
     family: list[Address] = []
@@ -324,7 +276,7 @@ def _of_family_owners(
             vf.address for vf in sriov.vfs_of(facts.scan, function.address)
         ]
     for other in family:
-        owner = records.owners.get(other)
+        owner = recorded.owners.get(other)
         if owner is not None:
             word = "PF" if function.physfn is not None else "VF"
             yield finding.Finding(
@@ -338,15 +290,15 @@ def _of_family_owners(
 def _of_group_owners(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
-    records: Records,
+    recorded: Records,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """Whether another instance has a member of its group."""
-    if not records.owners or purpose.driver is not None:
+    if not recorded.owners or purpose.driver is not None:
         return
-    mine = purpose.instance_uuid or records.owners.get(function.address)
+    mine = purpose.instance_uuid or recorded.owners.get(function.address)
     for other in groups.members(facts.scan, function):
-        owner = records.owners.get(other.address)
+        owner = recorded.owners.get(other.address)
         if owner is not None and owner != mine:
             yield finding.Finding(
                 codes.GROUP_CLAIMED,
@@ -456,12 +408,16 @@ def _of_family(
 def _of_uses(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
-    records: Records,
+    recorded: Records,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """What it is used for now, by the host or by a guest."""
-    owner = records.owners.get(function.address)
-    for use in facts.in_use.get(function.address, ()):
+    owner = recorded.owners.get(function.address)
+    uses = facts.in_use.get(function.address, ())
+    if function.vdpa and not any(one.kind is Kind.VDPA for one in uses):
+        # Mostly the bus names it; a recording may lack that.
+        uses = (*uses, Use(Kind.VDPA, "it carries a vDPA device"))
+    for use in uses:
         holder = use.holder
         if (
             holder is not None

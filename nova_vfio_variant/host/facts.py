@@ -19,6 +19,7 @@ from nova_vfio_variant.host import (
     sriov,
 )
 from nova_vfio_variant.host import function as observed
+from nova_vfio_variant.host import records as host_records
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
 from nova_vfio_variant.host.use import (
@@ -74,6 +75,7 @@ class HostFacts:
     :param modules: names of the modules that could be loaded, with ``_``
     :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
+    :param records: what is known of its functions beside that
     :param unseen: what this root can't show of any host, such as
         ``processes``: nobody knows whether it has a use for a function
     """
@@ -89,6 +91,7 @@ class HostFacts:
         default_factory=dict
     )
     unseen: tuple[str, ...] = ()
+    records: host_records.Records = host_records.NOTHING
 
     @functools.cached_property
     def how_to_get_an_iommu(self) -> str:

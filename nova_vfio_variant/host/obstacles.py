@@ -45,6 +45,42 @@ _BESIDE_VFIO = (
 )
 
 
+#: Obstacles that somebody who knows better may overrule, device by device:
+#: what is seen on the host, not what is recorded of owners and identities.
+OVERRULABLE: ty.Final = frozenset(
+    {
+        codes.DISPLAY_IN_USE,
+        codes.NETWORK_IN_USE,
+        codes.STORAGE_IN_USE,
+        codes.IS_OPEN,
+        codes.MDEV_BELOW,
+        codes.VDPA_BELOW,
+        codes.NOT_KNOWN,
+        codes.GROUP_COMPANIONS,
+        codes.VFIO_MISSING,
+        codes.NO_VFIO_DEV,
+        codes.VF_TOKEN,
+        codes.NO_VGPU_TYPE,
+        codes.PF_HAS_VFS,
+        codes.VENDOR_REBIND,
+    }
+)
+
+
+def counting(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    found: ty.Iterable[finding.Finding],
+) -> tuple[finding.Finding, ...]:
+    """The obstacles of a function that nobody overruled."""
+    allowed = facts.records.allowed.get(function.address, {})
+    return tuple(
+        one
+        for one in found
+        if not (one.code.id in allowed and one.code in OVERRULABLE)
+    )
+
+
 def not_known(
     address: pci_address.PciAddress, what: str, hint: str = _AS_ROOT
 ) -> finding.Finding:
@@ -260,7 +296,8 @@ def of_pf(
                 function.address,
                 f"its PF {function.physfn} could not be read",
             )
-    elif pf.vfio:
+    elif pf.vfio and not function.has_vgpu_folder:
+        # A vendor's vGPU driver has the PF for itself, and sets no token.
         yield finding.Finding(
             codes.VF_TOKEN,
             f"its PF {pf.address} is on {pf.driver}: without the VF token"
@@ -314,11 +351,15 @@ def of_unknown_group(
     """Whether its group, or who is in it, could not be read."""
     if "iommu_group" in function.lost:
         return not_known(function.address, "its IOMMU group could not be read")
-    hidden = facts.scan.hidden
-    if not hidden or function.iommu_group is None:
+    if function.iommu_group is None:
         return None
+    mates = facts.scan.unread_in(function.iommu_group)
+    hidden = mates or facts.scan.hidden
+    if not hidden:
+        return None
+    may_be = "is" if mates else "may be"
     return not_known(
         function.address,
-        f"{hidden[0]} could not be read, and may be in IOMMU group"
+        f"{hidden[0]} could not be read, and {may_be} in IOMMU group"
         f" {function.iommu_group} with it",
     )

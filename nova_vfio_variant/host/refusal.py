@@ -60,11 +60,25 @@ def to_touch(
     :param claims: of the tracker
     :param driver: as for :func:`is_somebodys`
     """
-    return (
-        *is_somebodys(facts, function, claims, driver),
-        *in_use(facts, function),
-        *_unseen(facts, function),
+    return obstacles.counting(
+        facts,
+        function,
+        (
+            *is_another(facts, function),
+            *is_somebodys(facts, function, claims, driver),
+            *in_use(facts, function),
+            *_unseen(facts, function),
+        ),
     )
+
+
+def is_another(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Whether it isn't the device that was tracked at its address."""
+    tracked = facts.records.identities.get(function.address)
+    if tracked is not None and tracked.is_another(function.identity):
+        yield obstacles.another_device(facts, function, tracked)
 
 
 def in_use(
@@ -177,14 +191,15 @@ def to_bind(
     """
     if function.is_bridge or function.is_host_bridge:
         return (obstacles.is_bridge(function),)
-    return tuple(
-        one
-        for one in (
-            *obstacles.of_group(facts, function, allowed),
-            *obstacles.of_vfio(facts, function),
-            *obstacles.of_pf(facts, function),
-        )
-        if one.code is not codes.MATES_TO_PREPARE
+    found = (
+        *obstacles.of_group(facts, function, allowed),
+        *obstacles.of_vfio(facts, function),
+        *obstacles.of_pf(facts, function),
+    )
+    return obstacles.counting(
+        facts,
+        function,
+        (one for one in found if one.code is not codes.MATES_TO_PREPARE),
     )
 
 

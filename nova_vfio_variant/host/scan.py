@@ -106,13 +106,38 @@ class HostScan:
         """The functions that may be in any IOMMU group, in rising order."""
         return tuple(
             sorted(
-                self.unread.union(
-                    one.address
-                    for one in self.functions
-                    if "iommu_group" in one.lost
-                )
+                {
+                    *(at for at, group in self._unread_groups if group < 0),
+                    *(
+                        one.address
+                        for one in self.functions
+                        if "iommu_group" in one.lost
+                    ),
+                }
             )
         )
+
+    def unread_in(self, group: int) -> tuple[pci_address.PciAddress, ...]:
+        """The members of an IOMMU group that can't be read otherwise."""
+        return tuple(
+            at for at, number in self._unread_groups if number == group
+        )
+
+    @functools.cached_property
+    def _unread_groups(
+        self,
+    ) -> tuple[tuple[pci_address.PciAddress, int], ...]:
+        """The groups of ``unread``; -1 for one that can't be known."""
+        found = []
+        for address in sorted(self.unread):
+            try:
+                with self.tree.folder(f"{DEVICES}/{address}") as folder:
+                    if "iommu_group" in folder.names():
+                        link = folder.link("iommu_group")
+                        found.append((address, int(link.rpartition("/")[2])))
+            except (OSError, ValueError):
+                found.append((address, -1))
+        return tuple(found)
 
     @functools.cached_property
     def iommu_groups(
@@ -260,8 +285,12 @@ class _Scanner:
                 name, "config", lambda _: function_ids.header_type(folder)
             )
         driver = driver and _tail(driver)
-        netdevs = self._listing(name, names, "net")
-        mdev_types = self._listing(name, names, "mdev_supported_types")
+        netdevs = self._listing(name, "net") if "net" in names else ()
+        mdev_types = (
+            self._listing(name, "mdev_supported_types")
+            if "mdev_supported_types" in names
+            else ()
+        )
         return function.PciFunction(
             address,
             ids.vendor_id,
@@ -359,11 +388,7 @@ class _Scanner:
         raw = self._fact(name, fact, folder.read)
         return None if raw is None else raw.decode(errors="replace").strip()
 
-    def _listing(
-        self, name: str, names: set[str], fact: str
-    ) -> tuple[str, ...]:
-        if fact not in names:
-            return ()
+    def _listing(self, name: str, fact: str) -> tuple[str, ...]:
         try:
             with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
                 return tuple(sorted(folder.names()))

@@ -61,9 +61,9 @@ class Routing:
         if vf.domain != pf.domain or not self.offset:
             return None
         distance = routing_id(vf) - routing_id(pf) - self.offset
-        number, rest = (
-            divmod(distance, self.stride) if self.stride else (0, distance)
-        )
+        if not self.stride:
+            return None if distance else 0
+        number, rest = divmod(distance, self.stride)
         return None if rest or number < 0 else number
 
 

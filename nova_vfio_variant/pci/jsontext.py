@@ -339,8 +339,7 @@ def _unexpected(
             f"{found} is no JSON object",
             start,
             end,
-            hint='Write an object, such as { "vendor_id": "8086",'
-            ' "product_id": "10ca" }.',
+            hint='Write an object, { "KEY": "VALUE", ... }.',
         )
     if start < end and message in _AT_A_VALUE:
         mend = _WORDS.get(found.lower(), f'"{found}"')

@@ -825,6 +825,35 @@ QUIET: dict[str, Case] = {
         card(),
         numa(0, 0),
     ),
+    "we_publish_and_nova_is_absent": Case(
+        alias(f'{{ "name": "a", {VF} }}')
+        + f"{IN_PLACEMENT}[vfio]\nplacement = embedded\n",
+        card(),
+    ),
+    "devices_are_published_and_asked_for": Case(
+        alias(f'{{ "name": "a", {VF} }}', before=PUBLISHED) + IN_PLACEMENT,
+        card(),
+    ),
+    "the_scheduler_looks_for_devices": Case(
+        alias(f'{{ "name": "a", {VF} }}') + "[filter_scheduler]\n"
+        "enabled_filters = ComputeFilter, PciPassthroughFilter\n"
+    ),
+    "mediated_devices_are_on_another_card": Case(
+        specs('{ "address": "0000:83:00.0" }')
+        + "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:84:00.0\n",
+        [mdev("0000:83:00.0"), mdev()],
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
+    "who_offers_mediated_devices_is_not_seen": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n",
+        [Function("0000:85:00.0")],
+    ),
+    "another_class_is_no_other_alias_s": Case(
+        specs(f'{{ {VF}, "resource_class": "A" }}')
+        + f'alias = {{ "name": "a", {VF}, "resource_class": "A" }}\n',
+        card(),
+    ),
     # Neutron's SR-IOV agent has VFs of PFs that are up, or they have no link.
     "ports_get_vfs_of_a_pf_that_is_up": Case(
         specs('{ "devname": "eth3", "physical_network": "p" }'), nic()

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -166,7 +167,8 @@ class CliTestCase(base.TestCase):
         """Every row of store and Placement, and the files that there are.
 
         All but the store's generation: what is written and taken back moves
-        it twice.
+        it twice. And but the digest of what was last found equal, which is
+        written anew where something can't be known any more.
         """
         found = sorted(
             one.name
@@ -182,7 +184,7 @@ class CliTestCase(base.TestCase):
                     sqlite3.connect(f"file:{path}?mode=rw", uri=True)
                 ) as opened:
                     found += [
-                        row
+                        re.sub("'[0-9a-f]{64}'", "DIGEST", row)
                         for row in opened.iterdump()
                         if not row.startswith('INSERT INTO "generation"')
                     ]

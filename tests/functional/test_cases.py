@@ -4,9 +4,11 @@
 import pathlib
 import tempfile
 
-from nova_vfio_variant import finding
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.check import facts
 from nova_vfio_variant.node import Node
 from tests import base
+from tests.functional import test_check_mends
 
 CASES = pathlib.Path(__file__).parent / "cases"
 
@@ -99,3 +101,53 @@ class Cases(base.TestCase):
             "for 2 of the 16 VFs",
             self.hint("same-ids-hint", "VFIO281", "hint-pf.conf"),
         )
+
+    def test_what_their_hints_tell_to_write_mends_them(self) -> None:
+        pasted = set()
+        for case in (
+            "filters",
+            "pci-in-placement-astray",
+            "pf-only-entry",
+            "remote-managed-pf-address",
+            "same-ids-hint",
+        ):
+            for conf in sorted((CASES / case).glob("*.conf")):
+                text = conf.read_text()
+                given, before = self.asked(case, text)
+                for one in before:
+                    for kind, piece in test_check_mends.offered(str(one.hint)):
+                        new = test_check_mends.written_into(
+                            text, given, one, kind, piece
+                        )
+                        assert new is not None, (case, piece)
+                        pasted.add(one.code.id)
+                        _, after = self.asked(case, new)
+                        self.assertNotIn(
+                            (one.code, one.message),
+                            [(x.code, x.message) for x in after],
+                        )
+                        self.assertNotIn(
+                            finding.Severity.ERROR, [x.severity for x in after]
+                        )
+        self.assertLessEqual(
+            {"VFIO140", "VFIO220", "VFIO227", "VFIO228", "VFIO229"}
+            | {"VFIO281", "VFIO288"},
+            pasted,
+        )
+
+    def asked(
+        self, case: str, text: str
+    ) -> tuple[facts.CheckInput, tuple[finding.Finding, ...]]:
+        """What is found of a text on the host of a case."""
+        conf = self.state.parent / "nova.conf"
+        conf.write_text(text)
+        node = Node(
+            config_files=[str(conf)],
+            host_root=str(CASES / case / "host.tar.gz"),
+            state_path=str(self.state),
+        )
+        found = node.check()
+        try:
+            return node.given(), found
+        except exception.ConfigError:
+            return facts.CheckInput(), found

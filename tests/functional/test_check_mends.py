@@ -7,7 +7,7 @@ import pathlib
 import re
 import typing as ty
 
-from nova_vfio_variant import exception, finding
+from nova_vfio_variant import codes, exception, finding
 from nova_vfio_variant.check import engine, facts
 from nova_vfio_variant.host import scan as host_scan
 from tests.functional import check_cases, check_host, test_check
@@ -116,6 +116,9 @@ class Pasted(test_check.Checked):
                     said,
                 )
                 known = {x.code for x in before}
+                if "host_spec" in text:
+                    # It is declared then, and host apply is yet to follow.
+                    known.add(codes.NOT_AS_DECLARED)
                 worse = [
                     x
                     for x in after

@@ -222,3 +222,51 @@ class Rules(base.TestCase):
             "[filter_scheduler]\npci_in_placement = true\n"
         )
         self.assertEqual([], self.ids(conf, card()))
+
+    def test_an_exact_name_elsewhere_goes_before_a_like_one_here(self) -> None:
+        for group, name, meant in (
+            ("pci", "pci_in_placement", "filter_scheduler"),
+            ("filter_scheduler", "report_in_placement", "pci"),
+            ("DEFAULT", "enabled_filters", "filter_scheduler"),
+            ("vfio", "device_spec", "pci"),
+            ("devices", "host_spec", "vfio"),
+        ):
+            (found,) = engine.check(self.given(f"[{group}]\n{name} = []\n"))
+            self.assertIn(f"Did you mean [{meant}] {name}?", str(found.hint))
+
+    def test_an_option_that_is_there_is_not_offered(self) -> None:
+        conf = "[pci]\nreport_in_placement = true\nreport_in_plcement = true\n"
+        (found,) = engine.check(self.given(conf))
+        self.assertIn("Remove it: [pci] report_in_placement", str(found.hint))
+
+    def test_remote_managed_is_an_error_on_a_pf_alone(self) -> None:
+        tag = '"remote_managed": "yes"'
+        at = '"domain": "0000", "bus": "25", "slot": "00", "function": "0"'
+        for entry, there in (
+            (f'{{ {VF}, "address": "0000:25:00.0", {tag} }}', True),
+            (f'{{ {VF}, "address": {{ {at} }}, {tag} }}', True),
+            (f'{{ {VF}, "devname": "gone", {tag} }}', True),
+            (f'{{ {VF}, "address": "0000:25:00.4", {tag} }}', False),
+            (f'{{ {VF}, "address": "0000:25:*.*", {tag} }}', False),
+            (f"{{ {VF}, {tag} }}", False),
+        ):
+            given = self.given(specs(entry), card())
+            blocks = [one.code.id for one in engine.blocking(given)]
+            self.assertEqual(["VFIO288"] if there else [], blocks, entry)
+
+    def test_a_pf_beside_its_vfs_is_not_alone(self) -> None:
+        pf = '{ "product_id": "10c9" }'
+        self.assertIn("VFIO227", self.ids(specs(pf), card()))
+        self.assertNotIn("VFIO227", self.ids(specs(pf, f"{{ {VF} }}"), card()))
+        self.assertNotIn("VFIO227", self.ids(specs(pf), card(vfs=0)))
+
+    def test_the_nearest_is_never_the_host_bridge(self) -> None:
+        host = [
+            Function("0000:00:00.0", "8086:29c0", "060000"),
+            *card(vfs=1),
+        ]
+        conf = specs('{ "vendor_id": "8086", "product_id": "29c1" }')
+        (found,) = engine.check(self.given(conf, host))
+        self.assertIn("nearest is 0000:25:00.4", found.message)
+        (found,) = engine.check(self.given(conf, host[:1]))
+        self.assertIn("no device here is like it", found.message)

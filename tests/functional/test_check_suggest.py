@@ -129,11 +129,17 @@ class Suggest(base.TestCase):
                 files={"net/eth9/flags": "0x1003"},
             ),
         ]
-        scan = self.host(functions)
+        routes = {
+            "proc/net/route": (
+                "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                "eth9 0002000A 00000000 0001 0 0 0 00FFFFFF\n"
+            ),
+        }
+        scan = self.host(functions, routes)
         self.assertEqual((), self.findings(scan))
         self.assertNotIn("0000:25:00.6", self.taken(scan))
         self.assertIn(
-            "in use by the host (eth9 is up)",
+            "in use by the host (eth9 has an address)",
             suggest.text(verdicts.Verdicts(host_facts.gather(scan))),
         )
 

@@ -48,6 +48,7 @@ OF_FUNCTION = {
     "host-show": "host show",
     "config-explain": "config explain",
     "device-show": "device show",
+    "explain": "explain",
     "guest-xml": "guest xml --address",
     "guest-qemu": "guest qemu --address",
 }
@@ -57,6 +58,7 @@ CLAIMED = {
     "claimed-claim-list": "claim list",
     "claimed-inventory-show": "inventory show",
     "claimed-inventory-diff": "inventory diff",
+    "claimed-explain": f"explain {cli_case.ONE}",
     "claimed-guest-xml": f"guest xml --instance {cli_case.ONE}",
     "claimed-guest-qemu": f"guest qemu --instance {cli_case.ONE}",
     "claimed-device-list": (

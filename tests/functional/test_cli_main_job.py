@@ -83,7 +83,14 @@ class SpecExamplesTest(MainJobCase):
         # On a real card PF and VFs have the same ids.
         self.host(
             *check_host.card(
-                vfs=2, pf_ids="10de:25b6", vf_ids="10de:25b6", driver="nvidia"
+                vfs=2,
+                pf_ids="10de:25b6",
+                vf_ids="10de:25b6",
+                driver="nvidia",
+                vf_files={
+                    "vfio-dev/vfio0/dev": "509:0",
+                    "nvidia/current_vgpu_type": "592",
+                },
             )
         )
 

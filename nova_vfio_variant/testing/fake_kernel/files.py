@@ -135,7 +135,7 @@ class Files:
             {name: Driver(**one) for name, one in data["drivers"].items()},
             {name: Parent(**one) for name, one in data["parents"].items()},
             {name: tuple(one) for name, one in data["removed"].items()},
-            data["tokens"],
+            data.get("tokens", {}),
         )
 
     def _give(self) -> None:

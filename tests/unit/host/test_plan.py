@@ -324,7 +324,10 @@ class RefusalTest(PlanCase):
         text = '{"address": "0000:21:00.0", "driver": "host"}'
         self.pf_on_vfio()
         self.refused(codes.VFS_IN_USE, PF, text)
-        pid = self.host.hold(VF)
+        # Whoever has the PF says what opens its VFs.
+        token = "a0b1c2d3-0000-4000-8000-00000000abcd"
+        self.host.let_go(self.host.hold(PF, token=token))
+        pid = self.host.hold(VF, token=token)
         found = [one.message for one in self.decision(text).refusals]
         self.assertIn("it has 2 VFs, which go when it loses its driver", found)
         self.assertIn(f"is open in process {pid} (", found[1])
