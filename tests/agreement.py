@@ -77,7 +77,7 @@ _OF_DRIVER = {
     codes.VDPA_BELOW.id,
     codes.IS_CLAIMED.id,
     codes.IS_QUARANTINED.id,
-    codes.PF_HAS_VFS.id,
+    codes.ANOTHER_DEVICE.id,
     codes.HAS_VGPU_TYPE.id,
     codes.NOT_KNOWN.id,
 }
@@ -189,10 +189,7 @@ def _of_states(said: Answers) -> ty.Iterator[str]:
 
 
 def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
-    has_groups = any(
-        one.group is not None and one.lost != "iommu_group"
-        for one in host.functions
-    )
+    has_groups = any(one.group is not None for one in host.functions)
     once = {one.id: told.id for one, told in TOLD_ONCE.items()}
     at_entry = {one.id: told.id for one, told in TOLD.items()}
     if has_groups:
@@ -266,6 +263,7 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
 
 
 def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    heads = {one.physfn for one in host.functions}
     for at, refused in said.plans.items():
         one = host.at(at)
         against = set(_OF_PLACE)
@@ -285,6 +283,9 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             expected -= {codes.NOT_KNOWN.id}
         if one.vgpu not in (None, "0") and one.driver != "vfio-pci":
             expected |= {codes.HAS_VGPU_TYPE.id}
+        if one.driver != "vfio-pci" and at in heads:
+            # They would go with its driver, whatever was overruled.
+            expected |= {codes.VFS_IN_USE.id}
         if bool(expected) != bool(refused):
             yield (
                 f"host plan: {at} is refused for {sorted(refused)}; host show"
@@ -372,6 +373,10 @@ def _of_releases(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             yield f"claim delete: {instance} gives back {held}, which is open"
         if not (is_freed or held):
             yield f"claim delete: {instance} keeps what nobody has open"
+        if is_freed:
+            owners = {
+                at: owner for at, owner in owners.items() if owner != instance
+            }
 
 
 def is_held(

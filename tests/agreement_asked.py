@@ -16,8 +16,6 @@ import typing as ty
 import uuid
 from unittest import mock
 
-import sqlalchemy as sa
-
 from nova_vfio_variant import (
     codes,
     exception,
@@ -36,7 +34,9 @@ from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import matching, parse
-from nova_vfio_variant.tracker import models, store
+from nova_vfio_variant.testing import placement
+from nova_vfio_variant.tracker import allowance, family, store
+from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
 
@@ -52,7 +52,7 @@ def parsed(at: str) -> pci_address.PciAddress:
 
 
 def record(
-    opened: store.Store, on: node.Node, host: random_hosts.Host
+    opened: ty.Any, on: node.Node, host: random_hosts.Host
 ) -> None:
     """Track a host's devices, and record what is known of them."""
     plan = on.decide(opened)
@@ -78,7 +78,7 @@ def record(
             request = types.SimpleNamespace(alias_name="any")
             # A member of its family may be claimed already.
             with contextlib.suppress(exception.InvalidDeviceStatus):
-                opened.claim(instance, [(request, [device])])  # type: ignore[list-item] # all that is asked of it
+                opened.claim(instance, [(request, [device])])
                 opened.allocate(instance)
     for at in host.quarantined:
         opened.quarantine(parsed(at), "for a test", random_hosts.BOOT)
@@ -117,12 +117,102 @@ def shown(verdict: assignability.Verdict) -> agreement.Shown:
     )
 
 
+class MemoryStore:
+    """As much of a ``tracker.store.Store`` as the use cases ask for."""
+
+    def __init__(self) -> None:
+        self._devices: dict[pci_address.PciAddress, tracked.Device] = {}
+        self._meta: dict[str, str] = {}
+        self._quarantined: dict[pci_address.PciAddress, str] = {}
+        self._allowed: list[allowance.Allowance] = []
+        self.provider_memory = placement.Memory()
+        self.allowances = types.SimpleNamespace(
+            all=lambda: tuple(self._allowed), add=self._allow
+        )
+
+    def _allow(self, *said: ty.Any) -> None:
+        self._allowed.append(allowance.Allowance(*said, since=""))
+
+    def devices(self) -> tracked.Devices:
+        return tracker_sync.marked(self._devices.values())
+
+    recorded = devices
+
+    def apply(self, plan: tracker_sync.SyncPlan) -> None:
+        for one in (*plan.added, *plan.updated, *plan.kept):
+            self._devices[one.address] = one
+        for one in plan.removed:
+            del self._devices[one.address]
+
+    def claims(
+        self, instance_uuid: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        return store._claims(
+            one
+            for one in self.devices()
+            if one.instance_uuid is not None
+            and instance_uuid in (None, one.instance_uuid)
+        )
+
+    def claim(self, instance_uuid: str, taken: ty.Iterable[ty.Any]) -> None:
+        families = family.Families(self._devices.values())
+        for request, devices in taken:
+            for one in devices:
+                if one.address in self._quarantined:
+                    raise exception.InvalidDeviceStatus(f"{one.address}")
+                families.claim(
+                    one.address, instance_uuid, "r", request.alias_name
+                )
+        self._put(families)
+
+    def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        return self._end(instance_uuid, family.Families.allocate)
+
+    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        return self._end(instance_uuid, family.Families.free)
+
+    def _end(
+        self, instance_uuid: str, how: ty.Callable[..., None]
+    ) -> tuple[tracked.Claim, ...]:
+        families = family.Families(self._devices.values())
+        for one in self.devices():
+            if one.instance_uuid == instance_uuid:
+                how(families, one.address, instance_uuid)
+        had = self.claims(instance_uuid)
+        self._put(families)
+        return self.claims(instance_uuid) or had
+
+    def _put(self, families: family.Families) -> None:
+        for one in families.changes():
+            self._devices[one.address] = one
+            if one.status == tracked.Status.REMOVED:
+                del self._devices[one.address]
+
+    def meta(self, name: str) -> str | None:
+        return self._meta.get(name)
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._meta[name] = value
+
+    def quarantined(
+        self, _boot: str | None = None
+    ) -> dict[pci_address.PciAddress, str]:
+        return dict(self._quarantined)
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str, _boot: str
+    ) -> None:
+        self._quarantined[address] = reason
+
+
 class _Node(node.Node):
-    """A node whose host is in memory, and whose store stays open."""
+    """A node whose host and store are in memory."""
+
+    has_state = True
 
     def __init__(
         self,
-        opened: store.Store,
+        opened: MemoryStore,
         state: pathlib.Path,
         config: pathlib.Path,
     ) -> None:
@@ -149,19 +239,15 @@ class Desk:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._state = folder
+        self._folder = folder
         self._config = folder / "nova.conf"
-        self._opened = store.Store.open(folder, read_only=False)
-
-    def close(self) -> None:
-        self._opened.close()
 
     def ask(self, host: random_hosts.Host) -> agreement.Answers:
         """All that the use cases say of a host."""
-        self._clear()
         self._config.write_text(random_hosts.configuration(host))
         tree = random_hosts.MemoryTree(random_hosts.Files(host))
         kept = {"tree": tree, "scan": host_scan.scan(tree), "parsed": {}}
+        opened = MemoryStore()
         once = functools.cache(lambda: real(kept["scan"]))
         real = host_facts.gather
         with (
@@ -169,24 +255,11 @@ class Desk:
             mock.patch.object(publication.Publication, "publish"),
             mock.patch.object(publication.Publication, "allocate"),
         ):
-            one = _Asking(self._fresh, kept, host)
-            record(self._opened, one.anew(), host)
-            return one.answers(self._opened)
-
-    def _fresh(self) -> node.Node:
-        return _Node(self._opened, self._state, self._config)
-
-    def _clear(self) -> None:
-        """Forget the host before."""
-        with self._opened._write() as link:
-            for table in (
-                models.devices,
-                models.quarantine,
-                models.allowances,
-                models.reserved,
-                models.providers,
-            ):
-                link.execute(sa.delete(table))
+            one = _Asking(
+                lambda: _Node(opened, self._folder, self._config), kept, host
+            )
+            record(opened, one.anew(), host)
+            return one.answers(opened)
 
 
 class _Asking:
@@ -210,7 +283,7 @@ class _Asking:
         self._kept["conf"] = self._kept["_survey"] = made.conf
         return made
 
-    def answers(self, opened: store.Store) -> agreement.Answers:
+    def answers(self, opened: MemoryStore) -> agreement.Answers:
         said = self._said
         on = self.anew()
         of_devices(on.devices(), on.scan, said)
@@ -267,12 +340,13 @@ class _Asking:
             self._said.undeclared[str(seen.address)] = shown(bare.of(seen))
         suggested(on.suggest(), on.scan, self._said)
 
-    def _plans(self, on: node.Node, opened: store.Store) -> None:
+    def _plans(self, on: node.Node, opened: ty.Any) -> None:
         claims = preparation._claims(opened, random_hosts.BOOT)
-        seen_of, records = on.verdicts.facts, on.verdicts.records
-        # Who overrules an obstacle speaks of guests, not of the host's own
-        # drivers, which a plan changes.
-        records = dataclasses.replace(records, allowed={})
+        records = on.verdicts.records
+        seen_of = dataclasses.replace(
+            on.verdicts.facts,
+            records=preparation._recorded(opened, on.scan),
+        )
         for seen in on.scan.functions:
             at = str(seen.address)
             text = source.SourceText.of(json.dumps(to_vfio(self._host, at)))
@@ -291,7 +365,7 @@ class _Asking:
                 assignability.verdict(seen, seen_of, records, purpose)
             )
 
-    def _claim(self, opened: store.Store) -> None:
+    def _claim(self, opened: MemoryStore) -> None:
         for alias, count in wanted(self._host, self._said):
             instance = str(uuid.uuid4())
             given, words = None, ""
@@ -299,7 +373,7 @@ class _Asking:
                 made = tracking.Tracking(self.anew()).claim(
                     instance, f"{alias_name(alias)}:{count}"
                 )
-            except exception.NotEnoughDevices as error:
+            except exception.ClaimError as error:
                 words = error.message
             else:
                 given = tuple(str(at) for one in made for at in one.addresses)

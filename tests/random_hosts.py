@@ -15,7 +15,7 @@ import pathlib
 import random
 import typing as ty
 
-from nova_vfio_variant.host import assignability
+from nova_vfio_variant.host import obstacles
 from nova_vfio_variant.host import tree as host_tree
 
 RELEASE = "6.12.0"
@@ -378,8 +378,11 @@ class _Maker:
         specs: list[dict[str, ty.Any]] = []
         heads = {one.physfn for one in functions}
         wanted: list[dict[str, ty.Any]] = []
+        # Some operators name devices by their ids, others by addresses.
+        by_ids = self._often(0.4)
         for one in functions:
-            if self._often(0.1 if one.address in heads else 0.65):
+            share = 0.15 if by_ids else 0.65
+            if self._often(0.1 if one.address in heads else share):
                 wanted.append({"address": one.address})
                 if one.address in heads:
                     # Alone it means the VFs as well.
@@ -387,7 +390,7 @@ class _Maker:
         wanted += (
             _ids(ids)
             for ids in sorted({one.ids for one in functions})
-            if self._often(0.25)
+            if self._often(0.7 if by_ids else 0.2)
         )
         for spec in wanted:
             # Nova doesn't start where it would publish a PF and its VFs.
@@ -441,7 +444,7 @@ class _Maker:
     def _allowed(
         self, functions: ty.Iterable[Function]
     ) -> tuple[tuple[str, str], ...]:
-        codes = sorted(one.id for one in assignability.OVERRULABLE)
+        codes = sorted(one.id for one in obstacles.OVERRULABLE)
         return tuple(
             (at, self._any.choice(codes)) for at in self._some(functions, 0.1)
         )
