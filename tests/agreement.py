@@ -46,6 +46,8 @@ TOLD: ty.Final = {
     codes.NO_VGPU_TYPE: codes.VGPU_TYPE_UNSET,
     codes.IS_QUARANTINED: codes.IS_QUARANTINED,
     codes.IS_BRIDGE: codes.IS_BRIDGE,
+    codes.PF_HAS_VFS: codes.PF_HAS_VFS,
+    codes.HAS_VGPU_TYPE: codes.HAS_VGPU_TYPE,
     codes.MDEV_BELOW: codes.MDEV_BELOW,
     codes.VDPA_BELOW: codes.VDPA_BELOW,
 }
@@ -79,6 +81,7 @@ _OF_DRIVER = {
     codes.IS_QUARANTINED.id,
     codes.ANOTHER_DEVICE.id,
     codes.HAS_VGPU_TYPE.id,
+    codes.PF_HAS_VFS.id,
     codes.NOT_KNOWN.id,
 }
 ASSIGNABLE: ty.Final = ("ready", "preparable")
@@ -138,7 +141,9 @@ class Answers:
     :param exchanged: addresses of devices that are told to be others
     :param suggested: addresses in the suggested configuration
     :param remarked: addresses that it says aren't suggested
-    :param to_plan: by ``host show`` of a function that is to go to vfio-pci
+    :param to_plan: obstacles of a function that is to go to vfio-pci
+    :param unplanned: addresses of those that wait for others which can't
+        leave their drivers, where a plan refuses nothing
     :param plans: address -> ids of what a plan for it alone refuses
     :param tracked: by ``device list``
     :param claims: that were made and taken back
@@ -157,7 +162,10 @@ class Answers:
     exchanged: set[str] = dataclasses.field(default_factory=set)
     suggested: set[str] = dataclasses.field(default_factory=set)
     remarked: set[str] = dataclasses.field(default_factory=set)
-    to_plan: dict[str, Shown] = dataclasses.field(default_factory=dict)
+    to_plan: dict[str, frozenset[str]] = dataclasses.field(
+        default_factory=dict
+    )
+    unplanned: set[str] = dataclasses.field(default_factory=set)
     plans: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     tracked: dict[str, Tracked] = dataclasses.field(default_factory=dict)
     claims: list[Claimed] = dataclasses.field(default_factory=list)
@@ -199,10 +207,11 @@ def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     at_entry.update(dict.fromkeys(_USES, codes.CARRIES_HOST.id))
     at_entry[codes.NOT_BOUND.id] = codes.NOT_PREPARED.id
     wanted: dict[str | None, set[str]] = collections.defaultdict(set)
+    heads = {one.physfn for one in host.functions}
     for at, entry in said.taken.items():
         is_vfio = host.at(at).vfio
         for code in said.shown[at].obstacles:
-            if code == codes.PF_HAS_VFS.id:
+            if code == codes.PF_HAS_VFS.id and at in heads:
                 if not _PF_RULES & (said.findings[entry] | said.findings[at]):
                     yield f"config check: nothing of {code} at {at}"
             elif code == codes.ANOTHER_DEVICE.id:
@@ -217,6 +226,9 @@ def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             elif code in at_entry:
                 wanted[entry].add(at_entry[code])
     known = {*at_entry.values(), *once.values()}
+    if not has_groups and said.taken:
+        # So it is, also where something else is in the way first.
+        wanted[None].add(codes.IOMMU_OFF.id)
     for entry in {*wanted, None, *said.managed}:
         told = said.findings[entry] & known
         for code in wanted[entry] - told:
@@ -264,15 +276,18 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
 
 def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     heads = {one.physfn for one in host.functions}
+    for at in said.unplanned:
+        yield f"host plan: {at} goes, and what is in its group can't"
     for at, refused in said.plans.items():
         one = host.at(at)
         against = set(_OF_PLACE)
-        if one.driver != "vfio-pci" or one.lost == "driver":
+        driver = None if one.lost == "driver" else one.driver
+        if driver != "vfio-pci":
             against |= _OF_DRIVER
-        obstacles = said.to_plan[at].obstacles
+        obstacles = said.to_plan[at]
         if codes.NOT_KNOWN.id in obstacles - against:
             continue
-        if not host.has_vfio and one.driver != "vfio-pci":
+        if not host.has_vfio and driver != "vfio-pci":
             if not refused:
                 yield f"host plan: {at} goes to a driver that isn't there"
             continue
@@ -281,9 +296,9 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             # What a folder can't show keeps it from being changed.
             refused = refused - {codes.NOT_KNOWN.id}
             expected -= {codes.NOT_KNOWN.id}
-        if one.vgpu not in (None, "0") and one.driver != "vfio-pci":
+        if one.vgpu not in (None, "0") and driver != "vfio-pci":
             expected |= {codes.HAS_VGPU_TYPE.id}
-        if one.driver != "vfio-pci" and at in heads:
+        if driver != "vfio-pci" and at in heads:
             # They would go with its driver, whatever was overruled.
             expected |= {codes.VFS_IN_USE.id}
         if bool(expected) != bool(refused):

@@ -43,6 +43,8 @@ from tests import agreement, random_hosts
 _ADDRESS = re.compile(r"^# not suggested: (\S+)", re.MULTILINE)
 _SPEC = re.compile(r"^device_spec = (.+)$", re.MULTILINE)
 _CODE = re.compile(r"\[(VFIO\d+)\]$")
+#: An obstacle of another function that has to leave its driver.
+_OF_MATES = "has to leave its driver for it"
 #: So many claims are tried of one host.
 _CLAIMS = 1
 
@@ -361,9 +363,15 @@ class _Asking:
             purpose = assignability.Purpose(
                 driver="vfio-pci", companions=specs[0].companions
             )
-            self._said.to_plan[at] = shown(
-                assignability.verdict(seen, seen_of, records, purpose)
+            verdict = assignability.verdict(seen, seen_of, records, purpose)
+            self._said.to_plan[at] = frozenset(
+                one.code.id
+                for one in verdict.obstacles
+                if _OF_MATES not in one.message
             )
+            kept = any(_OF_MATES in one.message for one in verdict.obstacles)
+            if kept and not (found.refusals or found.findings):
+                self._said.unplanned.add(at)
 
     def _claim(self, opened: MemoryStore) -> None:
         for alias, count in wanted(self._host, self._said):

@@ -418,11 +418,10 @@ class _Maker:
             spec: dict[str, ty.Any] = {
                 "address": one.address,
                 "driver": "vfio-pci",
+                "allow_pf": True,
             }
             if mates and self._often(0.6):
                 spec["companions"] = mates
-            if one.total:
-                spec["allow_pf"] = True
             found.append(spec)
         return tuple(found)
 

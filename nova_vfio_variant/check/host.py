@@ -26,6 +26,7 @@ _PCI_BRIDGE = 0x0604
 _TOLD_AS_THEY_ARE = frozenset(
     {
         codes.IS_BRIDGE,
+        codes.HAS_VGPU_TYPE,
         codes.MDEV_BELOW,
         codes.VDPA_BELOW,
         codes.VF_TOKEN,
@@ -152,16 +153,23 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         for group, mine in sorted(groups.items()):
             if len(scan.iommu_groups[group]) == 1:
                 continue
-            against = [
-                one
-                for one in verdicts.of(mine[0]).obstacles
-                if one.code in (codes.GROUP_COMPANIONS, codes.MATES_TO_PREPARE)
-            ]
-            blocking = [
-                one for one in against if one.code is codes.GROUP_COMPANIONS
-            ]
-            if blocking:
-                yield _in_use(given, spec, group, mine, blocking)
+            # What is in the way of one may be another of the same entry.
+            blocked = {
+                seen.address: against
+                for seen in mine
+                if (
+                    against := [
+                        one
+                        for one in verdicts.of(seen).blocking
+                        if one.code is codes.GROUP_COMPANIONS
+                    ]
+                )
+            }
+            if blocked:
+                those = [seen for seen in mine if seen.address in blocked]
+                yield _in_use(
+                    given, spec, group, those, blocked[those[0].address]
+                )
             elif len(mine) > 1:
                 yield facts.on_spec(
                     codes.GROUP_SHARED,
@@ -266,7 +274,10 @@ def as_the_verdict_says(
         first: dict[finding.Code, finding.Finding] = {}
         for seen in found:
             for one in given.verdicts.of(seen).blocking:
-                if one.code in _TOLD_AS_THEY_ARE:
+                if one.code in _TOLD_AS_THEY_ARE or (
+                    # Those of a mate; of its own other rules tell.
+                    one.code is codes.PF_HAS_VFS and not seen.sriov_numvfs
+                ):
                     by_code[one.code].append(seen)
                     first.setdefault(one.code, one)
         for code, those in by_code.items():

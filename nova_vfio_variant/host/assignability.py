@@ -13,7 +13,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import groups, obstacles, records, sriov
+from nova_vfio_variant.host import groups, obstacles, records, sriov, vfio
 from nova_vfio_variant.host.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 
@@ -248,7 +248,11 @@ def _of_records(
         yield obstacles.another_device(facts, function, tracked)
     owner = recorded.owners.get(at)
     if owner is not None and owner != purpose.instance_uuid:
-        goes_to_vfio = purpose.driver is not None and not function.vfio
+        on_vfio = function.vfio or (
+            function.driver is not None
+            and bool(vfio.is_driver(facts.scan, function.driver))
+        )
+        goes_to_vfio = purpose.driver is not None and not on_vfio
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
     if at in recorded.spent and (

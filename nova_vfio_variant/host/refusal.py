@@ -68,8 +68,19 @@ def to_touch(
             *is_somebodys(facts, function, claims, driver),
             *in_use(facts, function),
             *_unseen(facts, function),
+            *_unread(function),
         ),
     )
+
+
+def _unread(
+    function: observed.PciFunction,
+) -> ty.Iterator[finding.Finding]:
+    """Whether nobody knows which driver it would be taken from."""
+    if "driver" in function.lost:
+        yield obstacles.not_known(
+            function.address, "its driver could not be read"
+        )
 
 
 def is_another(
