@@ -200,44 +200,65 @@ def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     has_groups = any(one.group is not None for one in host.functions)
     once = {one.id: told.id for one, told in TOLD_ONCE.items()}
     at_entry = {one.id: told.id for one, told in TOLD.items()}
-    if has_groups:
-        del once[codes.NOT_IN_A_GROUP.id]
-    else:
-        del at_entry[codes.NOT_IN_A_GROUP.id]
+    del (once if has_groups else at_entry)[codes.NOT_IN_A_GROUP.id]
     at_entry.update(dict.fromkeys(_USES, codes.CARRIES_HOST.id))
     at_entry[codes.NOT_BOUND.id] = codes.NOT_PREPARED.id
     wanted: dict[str | None, set[str]] = collections.defaultdict(set)
-    heads = {one.physfn for one in host.functions}
     for at, entry in said.taken.items():
-        is_vfio = host.at(at).vfio
-        for code in said.shown[at].obstacles:
-            if code == codes.PF_HAS_VFS.id and at in heads:
-                if not _PF_RULES & (said.findings[entry] | said.findings[at]):
-                    yield f"config check: nothing of {code} at {at}"
-            elif code == codes.ANOTHER_DEVICE.id:
-                if at not in said.exchanged:
-                    yield f"config check: nothing of {code} at {at}"
-            elif code in once:
+        for code in _to_tell(host, said, at):
+            if code in once:
                 wanted[None].add(once[code])
-            elif code in _USES and (is_vfio or not said.managed[entry]):
-                continue
-            elif code == codes.NOT_BOUND.id and said.managed[entry]:
-                continue
             elif code in at_entry:
                 wanted[entry].add(at_entry[code])
     known = {*at_entry.values(), *once.values()}
     if not has_groups and said.taken:
         # So it is, also where something else is in the way first.
         wanted[None].add(codes.IOMMU_OFF.id)
-    for entry in {*wanted, None, *said.managed}:
-        told = said.findings[entry] & known
-        for code in wanted[entry] - told:
-            yield f"config check: {code} is not told of {entry or 'the host'}"
-        for code in told - wanted[entry]:
+    for place in {*wanted, None, *said.managed}:
+        told = said.findings[place] & known
+        for code in wanted[place] - told:
+            yield f"config check: {code} is not told of {place or 'the host'}"
+        for code in told - wanted[place]:
             yield (
-                f"config check: {code} is told of {entry or 'the host'}, and"
+                f"config check: {code} is told of {place or 'the host'}, and"
                 " host show has no such obstacle"
             )
+    yield from _of_subjects(host, said)
+
+
+def _to_tell(
+    host: random_hosts.Host, said: Answers, at: str
+) -> ty.Iterator[str]:
+    """The obstacles of a function that its entry has to tell."""
+    is_managed = said.managed[said.taken[at]]
+    for code in said.shown[at].obstacles:
+        if code in _USES and (host.at(at).vfio or not is_managed):
+            continue
+        if code == codes.NOT_BOUND.id and is_managed:
+            continue
+        if code == codes.PF_HAS_VFS.id and _is_head(host, at):
+            continue
+        yield code
+
+
+def _is_head(host: random_hosts.Host, at: str) -> bool:
+    """Whether a function has VFs."""
+    return any(one.physfn == at for one in host.functions)
+
+
+def _of_subjects(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    """What is told of a function by itself."""
+    for at, entry in said.taken.items():
+        obstacles = said.shown[at].obstacles
+        if (
+            codes.PF_HAS_VFS.id in obstacles
+            and _is_head(host, at)
+            and not _PF_RULES & (said.findings[entry] | said.findings[at])
+        ):
+            yield f"config check: nothing of the VFs of {at}"
+        is_another = codes.ANOTHER_DEVICE.id in obstacles
+        if is_another and at not in said.exchanged:
+            yield f"config check: nothing of another device at {at}"
     for at in said.exchanged - said.taken.keys():
         if codes.ANOTHER_DEVICE.id not in said.shown[at].obstacles:
             yield f"config check: {at} is another device; host show: no"
@@ -275,19 +296,16 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
 
 
 def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
-    heads = {one.physfn for one in host.functions}
     for at in said.unplanned:
         yield f"host plan: {at} goes, and what is in its group can't"
     for at, refused in said.plans.items():
         one = host.at(at)
-        against = set(_OF_PLACE)
-        driver = None if one.lost == "driver" else one.driver
-        if driver != "vfio-pci":
-            against |= _OF_DRIVER
+        stays = one.driver == "vfio-pci" and one.lost != "driver"
+        against = _OF_PLACE if stays else _OF_PLACE | _OF_DRIVER
         obstacles = said.to_plan[at]
         if codes.NOT_KNOWN.id in obstacles - against:
             continue
-        if not host.has_vfio and driver != "vfio-pci":
+        if not host.has_vfio and not stays:
             if not refused:
                 yield f"host plan: {at} goes to a driver that isn't there"
             continue
@@ -296,16 +314,23 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             # What a folder can't show keeps it from being changed.
             refused = refused - {codes.NOT_KNOWN.id}
             expected -= {codes.NOT_KNOWN.id}
-        if one.vgpu not in (None, "0") and driver != "vfio-pci":
-            expected |= {codes.HAS_VGPU_TYPE.id}
-        if driver != "vfio-pci" and at in heads:
-            # They would go with its driver, whatever was overruled.
-            expected |= {codes.VFS_IN_USE.id}
+        if not stays:
+            expected |= _at_stake(host, one)
         if bool(expected) != bool(refused):
             yield (
                 f"host plan: {at} is refused for {sorted(refused)}; host show"
                 f" has {sorted(expected)}"
             )
+
+
+def _at_stake(host: random_hosts.Host, one: random_hosts.Function) -> set[str]:
+    """What goes when a function loses its driver, whatever was overruled."""
+    found = set()
+    if one.vgpu not in (None, "0"):
+        found.add(codes.HAS_VGPU_TYPE.id)
+    if _is_head(host, one.address):
+        found.add(codes.VFS_IN_USE.id)
+    return found
 
 
 def _of_claims(said: Answers) -> ty.Iterator[str]:

@@ -53,9 +53,7 @@ def parsed(at: str) -> pci_address.PciAddress:
     return pci_address.PciAddress.parse(at)
 
 
-def record(
-    opened: ty.Any, on: node.Node, host: random_hosts.Host
-) -> None:
+def record(opened: ty.Any, on: node.Node, host: random_hosts.Host) -> None:
     """Track a host's devices, and record what is known of them."""
     plan = on.decide(opened)
     opened.apply(

@@ -36,6 +36,8 @@ CHILDREN = 1000
 _ALIASES = """\
 alias vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_vfio_pci
 """
+#: What an interface can be.
+_NET = ("down", "up", "address", "default", "member", "carries", "away")
 _INSTANCE = "{0}0000000-0000-4000-8000-00000000000{0}"
 _MDEV = "{0:08x}-0000-4000-8000-0000000000ff"
 
@@ -212,10 +214,7 @@ class _Maker:
         self._found.append(Function(address, ids, **more))
 
     def _net(self) -> str:
-        return self._any.choice(
-            ("down", "down", "up", "up", "address", "default", "member")
-            + ("carries", "away")
-        )
+        return self._any.choice([*_NET, "down", "up"])
 
     def _family(self) -> None:
         """A PF of a NIC and its VFs."""
@@ -540,18 +539,7 @@ class Files:
         home = f"sys/devices/pci0000:00/{one.address}"
         self.links[f"{DEVICES}/{one.address}"] = f"../../../../{home}"
         texts = {name: f"{text}\n" for name, text in _facts(one)}
-        links: dict[str, str] = {}
-        if one.driver:
-            links["driver"] = f"../../../bus/pci/drivers/{one.driver}"
-            self.texts[f"sys/bus/pci/drivers/{one.driver}/.keep"] = ""
-        if one.group is not None:
-            links["iommu_group"] = f"../../../kernel/iommu_groups/{one.group}"
-            at = f"sys/kernel/iommu_groups/{one.group}/devices/{one.address}"
-            self.links[at] = f"../../../../devices/pci0000:00/{one.address}"
-        if one.physfn:
-            links["physfn"] = f"../{one.physfn}"
-        if one.net == "member":
-            links[f"net/{interface(one)}/master"] = "../../virtual/br0"
+        links = self._links_of(one)
         if one.lost in links:
             # What should be a link, and is none, can't be read.
             del links[one.lost]
@@ -569,6 +557,22 @@ class Files:
         if one.net in ("down", "up", "address", "default"):
             name = interface(one)
             self.links[f"sys/class/net/{name}"] = f"../../../{home}/net/{name}"
+
+    def _links_of(self, one: Function) -> dict[str, str]:
+        """The links of a function."""
+        links: dict[str, str] = {}
+        if one.driver:
+            links["driver"] = f"../../../bus/pci/drivers/{one.driver}"
+            self.texts[f"sys/bus/pci/drivers/{one.driver}/.keep"] = ""
+        if one.group is not None:
+            links["iommu_group"] = f"../../../kernel/iommu_groups/{one.group}"
+            at = f"sys/kernel/iommu_groups/{one.group}/devices/{one.address}"
+            self.links[at] = f"../../../../devices/pci0000:00/{one.address}"
+        if one.physfn:
+            links["physfn"] = f"../{one.physfn}"
+        if one.net == "member":
+            links[f"net/{interface(one)}/master"] = "../../virtual/br0"
+        return links
 
     def _disk(self, number: int, home: str, texts: dict[str, str]) -> None:
         name = f"nvme{number}n1"
@@ -609,14 +613,14 @@ class Files:
         self.texts["proc/1/net/route"] = "".join(routes)
         self.texts["proc/1/net/if_inet6"] = "".join(addresses)
         self.texts["proc/swaps"] = "Filename Type Size Used Priority\n"
-        for one in self._host.processes:
-            self._process(one.pid, "qemu" if one.instance else "other")
-            words = ["x", "-uuid", one.instance] if one.instance else ["x"]
-            self.texts[f"proc/{one.pid}/cmdline"] = "\0".join([*words, ""])
-            self.links[f"proc/{one.pid}/fd/3"] = (
-                f"/dev/vfio/{one.opens}"
-                if isinstance(one.opens, int)
-                else f"/sys/devices/pci0000:00/{one.opens}/resource0"
+        for its in self._host.processes:
+            self._process(its.pid, "qemu" if its.instance else "other")
+            words = ["x", "-uuid", its.instance] if its.instance else ["x"]
+            self.texts[f"proc/{its.pid}/cmdline"] = "\0".join([*words, ""])
+            self.links[f"proc/{its.pid}/fd/3"] = (
+                f"/dev/vfio/{its.opens}"
+                if isinstance(its.opens, int)
+                else f"/sys/devices/pci0000:00/{its.opens}/resource0"
             )
 
     def _process(self, pid: int, command: str) -> None:
@@ -826,7 +830,7 @@ def smaller(host: Host) -> ty.Iterator[Host]:
     for number, one in enumerate(host.functions):
         for field in ("net", "child", "lost", "disk"):
             if getattr(one, field) is not None:
-                less = dataclasses.replace(one, **{field: None})
+                less: Function = dataclasses.replace(one, **{field: None})  # type: ignore[arg-type] # each may be None
                 some = list(host.functions)
                 some[number] = less
                 yield dataclasses.replace(host, functions=tuple(some))

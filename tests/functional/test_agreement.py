@@ -150,7 +150,9 @@ class AgreementTest(cli_case.CliTestCase):
         finally:
             self.options = before
 
-    def _claims(self, host: random_hosts.Host, said: agreement.Answers) -> None:
+    def _claims(
+        self, host: random_hosts.Host, said: agreement.Answers
+    ) -> None:
         for alias, count in agreement_asked.wanted(host, said):
             name = agreement_asked.alias_name(alias)
             done = self.run_cli(
@@ -160,7 +162,9 @@ class AgreementTest(cli_case.CliTestCase):
             given = None
             if done.status == 0:
                 given = tuple(
-                    at for one in json.loads(done.out) for at in one["addresses"]
+                    at
+                    for one in json.loads(done.out)
+                    for at in one["addresses"]
                 )
                 self.ok("claim", "delete", "--force", cli_case.ONE)
             said.claims.append(

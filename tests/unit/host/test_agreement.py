@@ -12,7 +12,7 @@ import tempfile
 import typing as ty
 from unittest import mock
 
-from nova_vfio_variant import choosing, codes, node, records, tracking
+from nova_vfio_variant import choosing, codes, node, tracking
 from nova_vfio_variant.check import binding, engine, suggest
 from nova_vfio_variant.check import facts as check_facts
 from nova_vfio_variant.check import host as check_host
@@ -21,7 +21,6 @@ from nova_vfio_variant.host import (
     assignability,
     declared,
     holders,
-    obstacles,
     refusal,
 )
 from nova_vfio_variant.host.use import processes
@@ -130,23 +129,6 @@ class PlantedTest(AgreementCase):
 
     def test_claim_forgets_who_has_it_open(self) -> None:
         self.found(_claim_forgets(codes.IS_OPEN), "claim create")
-
-    def test_claim_forgets_what_was_overruled(self) -> None:
-        real = records.read
-
-        def read(*given: ty.Any) -> assignability.Records:
-            return dataclasses.replace(real(*given), allowed={})
-
-        claim = tracking.Tracking._verdicts
-
-        def verdicts(*given: ty.Any) -> ty.Any:
-            with mock.patch.object(records, "read", read):
-                return claim(*given)
-
-        self.found(
-            mock.patch.object(tracking.Tracking, "_verdicts", verdicts),
-            "claim create",
-        )
 
     def test_claim_gives_what_is_preparable_first(self) -> None:
         real = choosing.choose
@@ -302,15 +284,6 @@ class PlantedTest(AgreementCase):
             mock.patch.object(host_verdicts.Verdicts, "at", at), "device list"
         )
 
-    def test_obstacles_that_some_ask_for_are_forgotten(self) -> None:
-        """of_group is shared; of_pf is asked twice."""
-        real = obstacles.of_pf
-
-        def of_pf(facts: ty.Any, function: ty.Any) -> ty.Any:
-            return real(facts, function) if facts.records.identities else ()
-
-        self.found(mock.patch.object(obstacles, "of_pf", of_pf), "host plan")
-
 
 class _Again:
     """A context that can be entered more than once.
@@ -325,5 +298,5 @@ class _Again:
         self._now = self._make()
         self._now.__enter__()
 
-    def __exit__(self, *error: ty.Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._now.__exit__(*error)
