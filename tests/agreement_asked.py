@@ -131,7 +131,7 @@ class MemoryStore:
         )
 
     def _allow(self, *said: ty.Any) -> None:
-        self._allowed.append(allowance.Allowance(*said, since=""))
+        self._allowed.append(allowance.Allowance(*said, ""))
 
     def devices(self) -> tracked.Devices:
         return tracker_sync.marked(self._devices.values())
@@ -246,7 +246,11 @@ class Desk:
         """All that the use cases say of a host."""
         self._config.write_text(random_hosts.configuration(host))
         tree = random_hosts.MemoryTree(random_hosts.Files(host))
-        kept = {"tree": tree, "scan": host_scan.scan(tree), "parsed": {}}
+        kept: dict[str, ty.Any] = {
+            "tree": tree,
+            "scan": host_scan.scan(tree),
+            "parsed": {},
+        }
         opened = MemoryStore()
         once = functools.cache(lambda: real(kept["scan"]))
         real = host_facts.gather
@@ -326,7 +330,7 @@ class _Asking:
                 (
                     one.code.id,
                     one.subject,
-                    one.location and one.location.line,
+                    None if one.location is None else one.location.line,
                 )
                 for one in found
             ),

@@ -5,7 +5,6 @@ Each has a seed, which a failure names, and is shown as small as it could be
 made. See :mod:`tests.agreement` for what agreement is.
 """
 
-import contextlib
 import dataclasses
 import pathlib
 import tempfile
@@ -23,7 +22,6 @@ from nova_vfio_variant.host import (
     holders,
     refusal,
 )
-from nova_vfio_variant.host.use import processes
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
 _HOSTS = 3000
@@ -98,8 +96,7 @@ def _rule(name: str, planted: check_facts.Rule) -> ty.Any:
         engine,
         "RULES",
         tuple(
-            planted if one.__name__ == name else one  # type: ignore[attr-defined] # rules are functions
-            for one in engine.RULES
+            planted if one.__name__ == name else one for one in engine.RULES
         ),
     )
 
@@ -156,27 +153,6 @@ class PlantedTest(AgreementCase):
             mock.patch.object(holders, "of_claim", lambda *_: ()),
             "claim delete",
         )
-
-    def test_release_forgets_who_else_is_in_a_group(self) -> None:
-        real = processes.Index.uses
-
-        def uses(*given: ty.Any) -> ty.Any:
-            return tuple(
-                dataclasses.replace(one, shared=False) for one in real(*given)
-            )
-
-        @contextlib.contextmanager
-        def planted() -> ty.Iterator[None]:
-            of_claim = holders.of_claim
-
-            def asked(*given: ty.Any) -> ty.Any:
-                with mock.patch.object(processes.Index, "uses", uses):
-                    return of_claim(*given)
-
-            with mock.patch.object(holders, "of_claim", asked):
-                yield
-
-        self.found(_Again(planted), "claim delete")
 
     def test_check_has_its_own_vfio_drivers(self) -> None:
         def not_prepared(given: check_facts.CheckInput) -> ty.Any:
@@ -283,20 +259,3 @@ class PlantedTest(AgreementCase):
         self.found(
             mock.patch.object(host_verdicts.Verdicts, "at", at), "device list"
         )
-
-
-class _Again:
-    """A context that can be entered more than once.
-
-    :param make: makes one
-    """
-
-    def __init__(self, make: ty.Callable[[], ty.Any]) -> None:
-        self._make = make
-
-    def __enter__(self) -> None:
-        self._now = self._make()
-        self._now.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._now.__exit__(*error)
