@@ -131,7 +131,10 @@ class MemoryStore:
         )
 
     def _allow(self, *said: ty.Any) -> None:
-        self._allowed.append(allowance.Allowance(*said, ""))
+        address, code, reason, identity = said
+        self._allowed.append(
+            allowance.Allowance(address, code, reason, identity, "")
+        )
 
     def devices(self) -> tracked.Devices:
         return tracker_sync.marked(self._devices.values())
