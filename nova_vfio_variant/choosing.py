@@ -58,6 +58,7 @@ def choose(
                 why = _why_not(devices, verdicts, request, numa_cells, sockets)
                 if why:
                     error.message = f"{error.message}; {why}"
+                error.hint = _hint(verdicts.values()) or error.hint
         raise
 
 
@@ -95,6 +96,16 @@ def _why_not(
     said = [f"{count} {reason}" for reason, count in reasons.most_common()]
     more = sum(count for _, count in reasons.most_common()[_NAMED:])
     return ", ".join(said[:_NAMED]) + (f", and {more} more" if more else "")
+
+
+def _hint(
+    verdicts: ty.Iterable[assignability.Verdict],
+) -> str | None:
+    """What lets the unknown be known, where anything is unknown."""
+    for answer in verdicts:
+        if answer.state is assignability.State.UNKNOWN:
+            return answer.unknown[0].hint
+    return None
 
 
 def _reason(

@@ -142,16 +142,20 @@ class Publication:
 
     def view(self) -> View:
         """The desired providers with their usage; makes nothing."""
-        if self._absent:
-            return View(self.desired, {})
-        try:
-            there = allocations.published(self.client, self._known, self._ask)
-        except exception.PlacementError as error:
-            return View(self.desired, {}, unreachable=error.message)
+        there: ty.Mapping[str, provider.Published] = {}
+        unreachable = None
+        if not self._absent:
+            try:
+                there = allocations.published(
+                    self.client, self._known, self._ask
+                )
+            except exception.PlacementError as error:
+                unreachable = error.message
         return View(
             tuple(diff.left(one, there.get(one.name)) for one in self.desired),
             {name: one.usages for name, one in there.items()},
             _spent(self.desired, there),
+            unreachable,
         )
 
     def spent(self) -> "tuple[pci_address.PciAddress, ...]":

@@ -74,7 +74,7 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """A driver that is named as a VFIO driver, and isn't one to libvirt."""
     if given.verdicts is None:
         return
-    for spec, found in given.of_guests(managed=False):
+    for spec, found in given.of_guests():
         those = [
             seen
             for seen in found
@@ -84,11 +84,12 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
         ]
         if those:
+            driver = those[0].driver
             yield facts.on_spec(
                 codes.NO_VFIO_DEV,
-                f"{facts.named(those)} on driver {those[0].driver}"
-                f" {facts.have(those)}"
-                " no"
+                f"{facts.named(those)} on"
+                f" {f'driver {driver}' if driver else 'no driver'}"
+                f" {facts.have(those)} no"
                 " vfio-dev/, by which libvirt knows a VFIO driver",
                 spec,
                 "managed",

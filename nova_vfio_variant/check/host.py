@@ -25,6 +25,7 @@ _PCI_BRIDGE = 0x0604
 #: Obstacles that are told as the verdict says them.
 _TOLD_AS_THEY_ARE = frozenset(
     {
+        codes.IS_BRIDGE,
         codes.MDEV_BELOW,
         codes.VDPA_BELOW,
         codes.VF_TOKEN,
@@ -61,7 +62,7 @@ def having(
 def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Without an IOMMU nothing is given to a guest."""
     scan = given.scan
-    if not (scan and given.winners) or scan.iommu_groups:
+    if not (scan and given.winners) or _is_iommu_on(scan):
         return
     yield finding.Finding(
         codes.IOMMU_OFF,
@@ -72,9 +73,16 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     )
 
 
+def _is_iommu_on(scan: host_scan.HostScan) -> bool:
+    """Whether a function has an IOMMU group, be it one that can't be read."""
+    return bool(scan.iommu_groups) or any(
+        "iommu_group" in one.lost for one in scan.functions
+    )
+
+
 def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """The IOMMU is on, and doesn't have all devices."""
-    if given.scan is None or not given.scan.iommu_groups:
+    if given.scan is None or not _is_iommu_on(given.scan):
         return
     for spec, those in having(given, codes.NOT_IN_A_GROUP):
         yield facts.on_spec(

@@ -8,6 +8,7 @@ from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import diff, report
 
 SHOW_COLUMNS = (
@@ -19,6 +20,8 @@ SHOW_COLUMNS = (
     "used",
     "traits",
 )
+#: How many addresses a note names before it counts the others.
+_NAMED = 4
 DIFF_COLUMNS = ("change", "provider", "field", "published", "desired")
 
 
@@ -36,7 +39,36 @@ def change_rows(changes: "ty.Iterable[diff.Change]") -> list[base.Row]:
     ]
 
 
-class Show(base.Lister):
+class _Inventory(base.Lister):
+    """A command about what is published."""
+
+    def tell_of_blocked(
+        self, addresses: "ty.Iterable[pci_address.PciAddress]"
+    ) -> None:
+        """Say which devices are reserved, or unknown, and why."""
+        from nova_vfio_variant.host import assignability
+
+        reasons: dict[str, list[str]] = {}
+        for at in addresses:
+            answer = self.node.verdict(at)
+            for one in answer.lasting[:1]:
+                reason = f"reserved, for {one.code.title} [{one.code.id}]"
+                reasons.setdefault(reason, []).append(str(at))
+            if answer.state is assignability.State.UNKNOWN:
+                first = answer.unknown[0]
+                reason = f"not known: {first.message}; {first.hint}"
+                reasons.setdefault(reason, []).append(str(at))
+        for reason, those in reasons.items():
+            more = len(those) - _NAMED
+            listed = ", ".join(those[:_NAMED])
+            self.note(
+                f"note: {listed}"
+                + (f" and {more} more" if more > 0 else "")
+                + f": {reason}"
+            )
+
+
+class Show(_Inventory):
     """Show the providers and inventories that Placement shall have.
 
     Used is 0 for what isn't published yet, and unknown while Placement is
@@ -54,6 +86,9 @@ class Show(base.Lister):
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
             self.note(tracking.spent(view.spent))
+        self.tell_of_blocked(
+            at for one in view.desired for at in one.addresses
+        )
         rows: list[base.Row] = []
         for provider in view.desired:
             used = view.usages.get(provider.name, {})
@@ -74,7 +109,7 @@ class Show(base.Lister):
         return SHOW_COLUMNS, rows
 
 
-class _Result(base.Lister):
+class _Result(_Inventory):
     """A command that shows what a report changes, or would change."""
 
     empty = "Placement is as it shall be"
@@ -136,6 +171,7 @@ class Report(_Result):
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
+        self.tell_of_blocked(one.address for one in self.node.devices())
         left = (
             result.warnings
             or result.findings

@@ -290,7 +290,10 @@ class _Planner:
                 tuple(
                     one
                     for one in groups.in_the_way(facts.scan, function)
+                    # A bridge is unbound for nobody, named or not.
                     if one.address not in allowed
+                    or one.is_bridge
+                    or one.is_host_bridge
                 ),
             )
         return found

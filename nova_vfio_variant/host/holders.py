@@ -6,6 +6,7 @@ import typing as ty
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host import use as uses
+from nova_vfio_variant.host import vfio
 from nova_vfio_variant.host.use import children, processes
 from nova_vfio_variant.pci import address as pci_address
 
@@ -42,10 +43,15 @@ def of_claim(
             owners.get(Address.parse(name), instance_uuid) != instance_uuid
             for name in members
         )
+        # Before Linux 6.1 one on a variant driver shows no vfio-dev/.
+        on_vfio = function.vfio or (
+            function.driver is not None
+            and bool(vfio.is_driver(seen, function.driver))
+        )
         for use in index.uses(function, (), len(members)):
             if use.shared and is_others:
                 continue
-            is_guests = function.vfio or use.kind is uses.Kind.MDEV
+            is_guests = on_vfio or use.kind is uses.Kind.MDEV
             if is_guests and (
                 use.holder is not None or use.kind is uses.Kind.UNKNOWN
             ):

@@ -23,6 +23,7 @@ from tests.functional import check_host
 STORE = "State database"
 NAMES = "Names of options"
 NVIDIA = "NVIDIA VFs without managed"
+CLAIMS = "Claimed and blocked"
 KERNEL = "Kernel"
 LIBVIRT = "libvirt"
 PLACEMENT = "Placement"
@@ -74,7 +75,8 @@ class UpgradeCheckTest(base.TestCase):
         code, out = self.run_it("--json")
         found = {one["check"]: one for one in json.loads(out)["checks"]}
         self.assertEqual(
-            [STORE, NAMES, NVIDIA, KERNEL, LIBVIRT, PLACEMENT], list(found)
+            [STORE, NAMES, NVIDIA, CLAIMS, KERNEL, LIBVIRT, PLACEMENT],
+            list(found),
         )
         self.assertEqual(result, found[name]["result"], found[name])
         self.assertIn(text, found[name]["details"] or "")

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What it means that all commands agree about a host.
+
+``host show`` tells of each function what it is: ready, preparable, blocked or
+unknown, with the obstacles. All else that a command says of a function has to
+follow from that:
+
+* ``host list``, ``host show``, ``device list``, ``device show`` and
+  ``explain`` say the same of the same function.
+* ``claim create`` gives what is ready or preparable and nothing else, what is
+  preparable only if what is ready doesn't suffice, and refuses only what is
+  more than all that is ready or preparable; a refusal has a reason.
+* ``config check`` tells each lasting obstacle, and each use by the host that
+  libvirt would not mind (``managed: yes``), at the entry that takes the
+  function, or for the whole host (the IOMMU is off, there is no vfio-pci);
+  and tells none that no function of the entry has. Of ``managed: no`` it
+  tells what isn't bound. A PF that has VFs is told by the rules about PFs
+  that match alone or with their VFs.
+* ``config suggest`` suggests a VF only if nothing but a claim or a guest is
+  in its way, and has a remark for each other VF. What is ready, alone in its
+  group and unlike no sibling is suggested.
+* ``host plan`` refuses what has a use, a claim, a quarantine, VFs, a vGPU
+  type, a group or a PF in its way, and nothing else.
+* ``inventory show`` reserves one unit for each device that nobody has and
+  that a lasting obstacle blocks; the total counts them all, but for free
+  devices that are others than those tracked.
+* ``claim delete`` refuses while a process has a device of the claim open, or
+  its IOMMU group where nobody else has a claim on a member.
+"""
+
+import collections
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import codes
+from nova_vfio_variant.host import assignability
+from tests import random_hosts
+
+#: How ``config check`` tells an obstacle, at the entry that takes a function.
+TOLD: ty.Final = {
+    codes.NOT_IN_A_GROUP: codes.NO_IOMMU_GROUP,
+    codes.GROUP_COMPANIONS: codes.GROUP_IN_USE,
+    codes.NO_VFIO_DEV: codes.NO_VFIO_DEV,
+    codes.VENDOR_REBIND: codes.VENDOR_REBIND,
+    codes.VF_TOKEN: codes.VF_TOKEN,
+    codes.NO_VGPU_TYPE: codes.VGPU_TYPE_UNSET,
+    codes.IS_QUARANTINED: codes.IS_QUARANTINED,
+    codes.IS_BRIDGE: codes.IS_BRIDGE,
+    codes.MDEV_BELOW: codes.MDEV_BELOW,
+    codes.VDPA_BELOW: codes.VDPA_BELOW,
+}
+#: How it tells them of the host as a whole.
+TOLD_ONCE: ty.Final = {
+    codes.NOT_IN_A_GROUP: codes.IOMMU_OFF,
+    codes.VFIO_MISSING: codes.NO_VFIO_MODULE,
+}
+_PF_RULES = {codes.PF_ALONE.id, codes.PF_AND_VF_MATCHED.id}
+_USES = {
+    codes.DISPLAY_IN_USE.id,
+    codes.NETWORK_IN_USE.id,
+    codes.STORAGE_IN_USE.id,
+    codes.IS_OPEN.id,
+}
+_LASTING = {one.id for one in assignability.LASTING}
+_MOMENTARY = {one.id for one in assignability.MOMENTARY}
+#: What keeps a function from a VFIO driver, on whichever it is now.
+_OF_PLACE = {
+    codes.IS_BRIDGE.id,
+    codes.NOT_IN_A_GROUP.id,
+    codes.GROUP_COMPANIONS.id,
+    codes.VF_TOKEN.id,
+}
+#: What keeps it on the driver that it is on.
+_OF_DRIVER = {
+    *_USES,
+    codes.MDEV_BELOW.id,
+    codes.VDPA_BELOW.id,
+    codes.IS_CLAIMED.id,
+    codes.IS_QUARANTINED.id,
+    codes.ANOTHER_DEVICE.id,
+    codes.HAS_VGPU_TYPE.id,
+    codes.NOT_KNOWN.id,
+}
+ASSIGNABLE: ty.Final = ("ready", "preparable")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What is said of one function.
+
+    :param state: what the verdict comes to
+    :param obstacles: ids of the codes of what keeps it from being ready
+    """
+
+    state: str
+    obstacles: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracked:
+    """A tracked device, as ``device list`` shows it.
+
+    :param is_offered: it is still the device that was tracked
+    """
+
+    resource_class: str
+    dev_type: str
+    owner: str | None
+    is_port: bool
+    is_offered: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Claimed:
+    """What became of a claim.
+
+    :param given: addresses; None if it was refused
+    :param said: in a refusal
+    """
+
+    alias: tuple[str, str]
+    count: int
+    given: tuple[str, ...] | None
+    said: str = ""
+
+
+@dataclasses.dataclass
+class Answers:
+    """What the commands said of one host. All addresses are text.
+
+    :param shown: by ``host show``
+    :param states: by other commands: the command -> address -> state
+    :param undeclared: by ``host show`` where nothing is declared
+    :param taken: address -> resource class of the entry that takes it
+    :param managed: resource class of an entry -> what its hostdevs say
+    :param findings: ids of codes: of the host as a whole (None), or at an
+        entry (its resource class)
+    :param exchanged: addresses of devices that are told to be others
+    :param suggested: addresses in the suggested configuration
+    :param remarked: addresses that it says aren't suggested
+    :param to_plan: by ``host show`` of a function that is to go to vfio-pci
+    :param plans: address -> ids of what a plan for it alone refuses
+    :param tracked: by ``device list``
+    :param claims: that were made and taken back
+    :param inventory: resource class -> total and reserved
+    :param released: instance -> whether its claim could be deleted
+    """
+
+    shown: dict[str, Shown] = dataclasses.field(default_factory=dict)
+    states: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    undeclared: dict[str, Shown] = dataclasses.field(default_factory=dict)
+    taken: dict[str, str] = dataclasses.field(default_factory=dict)
+    managed: dict[str, bool] = dataclasses.field(default_factory=dict)
+    findings: dict[str | None, set[str]] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(set)
+    )
+    exchanged: set[str] = dataclasses.field(default_factory=set)
+    suggested: set[str] = dataclasses.field(default_factory=set)
+    remarked: set[str] = dataclasses.field(default_factory=set)
+    to_plan: dict[str, Shown] = dataclasses.field(default_factory=dict)
+    plans: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    tracked: dict[str, Tracked] = dataclasses.field(default_factory=dict)
+    claims: list[Claimed] = dataclasses.field(default_factory=list)
+    inventory: dict[str, tuple[int, int]] | None = None
+    released: dict[str, bool] = dataclasses.field(default_factory=dict)
+
+
+def disagreements(host: random_hosts.Host, said: Answers) -> list[str]:
+    """Where two commands contradict each other, one sentence each."""
+    return [
+        *_of_states(said),
+        *_of_check(host, said),
+        *_of_suggest(host, said),
+        *_of_plans(host, said),
+        *_of_claims(said),
+        *_of_inventory(said),
+        *_of_releases(host, said),
+    ]
+
+
+def _of_states(said: Answers) -> ty.Iterator[str]:
+    for command, states in said.states.items():
+        for at, state in states.items():
+            if at in said.shown and said.shown[at].state != state:
+                yield (
+                    f"{command}: {at} is {state}; host show:"
+                    f" {said.shown[at].state}"
+                )
+
+
+def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    has_groups = any(one.group is not None for one in host.functions)
+    once = {one.id: told.id for one, told in TOLD_ONCE.items()}
+    at_entry = {one.id: told.id for one, told in TOLD.items()}
+    if has_groups:
+        del once[codes.NOT_IN_A_GROUP.id]
+    else:
+        del at_entry[codes.NOT_IN_A_GROUP.id]
+    at_entry.update(dict.fromkeys(_USES, codes.CARRIES_HOST.id))
+    at_entry[codes.NOT_BOUND.id] = codes.NOT_PREPARED.id
+    wanted: dict[str | None, set[str]] = collections.defaultdict(set)
+    for at, entry in said.taken.items():
+        is_vfio = host.at(at).vfio
+        for code in said.shown[at].obstacles:
+            if code == codes.PF_HAS_VFS.id:
+                if not _PF_RULES & (said.findings[entry] | said.findings[at]):
+                    yield f"config check: nothing of {code} at {at}"
+            elif code == codes.ANOTHER_DEVICE.id:
+                if at not in said.exchanged:
+                    yield f"config check: nothing of {code} at {at}"
+            elif code in once:
+                wanted[None].add(once[code])
+            elif code in _USES and (is_vfio or not said.managed[entry]):
+                continue
+            elif code == codes.NOT_BOUND.id and said.managed[entry]:
+                continue
+            elif code in at_entry:
+                wanted[entry].add(at_entry[code])
+    known = {*at_entry.values(), *once.values()}
+    for entry in {*wanted, None, *said.managed}:
+        told = said.findings[entry] & known
+        for code in wanted[entry] - told:
+            yield f"config check: {code} is not told of {entry or 'the host'}"
+        for code in told - wanted[entry]:
+            yield (
+                f"config check: {code} is told of {entry or 'the host'}, and"
+                " host show has no such obstacle"
+            )
+    for at in said.exchanged - said.taken.keys():
+        if codes.ANOTHER_DEVICE.id not in said.shown[at].obstacles:
+            yield f"config check: {at} is another device; host show: no"
+
+
+def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    for one in host.functions:
+        at = one.address
+        if one.physfn is None or at not in said.undeclared:
+            continue
+        shown = said.undeclared[at]
+        lasting = shown.obstacles - _MOMENTARY
+        lasting -= {codes.NOT_BOUND.id, codes.MATES_TO_PREPARE.id}
+        if at in said.suggested and lasting:
+            yield f"config suggest: {at}, in spite of {sorted(lasting)}"
+        if (at in said.suggested) == (at in said.remarked):
+            yield f"config suggest: {at} is suggested and remarked, or neither"
+        mates = [
+            other
+            for other in host.functions
+            if other.group == one.group and other.address != at
+        ]
+        alike = {
+            (other.driver, other.vfio)
+            for other in host.functions
+            if other.physfn == one.physfn
+        }
+        if (
+            shown.state in ASSIGNABLE
+            and not mates
+            and len(alike) == 1
+            and at not in said.suggested
+        ):
+            yield f"config suggest: {at} is {shown.state} and not suggested"
+
+
+def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    heads = {one.physfn for one in host.functions}
+    for at, refused in said.plans.items():
+        one = host.at(at)
+        against = set(_OF_PLACE)
+        if one.driver != "vfio-pci" or one.lost == "driver":
+            against |= _OF_DRIVER
+        obstacles = said.to_plan[at].obstacles
+        if codes.NOT_KNOWN.id in obstacles - against:
+            continue
+        if not host.has_vfio and one.driver != "vfio-pci":
+            if not refused:
+                yield f"host plan: {at} goes to a driver that isn't there"
+            continue
+        expected = obstacles & against
+        if not host.live:
+            # What a folder can't show keeps it from being changed.
+            refused = refused - {codes.NOT_KNOWN.id}
+            expected -= {codes.NOT_KNOWN.id}
+        if one.vgpu not in (None, "0") and one.driver != "vfio-pci":
+            expected |= {codes.HAS_VGPU_TYPE.id}
+        if one.driver != "vfio-pci" and at in heads:
+            # They would go with its driver, whatever was overruled.
+            expected |= {codes.VFS_IN_USE.id}
+        if bool(expected) != bool(refused):
+            yield (
+                f"host plan: {at} is refused for {sorted(refused)}; host show"
+                f" has {sorted(expected)}"
+            )
+
+
+def _of_claims(said: Answers) -> ty.Iterator[str]:
+    for one in said.claims:
+        fit = {
+            state: {
+                at
+                for at, device in said.tracked.items()
+                if (device.resource_class, device.dev_type) == one.alias
+                and said.shown[at].state == state
+            }
+            for state in ASSIGNABLE
+        }
+        every = fit["ready"] | fit["preparable"]
+        what = f"claim create: {one.count} of {one.alias}"
+        if one.given is None:
+            if len(every) >= one.count:
+                yield f"{what} are refused ({one.said}); host show: {fit}"
+            elif _has_others(said, one.alias, every) and ";" not in one.said:
+                yield f"{what} are refused without a reason: {one.said}"
+            continue
+        if len(every) < one.count or len(one.given) != one.count:
+            yield f"{what} are given: {one.given}; host show: {fit}"
+        for at in one.given:
+            if at not in every:
+                yield f"{what}: {at} is given; host show: {said.shown[at]}"
+            elif at not in fit["ready"] and len(fit["ready"]) >= one.count:
+                yield f"{what}: {at} before what is ready: {fit['ready']}"
+
+
+def _has_others(
+    said: Answers, alias: tuple[str, str], every: ty.Collection[str]
+) -> bool:
+    """Whether devices of an alias are there that can't be given."""
+    return any(
+        (one.resource_class, one.dev_type) == alias and at not in every
+        for at, one in said.tracked.items()
+    )
+
+
+def _of_inventory(said: Answers) -> ty.Iterator[str]:
+    if said.inventory is None:
+        return
+    wanted: dict[str, list[int]] = {}
+    for at, device in said.tracked.items():
+        if device.is_port or not (device.is_offered or device.owner):
+            continue
+        units = wanted.setdefault(device.resource_class, [0, 0])
+        units[0] += 1
+        shown = said.shown[at]
+        if (
+            device.owner is None
+            and shown.state == "blocked"
+            and shown.obstacles & _LASTING
+        ):
+            units[1] += 1
+    for name in sorted({*wanted, *said.inventory}):
+        shall = tuple(wanted.get(name, ()))
+        has = said.inventory.get(name, ())
+        if shall != has:
+            yield (
+                f"inventory show: {name} has total and reserved {has}; host"
+                f" show and device list: {shall}"
+            )
+
+
+def _of_releases(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
+    owners = {
+        at: one.owner
+        for at, one in said.tracked.items()
+        if one.owner is not None
+    }
+    for instance, is_freed in said.released.items():
+        held = sorted(
+            at
+            for at, owner in owners.items()
+            if owner == instance and is_held(host, at, owners)
+        )
+        if is_freed and held:
+            yield f"claim delete: {instance} gives back {held}, which is open"
+        if not (is_freed or held):
+            yield f"claim delete: {instance} keeps what nobody has open"
+        if is_freed:
+            owners = {
+                at: owner for at, owner in owners.items() if owner != instance
+            }
+
+
+def is_held(
+    host: random_hosts.Host, at: str, owners: ty.Mapping[str, str]
+) -> bool:
+    """Whether a process has a device of a claim open, as a guest has it.
+
+    What can't be read counts as open.
+    """
+    one = host.at(at)
+    if one.lost is not None:
+        return True
+    if not host.live:
+        return False
+    opened = {process.opens for process in host.processes}
+    number = host.functions.index(one)
+    if one.child == "mdev" and random_hosts.CHILDREN + number in opened:
+        return True
+    if not (one.vfio or one.driver in random_hosts.VFIO):
+        return False
+    if at in opened:
+        return True
+    others = [
+        owners.get(other.address, owners[at])
+        for other in host.functions
+        if other.group == one.group
+    ]
+    return one.group in opened and set(others) == {owners[at]}

@@ -1,0 +1,490 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A random host on record, and what the use cases say of it, in memory.
+
+Configuration and store are files, for what reads them needs such; the host
+is in memory, and Placement isn't asked.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+import types
+import typing as ty
+import uuid
+from unittest import mock
+
+from nova_vfio_variant import (
+    codes,
+    exception,
+    finding,
+    node,
+    preparation,
+    publication,
+    source,
+    tracking,
+)
+from nova_vfio_variant.check import engine, facts
+from nova_vfio_variant.check import verdicts as host_verdicts
+from nova_vfio_variant.conf import located
+from nova_vfio_variant.host import assignability, declared, host_spec
+from nova_vfio_variant.host import facts as host_facts
+from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import matching, parse
+from nova_vfio_variant.testing import placement
+from nova_vfio_variant.tracker import allowance, family, store
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import sync as tracker_sync
+from tests import agreement, random_hosts
+
+_ADDRESS = re.compile(r"^# not suggested: (\S+)", re.MULTILINE)
+_SPEC = re.compile(r"^device_spec = (.+)$", re.MULTILINE)
+_CODE = re.compile(r"\[(VFIO\d+)\]$")
+#: So many claims are tried of one host.
+_CLAIMS = 1
+
+
+def parsed(at: str) -> pci_address.PciAddress:
+    return pci_address.PciAddress.parse(at)
+
+
+def record(
+    opened: ty.Any, on: node.Node, host: random_hosts.Host
+) -> None:
+    """Track a host's devices, and record what is known of them."""
+    plan = on.decide(opened)
+    opened.apply(
+        dataclasses.replace(
+            plan,
+            added=tuple(
+                dataclasses.replace(
+                    one,
+                    product_id="ffff",
+                    identity=dataclasses.replace(one.known, product_id="ffff"),
+                )
+                if str(one.address) in host.exchanged
+                else one
+                for one in plan.added
+            ),
+        )
+    )
+    devices = opened.devices()
+    for at, instance in host.claims:
+        device = devices.get(parsed(at))
+        if device is not None:
+            request = types.SimpleNamespace(alias_name="any")
+            # A member of its family may be claimed already.
+            with contextlib.suppress(exception.InvalidDeviceStatus):
+                opened.claim(instance, [(request, [device])])
+                opened.allocate(instance)
+    for at in host.quarantined:
+        opened.quarantine(parsed(at), "for a test", random_hosts.BOOT)
+    for at, code in host.allowed:
+        seen = on.scan.get(parsed(at))
+        if seen is not None:
+            opened.allowances.add(seen.address, code, "why", seen.identity)
+
+
+def suggested(
+    text: str, scan: host_scan.HostScan, said: agreement.Answers
+) -> None:
+    """Learn what a suggested configuration takes, and what it leaves."""
+    texts = [source.SourceText.of(one) for one in _SPEC.findall(text)]
+    specs, found = parse.parse_device_specs(texts)
+    assert not found, found
+    winners = matching.Matcher(specs, scan.functions).winners(scan.functions)
+    said.suggested = {
+        str(seen.address)
+        for seen, spec in zip(scan.functions, winners, strict=True)
+        if spec is not None
+    }
+    said.remarked = set(_ADDRESS.findall(text))
+
+
+def codes_of(lines: ty.Iterable[str]) -> frozenset[str]:
+    """The codes of obstacles as commands print them."""
+    found = (_CODE.search(line) for line in lines)
+    return frozenset(one[1] for one in found if one)
+
+
+def shown(verdict: assignability.Verdict) -> agreement.Shown:
+    return agreement.Shown(
+        str(verdict.state),
+        frozenset(one.code.id for one in verdict.obstacles),
+    )
+
+
+class MemoryStore:
+    """As much of a ``tracker.store.Store`` as the use cases ask for."""
+
+    def __init__(self) -> None:
+        self._devices: dict[pci_address.PciAddress, tracked.Device] = {}
+        self._meta: dict[str, str] = {}
+        self._quarantined: dict[pci_address.PciAddress, str] = {}
+        self._allowed: list[allowance.Allowance] = []
+        self.provider_memory = placement.Memory()
+        self.allowances = types.SimpleNamespace(
+            all=lambda: tuple(self._allowed), add=self._allow
+        )
+
+    def _allow(self, *said: ty.Any) -> None:
+        self._allowed.append(allowance.Allowance(*said, since=""))
+
+    def devices(self) -> tracked.Devices:
+        return tracker_sync.marked(self._devices.values())
+
+    recorded = devices
+
+    def apply(self, plan: tracker_sync.SyncPlan) -> None:
+        for one in (*plan.added, *plan.updated, *plan.kept):
+            self._devices[one.address] = one
+        for one in plan.removed:
+            del self._devices[one.address]
+
+    def claims(
+        self, instance_uuid: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        return store._claims(
+            one
+            for one in self.devices()
+            if one.instance_uuid is not None
+            and instance_uuid in (None, one.instance_uuid)
+        )
+
+    def claim(self, instance_uuid: str, taken: ty.Iterable[ty.Any]) -> None:
+        families = family.Families(self._devices.values())
+        for request, devices in taken:
+            for one in devices:
+                if one.address in self._quarantined:
+                    raise exception.InvalidDeviceStatus(f"{one.address}")
+                families.claim(
+                    one.address, instance_uuid, "r", request.alias_name
+                )
+        self._put(families)
+
+    def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        return self._end(instance_uuid, family.Families.allocate)
+
+    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+        return self._end(instance_uuid, family.Families.free)
+
+    def _end(
+        self, instance_uuid: str, how: ty.Callable[..., None]
+    ) -> tuple[tracked.Claim, ...]:
+        families = family.Families(self._devices.values())
+        for one in self.devices():
+            if one.instance_uuid == instance_uuid:
+                how(families, one.address, instance_uuid)
+        had = self.claims(instance_uuid)
+        self._put(families)
+        return self.claims(instance_uuid) or had
+
+    def _put(self, families: family.Families) -> None:
+        for one in families.changes():
+            self._devices[one.address] = one
+            if one.status == tracked.Status.REMOVED:
+                del self._devices[one.address]
+
+    def meta(self, name: str) -> str | None:
+        return self._meta.get(name)
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._meta[name] = value
+
+    def quarantined(
+        self, _boot: str | None = None
+    ) -> dict[pci_address.PciAddress, str]:
+        return dict(self._quarantined)
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str, _boot: str
+    ) -> None:
+        self._quarantined[address] = reason
+
+
+class _Node(node.Node):
+    """A node whose host and store are in memory."""
+
+    has_state = True
+
+    def __init__(
+        self,
+        opened: MemoryStore,
+        state: pathlib.Path,
+        config: pathlib.Path,
+    ) -> None:
+        super().__init__([str(config)], state_path=str(state))
+        self._opened = opened
+        self.parsed: dict[bool, facts.CheckInput] = {}
+
+    def open_store(self, *, read_only: bool) -> ty.Any:
+        del read_only
+        return contextlib.nullcontext(self._opened)
+
+    def _gather(
+        self, conf: located.Config, *, offline: bool
+    ) -> facts.CheckInput:
+        if offline not in self.parsed:
+            self.parsed[offline] = super()._gather(conf, offline=offline)
+        return self.parsed[offline]
+
+
+class Desk:
+    """Where one host after the other is asked about.
+
+    :param folder: for the files of all
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._config = folder / "nova.conf"
+
+    def ask(self, host: random_hosts.Host) -> agreement.Answers:
+        """All that the use cases say of a host."""
+        self._config.write_text(random_hosts.configuration(host))
+        tree = random_hosts.MemoryTree(random_hosts.Files(host))
+        kept = {"tree": tree, "scan": host_scan.scan(tree), "parsed": {}}
+        opened = MemoryStore()
+        once = functools.cache(lambda: real(kept["scan"]))
+        real = host_facts.gather
+        with (
+            mock.patch.object(host_facts, "gather", lambda *_: once()),
+            mock.patch.object(publication.Publication, "publish"),
+            mock.patch.object(publication.Publication, "allocate"),
+        ):
+            one = _Asking(
+                lambda: _Node(opened, self._folder, self._config), kept, host
+            )
+            record(opened, one.anew(), host)
+            return one.answers(opened)
+
+
+class _Asking:
+    """One host, being asked about."""
+
+    def __init__(
+        self,
+        fresh: ty.Callable[[], node.Node],
+        kept: dict[str, ty.Any],
+        host: random_hosts.Host,
+    ) -> None:
+        self._fresh = fresh
+        self._kept = kept
+        self._host = host
+        self._said = agreement.Answers()
+
+    def anew(self) -> node.Node:
+        """A node as another command would make it, of the same host."""
+        made = self._fresh()
+        made.__dict__.update(self._kept)
+        self._kept["conf"] = self._kept["_survey"] = made.conf
+        return made
+
+    def answers(self, opened: MemoryStore) -> agreement.Answers:
+        said = self._said
+        on = self.anew()
+        of_devices(on.devices(), on.scan, said)
+        said.states["device list"] = {
+            at: str(on.verdicts.at(parsed(at)).state) for at in said.tracked
+        }
+        self._of_host(self.anew())
+        self._check(self.anew())
+        self._suggest(self.anew())
+        self._plans(self.anew(), opened)
+        inventory(
+            (
+                (name, one.total, one.reserved)
+                for provider in self.anew().inventory().desired
+                for name, one in provider.inventories.items()
+            ),
+            said,
+        )
+        self._claim(opened)
+        self._release()
+        return said
+
+    def _of_host(self, on: node.Node) -> None:
+        for seen in on.scan.functions:
+            verdict = on.verdicts.of(seen)
+            self._said.shown[str(seen.address)] = shown(verdict)
+
+    def _check(self, on: node.Node) -> None:
+        given = on.given()
+        learn(given.spec_of, self._said)
+        found = engine.check(given)
+        errors = [
+            one
+            for one in engine.blocking(given)
+            if one.severity is finding.Severity.ERROR
+        ]
+        assert not errors, errors
+        told(
+            (
+                (
+                    one.code.id,
+                    one.subject,
+                    one.location and one.location.line,
+                )
+                for one in found
+            ),
+            self._host,
+            self._said,
+        )
+
+    def _suggest(self, on: node.Node) -> None:
+        bare = host_verdicts.Verdicts(on.verdicts.facts, on.verdicts.records)
+        for seen in on.scan.functions:
+            self._said.undeclared[str(seen.address)] = shown(bare.of(seen))
+        suggested(on.suggest(), on.scan, self._said)
+
+    def _plans(self, on: node.Node, opened: ty.Any) -> None:
+        claims = preparation._claims(opened, random_hosts.BOOT)
+        records = on.verdicts.records
+        seen_of = dataclasses.replace(
+            on.verdicts.facts,
+            records=preparation._recorded(opened, on.scan),
+        )
+        for seen in on.scan.functions:
+            at = str(seen.address)
+            text = source.SourceText.of(json.dumps(to_vfio(self._host, at)))
+            specs, _ = host_spec.parse_host_specs([text])
+            found = declared.decision(specs, seen_of, claims)
+            self._said.plans[at] = {
+                one.code.id
+                for one in (*found.refusals, *found.findings)
+                # Of its companions others are told.
+                if one.subject == at or one in found.findings
+            }
+            purpose = assignability.Purpose(
+                driver="vfio-pci", companions=specs[0].companions
+            )
+            self._said.to_plan[at] = shown(
+                assignability.verdict(seen, seen_of, records, purpose)
+            )
+
+    def _claim(self, opened: MemoryStore) -> None:
+        for alias, count in wanted(self._host, self._said):
+            instance = str(uuid.uuid4())
+            given, words = None, ""
+            try:
+                made = tracking.Tracking(self.anew()).claim(
+                    instance, f"{alias_name(alias)}:{count}"
+                )
+            except exception.ClaimError as error:
+                words = error.message
+            else:
+                given = tuple(str(at) for one in made for at in one.addresses)
+                opened.free(instance)
+            self._said.claims.append(
+                agreement.Claimed(alias, count, given, words)
+            )
+
+    def _release(self) -> None:
+        owners = {one.owner for one in self._said.tracked.values()}
+        for owner in sorted(one for one in owners if one is not None):
+            try:
+                tracking.Tracking(self.anew()).release(owner)
+            except exception.ClaimError:
+                self._said.released[owner] = False
+            else:
+                self._said.released[owner] = True
+
+
+def of_devices(
+    devices: ty.Iterable[ty.Any],
+    scan: host_scan.HostScan,
+    said: agreement.Answers,
+) -> None:
+    """Learn what is tracked."""
+    for one in devices:
+        seen = scan.get(one.address)
+        said.tracked[str(one.address)] = agreement.Tracked(
+            one.resource_class,
+            one.dev_type,
+            one.instance_uuid,
+            bool(one.tags.get("physical_network")),
+            seen is None or not tracker_sync.is_exchanged(one, seen.identity),
+        )
+
+
+def learn(
+    spec_of: ty.Mapping[pci_address.PciAddress, ty.Any],
+    said: agreement.Answers,
+) -> None:
+    """Learn which entry takes what."""
+    for at, spec in spec_of.items():
+        said.taken[str(at)] = spec.resource_class
+        said.managed[spec.resource_class] = host_verdicts.is_managed(spec)
+
+
+def told(
+    found: ty.Iterable[tuple[str, str | None, int | None]],
+    host: random_hosts.Host,
+    said: agreement.Answers,
+) -> None:
+    """Learn what ``config check`` tells: code, subject and line."""
+    lines = random_hosts.configuration(host).splitlines()
+    at_line = {
+        number: spec["resource_class"]
+        for number, text in enumerate(lines, start=1)
+        for spec in host.specs
+        if text == f"device_spec = {json.dumps(spec)}"
+    }
+    for code, subject, line in found:
+        entry = at_line.get(line or 0)
+        said.findings[entry].add(code)
+        if entry is None and subject is not None:
+            said.findings[subject].add(code)
+        if code == codes.ANOTHER_DEVICE.id and subject is not None:
+            said.exchanged.add(subject)
+
+
+def inventory(
+    rows: ty.Iterable[tuple[str, int, int]], said: agreement.Answers
+) -> None:
+    """Learn what is published: resource class, total and reserved."""
+    said.inventory = {}
+    for name, total, reserved in rows:
+        before = said.inventory.get(name, (0, 0))
+        said.inventory[name] = (before[0] + total, before[1] + reserved)
+
+
+def to_vfio(host: random_hosts.Host, at: str) -> ty.Mapping[str, ty.Any]:
+    """A host_spec that asks for vfio-pci for a function."""
+    for spec in host.host_specs:
+        if spec["address"] == at:
+            return spec
+    return {"address": at, "driver": "vfio-pci", "allow_pf": True}
+
+
+def alias_name(alias: tuple[str, str]) -> str:
+    resource_class, dev_type = alias
+    return (
+        f"{resource_class.removeprefix('CUSTOM_')}"
+        f"_{dev_type.removeprefix('type-')}"
+    )
+
+
+def wanted(
+    host: random_hosts.Host, said: agreement.Answers
+) -> ty.Iterator[tuple[tuple[str, str], int]]:
+    """What to claim: one, all that are assignable, and one more."""
+    aliases = sorted(
+        {
+            (one.resource_class, one.dev_type)
+            for one in said.tracked.values()
+            if one.dev_type != "vdpa" and not one.is_port
+        }
+    )
+    turn = host.seed % max(len(aliases), 1)
+    for alias in (aliases[turn:] + aliases[:turn])[:_CLAIMS]:
+        fit = sum(
+            (one.resource_class, one.dev_type) == alias
+            and said.shown[at].state in agreement.ASSIGNABLE
+            for at, one in said.tracked.items()
+        )
+        for count in sorted({1, fit, fit + 1} - {0}):
+            yield alias, count
