@@ -434,6 +434,12 @@ _RECORDED = {
     "never-there": Device([vf()[0]]),
     "claimed": Device(vf("vfio-pci"), (*WHOSE, *APPLY), owned(at=ONE)),
     "claimed-to-be-bound": Device(vf(), (*WHOSE, *APPLY), owned(at=ONE)),
+    "claimed-driver-unreadable": Device(
+        vf(),
+        ("its instance", *APPLY),
+        owned(at=ONE),
+        folders=(f"{home()}/driver",),
+    ),
     "quarantined": Device(
         vf("vfio-pci"),
         WHOSE,
