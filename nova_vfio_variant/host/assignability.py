@@ -151,7 +151,7 @@ def verdict(
         *obstacles.of_group(
             facts, function, {*purpose.companions, *purpose.mates}
         ),
-        *_of_mates(function, facts, purpose),
+        *_of_mates(function, facts, recorded, purpose),
         *_of_group_owners(function, facts, recorded, purpose),
         *obstacles.of_header(function),
         *_of_driver(function, facts, purpose),
@@ -299,6 +299,7 @@ def _of_family_owners(
 def _of_mates(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
+    recorded: Records,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """What keeps members of its group on the drivers that they are to leave.
@@ -317,6 +318,9 @@ def _of_mates(
         found += obstacles.of_vgpu_type(facts, mate)
         if mate.sriov_numvfs:
             found.append(obstacles.has_vfs(mate))
+        reason = recorded.quarantined.get(mate.address)
+        if reason is not None:
+            found.append(obstacles.is_quarantined(mate.address, reason))
         for one in obstacles.counting(facts, mate, found):
             if one.code is not codes.LINK_UP:
                 yield dataclasses.replace(

@@ -191,7 +191,11 @@ def _ours(providers: Iterable[Provider]) -> dict[str, Any]:
         one.name: (
             one.parent,
             {
-                name: dataclasses.asdict(inventory)
+                name: {
+                    "total": inventory.total,
+                    "max_unit": inventory.max_unit,
+                    "reserved": inventory.reserved,
+                }
                 for name, inventory in one.inventories.items()
             },
             list(one.traits),

@@ -259,6 +259,11 @@ _GROUPS = {
     "no-group": Device(vf(), EACH, without=(f"{home()}/iommu_group",)),
     "mate-on-host-driver": Device(mate("snd_hda_intel"), (*MATES, *APPLY)),
     "mate-in-use": Device(mate("e1000", "020000", files=interface()), MATES),
+    "mate-quarantined": Device(
+        mate("snd_hda_intel"),
+        MATES,
+        assignability.Records(quarantined={_MATE: "a write hangs"}),
+    ),
     "mate-is-typed-vgpu": Device(
         mate("nvidia", files={"nvidia/current_vgpu_type": "470"}), MATES
     ),
@@ -429,6 +434,12 @@ _RECORDED = {
     "never-there": Device([vf()[0]]),
     "claimed": Device(vf("vfio-pci"), (*WHOSE, *APPLY), owned(at=ONE)),
     "claimed-to-be-bound": Device(vf(), (*WHOSE, *APPLY), owned(at=ONE)),
+    "claimed-driver-unreadable": Device(
+        vf(),
+        ("its instance", *APPLY),
+        owned(at=ONE),
+        folders=(f"{home()}/driver",),
+    ),
     "quarantined": Device(
         vf("vfio-pci"),
         WHOSE,

@@ -96,6 +96,8 @@ class TableTest(base.TestCase):
         said = tuple(sorted({one.code.id for one in told}))
         if (answer.state, said) != (row.state, row.codes):
             return f"{answer.state} {said} {[one.message for one in told]}"
+        if answer.is_assignable != (row.state in ("ready", "preparable")):
+            return f"is_assignable: {answer.is_assignable}"
         if any(not one.hint or one.subject != devices.AT for one in told):
             return "a finding without a mend, or about something else"
         if bool(answer.unseen) != device.is_picture:
