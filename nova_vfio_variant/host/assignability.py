@@ -371,7 +371,7 @@ def _of_driver(
     if (
         purpose.managed is False
         and purpose.driver is None
-        and obstacles.is_vfio_by_name(facts, function)
+        and vfio.is_named(facts.scan, function)
     ):
         yield finding.Finding(
             codes.NO_VFIO_DEV,

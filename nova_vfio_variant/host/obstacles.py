@@ -366,21 +366,6 @@ def of_vfio(
         )
 
 
-def is_vfio_by_name(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
-) -> bool:
-    """Whether its driver is named as a VFIO driver, by modules.alias.
-
-    NVIDIA's, which serves vGPUs, is one of the VFs that it gave a type.
-    """
-    driver = function.driver
-    if driver is None or function.vfio:
-        return function.vfio
-    if driver == "nvidia":
-        return function.physfn is not None
-    return driver.replace("-", "_") in facts.scan.vfio_modules
-
-
 def of_unknown_group(
     facts: "host_facts.HostFacts", function: observed.PciFunction
 ) -> finding.Finding | None:

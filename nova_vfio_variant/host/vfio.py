@@ -9,7 +9,7 @@ recording), the answer is None: unknown, not "no".
 
 import typing as ty
 
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host import drivers, function
 from nova_vfio_variant.host import tree as host_tree
 
 if ty.TYPE_CHECKING:
@@ -38,6 +38,21 @@ def is_driver(scan: "host_scan.HostScan", name: str) -> bool | None:
         return shown.pop()
     # NVIDIA's serves VFs as a VFIO driver and their PF as the host's.
     return False if _aliases_seen(scan) else None
+
+
+def is_named(
+    scan: "host_scan.HostScan", function: function.PciFunction
+) -> bool:
+    """Whether the driver of a function is a VFIO driver, shown or not.
+
+    Until Linux 6.1 none of them shows ``vfio-dev/``. NVIDIA's is one of the
+    VFs that it has given a vGPU type.
+    """
+    if function.vfio or function.driver is None:
+        return function.vfio
+    if function.driver == "nvidia":
+        return function.physfn is not None
+    return bool(is_driver(scan, function.driver))
 
 
 def modules(
