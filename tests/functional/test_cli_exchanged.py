@@ -123,4 +123,5 @@ class ExchangedTest(cli_case.CliTestCase):
         self.ok(*SYNC)
         self.moved()
         said = self.ok(*SYNC, status=1).err
-        self.assertIn("no other function of this host is like it", said)
+        self.assertIn("; tracked devices like it: 0000:83:00.0 [", said)
+        self.assertNotIn("such a function is at", said)
