@@ -58,7 +58,11 @@ def choose(
                 why = _why_not(devices, verdicts, request, numa_cells, sockets)
                 if why:
                     error.message = f"{error.message}; {why}"
-                error.hint = _hint(verdicts.values()) or error.hint
+                such = _fitting(devices, request, filters.Place(None, sockets))
+                error.hint = (
+                    _hint(verdicts[at] for at in sorted(such & set(verdicts)))
+                    or error.hint
+                )
         raise
 
 
@@ -93,6 +97,8 @@ def _why_not(
             reason = f"on NUMA node {device.numa_node}"
         if reason is not None:
             reasons[reason] += 1
+    if not anywhere and not reasons:
+        return "no tracked device has the ids that it asks for"
     said = [f"{count} {reason}" for reason, count in reasons.most_common()]
     more = sum(count for _, count in reasons.most_common()[_NAMED:])
     return ", ".join(said[:_NAMED]) + (f", and {more} more" if more else "")

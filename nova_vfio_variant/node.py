@@ -328,6 +328,11 @@ class Node:
         :raises HostError: there is none at this address
         """
         found = self.scan.get(address)
+        if found is None and address in self.scan.unread:
+            raise exception.HostError(
+                f"PCI function {address} is there, and can't be read",
+                "'nova-vfio host list' says why",
+            )
         if found is None:
             raise exception.HostError(
                 f"this host has no PCI function {address}",

@@ -31,8 +31,20 @@ def matches_nothing(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     near = _Near(scan)
     pfs = _Pf.all_of(scan)
     for number, spec in enumerate(given.specs):
-        if not given.matched[number]:
+        if not given.matched[number] and not _hidden(given, spec):
             yield _few_vfs(spec, pfs) or _nothing(spec, near)
+
+
+def _hidden(given: facts.CheckInput, spec: pci_spec.DeviceSpec) -> bool:
+    """Whether it names what is there and can't be read, as is told already."""
+    return any(
+        spec.address is not None
+        and all(
+            spec.address.accepts(field, text)
+            for field, text in pattern.texts(at).items()
+        )
+        for at in (given.scan.unread if given.scan else ())
+    )
 
 
 def _few_vfs(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracked devices at whose address another function stands."""
 
-import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
@@ -13,7 +12,7 @@ from nova_vfio_variant.tracker import family, sync
 
 def findings(
     exchanges: ty.Iterable[sync.Exchange],
-    functions: ty.Iterable[host_function.PciFunction],
+    functions: ty.Sequence[host_function.PciFunction],
     known: ty.Collection[pci_address.PciAddress],
 ) -> tuple[finding.Finding, ...]:
     """One finding for each exchanged device: what it was, is, and where.
@@ -29,25 +28,24 @@ def findings(
         for seen in functions
         if seen.address not in known or seen.address in gone
     ]
-    return tuple(_finding(one, others) for one in exchanges)
+    stayed = [seen for seen in functions if seen not in others]
+    return tuple(_finding(one, others, stayed) for one in exchanges)
 
 
 def _finding(
-    one: sync.Exchange, others: ty.Iterable[host_function.PciFunction]
+    one: sync.Exchange,
+    others: ty.Sequence[host_function.PciFunction],
+    stayed: ty.Sequence[host_function.PciFunction],
 ) -> finding.Finding:
     device, was = one.device, one.device.known
     owner = device.instance_uuid
-    found = [seen for seen in others if _fits(was, seen.identity)]
-    if was.serial_number is not None:
-        found = [
-            seen for seen in found if seen.serial_number == was.serial_number
-        ] or found
-    places = facts.named(found)
-    where = (
-        f"such a function is at {places} now"
-        if found
-        else "no other function of this host is like it"
-    )
+    found, alike = _like(was, others), _like(was, stayed)
+    if found:
+        where = f"such a function is at {facts.named(found)} now"
+    elif alike:
+        where = f"tracked devices like it: {facts.named(alike)}"
+    else:
+        where = "no other function of this host is like it"
     ways = []
     if device.status in family.IN_USE:
         ways.append(f"'nova-vfio claim delete {owner}'")
@@ -63,12 +61,19 @@ def _finding(
     )
 
 
-def _fits(was: host_function.Identity, now: host_function.Identity) -> bool:
-    """Whether it may be the same function at another address."""
-    if was.physfn is None or now.physfn is None:
-        return not was.is_another(now)
-    # The PF has moved with it.
-    return not was.is_another(dataclasses.replace(now, physfn=was.physfn))
+def _like(
+    was: host_function.Identity,
+    functions: ty.Iterable[host_function.PciFunction],
+) -> list[host_function.PciFunction]:
+    """Those that it may be, at another address."""
+    found = [
+        seen for seen in functions if was.may_have_moved_to(seen.identity)
+    ]
+    if was.serial_number is None:
+        return found
+    return [
+        seen for seen in found if seen.serial_number == was.serial_number
+    ] or found
 
 
 def another_device(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -90,4 +95,16 @@ def another_device(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     yield from findings(found, given.functions, known)
 
 
-RULES: tuple[facts.Rule, ...] = (another_device,)
+def vanished(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Devices that somebody has, and that this host doesn't have any more."""
+    if given.verdicts is None:
+        return
+    for device in given.recorded:
+        if device.status in family.IN_USE:
+            answer = given.verdicts.at(device.address)
+            yield from (
+                one for one in answer.blocking if one.code is codes.VANISHED
+            )
+
+
+RULES: tuple[facts.Rule, ...] = (another_device, vanished)

@@ -50,9 +50,7 @@ class Verdicts:
         """
         function = self.facts.scan.get(address)
         if function is None:
-            return assignability.vanished(
-                address, self.facts, address in self.records.identities
-            )
+            return assignability.vanished(address, self.facts, self.records)
         return self.of(function, instance_uuid)
 
     def of(

@@ -3,7 +3,7 @@
 
 import argparse
 
-from nova_vfio_variant import tracking
+from nova_vfio_variant import codes, tracking
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.tracker import device as tracked
 
@@ -102,7 +102,14 @@ class Sync(base.ShowOne):
         self.warn_of_lost()
         self.warn(self.node.exchanged(plan))
         for device in plan.kept:
-            self.note(f"kept while in use: {device.address}")
+            gone = [
+                one.message
+                for one in self.node.verdict(device.address).blocking
+                if one.code is codes.VANISHED
+            ]
+            self.note(
+                ": ".join([f"kept while in use: {device.address}", *gone])
+            )
         for device in plan.unread:
             self.note(f"kept as it is, unread: {device.address}")
         changes = plan.added or plan.updated or plan.removed

@@ -46,13 +46,18 @@ class _Inventory(base.Lister):
         self, addresses: "ty.Iterable[pci_address.PciAddress]"
     ) -> None:
         """Say which devices are reserved, or unknown, and why."""
+        from nova_vfio_variant import codes
         from nova_vfio_variant.host import assignability
 
         reasons: dict[str, list[str]] = {}
         for at in addresses:
             answer = self.node.verdict(at)
             for one in answer.lasting[:1]:
-                reason = f"reserved, for {one.code.title} [{one.code.id}]"
+                claimed = codes.IS_CLAIMED in {
+                    other.code for other in answer.blocking
+                }
+                word = "can't be given" if claimed else "reserved"
+                reason = f"{word}, for {one.code.title} [{one.code.id}]"
                 reasons.setdefault(reason, []).append(str(at))
             if answer.state is assignability.State.UNKNOWN:
                 first = answer.unknown[0]

@@ -162,22 +162,17 @@ def verdict(
 
 
 def vanished(
-    address: Address, facts: host_facts.HostFacts, tracked: bool = True
+    address: Address,
+    facts: host_facts.HostFacts,
+    recorded: Records = NOTHING_RECORDED,
 ) -> Verdict:
     """The verdict on an address at which nothing can be seen."""
     if address in facts.scan.unread:
         return Verdict(
             unknown=(obstacles.unread(address),), unseen=facts.unseen
         )
-    said = "it is tracked, and " if tracked else ""
     return Verdict(
-        (
-            finding.Finding(
-                codes.VANISHED,
-                f"{said}this host has no such function",
-                subject=str(address),
-            ),
-        ),
+        (obstacles.vanished(facts, address, recorded.identities),),
         unseen=facts.unseen,
     )
 
@@ -245,7 +240,7 @@ def _of_records(
         )
     tracked = recorded.identities.get(at)
     if tracked is not None and tracked.is_another(function.identity):
-        yield obstacles.another_device(facts, function, tracked)
+        yield obstacles.another_device(facts, function, recorded.identities)
     owner = recorded.owners.get(at)
     if owner is not None and owner != purpose.instance_uuid:
         on_vfio = function.vfio or (

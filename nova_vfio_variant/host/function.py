@@ -68,6 +68,15 @@ class Identity:
             )
         )
 
+    def may_have_moved_to(self, other: "Identity") -> bool:
+        """Whether it may be the same device at another address.
+
+        The PF of a VF moves with it.
+        """
+        if self.physfn is not None and other.physfn is not None:
+            other = dataclasses.replace(other, physfn=self.physfn)
+        return not self.is_another(other)
+
     @property
     def shown(self) -> str:
         """As a sentence names it."""

@@ -31,7 +31,7 @@ def another(
     moved = [
         str(one.address)
         for one in now.scan.functions
-        if one.address != address and not known.is_another(one.identity)
+        if one.address != address and known.may_have_moved_to(one.identity)
     ]
     return (
         refusal.because(

@@ -17,6 +17,8 @@ from nova_vfio_variant.pci import address as pci_address
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import facts as host_facts
 
+Identities = ty.Mapping[pci_address.PciAddress, observed.Identity]
+
 _AS_ROOT = "run the command as root; what can't be read counts as in use"
 _USES = {
     uses.Kind.DISPLAY: codes.DISPLAY_IN_USE,
@@ -172,26 +174,55 @@ def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:
 def another_device(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
-    tracked: observed.Identity,
+    identities: Identities,
 ) -> finding.Finding:
     """It isn't the device that was tracked at its address."""
-    moved = [
-        str(one.address)
-        for one in facts.scan.functions
-        if one.address != function.address
-        and not tracked.is_another(one.identity)
-    ]
-    where = (
-        f"; what was tracked may be {', '.join(moved[:3])} now"
-        if moved
-        else "; what was tracked is nowhere on this host"
-    )
+    tracked = identities[function.address]
+    where = _whereabouts(facts, function.address, identities)
     return finding.Finding(
         codes.ANOTHER_DEVICE,
         f"it is another device ({function.identity.shown}) than the tracked"
-        f" one ({tracked.shown}){where}",
+        f" one ({tracked.shown}); {where}",
         subject=str(function.address),
     )
+
+
+def vanished(
+    facts: "host_facts.HostFacts",
+    address: pci_address.PciAddress,
+    identities: Identities,
+) -> finding.Finding:
+    """There is nothing at an address."""
+    said = "this host has no such function"
+    if address in identities:
+        where = _whereabouts(facts, address, identities)
+        said = f"it is tracked, and {said}; {where}"
+    return finding.Finding(codes.VANISHED, said, subject=str(address))
+
+
+def _whereabouts(
+    facts: "host_facts.HostFacts",
+    address: pci_address.PciAddress,
+    identities: Identities,
+) -> str:
+    """Where the device may be that was tracked at an address.
+
+    What is tracked at its own address, and is still what it was, is told
+    apart: it may be another one, or one that moved before the last sync.
+    """
+    tracked = identities[address]
+    moved: list[str] = []
+    alike: list[str] = []
+    for one in facts.scan.functions:
+        if one.address != address and tracked.may_have_moved_to(one.identity):
+            known = identities.get(one.address)
+            stayed = known is not None and not known.is_another(one.identity)
+            (alike if stayed else moved).append(str(one.address))
+    if moved:
+        return f"what was tracked may be {', '.join(moved[:3])} now"
+    if alike:
+        return f"tracked devices like it: {', '.join(alike[:3])}"
+    return "what was tracked is nowhere on this host"
 
 
 def of_use(

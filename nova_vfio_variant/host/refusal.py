@@ -89,7 +89,9 @@ def is_another(
     """Whether it isn't the device that was tracked at its address."""
     tracked = facts.records.identities.get(function.address)
     if tracked is not None and tracked.is_another(function.identity):
-        yield obstacles.another_device(facts, function, tracked)
+        yield obstacles.another_device(
+            facts, function, facts.records.identities
+        )
 
 
 def in_use(

@@ -123,4 +123,13 @@ class ExchangedTest(cli_case.CliTestCase):
         self.ok(*SYNC)
         self.moved()
         said = self.ok(*SYNC, status=1).err
-        self.assertIn("no other function of this host is like it", said)
+        self.assertIn("; tracked devices like it: 0000:83:00.0 [", said)
+        self.assertNotIn("such a function is at", said)
+
+    def test_a_claimed_one_that_vanished_is_told_with_where_it_may_be(
+        self,
+    ) -> None:
+        self.ok(*CREATE)
+        self.there({NEXT: "10de:20b0"})
+        said = self.ok(*SYNC, status=1).err
+        self.assertIn("what was tracked may be 0000:83:00.0 now", said)

@@ -27,6 +27,14 @@ _CONFIGURED = (
     ("target_core_mod", "sys/kernel/config/target", "SCSI targets"),
     ("nvmet", "sys/kernel/config/nvmet", "NVMe targets"),
 )
+#: All disks of an NVMe controller, by its own device file.
+_CONTROLLER = re.compile(r"nvme\d+")
+#: What a SCSI target's ``info`` says of it where nobody told its
+#: ``udev_path``, which is for people: the disk (iblock), or the file (fileio).
+_NUMBER = re.compile(r"Major: (\d+) Minor: (\d+)")
+_FILE = re.compile(r"File: (/\S+)")
+#: A SCSI device with neither.
+_BY_LUN = "pscsi"
 _REMOVED = " (deleted)"
 _UNSET = ("", "(null)", "none")
 
@@ -127,14 +135,34 @@ class _Looker:
         for plugin in use.names(self._tree, _TARGETS):
             if self._is_folder(f"{_TARGETS}/{plugin}"):
                 for name in use.names(self._tree, f"{_TARGETS}/{plugin}"):
-                    place = f"{_TARGETS}/{plugin}/{name}"
-                    self._learn(
-                        f"{place}/udev_path", f"a SCSI target ({name})"
-                    )
+                    # Beside the targets stand files about the plugin.
+                    with contextlib.suppress(NotADirectoryError):
+                        self._scsi_target(plugin, name)
+
+    def _scsi_target(self, plugin: str, name: str) -> None:
+        place, holder = (
+            f"{_TARGETS}/{plugin}/{name}",
+            f"a SCSI target ({name})",
+        )
+        if self._learn(f"{place}/udev_path", holder):
+            return
+        info = use.text(self._tree, f"{place}/info") or ""
+        number, file = _NUMBER.search(info), _FILE.search(info)
+        if number is not None:
+            self._learn_number(f"{number[1]}:{number[2]}", holder)
+        elif file is not None:
+            self._learn_path(file[1], holder)
+        elif plugin.startswith(_BY_LUN):
+            self.unread = f"{holder} doesn't say what it has"
 
     def nvme_targets(self) -> None:
-        """What nvmet exports; a namespace has its disk once it is enabled."""
+        """What nvmet exports, once it is enabled: disks, or a controller."""
         for subsystem in use.names(self._tree, _SUBSYSTEMS):
+            whole = f"{_SUBSYSTEMS}/{subsystem}/passthru"
+            if use.text(self._tree, f"{whole}/enable") not in (None, "0"):
+                self._learn(
+                    f"{whole}/device_path", f"an NVMe target ({subsystem})"
+                )
             spaces = f"{_SUBSYSTEMS}/{subsystem}/namespaces"
             for number in use.names(self._tree, spaces):
                 place = f"{spaces}/{number}"
@@ -158,30 +186,46 @@ class _Looker:
             return False
         return True
 
-    def _learn(self, file: str, holder: str) -> None:
-        """Learn from a file that has the path of what is held."""
-        try:
-            path = use.text(self._tree, file)
-        except NotADirectoryError:
-            return
+    def _learn(self, file: str, holder: str) -> bool:
+        """Learn from a file that has the path of what is held.
+
+        :returns: whether it has one
+        """
+        path = use.text(self._tree, file)
         if path is None or path in _UNSET:
-            return
-        name = self._named(path.removesuffix(_REMOVED))
-        if name is not None:
+            return False
+        self._learn_path(path.removesuffix(_REMOVED), holder)
+        return True
+
+    def _learn_path(self, path: str, holder: str) -> None:
+        names = self._named(path)
+        for name in names:
             self._add(name, holder)
-        elif path.startswith("/dev/"):
+        if not names and path.startswith("/dev/"):
             self.unread = f"{path}, which {holder} has, leads nowhere"
 
-    def _named(self, path: str) -> str | None:
-        """The block device that a path leads to."""
+    def _learn_number(self, number: str, holder: str) -> None:
+        for name in self._disks:
+            if self._tree.read_text(f"{_BLOCK}/{name}/dev") == number:
+                self._add(name, holder)
+
+    def _named(self, path: str) -> list[str]:
+        """The block devices that a path leads to."""
         folder, _, name = path.rpartition("/")
         if folder.endswith("/dev") and name in self._disks:
-            return name
+            return [name]
+        if _CONTROLLER.fullmatch(name):
+            return [
+                disk
+                for disk in self._disks
+                if f"/{name}/"
+                in (use.link(self._tree, f"{_BLOCK}/{disk}") or "")
+            ]
         with contextlib.suppress(OSError):
             real = self._tree.real_path(path.lstrip("/")).rpartition("/")[2]
             if real in self._disks:
-                return real
-        return None
+                return [real]
+        return []
 
     def _add(self, name: str, holder: str) -> None:
         self.holders.setdefault(name, []).append(holder)

@@ -118,6 +118,5 @@ class TableTest(base.TestCase):
         at = address.PciAddress.parse(devices.AT)
         function = known.scan.get(at)
         if function is None:
-            tracked = at in device.records.identities
-            return assignability.vanished(at, known, tracked)
+            return assignability.vanished(at, known, device.records)
         return assignability.verdict(function, known, device.records, purpose)

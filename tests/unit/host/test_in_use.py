@@ -216,6 +216,56 @@ class InUseTest(UseCase):
             found,
         )
 
+    def test_a_scsi_target_whose_path_nobody_told(self) -> None:
+        self.disk()
+        core = "sys/kernel/config/target/core"
+        self.put("sys/class/block/sda/dev", "8:0\n")
+        for plugin, info, said in (
+            (
+                "iblock_0",
+                (
+                    "iBlock device: sda  readonly: 0\n"
+                    "        Major: 8 Minor: 0  CLAIMED: IBLOCK\n"
+                ),
+                ["sda is held by a SCSI target (volume)"],
+            ),
+            (
+                "iblock_0",
+                "iBlock device: sdb\n        Major: 8 Minor: 16\n",
+                [],
+            ),
+            (
+                "fileio_0",
+                "TCM FILEIO ID: 0        File: /dev/sda  Size: 10\n",
+                ["sda is held by a SCSI target (volume)"],
+            ),
+            ("rd_mcp_0", "TCM RamDisk ID: 0  RamDisk Makeup\n", []),
+            (
+                "pscsi_0",
+                "SCSI Device Bus Location: Channel ID: 0\n",
+                [
+                    (
+                        "what else holds sda can't be read: a SCSI target"
+                        " (volume) doesn't say what it has"
+                    )
+                ],
+            ),
+        ):
+            self.put(f"{core}/{plugin}/volume/udev_path", "\n")
+            self.put(f"{core}/{plugin}/volume/info", info)
+            self.assertEqual(said, self.uses(), info)
+            shutil.rmtree(self.host.root / core / plugin)
+
+    def test_a_controller_that_an_nvme_target_passes_through(self) -> None:
+        self.disk()
+        place = "sys/kernel/config/nvmet/subsystems/nqn.x/passthru"
+        self.put(f"{place}/device_path", "/dev/nvme0\n")
+        self.put(f"{place}/enable", "0\n")
+        self.assertEqual([], self.uses())
+        self.put(f"{place}/enable", "1\n")
+        [found] = self.uses()
+        self.assertIn("/dev/nvme0, which an NVMe target (nqn.x) has", found)
+
     def test_a_disk_that_an_nvme_target_exports(self) -> None:
         self.disk()
         place = "sys/kernel/config/nvmet/subsystems/nqn.x/namespaces/1"
