@@ -446,7 +446,9 @@ class Node:
         """
         with self.observed() as (published, plan):
             return dataclasses.replace(
-                published.compare(), findings=self.exchanged(plan)
+                published.compare(),
+                findings=self.exchanged(plan),
+                withheld=published.withheld,
             )
 
     def placement_microversion(self) -> str | None:

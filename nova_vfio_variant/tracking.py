@@ -223,6 +223,7 @@ class Tracking:
                 return dataclasses.replace(
                     published.report(dry_run=True),
                     findings=self._node.exchanged(plan),
+                    withheld=published.withheld,
                 )
         from nova_vfio_variant import records
 
@@ -248,6 +249,7 @@ class Tracking:
                 result,
                 finished=tuple(finished),
                 findings=self._node.exchanged(plan),
+                withheld=published.withheld,
             )
 
     @contextlib.contextmanager
