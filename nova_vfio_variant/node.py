@@ -419,15 +419,18 @@ class Node:
         self,
         address: "pci_address.PciAddress",
         instance_uuid: str | None = None,
+        together: "ty.Collection[pci_address.PciAddress] | None" = None,
     ) -> "assignability.Verdict":
         """The verdict on a device; unknown where no host can be seen.
 
         :param instance_uuid: who is to have it; None for any
+        :param together: all devices that its guest gets; None where that
+            isn't known yet
         """
         from nova_vfio_variant.host import assignability, obstacles
 
         try:
-            return self.verdicts.at(address, instance_uuid)
+            return self.verdicts.at(address, instance_uuid, together)
         except exception.HostError as error:
             return assignability.Verdict(
                 unknown=(
@@ -451,7 +454,9 @@ class Node:
         """
         with self.observed() as (published, plan):
             return dataclasses.replace(
-                published.compare(), findings=self.exchanged(plan)
+                published.compare(),
+                findings=self.exchanged(plan),
+                withheld=published.withheld,
             )
 
     def placement_microversion(self) -> str | None:

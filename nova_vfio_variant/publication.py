@@ -42,12 +42,14 @@ class View:
     :param usages: provider's name -> resource class -> units in use; a
         provider that isn't published is not in it
     :param spent: devices for one time that had it
+    :param withheld: as of :attr:`Publication.withheld`
     :param unreachable: why Placement could not be asked, None if it was
     """
 
     desired: "tuple[provider.Provider, ...]"
     usages: ty.Mapping[str, ty.Mapping[str, int]]
     spent: "tuple[pci_address.PciAddress, ...]" = ()
+    withheld: "tuple[pci_address.PciAddress, ...]" = ()
     unreachable: str | None = None
 
 
@@ -89,6 +91,7 @@ class Publication:
         self._given = given
         self._known = known
         keep = bool(conf.vfio.reserve_blocked)
+        self._not_known = unknown
         self._blocked = blocked if keep else frozenset()
         self._unknown = unknown if keep else frozenset()
 
@@ -131,6 +134,22 @@ class Publication:
             raise _indescribable(errors)
         return providers
 
+    @property
+    def withheld(self) -> "tuple[pci_address.PciAddress, ...]":
+        """Published devices that nobody has and that are not offered.
+
+        They are reserved for being blocked, or nobody can say whether they
+        have to be.
+        """
+        published = {at for one in self._built[0] for at in one.addresses}
+        against = {*(self._blocked or ()), *self._not_known}
+        return tuple(
+            one.address
+            for one in self._devices
+            if one.address in published & against
+            and one.status not in family.IN_USE
+        )
+
     @functools.cached_property
     def client(self) -> "client.PlacementClient":
         """The chosen Placement. An embedded one is made if need be."""
@@ -155,6 +174,7 @@ class Publication:
             tuple(diff.left(one, there.get(one.name)) for one in self.desired),
             {name: one.usages for name, one in there.items()},
             _spent(self.desired, there),
+            self.withheld,
             unreachable,
         )
 

@@ -176,7 +176,8 @@ class Tracking:
                     f"instance {instance_uuid} keeps its devices: "
                     + "; ".join(held),
                     "end its guest first, or wait for its end with --wait"
-                    " SECONDS; --force gives them back all the same",
+                    " SECONDS; where it can't be seen, run the command as"
+                    " root; --force gives them back all the same",
                 )
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
@@ -223,6 +224,7 @@ class Tracking:
                 return dataclasses.replace(
                     published.report(dry_run=True),
                     findings=self._node.exchanged(plan),
+                    withheld=published.withheld,
                 )
         from nova_vfio_variant import records
 
@@ -248,6 +250,7 @@ class Tracking:
                 result,
                 finished=tuple(finished),
                 findings=self._node.exchanged(plan),
+                withheld=published.withheld,
             )
 
     @contextlib.contextmanager

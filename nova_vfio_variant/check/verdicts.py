@@ -6,6 +6,7 @@ What a function is wanted for stands in the configuration: ``managed`` and
 drivers in ``host_spec``.
 """
 
+import dataclasses
 import typing as ty
 
 from nova_vfio_variant import source
@@ -42,36 +43,49 @@ class Verdicts:
         self._of_anybody: dict[Address, assignability.Verdict] = {}
 
     def at(
-        self, address: Address, instance_uuid: str | None = None
+        self,
+        address: Address,
+        instance_uuid: str | None = None,
+        together: ty.Collection[Address] | None = None,
     ) -> assignability.Verdict:
         """The verdict on what stands at an address, if anything does.
 
         :param instance_uuid: who is to have it; None for any
+        :param together: as for :meth:`of`
         """
         function = self.facts.scan.get(address)
         if function is None:
             return assignability.vanished(address, self.facts, self.records)
-        return self.of(function, instance_uuid)
+        return self.of(function, instance_uuid, together)
 
     def of(
         self,
         function: observed.PciFunction,
         instance_uuid: str | None = None,
+        together: ty.Collection[Address] | None = None,
     ) -> assignability.Verdict:
         """The verdict on a function, for what it is declared for.
 
         :param instance_uuid: who is to have it; None for any
+        :param together: all functions that its guest gets; None where that
+            isn't known yet
         """
+        is_anybodys = instance_uuid is None and together is None
         known = self._of_anybody.get(function.address)
-        if known is not None and instance_uuid is None:
+        if known is not None and is_anybodys:
             return known
+        purpose = self.purpose(function, instance_uuid)
+        if together is not None:
+            purpose = dataclasses.replace(
+                purpose,
+                mates=frozenset(
+                    one for one in purpose.mates if one in together
+                ),
+            )
         answer = assignability.verdict(
-            function,
-            self.facts,
-            self.records,
-            self.purpose(function, instance_uuid),
+            function, self.facts, self.records, purpose
         )
-        if instance_uuid is None:
+        if is_anybodys:
             self._of_anybody[function.address] = answer
         return answer
 

@@ -60,7 +60,7 @@ class Explain(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Gather and list."""
         subject = parsed_args.subject
-        tracked_ones = {one.address: one for one in self.node.devices()}
+        tracked_ones = self._tracked()
         if isinstance(subject, str):
             chosen = [one.address for one in self.node.devices_of(subject)]
         else:
@@ -86,6 +86,16 @@ class Explain(base.Lister):
             rows += [(str(address), *topic) for topic in topics]
         self.tell_of_verdicts()
         return COLUMNS, rows
+
+    def _tracked(
+        self,
+    ) -> "dict[pci_address.PciAddress, tracked.Device]":
+        """The tracked devices; a store that can't be used costs them alone."""
+        try:
+            return {one.address: one for one in self.node.devices()}
+        except exception.VfioVariantError as error:
+            self.note(f"warning: {error.message}")
+            return {}
 
     def _view(self) -> "publication.View | str":
         """What Placement has, or why that isn't known."""

@@ -3,6 +3,7 @@
 
 import argparse
 import pathlib
+import typing as ty
 
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.guest import qemu
@@ -11,6 +12,8 @@ from nova_vfio_variant.tracker import device as tracked
 
 class _ForDevices(base.Base):
     """A command about the devices of an instance, or about one device."""
+
+    is_for_libvirt: ty.ClassVar[bool] = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which devices."""
@@ -51,20 +54,27 @@ class _ForDevices(base.Base):
 
     def _look_at(self, devices: tuple[tracked.Device, ...]) -> None:
         from nova_vfio_variant import codes
-        from nova_vfio_variant.host import assignability, refusal
+        from nova_vfio_variant.host import refusal
 
         against = []
+        together = [device.address for device in devices]
         for device in devices:
-            verdict = self.node.verdict(device.address, device.instance_uuid)
+            verdict = self.node.verdict(
+                device.address, device.instance_uuid, together
+            )
             wrong = [
                 one
                 for one in verdict.blocking
                 if one.code in (codes.ANOTHER_DEVICE, codes.VANISHED)
             ]
             against += wrong
-            if wrong or verdict.state is assignability.State.PREPARABLE:
+            if wrong:
                 continue
-            for one in verdict.obstacles:
+            told = verdict.obstacles
+            if self.is_for_libvirt and device.managed:
+                # It prepares the rest when the guest starts.
+                told = (*verdict.blocking, *verdict.unknown)
+            for one in told:
                 self.status = 1
                 self.note(f"warning: {refusal.line(one)}")
         if against:
@@ -79,6 +89,7 @@ class Xml(_ForDevices):
     """
 
     example = "guest xml --address 0000:41:10.0"
+    is_for_libvirt = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add where to write."""

@@ -42,22 +42,17 @@ def change_rows(changes: "ty.Iterable[diff.Change]") -> list[base.Row]:
 class _Inventory(base.Lister):
     """A command about what is published."""
 
-    def tell_of_blocked(
+    def tell_of_withheld(
         self, addresses: "ty.Iterable[pci_address.PciAddress]"
     ) -> None:
-        """Say which devices are reserved, or unknown, and why."""
-        from nova_vfio_variant import codes
+        """Say why devices are reserved, or whether they have to be."""
         from nova_vfio_variant.host import assignability
 
         reasons: dict[str, list[str]] = {}
         for at in addresses:
             answer = self.node.verdict(at)
             for one in answer.lasting[:1]:
-                claimed = codes.IS_CLAIMED in {
-                    other.code for other in answer.blocking
-                }
-                word = "can't be given" if claimed else "reserved"
-                reason = f"{word}, for {one.code.title} [{one.code.id}]"
+                reason = f"reserved, for {one.code.title} [{one.code.id}]"
                 reasons.setdefault(reason, []).append(str(at))
             if answer.state is assignability.State.UNKNOWN:
                 first = answer.unknown[0]
@@ -91,9 +86,7 @@ class Show(_Inventory):
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
             self.note(tracking.spent(view.spent))
-        self.tell_of_blocked(
-            at for one in view.desired for at in one.addresses
-        )
+        self.tell_of_withheld(view.withheld)
         rows: list[base.Row] = []
         for provider in view.desired:
             used = view.usages.get(provider.name, {})
@@ -121,6 +114,7 @@ class _Result(_Inventory):
 
     def tell(self, result: "report.Result") -> base.Rows:
         """The changes as rows, and what stays beside them."""
+        self.tell_of_withheld(result.withheld)
         self.warn(result.findings)
         for warning in result.warnings:
             self.note(f"warning: {warning}")
@@ -176,7 +170,6 @@ class Report(_Result):
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
-        self.tell_of_blocked(one.address for one in self.node.devices())
         left = (
             result.warnings
             or result.findings

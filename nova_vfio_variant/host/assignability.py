@@ -393,6 +393,7 @@ def _of_driver(
         codes.NOT_BOUND,
         f"it is {on}: {who}",
         subject=name,
+        hint="nothing is to be done" if purpose.managed else None,
     )
 
 

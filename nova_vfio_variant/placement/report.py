@@ -26,6 +26,7 @@ from nova_vfio_variant.tracker import share
 if ty.TYPE_CHECKING:
     import tenacity
 
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client as placement_client
 
 #: How often a piece of work is begun when generations move under it.
@@ -42,12 +43,14 @@ class Result:
     :param warnings: what stays above what is desired, and why
     :param finished: instances whose claims a crash had left half way
     :param findings: what is wrong with the devices that are published
+    :param withheld: the devices that are published and not offered
     """
 
     changes: tuple[diff.Change, ...]
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
+    withheld: "tuple[pci_address.PciAddress, ...]" = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

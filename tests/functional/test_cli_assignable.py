@@ -6,11 +6,17 @@ import threading
 import time
 
 from nova_vfio_variant.testing import fake_host
-from tests.functional import cli_case
+from tests.functional import check_host, cli_case
 from tests.functional.cli_case import ONE, TWO
 
 PF = "0000:21:00.0"
 VF, OTHER = "0000:21:10.0", "0000:21:10.2"
+_ALIVE = {
+    "proc/1/comm": "systemd\n",
+    "proc/1/mountinfo": "",
+    "proc/1/net/route": "",
+    "proc/swaps": "Filename\n",
+}
 
 
 class AssignableCase(cli_case.CliTestCase):
@@ -193,3 +199,117 @@ class ExplainTest(AssignableCase):
         self.options = ["--host-root=host", "--state-path=state"]
         pathlib.Path("nova.conf").unlink()
         self.assertEqual("ready", self.topics(VF)["verdict"])
+
+
+class WithheldTest(cli_case.CliTestCase):
+    """What is said of devices that are published and not offered."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host(
+            *check_host.card(
+                driver="nvidia",
+                pf_ids="10de:25b6",
+                vf_ids="10de:25b6",
+                vf_files={
+                    "vfio-dev/vfio9/dev": "509:9",
+                    "nvidia/current_vgpu_type": "588",
+                    "nvidia/creatable_vgpu_types": "ID : vGPU Name",
+                },
+            )
+        )
+        self.declare("0000:25:00.4", "0000:25:00.5")
+
+    def declare(self, *addresses: str, tail: str = "") -> None:
+        self.configure(
+            *(
+                f'device_spec = {{ "address": "{at}", "managed": "no" }}'
+                for at in addresses
+            ),
+            'alias = { "name": "vf", "vendor_id": "10de",'
+            ' "product_id": "25b6", "device_type": "type-VF" }',
+            tail=tail,
+        )
+
+    def take_types(self) -> None:
+        for number in (4, 5):
+            home = f"host/sys/devices/pci0000:00/0000:25:00.{number}"
+            path = pathlib.Path(home, "nvidia/current_vgpu_type")
+            path.write_text("0\n")
+
+    def test_nothing_is_called_reserved_that_is_not(self) -> None:
+        claim = ("claim", "create", "--instance", ONE, "--alias=vf:1")
+        (given,) = self.json(*claim)
+        (has,) = given["addresses"]
+        self.take_types()
+        said = self.ok("inventory", "report").err
+        self.assertIn("reserved, for a VF that has no vGPU type", said)
+        self.assertNotIn(has, said)
+        self.ok("claim", "delete", ONE)
+        self.assertIn(has, self.ok("inventory", "report").err)
+        self.declare(has)
+        (other,) = {"0000:25:00.4", "0000:25:00.5"} - {has}
+        for command in ("show", "diff", "report"):
+            said = self.run_cli("inventory", command).err
+            self.assertIn(f"note: {has}: reserved", said)
+            self.assertNotIn(other, said)
+        self.declare(has, tail="[vfio]\nreserve_blocked = false\n")
+        for command in ("show", "diff", "report"):
+            said = self.run_cli("inventory", command).err
+            self.assertNotIn("reserved, for", said)
+
+    def test_a_first_report_says_what_it_can_not_know(self) -> None:
+        # Processes that are there and can't be looked at.
+        closed = pathlib.Path("host/proc/7")
+        closed.mkdir(parents=True)
+        (closed / "fd").write_text("")
+        for name, text in _ALIVE.items():
+            path = pathlib.Path("host", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        for command in ("diff", "report", "report"):
+            said = self.run_cli("inventory", command).err
+            self.assertIn("not known: ", said, command)
+            self.assertIn("as root", said, command)
+
+
+class GuestTest(cli_case.CliTestCase):
+    """What keeps a guest from starting is said with its elements."""
+
+    def test_what_nobody_binds_is_said(self) -> None:
+        self.host(*check_host.card(driver="igbvf"))
+        for managed, xml in (("no", 1), ("yes", 0)):
+            self.configure(
+                'device_spec = { "product_id": "10ca",'
+                f' "managed": "{managed}" }}'
+            )
+            words = ("--address", "0000:25:00.4")
+            done = self.ok("guest", "xml", *words, status=xml)
+            self.assertEqual(bool(xml), "VFIO540" in done.err)
+            # No libvirt binds anything for whoever starts QEMU.
+            done = self.ok("guest", "qemu", *words, status=1)
+            self.assertIn("VFIO540", done.err)
+
+    def test_a_mate_goes_along_only_if_it_is_given_too(self) -> None:
+        gpu, sound = "0000:41:00.0", "0000:41:00.1"
+        self.host(
+            check_host.Function(gpu, "10de:2204", "030000", "nouveau", 17),
+            check_host.Function(
+                sound, "10de:1aef", "040300", "snd_hda_intel", 17
+            ),
+        )
+        self.configure(
+            *(f'device_spec = {{ "address": "{at}" }}' for at in (gpu, sound)),
+            *(
+                f'alias = {{ "name": "{name}", "vendor_id": "10de",'
+                f' "product_id": "{product}", "device_type": "type-PCI" }}'
+                for name, product in (("gpu", "2204"), ("sound", "1aef"))
+            ),
+        )
+        claim = ("claim", "create", "--instance", ONE, "--alias")
+        self.ok(*claim, "gpu:1")
+        done = self.ok("guest", "xml", "--instance", ONE, status=1)
+        self.assertIn(f"{sound} is in IOMMU group 17", done.err)
+        self.ok("claim", "delete", ONE)
+        self.ok(*claim, "gpu:1,sound:1")
+        self.ok("guest", "xml", "--instance", ONE)
