@@ -111,7 +111,12 @@ class _Planner:
         for spec in self._specs:
             if self._only and not any(map(spec.selects, meant)):
                 continue
-            self._findings += named.absent(spec, functions, unknown=unknown)
+            hidden = named.unread(spec, self._facts)
+            self._refusals += hidden
+            if not hidden:
+                self._findings += named.absent(
+                    spec, functions, unknown=unknown
+                )
             self._refusals += named.no_pf(spec, functions, self._facts)
         self._refusals += named.in_vain(
             self._only, self._specs, functions, self._facts

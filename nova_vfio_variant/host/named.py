@@ -8,6 +8,7 @@ from nova_vfio_variant.host import decide, host_spec, refusal
 from nova_vfio_variant.host import facts as host_facts
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import pattern
 
 Functions = ty.Sequence[observed.PciFunction]
 
@@ -38,6 +39,20 @@ def absent(
                 f"{address}",
                 "companions",
             )
+
+
+def unread(
+    spec: host_spec.HostSpec, facts: host_facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """Why nothing can be done for what an entry names and can't be read."""
+    if spec.address is None:
+        return ()
+    return tuple(
+        one
+        for address in sorted(facts.scan.unread)
+        if pattern.matches(spec.address, address)
+        for one in refusal.unreadable(facts, str(address))
+    )
 
 
 def no_pf(

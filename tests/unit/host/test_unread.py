@@ -5,8 +5,8 @@ import dataclasses
 import pathlib
 import tempfile
 
-from nova_vfio_variant import codes
-from nova_vfio_variant.host import facts, refusal, scan
+from nova_vfio_variant import codes, source
+from nova_vfio_variant.host import declared, facts, host_spec, refusal, scan
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.functional import check_host
@@ -68,3 +68,23 @@ class UnreadTest(base.TestCase):
 
     def test_an_unread_driver_of_a_companion_is_in_the_way(self) -> None:
         self.assertEqual([codes.NOT_KNOWN.id], self.codes(driver=str(OTHER)))
+
+    def test_an_entry_that_names_what_can_not_be_read_is_not_wrong(
+        self,
+    ) -> None:
+        """It isn't said that there is no such function."""
+        lost = scan.Lost(str(VF), None, "Permission denied")
+        unread = dataclasses.replace(
+            self.seen,
+            functions=self.seen.functions[1:],
+            problems=(lost,),
+        )
+        text = f'{{"address": "{VF}", "driver": "vfio-pci"}}'
+        specs, _ = host_spec.parse_host_specs(
+            [source.SourceText.of(text, "host_spec", "vfio")]
+        )
+        found = declared.decision(specs, facts.gather(unread), {})
+        self.assertEqual((), found.findings)
+        self.assertEqual(
+            [codes.NOT_KNOWN], [one.code for one in found.refusals]
+        )
