@@ -403,7 +403,7 @@ class Node:
         """
         found = tuple(
             device
-            for device in self._recorded()
+            for device in (self.devices() if self.has_state else ())
             if device.instance_uuid == instance_uuid
         )
         if not found:
