@@ -365,16 +365,10 @@ class _Asking:
                 # Of its companions others are told.
                 if one.subject == at or one in found.findings
             }
-            purpose = assignability.Purpose(
-                driver="vfio-pci", companions=specs[0].companions
+            verdict = assignability.verdict(
+                seen, seen_of, records, for_plan(specs[0].companions)
             )
-            verdict = assignability.verdict(seen, seen_of, records, purpose)
-            self._said.to_plan[at] = frozenset(
-                one.code.id
-                for one in verdict.obstacles
-                if _OF_MATES not in one.message
-            )
-            kept = any(_OF_MATES in one.message for one in verdict.obstacles)
+            kept = against_plan(at, verdict, self._said)
             if kept and not (found.refusals or found.findings):
                 self._said.unplanned.add(at)
 
@@ -404,6 +398,28 @@ class _Asking:
                 self._said.released[owner] = False
             else:
                 self._said.released[owner] = True
+
+
+def for_plan(
+    companions: ty.Collection[pci_address.PciAddress],
+) -> assignability.Purpose:
+    """What ``host apply`` wants of a function."""
+    return assignability.Purpose(driver="vfio-pci", companions=companions)
+
+
+def against_plan(
+    at: str, verdict: assignability.Verdict, said: agreement.Answers
+) -> bool:
+    """Learn what a verdict says against a plan for one function.
+
+    :returns: whether members of its group can't leave their drivers
+    """
+    said.to_plan[at] = frozenset(
+        one.code.id
+        for one in verdict.obstacles
+        if _OF_MATES not in one.message
+    )
+    return any(_OF_MATES in one.message for one in verdict.obstacles)
 
 
 def of_devices(

@@ -9,11 +9,14 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import typing as ty
 
 from nova_vfio_variant import node
+from nova_vfio_variant.host import assignability
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
 from tests import agreement, agreement_asked, random_hosts
 from tests.functional import cli_case
@@ -90,6 +93,7 @@ class AgreementTest(cli_case.CliTestCase):
         self.run_cli("inventory", "report")
         again = self.json("inventory", "show")
         self.assertEqual(list(_units(rows)), list(_units(again)), str(host))
+        self._plan(host, said)
         self._claims(host, said)
         for owner in sorted(
             {one.owner for one in said.tracked.values() if one.owner}
@@ -140,6 +144,42 @@ class AgreementTest(cli_case.CliTestCase):
                     row["what"] for row in rows if row["topic"] == "verdict"
                 )
                 said.states["explain"] = {at: verdict}
+
+    def _plan(self, host: random_hosts.Host, said: agreement.Answers) -> None:
+        """Ask one function a host; in memory all are asked."""
+        at = host.functions[host.seed % len(host.functions)].address
+        wanted = json.dumps(agreement_asked.to_vfio(host, at))
+        pathlib.Path("plan.conf").write_text(
+            pathlib.Path("bare.conf").read_text()
+            + f"\n[vfio]\nhost_spec = {wanted}\n"
+        )
+        before = self.options
+        self.options = ["--config-file=plan.conf", *before[1:]]
+        done = self.run_cli("host", "plan")
+        self.options = before
+        said.plans[at] = {
+            code
+            for line in done.err.splitlines()
+            if line.startswith(f"error: {at}: ") or "plan.conf:" in line
+            for code in re.findall(r"\[(VFIO\d+)\]$", line)
+        }
+        on = node.Node(["plan.conf"], None, "host", "state")
+        seen = on.scan.get(pci_address.PciAddress.parse(at))
+        assert seen is not None
+        verdict = assignability.verdict(
+            seen,
+            on.verdicts.facts,
+            on.verdicts.records,
+            agreement_asked.for_plan(
+                [
+                    pci_address.PciAddress.parse(one)
+                    for one in json.loads(wanted).get("companions", ())
+                ]
+            ),
+        )
+        kept = agreement_asked.against_plan(at, verdict, said)
+        if kept and done.status < 2:
+            said.unplanned.add(at)
 
     def _bare(self, *words: str) -> ty.Any:
         """What a command gives where nothing is declared."""
