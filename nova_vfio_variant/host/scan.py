@@ -314,7 +314,7 @@ class _Scanner:
             and (
                 name in self._vdpa_parents
                 # A recording may lack that bus; mostly they are called vdpa0.
-                or any(one.startswith("vdpa") for one in names)
+                or "\nvdpa" in "\n".join(("", *names))
             ),
             has_vgpu_folder="nvidia" in names,
             subsystem=ids.subsystem,
