@@ -243,11 +243,9 @@ def _of_records(
         yield obstacles.another_device(facts, function, recorded.identities)
     owner = recorded.owners.get(at)
     if owner is not None and owner != purpose.instance_uuid:
-        on_vfio = function.vfio or (
-            function.driver is not None
-            and bool(vfio.is_driver(facts.scan, function.driver))
+        goes_to_vfio = purpose.driver is not None and not vfio.is_named(
+            facts.scan, function
         )
-        goes_to_vfio = purpose.driver is not None and not on_vfio
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
     if at in recorded.spent and (

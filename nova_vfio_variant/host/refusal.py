@@ -157,12 +157,11 @@ def is_somebodys(
                 function.address, who.removeprefix(QUARANTINED)
             ),
         )
-    here = function.driver
     if (
         driver is not None
         and is_vfio(facts, driver)
-        and not (here is not None and is_vfio(facts, here))
-        and not (function.vfio or "driver" in function.lost)
+        and not vfio.is_named(facts.scan, function)
+        and "driver" not in function.lost
     ):
         return ()
     return (
