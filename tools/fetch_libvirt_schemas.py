@@ -18,7 +18,6 @@ import tempfile
 import lxml.etree
 
 MACHINES_OWN = "/usr/share/libvirt/schemas"
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 #: A domain that only a schema new enough for variant drivers accepts.
@@ -61,11 +60,29 @@ def debian_suites() -> list[str]:
     return [codename, f"{codename}-backports"]
 
 
+def mirror() -> str:
+    """The machine's own first source of Debian packages.
+
+    :raises OSError: there is no apt-get, or it knows no source
+    :raises subprocess.CalledProcessError: it fails
+    """
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    told = subprocess.run(
+        [*asked, "Created-By: Packages"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.split()
+    if not told:
+        raise OSError("apt knows no source of packages")
+    return told[0]
+
+
 def download(into: str) -> str:
     """Download and unpack libvirt-common and return where its schemas are.
 
     :param into: an empty folder
-    :raises OSError: if the machine has no apt-get or dpkg
+    :raises OSError: if the machine has no apt-get, dpkg or package source
     :raises subprocess.CalledProcessError: if one of them fails
     """
     for name in ("lists/partial", "cache/archives/partial", "none"):
@@ -74,9 +91,10 @@ def download(into: str) -> str:
     sources = os.path.join(into, "sources.list")
     with open(status, "w", encoding="ascii"):
         pass
+    where = mirror()
     with open(sources, "w", encoding="ascii") as lines:
         lines.writelines(
-            f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n"
+            f"deb [signed-by={KEYRING}] {where} {suite} main\n"
             for suite in debian_suites()
         )
     options = {

@@ -12,7 +12,7 @@
 # it ends at once if nothing that it is made from has changed; downloads are
 # kept in FOLDER/apt in any case.
 #
-# $NOVA_VFIO_LAB_MIRROR names another Debian mirror.
+# $NOVA_VFIO_LAB_MIRROR names another Debian mirror than the machine's own.
 
 set -euo pipefail
 umask 022
@@ -20,7 +20,11 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "$0")" && pwd)
 lab=${1:-${NOVA_VFIO_LAB:-$here/../../.lab}}
-mirror=${NOVA_VFIO_LAB_MIRROR:-http://deb.debian.org/debian}
+# The machine's own first source, as apt understands it.
+mirror=${NOVA_VFIO_LAB_MIRROR:-$(
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        awk 'NR == 1'
+)}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # QEMU before 8.0 has no igb, and libvirt before 10 takes no variant driver
