@@ -8,6 +8,7 @@ made. See :mod:`tests.agreement` for what agreement is.
 import dataclasses
 import pathlib
 import tempfile
+import types
 import typing as ty
 from unittest import mock
 
@@ -21,6 +22,7 @@ from nova_vfio_variant.host import (
     declared,
     holders,
     refusal,
+    vfio,
 )
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
@@ -216,12 +218,11 @@ class PlantedTest(AgreementCase):
         )
 
     def test_plan_has_its_own_vfio_drivers(self) -> None:
-        self.found(
-            mock.patch.object(
-                refusal, "is_vfio", lambda _, name: name == "vfio-pci"
-            ),
-            "host plan",
+        own = types.SimpleNamespace(
+            is_driver=vfio.is_driver,
+            is_named=lambda _, function: function.driver == "vfio-pci",
         )
+        self.found(mock.patch.object(refusal, "vfio", own), "host plan")
 
     def test_plan_forgets_what_was_overruled(self) -> None:
         real = declared.decision
