@@ -26,7 +26,6 @@ from nova_vfio_variant.host import (
     lock,
     observe,
     recover,
-    refusal,
     restore,
     scan,
 )
@@ -117,9 +116,8 @@ class Preparation:
         """
         specs = self.specs
         priors = self._priors()
-        claims = self._claims_now()
         now = self._look()
-        found = declared.decision(specs, now, claims, only)
+        found = declared.decision(specs, now, only)
         _raise_findings(found)
         return identity.checked(found, priors, now)
 
@@ -131,7 +129,6 @@ class Preparation:
         return restore.decision(
             self.journal().priors,
             self._look(),
-            self._claims_now(),
             {str(one) for one in only},
         )
 
@@ -170,16 +167,16 @@ class Preparation:
             self._acting() as (actor, opened),
             _told(result),
         ):
-            self._recover(actor, opened, result)
-            claims = _claims(opened)
-            now = actor.look()
-            found = declared.decision(specs, now, claims, only)
+            recover.recover(actor, result.recovered)
+            quarantined = opened.quarantined()
+            now = actor.look().knowing(quarantined=quarantined)
+            found = declared.decision(specs, now, only)
             _raise_findings(found)
             found = identity.checked(found, actor.journal.priors, now)
             result.refusals = found.refusals
             if not found.refusals:
                 outcome = apply.Outcome(failed=result.failed)
-                apply.apply(actor, specs, claims, only, outcome)
+                apply.apply(actor, specs, only, outcome, quarantined)
         return result
 
     def restore(self, only: Addresses = ()) -> Result:
@@ -194,17 +191,16 @@ class Preparation:
             self._acting() as (actor, opened),
             _told(result),
         ):
-            self._recover(actor, opened, result)
-            claims = _claims(opened)
+            recover.recover(actor, result.recovered)
+            quarantined = opened.quarantined()
             found = restore.decision(
                 actor.journal.priors,
-                actor.look(),
-                claims,
+                actor.look().knowing(quarantined=quarantined),
                 {str(one) for one in only},
             )
             result.refusals = found.refusals
             if not found.refusals:
-                restore.restore(actor, claims, only, result.failed)
+                restore.restore(actor, only, result.failed, quarantined)
         return result
 
     def recover(self) -> Result:
@@ -215,32 +211,23 @@ class Preparation:
         """
         result = Result()
         with (
-            self._acting() as (actor, opened),
+            self._acting() as (actor, _),
             _told(result),
         ):
-            self._recover(actor, opened, result)
+            recover.recover(actor, result.recovered)
         return result
 
-    def _recover(
-        self, actor: act.Actor, opened: store.Store, result: Result
-    ) -> None:
-        """Recover, and tell a result what became of each change."""
-        claims = _claims(opened, quarantined=False)
-        recover.recover(actor, claims, result.recovered)
-
     def _look(self) -> facts.HostFacts:
-        """The host as the node sees it."""
+        """The host as the node sees it, quarantines of other boots ended."""
         seen = self._node.scan
         with self._store(read_only=True) as opened:
             return dataclasses.replace(
                 facts.gather(seen), records=_recorded(opened, seen)
+            ).knowing(
+                quarantined=opened.quarantined(
+                    self._node.tree.read_text(observe.BOOT_ID)
+                )
             )
-
-    def _claims_now(self) -> refusal.Claims:
-        """Who has which function, quarantines of earlier boots left out."""
-        boot = self._node.tree.read_text(observe.BOOT_ID)
-        with self._store(read_only=True) as opened:
-            return _claims(opened, boot)
 
     def _store(self, *, read_only: bool) -> store.Store:
         return store.Store.open(
@@ -310,8 +297,13 @@ class Preparation:
 def _recorded(
     opened: store.Store, seen: scan.HostScan
 ) -> host_records.Records:
-    """What was overruled by hand, and which devices were tracked."""
+    """What is recorded of functions, but for quarantines."""
     return host_records.Records(
+        owners={
+            address: claim.instance_uuid
+            for claim in opened.claims()
+            for address in claim.addresses
+        },
         identities={one.address: one.known for one in opened.devices()},
         allowed=allowance.standing(opened.allowances.all(), seen.get),
     )
@@ -341,26 +333,6 @@ def _told(result: Result) -> ty.Iterator[None]:
         raise  # Nobody is there any more to be told.
     except OSError as error:
         result.ended_by = exception.HostError(str(error))
-
-
-def _claims(
-    opened: store.Store, boot: str | None = None, *, quarantined: bool = True
-) -> dict[pci_address.PciAddress, str]:
-    """Who has which function, in the form that refusals want.
-
-    :param boot: of which boot of the host quarantines count; None for all
-    """
-    found = {
-        address: f"instance {claim.instance_uuid} has it"
-        for claim in opened.claims()
-        for address in claim.addresses
-    }
-    if quarantined:
-        found |= {
-            address: f"{refusal.QUARANTINED}{reason}"
-            for address, reason in opened.quarantined(boot).items()
-        }
-    return found
 
 
 def _raise_findings(decision: decide.Decision) -> None:

@@ -31,6 +31,7 @@ from nova_vfio_variant.check import verdicts as host_verdicts
 from nova_vfio_variant.conf import located
 from nova_vfio_variant.host import assignability, declared, host_spec
 from nova_vfio_variant.host import facts as host_facts
+from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import matching, parse
@@ -348,27 +349,24 @@ class _Asking:
         suggested(on.suggest(), on.scan, self._said)
 
     def _plans(self, on: node.Node, opened: ty.Any) -> None:
-        claims = preparation._claims(opened, random_hosts.BOOT)
         records = on.verdicts.records
         seen_of = dataclasses.replace(
             on.verdicts.facts,
             records=preparation._recorded(opened, on.scan),
-        )
+        ).knowing(quarantined=opened.quarantined(random_hosts.BOOT))
         for seen in on.scan.functions:
             at = str(seen.address)
             text = source.SourceText.of(json.dumps(to_vfio(self._host, at)))
             specs, _ = host_spec.parse_host_specs([text])
-            found = declared.decision(specs, seen_of, claims)
+            found = declared.decision(specs, seen_of)
             self._said.plans[at] = {
                 one.code.id
                 for one in (*found.refusals, *found.findings)
                 # Of its companions others are told.
                 if one.subject == at or one in found.findings
             }
-            verdict = assignability.verdict(
-                seen, seen_of, records, for_plan(specs[0].companions)
-            )
-            kept = against_plan(at, verdict, self._said)
+            judge = host_verdicts.Verdicts(seen_of, records)
+            kept = against_plan(judge, seen, specs[0].companions, self._said)
             if kept and not (found.refusals or found.findings):
                 self._said.unplanned.add(at)
 
@@ -400,26 +398,28 @@ class _Asking:
                 self._said.released[owner] = True
 
 
-def for_plan(
-    companions: ty.Collection[pci_address.PciAddress],
-) -> assignability.Purpose:
-    """What ``host apply`` wants of a function."""
-    return assignability.Purpose(driver="vfio-pci", companions=companions)
-
-
 def against_plan(
-    at: str, verdict: assignability.Verdict, said: agreement.Answers
+    judge: host_verdicts.Verdicts,
+    seen: observed.PciFunction,
+    companions: ty.Collection[pci_address.PciAddress],
+    said: agreement.Answers,
 ) -> bool:
-    """Learn what a verdict says against a plan for one function.
+    """Learn what speaks against a plan that puts a function on vfio-pci.
 
+    :param companions: that are to be unbound for it
     :returns: whether members of its group can't leave their drivers
     """
-    said.to_plan[at] = frozenset(
-        one.code.id
-        for one in verdict.obstacles
-        if _OF_MATES not in one.message
+    asked = functools.partial(
+        assignability.verdict, seen, judge.facts, judge.records
     )
-    return any(_OF_MATES in one.message for one in verdict.obstacles)
+    purpose = assignability.Purpose(driver="vfio-pci", companions=companions)
+    said.to_plan[str(seen.address)] = frozenset(
+        one.code.id for one in asked(purpose).obstacles
+    )
+    return any(
+        _OF_MATES in one.message
+        for one in asked(dataclasses.replace(purpose, driver=None)).obstacles
+    )
 
 
 def of_devices(

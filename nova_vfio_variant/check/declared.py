@@ -29,8 +29,9 @@ def unlike_declared(
         return  # told already, with the text's other faults
     decision = declared.decision(
         specs,
-        _without_open_files(given.host_facts),
-        {},
+        dataclasses.replace(
+            _without_open_files(given.host_facts), records=given.records
+        ),
     )
     for one in decision.findings:
         yield dataclasses.replace(

@@ -16,6 +16,7 @@ from nova_vfio_variant.host import (
     host_spec,
     identity,
     plan,
+    records,
     refusal,
     restore,
 )
@@ -40,19 +41,20 @@ class Outcome:
 def apply(
     actor: act.Actor,
     specs: ty.Sequence[host_spec.HostSpec],
-    claims: refusal.Claims,
     only: ty.Collection[pci_address.PciAddress] = (),
     outcome: Outcome | None = None,
+    quarantined: records.Quarantines = records.NOTHING.quarantined,
 ) -> Outcome:
     """Make the host what the entries say.
 
     Recover first (:mod:`~nova_vfio_variant.host.recover`). A change that
     fails is taken back and told; the others are done all the same.
 
-    :param claims: functions that somebody has
     :param only: the functions to touch; all if empty
     :param outcome: to which what comes of it is added as it comes, so that it
         is known also where an error ends it
+    :param quarantined: functions that nobody touches; what fails on the way
+        is told as it comes
     :raises ConfigError: an entry doesn't fit this host, as it is by now
     :raises HostRefused: something is in the way, by now
     :raises HostStepHung: a write hung, and nothing was done after it
@@ -62,7 +64,9 @@ def apply(
     rounds(
         actor,
         lambda now: identity.checked(
-            declared.decision(specs, now, claims, only),
+            declared.decision(
+                specs, now.knowing(quarantined=quarantined), only
+            ),
             actor.journal.priors,
             now,
         ),

@@ -43,8 +43,9 @@ class Purpose:
         ``host apply`` unbind
     :param mates: members of its IOMMU group that may go to the same guest,
         and that libvirt, or ``host apply``, puts on a VFIO driver
-    :param driver: for ``host apply``, the driver that it is to go to; a claim
-        on it is no obstacle then where it is on no VFIO driver yet
+    :param driver: for ``host apply``, the VFIO driver that it is to go to; a
+        claim on it is no obstacle then where it is on none yet, and what
+        becomes of its VFs and its companions is the plan's to say
     """
 
     managed: bool | None = None
@@ -53,6 +54,10 @@ class Purpose:
     companions: ty.Collection[Address] = ()
     mates: ty.Collection[Address] = ()
     driver: str | None = None
+
+    def moves(self, function: observed.PciFunction) -> bool:
+        """Whether a function has to leave what it is on now."""
+        return self.driver is None or self.driver != function.driver
 
 
 ANYBODY: ty.Final = Purpose()
@@ -146,18 +151,19 @@ def verdict(
     """Whether a function may go to a guest, now, for this purpose."""
     if function.is_bridge or function.is_host_bridge:
         return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
+    leaving = {*purpose.companions, *purpose.mates}
     found = [
-        *_of_records(function, facts, recorded, purpose),
-        *obstacles.of_group(
-            facts, function, {*purpose.companions, *purpose.mates}
-        ),
-        *_of_mates(function, facts, recorded, purpose),
-        *_of_group_owners(function, facts, recorded, purpose),
+        *obstacles.of_group(facts, function, leaving),
         *obstacles.of_header(function),
         *_of_driver(function, facts, purpose),
-        *_of_family(function, facts),
-        *_of_uses(function, facts, recorded, purpose),
+        *_of_family(function, facts, purpose),
     ]
+    if purpose.moves(function):
+        found[:0] = _of_records(function, facts, recorded, purpose)
+        found += _of_uses(function, facts, recorded, purpose)
+    if purpose.driver is None:
+        found += _of_mates(function, facts, recorded, leaving)
+        found += _of_group_owners(function, facts, recorded, purpose)
     return _weighed(function, found, recorded, facts.unseen)
 
 
@@ -293,7 +299,7 @@ def _of_mates(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
     recorded: Records,
-    purpose: Purpose,
+    leaving: ty.Collection[Address],
 ) -> ty.Iterator[finding.Finding]:
     """What keeps members of its group on the drivers that they are to leave.
 
@@ -301,7 +307,7 @@ def _of_mates(
     the function that waits for them.
     """
     for mate in groups.in_the_way(facts.scan, function):
-        if mate.address not in {*purpose.companions, *purpose.mates}:
+        if mate.address not in leaving:
             continue
         found = [
             one
@@ -331,7 +337,7 @@ def _of_group_owners(
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """Whether another instance has a member of its group."""
-    if not recorded.owners or purpose.driver is not None:
+    if not recorded.owners:
         return
     mine = purpose.instance_uuid or recorded.owners.get(function.address)
     for other in groups.members(facts.scan, function):
@@ -357,7 +363,7 @@ def _of_driver(
     if vendor is not None and purpose.driver is None:
         yield from _of_vgpu(function, vendor, purpose)
         return
-    if purpose.driver not in (None, function.driver):
+    if purpose.moves(function):
         yield from obstacles.of_vgpu_type(facts, function)
     if function.vfio or (purpose.is_port and function.vdpa):
         return
@@ -430,7 +436,9 @@ def _of_vgpu(
 
 
 def _of_family(
-    function: observed.PciFunction, facts: host_facts.HostFacts
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """What its PF, or its VFs, mean for it."""
     if function.physfn is not None:
@@ -439,7 +447,7 @@ def _of_family(
         yield obstacles.not_known(
             function.address, "how many VFs it has could not be read"
         )
-    elif function.sriov_numvfs:
+    elif function.sriov_numvfs and purpose.driver is None:
         yield obstacles.has_vfs(function)
 
 

@@ -213,7 +213,6 @@ def vfs_refusals(
     facts: host_facts.HostFacts,
     pf: observed.PciFunction,
     count: int,
-    claims: refusal.Claims,
 ) -> ty.Iterator[finding.Finding]:
     """Why a PF can't be given another number of VFs."""
     name = str(pf.address)
@@ -257,19 +256,17 @@ def vfs_refusals(
             "install the vendor's driver for hosts, which it comes with",
         )
     if way.disturbs_pf:
-        yield from refusal.to_touch(facts, pf, claims)
-    elif pf.address in claims:
-        yield from refusal.to_touch(
-            facts, pf, {pf.address: claims[pf.address]}
-        )
-    yield from vfs_in_use(facts, pf, claims)
+        yield from refusal.to_touch(facts, pf)
+    else:
+        yield from refusal.is_another(facts, pf)
+        yield from refusal.is_somebodys(facts, pf)
+    yield from vfs_in_use(facts, pf)
 
 
 def loses_vfs(
     facts: host_facts.HostFacts,
     pf: observed.PciFunction,
     count: int | None,
-    claims: refusal.Claims,
 ) -> tuple[finding.Finding, ...]:
     """Why a function may not lose its driver: its VFs would go too.
 
@@ -279,18 +276,16 @@ def loses_vfs(
         return ()
     return (
         refusal.has_vfs(pf, count),
-        *vfs_in_use(facts, pf, claims),
+        *vfs_in_use(facts, pf),
     )
 
 
 def vfs_in_use(
-    facts: host_facts.HostFacts,
-    pf: observed.PciFunction,
-    claims: refusal.Claims,
+    facts: host_facts.HostFacts, pf: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """Why the VFs of a PF may not go."""
     for vf in sriov.vfs_of(facts.scan, pf.address):
-        for one in refusal.to_touch(facts, vf, claims):
+        for one in refusal.to_touch(facts, vf):
             yield dataclasses.replace(
                 one,
                 code=codes.VFS_IN_USE,

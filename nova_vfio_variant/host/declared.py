@@ -10,6 +10,7 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
+    assignability,
     companions,
     decide,
     groups,
@@ -27,15 +28,13 @@ from nova_vfio_variant.pci import address as pci_address
 def decision(
     specs: ty.Sequence[host_spec.HostSpec],
     facts: host_facts.HostFacts,
-    claims: refusal.Claims,
     only: ty.Collection[pci_address.PciAddress] = (),
 ) -> decide.Decision:
     """The plan that makes the host what the entries say, or what is against.
 
-    :param claims: functions that somebody has
     :param only: the functions to look at; all if empty
     """
-    return _Planner(specs, facts, claims, frozenset(only)).decision()
+    return _Planner(specs, facts, frozenset(only)).decision()
 
 
 class _Planner:
@@ -43,12 +42,10 @@ class _Planner:
         self,
         specs: ty.Sequence[host_spec.HostSpec],
         facts: host_facts.HostFacts,
-        claims: refusal.Claims,
         only: frozenset[pci_address.PciAddress],
     ) -> None:
         self._specs = specs
         self._facts = facts
-        self._claims = claims
         self._only = only
         self._refusals: list[finding.Finding] = []
         self._findings: list[finding.Finding] = []
@@ -136,9 +133,7 @@ class _Planner:
                 continue
             count = wishes[pf.address].num_vfs
             assert count is not None
-            against = tuple(
-                decide.vfs_refusals(self._facts, pf, count, self._claims)
-            )
+            against = tuple(decide.vfs_refusals(self._facts, pf, count))
             self._refusals += against
             if not against:
                 changes.append(self._vfs_change(pf, count, wishes))
@@ -227,9 +222,7 @@ class _Planner:
             return
         if is_new:
             # All else can only be known once it is there.
-            against = refusal.is_somebodys(
-                facts, function, self._claims, driver
-            )
+            against = refusal.is_somebodys(facts, function, driver)
         else:
             against = self._against(function, wish, now, driver, going)
         others = tuple(self._companions(function, wish, going))
@@ -285,10 +278,21 @@ class _Planner:
         found: tuple[finding.Finding, ...] = ()
         if now.driver != driver:
             found += self._pf_refusals(function, wish, now)
-            found += refusal.to_touch(facts, function, self._claims, driver)
-        if refusal.is_vfio(facts, driver):
+        if not refusal.is_vfio(facts, driver):
+            found += refusal.to_touch(facts, function)
+        else:
             allowed = companions.allowed(wish.companions, going)
-            found += refusal.to_bind(facts, function, allowed)
+            verdict = assignability.verdict(
+                function,
+                facts,
+                facts.records,
+                assignability.Purpose(companions=allowed, driver=driver),
+            )
+            found += (*verdict.blocking, *verdict.unknown)
+            if now.driver != driver:
+                found += obstacles.counting(
+                    facts, function, refusal.unseen(facts, function)
+                )
             self._blocked[str(function.address)] = companions.Blocked(
                 function,
                 wish.by["driver"],
@@ -312,10 +316,8 @@ class _Planner:
         """Give a function back to whatever driver the kernel chooses."""
         if expected or not (function.vfio or now.override):
             return
-        against = refusal.to_touch(self._facts, function, self._claims)
-        against += decide.loses_vfs(
-            self._facts, function, now.numvfs, self._claims
-        )
+        against = refusal.to_touch(self._facts, function)
+        against += decide.loses_vfs(self._facts, function, now.numvfs)
         if function.is_bridge or function.is_host_bridge:
             against = (obstacles.is_bridge(function),)
         self._refusals += against
@@ -339,7 +341,7 @@ class _Planner:
                 continue
             now = facts.states[other.address]
             against = self._pf_refusals(other, wish, now)
-            against += refusal.to_touch(facts, other, self._claims)
+            against += refusal.to_touch(facts, other)
             self._refusals += against
             if against:
                 continue
@@ -374,9 +376,7 @@ class _Planner:
                     'name VFs by their product_id, or add "allow_pf": true',
                 ),
             )
-        return decide.loses_vfs(
-            self._facts, function, now.numvfs, self._claims
-        )
+        return decide.loses_vfs(self._facts, function, now.numvfs)
 
     def _no_driver(
         self, function: observed.PciFunction, wish: decide.Wish, word: str

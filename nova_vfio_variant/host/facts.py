@@ -93,6 +93,15 @@ class HostFacts:
     unseen: tuple[str, ...] = ()
     records: host_records.Records = host_records.NOTHING
 
+    def knowing(self, **recorded: ty.Any) -> "HostFacts":
+        """The same host, with this recorded of it in place of what is.
+
+        :param recorded: fields of :class:`.records.Records`
+        """
+        return dataclasses.replace(
+            self, records=dataclasses.replace(self.records, **recorded)
+        )
+
     @functools.cached_property
     def how_to_get_an_iommu(self) -> str:
         """Advice for this kind of machine, read when asked for."""

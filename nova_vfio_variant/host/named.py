@@ -67,7 +67,7 @@ def no_pf(
         and named
         and not any(one.sriov_totalvfs for one in named)
     ):
-        yield from decide.vfs_refusals(facts, named[0], spec.num_vfs, {})
+        yield from decide.vfs_refusals(facts, named[0], spec.num_vfs)
 
 
 def in_vain(

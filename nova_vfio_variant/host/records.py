@@ -11,6 +11,8 @@ from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
+#: Why nobody gets a function, by address.
+Quarantines = ty.Mapping[Address, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,9 +30,7 @@ class Records:
     """
 
     owners: ty.Mapping[Address, str] = dataclasses.field(default_factory=dict)
-    quarantined: ty.Mapping[Address, str] = dataclasses.field(
-        default_factory=dict
-    )
+    quarantined: Quarantines = dataclasses.field(default_factory=dict)
     unsettled: ty.Collection[Address] = ()
     identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(
         default_factory=dict

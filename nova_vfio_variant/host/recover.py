@@ -63,7 +63,6 @@ def judge(
     state: plan.State | None,
     forward: tuple[plan.Step, ...],
     back: tuple[plan.Step, ...],
-    claims: refusal.Claims,
     known: function.Identity | None = None,
 ) -> Judgement:
     """Decide on one change. Pure.
@@ -73,7 +72,6 @@ def judge(
     :param state: of the change's function; None if it isn't there
     :param forward: the steps that would finish it
     :param back: the steps that would undo it
-    :param claims: functions that somebody has
     :param known: which function the change is of; None where nobody says
     """
     change = unfinished.change
@@ -96,7 +94,7 @@ def judge(
         return Judgement(
             change, Verdict.FINISH, "all of it took effect before the end"
         )
-    against = _against(change, now, forward, claims)
+    against = _against(change, now, forward)
     if unfinished.trouble is not None and not unfinished.hung:
         against = (*against, f"it failed: {unfinished.trouble}")
     if not against:
@@ -107,7 +105,7 @@ def judge(
         return Judgement(
             change, Verdict.UNDO, f"nothing of it is there, and {against[0]}"
         )
-    against_undo = _against(change, now, back, claims)
+    against_undo = _against(change, now, back)
     if not against_undo:
         return Judgement(change, Verdict.UNDO, against[0], back)
     return Judgement(change, Verdict.LEAVE, against_undo[0])
@@ -172,7 +170,6 @@ def _against(
     change: plan.Change,
     now: facts.HostFacts,
     steps: tuple[plan.Step, ...],
-    claims: refusal.Claims,
 ) -> tuple[str, ...]:
     """What speaks against some steps, each in one sentence."""
     subject = now.scan.get(pci_address.PciAddress.parse(change.subject))
@@ -183,33 +180,29 @@ def _against(
     found: list[finding.Finding] = []
     for step in steps:
         if step.action == "unbind":
-            found += refusal.to_touch(now, subject, claims)
+            found += refusal.to_touch(now, subject)
             if change.what is plan.What.VFS:
                 # Its VFs go, or come again, in any case.
-                found += decide.vfs_in_use(now, subject, claims)
+                found += decide.vfs_in_use(now, subject)
             else:
-                found += decide.loses_vfs(
-                    now, subject, subject.sriov_numvfs, claims
-                )
+                found += decide.loses_vfs(now, subject, subject.sriov_numvfs)
         elif step.action == "probe" and step.subject == change.subject:
             # What follows is done by the driver that it then has.
             subject = dataclasses.replace(
                 subject, driver=step.value or subject.driver
             )
         elif step.action == "set-numvfs":
-            found += decide.vfs_refusals(now, subject, int(step.value), claims)
+            found += decide.vfs_refusals(now, subject, int(step.value))
             break
     return tuple(one.message for one in found)
 
 
 def recover(
     actor: act.Actor,
-    claims: refusal.Claims,
     done: list[Judgement] | None = None,
 ) -> list[Judgement]:
     """Bring every change that wasn't ended to an end, where that is safe.
 
-    :param claims: functions that somebody has, those in quarantine left out
     :param done: to which what is returned is added as it comes, so that it is
         known also where an error ends it
     :returns: what became of each, which VFs that came back can't be made
@@ -225,7 +218,7 @@ def recover(
         now = actor.look()
         try:
             with actor.locked(unfinished.change, now.scan) as keep:
-                done.append(_settle(actor, unfinished, claims, keep))
+                done.append(_settle(actor, unfinished, keep))
         except exception.LockTimeout as error:
             # A write of its hangs, and who was to tell that was killed.
             actor.isolate(unfinished.change, error.message)
@@ -297,7 +290,6 @@ def _read(tree: host_tree.HostTree, names: ty.Iterable[str]) -> str:
 def _settle(
     actor: act.Actor,
     unfinished: host_journal.Unfinished,
-    claims: refusal.Claims,
     keep: tuple[int, ...],
 ) -> Judgement:
     """Judge one change and do what was judged."""
@@ -314,7 +306,7 @@ def _settle(
             back = actor.back(change, state)
     prior = unfinished.prior or actor.journal.priors.get(change.subject)
     known = change.identity or (prior.identity if prior else None)
-    judged = judge(unfinished, now, state, forward, back, claims, known)
+    judged = judge(unfinished, now, state, forward, back, known)
     if judged.verdict is Verdict.LEAVE:
         return judged
     try:
@@ -325,7 +317,7 @@ def _settle(
                 judged, verdict=Verdict.LEAVE, reason=error.message
             )
         # What failed going forward is tried backward, once.
-        return _settle(actor, unfinished, claims, keep)
+        return _settle(actor, unfinished, keep)
     if judged.gone:
         outcome = "gone"
     elif judged.verdict is Verdict.FINISH:

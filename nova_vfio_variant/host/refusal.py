@@ -4,7 +4,6 @@
 Pure: what is known of the host goes in, refusals come out.
 """
 
-import collections.abc
 import typing as ty
 
 from nova_vfio_variant import codes, exception, finding
@@ -15,11 +14,6 @@ from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import facts as host_facts
-
-#: Who has a function, by its address, as half a sentence: ``instance X has
-#: it``; where nobody may have it, it begins with :data:`QUARANTINED`.
-Claims = collections.abc.Mapping[pci_address.PciAddress, str]
-QUARANTINED: ty.Final = "it is quarantined: "
 
 
 def because(
@@ -52,22 +46,16 @@ def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
 def to_touch(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
-    claims: Claims,
-    driver: str | None = None,
 ) -> tuple[finding.Finding, ...]:
-    """Why a function may not be taken from what it is on now.
-
-    :param claims: of the tracker
-    :param driver: as for :func:`is_somebodys`
-    """
+    """Why a function may not be taken from what it is on now."""
     return obstacles.counting(
         facts,
         function,
         (
             *is_another(facts, function),
-            *is_somebodys(facts, function, claims, driver),
+            *is_somebodys(facts, function),
             *in_use(facts, function),
-            *_unseen(facts, function),
+            *unseen(facts, function),
             *_unread(function),
         ),
     )
@@ -109,7 +97,7 @@ def in_use(
     return tuple(found)
 
 
-def _unseen(
+def unseen(
     facts: "host_facts.HostFacts", function: observed.PciFunction
 ) -> tuple[finding.Finding, ...]:
     """What can't be seen of a host that can be changed all the same.
@@ -136,42 +124,24 @@ def _unseen(
 def is_somebodys(
     facts: "host_facts.HostFacts",
     function: observed.PciFunction,
-    claims: Claims,
     driver: str | None = None,
 ) -> tuple[finding.Finding, ...]:
     """Why a function that somebody has stays what it is.
 
     Whoever has a claim on it loses nothing where it comes to a VFIO driver
-    from what is none. It has to come to one after each reboot, which claims
-    outlast, before its guest can start.
+    from none. It has to come to one after each reboot, which claims outlast,
+    before its guest can start.
 
-    :param driver: which it goes to; None for none, or for the kernel's choice
+    :param driver: which a VF gets that is yet to be made
     """
-    who = claims.get(function.address)
-    if who is None:
+    at = function.address
+    reason = facts.records.quarantined.get(at)
+    if reason is not None:
+        return (obstacles.is_quarantined(at, reason),)
+    owner = facts.records.owners.get(at)
+    if owner is None or (driver is not None and is_vfio(facts, driver)):
         return ()
-    name = str(function.address)
-    if who.startswith(QUARANTINED):
-        return (
-            obstacles.is_quarantined(
-                function.address, who.removeprefix(QUARANTINED)
-            ),
-        )
-    if (
-        driver is not None
-        and is_vfio(facts, driver)
-        and not vfio.is_named(facts.scan, function)
-        and "driver" not in function.lost
-    ):
-        return ()
-    return (
-        because(
-            codes.IS_CLAIMED,
-            name,
-            who,
-            "free it first: nova-vfio claim list, claim delete",
-        ),
-    )
+    return (obstacles.is_claimed(at, owner),)
 
 
 def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
@@ -180,30 +150,6 @@ def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
     One of which that can't be known counts as the host's.
     """
     return bool(vfio.is_driver(facts.scan, driver))
-
-
-def to_bind(
-    facts: "host_facts.HostFacts",
-    function: observed.PciFunction,
-    allowed: ty.Collection[pci_address.PciAddress] = (),
-) -> tuple[finding.Finding, ...]:
-    """Why a function can't go to a guest, whatever it is on now.
-
-    :param allowed: members of its group that will be in nobody's way
-    """
-    if function.is_bridge or function.is_host_bridge:
-        return (obstacles.is_bridge(function),)
-    found = (
-        *obstacles.of_header(function),
-        *obstacles.of_group(facts, function, allowed),
-        *obstacles.of_vfio(facts, function),
-        *obstacles.of_pf(facts, function),
-    )
-    return obstacles.counting(
-        facts,
-        function,
-        (one for one in found if one.code is not codes.MATES_TO_PREPARE),
-    )
 
 
 def unreadable(

@@ -17,28 +17,29 @@ from nova_vfio_variant.host import (
     lock,
     ours,
     plan,
+    records,
     refusal,
 )
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
 
 _REASON = "it stood so before"
+#: What goes back at once goes back whoever has it: that is what he had.
+_NOBODYS: ty.Final[ty.Mapping[str, ty.Any]] = {"owners": {}, "quarantined": {}}
 
 
 def decision(
     priors: ty.Mapping[str, host_journal.Prior],
     now: facts.HostFacts,
-    claims: refusal.Claims,
     only: ty.Collection[str] = (),
 ) -> decide.Decision:
     """The plan that takes the host back, or what is against it. Pure.
 
     :param priors: what the functions were
-    :param claims: functions that somebody has
     :param only: addresses of the functions to take back; all if empty. A
         PF's VFs go with it
     """
-    found = _decide(priors, now, claims, only)
+    found = _decide(priors, now, only)
     unknown = [
         one
         for name in sorted(only)
@@ -51,7 +52,6 @@ def decision(
 def _decide(
     priors: ty.Mapping[str, host_journal.Prior],
     now: facts.HostFacts,
-    claims: refusal.Claims,
     only: ty.Collection[str],
 ) -> decide.Decision:
     """As :func:`decision`, for names that may have gone on the way."""
@@ -67,7 +67,7 @@ def _decide(
     changes: list[plan.Change] = []
     moving = set()
     for name, prior in chosen:
-        change, against = _vfs_change(name, prior, priors, now, claims)
+        change, against = _vfs_change(name, prior, priors, now)
         refusals += against
         if change is not None:
             changes.append(change)
@@ -82,7 +82,7 @@ def _decide(
             continue
         changes.append(one)
         if not expected:
-            refusals += _against(one, prior, now, claims)
+            refusals += _against(one, prior, now)
     return decide.Decision(
         plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
     )
@@ -103,7 +103,6 @@ def _vfs_change(
     prior: host_journal.Prior,
     priors: ty.Mapping[str, host_journal.Prior],
     now: facts.HostFacts,
-    claims: refusal.Claims,
 ) -> tuple[plan.Change | None, tuple[finding.Finding, ...]]:
     """The change of one PF's number of VFs, and what is against it."""
     pf = now.scan.get(pci_address.PciAddress.parse(name))
@@ -126,9 +125,7 @@ def _vfs_change(
     if state.numvfs != to.numvfs:
         against = tuple(ours.strange_vf_drivers(name, priors, now))
         if not expected:
-            against += tuple(
-                decide.vfs_refusals(now, pf, prior.state.numvfs, claims)
-            )
+            against += tuple(decide.vfs_refusals(now, pf, prior.state.numvfs))
     change = decide.vfs_change(
         now,
         pf,
@@ -177,7 +174,6 @@ def _against(
     change: plan.Change,
     prior: host_journal.Prior,
     now: facts.HostFacts,
-    claims: refusal.Claims,
 ) -> tuple[finding.Finding, ...]:
     """Why a function can't be taken from its driver."""
     if prior.is_strange(change.before):
@@ -185,9 +181,9 @@ def _against(
     function = now.scan.get(pci_address.PciAddress.parse(change.subject))
     if function is None:
         return ()
-    found = refusal.to_touch(now, function, claims)
+    found = refusal.to_touch(now, function)
     if any(step.action == "unbind" for step in change.steps):
-        found += decide.loses_vfs(now, function, change.before.numvfs, claims)
+        found += decide.loses_vfs(now, function, change.before.numvfs)
     return found
 
 
@@ -212,9 +208,9 @@ def _modules(
 
 def restore(
     actor: act.Actor,
-    claims: refusal.Claims,
     only: ty.Collection[pci_address.PciAddress] = (),
     failed: list[str] | None = None,
+    quarantined: records.Quarantines = records.NOTHING.quarantined,
 ) -> list[str]:
     """Take the host back to what the journal recorded.
 
@@ -222,13 +218,15 @@ def restore(
 
     :param failed: to which what is returned is added as it comes, so that it
         is known also where an error ends it
+    :param quarantined: functions that nobody touches; what fails on the way
+        is told as it comes
     :returns: why something wasn't taken back, each in one sentence
     :raises HostRefused: something is in the way, by now
     :raises HostStepHung: a write hung, and nothing was done after it
     """
     failed = [] if failed is None else failed
     names = {str(address) for address in only}
-    for _, why in _rounds(actor, claims, names):
+    for _, why in _rounds(actor, names, {"quarantined": quarantined}):
         failed.append(why)
     settle(actor, names)
     return failed
@@ -247,7 +245,7 @@ def put_back(
     if not owed:
         return []
     reasons: dict[str, str] = {}
-    for name, why in _rounds(actor, {}, owed, partly=True):
+    for name, why in _rounds(actor, owed, _NOBODYS, partly=True):
         failed.append(why)
         reasons.setdefault(name, why)
     known = actor.journal
@@ -286,7 +284,7 @@ def take_back(
 
     :param failed: what fails is added
     """
-    for _, why in _rounds(actor, {}, names, partly=True):
+    for _, why in _rounds(actor, names, _NOBODYS, partly=True):
         failed.append(why)
     settle(actor, names)
 
@@ -326,13 +324,14 @@ def settle(
 
 def _rounds(
     actor: act.Actor,
-    claims: refusal.Claims,
     names: ty.Collection[str],
+    recorded: ty.Mapping[str, ty.Any],
     *,
     partly: bool = False,
 ) -> ty.Iterator[tuple[str, str]]:
     """Decide, do, look again, until there is nothing left to take back.
 
+    :param recorded: in place of what is recorded of the functions
     :param partly: do what isn't refused, and tell the rest
     :returns: what fails, as it fails: of which subject, and why
     :raises HostRefused: something is in the way, where all or nothing is done
@@ -347,7 +346,7 @@ def _rounds(
         told_on += (exception.HostRefused,)
 
     def wanted(now: facts.HostFacts) -> decide.Decision:
-        return _decide(actor.journal.priors, now, claims, names)
+        return _decide(actor.journal.priors, now.knowing(**recorded), names)
 
     while True:
         now = actor.look()

@@ -15,7 +15,6 @@ import tempfile
 import typing as ty
 
 from nova_vfio_variant import node
-from nova_vfio_variant.host import assignability
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
 from tests import agreement, agreement_asked, random_hosts
@@ -166,18 +165,15 @@ class AgreementTest(cli_case.CliTestCase):
         on = node.Node(["plan.conf"], None, "host", "state")
         seen = on.scan.get(pci_address.PciAddress.parse(at))
         assert seen is not None
-        verdict = assignability.verdict(
+        kept = agreement_asked.against_plan(
+            on.verdicts,
             seen,
-            on.verdicts.facts,
-            on.verdicts.records,
-            agreement_asked.for_plan(
-                [
-                    pci_address.PciAddress.parse(one)
-                    for one in json.loads(wanted).get("companions", ())
-                ]
-            ),
+            [
+                pci_address.PciAddress.parse(one)
+                for one in json.loads(wanted).get("companions", ())
+            ],
+            said,
         )
-        kept = agreement_asked.against_plan(at, verdict, said)
         if kept and done.status < 2:
             said.unplanned.add(at)
 

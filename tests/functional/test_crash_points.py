@@ -465,15 +465,15 @@ class Lab:
         return path.read_bytes() if path.exists() else b""
 
     def apply(self, actor: act.Actor) -> None:
-        recover.recover(actor, {})
-        apply.apply(actor, self.specs, {})
+        recover.recover(actor)
+        apply.apply(actor, self.specs)
 
     def restore(self, actor: act.Actor) -> None:
-        recover.recover(actor, {})
-        restore.restore(actor, {})
+        recover.recover(actor)
+        restore.restore(actor)
 
     def recover(self, actor: act.Actor) -> None:
-        recover.recover(actor, {})
+        recover.recover(actor)
 
 
 Command = ty.Callable[[act.Actor], None]
@@ -612,9 +612,9 @@ class CrashPointsTest(base.TestCase):
                     wanted += [plan.State(), plan.State("igbvf")]
                 self.assertIn(state, wanted, name)
         lines = lab.lines()
-        self.assertEqual([], recover.recover(lab.actor(), {}))
+        self.assertEqual([], recover.recover(lab.actor()))
         self.assertEqual(lines, lab.lines())
-        restore.restore(lab.actor(), {})
+        restore.restore(lab.actor())
         self.assertEqual(self.picture, lab.host.picture())
         self.assertEqual({}, lab.actor().journal.priors)
 

@@ -297,7 +297,7 @@ _GROUPS = {
 _FAMILY = {
     "pf-with-vfs": Device(
         [*one("igb", vfs=7), check_host.Function(MATE, physfn=AT)],
-        (*EACH, *APPLY),
+        EACH,
     ),
     "pf-up-for-its-vfs": Device(
         [
@@ -433,6 +433,7 @@ _RECORDED = {
     "vanished": Device([vf()[0]], records=tracked()),
     "never-there": Device([vf()[0]]),
     "claimed": Device(vf("vfio-pci"), (*WHOSE, *APPLY), owned(at=ONE)),
+    "claimed-on-variant": Device(vf("igbvf_vfio_pci"), APPLY, owned(at=ONE)),
     "claimed-to-be-bound": Device(vf(), (*WHOSE, *APPLY), owned(at=ONE)),
     "claimed-driver-unreadable": Device(
         vf(),
@@ -447,7 +448,7 @@ _RECORDED = {
     ),
     "unsettled": Device(
         vf("vfio-pci"),
-        (*WHOSE, *APPLY),
+        WHOSE,
         assignability.Records(unsettled={_AT}),
     ),
     "unsettled-pf": Device(

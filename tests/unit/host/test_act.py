@@ -21,6 +21,7 @@ from nova_vfio_variant.host import (
     lock,
     observe,
     plan,
+    records,
     restore,
     scan,
 )
@@ -44,6 +45,7 @@ class ActCase(base.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.host = sample_hosts.with_igb(self.folder / "host")
         self.state = self.folder / "state"
+        self.owners: dict[pci_address.PciAddress, str] = {}
         self.quarantined: dict[str, str | None] = {}
         self.said: list[str] = []
         self.failing: dict[str, int] = {}
@@ -71,10 +73,11 @@ class ActCase(base.TestCase):
             functools.partial(lock.hold, self.host.root),
             lambda address, why: self.quarantined.update({str(address): why}),
             lambda _change, step, state: self.said.append(f"{state} {step}"),
+            recorded=lambda _: records.Records(owners=self.owners),
         )
 
     def apply(self, *texts: str) -> apply.Outcome:
-        return apply.apply(self.actor(), test_plan.specs(*texts), {})
+        return apply.apply(self.actor(), test_plan.specs(*texts))
 
     def states(self) -> dict[str, plan.State]:
         found = self.actor().look().states
@@ -104,7 +107,7 @@ class ApplyTest(ActCase):
             [], self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
         )
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(before, self.host.picture())
 
@@ -121,7 +124,7 @@ class ApplyTest(ActCase):
             [], self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
         )
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
-        restore.restore(self.actor(), {})
+        restore.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_vfs_that_went_come_back_as_they_were(self) -> None:
@@ -132,7 +135,7 @@ class ApplyTest(ActCase):
         before = self.host.picture()
         self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
-        restore.restore(self.actor(), {})
+        restore.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
@@ -147,7 +150,7 @@ class ApplyTest(ActCase):
         self.assertEqual(
             plan.State("vfio-pci", "vfio-pci", 0, True), self.states()[PF]
         )
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual(before, self.host.picture())
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
@@ -161,7 +164,7 @@ class ApplyTest(ActCase):
             worker.probe(name)
             picture = self.host.picture()
             error = self.assertRaises(
-                exception.HostRefused, restore.restore, self.actor(), {}
+                exception.HostRefused, restore.restore, self.actor()
             )
             self.assertIn(
                 f"{name}: somebody else changed it: it is on igbvf with the "
@@ -182,7 +185,7 @@ class ApplyTest(ActCase):
         worker.probe(OTHER)
         worker.set_override(OTHER, "")
         worker.unbind(NIC)
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual({}, self.actor().journal.priors)
 
@@ -198,13 +201,13 @@ class ApplyTest(ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], restore.restore(self.actor(), {}, [vf]))
+        self.assertEqual([], restore.restore(self.actor(), [vf]))
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], restore.restore(self.actor(), {}, [vf]))
+        self.assertEqual([], restore.restore(self.actor(), [vf]))
         states = self.states()
         self.assertEqual(plan.State(), states[VF])
         self.assertEqual("igbvf_vfio_pci", states["0000:21:10.2"].driver)
@@ -219,10 +222,8 @@ class ApplyTest(ActCase):
     def test_restore_is_refused_while_somebody_has_a_vf(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
         before = self.host.picture()
-        claims = {pci_address.PciAddress.parse(VF): "instance x has it"}
-        self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), claims
-        )
+        self.owners[pci_address.PciAddress.parse(VF)] = "x"
+        self.assertRaises(exception.HostRefused, restore.restore, self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_whose_vfs_somebody_made_meanwhile_is_left(self) -> None:
@@ -236,14 +237,14 @@ class ApplyTest(ActCase):
         self.host.hands().set_numvfs(PF, 2)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), {}
+            exception.HostRefused, restore.restore, self.actor()
         )
         self.assertIn("it has 2 VFs, which go when it", error.message)
         self.assertIn("by its sriov_numvfs", str(error.hint))
         self.assertEqual(before, self.host.picture())
         self.host.hands().set_numvfs(PF, 0)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual(start, self.host.picture())
 
     def test_refusals_and_wrong_entries_change_nothing(self) -> None:
@@ -294,7 +295,7 @@ class FailureTest(ActCase):
         self.assertEqual([PF], [change.subject for change in outcome.done])
         self.assertEqual("e1000", self.states()[OTHER].driver)
         self.assertEqual("as before", self.actor().journal.account(OTHER))
-        restore.restore(self.actor(), {})
+        restore.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_companion_waits_for_a_driver_that_is_yet_to_be_loaded(
@@ -389,7 +390,6 @@ class HangTest(ActCase):
             apply.apply,
             self.hanging(action),
             test_plan.specs(test_plan.ON_VFIO, PAIR),
-            {},
         )
         self.assertLess(time.monotonic() - started, 5)
         pid = int(error.message.rpartition("process ")[2].split()[0])
@@ -425,7 +425,6 @@ class HangTest(ActCase):
             apply.apply,
             actor,
             test_plan.specs(PAIR),
-            {},
         )
         self.assertIn("a process may be left in the kernel", error.message)
         self.assertIn(f"can't be seen: {ended}", error.message)

@@ -67,7 +67,7 @@ class MeanwhileTest(MeanwhileCase):
         actor = self.after_the_first(
             lambda: self.host.hands().set_override(VF_TOO, "nobody")
         )
-        self.assertEqual([], apply.apply(actor, self.specs, {}).failed)
+        self.assertEqual([], apply.apply(actor, self.specs).failed)
         self.assertEqual(plan.State("igbvf"), self.states()[VF_TOO])
         self.assertEqual(
             plan.State("vfio-pci", "nobody"),
@@ -80,13 +80,13 @@ class MeanwhileTest(MeanwhileCase):
             self.host.hands().unbind(VF_TOO)
             self.host.hands().probe(VF_TOO)
 
-        outcome = apply.apply(self.after_the_first(bind), self.specs, {})
+        outcome = apply.apply(self.after_the_first(bind), self.specs)
         self.assertEqual([], outcome.failed)
         self.assertEqual([VF], [one.subject for one in outcome.done])
         self.assertNotIn(VF_TOO, self.actor().journal.priors)
 
     def test_a_restore_looks_again_too(self) -> None:
-        apply.apply(self.actor(), self.specs, {})
+        apply.apply(self.actor(), self.specs)
         actor = self.actor()
 
         def progress(
@@ -105,7 +105,7 @@ class MeanwhileTest(MeanwhileCase):
                 self.host.hold(VF)
 
         actor._progress = progress
-        self.assertEqual([], restore.restore(actor, {}))
+        self.assertEqual([], restore.restore(actor))
         mine = self.host.written[self.written :]
         self.assertEqual([], [one for one in mine if VF in one])
 
@@ -159,7 +159,7 @@ class LooksTest(test_act.ActCase):
 
     def test_vfs_that_nobody_has_yet_cost_no_look_each(self) -> None:
         few = self.of_apply(1)
-        restore.restore(self.actor(), {})
+        restore.restore(self.actor())
         self.assertEqual(few, self.of_apply(6))
 
     def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:
@@ -190,7 +190,7 @@ class WithoutDriverTest(MeanwhileCase):
     ) -> apply.Outcome:
         """Apply, and let something happen once the first VF is done."""
         actor = self.after_the_first(what)
-        return apply.apply(actor, test_plan.specs(*texts), {})
+        return apply.apply(actor, test_plan.specs(*texts))
 
     def bind(self, name: str, driver: str = "igbvf") -> None:
         worker = self.host.hands()

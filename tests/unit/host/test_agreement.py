@@ -22,7 +22,6 @@ from nova_vfio_variant.host import (
     declared,
     holders,
     refusal,
-    vfio,
 )
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
@@ -77,6 +76,9 @@ def _without(
         blocking=tuple(
             one for one in verdict.blocking if one.code not in forgotten
         ),
+        unknown=tuple(
+            one for one in verdict.unknown if one.code not in forgotten
+        ),
     )
 
 
@@ -90,6 +92,16 @@ def _claim_forgets(*forgotten: ty.Any) -> ty.Any:
         }
 
     return mock.patch.object(tracking.Tracking, "_verdicts", verdicts)
+
+
+def _plan_forgets(*forgotten: ty.Any) -> ty.Any:
+    """Plans whose verdicts lack some obstacles."""
+
+    def verdict(*given: ty.Any) -> assignability.Verdict:
+        return _without(assignability.verdict(*given), *forgotten)
+
+    own = types.SimpleNamespace(verdict=verdict, Purpose=assignability.Purpose)
+    return mock.patch.object(declared, "assignability", own)
 
 
 def _rule(name: str, planted: check_facts.Rule) -> ty.Any:
@@ -203,26 +215,22 @@ class PlantedTest(AgreementCase):
         )
 
     def test_plan_forgets_uses(self) -> None:
-        self.found(
-            mock.patch.object(refusal, "in_use", lambda *_: ()), "host plan"
-        )
+        self.found(_plan_forgets(codes.STORAGE_IN_USE), "host plan")
 
     def test_plan_forgets_groups(self) -> None:
-        self.found(
-            mock.patch.object(refusal, "to_bind", lambda *_: ()), "host plan"
-        )
+        self.found(_plan_forgets(codes.GROUP_COMPANIONS), "host plan")
 
     def test_plan_forgets_what_is_unreadable(self) -> None:
-        self.found(
-            mock.patch.object(refusal, "_unread", lambda *_: ()), "host plan"
-        )
+        self.found(_plan_forgets(codes.NOT_KNOWN), "host plan")
 
     def test_plan_has_its_own_vfio_drivers(self) -> None:
-        own = types.SimpleNamespace(
-            is_driver=vfio.is_driver,
-            is_named=lambda _, function: function.driver == "vfio-pci",
+        self.found(
+            mock.patch.object(refusal, "is_vfio", lambda *_: False),
+            "host plan",
         )
-        self.found(mock.patch.object(refusal, "vfio", own), "host plan")
+
+    def test_plan_forgets_claims(self) -> None:
+        self.found(_plan_forgets(codes.IS_CLAIMED), "host plan")
 
     def test_plan_forgets_what_was_overruled(self) -> None:
         real = declared.decision

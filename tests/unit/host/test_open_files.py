@@ -452,7 +452,7 @@ class ChildrenTest(OpenCase):
         known = facts.gather(seen)
         function = seen.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
-        [found] = refusal.to_touch(known, function, {})
+        [found] = refusal.to_touch(known, function)
         self.assertEqual(codes.MDEV_BELOW, found.code)
         self.assertIn(UUID, found.message)
         opened = processes.look(self.host.tree)
@@ -530,7 +530,7 @@ class UnseenTest(OpenCase):
         assert function is not None
         self.assertEqual(
             [codes.NOT_KNOWN],
-            [one.code for one in refusal.to_touch(found, function, {})],
+            [one.code for one in refusal.to_touch(found, function)],
         )
         self.assertNotIn(
             codes.NOT_KNOWN,

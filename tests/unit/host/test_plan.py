@@ -13,7 +13,6 @@ from nova_vfio_variant.host import (
     facts,
     host_spec,
     plan,
-    refusal,
     scan,
 )
 from nova_vfio_variant.pci import address as pci_address
@@ -41,7 +40,8 @@ class PlanCase(base.TestCase):
         super().setUp()
         root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.host = sample_hosts.with_igb(root / "host")
-        self.claims: dict[pci_address.PciAddress, str] = {}
+        self.owners: dict[pci_address.PciAddress, str] = {}
+        self.quarantined: dict[pci_address.PciAddress, str] = {}
 
     def put(self, place: str, text: str = "") -> None:
         """Make a file of the host."""
@@ -56,8 +56,9 @@ class PlanCase(base.TestCase):
         before = self.host.picture()
         found = declared.decision(
             specs(*texts),
-            facts.gather(scan.scan(self.host.tree)),
-            self.claims,
+            facts.gather(scan.scan(self.host.tree)).knowing(
+                owners=self.owners, quarantined=self.quarantined
+            ),
             [pci_address.PciAddress.parse(name) for name in only],
         )
         self.assertEqual(before, self.host.picture())
@@ -155,7 +156,7 @@ class PlanTest(PlanCase):
         self.host.hands().set_override(VF, "vfio-pci")
         self.host.hands().unbind(VF)
         self.host.hands().probe(VF)
-        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertEqual(
             [],
             self.steps(
@@ -305,9 +306,9 @@ class RefusalTest(PlanCase):
 
     def test_another_number_of_vfs_while_one_is_claimed_or_open(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
-        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
-        self.claims.clear()
+        self.owners.clear()
         self.assertEqual(2, len(self.steps(FOUR_VFS)))
         self.open_file(self.vf_group())
         self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
@@ -359,7 +360,7 @@ class RefusalTest(PlanCase):
         worker.set_override(VF, "vfio-pci")
         worker.unbind(VF)
         worker.probe(VF)
-        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.owners[pci_address.PciAddress.parse(VF)] = "x"
         for driver in ("variant", "igbvf", "host"):
             self.refused(
                 codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", driver)
@@ -367,7 +368,7 @@ class RefusalTest(PlanCase):
 
     def test_a_claimed_function_comes_to_a_vfio_driver(self) -> None:
         # As after a reboot.
-        self.claims[pci_address.PciAddress.parse(VF)] = "instance x has it"
+        self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertEqual(11, len(self.steps(FOUR_VFS, ON_VFIO)))
         self.host.hands().set_numvfs(PF, 1)
         self.assertEqual(3, len(self.steps(ON_VFIO)))
@@ -379,22 +380,20 @@ class RefusalTest(PlanCase):
 
     def test_what_speaks_against_a_vf_is_known_before_it_is_made(self) -> None:
         vf = pci_address.PciAddress.parse(VF)
-        self.claims[vf] = "instance x has it"
+        self.owners[vf] = "x"
         self.refused(
             codes.IS_CLAIMED,
             VF,
             FOUR_VFS,
             ON_VFIO.replace("vfio-pci", "igbvf"),
         )
-        self.claims[vf] = f"{refusal.QUARANTINED}it hung"
+        self.quarantined[vf] = "it hung"
         self.refused(codes.IS_QUARANTINED, VF, FOUR_VFS, ON_VFIO)
 
     def test_a_quarantined_function_comes_to_no_driver(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
         self.host.hands().unbind(VF)
-        self.claims[pci_address.PciAddress.parse(VF)] = (
-            f"{refusal.QUARANTINED}it hung"
-        )
+        self.quarantined[pci_address.PciAddress.parse(VF)] = "it hung"
         self.refused(codes.IS_QUARANTINED, VF, ON_VFIO)
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:

@@ -39,13 +39,14 @@ class RecoverTest(test_act.ActCase):
                 raise Crash
 
         actor._progress = die
-        self.assertRaises(Crash, apply.apply, actor, specs, {})
+        self.assertRaises(Crash, apply.apply, actor, specs)
         actor.journal.close()
 
     def recovered(
-        self, claims: dict[pci_address.PciAddress, str] | None = None
+        self, owners: dict[pci_address.PciAddress, str] | None = None
     ) -> list[recover.Judgement]:
-        return recover.recover(self.actor(), claims or {})
+        self.owners.update(owners or {})
+        return recover.recover(self.actor())
 
     def assert_verdict(
         self, verdict: Verdict, found: list[recover.Judgement]
@@ -75,14 +76,14 @@ class RecoverTest(test_act.ActCase):
             )
             # And a second recovery finds nothing more to do.
             self.assertEqual([], self.recovered(), str(place))
-            restore.restore(self.actor(), {})
+            restore.restore(self.actor())
             self.assertEqual("as before", self.actor().journal.account(NIC))
 
     def test_what_is_claimed_meanwhile_is_undone(self) -> None:
         before = self.states()[NIC]
         self.crash(f"done {NIC} set-override vfio-pci", test_act.PAIR)
         nic = pci_address.PciAddress.parse(NIC)
-        found = self.recovered({nic: "instance x has it"})
+        found = self.recovered({nic: "x"})
         self.assert_verdict(Verdict.UNDO, found)
         self.assertEqual("instance x has it", found[0].reason)
         self.assertEqual(before, self.states()[NIC])
@@ -110,7 +111,7 @@ class RecoverTest(test_act.ActCase):
             self.assert_verdict(Verdict.LEAVE, found)
             self.assertIn("somebody else changed it", found[0].reason)
             self.assertRaises(
-                exception.HostRefused, restore.restore, self.actor(), {}
+                exception.HostRefused, restore.restore, self.actor()
             )
             self.assertEqual(before, self.host.picture())
         self.assertEqual("unfinished", self.actor().journal.account(NIC))
@@ -173,7 +174,7 @@ class RecoverTest(test_act.ActCase):
         self.assert_verdict(Verdict.LEAVE, self.recovered())
         actor = self.actor()
         self.assertIn(NIC, actor.journal.priors)
-        found = restore.decision(actor.journal.priors, actor.look(), {})
+        found = restore.decision(actor.journal.priors, actor.look())
         self.assertIn("can't be read", found.refusals[0].message)
         actor.journal.close()
         for name, text in texts.items():
@@ -211,7 +212,7 @@ class RecoverTest(test_act.ActCase):
         os.mkfifo(path)
         done: list[recover.Judgement] = []
         error = self.assertRaises(
-            exception.HostStepHung, recover.recover, self.actor(), {}, done
+            exception.HostStepHung, recover.recover, self.actor(), done
         )
         self.assertIn(f"{NIC} can't be read", error.message)
         self.assert_verdict(Verdict.LEAVE, done)
@@ -242,7 +243,7 @@ class RecoverTest(test_act.ActCase):
             states = self.states()
             self.assertEqual(plan.State("igb", None, 4, True), states[PF])
             self.assertEqual("igbvf", states["0000:21:10.6"].driver)
-            restore.restore(self.actor(), {})
+            restore.restore(self.actor())
             self.assertEqual(2, self.states()[PF].numvfs)
 
     def test_vfs_whose_change_is_undone_are_what_they_were(self) -> None:
@@ -274,14 +275,14 @@ class RecoverTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         # Going back fails before anything of it takes effect.
         self.failing[f"{PF} set-autoprobe 0"] = 5
-        self.assertEqual(1, len(restore.restore(self.actor(), {})))
+        self.assertEqual(1, len(restore.restore(self.actor())))
         self.recovered()
         known = self.actor().journal
         self.assertEqual(set(), known.owed)
         self.assertEqual("as before", known.account(VF))
         self.assertEqual("as declared", known.account(PF))
         # It goes once more with its PF's VFs.
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(2, self.states()[PF].numvfs)
 
@@ -306,7 +307,7 @@ class RecoverTest(test_act.ActCase):
         # Nobody else has to wait for them.
         self.assertEqual([], self.apply(test_act.PAIR).failed)
         nics = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], restore.restore(self.actor(), {}, nics))
+        self.assertEqual([], restore.restore(self.actor(), nics))
         self.assertEqual("as before", self.actor().journal.account(NIC))
         self.host.break_driver("igbvf", broken=False)
         self.assertEqual([], self.recovered())
@@ -345,7 +346,7 @@ class RecoverTest(test_act.ActCase):
             raise Crash
 
         actor._quarantine = die
-        self.assertRaises(Crash, recover.recover, actor, {})
+        self.assertRaises(Crash, recover.recover, actor)
         actor.journal.close()
         self.assert_verdict(Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
@@ -362,10 +363,10 @@ class RecoverTest(test_act.ActCase):
                 raise Crash
 
         actor._progress = die
-        self.assertRaises(Crash, restore.restore, actor, {})
+        self.assertRaises(Crash, restore.restore, actor)
         self.assert_verdict(Verdict.FINISH, self.recovered())
         self.assertEqual("as before", self.actor().journal.account(NIC))
-        restore.restore(self.actor(), {})
+        restore.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
 

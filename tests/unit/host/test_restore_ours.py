@@ -20,7 +20,7 @@ class CountTest(test_act.ActCase):
         """Restore is refused, and nothing is changed."""
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), {}
+            exception.HostRefused, restore.restore, self.actor()
         )
         self.assertEqual(before, self.host.picture())
         self.assertIn(PF, self.actor().journal.priors)
@@ -38,7 +38,7 @@ class CountTest(test_act.ActCase):
         # What it says helps.
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 4)
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual(0, self.states()[PF].numvfs)
 
     def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
@@ -52,7 +52,7 @@ class CountTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 2)
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_the_others_are_restored_by_their_addresses(self) -> None:
@@ -60,7 +60,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 6)
         both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], restore.restore(self.actor(), {}, both))
+        self.assertEqual([], restore.restore(self.actor(), both))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual(6, self.states()[PF].numvfs)
 
@@ -69,7 +69,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_autoprobe(PF, False)
         self.refused("sriov_drivers_autoprobe is 0")
         self.host.hands().set_autoprobe(PF, True)
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
 
     def test_a_number_that_we_never_changed_is_left(self) -> None:
         away = (
@@ -95,7 +95,7 @@ class CountTest(test_act.ActCase):
         hands.set_override(VF_TOO, "vfio-pci")
         hands.unbind(VF_TOO)
         hands.probe(VF_TOO)
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
 
     def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
         self.apply(test_plan.FOUR_VFS)
@@ -117,12 +117,12 @@ class CountTest(test_act.ActCase):
         self.assertEqual("e1000", self.states()[NIC].driver)
         hands.set_override(NIC, "igbvf")
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), {}
+            exception.HostRefused, restore.restore, self.actor()
         )
         self.assertIn("with the override igbvf", error.message)
         self.assertIn("clear its driver_override", str(error.hint))
         hands.set_override(NIC, "")
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
 
 
@@ -146,7 +146,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.swap(NIC)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), {}
+            exception.HostRefused, restore.restore, self.actor()
         )
         self.assertIn(
             f"{NIC}: the journal is about 8086:100e there, and there is "
@@ -154,15 +154,15 @@ class AnotherDeviceTest(test_act.ActCase):
             error.message.replace(", subsystem 0000:0000", ""),
         )
         self.assertIn(f"may be at {OTHER} now", str(error.hint))
-        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual([], recover.recover(self.actor()))
         self.assertIn(NIC, self.actor().journal.priors)
         self.assertEqual(before, self.host.picture())
         # The others can be restored, and it too once it is there again.
         other = pci_address.PciAddress.parse(OTHER)
-        self.assertEqual([], restore.restore(self.actor(), {}, [other]))
+        self.assertEqual([], restore.restore(self.actor(), [other]))
         self.assertEqual("e1000", self.states()[OTHER].driver)
         self.swap(NIC, "8086:100e")
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
 
     def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
         before = self.states()[NIC]
@@ -181,7 +181,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.swap(PF)
         actor = self.actor()
-        found = restore.decision(actor.journal.priors, actor.look(), {}, [VF])
+        found = restore.decision(actor.journal.priors, actor.look(), [VF])
         self.assertEqual(
             [(codes.ANOTHER_DEVICE_JOURNALLED, VF)],
             [(one.code, one.subject) for one in found.refusals],
@@ -223,9 +223,7 @@ class AnotherDeviceTest(test_act.ActCase):
         # Of others nothing is said.
         actor = self.actor()
         now = actor.look()
-        wanted = declared.decision(
-            test_plan.specs(test_plan.FOUR_VFS), now, {}
-        )
+        wanted = declared.decision(test_plan.specs(test_plan.FOUR_VFS), now)
         self.assertEqual(
             wanted, identity.checked(wanted, actor.journal.priors, now)
         )
@@ -238,7 +236,6 @@ class AnotherDeviceTest(test_act.ActCase):
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
             ),
             now,
-            {},
         )
         for change in wanted.plan.changes:
             number = actor.journal.begin(change, "apply")
@@ -247,7 +244,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.swap(NIC)
         before = self.states()[NIC]
         self.host.vanish(OTHER)
-        found = recover.recover(self.actor(), {})
+        found = recover.recover(self.actor())
         self.assertEqual(
             [(NIC, recover.Verdict.LEAVE), (OTHER, recover.Verdict.UNDO)],
             [(one.change.subject, one.verdict) for one in found],
@@ -259,7 +256,7 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_a_restore_that_was_begun_is_of_the_same_function(self) -> None:
         self.apply(test_act.PAIR)
         actor = self.actor()
-        wanted = restore.decision(actor.journal.priors, actor.look(), {})
+        wanted = restore.decision(actor.journal.priors, actor.look())
         (change,) = [one for one in wanted.plan.changes if one.subject == NIC]
         # As older journals have it.
         change = dataclasses.replace(change, identity=None)
@@ -267,7 +264,7 @@ class AnotherDeviceTest(test_act.ActCase):
         actor.journal.close()
         self.swap(NIC)
         before = self.host.picture()
-        (found,) = recover.recover(self.actor(), {})
+        (found,) = recover.recover(self.actor())
         self.assertEqual(recover.Verdict.LEAVE, found.verdict)
         self.assertEqual(before, self.host.picture())
 
@@ -275,15 +272,15 @@ class AnotherDeviceTest(test_act.ActCase):
         self.apply(test_act.PAIR, test_plan.FOUR_VFS, test_plan.ON_VFIO)
         self.host.vanish(NIC)
         self.host.vanish(PF)
-        found = recover.recover(self.actor(), {})
+        found = recover.recover(self.actor())
         self.assertEqual(
             [PF, NIC], [one.change.subject for one in found if one.gone]
         )
-        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual([], recover.recover(self.actor()))
         self.assertEqual([OTHER], [*self.actor().journal.priors])
         # Who names it is told too.
         actor = self.actor()
-        named = restore.decision(actor.journal.priors, actor.look(), {}, [NIC])
+        named = restore.decision(actor.journal.priors, actor.look(), [NIC])
         self.assertEqual(
             [codes.NOTHING_MEANT], [one.code for one in named.refusals]
         )
@@ -291,7 +288,7 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:
         self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
         self.host.hands().set_numvfs(PF, 0)
-        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual([], recover.recover(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
 

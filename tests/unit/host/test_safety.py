@@ -17,7 +17,6 @@ from nova_vfio_variant.host import (
     observe,
     plan,
     recover,
-    refusal,
     restore,
     scan,
 )
@@ -37,7 +36,7 @@ class ClaimedPfTest(test_act.ActCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.claims = dict.fromkeys(parsed(PF), "instance x has it")
+        self.owners = dict.fromkeys(parsed(PF), "x")
 
     def unchanged(self, work: ty.Callable[[], object]) -> str:
         """It is refused, and nothing is written."""
@@ -51,7 +50,7 @@ class ClaimedPfTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 2)
         said = self.unchanged(
             lambda: apply.apply(
-                self.actor(), test_plan.specs(test_plan.FOUR_VFS), self.claims
+                self.actor(), test_plan.specs(test_plan.FOUR_VFS)
             )
         )
         self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
@@ -59,18 +58,19 @@ class ClaimedPfTest(test_act.ActCase):
     def test_apply_makes_it_no_first_vfs(self) -> None:
         self.unchanged(
             lambda: apply.apply(
-                self.actor(), test_plan.specs(test_plan.FOUR_VFS), self.claims
+                self.actor(), test_plan.specs(test_plan.FOUR_VFS)
             )
         )
 
     def test_restore_puts_no_number_back(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
+        owners = self.owners
+        self.owners = {}
         self.apply(test_plan.FOUR_VFS)
+        self.owners = owners
         for only in ([], parsed(PF)):
             said = self.unchanged(
-                functools.partial(
-                    restore.restore, self.actor(), self.claims, only
-                )
+                functools.partial(restore.restore, self.actor(), only)
             )
             self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
 
@@ -86,7 +86,7 @@ class ClaimedPfTest(test_act.ActCase):
         actor.journal.begin(wanted, "apply")
         actor.journal.close()
         before = self.host.picture()
-        (found,) = recover.recover(self.actor(), self.claims)
+        (found,) = recover.recover(self.actor())
         self.assertEqual(recover.Verdict.UNDO, found.verdict)
         self.assertIn("instance x has it", found.reason)
         self.assertEqual(before, self.host.picture())
@@ -97,13 +97,14 @@ class ClaimedPfTest(test_act.ActCase):
         now = actor.look()
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
-        quarantined = {pf.address: f"{refusal.QUARANTINED}it hung"}
-        for claims, expected in (
-            ({}, []),
-            (self.claims, [codes.IS_CLAIMED]),
-            (quarantined, [codes.IS_QUARANTINED]),
+        nobodys = now.knowing(owners={})
+        hung = nobodys.knowing(quarantined={pf.address: "it hung"})
+        for known, expected in (
+            (nobodys, []),
+            (now, [codes.IS_CLAIMED]),
+            (hung, [codes.IS_QUARANTINED]),
         ):
-            found = decide.vfs_refusals(now, pf, 4, claims)
+            found = decide.vfs_refusals(known, pf, 4)
             self.assertEqual(expected, [one.code for one in found])
 
 
@@ -120,7 +121,7 @@ class VgpuTest(test_act.ActCase):
         self.give_type(VF)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor(), {}
+            exception.HostRefused, restore.restore, self.actor()
         )
         self.assertIn("vGPU type 470", error.message)
         self.assertEqual(before, self.host.picture())
@@ -133,7 +134,6 @@ class VgpuTest(test_act.ActCase):
             exception.HostRefused,
             restore.restore,
             self.actor(),
-            {},
             parsed(VF),
         )
         self.assertIn("[VFIO561]", error.message)
@@ -142,7 +142,7 @@ class VgpuTest(test_act.ActCase):
     def test_recover_leaves_it(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
         actor = self.actor()
-        wanted = restore.decision({}, actor.look(), {})
+        wanted = restore.decision({}, actor.look())
         self.assertFalse(wanted.plan)
         to = plan.State("vfio-pci", "vfio-pci")
         actor.journal.begin(
@@ -158,7 +158,7 @@ class VgpuTest(test_act.ActCase):
         )
         actor.journal.close()
         self.give_type(VF)
-        (found,) = recover.recover(self.actor(), {})
+        (found,) = recover.recover(self.actor())
         self.assertEqual(recover.Verdict.UNDO, found.verdict)
         self.assertIn("vGPU type 470", found.reason)
         self.assertEqual("igbvf", self.states()[VF].driver)
@@ -192,7 +192,7 @@ class ModuleGoneTest(test_act.ActCase):
         self.on_vfio()
         self.unload("e1000", for_ever=False)
         actor = self.actor()
-        found = restore.decision(actor.journal.priors, actor.look(), {})
+        found = restore.decision(actor.journal.priors, actor.look())
         (first, *others) = found.plan.changes
         self.assertEqual(
             (plan.What.MODULE, "e1000"), (first.what, first.subject)
@@ -202,14 +202,14 @@ class ModuleGoneTest(test_act.ActCase):
             {one.subject: one.expected for one in others},
         )
         actor.journal.close()
-        self.assertEqual([], restore.restore(self.actor(), {}))
+        self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual(before, self.states())
 
     def test_without_its_module_it_stays_and_the_others_go_back(self) -> None:
         before = self.states()
         self.on_vfio()
         self.unload("e1000", for_ever=True)
-        failed = restore.restore(self.actor(), {})
+        failed = restore.restore(self.actor())
         self.assertEqual(2, len(failed), str(failed))
         for name in (NIC, OTHER):
             (why,) = [one for one in failed if one.startswith(name)]
@@ -259,7 +259,7 @@ class FirstVfTest(test_act.ActCase):
         self.assertEqual((), decide.predicted(now, pf, 0))
 
     def test_the_others_go_with_it(self) -> None:
-        change = restore.decision({}, self.actor().look(), {})
+        change = restore.decision({}, self.actor().look())
         self.assertFalse(change.plan)
         now = self.actor().look()
         pf = now.scan.get(parsed(PF)[0])
@@ -305,7 +305,7 @@ class OwedTest(test_act.ActCase):
         known = self.actor().journal
         self.assertIn(VF, known.priors)
         self.assertEqual(set(), known.owed)
-        self.assertEqual([], recover.recover(self.actor(), {}))
+        self.assertEqual([], recover.recover(self.actor()))
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_vfs_that_we_made_are_never_owed(self) -> None:
@@ -316,9 +316,7 @@ class OwedTest(test_act.ActCase):
         now = actor.look()
         (change,) = [
             one
-            for one in restore.decision(
-                actor.journal.priors, now, {}
-            ).plan.changes
+            for one in restore.decision(actor.journal.priors, now).plan.changes
             if one.subject == PF
         ]
         self.assertTrue(
@@ -326,7 +324,7 @@ class OwedTest(test_act.ActCase):
                 change,
                 "restore",
                 now.scan,
-                lambda now: restore.decision(actor.journal.priors, now, {}),
+                lambda now: restore.decision(actor.journal.priors, now),
             )
         )
         self.assertEqual({VF, VF_TOO}, actor.journal.owed)
@@ -363,7 +361,7 @@ class MovingVfsTest(test_act.ActCase):
         self.apply(test_plan.ON_VFIO)
         self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
         actor = self.actor()
-        found = restore.decision(actor.journal.priors, actor.look(), {})
+        found = restore.decision(actor.journal.priors, actor.look())
         self.assertEqual(
             {PF: False, VF: True, VF_TOO: True},
             {one.subject: one.expected for one in found.plan.changes},
@@ -376,7 +374,6 @@ class OutcomeTest(test_act.ActCase):
         found = apply.apply(
             self.actor(),
             test_plan.specs(test_plan.FOUR_VFS),
-            {},
             outcome=outcome,
         )
         self.assertIs(outcome, found)
@@ -463,7 +460,6 @@ class MeanwhileTest(test_act.ActCase):
                 '{"address": "0000:31:01.0", "driver": "e1000"}',
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
             )[1:],
-            {},
         )
         self.assertIn(
             f"{NIC}: its IOMMU group changed meanwhile", outcome.failed[0]

@@ -6,7 +6,13 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import codes, source
-from nova_vfio_variant.host import declared, facts, host_spec, refusal, scan
+from nova_vfio_variant.host import (
+    assignability,
+    declared,
+    facts,
+    host_spec,
+    scan,
+)
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.functional import check_host
@@ -48,7 +54,12 @@ class UnreadTest(base.TestCase):
         )
         function = known.scan.get(VF)
         assert function is not None
-        return [one.code.id for one in refusal.to_bind(known, function)]
+        verdict = assignability.verdict(
+            function,
+            known,
+            purpose=assignability.Purpose(driver="vfio-pci"),
+        )
+        return [one.code.id for one in verdict.obstacles]
 
     def test_nothing_speaks_against_what_was_read(self) -> None:
         self.assertEqual([], self.codes())
@@ -83,7 +94,7 @@ class UnreadTest(base.TestCase):
         specs, _ = host_spec.parse_host_specs(
             [source.SourceText.of(text, "host_spec", "vfio")]
         )
-        found = declared.decision(specs, facts.gather(unread), {})
+        found = declared.decision(specs, facts.gather(unread))
         self.assertEqual((), found.findings)
         self.assertEqual(
             [codes.NOT_KNOWN], [one.code for one in found.refusals]
