@@ -20,6 +20,13 @@ if ty.TYPE_CHECKING:
 Place = pathlib.Path | sa.URL
 
 MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
+#: As alembic makes it: what a later version of this program asks.
+_VERSION: ty.Final = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def open_engine(
@@ -193,20 +200,27 @@ def _config() -> "config.Config":
 
 
 def _fill(path: pathlib.Path) -> None:
+    """Make in a new file at once what the migrations would make of it."""
     path.touch()
     engine = _sqlite(path, read_only=False)
-    with explained(path):
-        _upgrade(engine)
+    with explained(path), engine.begin() as link:
+        _make_tables(link)
+        _VERSION.create(link)
+        link.execute(sa.insert(_VERSION).values(version_num=models.HEAD))
     engine.dispose()
 
 
 def _nothing() -> sa.Engine:
     """Tables without a row, in memory."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-    models.METADATA.create_all(engine)
     with engine.begin() as link:
-        link.execute(sa.insert(models.generation).values(id=1, value=0))
+        _make_tables(link)
     return engine
+
+
+def _make_tables(link: sa.Connection) -> None:
+    models.METADATA.create_all(link)
+    link.execute(sa.insert(models.generation).values(id=1, value=0))
 
 
 def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:

@@ -32,6 +32,24 @@ def wanted(host: ty.Any = HOST, **entry: ty.Any) -> Devices:
     return sync.desired([samples.spec(product_id="10ca", **entry)], host)
 
 
+def _tables(engine: sa.Engine) -> dict[str, object]:
+    """All tables of a database, and what stands in them."""
+    seen = sa.inspect(engine)
+    with engine.connect() as link:
+        return {
+            name: (
+                [str(one) for one in seen.get_columns(name)],
+                seen.get_pk_constraint(name),
+                sorted(seen.get_foreign_keys(name), key=str),
+                sorted(seen.get_unique_constraints(name), key=str),
+                sorted(seen.get_check_constraints(name), key=str),
+                sorted(seen.get_indexes(name), key=str),
+                link.execute(sa.text(f'SELECT * FROM "{name}"')).all(),
+            )
+            for name in seen.get_table_names()
+        }
+
+
 class StoreTestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -201,12 +219,16 @@ class RecordingTest(StoreTestCase):
 
     def test_the_tables_are_those_that_the_migrations_make(self) -> None:
         self.open()
-        engine, _ = schema.open_engine(self.path, None, read_only=False)
-        with engine.connect() as link:
-            context = migration.MigrationContext.configure(link)
-            self.assertEqual(
-                [], autogenerate.compare_metadata(context, models.METADATA)
-            )
+        made, _ = schema.open_engine(self.path, None, read_only=False)
+        migrated = sa.create_engine(f"sqlite:///{self.path}/migrated")
+        schema._upgrade(migrated)
+        self.assertEqual(_tables(migrated), _tables(made))
+        for engine in (made, migrated):
+            with engine.connect() as link:
+                context = migration.MigrationContext.configure(link)
+                self.assertEqual(
+                    [], autogenerate.compare_metadata(context, models.METADATA)
+                )
 
     def test_the_file_is_durable_whatever_happens(self) -> None:
         store = self.synced()
@@ -544,7 +566,9 @@ class DamageTest(StoreTestCase):
         with fixtures.MonkeyPatch(
             "nova_vfio_variant.tracker.models.HEAD", version
         ):
-            sqlite.make(self.file, schema._fill)
+            engine = sa.create_engine(f"sqlite:///{self.file}")
+            schema._upgrade(engine)
+            engine.dispose()
         boot = () if version == "0001" else ("b1",)
         with sqlite3.connect(self.file) as link:
 
