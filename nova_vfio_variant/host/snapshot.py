@@ -97,7 +97,8 @@ _IDENTITY = re.compile(
 )
 _MAC_NAME = re.compile(r"\benx[0-9a-f]{12}\b")
 
-_Entry = str | bytes | None  # a link's target, a file's bytes, a directory
+#: A link's target, a file's bytes, or None for a directory.
+Entry = str | bytes | None
 
 
 def record(
@@ -117,17 +118,27 @@ def record(
         name of a network interface is replaced
     :raises HostError: the file can't be written
     """
-    _write(_Recorder(tree, identities).entries(), pathlib.Path(out_path))
+    _write(entries(tree, identities), pathlib.Path(out_path))
+
+
+def entries(
+    tree: host_tree.HostTree, identities: bool = False
+) -> dict[str, Entry]:
+    """What a recording of a host has, by path, in no order.
+
+    :param identities: as for :func:`record`
+    """
+    return _Recorder(tree, identities).entries()
 
 
 @dataclasses.dataclass
 class _Recorder:
     tree: host_tree.HostTree
     identities: bool
-    found: dict[str, _Entry] = dataclasses.field(default_factory=dict)
+    found: dict[str, Entry] = dataclasses.field(default_factory=dict)
     mac_names: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def entries(self) -> dict[str, _Entry]:
+    def entries(self) -> dict[str, Entry]:
         """Path to what stands there, in no order, parents not all there."""
         self._links_and_targets(scan.DEVICES)
         if not self.tree.exists(scan.DEVICES):
@@ -292,7 +303,7 @@ class _Recorder:
         if text is not None:
             self.found[path] = f"{text}\n".encode() if text else b""
 
-    def _without_identity(self, entry: _Entry) -> _Entry:
+    def _without_identity(self, entry: Entry) -> Entry:
         if isinstance(entry, str):
             return self._hidden(entry)
         if entry is None:
@@ -316,7 +327,7 @@ def _zeros(match: re.Match[str]) -> str:
     return re.sub(r"[0-9a-f]", "0", match[0], flags=re.IGNORECASE)
 
 
-def _write(entries: ty.Mapping[str, _Entry], out: pathlib.Path) -> None:
+def _write(entries: ty.Mapping[str, Entry], out: pathlib.Path) -> None:
     """Write the archive beside its place, then put it there."""
     whole = dict(entries)
     for path in entries:
@@ -343,7 +354,7 @@ def _write(entries: ty.Mapping[str, _Entry], out: pathlib.Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _add_member(archive: tarfile.TarFile, path: str, entry: _Entry) -> None:
+def _add_member(archive: tarfile.TarFile, path: str, entry: Entry) -> None:
     info = tarfile.TarInfo(path)
     if entry is None:
         info.type = tarfile.DIRTYPE

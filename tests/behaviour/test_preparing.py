@@ -5,9 +5,9 @@ import os
 import pathlib
 import re
 import shlex
-import tarfile
 import typing as ty
 
+from nova_vfio_variant.host import snapshot, tree
 from tests.behaviour.case import BehaviourCase
 from tests.behaviour.host import (
     BRIDGE,
@@ -49,26 +49,23 @@ _UNIT = (
 _COUNTER = re.compile(r"\b(?:ifindex|iflink)\b|(?<=/vfio)\d+|(?<=/eth)\d+")
 
 
-def contents(path: pathlib.Path) -> dict[str, object]:
-    """The members of a recording, without what counts events.
+def contents(root: pathlib.Path) -> dict[str, object]:
+    """What a recording of a host has, without what counts events.
 
     Modules stay loaded, and so do their drivers.
     """
     found: dict[str, object] = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            name = _COUNTER.sub("N", member.name)
-            # Other tests load modules, and the kernel counts and sleeps.
-            if name.startswith(_OTHERS) or _KERNELS.search(name):
-                continue
-            if member.issym():
-                found[name] = _COUNTER.sub("N", member.linkname)
-            elif member.isfile() and not name.endswith("/N"):
-                file = archive.extractfile(member)
-                assert file is not None
-                found[name] = file.read()
-            else:
-                found[name] = None
+    for path, entry in snapshot.entries(tree.HostTree.open(str(root))).items():
+        name = _COUNTER.sub("N", path)
+        # Other tests load modules, and the kernel counts and sleeps.
+        if name.startswith(_OTHERS) or _KERNELS.search(name):
+            continue
+        if isinstance(entry, str):
+            found[name] = _COUNTER.sub("N", entry)
+        elif not name.endswith("/N"):
+            found[name] = entry
+        else:
+            found[name] = None
     return found
 
 
@@ -90,25 +87,19 @@ _KERNELS = re.compile(
 class PreparingCase(BehaviourCase):
     """Knows how the host was before."""
 
-    #: What a snapshot has after a boot, and the snapshot itself.
+    #: After a boot.
     booted: ty.ClassVar[dict[str, object]] = {}
-    recording: ty.ClassVar[bytes] = b""
 
     def setUp(self) -> None:
         super().setUp()
         if not self.booted:
-            path = self.snapshot()
-            self.booted.update(contents(path))
-            PreparingCase.recording = path.read_bytes()
+            self.booted.update(contents(self.host.root))
         self.before = self.booted
 
     def assert_as_before(self) -> None:
         """Nothing is left to take back, and all is as it was."""
         self.done("host", "restore", "--dry-run")
-        path = self.snapshot()
-        if self.before is self.booted and path.read_bytes() == self.recording:
-            return
-        before, after = self.before, contents(path)
+        before, after = self.before, contents(self.host.root)
         changed = {
             name: (before.get(name), after.get(name))
             for name in {*before, *after}
@@ -315,7 +306,7 @@ class GroupTest(PreparingCase):
         self.unbind(NIC_TOO)
         self.set_attribute(NIC_TOO, "driver_override", "nobody")
         self.set_attribute(NIC, "driver_override", "nobody-too")
-        self.before = contents(self.snapshot())
+        self.before = contents(self.host.root)
         self.apply(PAIR)
         self.assertEqual("vfio-pci", self.attribute(NIC, "driver_override"))
         self.restore()

@@ -37,7 +37,7 @@ class HangCase(PreparingCase):
         self.set_attribute(PF, "sriov_numvfs", "1")
         self.eventually(lambda: self.driver(VF) == "igbvf")
         self.bind(VF, "vfio-pci")
-        self.before = contents(self.snapshot())
+        self.before = contents(self.host.root)
         # Long enough for what doesn't hang.
         self.deadline = self.host.patience / 5
         self.useFixture(
