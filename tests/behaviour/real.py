@@ -42,8 +42,6 @@ class Real(host.HostUnderTest):
     patience = 60.0
     sample = (2, 7)
     waits = "D"
-    #: PFs that a test has left to a guest, with their VFs.
-    kept: ty.ClassVar[set[str]] = set()
     #: The driver of each function after the boot.
     _drivers: ty.ClassVar[dict[str, str | None]] = {}
 
@@ -180,7 +178,7 @@ class Real(host.HostUnderTest):
             self.write(f"sys/bus/mdev/devices/{uuid}/remove", b"1")
         for name in self.names(host.DEVICES):
             place = f"{host.DEVICES}/{name}"
-            if name not in self.kept and "sriov_numvfs" in self.names(place):
+            if "sriov_numvfs" in self.names(place):
                 if self.read(f"{place}/sriov_numvfs") != "0":
                     self.write(f"{place}/sriov_numvfs", b"0")
                 self.write(f"{place}/sriov_drivers_autoprobe", b"1")

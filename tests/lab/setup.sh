@@ -158,10 +158,17 @@ plain_modules() {
         done
 }
 
+build_domain() {
+    cp "$here/guest/domain.c" "$root/tmp/"
+    in_root gcc -m32 -Os -Wall -Wextra -Werror -ffreestanding -fno-pic \
+        -fno-stack-protector -fno-asynchronous-unwind-tables -static -nostdlib \
+        -Wl,-m,elf_i386,-n,-Ttext=0x100000,--build-id=none \
+        -Wl,--no-warn-rwx-segments -o /boot/domain /tmp/domain.c
+}
+
 make_initramfs() {
-    # $1: name of the archive; standard input: its /init; the rest: modules
-    local tree="$root/tmp/initramfs" archive=$1 module
-    shift
+    # $@: modules; standard input: its /init
+    local tree="$root/tmp/initramfs" module
     rm -rf "$tree"
     mkdir -p "$tree"/{bin,dev,proc,sys,modules}
     cp "$root/usr/bin/busybox" "$tree/bin/busybox"
@@ -173,7 +180,7 @@ make_initramfs() {
     done
     (cd "$tree" && find .) |
         in_root cpio -o -H newc --quiet -D /tmp/initramfs \
-            > "$root/boot/$archive"
+            > "$root/boot/lab-initrd"
     rm -r "$tree"
 }
 
@@ -186,7 +193,7 @@ root=$lab/root
 
 exec 9> "$lab/lock"
 flock 9
-made_from=$(cat "$0" "$here"/modules/*/* "$here"/guest/{*init,modules} | sha256sum)
+made_from=$(cat "$0" "$here"/modules/*/* "$here"/guest/{lab-init,domain.c,modules} | sha256sum)
 if [ -f "$lab/ready" ] && [ "$(cat "$lab/ready")" = "$made_from" ]; then
     say "$lab is ready"
     exit 0
@@ -196,9 +203,8 @@ download
 unpack
 release=$(basename "$root"/lib/modules/*)
 build_modules
-make_initramfs lab-initrd "${share_modules[@]}" \
-    < "$here/guest/lab-init"
-make_initramfs domain-initrd < "$here/guest/domain-init"
+make_initramfs "${share_modules[@]}" < "$here/guest/lab-init"
+build_domain
 # Nor has an emulated processor to unpack the kernel at each boot.
 in_root sh /usr/src/lab/scripts/extract-vmlinux "/boot/vmlinuz-$release" \
     > "$root/boot/vmlinux"
