@@ -19,12 +19,12 @@ from nova_vfio_variant.host import (
     decide,
     declared,
     facts,
+    function_state,
     hands,
     host_spec,
     identity,
     journal,
     lock,
-    observe,
     recover,
     restore,
     scan,
@@ -138,7 +138,7 @@ class Preparation:
         :raises JournalError: it is garbled, or a newer version made it
         """
         return journal.Journal.open(
-            self._node.state_path, observe.boot_id(self._node.tree)
+            self._node.state_path, function_state.boot_id(self._node.tree)
         )
 
     def _priors(self) -> identity.Priors:
@@ -225,7 +225,7 @@ class Preparation:
                 facts.gather(seen), records=_recorded(opened, seen)
             ).knowing(
                 quarantined=opened.quarantined(
-                    self._node.tree.read_text(observe.BOOT_ID)
+                    self._node.tree.read_text(function_state.BOOT_ID)
                 )
             )
 

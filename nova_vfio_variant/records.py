@@ -6,7 +6,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import assignability, observe
+from nova_vfio_variant.host import assignability, function_state
 from nova_vfio_variant.host import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance
@@ -40,7 +40,9 @@ def read(
             owners[device.address] = device.instance_uuid
     return assignability.Records(
         owners=owners,
-        quarantined=store.quarantined(scan.tree.read_text(observe.BOOT_ID)),
+        quarantined=store.quarantined(
+            scan.tree.read_text(function_state.BOOT_ID)
+        ),
         unsettled=unsettled(scan, state_path),
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),
@@ -78,7 +80,7 @@ def unsettled(
 
     if scan.tree.root is None or not (state_path / journal.NAME).exists():
         return frozenset()
-    known = journal.Journal.open(state_path, observe.boot_id(scan.tree))
+    known = journal.Journal.open(state_path, function_state.boot_id(scan.tree))
     return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
 
 

@@ -12,10 +12,10 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     decide,
     facts,
+    function_state,
     hands,
     helper,
     lock,
-    observe,
     plan,
     records,
     scan,
@@ -224,11 +224,11 @@ class Actor:
         if step.action != "set-numvfs":
             return _ignore
         return lambda: self._count(
-            step, observe.count_vfs(self.tree, step.subject)
+            step, function_state.count_vfs(self.tree, step.subject)
         )
 
     def back(
-        self, change: plan.Change, now: plan.State
+        self, change: plan.Change, now: function_state.State
     ) -> tuple[plan.Step, ...]:
         """The steps from what stands there now to what stood there before."""
         # The VFs that come back are given their drivers one by one.
@@ -238,7 +238,7 @@ class Actor:
         )
 
     def forward(
-        self, change: plan.Change, now: plan.State
+        self, change: plan.Change, now: function_state.State
     ) -> tuple[plan.Step, ...]:
         """The steps from what stands there now to what was to stand there."""
         quietly = any(step.action == "set-autoprobe" for step in change.steps)
@@ -258,14 +258,14 @@ class Actor:
     def _towards(
         self,
         change: plan.Change,
-        now: plan.State,
-        to: plan.State,
+        now: function_state.State,
+        to: function_state.State,
         reason: str,
         *,
         quietly: bool,
     ) -> tuple[plan.Step, ...]:
         if change.what is plan.What.DRIVER:
-            if to.driver == plan.KERNELS_CHOICE and (
+            if to.driver == function_state.KERNELS_CHOICE and (
                 now.override == to.override
                 and now.driver not in (None, change.before.driver)
             ):
@@ -323,7 +323,7 @@ class Actor:
             self.journal.end(number, "undone", error.message)
             raise error
         try:
-            now = observe.state_now(self.tree, change.subject)
+            now = function_state.state_now(self.tree, change.subject)
             if now is None:
                 self.journal.end(number, "gone", error.message)
                 raise exception.HostStepFailed(

@@ -14,6 +14,7 @@ import typing as ty
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.host import (
     drivers,
+    function_state,
     host_spec,
     plan,
     programs,
@@ -64,7 +65,10 @@ class Wish:
 
 
 def driver_steps(
-    subject: str, now: plan.State, to: plan.State, reason: str
+    subject: str,
+    now: function_state.State,
+    to: function_state.State,
+    reason: str,
 ) -> tuple[plan.Step, ...]:
     """The writes that take a function from one driver to another.
 
@@ -85,7 +89,7 @@ def driver_steps(
             step("set-override", driver or "", override or "", _NOTE)
             override = driver
 
-    if to.driver == plan.KERNELS_CHOICE:
+    if to.driver == function_state.KERNELS_CHOICE:
         name(to.override)
         if now.driver is not None:
             step("unbind", "", now.driver, _BIND)
@@ -106,8 +110,8 @@ def driver_steps(
 
 def vfs_steps(
     pf: observed.PciFunction,
-    now: plan.State,
-    to: plan.State,
+    now: function_state.State,
+    to: function_state.State,
     reason: str,
     *,
     quietly: bool,
@@ -169,8 +173,8 @@ def load_change(module: str, reason: str) -> plan.Change:
     return plan.Change(
         module,
         plan.What.MODULE,
-        plan.State(),
-        plan.State(driver=module),
+        function_state.State(),
+        function_state.State(driver=module),
         (plan.Step(module, "load-module", module, "", reason, _LOAD),),
     )
 
@@ -178,7 +182,7 @@ def load_change(module: str, reason: str) -> plan.Change:
 def vfs_change(
     facts: host_facts.HostFacts,
     pf: observed.PciFunction,
-    to: plan.State,
+    to: function_state.State,
     reason: str,
     *,
     quietly: bool,

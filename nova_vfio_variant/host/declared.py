@@ -13,6 +13,7 @@ from nova_vfio_variant.host import (
     assignability,
     companions,
     decide,
+    function_state,
     groups,
     host_spec,
     named,
@@ -169,7 +170,9 @@ class _Planner:
         return decide.vfs_change(
             self._facts,
             pf,
-            plan.State(now.driver, now.override, count, now.autoprobe),
+            function_state.State(
+                now.driver, now.override, count, now.autoprobe
+            ),
             f"host_spec asks for {count} VFs, and there are {now.numvfs}",
             quietly=quietly,
             probes=probes,
@@ -204,7 +207,11 @@ class _Planner:
         """The changes of one function's driver, companions first."""
         facts = self._facts
         is_new = function.physfn in self._future
-        now = plan.State() if is_new else facts.states[function.address]
+        now = (
+            function_state.State()
+            if is_new
+            else facts.states[function.address]
+        )
         # A PF changes its driver once its VFs are as they are to be.
         expected = is_new or function.address in self._future
         if not is_new and expected:
@@ -244,7 +251,7 @@ class _Planner:
     def _to_driver(
         self,
         function: observed.PciFunction,
-        now: plan.State,
+        now: function_state.State,
         driver: str,
         module: str | None,
         word: str,
@@ -260,14 +267,14 @@ class _Planner:
                 module,
                 decide.load_change(module, "its driver is asked for"),
             )
-        to = plan.State(driver, driver, now.numvfs, now.autoprobe)
+        to = function_state.State(driver, driver, now.numvfs, now.autoprobe)
         return _change(function, now, to, reason, expected=expected)
 
     def _against(
         self,
         function: observed.PciFunction,
         wish: decide.Wish,
-        now: plan.State,
+        now: function_state.State,
         driver: str,
         going: ty.Mapping[pci_address.PciAddress, bool],
     ) -> tuple[finding.Finding, ...]:
@@ -310,7 +317,7 @@ class _Planner:
     def _to_host(
         self,
         function: observed.PciFunction,
-        now: plan.State,
+        now: function_state.State,
         expected: bool,
     ) -> ty.Iterator[plan.Change]:
         """Give a function back to whatever driver the kernel chooses."""
@@ -323,7 +330,9 @@ class _Planner:
         self._refusals += against
         if against:
             return
-        to = plan.State(plan.KERNELS_CHOICE, None, now.numvfs, now.autoprobe)
+        to = function_state.State(
+            function_state.KERNELS_CHOICE, None, now.numvfs, now.autoprobe
+        )
         yield _change(function, now, to, "host_spec leaves it to the kernel")
 
     def _companions(
@@ -345,7 +354,9 @@ class _Planner:
             self._refusals += against
             if against:
                 continue
-            to = plan.State(None, now.override, now.numvfs, now.autoprobe)
+            to = function_state.State(
+                None, now.override, now.numvfs, now.autoprobe
+            )
             yield _change(
                 other,
                 now,
@@ -358,7 +369,7 @@ class _Planner:
         self,
         function: observed.PciFunction,
         wish: decide.Wish,
-        now: plan.State,
+        now: function_state.State,
     ) -> tuple[finding.Finding, ...]:
         """Why a PF may not be taken from its driver; nothing for others.
 
@@ -403,8 +414,8 @@ class _Planner:
 
 def _change(
     function: observed.PciFunction,
-    now: plan.State,
-    to: plan.State,
+    now: function_state.State,
+    to: function_state.State,
     reason: str,
     *,
     expected: bool = False,

@@ -11,9 +11,8 @@ import typing as ty
 
 from nova_vfio_variant.host import (
     drivers,
+    function_state,
     machine,
-    observe,
-    plan,
     programs,
     scan,
     sriov,
@@ -81,7 +80,7 @@ class HostFacts:
     """
 
     scan: scan.HostScan
-    states: ty.Mapping[pci_address.PciAddress, plan.State]
+    states: ty.Mapping[pci_address.PciAddress, function_state.State]
     in_use: ty.Mapping[pci_address.PciAddress, tuple[uses.Use, ...]]
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
     drivers: frozenset[str]
@@ -160,7 +159,7 @@ def gather(
     return HostFacts(
         host,
         {
-            function.address: observe.state(tree, function)
+            function.address: function_state.state(tree, function)
             for function in host.functions
         },
         in_use,

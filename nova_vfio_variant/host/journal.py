@@ -24,7 +24,7 @@ import typing as ty
 import zlib
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function, plan
+from nova_vfio_variant.host import function, function_state, plan
 
 NAME: ty.Final = "host-journal"
 VERSION: ty.Final = 1
@@ -48,18 +48,18 @@ class Prior:
         isn't ended all that it comes by
     """
 
-    state: plan.State
+    state: function_state.State
     pf: str | None
     made: bool
-    left: plan.State | None = None
+    left: function_state.State | None = None
     identity: function.Identity | None = None
     vfs_left: frozenset[tuple[int | None, bool | None]] = frozenset()
 
-    def is_strange(self, now: plan.State) -> bool:
+    def is_strange(self, now: function_state.State) -> bool:
         """Whether somebody else changed the function's driver."""
         return self.left is not None and now.is_strange(self.state, self.left)
 
-    def has_strange_vfs(self, now: plan.State) -> bool:
+    def has_strange_vfs(self, now: function_state.State) -> bool:
         """Whether somebody else gave a PF VFs, or took them away."""
         mine = {*self.vfs_left, (self.state.numvfs, self.state.autoprobe)}
         return (now.numvfs, now.autoprobe) not in mine
@@ -301,13 +301,15 @@ class Journal:
                 if prior.pf == change.subject and not prior.made
             }
 
-    def _leave(self, change: plan.Change, made: plan.State) -> None:
+    def _leave(self, change: plan.Change, made: function_state.State) -> None:
         """Note what a change makes of drivers.
 
         :param made: what stands there where it ends
         """
         # VFs come again with whatever driver the kernel chooses.
-        left = dict.fromkeys(change.lost, plan.State(plan.KERNELS_CHOICE))
+        left = dict.fromkeys(
+            change.lost, function_state.State(function_state.KERNELS_CHOICE)
+        )
         if change.what is plan.What.DRIVER:
             left[change.subject] = made
         for name in left.keys() & self.priors.keys():
@@ -401,7 +403,7 @@ class Journal:
             ),
         )
         left = self.priors[change.subject].left
-        if left is None or left.driver == plan.KERNELS_CHOICE:
+        if left is None or left.driver == function_state.KERNELS_CHOICE:
             self._leave(change, change.after)
 
     def _take_step(self, entry: dict[str, ty.Any], change: Unfinished) -> None:

@@ -5,18 +5,18 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host import facts, plan, refusal
+from nova_vfio_variant.host import facts, function_state, refusal
 from nova_vfio_variant.host import journal as host_journal
 from nova_vfio_variant.pci import address as pci_address
 
 
 def strange_driver(
-    name: str, prior: host_journal.Prior, state: plan.State
+    name: str, prior: host_journal.Prior, state: function_state.State
 ) -> finding.Finding:
     """That somebody else changed a function's driver."""
     left = prior.left
     mend = "clear its driver_override"
-    if left is not None and left.driver != plan.KERNELS_CHOICE:
+    if left is not None and left.driver != function_state.KERNELS_CHOICE:
         mend = f"put it back on {left.driver or 'no driver'}"
     return refusal.because(
         codes.NOT_OURS,
@@ -43,7 +43,7 @@ def strange_vf_drivers(
 
 
 def strange_vfs(
-    name: str, prior: host_journal.Prior, state: plan.State
+    name: str, prior: host_journal.Prior, state: function_state.State
 ) -> finding.Finding:
     """That somebody else changed what a PF has of VFs."""
     ours = " or ".join(

@@ -9,10 +9,7 @@ import dataclasses
 import enum
 import typing as ty
 
-from nova_vfio_variant.host import function
-
-#: Where a driver stands for whatever the kernel chooses, none included.
-KERNELS_CHOICE: ty.Final = "host"
+from nova_vfio_variant.host import function, function_state
 
 
 class StepState(enum.StrEnum):
@@ -32,55 +29,6 @@ class What(enum.StrEnum):
     MODULE = "module"
     VFS = "vfs"
     DRIVER = "driver"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class State:
-    """All of a function that this project changes, at one moment.
-
-    :param driver: the bound driver, None for none
-    :param override: what ``driver_override`` holds, None when unset
-    :param numvfs: how many VFs a PF has; None for what can't have any
-    :param autoprobe: whether the kernel gives new VFs a driver by itself;
-        None for what can't have any
-    """
-
-    driver: str | None = None
-    override: str | None = None
-    numvfs: int | None = None
-    autoprobe: bool | None = None
-
-    def is_strange(
-        self,
-        before: "State",
-        after: "State",
-        passes: ty.Collection[str] = (),
-    ) -> bool:
-        """Whether no way from one driver to another comes by here.
-
-        :param before: where the way begins
-        :param after: where it ends; any driver may be on the way to the
-            kernel's choice, and the override tells alone
-        :param passes: more drivers that it comes by
-        """
-        if after.driver == KERNELS_CHOICE:
-            # It may have chosen, and be on the way back from that.
-            ours = {before.override, after.override, before.driver}
-            return self.override not in ours
-        drivers = {None, before.driver, after.driver}
-        overrides = {before.override, after.override, *drivers}
-        return (
-            self.driver not in drivers.union(passes)
-            or self.override not in overrides
-        )
-
-    @property
-    def shown(self) -> str:
-        """The driver and the override, as half a sentence."""
-        return (
-            f"it is on {self.driver or 'no driver'} with the override "
-            f"{self.override or 'unset'}"
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,7 +89,7 @@ class Change:
     :param what: of which kind it is
     :param before: what stood there before
     :param after: what is to stand there; its driver may be
-        :data:`KERNELS_CHOICE`
+        :data:`.function_state.KERNELS_CHOICE`
     :param steps: in the order in which they are done
     :param pf: of a VF, its PF
     :param lost: the VFs that vanish on the way, as they were
@@ -153,11 +101,13 @@ class Change:
 
     subject: str
     what: What
-    before: State
-    after: State
+    before: function_state.State
+    after: function_state.State
     steps: tuple[Step, ...]
     pf: str | None = None
-    lost: ty.Mapping[str, State] = dataclasses.field(default_factory=dict)
+    lost: ty.Mapping[str, function_state.State] = dataclasses.field(
+        default_factory=dict
+    )
     expected: bool = False
     identity: function.Identity | None = None
 
@@ -190,11 +140,14 @@ class Change:
         return cls(
             str(data["subject"]),
             What(data["what"]),
-            State(**data["before"]),
-            State(**data["after"]),
+            function_state.State(**data["before"]),
+            function_state.State(**data["after"]),
             tuple(Step(**step) for step in data["steps"]),
             data["pf"],
-            {name: State(**state) for name, state in data["lost"].items()},
+            {
+                name: function_state.State(**state)
+                for name, state in data["lost"].items()
+            },
             bool(data["expected"]),
             None if identity is None else function.Identity(**identity),
         )

@@ -18,9 +18,9 @@ from nova_vfio_variant.host import (
     decide,
     facts,
     function,
+    function_state,
     helper,
     identity,
-    observe,
     plan,
     refusal,
     restore,
@@ -60,7 +60,7 @@ class Judgement:
 def judge(
     unfinished: host_journal.Unfinished,
     now: facts.HostFacts,
-    state: plan.State | None,
+    state: function_state.State | None,
     forward: tuple[plan.Step, ...],
     back: tuple[plan.Step, ...],
     known: function.Identity | None = None,
@@ -120,7 +120,7 @@ def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
 def _foreign(
     change: plan.Change,
     now: facts.HostFacts,
-    state: plan.State,
+    state: function_state.State,
     known: function.Identity | None,
 ) -> str | None:
     """Why what stands there is none of ours; None if it is."""
@@ -131,7 +131,7 @@ def _foreign(
     return f"somebody else changed it meanwhile: {_shown(change, state)}"
 
 
-def _is_strange(change: plan.Change, state: plan.State) -> bool:
+def _is_strange(change: plan.Change, state: function_state.State) -> bool:
     """Whether what stands there is nothing that the change could leave."""
     ours, theirs = change.before, change.after
     passes: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ def _is_strange(change: plan.Change, state: plan.State) -> bool:
     return state.is_strange(ours, theirs, passes)
 
 
-def _shown(change: plan.Change, state: plan.State) -> str:
+def _shown(change: plan.Change, state: function_state.State) -> str:
     if change.what is plan.What.VFS:
         return f"it has {state.numvfs} VFs, and {state.shown}"
     return state.shown
@@ -284,7 +284,7 @@ def _expect_readable(actor: act.Actor, done: list[Judgement]) -> None:
 
 def _read(tree: host_tree.HostTree, names: ty.Iterable[str]) -> str:
     """Read all of some functions that a scan reads of them."""
-    return str([observe.state_now(tree, name) for name in names])
+    return str([function_state.state_now(tree, name) for name in names])
 
 
 def _settle(
@@ -300,7 +300,7 @@ def _settle(
     forward: tuple[plan.Step, ...] = ()
     back: tuple[plan.Step, ...] = ()
     if change.what is not plan.What.MODULE:
-        state = observe.state_now(actor.tree, change.subject)
+        state = function_state.state_now(actor.tree, change.subject)
         if state is not None:
             forward = actor.forward(change, state)
             back = actor.back(change, state)

@@ -13,6 +13,7 @@ from nova_vfio_variant.host import (
     act,
     decide,
     facts,
+    function_state,
     identity,
     lock,
     ours,
@@ -149,7 +150,7 @@ def _driver_change(
     address = pci_address.PciAddress.parse(name)
     state = now.states.get(address)
     if expected:
-        state = plan.State()
+        state = function_state.State()
     if state is None:
         return None
     to = dataclasses.replace(

@@ -4,9 +4,9 @@
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     decide,
+    function_state,
     groups,
     lock,
-    observe,
     plan,
     refusal,
     scan,
@@ -48,7 +48,7 @@ def is_spared(change: plan.Change, seen: scan.HostScan) -> bool:
     return (
         not now.problems
         and now.get(subject) == before
-        and observe.state(seen.tree, before) == change.before
+        and function_state.state(seen.tree, before) == change.before
         and all(
             one.driver in (None, *groups.MANAGED_DMA, change.after.driver)
             for one in now.functions

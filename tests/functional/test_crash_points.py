@@ -37,12 +37,12 @@ from nova_vfio_variant import exception, source
 from nova_vfio_variant.host import (
     act,
     apply,
+    function_state,
     hands,
     helper,
     host_spec,
     journal,
     lock,
-    observe,
     plan,
     recover,
     restore,
@@ -443,7 +443,8 @@ class Lab:
     def read_journal(self) -> journal.Journal:
         """The journal as a command reads it."""
         return journal.Journal.open(
-            self.folder / "now/state", observe.boot_id(self.host.tree)
+            self.folder / "now/state",
+            function_state.boot_id(self.host.tree),
         )
 
     def actor(self, perform: act.Perform | None = None) -> act.Actor:
@@ -585,7 +586,7 @@ class CrashPointsTest(base.TestCase):
             lab.changed()
             self.assertIn(lab.known(), lab._kept, f"killed at {number}")
 
-    def states(self) -> dict[str, plan.State]:
+    def states(self) -> dict[str, function_state.State]:
         found = self.lab.actor().look().states
         return {str(address): state for address, state in found.items()}
 
@@ -609,7 +610,10 @@ class CrashPointsTest(base.TestCase):
                 wanted = [self.before.get(name)]
                 if name not in self.before:
                     # Its PF made it, and nobody touched it since.
-                    wanted += [plan.State(), plan.State("igbvf")]
+                    wanted += [
+                        function_state.State(),
+                        function_state.State("igbvf"),
+                    ]
                 self.assertIn(state, wanted, name)
         lines = lab.lines()
         self.assertEqual([], recover.recover(lab.actor()))

@@ -13,7 +13,7 @@ import fixtures
 
 from nova_vfio_variant import codes, node
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import act, journal, observe, plan
+from nova_vfio_variant.host import act, function_state, journal, plan
 from nova_vfio_variant.host import lock as host_lock
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
@@ -208,7 +208,7 @@ class HostCommands(base.TestCase):
             opened.quarantine(
                 pci_address.PciAddress.parse(VF),
                 "it hung",
-                observe.boot_id(self.host.tree),
+                function_state.boot_id(self.host.tree),
             )
         for words in ("plan", "apply", "recover", "apply"):
             ran = self.run_command("host", words)
@@ -219,7 +219,7 @@ class HostCommands(base.TestCase):
     def reboot(self) -> None:
         """The VFs are gone, and all overrides."""
         self.host.hands().set_numvfs(PF, 0)
-        path = self.host.root / observe.BOOT_ID
+        path = self.host.root / function_state.BOOT_ID
         path.write_text("aaaaaaaa-0000-4000-8000-000000000002\n")
 
     def test_another_device_at_the_address_is_never_written_to(self) -> None:
@@ -263,7 +263,7 @@ class HostCommands(base.TestCase):
             opened.quarantine(
                 pci_address.PciAddress.parse(VF),
                 "it hung",
-                observe.boot_id(self.host.tree),
+                function_state.boot_id(self.host.tree),
             )
         self.reboot()
         self.assertEqual(1, self.run_command("host", "plan").status)

@@ -15,11 +15,11 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     act,
     apply,
+    function_state,
     hands,
     helper,
     journal,
     lock,
-    observe,
     plan,
     records,
     restore,
@@ -52,7 +52,7 @@ class ActCase(base.TestCase):
 
     def actor(self) -> act.Actor:
         tree = self.host.tree
-        known = journal.Journal.open(self.state, observe.boot_id(tree))
+        known = journal.Journal.open(self.state, function_state.boot_id(tree))
         self.addCleanup(known.close)
         whole = act.forked(self.host.hands())
 
@@ -79,7 +79,7 @@ class ActCase(base.TestCase):
     def apply(self, *texts: str) -> apply.Outcome:
         return apply.apply(self.actor(), test_plan.specs(*texts))
 
-    def states(self) -> dict[str, plan.State]:
+    def states(self) -> dict[str, function_state.State]:
         found = self.actor().look().states
         return {str(address): state for address, state in found.items()}
 
@@ -90,17 +90,22 @@ class ApplyTest(ActCase):
         outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
         self.assertEqual([], outcome.failed)
         states = self.states()
-        self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+        self.assertEqual(
+            function_state.State("igb", None, 4, True), states[PF]
+        )
         for name, state in states.items():
             if name.startswith("0000:21:1"):
                 self.assertEqual(
-                    plan.State("igbvf_vfio_pci", "igbvf_vfio_pci"), state
+                    function_state.State("igbvf_vfio_pci", "igbvf_vfio_pci"),
+                    state,
                 )
                 self.assertEqual(
                     "as declared", self.actor().journal.account(name)
                 )
-        self.assertEqual(plan.State("vfio-pci", "vfio-pci"), states[NIC])
-        self.assertEqual(plan.State(None, None), states[OTHER])
+        self.assertEqual(
+            function_state.State("vfio-pci", "vfio-pci"), states[NIC]
+        )
+        self.assertEqual(function_state.State(None, None), states[OTHER])
         # Nothing is left to do, and nothing is done.
         lines = (self.state / journal.NAME).read_bytes()
         self.assertEqual(
@@ -148,7 +153,8 @@ class ApplyTest(ActCase):
         )
         self.assertEqual([], self.apply(none, away).failed)
         self.assertEqual(
-            plan.State("vfio-pci", "vfio-pci", 0, True), self.states()[PF]
+            function_state.State("vfio-pci", "vfio-pci", 0, True),
+            self.states()[PF],
         )
         self.assertEqual([], restore.restore(self.actor()))
         self.assertEqual(before, self.host.picture())
@@ -209,7 +215,7 @@ class ApplyTest(ActCase):
         vf = pci_address.PciAddress.parse(VF)
         self.assertEqual([], restore.restore(self.actor(), [vf]))
         states = self.states()
-        self.assertEqual(plan.State(), states[VF])
+        self.assertEqual(function_state.State(), states[VF])
         self.assertEqual("igbvf_vfio_pci", states["0000:21:10.2"].driver)
         self.assertEqual(
             ["as before", "as declared"],

@@ -4,7 +4,7 @@
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import act, apply, plan, restore
+from nova_vfio_variant.host import act, apply, function_state, plan, restore
 from nova_vfio_variant.host.use import processes
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -60,7 +60,9 @@ class MeanwhileTest(MeanwhileCase):
         self.assertEqual([VF], [one.subject for one in outcome.done])
         states = self.states()
         self.assertEqual("igbvf", states[VF].driver)
-        self.assertEqual(plan.State("vfio-pci", "vfio-pci"), states[VF_TOO])
+        self.assertEqual(
+            function_state.State("vfio-pci", "vfio-pci"), states[VF_TOO]
+        )
         self.assertNotIn(VF_TOO, self.actor().journal.priors)
 
     def test_what_is_otherwise_by_then_comes_back_as_it_is(self) -> None:
@@ -68,9 +70,9 @@ class MeanwhileTest(MeanwhileCase):
             lambda: self.host.hands().set_override(VF_TOO, "nobody")
         )
         self.assertEqual([], apply.apply(actor, self.specs).failed)
-        self.assertEqual(plan.State("igbvf"), self.states()[VF_TOO])
+        self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
         self.assertEqual(
-            plan.State("vfio-pci", "nobody"),
+            function_state.State("vfio-pci", "nobody"),
             self.actor().journal.priors[VF_TOO].state,
         )
 
@@ -206,7 +208,8 @@ class WithoutDriverTest(MeanwhileCase):
         self.assertEqual([], outcome.failed)
         self.assertEqual("vfio-pci", self.states()[VF_TOO].driver)
         self.assertEqual(
-            plan.State("igbvf"), self.actor().journal.priors[VF_TOO].state
+            function_state.State("igbvf"),
+            self.actor().journal.priors[VF_TOO].state,
         )
 
     def test_what_is_bound_and_used_by_then_is_not_touched(self) -> None:
@@ -221,7 +224,7 @@ class WithoutDriverTest(MeanwhileCase):
             exception.HostRefused, self.apply_while, use, test_plan.ON_VFIO
         )
         self.assertIn(f"{VF_TOO}: ", error.message)
-        self.assertEqual(plan.State("igbvf"), self.states()[VF_TOO])
+        self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
 
     def test_what_is_gone_by_then_is_left(self) -> None:
         outcome = self.apply_while(
@@ -240,7 +243,7 @@ class WithoutDriverTest(MeanwhileCase):
             alone,
         )
         self.assertIn(f"{OTHER} is in IOMMU group", error.message)
-        self.assertEqual(plan.State(), self.states()[NIC])
+        self.assertEqual(function_state.State(), self.states()[NIC])
 
     def test_a_member_of_its_group_that_is_not_readable_counts(self) -> None:
         driver = self.host.root / f"sys/bus/pci/devices/{OTHER}/driver"
@@ -252,4 +255,4 @@ class WithoutDriverTest(MeanwhileCase):
             f'{{"address": "{NIC}", "driver": "vfio-pci"}}',
         )
         self.assertIn("on a driver that could not be read", error.message)
-        self.assertEqual(plan.State(), self.states()[NIC])
+        self.assertEqual(function_state.State(), self.states()[NIC])

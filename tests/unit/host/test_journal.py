@@ -9,13 +9,19 @@ import pathlib
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import decide, function, journal, plan
+from nova_vfio_variant.host import (
+    decide,
+    function,
+    function_state,
+    journal,
+    plan,
+)
 from tests import base
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
-BEFORE = plan.State("igbvf", None)
-AFTER = plan.State("vfio-pci", "vfio-pci")
+BEFORE = function_state.State("igbvf", None)
+AFTER = function_state.State("vfio-pci", "vfio-pci")
 BIND = plan.Change(
     VF,
     plan.What.DRIVER,
@@ -27,8 +33,8 @@ BIND = plan.Change(
 FEWER = plan.Change(
     PF,
     plan.What.VFS,
-    plan.State("igb", None, 4, True),
-    plan.State("igb", None, 2, True),
+    function_state.State("igb", None, 4, True),
+    function_state.State("igb", None, 2, True),
     (),
     lost={VF: BEFORE},
 )
@@ -37,8 +43,8 @@ FEWER = plan.Change(
 MORE = plan.Change(
     PF,
     plan.What.VFS,
-    plan.State("igb", None, 2, True),
-    plan.State("igb", None, 4, True),
+    function_state.State("igb", None, 2, True),
+    function_state.State("igb", None, 4, True),
     (),
 )
 
@@ -113,7 +119,7 @@ class JournalTest(JournalCase):
     def test_what_was_last_made_of_a_function_is_known(self) -> None:
         noted = self.open()
 
-        def left() -> plan.State | None:
+        def left() -> function_state.State | None:
             found = self.open().priors[VF].left
             self.assertEqual(found, noted.priors[VF].left)
             return found
@@ -129,21 +135,27 @@ class JournalTest(JournalCase):
             VF,
             plan.What.DRIVER,
             AFTER,
-            plan.State(plan.KERNELS_CHOICE),
+            function_state.State(function_state.KERNELS_CHOICE),
             (),
         )
         noted.end(noted.begin(chosen, "apply"), "done")
-        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
+        self.assertEqual(
+            function_state.State(function_state.KERNELS_CHOICE), left()
+        )
         noted.end(noted.begin(BIND, "apply"), "done")
         number = noted.begin(FEWER, "apply")
         self.assertIsNone(left())
         noted.end(number, "done")
-        self.assertEqual(plan.State(plan.KERNELS_CHOICE), left())
+        self.assertEqual(
+            function_state.State(function_state.KERNELS_CHOICE), left()
+        )
 
     def test_what_somebody_else_made_is_not_ours_by_what_we_undo(self) -> None:
         noted = self.open()
         noted.end(noted.begin(BIND, "apply"), "done")
-        theirs = dataclasses.replace(BIND, before=plan.State("igb", "igb"))
+        theirs = dataclasses.replace(
+            BIND, before=function_state.State("igb", "igb")
+        )
         noted.end(noted.begin(theirs, "apply"), "undone")
         self.assertEqual(AFTER, noted.priors[VF].left)
         self.assertEqual(self.knows(noted), self.knows(self.open()))
@@ -154,7 +166,9 @@ class JournalTest(JournalCase):
         def strange(*counts: int) -> list[bool]:
             found = self.open().priors[PF]
             return [
-                found.has_strange_vfs(plan.State("igb", None, count, True))
+                found.has_strange_vfs(
+                    function_state.State("igb", None, count, True)
+                )
                 for count in counts
             ]
 
@@ -163,7 +177,7 @@ class JournalTest(JournalCase):
         noted.end(number, "done")
         self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
         # Meanwhile somebody made it six.
-        six = plan.State("igb", None, 6, True)
+        six = function_state.State("igb", None, 6, True)
         number = noted.begin(dataclasses.replace(MORE, before=six), "apply")
         self.assertEqual([False, False, False, False], strange(0, 2, 4, 6))
         noted.end(number, "undone")

@@ -11,6 +11,7 @@ from nova_vfio_variant.host import (
     decide,
     declared,
     facts,
+    function_state,
     host_spec,
     plan,
     scan,
@@ -125,7 +126,10 @@ class PlanTest(PlanCase):
             [str(step) for step in change.steps],
         )
         self.assertEqual(
-            {VF: plan.State("igbvf"), "0000:21:10.2": plan.State("igbvf")},
+            {
+                VF: function_state.State("igbvf"),
+                "0000:21:10.2": function_state.State("igbvf"),
+            },
             change.lost,
         )
 

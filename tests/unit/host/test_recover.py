@@ -9,6 +9,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     act,
     apply,
+    function_state,
     lock,
     plan,
     recover,
@@ -72,7 +73,8 @@ class RecoverTest(test_act.ActCase):
             self.assert_verdict(Verdict.FINISH, self.recovered())
             self.assertEqual("as declared", self.actor().journal.account(NIC))
             self.assertEqual(
-                plan.State("vfio-pci", "vfio-pci"), self.states()[NIC]
+                function_state.State("vfio-pci", "vfio-pci"),
+                self.states()[NIC],
             )
             # And a second recovery finds nothing more to do.
             self.assertEqual([], self.recovered(), str(place))
@@ -99,7 +101,9 @@ class RecoverTest(test_act.ActCase):
         found = self.recovered()
         self.assert_verdict(Verdict.UNDO, found)
         self.assertIn("it has 2 VFs", found[0].reason)
-        self.assertEqual(plan.State("igb", None, 2, True), self.states()[PF])
+        self.assertEqual(
+            function_state.State("igb", None, 2, True), self.states()[PF]
+        )
 
     def test_what_somebody_else_changed_is_left_and_reported(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
@@ -241,7 +245,9 @@ class RecoverTest(test_act.ActCase):
             )
             self.assert_verdict(Verdict.FINISH, self.recovered())
             states = self.states()
-            self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+            self.assertEqual(
+                function_state.State("igb", None, 4, True), states[PF]
+            )
             self.assertEqual("igbvf", states["0000:21:10.6"].driver)
             restore.restore(self.actor())
             self.assertEqual(2, self.states()[PF].numvfs)
@@ -267,7 +273,9 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {PF} set-autoprobe 0", test_plan.FOUR_VFS)
         self.assert_verdict(Verdict.FINISH, self.recovered())
         states = self.states()
-        self.assertEqual(plan.State("igb", None, 4, True), states[PF])
+        self.assertEqual(
+            function_state.State("igb", None, 4, True), states[PF]
+        )
         self.assertEqual("igbvf", states["0000:21:10.6"].driver)
 
     def test_a_vf_that_is_what_it_was_by_itself_is_owed_nothing(self) -> None:

@@ -4,7 +4,13 @@
 import dataclasses
 
 from nova_vfio_variant import codes, exception
-from nova_vfio_variant.host import declared, identity, plan, recover, restore
+from nova_vfio_variant.host import (
+    declared,
+    function_state,
+    identity,
+    recover,
+    restore,
+)
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -296,15 +302,15 @@ class RecoverTest(test_act.ActCase):
     def test_an_override_of_somebody_elses_on_the_way_to_the_kernels_choice(
         self,
     ) -> None:
-        before = plan.State("vfio-pci", "vfio-pci")
-        to = plan.State(plan.KERNELS_CHOICE)
+        before = function_state.State("vfio-pci", "vfio-pci")
+        to = function_state.State(function_state.KERNELS_CHOICE)
         for state, strange in (
             (before, False),
-            (plan.State("vfio-pci", None), False),
-            (plan.State(None, None), False),
-            (plan.State("e1000", None), False),
-            (plan.State("igbvf", "igbvf"), True),
-            (plan.State(None, "igbvf"), True),
-            (plan.State("e1000", "vfio-pci"), False),
+            (function_state.State("vfio-pci", None), False),
+            (function_state.State(None, None), False),
+            (function_state.State("e1000", None), False),
+            (function_state.State("igbvf", "igbvf"), True),
+            (function_state.State(None, "igbvf"), True),
+            (function_state.State("e1000", "vfio-pci"), False),
         ):
             self.assertEqual(strange, state.is_strange(before, to), str(state))

@@ -13,8 +13,8 @@ from nova_vfio_variant.host import (
     assignability,
     decide,
     facts,
+    function_state,
     lock,
-    observe,
     plan,
     recover,
     restore,
@@ -79,7 +79,7 @@ class ClaimedPfTest(test_act.ActCase):
         wanted = decide.vfs_change(
             now := actor.look(),
             ty.cast("ty.Any", now.scan.get(parsed(PF)[0])),
-            plan.State("igb", None, 4, True),
+            function_state.State("igb", None, 4, True),
             "asked for",
             quietly=False,
         )
@@ -144,14 +144,16 @@ class VgpuTest(test_act.ActCase):
         actor = self.actor()
         wanted = restore.decision({}, actor.look())
         self.assertFalse(wanted.plan)
-        to = plan.State("vfio-pci", "vfio-pci")
+        to = function_state.State("vfio-pci", "vfio-pci")
         actor.journal.begin(
             plan.Change(
                 VF,
                 plan.What.DRIVER,
-                plan.State("igbvf"),
+                function_state.State("igbvf"),
                 to,
-                decide.driver_steps(VF, plan.State("igbvf"), to, "asked for"),
+                decide.driver_steps(
+                    VF, function_state.State("igbvf"), to, "asked for"
+                ),
                 PF,
             ),
             "apply",
@@ -235,8 +237,8 @@ class FirstVfTest(test_act.ActCase):
         found = scan.scan(tree)
         (pf,) = [one for one in found.functions if str(one.address) == PF]
         self.assertEqual(2, pf.sriov_numvfs)
-        self.assertEqual(2, observe.count_vfs(tree, PF))
-        state = observe.state_now(tree, PF)
+        self.assertEqual(2, function_state.count_vfs(tree, PF))
+        state = function_state.state_now(tree, PF)
         assert state is not None
         self.assertEqual(2, state.numvfs)
         self.assertEqual(
@@ -265,7 +267,11 @@ class FirstVfTest(test_act.ActCase):
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
         changed = decide.vfs_change(
-            now, pf, plan.State("igb", None, 3, True), "", quietly=False
+            now,
+            pf,
+            function_state.State("igb", None, 3, True),
+            "",
+            quietly=False,
         )
         self.assertEqual({VF_TOO, "0000:21:10.4"}, set(changed.lost))
 
@@ -345,10 +351,10 @@ class HoldersTest(test_act.ActCase):
             change = plan.Change(
                 name,
                 plan.What.DRIVER,
-                plan.State(),
-                plan.State(),
+                function_state.State(),
+                function_state.State(),
                 (),
-                lost={VF: plan.State()} if name == PF else {},
+                lost={VF: function_state.State()} if name == PF else {},
             )
             self.assertIn(expected, actor._holders(change, seen))
 
