@@ -18,16 +18,19 @@ from nova_vfio_variant.host import (
     apply,
     decide,
     declared,
+    executor,
     facts,
     function_state,
     hands,
     host_spec,
     identity,
     journal,
+    judgement,
     lock,
     recover,
     restore,
     scan,
+    undoing,
 )
 from nova_vfio_variant.host import records as host_records
 from nova_vfio_variant.pci import address as pci_address
@@ -59,7 +62,7 @@ class Result:
     :param ended_by: what ended it before its end
     """
 
-    recovered: list[recover.Judgement] = dataclasses.field(
+    recovered: list[judgement.Judgement] = dataclasses.field(
         default_factory=list
     )
     refusals: tuple[finding.Finding, ...] = ()
@@ -200,7 +203,7 @@ class Preparation:
             )
             result.refusals = found.refusals
             if not found.refusals:
-                restore.restore(actor, only, result.failed, quarantined)
+                undoing.restore(actor, only, result.failed, quarantined)
         return result
 
     def recover(self) -> Result:
@@ -262,7 +265,7 @@ class Preparation:
                 opened,
             )
 
-    def _way(self) -> tuple[act.Perform, lock.Hold, act.Watch | None]:
+    def _way(self) -> tuple[executor.Perform, lock.Hold, act.Watch | None]:
         """How steps are done, locks taken, and processes looked into here.
 
         :raises HostError: the host can't be changed, by us or at all
@@ -291,7 +294,11 @@ class Preparation:
                 "run as root, where /sys can be written",
             ) from error
         worker = hands.of_directory(root)
-        return act.forked(worker), functools.partial(lock.hold, root), None
+        return (
+            executor.forked(worker),
+            functools.partial(lock.hold, root),
+            None,
+        )
 
 
 def _recorded(

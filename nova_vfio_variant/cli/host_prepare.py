@@ -7,7 +7,7 @@ import typing as ty
 
 from nova_vfio_variant import finding, preparation
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.host import decide, plan, recover, refusal
+from nova_vfio_variant.host import decide, judgement, plan, refusal
 
 COLUMNS = ("step", "subject", "action", "undo", "state")
 #: A step that may take longer than this many seconds is announced.
@@ -201,7 +201,7 @@ class Recover(Prepare):
             account = self.prepared.journal().account(one.change.subject)
             action = f"{one.verdict}: {one.reason}"
             rows.append((number, one.change.subject, action, None, account))
-            if one.verdict is recover.Verdict.LEAVE:
+            if one.verdict is judgement.Verdict.LEAVE:
                 self.status = 1
         self.excuse(result)
         return COLUMNS, rows
@@ -211,5 +211,5 @@ def _row(number: int, step: plan.Step, state: plan.StepState) -> base.Row:
     return number, step.subject, step.shown, step.undo, str(state)
 
 
-def _sentence(judged: recover.Judgement) -> str:
+def _sentence(judged: judgement.Judgement) -> str:
     return f"{judged.change.subject}: {judged.verdict}: {judged.reason}"

@@ -11,9 +11,9 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     decide,
+    executor,
     facts,
     function_state,
-    hands,
     helper,
     lock,
     plan,
@@ -27,10 +27,6 @@ from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host.use import processes
 from nova_vfio_variant.pci import address as pci_address
 
-#: Does a step and tells what is to be seen afterwards; as :func:`forked`. It
-#: is given the descriptors of the locks that the helper keeps, and what to
-#: call now and then while it waits.
-Perform = ty.Callable[[plan.Step, tuple[int, ...], helper.Meanwhile], str]
 #: Is told of each step as it goes.
 Progress = ty.Callable[[plan.Change, plan.Step, plan.StepState], None]
 #: Is told now and then, while a PF is given another number of VFs, how many
@@ -48,48 +44,6 @@ Recorded = ty.Callable[[scan.HostScan], records.Records]
 
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
-
-
-def do(worker: hands.Hands, step: plan.Step) -> str:
-    """Do a step and read back. It may block for ever.
-
-    :returns: what stands there now, in the form of the step's value
-    :raises OSError: the kernel refused
-    """
-    subject, value = step.subject, step.value
-    if step.action == "load-module":
-        worker.load_module(subject)
-        return worker.has_driver(subject)
-    if step.action == "set-override":
-        worker.set_override(subject, value)
-        return worker.override(subject)
-    if step.action == "unbind":
-        worker.unbind(subject)
-        return worker.driver(subject)
-    if step.action == "probe":
-        worker.probe(subject)
-        return worker.driver(subject, value)
-    if step.action == "set-autoprobe":
-        worker.set_autoprobe(subject, value == "1")
-        return worker.autoprobe(subject)
-    if step.action == "set-numvfs":
-        way = vf_provider.named(step.provider)
-        way.set_numvfs(worker, subject, int(value))
-        return str(worker.numvfs(subject, int(value)))
-    raise ValueError(f"{step.action!r} is no action")
-
-
-def forked(worker: hands.Hands) -> Perform:
-    """Do each step in a helper process with the step's deadline."""
-
-    def perform(
-        step: plan.Step, keep: tuple[int, ...], meanwhile: helper.Meanwhile
-    ) -> str:
-        return helper.run(
-            lambda: do(worker, step), step.deadline, keep, meanwhile
-        )
-
-    return perform
 
 
 def _ignore(*_said: object) -> None:
@@ -113,7 +67,7 @@ class Actor:
     def __init__(
         self,
         tree: host_tree.HostTree,
-        perform: Perform,
+        perform: executor.Perform,
         journal: host_journal.Journal,
         hold: lock.Hold,
         quarantine: Quarantine = _ignore,

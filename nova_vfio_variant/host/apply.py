@@ -18,7 +18,7 @@ from nova_vfio_variant.host import (
     plan,
     records,
     refusal,
-    restore,
+    undoing,
 )
 from nova_vfio_variant.pci import address as pci_address
 
@@ -117,7 +117,7 @@ def rounds(
                     exception.LockTimeout,
                 ) as error:
                     outcome.failed.append(str(error))
-                    restore.put_back(actor, outcome.failed)
+                    undoing.put_back(actor, outcome.failed)
                     vain.add(change.subject)
                 else:
                     outcome.done += (change,) if done else ()
@@ -162,7 +162,7 @@ def _give_back(
     }
     if not idle:
         return
-    restore.take_back(actor, idle, outcome.failed)
+    undoing.take_back(actor, idle, outcome.failed)
     outcome.done = [one for one in outcome.done if one.subject not in idle]
 
 

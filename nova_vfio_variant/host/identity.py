@@ -9,11 +9,10 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host import decide, facts, function, refusal
-from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.host import decide, facts, function, plan, refusal
 from nova_vfio_variant.pci import address as pci_address
 
-Priors = ty.Mapping[str, host_journal.Prior]
+Priors = ty.Mapping[str, plan.Prior]
 
 
 def another(

@@ -24,7 +24,7 @@ import typing as ty
 import zlib
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function, function_state, plan
+from nova_vfio_variant.host import function_state, plan
 
 NAME: ty.Final = "host-journal"
 VERSION: ty.Final = 1
@@ -33,60 +33,6 @@ VERSION: ty.Final = 1
 #: cut short.
 _COUNT = re.compile(rb"[0-9]{8}")
 _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Prior:
-    """What a function was before we first touched it.
-
-    :param state: all that we change, as it was
-    :param pf: of a VF, its PF
-    :param made: the VF came into being by what we did to its PF
-    :param left: what we last made of its driver; None where we didn't
-    :param vfs_left: of a PF, the numbers of VFs that are ours, each with
-        ``sriov_drivers_autoprobe``: the one that we left, or while a change
-        isn't ended all that it comes by
-    """
-
-    state: function_state.State
-    pf: str | None
-    made: bool
-    left: function_state.State | None = None
-    identity: function.Identity | None = None
-    vfs_left: frozenset[tuple[int | None, bool | None]] = frozenset()
-
-    def is_strange(self, now: function_state.State) -> bool:
-        """Whether somebody else changed the function's driver."""
-        return self.left is not None and now.is_strange(self.state, self.left)
-
-    def has_strange_vfs(self, now: function_state.State) -> bool:
-        """Whether somebody else gave a PF VFs, or took them away."""
-        mine = {*self.vfs_left, (self.state.numvfs, self.state.autoprobe)}
-        return (now.numvfs, now.autoprobe) not in mine
-
-
-@dataclasses.dataclass(slots=True)
-class Unfinished:
-    """A change that was begun and not ended.
-
-    :param number: its place in the journal
-    :param change: as it was planned
-    :param purpose: ``apply`` or ``restore``
-    :param done: its steps that are known to be done
-    :param begun: the step that was begun last, if it didn't end
-    :param trouble: what stopped it: an error, or a write that hung
-    :param hung: a write hung
-    :param prior: what its function was before us, as known when it was begun
-    """
-
-    number: int
-    change: plan.Change
-    purpose: str
-    done: list[plan.Step] = dataclasses.field(default_factory=list)
-    begun: plan.Step | None = None
-    trouble: str | None = None
-    hung: bool = False
-    prior: Prior | None = None
 
 
 class Journal:
@@ -100,16 +46,16 @@ class Journal:
         self.path = path
         self.boot = boot
         #: What every touched function was before, in the order of touching.
-        self.priors: dict[str, Prior] = {}
+        self.priors: dict[str, plan.Prior] = {}
         #: The changes that were begun and not ended, by number.
-        self.unfinished: dict[int, Unfinished] = {}
+        self.unfinished: dict[int, plan.Unfinished] = {}
         #: How the last change of each subject and kind ended.
         self.outcomes: dict[tuple[str, plan.What], str] = {}
         #: VFs that went with others and came back by undoing that, and are
         #: yet to be made what they were.
         self.owed: set[str] = set()
         #: What an earlier boot's journal knew, all undone by the reboot.
-        self.undone_by_reboot: dict[str, Prior] = {}
+        self.undone_by_reboot: dict[str, plan.Prior] = {}
         self._numbers = 0
         self._size = 0
         self._lines = 0
@@ -284,7 +230,7 @@ class Journal:
         else:
             self._take_step(entry, self.unfinished[number])
 
-    def _owe(self, ended: Unfinished, outcome: str) -> None:
+    def _owe(self, ended: plan.Unfinished, outcome: str) -> None:
         """Note the VFs that came back with their PF's own number of VFs."""
         change = ended.change
         if outcome != "undone":
@@ -324,7 +270,7 @@ class Journal:
                 known, vfs_left=frozenset({(made.numvfs, made.autoprobe)})
             )
 
-    def _leave_again(self, undone: Unfinished) -> None:
+    def _leave_again(self, undone: plan.Unfinished) -> None:
         """Note that a change left its function as it found it.
 
         What somebody else had made of it is not ours by that. Whether VFs
@@ -375,7 +321,7 @@ class Journal:
     def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
         change = plan.Change.of_data(entry["change"])
         self._numbers = number
-        self.unfinished[number] = Unfinished(
+        self.unfinished[number] = plan.Unfinished(
             number,
             change,
             entry["purpose"],
@@ -391,11 +337,11 @@ class Journal:
         """Note what the functions of a change are before it."""
         for subject, state in change.lost.items():
             self.priors.setdefault(
-                subject, Prior(state, change.subject, made=False)
+                subject, plan.Prior(state, change.subject, made=False)
             )
         self.priors.setdefault(
             change.subject,
-            Prior(
+            plan.Prior(
                 change.before,
                 change.pf,
                 made=change.pf in self.priors,
@@ -406,7 +352,9 @@ class Journal:
         if left is None or left.driver == function_state.KERNELS_CHOICE:
             self._leave(change, change.after)
 
-    def _take_step(self, entry: dict[str, ty.Any], change: Unfinished) -> None:
+    def _take_step(
+        self, entry: dict[str, ty.Any], change: plan.Unfinished
+    ) -> None:
         step = plan.Step(**entry["step"])
         if entry["kind"] == "begun":
             change.begun, change.trouble, change.hung = step, None, False

@@ -5,13 +5,12 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host import facts, function_state, refusal
-from nova_vfio_variant.host import journal as host_journal
+from nova_vfio_variant.host import facts, function_state, plan, refusal
 from nova_vfio_variant.pci import address as pci_address
 
 
 def strange_driver(
-    name: str, prior: host_journal.Prior, state: function_state.State
+    name: str, prior: plan.Prior, state: function_state.State
 ) -> finding.Finding:
     """That somebody else changed a function's driver."""
     left = prior.left
@@ -27,7 +26,7 @@ def strange_driver(
 
 
 def strange_vf_drivers(
-    pf: str, priors: ty.Mapping[str, host_journal.Prior], now: facts.HostFacts
+    pf: str, priors: ty.Mapping[str, plan.Prior], now: facts.HostFacts
 ) -> ty.Iterator[finding.Finding]:
     """The VFs that would go with others though somebody changed them."""
     for name, prior in priors.items():
@@ -43,7 +42,7 @@ def strange_vf_drivers(
 
 
 def strange_vfs(
-    name: str, prior: host_journal.Prior, state: function_state.State
+    name: str, prior: plan.Prior, state: function_state.State
 ) -> finding.Finding:
     """That somebody else changed what a PF has of VFs."""
     ours = " or ".join(

@@ -174,3 +174,57 @@ class Plan:
     def ready(self) -> tuple[Change, ...]:
         """The changes that can be done now."""
         return tuple(one for one in self.changes if not one.expected)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prior:
+    """What a function was before we first touched it.
+
+    :param state: all that we change, as it was
+    :param pf: of a VF, its PF
+    :param made: the VF came into being by what we did to its PF
+    :param left: what we last made of its driver; None where we didn't
+    :param vfs_left: of a PF, the numbers of VFs that are ours, each with
+        ``sriov_drivers_autoprobe``: the one that we left, or while a change
+        isn't ended all that it comes by
+    """
+
+    state: function_state.State
+    pf: str | None
+    made: bool
+    left: function_state.State | None = None
+    identity: function.Identity | None = None
+    vfs_left: frozenset[tuple[int | None, bool | None]] = frozenset()
+
+    def is_strange(self, now: function_state.State) -> bool:
+        """Whether somebody else changed the function's driver."""
+        return self.left is not None and now.is_strange(self.state, self.left)
+
+    def has_strange_vfs(self, now: function_state.State) -> bool:
+        """Whether somebody else gave a PF VFs, or took them away."""
+        mine = {*self.vfs_left, (self.state.numvfs, self.state.autoprobe)}
+        return (now.numvfs, now.autoprobe) not in mine
+
+
+@dataclasses.dataclass(slots=True)
+class Unfinished:
+    """A change that was begun and not ended.
+
+    :param number: its place in the journal
+    :param change: as it was planned
+    :param purpose: ``apply`` or ``restore``
+    :param done: its steps that are known to be done
+    :param begun: the step that was begun last, if it didn't end
+    :param trouble: what stopped it: an error, or a write that hung
+    :param hung: a write hung
+    :param prior: what its function was before us, as known when it was begun
+    """
+
+    number: int
+    change: Change
+    purpose: str
+    done: list[Step] = dataclasses.field(default_factory=list)
+    begun: Step | None = None
+    trouble: str | None = None
+    hung: bool = False
+    prior: Prior | None = None

@@ -19,7 +19,14 @@ import typing as ty
 from oslo_privsep import capabilities, daemon, priv_context
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import act, hands, helper, lock, plan, use
+from nova_vfio_variant.host import (
+    executor,
+    hands,
+    helper,
+    lock,
+    plan,
+    use,
+)
 from nova_vfio_variant.host import tree as host_tree
 from nova_vfio_variant.host.use import processes
 
@@ -109,7 +116,7 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
             if key != lock.HOST
         )
         worker = hands.of_directory(ROOT)
-        return "ok", 0, act.forked(worker)(wanted, keep, lambda: None)
+        return "ok", 0, executor.forked(worker)(wanted, keep, lambda: None)
     except OSError as error:
         return "os", error.errno or 0, error.strerror or str(error)
     except helper.Hung as error:

@@ -37,6 +37,7 @@ from nova_vfio_variant import exception, source
 from nova_vfio_variant.host import (
     act,
     apply,
+    executor,
     function_state,
     hands,
     helper,
@@ -45,7 +46,8 @@ from nova_vfio_variant.host import (
     lock,
     plan,
     recover,
-    restore,
+    undoing,
+    vf_provider,
 )
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.testing import fake_host
@@ -167,10 +169,13 @@ class Tool(nvidia.NvidiaVfProvider):
     is there, by whichever driver, for all that there is to do.
     """
 
-    def _run(self, hands: hands.Hands, flag: str, address: str) -> str:
+    def _run(
+        self, writer: vf_provider.SysfsWriter, flag: str, address: str
+    ) -> str:
+        assert isinstance(writer, hands.Hands)
         count = 2 if flag == "-e" else 0
         drivers, card = "sys/bus/pci/drivers", f"sys/bus/pci/devices/{address}"
-        if hands.root.read_text(f"{card}/sriov_numvfs") == str(count):
+        if writer.root.read_text(f"{card}/sriov_numvfs") == str(count):
             return "nothing to do"
         for path, data in (
             (f"{card}/driver/unbind", address),
@@ -182,7 +187,7 @@ class Tool(nvidia.NvidiaVfProvider):
             (f"{drivers}/nvidia/bind", address),
         ):
             with contextlib.suppress(OSError):
-                hands._write(path, data.encode())
+                writer._write(path, data.encode())
         return ""
 
 
@@ -236,14 +241,14 @@ class Points:
         #: Set when it was.
         self.struck = False
 
-    def perform(self, worker: hands.Hands) -> act.Perform:
+    def perform(self, worker: hands.Hands) -> executor.Perform:
         """Do steps as helpers do; they may be killed."""
 
         def perform(
             step: plan.Step, _keep: tuple[int, ...], _: helper.Meanwhile
         ) -> str:
             try:
-                return act.do(worker, step)
+                return executor.do(worker, step)
             except Killed:
                 # What the command hears of it (helper.run).
                 raise exception.HostStepFailed(
@@ -447,7 +452,7 @@ class Lab:
             function_state.boot_id(self.host.tree),
         )
 
-    def actor(self, perform: act.Perform | None = None) -> act.Actor:
+    def actor(self, perform: executor.Perform | None = None) -> act.Actor:
         """Who acts."""
         host = self.host
         worker = host.hands()
@@ -455,7 +460,7 @@ class Lab:
         self._journal = self.read_journal()
         return act.Actor(
             host.tree,
-            perform or (lambda step, _keep, _: act.do(worker, step)),
+            perform or (lambda step, _keep, _: executor.do(worker, step)),
             self._journal,
             functools.partial(lock.hold, host.root),
         )
@@ -471,7 +476,7 @@ class Lab:
 
     def restore(self, actor: act.Actor) -> None:
         recover.recover(actor)
-        restore.restore(actor)
+        undoing.restore(actor)
 
     def recover(self, actor: act.Actor) -> None:
         recover.recover(actor)
@@ -618,7 +623,7 @@ class CrashPointsTest(base.TestCase):
         lines = lab.lines()
         self.assertEqual([], recover.recover(lab.actor()))
         self.assertEqual(lines, lab.lines())
-        restore.restore(lab.actor())
+        undoing.restore(lab.actor())
         self.assertEqual(self.picture, lab.host.picture())
         self.assertEqual({}, lab.actor().journal.priors)
 
@@ -649,7 +654,7 @@ def _killed(lab: Lab, command: Command, number: int) -> bool:
                 host.tree, points.write(host.write), host.modprobe
             )
             with points.watched():
-                command(lab.actor(act.forked(worker)))
+                command(lab.actor(executor.forked(worker)))
         except BaseException:  # noqa: BLE001 - shown, and told by status
             traceback.print_exc()
             kill(os.getpid(), signal.SIGABRT)

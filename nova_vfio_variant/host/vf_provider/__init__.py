@@ -13,13 +13,35 @@ from stevedore import extension
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import function as observed
-
-if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host import hands as host_hands
+from nova_vfio_variant.host import tree as host_tree
 
 NAMESPACE: ty.Final = "nova_vfio_variant.vf_provider"
 #: Serves every PF that nobody else serves.
 PLAIN: ty.Final = "sysfs"
+
+
+class SysfsWriter(ty.Protocol):
+    """What a provider may do to the host, and read back.
+
+    Each raises OSError with the kernel's errno, and ValueError for an address
+    or a name that makes no sense.
+    """
+
+    @property
+    def root(self) -> host_tree.HostTree:
+        """The host."""
+
+    def set_numvfs(self, address: str, count: int) -> None:
+        """Write ``sriov_numvfs``."""
+
+    def numvfs(self, address: str, count: int) -> int | None:
+        """How many VFs a PF has, once they are ``count`` or time is up."""
+
+    def driver(self, address: str, awaited: str = "") -> str:
+        """The bound driver, likewise; empty for none."""
+
+    def probe(self, address: str) -> None:
+        """Have the kernel look for a driver."""
 
 
 class VfProvider(abc.ABC):
@@ -62,7 +84,7 @@ class VfProvider(abc.ABC):
 
     @abc.abstractmethod
     def set_numvfs(
-        self, hands: "host_hands.Hands", address: str, count: int
+        self, writer: SysfsWriter, address: str, count: int
     ) -> None:
         """Make a PF have this many VFs.
 

@@ -15,9 +15,6 @@ import typing as ty
 from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import helper, programs, vf_provider
 
-if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host import hands as host_hands
-
 TOOL: ty.Final = "sriov-manage"
 _VENDOR = "10de"
 _DRIVER = "nvidia"
@@ -55,7 +52,7 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         return _PATIENCE + super().deadline(before, after)
 
     def set_numvfs(
-        self, hands: "host_hands.Hands", address: str, count: int
+        self, writer: vf_provider.SysfsWriter, address: str, count: int
     ) -> None:
         """Run the tool until sysfs shows the VFs, three times at most.
 
@@ -65,11 +62,11 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE)
-            said = self._run(hands, "-e" if count else "-d", address)
-            if not hands.driver(address, _DRIVER):
-                hands.probe(address)
-            made = hands.numvfs(address, count) == count
-            if made and hands.driver(address) == _DRIVER:
+            said = self._run(writer, "-e" if count else "-d", address)
+            if not writer.driver(address, _DRIVER):
+                writer.probe(address)
+            made = writer.numvfs(address, count) == count
+            if made and writer.driver(address) == _DRIVER:
                 return
             if _BUSY not in said:
                 break
@@ -77,11 +74,13 @@ class NvidiaVfProvider(vf_provider.VfProvider):
             raise OSError(errno.EIO, f"{TOOL} left it off {_DRIVER}: {said}")
         raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
 
-    def _run(self, hands: "host_hands.Hands", flag: str, address: str) -> str:
+    def _run(
+        self, writer: vf_provider.SysfsWriter, flag: str, address: str
+    ) -> str:
         """What the tool prints, in one line."""
-        place = programs.find(hands.root, TOOL)
+        place = programs.find(writer.root, TOOL)
         if place is None:
             raise OSError(errno.ENOENT, f"{TOOL} is not there")
-        root = (hands.root.root or "").rstrip("/")
+        root = (writer.root.root or "").rstrip("/")
         done = helper.program([f"{root}/{place}", flag, address])
         return " ".join(done.stdout.split()) or f"status {done.returncode}"

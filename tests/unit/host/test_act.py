@@ -15,6 +15,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
     act,
     apply,
+    executor,
     function_state,
     hands,
     helper,
@@ -22,8 +23,8 @@ from nova_vfio_variant.host import (
     lock,
     plan,
     records,
-    restore,
     scan,
+    undoing,
 )
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
@@ -54,7 +55,7 @@ class ActCase(base.TestCase):
         tree = self.host.tree
         known = journal.Journal.open(self.state, function_state.boot_id(tree))
         self.addCleanup(known.close)
-        whole = act.forked(self.host.hands())
+        whole = executor.forked(self.host.hands())
 
         def perform(
             step: plan.Step,
@@ -112,7 +113,7 @@ class ApplyTest(ActCase):
             [], self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
         )
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(before, self.host.picture())
 
@@ -129,7 +130,7 @@ class ApplyTest(ActCase):
             [], self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
         )
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
-        restore.restore(self.actor())
+        undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_vfs_that_went_come_back_as_they_were(self) -> None:
@@ -140,7 +141,7 @@ class ApplyTest(ActCase):
         before = self.host.picture()
         self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
-        restore.restore(self.actor())
+        undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
@@ -156,7 +157,7 @@ class ApplyTest(ActCase):
             function_state.State("vfio-pci", "vfio-pci", 0, True),
             self.states()[PF],
         )
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual(before, self.host.picture())
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
@@ -170,7 +171,7 @@ class ApplyTest(ActCase):
             worker.probe(name)
             picture = self.host.picture()
             error = self.assertRaises(
-                exception.HostRefused, restore.restore, self.actor()
+                exception.HostRefused, undoing.restore, self.actor()
             )
             self.assertIn(
                 f"{name}: somebody else changed it: it is on igbvf with the "
@@ -191,7 +192,7 @@ class ApplyTest(ActCase):
         worker.probe(OTHER)
         worker.set_override(OTHER, "")
         worker.unbind(NIC)
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual({}, self.actor().journal.priors)
 
@@ -207,13 +208,13 @@ class ApplyTest(ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], restore.restore(self.actor(), [vf]))
+        self.assertEqual([], undoing.restore(self.actor(), [vf]))
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], restore.restore(self.actor(), [vf]))
+        self.assertEqual([], undoing.restore(self.actor(), [vf]))
         states = self.states()
         self.assertEqual(function_state.State(), states[VF])
         self.assertEqual("igbvf_vfio_pci", states["0000:21:10.2"].driver)
@@ -229,7 +230,7 @@ class ApplyTest(ActCase):
         self.apply(test_plan.FOUR_VFS, VARIANT)
         before = self.host.picture()
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
-        self.assertRaises(exception.HostRefused, restore.restore, self.actor())
+        self.assertRaises(exception.HostRefused, undoing.restore, self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_whose_vfs_somebody_made_meanwhile_is_left(self) -> None:
@@ -243,14 +244,14 @@ class ApplyTest(ActCase):
         self.host.hands().set_numvfs(PF, 2)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor()
+            exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("it has 2 VFs, which go when it", error.message)
         self.assertIn("by its sriov_numvfs", str(error.hint))
         self.assertEqual(before, self.host.picture())
         self.host.hands().set_numvfs(PF, 0)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual(start, self.host.picture())
 
     def test_refusals_and_wrong_entries_change_nothing(self) -> None:
@@ -301,7 +302,7 @@ class FailureTest(ActCase):
         self.assertEqual([PF], [change.subject for change in outcome.done])
         self.assertEqual("e1000", self.states()[OTHER].driver)
         self.assertEqual("as before", self.actor().journal.account(OTHER))
-        restore.restore(self.actor())
+        undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_companion_waits_for_a_driver_that_is_yet_to_be_loaded(
@@ -383,7 +384,7 @@ class HangTest(ActCase):
         def perform(
             step: plan.Step, keep: tuple[int, ...], _: helper.Meanwhile
         ) -> str:
-            return helper.run(lambda: act.do(worker, step), 0.3, keep)
+            return helper.run(lambda: executor.do(worker, step), 0.3, keep)
 
         actor._perform = perform
         return actor

@@ -4,7 +4,13 @@
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import act, apply, function_state, plan, restore
+from nova_vfio_variant.host import (
+    act,
+    apply,
+    function_state,
+    plan,
+    undoing,
+)
 from nova_vfio_variant.host.use import processes
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -107,7 +113,7 @@ class MeanwhileTest(MeanwhileCase):
                 self.host.hold(VF)
 
         actor._progress = progress
-        self.assertEqual([], restore.restore(actor))
+        self.assertEqual([], undoing.restore(actor))
         mine = self.host.written[self.written :]
         self.assertEqual([], [one for one in mine if VF in one])
 
@@ -161,7 +167,7 @@ class LooksTest(test_act.ActCase):
 
     def test_vfs_that_nobody_has_yet_cost_no_look_each(self) -> None:
         few = self.of_apply(1)
-        restore.restore(self.actor())
+        undoing.restore(self.actor())
         self.assertEqual(few, self.of_apply(6))
 
     def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:

@@ -96,7 +96,7 @@ class JournalTest(JournalCase):
         noted = self.open()
         noted.end(noted.begin(BIND, "apply"), "done")
         self.assertEqual(
-            journal.Prior(BEFORE, PF, made=False, left=AFTER),
+            plan.Prior(BEFORE, PF, made=False, left=AFTER),
             self.open().priors[VF],
         )
         again = plan.Change(VF, plan.What.DRIVER, AFTER, BEFORE, ())
@@ -187,7 +187,7 @@ class JournalTest(JournalCase):
         noted = self.open()
         number = noted.begin(FEWER, "apply")
         found = self.open().priors
-        self.assertEqual(journal.Prior(BEFORE, PF, made=False), found[VF])
+        self.assertEqual(plan.Prior(BEFORE, PF, made=False), found[VF])
         self.assertEqual("unfinished", self.open().account(VF))
         noted.end(number, "undone")
         self.assertEqual({VF}, self.open().owed)

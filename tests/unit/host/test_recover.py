@@ -7,15 +7,16 @@ import fixtures
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import (
-    act,
     apply,
+    executor,
     function_state,
+    judgement,
     lock,
     plan,
     recover,
     restore,
+    undoing,
 )
-from nova_vfio_variant.host.recover import Verdict
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -45,12 +46,12 @@ class RecoverTest(test_act.ActCase):
 
     def recovered(
         self, owners: dict[pci_address.PciAddress, str] | None = None
-    ) -> list[recover.Judgement]:
+    ) -> list[judgement.Judgement]:
         self.owners.update(owners or {})
         return recover.recover(self.actor())
 
     def assert_verdict(
-        self, verdict: Verdict, found: list[recover.Judgement]
+        self, verdict: judgement.Verdict, found: list[judgement.Judgement]
     ) -> None:
         self.assertEqual([verdict], [one.verdict for one in found])
 
@@ -70,7 +71,7 @@ class RecoverTest(test_act.ActCase):
         ):
             self.crash(where, test_act.PAIR)
             self.assertEqual("unfinished", self.actor().journal.account(NIC))
-            self.assert_verdict(Verdict.FINISH, self.recovered())
+            self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
             self.assertEqual("as declared", self.actor().journal.account(NIC))
             self.assertEqual(
                 function_state.State("vfio-pci", "vfio-pci"),
@@ -78,7 +79,7 @@ class RecoverTest(test_act.ActCase):
             )
             # And a second recovery finds nothing more to do.
             self.assertEqual([], self.recovered(), str(place))
-            restore.restore(self.actor())
+            undoing.restore(self.actor())
             self.assertEqual("as before", self.actor().journal.account(NIC))
 
     def test_what_is_claimed_meanwhile_is_undone(self) -> None:
@@ -86,7 +87,7 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {NIC} set-override vfio-pci", test_act.PAIR)
         nic = pci_address.PciAddress.parse(NIC)
         found = self.recovered({nic: "x"})
-        self.assert_verdict(Verdict.UNDO, found)
+        self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertEqual("instance x has it", found[0].reason)
         self.assertEqual(before, self.states()[NIC])
         self.assertEqual("as before", self.actor().journal.account(NIC))
@@ -99,7 +100,7 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {PF} set-override vfio-pci", away)
         self.host.hands().set_numvfs(PF, 2)
         found = self.recovered()
-        self.assert_verdict(Verdict.UNDO, found)
+        self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertIn("it has 2 VFs", found[0].reason)
         self.assertEqual(
             function_state.State("igb", None, 2, True), self.states()[PF]
@@ -112,10 +113,10 @@ class RecoverTest(test_act.ActCase):
         before = self.host.picture()
         for _ in range(2):
             found = self.recovered()
-            self.assert_verdict(Verdict.LEAVE, found)
+            self.assert_verdict(judgement.Verdict.LEAVE, found)
             self.assertIn("somebody else changed it", found[0].reason)
             self.assertRaises(
-                exception.HostRefused, restore.restore, self.actor()
+                exception.HostRefused, undoing.restore, self.actor()
             )
             self.assertEqual(before, self.host.picture())
         self.assertEqual("unfinished", self.actor().journal.account(NIC))
@@ -146,10 +147,10 @@ class RecoverTest(test_act.ActCase):
             tool.unlink()
             (found,) = self.recovered()
             if driver == "vfio-pci":
-                self.assertEqual(Verdict.LEAVE, found.verdict)
+                self.assertEqual(judgement.Verdict.LEAVE, found.verdict)
                 self.assertIn("it is on vfio-pci", found.reason)
             else:
-                self.assertEqual(Verdict.UNDO, found.verdict)
+                self.assertEqual(judgement.Verdict.UNDO, found.verdict)
                 self.assertIn(
                     "sriov-manage is in none of /usr/lib", found.reason
                 )
@@ -162,7 +163,7 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         (self.host.root / "sys/bus/pci/devices" / NIC).unlink()
         found = self.recovered()
-        self.assert_verdict(Verdict.UNDO, found)
+        self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertTrue(found[0].gone)
         self.assertEqual([], self.recovered())
         self.assertNotIn(NIC, self.actor().journal.priors)
@@ -175,7 +176,7 @@ class RecoverTest(test_act.ActCase):
         texts = {n: (where / n).read_text() for n in ("modalias", "vendor")}
         for name in texts:
             (where / name).unlink()
-        self.assert_verdict(Verdict.LEAVE, self.recovered())
+        self.assert_verdict(judgement.Verdict.LEAVE, self.recovered())
         actor = self.actor()
         self.assertIn(NIC, actor.journal.priors)
         found = restore.decision(actor.journal.priors, actor.look())
@@ -183,7 +184,7 @@ class RecoverTest(test_act.ActCase):
         actor.journal.close()
         for name, text in texts.items():
             (where / name).write_text(text)
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
 
     def test_a_group_that_a_helper_is_busy_with_is_left(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
@@ -194,11 +195,11 @@ class RecoverTest(test_act.ActCase):
         )
         with lock.hold(self.host.root, ["group-2"], 0):
             found = self.recovered()
-        self.assert_verdict(Verdict.LEAVE, found)
+        self.assert_verdict(judgement.Verdict.LEAVE, found)
         self.assertIn("still holds the lock", found[0].reason)
         # Killed before it could tell what hangs there.
         self.assertIn("still holds the lock", str(self.quarantined[NIC]))
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
 
     def test_a_function_that_makes_readers_wait_is_left(self) -> None:
@@ -214,17 +215,17 @@ class RecoverTest(test_act.ActCase):
         kept = self.folder / "kept"
         path.rename(kept)
         os.mkfifo(path)
-        done: list[recover.Judgement] = []
+        done: list[judgement.Judgement] = []
         error = self.assertRaises(
             exception.HostStepHung, recover.recover, self.actor(), done
         )
         self.assertIn(f"{NIC} can't be read", error.message)
-        self.assert_verdict(Verdict.LEAVE, done)
+        self.assert_verdict(judgement.Verdict.LEAVE, done)
         self.assertIn("can't be read", str(self.quarantined[NIC]))
         # Whoever waits goes on.
         os.close(os.open(path, os.O_RDWR))
         kept.rename(path)
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
 
     def test_a_number_of_vfs_is_finished_from_every_point(self) -> None:
@@ -243,13 +244,13 @@ class RecoverTest(test_act.ActCase):
                 test_plan.FOUR_VFS,
                 '{"address": "0000:21:10.0", "driver": "vfio-pci"}',
             )
-            self.assert_verdict(Verdict.FINISH, self.recovered())
+            self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
             states = self.states()
             self.assertEqual(
                 function_state.State("igb", None, 4, True), states[PF]
             )
             self.assertEqual("igbvf", states["0000:21:10.6"].driver)
-            restore.restore(self.actor())
+            undoing.restore(self.actor())
             self.assertEqual(2, self.states()[PF].numvfs)
 
     def test_vfs_whose_change_is_undone_are_what_they_were(self) -> None:
@@ -261,7 +262,7 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {PF} set-numvfs 0", test_plan.FOUR_VFS)
         # Four can't be made any more: it is tried, and then taken back.
         self.failing[f"{PF} set-numvfs 4"] = 12
-        self.assert_verdict(Verdict.UNDO, self.recovered())
+        self.assert_verdict(judgement.Verdict.UNDO, self.recovered())
         self.assertEqual(before, self.host.picture())
         self.assertEqual({}, self.actor().journal.priors)
 
@@ -271,7 +272,7 @@ class RecoverTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 12
         self.crash(f"done {PF} set-autoprobe 0", test_plan.FOUR_VFS)
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         states = self.states()
         self.assertEqual(
             function_state.State("igb", None, 4, True), states[PF]
@@ -283,14 +284,14 @@ class RecoverTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         # Going back fails before anything of it takes effect.
         self.failing[f"{PF} set-autoprobe 0"] = 5
-        self.assertEqual(1, len(restore.restore(self.actor())))
+        self.assertEqual(1, len(undoing.restore(self.actor())))
         self.recovered()
         known = self.actor().journal
         self.assertEqual(set(), known.owed)
         self.assertEqual("as before", known.account(VF))
         self.assertEqual("as declared", known.account(PF))
         # It goes once more with its PF's VFs.
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(2, self.states()[PF].numvfs)
 
@@ -307,7 +308,10 @@ class RecoverTest(test_act.ActCase):
         for _ in range(2):
             found = self.recovered()
             self.assertEqual(
-                [(VF, Verdict.LEAVE), (VF_TOO, Verdict.LEAVE)],
+                [
+                    (VF, judgement.Verdict.LEAVE),
+                    (VF_TOO, judgement.Verdict.LEAVE),
+                ],
                 [(one.change.subject, one.verdict) for one in found],
             )
             self.assertIn(f"{VF} probe igbvf: ", found[0].reason)
@@ -315,7 +319,7 @@ class RecoverTest(test_act.ActCase):
         # Nobody else has to wait for them.
         self.assertEqual([], self.apply(test_act.PAIR).failed)
         nics = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], restore.restore(self.actor(), nics))
+        self.assertEqual([], undoing.restore(self.actor(), nics))
         self.assertEqual("as before", self.actor().journal.account(NIC))
         self.host.break_driver("igbvf", broken=False)
         self.assertEqual([], self.recovered())
@@ -341,7 +345,7 @@ class RecoverTest(test_act.ActCase):
         self.apply(test_act.PAIR)
         self.assertIsNotNone(self.quarantined[NIC])
         found = self.recovered()
-        self.assert_verdict(Verdict.UNDO, found)
+        self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertIn("Input/output error", found[0].reason)
         self.assertIsNone(self.quarantined[NIC])
         self.assertEqual("e1000", self.states()[NIC].driver)
@@ -356,7 +360,7 @@ class RecoverTest(test_act.ActCase):
         actor._quarantine = die
         self.assertRaises(Crash, recover.recover, actor)
         actor.journal.close()
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
 
     def test_an_unfinished_restore_is_finished(self) -> None:
@@ -371,10 +375,10 @@ class RecoverTest(test_act.ActCase):
                 raise Crash
 
         actor._progress = die
-        self.assertRaises(Crash, restore.restore, actor)
-        self.assert_verdict(Verdict.FINISH, self.recovered())
+        self.assertRaises(Crash, undoing.restore, actor)
+        self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertEqual("as before", self.actor().journal.account(NIC))
-        restore.restore(self.actor())
+        undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
 
@@ -393,4 +397,4 @@ class SharedTest(test_act.ActCase):
 
     def test_every_action_is_known(self) -> None:
         step = plan.Step(PF, "format", "", "", "")
-        self.assertRaises(ValueError, act.do, self.host.hands(), step)
+        self.assertRaises(ValueError, executor.do, self.host.hands(), step)

@@ -8,8 +8,10 @@ from nova_vfio_variant.host import (
     declared,
     function_state,
     identity,
+    judgement,
     recover,
     restore,
+    undoing,
 )
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
@@ -26,7 +28,7 @@ class CountTest(test_act.ActCase):
         """Restore is refused, and nothing is changed."""
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor()
+            exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertEqual(before, self.host.picture())
         self.assertIn(PF, self.actor().journal.priors)
@@ -44,7 +46,7 @@ class CountTest(test_act.ActCase):
         # What it says helps.
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 4)
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual(0, self.states()[PF].numvfs)
 
     def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
@@ -58,7 +60,7 @@ class CountTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 2)
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_the_others_are_restored_by_their_addresses(self) -> None:
@@ -66,7 +68,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 6)
         both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], restore.restore(self.actor(), both))
+        self.assertEqual([], undoing.restore(self.actor(), both))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual(6, self.states()[PF].numvfs)
 
@@ -75,7 +77,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_autoprobe(PF, False)
         self.refused("sriov_drivers_autoprobe is 0")
         self.host.hands().set_autoprobe(PF, True)
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
 
     def test_a_number_that_we_never_changed_is_left(self) -> None:
         away = (
@@ -101,7 +103,7 @@ class CountTest(test_act.ActCase):
         hands.set_override(VF_TOO, "vfio-pci")
         hands.unbind(VF_TOO)
         hands.probe(VF_TOO)
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
 
     def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
         self.apply(test_plan.FOUR_VFS)
@@ -123,12 +125,12 @@ class CountTest(test_act.ActCase):
         self.assertEqual("e1000", self.states()[NIC].driver)
         hands.set_override(NIC, "igbvf")
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor()
+            exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("with the override igbvf", error.message)
         self.assertIn("clear its driver_override", str(error.hint))
         hands.set_override(NIC, "")
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
 
 
@@ -152,7 +154,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.swap(NIC)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor()
+            exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn(
             f"{NIC}: the journal is about 8086:100e there, and there is "
@@ -165,10 +167,10 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
         # The others can be restored, and it too once it is there again.
         other = pci_address.PciAddress.parse(OTHER)
-        self.assertEqual([], restore.restore(self.actor(), [other]))
+        self.assertEqual([], undoing.restore(self.actor(), [other]))
         self.assertEqual("e1000", self.states()[OTHER].driver)
         self.swap(NIC, "8086:100e")
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
 
     def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
         before = self.states()[NIC]
@@ -179,7 +181,7 @@ class AnotherDeviceTest(test_act.ActCase):
         hands.probe(NIC)
         self.assertEqual(before, self.states()[NIC])
         self.swap(NIC)
-        restore.settle(self.actor(), [NIC])
+        undoing.settle(self.actor(), [NIC])
         self.assertIn(NIC, self.actor().journal.priors)
 
     def test_a_vf_that_went_with_others_is_one_of_its_pfs(self) -> None:
@@ -252,7 +254,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.host.vanish(OTHER)
         found = recover.recover(self.actor())
         self.assertEqual(
-            [(NIC, recover.Verdict.LEAVE), (OTHER, recover.Verdict.UNDO)],
+            [(NIC, judgement.Verdict.LEAVE), (OTHER, judgement.Verdict.UNDO)],
             [(one.change.subject, one.verdict) for one in found],
         )
         self.assertIn("there is 1000:0097", found[0].reason)
@@ -271,7 +273,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.swap(NIC)
         before = self.host.picture()
         (found,) = recover.recover(self.actor())
-        self.assertEqual(recover.Verdict.LEAVE, found.verdict)
+        self.assertEqual(judgement.Verdict.LEAVE, found.verdict)
         self.assertEqual(before, self.host.picture())
 
     def test_what_is_gone_is_told_once(self) -> None:

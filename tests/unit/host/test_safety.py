@@ -14,11 +14,13 @@ from nova_vfio_variant.host import (
     decide,
     facts,
     function_state,
+    judgement,
     lock,
     plan,
     recover,
     restore,
     scan,
+    undoing,
 )
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
@@ -70,7 +72,7 @@ class ClaimedPfTest(test_act.ActCase):
         self.owners = owners
         for only in ([], parsed(PF)):
             said = self.unchanged(
-                functools.partial(restore.restore, self.actor(), only)
+                functools.partial(undoing.restore, self.actor(), only)
             )
             self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
 
@@ -87,7 +89,7 @@ class ClaimedPfTest(test_act.ActCase):
         actor.journal.close()
         before = self.host.picture()
         (found,) = recover.recover(self.actor())
-        self.assertEqual(recover.Verdict.UNDO, found.verdict)
+        self.assertEqual(judgement.Verdict.UNDO, found.verdict)
         self.assertIn("instance x has it", found.reason)
         self.assertEqual(before, self.host.picture())
 
@@ -121,7 +123,7 @@ class VgpuTest(test_act.ActCase):
         self.give_type(VF)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, restore.restore, self.actor()
+            exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("vGPU type 470", error.message)
         self.assertEqual(before, self.host.picture())
@@ -132,7 +134,7 @@ class VgpuTest(test_act.ActCase):
         self.give_type(VF)
         error = self.assertRaises(
             exception.HostRefused,
-            restore.restore,
+            undoing.restore,
             self.actor(),
             parsed(VF),
         )
@@ -161,7 +163,7 @@ class VgpuTest(test_act.ActCase):
         actor.journal.close()
         self.give_type(VF)
         (found,) = recover.recover(self.actor())
-        self.assertEqual(recover.Verdict.UNDO, found.verdict)
+        self.assertEqual(judgement.Verdict.UNDO, found.verdict)
         self.assertIn("vGPU type 470", found.reason)
         self.assertEqual("igbvf", self.states()[VF].driver)
 
@@ -204,14 +206,14 @@ class ModuleGoneTest(test_act.ActCase):
             {one.subject: one.expected for one in others},
         )
         actor.journal.close()
-        self.assertEqual([], restore.restore(self.actor()))
+        self.assertEqual([], undoing.restore(self.actor()))
         self.assertEqual(before, self.states())
 
     def test_without_its_module_it_stays_and_the_others_go_back(self) -> None:
         before = self.states()
         self.on_vfio()
         self.unload("e1000", for_ever=True)
-        failed = restore.restore(self.actor())
+        failed = undoing.restore(self.actor())
         self.assertEqual(2, len(failed), str(failed))
         for name in (NIC, OTHER):
             (why,) = [one for one in failed if one.startswith(name)]
