@@ -9,8 +9,7 @@ import collections.abc
 import functools
 
 from benchmarks import nova, our_side, table, workload
-from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import matching, spec
+from nova_vfio_variant.pci import function, matching, spec
 
 _GOAL_AT = 4096
 #: How many times faster we mean to be.

@@ -6,8 +6,7 @@ import typing as ty
 
 from benchmarks import workload
 from nova_vfio_variant import source
-from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import address, alias, parse, spec
+from nova_vfio_variant.pci import address, alias, function, parse, spec
 
 
 @functools.cache

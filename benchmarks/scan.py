@@ -15,8 +15,8 @@ import typing as ty
 import unittest.mock
 
 from benchmarks import table
-from nova_vfio_variant.host import recorded, scan
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree, recorded
 
 _HOST = "etc/nova-vfio/hosts/four-nvme-480-vfs.tar.gz"
 _CALLS = ("open", "read", "close", "readlink", "listdir")

@@ -33,7 +33,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import assignability
+from nova_vfio_variant.host.decide import assignability
 from tests import random_hosts
 
 #: How ``config check`` tells an obstacle, at the entry that takes a function.

@@ -16,24 +16,20 @@ import typing as ty
 import uuid
 from unittest import mock
 
-from nova_vfio_variant import (
-    codes,
-    exception,
-    finding,
-    node,
-    preparation,
-    publication,
-    source,
-    tracking,
-)
-from nova_vfio_variant.check import engine, facts
-from nova_vfio_variant.check import verdicts as host_verdicts
+from nova_vfio_variant import codes, exception, finding, source
+from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import located
-from nova_vfio_variant.host import assignability, declared, host_spec
-from nova_vfio_variant.host import facts as host_facts
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.host.decide import apply as host_apply
+from nova_vfio_variant.host.decide import assignability, host_spec
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.node import claims as node_claims
+from nova_vfio_variant.node import context, preparation
+from nova_vfio_variant.node import inventory as node_inventory
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import allowance, family, store
@@ -54,7 +50,7 @@ def parsed(at: str) -> pci_address.PciAddress:
     return pci_address.PciAddress.parse(at)
 
 
-def record(opened: ty.Any, on: node.Node, host: random_hosts.Host) -> None:
+def record(opened: ty.Any, on: context.Node, host: random_hosts.Host) -> None:
     """Track a host's devices, and record what is known of them."""
     plan = on.decide(opened)
     opened.apply(
@@ -209,7 +205,7 @@ class MemoryStore:
         self._quarantined[address] = reason
 
 
-class _Node(node.Node):
+class _Node(context.Node):
     """A node whose host and store are in memory."""
 
     has_state = True
@@ -260,8 +256,8 @@ class Desk:
         real = host_facts.gather
         with (
             mock.patch.object(host_facts, "gather", lambda *_: once()),
-            mock.patch.object(publication.Publication, "publish"),
-            mock.patch.object(publication.Publication, "allocate"),
+            mock.patch.object(node_inventory.Publication, "publish"),
+            mock.patch.object(node_inventory.Publication, "allocate"),
         ):
             one = _Asking(
                 lambda: _Node(opened, self._folder, self._config), kept, host
@@ -275,7 +271,7 @@ class _Asking:
 
     def __init__(
         self,
-        fresh: ty.Callable[[], node.Node],
+        fresh: ty.Callable[[], context.Node],
         kept: dict[str, ty.Any],
         host: random_hosts.Host,
     ) -> None:
@@ -284,7 +280,7 @@ class _Asking:
         self._host = host
         self._said = agreement.Answers()
 
-    def anew(self) -> node.Node:
+    def anew(self) -> context.Node:
         """A node as another command would make it, of the same host."""
         made = self._fresh()
         made.__dict__.update(self._kept)
@@ -314,12 +310,12 @@ class _Asking:
         self._release()
         return said
 
-    def _of_host(self, on: node.Node) -> None:
+    def _of_host(self, on: context.Node) -> None:
         for seen in on.scan.functions:
             verdict = on.verdicts.of(seen)
             self._said.shown[str(seen.address)] = shown(verdict)
 
-    def _check(self, on: node.Node) -> None:
+    def _check(self, on: context.Node) -> None:
         given = on.given()
         learn(given.spec_of, self._said)
         found = engine.check(given)
@@ -342,13 +338,13 @@ class _Asking:
             self._said,
         )
 
-    def _suggest(self, on: node.Node) -> None:
+    def _suggest(self, on: context.Node) -> None:
         bare = host_verdicts.Verdicts(on.verdicts.facts, on.verdicts.records)
         for seen in on.scan.functions:
             self._said.undeclared[str(seen.address)] = shown(bare.of(seen))
         suggested(on.suggest(), on.scan, self._said)
 
-    def _plans(self, on: node.Node, opened: ty.Any) -> None:
+    def _plans(self, on: context.Node, opened: ty.Any) -> None:
         records = on.verdicts.records
         seen_of = dataclasses.replace(
             on.verdicts.facts,
@@ -358,7 +354,7 @@ class _Asking:
             at = str(seen.address)
             text = source.SourceText.of(json.dumps(to_vfio(self._host, at)))
             specs, _ = host_spec.parse_host_specs([text])
-            found = declared.decision(specs, seen_of)
+            found = host_apply.decision(specs, seen_of)
             self._said.plans[at] = {
                 one.code.id
                 for one in (*found.refusals, *found.findings)
@@ -375,7 +371,7 @@ class _Asking:
             instance = str(uuid.uuid4())
             given, words = None, ""
             try:
-                made = tracking.Tracking(self.anew()).claim(
+                made = node_claims.Tracking(self.anew()).claim(
                     instance, f"{alias_name(alias)}:{count}"
                 )
             except exception.ClaimError as error:
@@ -391,7 +387,7 @@ class _Asking:
         owners = {one.owner for one in self._said.tracked.values()}
         for owner in sorted(one for one in owners if one is not None):
             try:
-                tracking.Tracking(self.anew()).release(owner)
+                node_claims.Tracking(self.anew()).release(owner)
             except exception.ClaimError:
                 self._said.released[owner] = False
             else:

@@ -15,8 +15,8 @@ import pathlib
 import random
 import typing as ty
 
-from nova_vfio_variant.host import obstacles
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant.host.tree import host_tree
 
 RELEASE = "6.12.0"
 BOOT = "b0000000-0000-4000-8000-000000000001"

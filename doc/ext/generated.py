@@ -18,7 +18,8 @@ from docutils import nodes, statemachine
 from docutils.parsers import rst
 from sphinx import application
 
-from nova_vfio_variant import codes, deviations
+from nova_vfio_variant import codes
+from nova_vfio_variant.check import deviations
 from nova_vfio_variant.cli import main, status
 
 

@@ -8,10 +8,10 @@ import operator
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.host import function as host_function
-from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.observe import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, pattern
 from nova_vfio_variant.pci import spec as pci_spec
 

@@ -6,8 +6,9 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts, unnamed
-from nova_vfio_variant.host import numa
+from nova_vfio_variant.check import unnamed
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import filters, names
 from nova_vfio_variant.tracker import device as tracked

@@ -9,10 +9,10 @@ import collections
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.check import verdicts as host_verdicts
-from nova_vfio_variant.host import drivers
-from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.host.observe import drivers
+from nova_vfio_variant.pci import function as host_function
 
 #: What the host, or a program on it, uses a function for.
 USES: ty.Final = frozenset(

@@ -9,7 +9,7 @@ import difflib
 import typing as ty
 
 from nova_vfio_variant import codes, finding, source
-from nova_vfio_variant.check import facts
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import spec as pci_spec
 
 _FILTERS = ("filter_scheduler", "enabled_filters")

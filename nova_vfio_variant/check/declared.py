@@ -9,10 +9,10 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.host import declared, host_spec
-from nova_vfio_variant.host import facts as host_facts
-from nova_vfio_variant.host import use as uses
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.decide import apply, host_spec
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import use as uses
 
 #: How many differences a sentence names before it counts the others.
 _NAMED = 2
@@ -27,7 +27,7 @@ def unlike_declared(
     specs, found = host_spec.parse_host_specs(given.host_specs)
     if found:
         return  # told already, with the text's other faults
-    decision = declared.decision(
+    decision = apply.decision(
         specs,
         dataclasses.replace(
             _without_open_files(given.host_facts), records=given.records

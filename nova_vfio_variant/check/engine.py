@@ -7,7 +7,6 @@ from nova_vfio_variant.check import (
     cloud,
     declared,
     exchanged,
-    facts,
     families,
     host,
     mdevs,
@@ -17,6 +16,7 @@ from nova_vfio_variant.check import (
     published,
     text,
 )
+from nova_vfio_variant.declaration import facts
 
 #: Every rule, in the order of asking.
 RULES: tuple[facts.Rule, ...] = (

@@ -4,9 +4,9 @@
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.tracker import family, sync
 
 

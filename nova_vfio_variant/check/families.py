@@ -5,9 +5,10 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts, mends
-from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.check import mends
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.tracker import device as tracked

@@ -5,8 +5,8 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import codes, finding, source
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.observe import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
 
 _ENABLED = ("devices", "enabled_mdev_types")

@@ -7,7 +7,8 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts, families
+from nova_vfio_variant.check import families
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import tree

@@ -10,7 +10,7 @@ import typing as ty
 
 from nova_vfio_variant import source
 from nova_vfio_variant.check import places
-from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.pci import spec as pci_spec
 

@@ -10,7 +10,7 @@ import os_resource_classes
 import os_traits
 
 from nova_vfio_variant import codes, finding, source
-from nova_vfio_variant.check import facts
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import jsontext, names
 
 _CUSTOM = "CUSTOM_"

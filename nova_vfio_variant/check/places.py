@@ -3,8 +3,8 @@
 
 import typing as ty
 
-from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import pattern
 
 

@@ -10,11 +10,13 @@ import itertools
 import json
 import typing as ty
 
-from nova_vfio_variant.check import binding, places, verdicts
-from nova_vfio_variant.host import assignability, drivers, groups
-from nova_vfio_variant.host import function as host_function
-from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.check import binding, places
+from nova_vfio_variant.declaration import verdicts
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import drivers, groups
+from nova_vfio_variant.host.observe import scan as host_scan
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import names, pattern
 
 _HEAD = """\

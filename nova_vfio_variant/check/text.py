@@ -11,9 +11,9 @@ import difflib
 import typing as ty
 
 from nova_vfio_variant import codes, finding, source
-from nova_vfio_variant.check import facts
 from nova_vfio_variant.conf import files, nova, vfio
-from nova_vfio_variant.host import host_spec
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.decide import host_spec
 from nova_vfio_variant.pci import alias_parse, parse
 
 #: Groups of which every option is known here.

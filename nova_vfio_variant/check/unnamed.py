@@ -4,9 +4,10 @@
 import typing as ty
 
 from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import facts, families, mends
-from nova_vfio_variant.host import function as host_function
+from nova_vfio_variant.check import families, mends
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import alias as pci_alias
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import pattern
 from nova_vfio_variant.pci import spec as pci_spec
 

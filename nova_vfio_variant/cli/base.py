@@ -10,8 +10,9 @@ import uuid
 
 from cliff import command, lister, show
 
-from nova_vfio_variant import exception, node
+from nova_vfio_variant import exception
 from nova_vfio_variant.cli import main
+from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
@@ -65,10 +66,10 @@ class Base(command.Command):
         return parser
 
     @functools.cached_property
-    def node(self) -> node.Node:
+    def node(self) -> context.Node:
         """The compute node that the global options point at."""
         options = self.app.options
-        return node.Node(
+        return context.Node(
             options.config_file,
             options.config_dir,
             options.host_root,

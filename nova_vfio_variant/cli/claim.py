@@ -3,8 +3,8 @@
 
 import argparse
 
-from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
@@ -89,7 +89,7 @@ class Create(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
         self.warn_of_lost()
-        claims = tracking.Tracking(self.node).claim(
+        claims = node_claims.Tracking(self.node).claim(
             parsed_args.instance,
             parsed_args.alias,
             numa_cells=parsed_args.numa,
@@ -144,7 +144,7 @@ class Delete(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
-        claims = tracking.Tracking(self.node).release(
+        claims = node_claims.Tracking(self.node).release(
             parsed_args.instance,
             wait=parsed_args.wait,
             force=parsed_args.force,

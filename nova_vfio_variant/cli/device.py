@@ -3,8 +3,9 @@
 
 import argparse
 
-from nova_vfio_variant import codes, tracking
+from nova_vfio_variant import codes
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.node import claims
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = (
@@ -96,7 +97,7 @@ class Sync(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
-        plan = tracking.Tracking(self.node).sync(
+        plan = claims.Tracking(self.node).sync(
             dry_run=parsed_args.dry_run, accepted=parsed_args.accept
         )
         self.warn_of_lost()
@@ -169,7 +170,7 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
-        from nova_vfio_variant.host import refusal
+        from nova_vfio_variant.host.decide import refusal
 
         device = self.node.device(parsed_args.address)
         verdict = self.node.verdict(device.address)
@@ -219,7 +220,7 @@ class Allow(base.Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remember it."""
-        tracking.Tracking(self.node).allow(
+        claims.Tracking(self.node).allow(
             parsed_args.address, parsed_args.code, parsed_args.reason
         )
 
@@ -246,7 +247,7 @@ class Disallow(base.Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Forget it."""
-        if not tracking.Tracking(self.node).disallow(
+        if not claims.Tracking(self.node).disallow(
             parsed_args.address, parsed_args.code
         ):
             self.status = 1
@@ -258,7 +259,7 @@ def _code(text: str) -> str:
 
     :raises ArgumentTypeError: argparse prints it and ends with status 2
     """
-    from nova_vfio_variant.host import obstacles
+    from nova_vfio_variant.host.decide import obstacles
 
     known = sorted(one.id for one in obstacles.OVERRULABLE)
     if text not in known:

@@ -10,8 +10,8 @@ from nova_vfio_variant.cli import base
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant import publication
-    from nova_vfio_variant.host import assignability
+    from nova_vfio_variant.host.decide import assignability
+    from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("address", "topic", "what", "mend")
@@ -97,7 +97,7 @@ class Explain(base.Lister):
             self.note(f"warning: {error.message}")
             return {}
 
-    def _view(self) -> "publication.View | str":
+    def _view(self) -> "node_inventory.View | str":
         """What Placement has, or why that isn't known."""
         try:
             return self.node.inventory()
@@ -174,7 +174,7 @@ def _of_claim(device: "tracked.Device | None", has_state: bool) -> _Topic:
 
 
 def _of_placement(
-    view: "publication.View | str", address: pci_address.PciAddress
+    view: "node_inventory.View | str", address: pci_address.PciAddress
 ) -> ty.Iterator[_Topic]:
     if isinstance(view, str):
         yield "placement", f"can't be told: {view}", None

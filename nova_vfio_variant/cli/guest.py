@@ -54,7 +54,7 @@ class _ForDevices(base.Base):
 
     def _look_at(self, devices: tuple[tracked.Device, ...]) -> None:
         from nova_vfio_variant import codes
-        from nova_vfio_variant.host import refusal
+        from nova_vfio_variant.host.decide import refusal
 
         against = []
         together = [device.address for device in devices]

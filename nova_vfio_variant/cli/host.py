@@ -118,7 +118,7 @@ class Show(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
-        from nova_vfio_variant.host import refusal
+        from nova_vfio_variant.host.decide import refusal
 
         function = self.node.function(parsed_args.address)
         names = self.node.pci_names
@@ -189,7 +189,7 @@ class Snapshot(base.Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Record it and say where."""
-        from nova_vfio_variant.host import snapshot
+        from nova_vfio_variant.host.observe import snapshot
 
         snapshot.record(
             self.node.tree, parsed_args.file, parsed_args.identities

@@ -5,9 +5,10 @@ import argparse
 import functools
 import typing as ty
 
-from nova_vfio_variant import finding, preparation
+from nova_vfio_variant import finding
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.host import decide, judgement, plan, refusal
+from nova_vfio_variant.host.decide import judgement, plan, planning, refusal
+from nova_vfio_variant.node import preparation
 
 COLUMNS = ("step", "subject", "action", "undo", "state")
 #: A step that may take longer than this many seconds is announced.
@@ -60,7 +61,7 @@ class Prepare(base.Lister):
             help="show what would be done and write nothing",
         )
 
-    def show(self, decision: decide.Decision) -> base.Rows:
+    def show(self, decision: planning.Decision) -> base.Rows:
         """A plan, with what speaks against it."""
         rows: list[base.Row] = []
         for change in decision.plan.changes:

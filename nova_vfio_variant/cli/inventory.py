@@ -4,8 +4,8 @@
 import argparse
 import typing as ty
 
-from nova_vfio_variant import tracking
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.node import claims
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
@@ -46,7 +46,7 @@ class _Inventory(base.Lister):
         self, addresses: "ty.Iterable[pci_address.PciAddress]"
     ) -> None:
         """Say why devices are reserved, or whether they have to be."""
-        from nova_vfio_variant.host import assignability
+        from nova_vfio_variant.host.decide import assignability
 
         reasons: dict[str, list[str]] = {}
         for at in addresses:
@@ -85,7 +85,7 @@ class Show(_Inventory):
         if view.unreachable is not None:
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
-            self.note(tracking.spent(view.spent))
+            self.note(claims.spent(view.spent))
         self.tell_of_withheld(view.withheld)
         rows: list[base.Row] = []
         for provider in view.desired:
@@ -164,9 +164,7 @@ class Report(_Result):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Report, or only say what would be reported."""
-        result = tracking.Tracking(self.node).report(
-            dry_run=parsed_args.dry_run
-        )
+        result = claims.Tracking(self.node).report(dry_run=parsed_args.dry_run)
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")

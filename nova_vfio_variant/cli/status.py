@@ -4,8 +4,9 @@
 import argparse
 import sys
 
-from nova_vfio_variant import exception, node
+from nova_vfio_variant import exception
 from nova_vfio_variant.cli import main as cli_main
+from nova_vfio_variant.node import context
 
 NAME = "nova-vfio-status"
 
@@ -72,10 +73,10 @@ def _check(options: argparse.Namespace) -> int:
     from oslo_config import cfg
     from oslo_upgradecheck import upgradecheck
 
-    from nova_vfio_variant import upgrade
+    from nova_vfio_variant.node import upgrade
 
     checks = upgrade.Checks(
-        node.Node(
+        context.Node(
             options.config_file,
             options.config_dir,
             options.host_root,

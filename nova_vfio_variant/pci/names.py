@@ -2,7 +2,7 @@
 """Resource-class and trait names as Nova publishes them.
 
 The rules are those of nova/compute/pci_placement_translator.py; where they
-lead to names that Placement refuses, :mod:`nova_vfio_variant.deviations` says
+lead to names that Placement refuses, :mod:`nova_vfio_variant.check.deviations` says
 what is done in their place.
 """
 

@@ -3,7 +3,7 @@
 
 The grammar is that of ``nova.pci.whitelist.Whitelist`` and
 ``nova.pci.devspec.PciDeviceSpec``. Where this parser is stricter than Nova,
-:mod:`nova_vfio_variant.deviations` says so and why.
+:mod:`nova_vfio_variant.check.deviations` says so and why.
 """
 
 import re

@@ -21,8 +21,8 @@ import pathlib
 import typing as ty
 from unittest import mock
 
-from nova_vfio_variant.host import hands, recorded
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.act import sysfs_writer
+from nova_vfio_variant.host.tree import host_tree, recorded
 from nova_vfio_variant.testing.fake_kernel import (
     faults,
     functions,
@@ -81,21 +81,21 @@ class FakeHost:
         """The host, to read; what blocks on a real one blocks."""
         return _Tree(str(self.root))
 
-    def hands(self) -> hands.Hands:
+    def hands(self) -> sysfs_writer.Hands:
         """What changes the host, for this project's own code."""
-        return hands.Hands(self.tree, self.write, self.modprobe)
+        return sysfs_writer.Hands(self.tree, self.write, self.modprobe)
 
     @contextlib.contextmanager
     def plugged_in(self) -> ty.Iterator[None]:
         """Let commands with ``--host-root`` here write to this host."""
-        real = hands.of_directory
+        real = sysfs_writer.of_directory
 
-        def of_directory(root: str) -> hands.Hands:
+        def of_directory(root: str) -> sysfs_writer.Hands:
             if os.path.realpath(root) == str(self.root):
                 return self.hands()
             return real(root)
 
-        with mock.patch.object(hands, "of_directory", of_directory):
+        with mock.patch.object(sysfs_writer, "of_directory", of_directory):
             yield
 
     def picture(self) -> dict[str, str]:

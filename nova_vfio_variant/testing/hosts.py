@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts of any size, made up from nothing, as plain values."""
 
-from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import address
+from nova_vfio_variant.pci import address, function
 
 _FUNCTIONS_A_BUS = 256
 _BUSES_A_DOMAIN = 256

@@ -5,8 +5,8 @@ import dataclasses
 import enum
 import typing as ty
 
-from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
 
 
 class Status(enum.StrEnum):

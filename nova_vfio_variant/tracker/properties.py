@@ -10,8 +10,8 @@ import hashlib
 import json
 import typing as ty
 
-from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
 from nova_vfio_variant.tracker import device as tracked
 
 #: Fields of a Device that configuration and host decide.

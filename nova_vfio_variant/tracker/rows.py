@@ -7,8 +7,8 @@ import typing as ty
 
 import sqlalchemy as sa
 
-from nova_vfio_variant.host import function
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import models, properties
 

@@ -11,8 +11,8 @@ import operator
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function as host_function
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, names
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.tracker import device as tracked

@@ -14,7 +14,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import hands as host_hands
+from nova_vfio_variant.host.act import sysfs_writer as host_hands
 from tests import base
 from tests.behaviour import host as under_test
 from tests.behaviour.host import DEVICES, DRIVERS

@@ -14,8 +14,8 @@ import pathlib
 import shutil
 import tempfile
 
-from nova_vfio_variant.host import hands as host_hands
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.act import sysfs_writer as host_hands
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.testing import fake_host
 from tests import sample_hosts
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 import typing as ty
 
-from nova_vfio_variant.host import hands as host_hands
+from nova_vfio_variant.host.act import sysfs_writer as host_hands
 from tests.behaviour import host
 from tests.lab import qmp
 

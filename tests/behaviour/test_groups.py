@@ -4,7 +4,7 @@
 import errno
 import uuid
 
-from nova_vfio_variant.host import groups, scan
+from nova_vfio_variant.host.observe import groups, scan
 from nova_vfio_variant.pci import address
 from tests.behaviour.case import BehaviourCase
 from tests.behaviour.host import (

@@ -3,8 +3,8 @@
 
 import uuid
 
-from nova_vfio_variant.host import facts, scan
-from nova_vfio_variant.host.use import Kind, Use
+from nova_vfio_variant.host.observe import facts, scan
+from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from tests.behaviour.host import DEVICES, EDU, NIC, NVME
 from tests.behaviour.test_preparing import EDUS, PAIR, PreparingCase

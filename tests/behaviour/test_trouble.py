@@ -8,15 +8,10 @@ import struct
 
 import fixtures
 
-from nova_vfio_variant.host import (
-    act,
-    decide,
-    hands,
-    journal,
-    plan,
-    vf_provider,
-)
-from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host.act import actor, journal, sysfs_writer
+from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.tracker import store
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
 from tests.behaviour.test_preparing import (
@@ -41,7 +36,7 @@ class HangCase(PreparingCase):
         # Long enough for what doesn't hang.
         self.deadline = self.host.patience / 5
         self.useFixture(
-            fixtures.MonkeyPatch(f"{decide.__name__}._BIND", self.deadline)
+            fixtures.MonkeyPatch(f"{planning.__name__}._BIND", self.deadline)
         )
 
 
@@ -82,7 +77,9 @@ class HangTest(HangCase):
         self.declare(f'{{"address": "{VF}", "driver": "host"}}')
         self.assertEqual(2, self.run_command("host", "apply").status)
         self.useFixture(
-            fixtures.MonkeyPatch(f"{act.__name__}.LOCK_TIMEOUT", self.deadline)
+            fixtures.MonkeyPatch(
+                f"{actor.__name__}.LOCK_TIMEOUT", self.deadline
+            )
         )
         for _ in range(2):
             ran = self.run_command("host", "recover", "-f", "json")
@@ -292,7 +289,7 @@ def _killed(test: PreparingCase, number: int, *words: str) -> int | None:
     count = mmap.mmap(-1, 8)
     real = test.host.hands
 
-    def counted() -> hands.Hands:
+    def counted() -> sysfs_writer.Hands:
         worker = real()
         write = worker._write
 

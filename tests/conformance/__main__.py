@@ -3,7 +3,7 @@
 
 ``python -m tests.conformance --cases 20000 --seed 7``. The last line of
 output is ``N cases, seed S, K intended differences``; the exit status is 1
-if anything differed that no row of ``nova_vfio_variant/deviations.py``
+if anything differed that no row of ``nova_vfio_variant/check/deviations.py``
 explains, or if a row has nothing left to explain.
 
 The questions are shared out among processes. What is asked depends on the
@@ -24,7 +24,7 @@ import warnings
 
 import hypothesis
 
-from nova_vfio_variant import deviations
+from nova_vfio_variant.check import deviations
 from tests.conformance import (
     ask_aliases,
     ask_chosen,

@@ -12,7 +12,8 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_vfio_variant import deviations, exception
+from nova_vfio_variant import exception
+from nova_vfio_variant.check import deviations
 from nova_vfio_variant.pci import flavor
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.pci.alias import PciRequest

@@ -8,9 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import deviations, exception
+from nova_vfio_variant import exception
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.conf import loader, located
-from nova_vfio_variant.deviations import Deviation
 from tests.conformance.hosts import choose, evenly
 from tests.conformance.nova import Nova
 from tests.conformance.question import Question, same, shows

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from lxml import etree
 
-from nova_vfio_variant import deviations
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.guest import libvirt
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device

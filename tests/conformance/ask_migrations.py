@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 from lxml import etree
 
-from nova_vfio_variant import deviations, exception
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant import exception
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.guest import libvirt
 from nova_vfio_variant.pci.address import PciAddress
 from tests.conformance.ask_guests import ADDRESSES, canonical, device

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import deviations
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.pci import names, parse
 from tests.conformance.nova import Nova
 from tests.conformance.question import Question, same, shows

@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import deviations, exception
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant import exception
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device, Status
 from nova_vfio_variant.tracker.family import Families

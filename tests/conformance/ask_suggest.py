@@ -10,12 +10,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant.check import engine, facts, suggest, verdicts
+from nova_vfio_variant.check import engine, suggest
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.conf import loader, located
-from nova_vfio_variant.deviations import Deviation
-from nova_vfio_variant.host import facts as host_facts
-from nova_vfio_variant.host import scan as host_scan
-from nova_vfio_variant.host import tree
+from nova_vfio_variant.declaration import facts, verdicts
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import alias_parse, parse
 from tests.conformance.hosts import Host, hosts, observed
 from tests.conformance.nova import TOP, Nova
@@ -26,14 +27,14 @@ RECORDED = sorted((TOP / "etc/nova-vfio/hosts").glob("*.tar.gz"))
 
 @functools.cache
 def _recorded(path: pathlib.Path) -> host_scan.HostScan:
-    return host_scan.scan(tree.HostTree.open(str(path)))
+    return host_scan.scan(host_tree.HostTree.open(str(path)))
 
 
 def _drawn(host: Host) -> host_scan.HostScan:
     """The host, each function in an IOMMU group of its own."""
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
-        empty = host_scan.scan(tree.HostTree.open(folder))
+        empty = host_scan.scan(host_tree.HostTree.open(folder))
     functions = tuple(
         dataclasses.replace(seen, iommu_group=number)
         for number, seen in enumerate(observed(host))

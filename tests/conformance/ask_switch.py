@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant.check import facts, published
+from nova_vfio_variant.check import published
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.finding import Severity
 from nova_vfio_variant.placement.provider import Published
 from tests.conformance.both import NODE

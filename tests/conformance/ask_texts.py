@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes, deviations
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant import codes
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.finding import Code, Finding, Severity
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.pci.spec import DeviceSpec

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import deviations
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.pci.pools import Pools
 from tests.conformance import texts
 from tests.conformance.both import Both, state_of

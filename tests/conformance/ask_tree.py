@@ -8,7 +8,8 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes, deviations
+from nova_vfio_variant import codes
+from nova_vfio_variant.check import deviations
 from nova_vfio_variant.finding import Code
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.placement import tree

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import address
+from nova_vfio_variant.pci import address, function
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant.deviations import Deviation
+from nova_vfio_variant.check.deviations import Deviation
 from tests.conformance.nova import Nova
 
 #: An intended difference that was met, or a word for what happened.

@@ -7,9 +7,11 @@ import tempfile
 import uuid
 from typing import Any
 
-from nova_vfio_variant import deviations, exception, node, tracking
-from nova_vfio_variant.host import scan
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant import exception
+from nova_vfio_variant.check import deviations
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.node import claims, context
 from nova_vfio_variant.placement import client, diff, report, tree
 from nova_vfio_variant.placement.provider import Inventory, Provider, Published
 from nova_vfio_variant.testing import placement as fixture
@@ -115,8 +117,8 @@ def _embedded_always(nova: Nova) -> tuple[Any, Any]:
         )
         state = f"{folder}/state"
         with fixture.EmbeddedPlacement(state) as embedded:
-            on = node.Node([str(conf)], [], f"{folder}/host", state)
-            tracking.Tracking(on).report()
+            on = context.Node([str(conf)], [], f"{folder}/host", state)
+            claims.Tracking(on).report()
             root = embedded.client.find(NODE)
             assert root is not None
             ours = embedded.client.tree(root.uuid)
@@ -161,8 +163,8 @@ def _second_claim(nova: Nova) -> tuple[Any, Any]:
         conf.write_text(
             f"[pci]\ndevice_spec = {json.dumps(spec)}\nalias = {alias}\n"
         )
-        on = node.Node([str(conf)], [], f"{folder}/host", f"{folder}/state")
-        compute = tracking.Tracking(on)
+        on = context.Node([str(conf)], [], f"{folder}/host", f"{folder}/state")
+        compute = claims.Tracking(on)
         compute.claim(INSTANCES[0], "a:1")
         try:
             compute.claim(INSTANCES[0], "a:2")

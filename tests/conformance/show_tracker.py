@@ -4,7 +4,7 @@
 import dataclasses
 from typing import Any
 
-from nova_vfio_variant import deviations
+from nova_vfio_variant.check import deviations
 from nova_vfio_variant.pci import parse
 from nova_vfio_variant.source import SourceText
 from nova_vfio_variant.tracker import sync

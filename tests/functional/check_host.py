@@ -5,7 +5,8 @@ import dataclasses
 import pathlib
 import typing as ty
 
-from nova_vfio_variant.host import scan, tree
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree
 
 RELEASE = "6.12.0"
 
@@ -115,7 +116,7 @@ def build(
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
-    return scan.scan(tree.HostTree.open(str(folder)))
+    return scan.scan(host_tree.HostTree.open(str(folder)))
 
 
 def _links(one: Function, number: int) -> ty.Iterator[tuple[str, str]]:

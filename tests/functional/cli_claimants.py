@@ -21,9 +21,9 @@ ALIAS = "vf:1"
 _NEEDED = (
     "alembic.command",
     "nova_vfio_variant.cli.claim",
-    "nova_vfio_variant.host.scan",
+    "nova_vfio_variant.host.observe.scan",
     "nova_vfio_variant.placement.embedded",
-    "nova_vfio_variant.publication",
+    "nova_vfio_variant.node.inventory",
     "nova_vfio_variant.tracker.store",
     "openstack.connection",
     "placement.deploy",

@@ -5,8 +5,8 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception, finding
-from nova_vfio_variant.check import facts
-from nova_vfio_variant.node import Node
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.node.context import Node
 from tests import base
 from tests.functional import test_check_mends
 

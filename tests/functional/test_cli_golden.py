@@ -18,7 +18,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main, status
-from nova_vfio_variant.host import tree
+from nova_vfio_variant.host.tree import host_tree
 from tests import base
 from tests.functional import cli_case
 
@@ -136,10 +136,10 @@ class GoldenTest(cli_case.CliTestCase):
         for name in ("CLIFF_FIT_WIDTH", "CLIFF_MAX_TERM_WIDTH"):
             self.useFixture(fixtures.EnvironmentVariable(name))
         # A recording never changes: unpack each once.
-        unpacked = functools.cache(tree.HostTree.open)
+        unpacked = functools.cache(host_tree.HostTree.open)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.tree.HostTree.open",
+                "nova_vfio_variant.host.host_tree.HostTree.open",
                 lambda _, path: unpacked(path),
             )
         )

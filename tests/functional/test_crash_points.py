@@ -34,21 +34,19 @@ from unittest import mock
 import fixtures
 
 from nova_vfio_variant import exception, source
-from nova_vfio_variant.host import (
-    act,
+from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import (
     apply,
     executor,
-    function_state,
-    hands,
-    helper,
-    host_spec,
     journal,
     lock,
-    plan,
     recover,
+    sysfs_writer,
     undoing,
-    vf_provider,
 )
+from nova_vfio_variant.host.decide import host_spec, plan
+from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
@@ -172,7 +170,7 @@ class Tool(nvidia.NvidiaVfProvider):
     def _run(
         self, writer: vf_provider.SysfsWriter, flag: str, address: str
     ) -> str:
-        assert isinstance(writer, hands.Hands)
+        assert isinstance(writer, sysfs_writer.Hands)
         count = 2 if flag == "-e" else 0
         drivers, card = "sys/bus/pci/drivers", f"sys/bus/pci/devices/{address}"
         if writer.root.read_text(f"{card}/sriov_numvfs") == str(count):
@@ -241,11 +239,11 @@ class Points:
         #: Set when it was.
         self.struck = False
 
-    def perform(self, worker: hands.Hands) -> executor.Perform:
+    def perform(self, worker: sysfs_writer.Hands) -> executor.Perform:
         """Do steps as helpers do; they may be killed."""
 
         def perform(
-            step: plan.Step, _keep: tuple[int, ...], _: helper.Meanwhile
+            step: plan.Step, _keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
             try:
                 return executor.do(worker, step)
@@ -452,13 +450,15 @@ class Lab:
             function_state.boot_id(self.host.tree),
         )
 
-    def actor(self, perform: executor.Perform | None = None) -> act.Actor:
+    def actor(
+        self, perform: executor.Perform | None = None
+    ) -> host_actor.Actor:
         """Who acts."""
         host = self.host
         worker = host.hands()
         self._journal.close()
         self._journal = self.read_journal()
-        return act.Actor(
+        return host_actor.Actor(
             host.tree,
             perform or (lambda step, _keep, _: executor.do(worker, step)),
             self._journal,
@@ -470,19 +470,19 @@ class Lab:
         path = self.folder / "now/state" / journal.NAME
         return path.read_bytes() if path.exists() else b""
 
-    def apply(self, actor: act.Actor) -> None:
+    def apply(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
         apply.apply(actor, self.specs)
 
-    def restore(self, actor: act.Actor) -> None:
+    def restore(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
         undoing.restore(actor)
 
-    def recover(self, actor: act.Actor) -> None:
+    def recover(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
 
 
-Command = ty.Callable[[act.Actor], None]
+Command = ty.Callable[[host_actor.Actor], None]
 
 
 class CrashPointsTest(base.TestCase):
@@ -501,7 +501,9 @@ class CrashPointsTest(base.TestCase):
         memory = fixtures.TempDir(sample_hosts.MEMORY)
         self.folder = pathlib.Path(self.useFixture(memory).path)
         # A host of files has nothing on its way.
-        self.useFixture(fixtures.MonkeyPatch(f"{hands.__name__}._SETTLE", 0))
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{sysfs_writer.__name__}._SETTLE", 0)
+        )
         ways = {"sysfs": sysfs.SysfsVfProvider(), "nvidia": Tool()}
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -570,7 +572,7 @@ class CrashPointsTest(base.TestCase):
         points = Points(at, lab.changed)
         points.helper = helper
         host = lab.host
-        worker = hands.Hands(
+        worker = sysfs_writer.Hands(
             host.tree, points.write(host.write), host.modprobe
         )
         actor = lab.actor(points.perform(worker))
@@ -650,7 +652,7 @@ def _killed(lab: Lab, command: Command, number: int) -> bool:
         try:
             points = Points(at)
             host = lab.host
-            worker = hands.Hands(
+            worker = sysfs_writer.Hands(
                 host.tree, points.write(host.write), host.modprobe
             )
             with points.watched():

@@ -11,10 +11,14 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes, node
+from nova_vfio_variant import codes
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import act, function_state, journal, plan
-from nova_vfio_variant.host import lock as host_lock
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import journal
+from nova_vfio_variant.host.act import lock as host_lock
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import lock, store
@@ -113,7 +117,7 @@ class HostCommands(base.TestCase):
 
     def test_what_is_in_the_way_of_one_function(self) -> None:
         self.declare()
-        on = node.Node(
+        on = context.Node(
             [f"{self.folder}/nova.conf"],
             None,
             str(self.host.root),
@@ -371,7 +375,7 @@ class HostCommands(base.TestCase):
         self.declare(FOUR)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.preparation._LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.node.preparation._LOCK_TIMEOUT", 0.2
             )
         )
         reader, writer = os.pipe()
@@ -495,7 +499,9 @@ class HostCommands(base.TestCase):
     def test_what_was_said_before_a_hang_is_still_said(self) -> None:
         self.declare(FOUR, PAIR)
         self.useFixture(
-            fixtures.MonkeyPatch("nova_vfio_variant.host.decide._BIND", 0.5)
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.decide.planning._BIND", 0.5
+            )
         )
         self.host.fault(2, hang=3)
         ran = self.run_command("host", "apply", "-f", "json")
@@ -541,7 +547,7 @@ class HostCommands(base.TestCase):
         self.declare(FOUR)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.preparation._LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.node.preparation._LOCK_TIMEOUT", 0.2
             )
         )
         with host_lock.hold(self.host.root, [host_lock.HOST], 0):
@@ -554,7 +560,9 @@ class HostCommands(base.TestCase):
 
     def test_vfs_are_counted_while_they_are_made(self) -> None:
         self.useFixture(
-            fixtures.MonkeyPatch("nova_vfio_variant.host.helper.INTERVAL", 0.1)
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.process.INTERVAL", 0.1
+            )
         )
         self.declare(FOUR)
         self.host.fault(1, hang=1)
@@ -578,11 +586,11 @@ class _At:
         self._when = step, state
         self._what = what
         self._patch = fixtures.MonkeyPatch(
-            "nova_vfio_variant.host.act.Actor.steps", self._steps
+            "nova_vfio_variant.host.host_actor.Actor.steps", self._steps
         )
-        self._real = act.Actor.steps
+        self._real = host_actor.Actor.steps
 
-    def _steps(self, actor: act.Actor, *args: ty.Any) -> None:
+    def _steps(self, actor: host_actor.Actor, *args: ty.Any) -> None:
         told = actor._progress
 
         def progress(

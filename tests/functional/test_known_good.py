@@ -3,8 +3,9 @@
 
 import pathlib
 
-from nova_vfio_variant import codes, node
-from nova_vfio_variant.host import assignability
+from nova_vfio_variant import codes
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address
 from tests.functional import check_host, cli_case, known_good
 
@@ -70,7 +71,7 @@ class KnownGoodTest(cli_case.CliTestCase):
     def look(self, name: str) -> None:
         """Ask all commands about one of the hosts."""
         good = self.prepare(name)
-        seen = node.Node(["nova.conf"], None, "host", "state").verdicts
+        seen = context.Node(["nova.conf"], None, "host", "state").verdicts
         answers = {
             at: seen.at(address.PciAddress.parse(at)) for at in good.given
         }

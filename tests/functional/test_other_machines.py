@@ -10,8 +10,8 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import recorded, scan, snapshot
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.observe import scan, snapshot
+from nova_vfio_variant.host.tree import host_tree, recorded
 from tests import base, independent_reader, other_machines, sample_hosts
 
 _TESTS = pathlib.Path(__file__).parents[1]

@@ -5,7 +5,8 @@ import dataclasses
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import exception, node, publication
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import context, inventory
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import provider, report
 from nova_vfio_variant.testing import placement
@@ -219,9 +220,9 @@ class NodeTest(cli_case.CliTestCase):
         judged: bool = True,
     ) -> tuple[int, int]:
         """Report, and say what is shown and what is there."""
-        on = node.Node(["nova.conf"], [], "host", "state")
+        on = context.Node(["nova.conf"], [], "host", "state")
         with tracker_store.Store.open(pathlib.Path("state")) as store:
-            published = publication.Publication(
+            published = inventory.Publication(
                 on.conf,
                 on.state_path,
                 tuple(store.devices()),

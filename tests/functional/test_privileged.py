@@ -15,7 +15,8 @@ import sys
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import lock, plan, privileged
+from nova_vfio_variant.host.act import lock, privileged
+from nova_vfio_variant.host.decide import plan
 from tests import base, sample_hosts
 
 PF = "0000:21:00.0"

@@ -7,7 +7,8 @@ import pathlib
 import tarfile
 import tempfile
 
-from nova_vfio_variant.host import drivers, recorded, scan, snapshot, tree
+from nova_vfio_variant.host.observe import drivers, scan, snapshot
+from nova_vfio_variant.host.tree import host_tree, recorded
 from nova_vfio_variant.pci import address
 from tests import base
 
@@ -17,7 +18,7 @@ NVME = HOSTS / "four-nvme-480-vfs.tar.gz"
 
 
 def scanned(path: pathlib.Path) -> scan.HostScan:
-    return scan.scan(tree.HostTree.open(str(path)))
+    return scan.scan(host_tree.HostTree.open(str(path)))
 
 
 class TwoNodeHostTest(base.TestCase):
@@ -109,14 +110,14 @@ class LargeHostTest(base.TestCase):
 class ReplayTest(base.TestCase):
     """What is recorded, unpacked or recorded again scans the same."""
 
-    def recorded(self, host: tree.HostTree) -> pathlib.Path:
+    def recorded(self, host: host_tree.HostTree) -> pathlib.Path:
         out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
         snapshot.record(host, out)
         return out
 
     def test_a_recording_of_a_recording_scans_the_same(self) -> None:
         for path in (IGB, NVME):
-            again = self.recorded(tree.HostTree.open(str(path)))
+            again = self.recorded(host_tree.HostTree.open(str(path)))
             first, second = scanned(path), scanned(again)
             self.assertEqual(first, second)
             self.assertEqual(first.vfio_aliases, second.vfio_aliases)
@@ -127,12 +128,12 @@ class ReplayTest(base.TestCase):
         recorded.unpack(IGB, folder)
         self.assertEqual(scanned(IGB), scanned(folder))
         self.assertEqual(
-            self.recorded(tree.HostTree.open(str(IGB))).read_bytes(),
-            self.recorded(tree.HostTree.open(str(folder))).read_bytes(),
+            self.recorded(host_tree.HostTree.open(str(IGB))).read_bytes(),
+            self.recorded(host_tree.HostTree.open(str(folder))).read_bytes(),
         )
 
     def test_no_address_of_a_network_card_is_recorded(self) -> None:
-        out = self.recorded(tree.HostTree.open(str(IGB)))
+        out = self.recorded(host_tree.HostTree.open(str(IGB)))
         with tarfile.open(out) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() else None
@@ -142,7 +143,7 @@ class ReplayTest(base.TestCase):
                 )
 
     def test_the_live_host_scans_the_same_from_its_recording(self) -> None:
-        live = tree.HostTree.open()
+        live = host_tree.HostTree.open()
         replayed = scanned(self.recorded(live))
         seen = scan.scan(live)
         self.assertEqual(

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from alembic import autogenerate, migration
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.function import Identity
 from nova_vfio_variant.pci.alias import PciRequest
+from nova_vfio_variant.pci.function import Identity
 from nova_vfio_variant.testing import hosts
 from nova_vfio_variant.tracker import allowance, models, schema, sqlite, sync
 from nova_vfio_variant.tracker.device import Device, Devices, number

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each intended difference is told where it applies, or can't be."""
 
-from nova_vfio_variant import codes, deviations
+from nova_vfio_variant import codes
+from nova_vfio_variant.check import deviations
 from tests import base
 
 

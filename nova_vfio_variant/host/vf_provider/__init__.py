@@ -12,8 +12,8 @@ import typing as ty
 from stevedore import extension
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import function as observed
 
 NAMESPACE: ty.Final = "nova_vfio_variant.vf_provider"
 #: Serves every PF that nobody else serves.
@@ -60,7 +60,7 @@ class VfProvider(abc.ABC):
     passes: ty.ClassVar[tuple[str, ...]] = ()
 
     #: Name of the program that it runs, which
-    #: :func:`~nova_vfio_variant.host.programs.find` finds; empty for none.
+    #: :func:`~nova_vfio_variant.host.observe.programs.find` finds; empty for none.
     program: ty.ClassVar[str] = ""
 
     @abc.abstractmethod
@@ -90,7 +90,7 @@ class VfProvider(abc.ABC):
 
         What came of it is read from sysfs afterwards, so that it need not
         know whether it succeeded. A program is run by
-        :func:`~nova_vfio_variant.host.helper.program`.
+        :func:`~nova_vfio_variant.host.process.program`.
 
         :raises OSError: it failed, with the kernel's errno if it gave one
         :raises ValueError: the address or the count makes no sense

@@ -12,8 +12,9 @@ import errno
 import time
 import typing as ty
 
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import helper, programs, vf_provider
+from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host.observe import programs
+from nova_vfio_variant.pci import function as observed
 
 TOOL: ty.Final = "sriov-manage"
 _VENDOR = "10de"
@@ -82,5 +83,5 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         if place is None:
             raise OSError(errno.ENOENT, f"{TOOL} is not there")
         root = (writer.root.root or "").rstrip("/")
-        done = helper.program([f"{root}/{place}", flag, address])
+        done = process.program([f"{root}/{place}", flag, address])
         return " ".join(done.stdout.split()) or f"status {done.returncode}"

@@ -3,8 +3,8 @@
 
 import errno
 
-from nova_vfio_variant.host import function as observed
 from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.pci import function as observed
 
 
 class SysfsVfProvider(vf_provider.VfProvider):

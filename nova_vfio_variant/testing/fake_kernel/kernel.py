@@ -6,8 +6,8 @@ import os
 import pathlib
 import typing as ty
 
-from nova_vfio_variant.host import drivers as host_drivers
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.observe import drivers as host_drivers
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
 from nova_vfio_variant.testing.fake_kernel import functions, mdev, pci, vfio
 

@@ -9,11 +9,12 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.check import engine, facts, render
-from nova_vfio_variant.host import function as host_function
-from nova_vfio_variant.host import scan as host_scan
-from nova_vfio_variant.host import tree
+from nova_vfio_variant.check import engine, render
+from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import alias_parse, parse
+from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.source import SourceText
 from tests import base
 from tests.conformance import hosts, texts
@@ -49,7 +50,7 @@ def given(draw: st.DrawFn) -> facts.CheckInput:
     if draw(st.booleans()):
         with tempfile.TemporaryDirectory() as folder:
             pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
-            scan = host_scan.scan(tree.HostTree.open(folder))
+            scan = host_scan.scan(host_tree.HostTree.open(folder))
         functions = tuple(
             _dressed(draw, seen) for seen in hosts.observed(host)
         )

@@ -7,7 +7,8 @@ import sys
 import types
 
 from nova_vfio_variant import source
-from nova_vfio_variant.check import engine, facts
+from nova_vfio_variant.check import engine
+from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import alias_parse, parse
 from tests import base
 

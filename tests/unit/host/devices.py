@@ -11,10 +11,11 @@ import re
 import typing as ty
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import assignability, tree
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import scan as host_scan
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address
+from nova_vfio_variant.pci import function as observed
 from tests.functional import check_host
 
 AT: ty.Final = "0000:25:00.4"
@@ -86,7 +87,7 @@ class Device:
             path.mkdir(parents=True)
         if "proc/1/comm" in self.files:
             (folder / "proc/1/fd").mkdir()
-        return host_scan.scan(tree.HostTree.open(str(folder)))
+        return host_scan.scan(host_tree.HostTree.open(str(folder)))
 
 
 def vf(

@@ -5,10 +5,10 @@ import pathlib
 import tempfile
 import typing as ty
 
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import scan as host_scan
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address
+from nova_vfio_variant.pci import function as observed
 
 RELEASE = "6.12.0-test"
 

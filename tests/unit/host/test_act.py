@@ -12,20 +12,18 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import (
-    act,
+from nova_vfio_variant.host import process
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import (
     apply,
     executor,
-    function_state,
-    hands,
-    helper,
     journal,
     lock,
-    plan,
-    records,
-    scan,
+    sysfs_writer,
     undoing,
 )
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import function_state, records, scan
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 from tests.unit.host import test_plan
@@ -51,7 +49,7 @@ class ActCase(base.TestCase):
         self.said: list[str] = []
         self.failing: dict[str, int] = {}
 
-    def actor(self) -> act.Actor:
+    def actor(self) -> host_actor.Actor:
         tree = self.host.tree
         known = journal.Journal.open(self.state, function_state.boot_id(tree))
         self.addCleanup(known.close)
@@ -60,14 +58,14 @@ class ActCase(base.TestCase):
         def perform(
             step: plan.Step,
             keep: tuple[int, ...],
-            meanwhile: helper.Meanwhile,
+            meanwhile: process.Meanwhile,
         ) -> str:
             if str(step) in self.failing:
                 number = self.failing.pop(str(step))
                 raise OSError(number, os.strerror(number))
             return whole(step, keep, meanwhile)
 
-        return act.Actor(
+        return host_actor.Actor(
             tree,
             perform,
             known,
@@ -370,7 +368,7 @@ class FailureTest(ActCase):
 class HangTest(ActCase):
     """A helper that hangs: it sleeps, as nothing else here would."""
 
-    def hanging(self, action: str) -> act.Actor:
+    def hanging(self, action: str) -> host_actor.Actor:
         actor = self.actor()
         write = self.host.write
 
@@ -379,12 +377,12 @@ class HangTest(ActCase):
                 time.sleep(3600)
             write(rel, data)
 
-        worker = hands.Hands(self.host.tree, slow, self.host.modprobe)
+        worker = sysfs_writer.Hands(self.host.tree, slow, self.host.modprobe)
 
         def perform(
-            step: plan.Step, keep: tuple[int, ...], _: helper.Meanwhile
+            step: plan.Step, keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
-            return helper.run(lambda: executor.do(worker, step), 0.3, keep)
+            return process.run(lambda: executor.do(worker, step), 0.3, keep)
 
         actor._perform = perform
         return actor
@@ -421,7 +419,7 @@ class HangTest(ActCase):
 
         def perform(*_args: object) -> str:
             actor._watch = watch
-            raise helper.Hung(ended, None)
+            raise process.Hung(ended, None)
 
         def watch() -> ty.NoReturn:
             raise exception.HostError(ended)
@@ -455,19 +453,19 @@ class HangTest(ActCase):
 
 class HelperTest(base.TestCase):
     def test_answers_and_errors_come_back(self) -> None:
-        self.assertEqual("seen", helper.run(lambda: "seen", 5))
+        self.assertEqual("seen", process.run(lambda: "seen", 5))
 
         def refuse() -> str:
             raise OSError(16, "busy")
 
-        error = self.assertRaises(OSError, helper.run, refuse, 5)
+        error = self.assertRaises(OSError, process.run, refuse, 5)
         self.assertEqual(16, error.errno)
 
         def stumble() -> str:
             raise ValueError("no address")
 
         failed = self.assertRaises(
-            exception.HostStepFailed, helper.run, stumble, 5
+            exception.HostStepFailed, process.run, stumble, 5
         )
         self.assertEqual("no address", failed.message)
 
@@ -478,13 +476,13 @@ class HelperTest(base.TestCase):
             begun[0] = 1
             return ""
 
-        self.assertRaises(TypeError, helper.run, work, "x")
+        self.assertRaises(TypeError, process.run, work, "x")
         time.sleep(0.1)
         self.assertEqual(0, begun[0])
 
     def test_something_is_called_while_it_works(self) -> None:
         self.useFixture(
-            fixtures.MonkeyPatch(f"{helper.__name__}.INTERVAL", 0.05)
+            fixtures.MonkeyPatch(f"{process.__name__}.INTERVAL", 0.05)
         )
         called: list[float] = []
 
@@ -497,7 +495,7 @@ class HelperTest(base.TestCase):
             time.sleep(0.5)
             return "seen"
 
-        self.assertEqual("seen", helper.run(work, 30, (), meanwhile))
+        self.assertEqual("seen", process.run(work, 30, (), meanwhile))
         self.assertGreater(len(called), 2)
 
     def test_a_killed_helper_is_a_failure(self) -> None:
@@ -506,7 +504,7 @@ class HelperTest(base.TestCase):
             return ""
 
         failed = self.assertRaises(
-            exception.HostStepFailed, helper.run, die, 5
+            exception.HostStepFailed, process.run, die, 5
         )
         self.assertIn("killed", failed.message)
 
@@ -523,7 +521,7 @@ class HelperTest(base.TestCase):
                 if os.path.exists(f"/proc/self/fd/{name}")
             )
 
-        seen = set(helper.run(look, 5, (kept,)).split())
+        seen = set(process.run(look, 5, (kept,)).split())
         self.assertIn("/dev/zero", seen)
         self.assertEqual(
             set(),
@@ -538,7 +536,7 @@ class HelperTest(base.TestCase):
 class HandsTest(ActCase):
     def test_what_is_no_address_and_no_name_reaches_no_path(self) -> None:
         written: list[str] = []
-        worker = hands.Hands(
+        worker = sysfs_writer.Hands(
             self.host.tree,
             lambda rel, data: written.append(rel),
             written.append,
@@ -591,13 +589,13 @@ class HandsTest(ActCase):
                 )
 
     def test_no_module_is_loaded_for_another_root(self) -> None:
-        worker = hands.of_directory(str(self.host.root))
+        worker = sysfs_writer.of_directory(str(self.host.root))
         error = self.assertRaises(OSError, worker.load_module, "vfio_pci")
         self.assertEqual(1, error.errno)
 
     def test_an_override_is_cleared_with_a_line_feed(self) -> None:
         written: list[bytes] = []
-        worker = hands.Hands(
+        worker = sysfs_writer.Hands(
             self.host.tree,
             lambda rel, data: written.append(data),
             self.host.modprobe,

@@ -4,14 +4,11 @@
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import (
-    act,
-    apply,
-    function_state,
-    plan,
-    undoing,
-)
-from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import apply, undoing
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.host.observe.use import processes
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
@@ -22,7 +19,9 @@ VFS = (VF, VF_TOO)
 class MeanwhileCase(test_act.ActCase):
     """Something happens between two changes."""
 
-    def after_the_first(self, what: ty.Callable[[], object]) -> act.Actor:
+    def after_the_first(
+        self, what: ty.Callable[[], object]
+    ) -> host_actor.Actor:
         """Let something happen once the first function is done."""
         actor = self.actor()
 
@@ -145,7 +144,7 @@ class LooksTest(test_act.ActCase):
         super().setUp()
         self.looks = 0
 
-    def actor(self) -> act.Actor:
+    def actor(self) -> host_actor.Actor:
         actor = super().actor()
         watch = actor._watch
 

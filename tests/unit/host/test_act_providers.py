@@ -8,11 +8,12 @@ import fixtures
 import testtools
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function as observed
-from nova_vfio_variant.host import hands as host_hands
-from nova_vfio_variant.host import helper, lock, vf_provider
+from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host.act import lock
+from nova_vfio_variant.host.act import sysfs_writer as host_hands
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.testing import fake_host
 from tests import base
 
@@ -155,7 +156,7 @@ class ProviderTest(base.TestCase):
             return ""
 
         with lock.hold(self.folder, ["group-1"], 0) as keep:
-            helper.run(work, deadline, keep)
+            process.run(work, deadline, keep)
 
     def test_a_tool_whose_helper_was_killed_is_waited_for(self) -> None:
         ended = self.folder / "ended"
@@ -168,7 +169,7 @@ class ProviderTest(base.TestCase):
 
     def test_a_tool_keeps_the_lock_when_all_others_were_killed(self) -> None:
         self.tool(also="kill -9 $PPID; sleep 1.5")
-        self.assertRaises(helper.Hung, self.run_in_helper, 0.5)
+        self.assertRaises(process.Hung, self.run_in_helper, 0.5)
         with testtools.ExpectedException(exception.LockTimeout):
             lock.hold(self.folder, ["group-1"], 0.1).__enter__()
         with lock.hold(self.folder, ["group-1"], 20):

@@ -6,7 +6,7 @@ import pathlib
 import shlex
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import lock
+from nova_vfio_variant.host.act import lock
 from tests import base
 
 _FOLDER = pathlib.Path(__file__).parents[3] / "etc/systemd"

@@ -12,17 +12,14 @@ import types
 import typing as ty
 from unittest import mock
 
-from nova_vfio_variant import choosing, codes, node, tracking
+from nova_vfio_variant import codes
 from nova_vfio_variant.check import binding, engine, suggest
-from nova_vfio_variant.check import facts as check_facts
 from nova_vfio_variant.check import host as check_host
-from nova_vfio_variant.check import verdicts as host_verdicts
-from nova_vfio_variant.host import (
-    assignability,
-    declared,
-    holders,
-    refusal,
-)
+from nova_vfio_variant.declaration import facts as check_facts
+from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.host.decide import apply, assignability, refusal
+from nova_vfio_variant.host.observe import holders
+from nova_vfio_variant.node import choosing, claims, context
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
 _HOSTS = 3000
@@ -84,14 +81,14 @@ def _without(
 
 def _claim_forgets(*forgotten: ty.Any) -> ty.Any:
     """Claims whose verdicts lack some obstacles."""
-    real = tracking.Tracking._verdicts
+    real = claims.Tracking._verdicts
 
     def verdicts(*given: ty.Any) -> ty.Any:
         return {
             at: _without(one, *forgotten) for at, one in real(*given).items()
         }
 
-    return mock.patch.object(tracking.Tracking, "_verdicts", verdicts)
+    return mock.patch.object(claims.Tracking, "_verdicts", verdicts)
 
 
 def _plan_forgets(*forgotten: ty.Any) -> ty.Any:
@@ -101,7 +98,7 @@ def _plan_forgets(*forgotten: ty.Any) -> ty.Any:
         return _without(assignability.verdict(*given), *forgotten)
 
     own = types.SimpleNamespace(verdict=verdict, Purpose=assignability.Purpose)
-    return mock.patch.object(declared, "assignability", own)
+    return mock.patch.object(apply, "assignability", own)
 
 
 def _rule(name: str, planted: check_facts.Rule) -> ty.Any:
@@ -233,21 +230,19 @@ class PlantedTest(AgreementCase):
         self.found(_plan_forgets(codes.IS_CLAIMED), "host plan")
 
     def test_plan_forgets_what_was_overruled(self) -> None:
-        real = declared.decision
+        real = apply.decision
 
         def decision(specs: ty.Any, seen: ty.Any, *more: ty.Any) -> ty.Any:
             nothing = assignability.NOTHING_RECORDED
             bare = dataclasses.replace(seen, records=nothing)
             return real(specs, bare, *more)
 
-        self.found(
-            mock.patch.object(declared, "decision", decision), "host plan"
-        )
+        self.found(mock.patch.object(apply, "decision", decision), "host plan")
 
     def test_inventory_forgets_all_obstacles(self) -> None:
         self.found(
             mock.patch.object(
-                node.Node, "_unassignable", lambda *_: (set(), set())
+                context.Node, "_unassignable", lambda *_: (set(), set())
             ),
             "inventory show",
         )

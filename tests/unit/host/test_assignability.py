@@ -11,7 +11,8 @@ import pathlib
 import re
 import tempfile
 
-from nova_vfio_variant.host import assignability, facts
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import facts
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.unit.host import devices

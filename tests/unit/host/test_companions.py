@@ -2,7 +2,8 @@
 """Which members of a group are in the way, and what is said of them."""
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import assignability, facts, scan
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import facts, scan
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver that fits best is the one that libvirt would choose."""
 
-from nova_vfio_variant.host import drivers
+from nova_vfio_variant.host.observe import drivers
 from tests import base
 
 _FUNCTION = "pci:v000015B3d0000101Esv000015B3sd00000051bc02sc00i00"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is in an IOMMU group, and whether it is viable."""
 
-from nova_vfio_variant.host import groups
+from nova_vfio_variant.host.observe import groups
 from tests import base
 from tests.unit.host import make
 

@@ -2,7 +2,7 @@
 """What host_spec says, and what is wrong with it, with its place."""
 
 from nova_vfio_variant import codes, finding, source
-from nova_vfio_variant.host import host_spec
+from nova_vfio_variant.host.decide import host_spec
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import hosts
 from tests import base

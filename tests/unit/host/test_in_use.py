@@ -10,14 +10,10 @@ import sys
 import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import (
-    assignability,
-    facts,
-    scan,
-    tree,
-    use,
-)
-from nova_vfio_variant.host.use import network
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import facts, scan, use
+from nova_vfio_variant.host.observe.use import network
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from tests import base
 from tests.unit.host.test_plan import NIC, PlanCase
@@ -604,9 +600,9 @@ class AskedTest(base.TestCase):
         with fixtures.MonkeyPatch(
             f"{network.__name__}._asked", lambda: {"eth7"}
         ):
-            there = network.Routing.of(tree.HostTree.open("/"))
+            there = network.Routing.of(host_tree.HostTree.open("/"))
             self.assertIn("eth7", there.addressed)
-            elsewhere = network.Routing.of(tree.HostTree.open("/proc"))
+            elsewhere = network.Routing.of(host_tree.HostTree.open("/proc"))
             self.assertNotIn("eth7", elsewhere.addressed)
         self.assertLessEqual(network._asked(), set(names))
 
@@ -644,7 +640,7 @@ class AskedTest(base.TestCase):
         script = (
             "ip address add 192.0.2.9/24 dev lo label lo:9\n"
             f"{sys.executable} -c '"
-            "from nova_vfio_variant.host.use import network\n"
+            "from nova_vfio_variant.host.observe.use import network\n"
             "print(*network._asked())'"
         )
         ran = subprocess.run(

@@ -9,13 +9,10 @@ import pathlib
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import (
-    decide,
-    function,
-    function_state,
-    journal,
-    plan,
-)
+from nova_vfio_variant.host.act import journal
+from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.pci import function
 from tests import base
 
 PF = "0000:21:00.0"
@@ -27,7 +24,7 @@ BIND = plan.Change(
     plan.What.DRIVER,
     BEFORE,
     AFTER,
-    decide.driver_steps(VF, BEFORE, AFTER, "asked for"),
+    planning.driver_steps(VF, BEFORE, AFTER, "asked for"),
     PF,
 )
 FEWER = plan.Change(
@@ -353,11 +350,15 @@ class DamageTest(JournalCase):
         self.path.unlink()
         noted = self.open()
         self.useFixture(
-            fixtures.MonkeyPatch("nova_vfio_variant.host.journal.VERSION", 2)
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.journal.VERSION", 2
+            )
         )
         noted.begin(BIND, "apply")
         self.useFixture(
-            fixtures.MonkeyPatch("nova_vfio_variant.host.journal.VERSION", 1)
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.act.journal.VERSION", 1
+            )
         )
         whole = self.path.read_bytes()
         for boot in ("b1", "b2"):

@@ -9,7 +9,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import lock
+from nova_vfio_variant.host.act import lock
 from tests import base
 
 

@@ -4,7 +4,8 @@
 import pathlib
 import tempfile
 
-from nova_vfio_variant.host import machine, tree
+from nova_vfio_variant.host.observe import machine
+from nova_vfio_variant.host.tree import host_tree
 from tests import base
 
 
@@ -21,7 +22,9 @@ class EnableIommu(base.TestCase):
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(f"{text}\n")
-        return machine.enable_iommu(tree.HostTree.open(str(root)), cmdline)
+        return machine.enable_iommu(
+            host_tree.HostTree.open(str(root)), cmdline
+        )
 
     def test_only_intel_and_what_may_be_intel_gets_intel_s_option(
         self,

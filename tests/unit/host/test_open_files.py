@@ -10,17 +10,12 @@ import tempfile
 import fixtures
 
 from nova_vfio_variant import codes
-from nova_vfio_variant.host import (
-    assignability,
-    facts,
-    privileged,
-    refusal,
-    scan,
-    snapshot,
-    tree,
-)
-from nova_vfio_variant.host import use as uses
-from nova_vfio_variant.host.use import Kind, Use, devices, processes
+from nova_vfio_variant.host.act import privileged
+from nova_vfio_variant.host.decide import assignability, refusal
+from nova_vfio_variant.host.observe import facts, scan, snapshot
+from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.host.observe.use import Kind, Use, devices, processes
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 from tests.sample_hosts import NIC, OTHER, PF
@@ -213,7 +208,7 @@ class NumbersTest(OpenCase):
 
         self.useFixture(
             fixtures.MonkeyPatch(
-                f"{tree.__name__}._OpenDirectory.device", device
+                f"{host_tree.__name__}._OpenDirectory.device", device
             )
         )
 
@@ -266,7 +261,7 @@ class LiveTest(base.TestCase):
     """The kernel that runs this."""
 
     def test_a_device_file_by_any_name(self) -> None:
-        here = tree.HostTree.open("/")
+        here = host_tree.HostTree.open("/")
         with (
             open("/dev/urandom", "rb") as device,
             tempfile.TemporaryFile() as file,
@@ -286,7 +281,7 @@ class LiveTest(base.TestCase):
     def test_a_link_of_another_file_system_says_nothing(self) -> None:
         place = self.useFixture(fixtures.TempDir()).path
         os.symlink("/dev/urandom", f"{place}/3")
-        with tree.HostTree.open(place).folder("") as folder:
+        with host_tree.HostTree.open(place).folder("") as folder:
             self.assertIsNone(folder.device("3"))
 
 
@@ -496,7 +491,7 @@ class UnseenTest(OpenCase):
         self.host.hold(NIC)
         path = str(self.host.root.with_name("recorded.tar.gz"))
         snapshot.record(self.host.tree, path)
-        found = facts.gather(scan.scan(tree.HostTree.open(path)))
+        found = facts.gather(scan.scan(host_tree.HostTree.open(path)))
         self.assertEqual({}, found.in_use)
         self.assertEqual(
             (uses.PROCESSES, uses.MOUNTS, uses.SWAP, uses.ADDRESSES),

@@ -7,15 +7,8 @@ import shutil
 import fixtures
 
 from nova_vfio_variant import codes, source
-from nova_vfio_variant.host import (
-    decide,
-    declared,
-    facts,
-    function_state,
-    host_spec,
-    plan,
-    scan,
-)
+from nova_vfio_variant.host.decide import apply, host_spec, plan, planning
+from nova_vfio_variant.host.observe import facts, function_state, scan
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 
@@ -52,10 +45,10 @@ class PlanCase(base.TestCase):
 
     def decision(
         self, *texts: str, only: tuple[str, ...] = ()
-    ) -> decide.Decision:
+    ) -> planning.Decision:
         """What is decided for these entries."""
         before = self.host.picture()
-        found = declared.decision(
+        found = apply.decision(
             specs(*texts),
             facts.gather(scan.scan(self.host.tree)).knowing(
                 owners=self.owners, quarantined=self.quarantined

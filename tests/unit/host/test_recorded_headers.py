@@ -11,7 +11,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import recorded
+from nova_vfio_variant.host.tree import recorded
 from tests import base
 
 #: The fields of a header (tar(5)), and the whole of it.

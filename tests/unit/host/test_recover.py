@@ -6,17 +6,9 @@ import os
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import (
-    apply,
-    executor,
-    function_state,
-    judgement,
-    lock,
-    plan,
-    recover,
-    restore,
-    undoing,
-)
+from nova_vfio_variant.host.act import apply, executor, lock, recover, undoing
+from nova_vfio_variant.host.decide import judgement, plan, restore
+from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -190,7 +182,7 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
+                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 0.1
             )
         )
         with lock.hold(self.host.root, ["group-2"], 0):
@@ -208,7 +200,7 @@ class RecoverTest(test_act.ActCase):
         self.useFixture(fixtures.Timeout(30, gentle=True))
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 0.2
             )
         )
         path = self.host.root / "sys/bus/pci/devices" / NIC / "driver_override"
@@ -386,7 +378,7 @@ class SharedTest(test_act.ActCase):
     def test_apply_waits_for_whoever_is_busy_in_a_group(self) -> None:
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.LOCK_TIMEOUT", 0.1
+                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 0.1
             )
         )
         with lock.hold(self.host.root, ["group-2"], 0):

@@ -4,15 +4,9 @@
 import dataclasses
 
 from nova_vfio_variant import codes, exception
-from nova_vfio_variant.host import (
-    declared,
-    function_state,
-    identity,
-    judgement,
-    recover,
-    restore,
-    undoing,
-)
+from nova_vfio_variant.host.act import recover, undoing
+from nova_vfio_variant.host.decide import apply, identity, judgement, restore
+from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -231,7 +225,7 @@ class AnotherDeviceTest(test_act.ActCase):
         # Of others nothing is said.
         actor = self.actor()
         now = actor.look()
-        wanted = declared.decision(test_plan.specs(test_plan.FOUR_VFS), now)
+        wanted = apply.decision(test_plan.specs(test_plan.FOUR_VFS), now)
         self.assertEqual(
             wanted, identity.checked(wanted, actor.journal.priors, now)
         )
@@ -239,7 +233,7 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_recover_leaves_it(self) -> None:
         actor = self.actor()
         now = actor.look()
-        wanted = declared.decision(
+        wanted = apply.decision(
             test_plan.specs(
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
             ),

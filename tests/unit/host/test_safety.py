@@ -8,20 +8,15 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import codes, exception
-from nova_vfio_variant.host import (
-    apply,
+from nova_vfio_variant.host.act import apply, lock, recover, undoing
+from nova_vfio_variant.host.decide import (
     assignability,
-    decide,
-    facts,
-    function_state,
     judgement,
-    lock,
     plan,
-    recover,
+    planning,
     restore,
-    scan,
-    undoing,
 )
+from nova_vfio_variant.host.observe import facts, function_state, scan
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -78,7 +73,7 @@ class ClaimedPfTest(test_act.ActCase):
 
     def test_recover_makes_it_no_vfs(self) -> None:
         actor = self.actor()
-        wanted = decide.vfs_change(
+        wanted = planning.vfs_change(
             now := actor.look(),
             ty.cast("ty.Any", now.scan.get(parsed(PF)[0])),
             function_state.State("igb", None, 4, True),
@@ -106,7 +101,7 @@ class ClaimedPfTest(test_act.ActCase):
             (now, [codes.IS_CLAIMED]),
             (hung, [codes.IS_QUARANTINED]),
         ):
-            found = decide.vfs_refusals(known, pf, 4)
+            found = planning.vfs_refusals(known, pf, 4)
             self.assertEqual(expected, [one.code for one in found])
 
 
@@ -153,7 +148,7 @@ class VgpuTest(test_act.ActCase):
                 plan.What.DRIVER,
                 function_state.State("igbvf"),
                 to,
-                decide.driver_steps(
+                planning.driver_steps(
                     VF, function_state.State("igbvf"), to, "asked for"
                 ),
                 PF,
@@ -256,11 +251,11 @@ class FirstVfTest(test_act.ActCase):
         now = self.actor().look()
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
-        found = decide.predicted(now, pf, 2)
+        found = planning.predicted(now, pf, 2)
         self.assertEqual(
             [VF, VF_TOO], [str(one.address) for one in found or ()]
         )
-        self.assertEqual((), decide.predicted(now, pf, 0))
+        self.assertEqual((), planning.predicted(now, pf, 0))
 
     def test_the_others_go_with_it(self) -> None:
         change = restore.decision({}, self.actor().look())
@@ -268,7 +263,7 @@ class FirstVfTest(test_act.ActCase):
         now = self.actor().look()
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
-        changed = decide.vfs_change(
+        changed = planning.vfs_change(
             now,
             pf,
             function_state.State("igb", None, 3, True),
@@ -459,7 +454,8 @@ class MeanwhileTest(test_act.ActCase):
 
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.Actor.look", lambda _actor: moved()
+                "nova_vfio_variant.host.act.actor.Actor.look",
+                lambda _actor: moved(),
             )
         )
         outcome = apply.apply(

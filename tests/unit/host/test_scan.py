@@ -7,8 +7,9 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import function, scan, tree
-from nova_vfio_variant.pci import address
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address, function
 from tests import base
 
 _MODALIAS = "pci:v00008086d000010CAsv00001AF4sd00001100bc02sc00i00\n"
@@ -24,20 +25,20 @@ def _config(header: int) -> str:
     return "\1" * 14 + chr(header)
 
 
-class _FailingTree(tree.DirectoryTree):
+class _FailingTree(host_tree.DirectoryTree):
     """A real directory in which chosen reads fail, as dying devices do."""
 
     def __init__(self, root: str, fails: dict[str, int]) -> None:
         super().__init__(root)
         self._fails = fails
 
-    def _open_folder(self, path: str) -> tree.Folder:
+    def _open_folder(self, path: str) -> host_tree.Folder:
         return _FailingFolder(super()._open_folder(path), path, self._fails)
 
 
-class _FailingFolder(tree.Folder):
+class _FailingFolder(host_tree.Folder):
     def __init__(
-        self, real: tree.Folder, path: str, fails: dict[str, int]
+        self, real: host_tree.Folder, path: str, fails: dict[str, int]
     ) -> None:
         self._real = real
         self._path = path
@@ -52,7 +53,7 @@ class _FailingFolder(tree.Folder):
         self._check("*")
         return self._real.names()
 
-    def read(self, name: str, size: int = tree.ATTRIBUTE) -> bytes:
+    def read(self, name: str, size: int = host_tree.ATTRIBUTE) -> bytes:
         self._check(name)
         return self._real.read(name, size)
 
@@ -99,7 +100,7 @@ class ScanCase(base.TestCase):
 
     def scan(self, **fails: int) -> scan.HostScan:
         if not fails:
-            return scan.scan(tree.HostTree.open(str(self.root)))
+            return scan.scan(host_tree.HostTree.open(str(self.root)))
         where = "sys/devices/pci0000:00/0000:00:01.0"
         return scan.scan(
             _FailingTree(
@@ -478,7 +479,7 @@ class IdentityTest(ScanCase):
             [None, 0, 1, 6], [one.vf_index for one in self.scan().functions]
         )
         # Also where it is the only one that is looked at.
-        host = tree.HostTree.open(str(self.root))
+        host = host_tree.HostTree.open(str(self.root))
         [vf] = scan.scan(host, ["0000:00:10.2"]).functions
         self.assertEqual(1, vf.vf_index)
 

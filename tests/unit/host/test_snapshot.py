@@ -6,7 +6,8 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import scan, snapshot, tree
+from nova_vfio_variant.host.observe import scan, snapshot
+from nova_vfio_variant.host.tree import host_tree
 from tests import base
 
 _DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
@@ -87,14 +88,14 @@ class SnapshotTest(base.TestCase):
         for name, target in _LINKS.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to(target)
-        self.host = tree.HostTree.open(str(root))
+        self.host = host_tree.HostTree.open(str(root))
         self.out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
 
-    def record(self, identities: bool = False) -> tree.HostTree:
+    def record(self, identities: bool = False) -> host_tree.HostTree:
         snapshot.record(self.host, self.out, identities)
-        return tree.HostTree.open(str(self.out))
+        return host_tree.HostTree.open(str(self.out))
 
-    def everything(self, host: tree.HostTree, path: str = "") -> str:
+    def everything(self, host: host_tree.HostTree, path: str = "") -> str:
         """All names, targets and texts of a host in one string."""
         here = host.readlink(path) if path else None
         if here is not None:

@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from nova_vfio_variant.host import sriov
+from nova_vfio_variant.host.observe import sriov
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.unit.host import make

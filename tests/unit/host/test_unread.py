@@ -6,13 +6,8 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import codes, source
-from nova_vfio_variant.host import (
-    assignability,
-    declared,
-    facts,
-    host_spec,
-    scan,
-)
+from nova_vfio_variant.host.decide import apply, assignability, host_spec
+from nova_vfio_variant.host.observe import facts, scan
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.functional import check_host
@@ -94,7 +89,7 @@ class UnreadTest(base.TestCase):
         specs, _ = host_spec.parse_host_specs(
             [source.SourceText.of(text, "host_spec", "vfio")]
         )
-        found = declared.decision(specs, facts.gather(unread))
+        found = apply.decision(specs, facts.gather(unread))
         self.assertEqual((), found.findings)
         self.assertEqual(
             [codes.NOT_KNOWN], [one.code for one in found.refusals]

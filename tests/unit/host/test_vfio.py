@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a VFIO driver is, and whether vfio-pci is there: yes, no, unknown."""
 
-from nova_vfio_variant.host import vfio
+from nova_vfio_variant.host.observe import vfio
 from tests import base
 from tests.unit.host import make
 

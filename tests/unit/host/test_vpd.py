@@ -8,7 +8,7 @@ import tempfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nova_vfio_variant.host import scan, vpd
+from nova_vfio_variant.host.observe import scan, vpd
 from tests import base
 from tests.functional import check_host
 

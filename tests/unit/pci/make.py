@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nova_vfio_variant import finding, source
-from nova_vfio_variant.host import function
-from nova_vfio_variant.pci import address, alias_parse, parse, spec
+from nova_vfio_variant.pci import address, alias_parse, function, parse, spec
 from nova_vfio_variant.tracker import device
 
 

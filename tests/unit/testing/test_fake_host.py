@@ -15,8 +15,8 @@ import time
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host import scan
-from nova_vfio_variant.host import tree as host_tree
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.testing.fake_kernel import faults
 from tests import base, sample_hosts

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Made-up hosts look like scanned ones."""
 
-from nova_vfio_variant.host import function
+from nova_vfio_variant.pci import function
 from nova_vfio_variant.testing import hosts
 from tests import base
 

@@ -10,7 +10,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.function import Identity, PciFunction
+from nova_vfio_variant.pci.function import Identity, PciFunction
 from nova_vfio_variant.testing import hosts
 from nova_vfio_variant.tracker import family, properties, sync
 from nova_vfio_variant.tracker.device import Device, Devices, Status, number

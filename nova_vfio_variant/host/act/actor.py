@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Doing what was decided: note, write, read back, note.
+
+Nothing here decides. What fails is taken back at once; what hangs is left to
+its helper process, told, and quarantined, and the command ends.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host.act import executor, lock, revalidate
+from nova_vfio_variant.host.act import journal as host_journal
+from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.observe import facts, function_state, records, scan
+from nova_vfio_variant.host.observe.use import processes
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address as pci_address
+
+#: Is told of each step as it goes.
+Progress = ty.Callable[[plan.Change, plan.Step, plan.StepState], None]
+#: Is told now and then, while a PF is given another number of VFs, how many
+#: it has.
+Count = ty.Callable[[plan.Step, int], None]
+#: Decides on the host as it is now.
+Decide = ty.Callable[[facts.HostFacts], planning.Decision]
+#: Looks at what all processes have open.
+Watch = ty.Callable[[], processes.OpenFiles]
+#: Takes a function away from everybody, or gives it free with None.
+Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
+
+#: Says what is recorded of a host's functions.
+Recorded = ty.Callable[[scan.HostScan], records.Records]
+
+#: Seconds to wait for another command, or a left helper, in the same group.
+LOCK_TIMEOUT: ty.Final = 20.0
+
+
+def _ignore(*_said: object) -> None:
+    """Nobody wants to know."""
+
+
+class Actor:
+    """What does changes to one host, one after the other.
+
+    :param tree: the host, to read
+    :param perform: does one step
+    :param journal: of the host's boot
+    :param hold: takes locks of the host
+    :param quarantine: is told what hung, and what is well again
+    :param progress: is told of each step
+    :param count: is told of VFs that come and go
+    :param watch: looks into the host's processes; None to look as we are
+    :param recorded: what is known of the functions beside what is seen
+    """
+
+    def __init__(
+        self,
+        tree: host_tree.HostTree,
+        perform: executor.Perform,
+        journal: host_journal.Journal,
+        hold: lock.Hold,
+        quarantine: Quarantine = _ignore,
+        progress: Progress = _ignore,
+        count: Count = _ignore,
+        watch: Watch | None = None,
+        *,
+        recorded: Recorded = lambda _: records.NOTHING,
+    ) -> None:
+        self.tree = tree
+        self.journal = journal
+        self._perform = perform
+        self._hold = hold
+        self._quarantine = quarantine
+        self._progress = progress
+        self._count = count
+        self._recorded = recorded
+        self._watch = watch or (lambda: processes.look(self.tree))
+
+    def look(self) -> facts.HostFacts:
+        """The host as it is now."""
+        seen = scan.scan(self.tree)
+        return dataclasses.replace(
+            facts.gather(seen, self._watch()), records=self._recorded(seen)
+        )
+
+    def do(
+        self,
+        change: plan.Change,
+        purpose: str,
+        seen: scan.HostScan,
+        wanted: Decide,
+    ) -> bool:
+        """Do a change, wholly or not at all.
+
+        With the locks held it is decided once more on the host as it is then:
+        meanwhile somebody may have opened the function, or bound it. Only
+        what is taken from nobody, and is as it was seen, is spared that.
+
+        :param purpose: ``apply`` or ``restore``
+        :param seen: the host that it was decided on
+        :param wanted: what decided it
+        :returns: False where nothing is to be done about it any more
+        :raises HostRefused: something is in the way by now
+        :raises HostStepFailed: it failed, and was taken back if that is told
+        :raises HostStepHung: a write hung; the function is quarantined
+        :raises LockTimeout: somebody else is busy with its IOMMU group
+        :raises JournalError: nothing was written
+        """
+        with self.locked(change, seen) as keep:
+            fresh: plan.Change | None = change
+            if not revalidate.is_spared(change, seen):
+                now = self.look()
+                fresh = revalidate.decided(change, seen, wanted(now), now.scan)
+                seen = now.scan
+            if fresh is None:
+                return False
+            number = self.journal.begin(fresh, purpose)
+            try:
+                self.steps(number, fresh, fresh.steps, keep, seen)
+            except exception.HostStepFailed as error:
+                self._take_back(number, fresh, keep, error, seen)
+            self.journal.end(number, "done")
+        return True
+
+    def locked(
+        self, change: plan.Change, seen: scan.HostScan
+    ) -> ty.ContextManager[tuple[int, ...]]:
+        """Hold the locks of a change: its group's and its VFs'."""
+        return self._hold(lock.of_change(change, seen), LOCK_TIMEOUT)
+
+    def steps(
+        self,
+        number: int,
+        change: plan.Change,
+        steps: ty.Iterable[plan.Step],
+        keep: tuple[int, ...],
+        seen: scan.HostScan,
+    ) -> None:
+        """Do steps of a change that the journal knows by its number.
+
+        :raises HostStepFailed: one failed, or had no effect
+        :raises HostStepHung: one passed its deadline
+        """
+        for step in steps:
+            self.journal.step("begun", number, step)
+            self._progress(change, step, plan.StepState.BEGUN)
+            try:
+                said = self._perform(step, keep, self._counting(step))
+                self._check(step, said)
+            except process.Hung as error:
+                raise self._hung(number, change, step, error, seen) from None
+            except (OSError, ValueError, exception.HostStepFailed) as error:
+                why = _why(error)
+                self.journal.step("failed", number, step, why)
+                self._progress(change, step, plan.StepState.FAILED)
+                raise exception.HostStepFailed(f"{step}: {why}") from error
+            self.journal.step("done", number, step)
+            self._progress(change, step, plan.StepState.DONE)
+
+    def _counting(self, step: plan.Step) -> process.Meanwhile:
+        """What is called while a step is done: it counts VFs.
+
+        By their links: to read ``sriov_numvfs`` waits for who writes it.
+        """
+        if step.action != "set-numvfs":
+            return _ignore
+        return lambda: self._count(
+            step, function_state.count_vfs(self.tree, step.subject)
+        )
+
+    def back(
+        self, change: plan.Change, now: function_state.State
+    ) -> tuple[plan.Step, ...]:
+        """The steps from what stands there now to what stood there before."""
+        # The VFs that come back are given their drivers one by one.
+        quietly = bool(change.lost)
+        return self._towards(
+            change, now, change.before, "taken back", quietly=quietly
+        )
+
+    def forward(
+        self, change: plan.Change, now: function_state.State
+    ) -> tuple[plan.Step, ...]:
+        """The steps from what stands there now to what was to stand there."""
+        quietly = any(step.action == "set-autoprobe" for step in change.steps)
+        return self._towards(
+            change, now, change.after, "finished", quietly=quietly
+        )
+
+    def well_again(self, change: plan.Change) -> None:
+        """End the quarantine of a change's functions."""
+        self.isolate(change, None)
+
+    def isolate(self, change: plan.Change, reason: str | None) -> None:
+        """Quarantine a change's functions; None ends that."""
+        for name in change.functions:
+            self._quarantine(pci_address.PciAddress.parse(name), reason)
+
+    def _towards(
+        self,
+        change: plan.Change,
+        now: function_state.State,
+        to: function_state.State,
+        reason: str,
+        *,
+        quietly: bool,
+    ) -> tuple[plan.Step, ...]:
+        if change.what is plan.What.DRIVER:
+            if to.driver == function_state.KERNELS_CHOICE and (
+                now.override == to.override
+                and now.driver not in (None, change.before.driver)
+            ):
+                return ()
+            return planning.driver_steps(change.subject, now, to, reason)
+        pf = scan.scan(self.tree).get(
+            pci_address.PciAddress.parse(change.subject)
+        )
+        if pf is None:
+            return ()
+        steps: tuple[plan.Step, ...] = ()
+        if change.provider and vf_provider.named(change.provider).disturbs_pf:
+            # It may have been stopped with the PF off its driver.
+            there = dataclasses.replace(
+                now, driver=to.driver, override=to.override
+            )
+            steps = planning.driver_steps(change.subject, now, there, reason)
+        # By the driver that it is on now it may be another's.
+        return steps + planning.vfs_steps(
+            pf, now, to, reason, quietly=quietly, provider=change.provider
+        )
+
+    def _check(self, step: plan.Step, seen: str) -> None:
+        """Whether what was read back is what was meant.
+
+        :raises HostStepFailed: it isn't
+        """
+        if step.action == "probe" and not step.value:
+            return
+        if step.action == "load-module":
+            if seen:
+                return
+            raise exception.HostStepFailed(
+                "the module is loaded and no driver of its name is there"
+            )
+        if seen != step.value:
+            raise exception.HostStepFailed(
+                f"the kernel took it without an error, and {seen or 'nothing'}"
+                f" stands there in place of {step.value or 'nothing'}"
+            )
+
+    def _take_back(
+        self,
+        number: int,
+        change: plan.Change,
+        keep: tuple[int, ...],
+        error: exception.HostStepFailed,
+        seen: scan.HostScan,
+    ) -> ty.NoReturn:
+        """Undo what a failed change has done so far.
+
+        :raises HostStepFailed: always, and it says what became of it
+        """
+        if change.what is plan.What.MODULE:
+            self.journal.end(number, "undone", error.message)
+            raise error
+        try:
+            now = function_state.state_now(self.tree, change.subject)
+            if now is None:
+                self.journal.end(number, "gone", error.message)
+                raise exception.HostStepFailed(
+                    f"{error.message}; the function is gone"
+                ) from error
+            self.steps(number, change, self.back(change, now), keep, seen)
+        except exception.HostStepHung:
+            raise
+        except exception.HostError as worse:
+            if self.journal.unfinished.get(number) is None:
+                raise
+            reason = f"{error.message}; taking it back failed: {worse.message}"
+            self.isolate(change, reason)
+            raise exception.HostStepFailed(
+                reason, "the function is quarantined; nova-vfio host recover"
+            ) from error
+        self.journal.end(number, "undone", error.message)
+        raise exception.HostStepFailed(
+            f"{error.message}; it was taken back", error.hint
+        ) from error
+
+    def _hung(
+        self,
+        number: int,
+        change: plan.Change,
+        step: plan.Step,
+        error: process.Hung,
+        seen: scan.HostScan,
+    ) -> exception.HostStepHung:
+        who = self._holders(change, seen)
+        why = f"{step}: {error.message}; {who}"
+        self.journal.step("hung", number, step, why)
+        self._progress(change, step, plan.StepState.FAILED)
+        self.isolate(change, why)
+        left = "a process may be"
+        if error.pid is not None:
+            left = f"process {error.pid} is"
+        return exception.HostStepHung(
+            f"{why}; {left} left in the kernel with it",
+            "it goes on when whoever has the device open lets go; then run "
+            "nova-vfio host recover",
+        )
+
+    def _holders(self, change: plan.Change, seen: scan.HostScan) -> str:
+        """Who has a change's functions open, as half a sentence.
+
+        The host isn't scanned again: on older kernels to read
+        ``driver_override`` takes the lock of the device, which the write that
+        hangs has.
+        """
+        found = []
+        try:
+            opened = self._watch()
+        except exception.HostError as error:
+            return f"who has it open can't be seen: {error.message}"
+        for name in (change.subject, *change.lost):
+            function = None
+            if change.what is not plan.What.MODULE:
+                function = seen.get(pci_address.PciAddress.parse(name))
+            if function is not None:
+                found += [str(one) for one in opened.of(self.tree, function)]
+        return "; ".join(found) or "no process is seen to have it open"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, exception.VfioVariantError):
+        return error.message
+    return str(error)

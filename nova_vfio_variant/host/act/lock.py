@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may change a host: one command at a time, and one in each IOMMU group.
+
+The locks stand in the host itself (``/run/nova-vfio``), so that everybody
+takes the same ones, whatever their state paths are. :data:`HOST` is held as
+long as a command lives. Those of groups are handed on to helper processes
+(flock(2): all copies of a descriptor have one lock): a group whose helper is
+stuck in the kernel stays locked until the kernel lets go of it, also when the
+command that started it was killed.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import shlex
+import sys
+import time
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
+
+#: Takes some locks, by their keys, and waits for others so many seconds; it
+#: gives the descriptors that helpers have to keep open. As :func:`hold` for
+#: one host.
+Hold = ty.Callable[
+    [ty.Iterable[str], float], ty.ContextManager[tuple[int, ...]]
+]
+
+#: Below the host's root; a reboot empties it.
+FOLDER: ty.Final = "run/nova-vfio"
+#: The key of the lock of the whole host.
+HOST: ty.Final = "host"
+_DEVICES = "sys/bus/pci/devices"
+_KEY = re.compile(r"[a-z]+(?:-[A-Za-z0-9_.:+-]+)?")
+_PAUSE = 0.05
+
+
+def key(found: function.PciFunction) -> str:
+    """The key of a function's lock: its group's, or its own."""
+    return _key(found.address, found.iommu_group)
+
+
+def of_module(name: str) -> str:
+    """The key of a module's lock."""
+    return f"module-{name}"
+
+
+def of_name(name: str, seen: scan.HostScan) -> str:
+    """The key of the lock of a function, which need not be there."""
+    address = pci_address.PciAddress.parse(name)
+    found = seen.get(address)
+    return _key(address, None) if found is None else key(found)
+
+
+def of_change(change: plan.Change, seen: scan.HostScan) -> set[str]:
+    """The keys of the locks of a change.
+
+    A PF's VFs may go with whatever is done to it.
+    """
+    if change.what is plan.What.MODULE:
+        return {of_module(change.subject)}
+    subject = pci_address.PciAddress.parse(change.subject)
+    vfs = {key(one) for one in seen.functions if one.physfn == subject}
+    return vfs | {of_name(name, seen) for name in change.functions}
+
+
+def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
+    """The keys of the locks of which one has to be held to change a function.
+
+    That is its own, and for a VF its PF's too: who makes or removes VFs
+    touches them in groups that come and go with them.
+
+    :param address: the function as it is now is looked up
+    :raises ValueError: it is no address
+    """
+    mine = pci_address.PciAddress.parse(address)
+    found = {_key(mine, _group(tree, mine))}
+    link = tree.readlink(f"{_DEVICES}/{mine}/physfn")
+    if link is not None:
+        pf = pci_address.PciAddress.parse(link.rpartition("/")[2])
+        found.add(_key(pf, _group(tree, pf)))
+    return found
+
+
+def _group(
+    tree: host_tree.HostTree, address: pci_address.PciAddress
+) -> str | None:
+    link = tree.readlink(f"{_DEVICES}/{address}/iommu_group")
+    return None if link is None else link.rpartition("/")[2]
+
+
+def _key(address: pci_address.PciAddress, group: int | str | None) -> str:
+    return f"function-{address}" if group is None else f"group-{group}"
+
+
+@contextlib.contextmanager
+def hold(
+    root: str | os.PathLike[str],
+    keys: ty.Iterable[str],
+    timeout: float,
+    holder: str | None = None,
+) -> ty.Iterator[tuple[int, ...]]:
+    """Hold some locks of a host, taken in the order of their keys.
+
+    :param root: the host's
+    :param keys: as :func:`key` gives them
+    :param timeout: seconds to wait for others
+    :param holder: for whom they are taken, if not for us: as
+        :func:`ourselves` gives it
+    :returns: descriptors, for the helpers to keep open
+    :raises LockTimeout: another process has one; the message says which
+    :raises HostError: the folder can't be made or written, or a lock not
+        taken
+    :raises ValueError: a key is none
+    """
+    deadline = time.monotonic() + timeout
+    folder = pathlib.Path(root) / FOLDER
+    with contextlib.ExitStack() as stack:
+        held = []
+        for name in sorted(set(keys)):
+            if not _KEY.fullmatch(name):
+                raise ValueError(f"{name!r} is no key of a lock")
+            fd = _opened(folder, name)
+            stack.callback(os.close, fd)
+            _take(fd, folder / name, deadline, timeout, holder or ourselves())
+            held.append(fd)
+        yield tuple(held)
+
+
+def ourselves() -> str:
+    """What those who wait for us are told: process id and command."""
+    return f"{os.getpid()} {shlex.join(sys.argv)}"
+
+
+def _opened(folder: pathlib.Path, name: str) -> int:
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return os.open(
+            folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+    except OSError as error:
+        raise exception.HostError(
+            f"the locks in {folder} can't be used: {error.strerror}"
+        ) from error
+
+
+def _take(
+    fd: int,
+    path: pathlib.Path,
+    deadline: float,
+    timeout: float,
+    holder: str,
+) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _timeout(fd, path, timeout) from None
+            time.sleep(_PAUSE)
+        except OSError as error:
+            raise exception.HostError(
+                f"the lock {path} can't be taken: {error.strerror}"
+            ) from error
+        else:
+            break
+    # Only those who wait read it; the lock is ours without it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{holder}\n".encode(errors="replace"), 0)
+
+
+def _timeout(
+    fd: int, path: pathlib.Path, timeout: float
+) -> exception.LockTimeout:
+    pid, _, command = (
+        os.pread(fd, 4096, 0).decode("utf-8", "replace").strip().partition(" ")
+    )
+    who = f"process {pid} ({command})" if pid else "another process"
+    hint = "wait for it to end, or see what it is waiting for"
+    if path.name != HOST:
+        who += ", or a write of its to the host,"
+        hint = (
+            "a write that hangs ends when whoever has the device open lets go"
+        )
+    return exception.LockTimeout(
+        f"{who} still holds the lock {path} after {timeout:g} seconds", hint
+    )

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that needs privileges: four functions that take and give plain data.
+
+For root they run in the command itself. For others they run in a privsep
+daemon as root with two capabilities, to see what other users' processes have
+open. The files of sysfs and the locks in ``/run`` are root's own, so that
+writing them takes none; and modprobe, being a program that root starts, has
+its own. The daemon ends with the command, and with it the locks that it
+holds; helpers that are stuck keep their copies. A command doesn't outlive its
+daemon either: another would hold none of its locks.
+"""
+
+import contextlib
+import dataclasses
+import math
+import threading
+import typing as ty
+
+from oslo_privsep import capabilities, daemon, priv_context
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import process
+from nova_vfio_variant.host.act import executor, lock, sysfs_writer
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import use
+from nova_vfio_variant.host.observe.use import processes
+from nova_vfio_variant.host.tree import host_tree
+
+#: The one host there is to change; nobody else's word is taken for it.
+ROOT: ty.Final = "/"
+#: No step may take longer, and nobody waits longer for a lock, in seconds.
+_PATIENCE = 86400.0
+#: Of whoever takes a lock, others are told no more than that.
+_SHOWN = 1000
+_ENDED = "the privileged process ended"
+
+context = priv_context.PrivContext(
+    "nova_vfio_variant",
+    cfg_section="vfio_privsep",
+    pypath=f"{__name__}.context",
+    capabilities=[
+        capabilities.CAP_SYS_PTRACE,
+        capabilities.CAP_DAC_READ_SEARCH,
+    ],
+)
+
+
+class _Held(ty.NamedTuple):
+    """Locks that were taken together, and how they are given back."""
+
+    keys: tuple[str, ...]
+    descriptors: tuple[int, ...]
+    free: ty.Callable[[], None]
+
+
+#: What :func:`take_locks` took, the last one last.
+_held: list[_Held] = []
+
+
+@context.entrypoint
+def take_locks(
+    keys: list[str], timeout: float, holder: str
+) -> tuple[str, str, str | None]:
+    """Take some locks of this host, until they are given back or we end.
+
+    :param keys: as :func:`~nova_vfio_variant.host.act.lock.hold` wants them
+    :param timeout: seconds to wait for others
+    :param holder: what others are told of whoever takes them
+    :returns: ``ok``, or ``busy`` or ``failed`` with a message and a hint
+    """
+    stack = contextlib.ExitStack()
+    try:
+        found = stack.enter_context(
+            lock.hold(ROOT, keys, _seconds(timeout), _shown(holder))
+        )
+    except exception.LockTimeout as error:
+        return "busy", error.message, error.hint
+    except (exception.VfioVariantError, TypeError, ValueError) as error:
+        return "failed", str(error), None
+    except OSError as error:
+        return "failed", f"the locks can't be taken: {error}", None
+    _held.append(_Held(tuple(sorted(set(keys))), found, stack.close))
+    return "ok", "", None
+
+
+@context.entrypoint
+def give_locks() -> None:
+    """Give back the locks that were taken last, if any are held."""
+    if _held:
+        _held.pop().free()
+
+
+@context.entrypoint
+def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
+    """Do one step on this host, in a helper process with its deadline.
+
+    Only with the lock of the host and that of what it changes: which one that
+    is, is seen here.
+
+    :param step: the fields of a :class:`~nova_vfio_variant.host.decide.plan.Step`;
+        :class:`~nova_vfio_variant.host.act.sysfs_writer.Hands` checks each again
+    :returns: ``ok`` and what is seen, ``os`` and an errno with its text,
+        ``hung`` and the process that is left, or ``failed`` and why
+    """
+    try:
+        wanted = _checked(step)
+        _check_locked(wanted)
+        keep = tuple(
+            fd
+            for one in _held
+            for key, fd in zip(one.keys, one.descriptors, strict=True)
+            if key != lock.HOST
+        )
+        worker = sysfs_writer.of_directory(ROOT)
+        return "ok", 0, executor.forked(worker)(wanted, keep, lambda: None)
+    except OSError as error:
+        return "os", error.errno or 0, error.strerror or str(error)
+    except process.Hung as error:
+        return "hung", error.pid or 0, error.message
+    except exception.VfioVariantError as error:
+        return "failed", 0, str(error)
+    except (TypeError, ValueError) as error:
+        return "failed", 0, str(error)
+
+
+@context.entrypoint
+def look_into_processes() -> tuple[
+    list[tuple[int, str, str, str | None, str | None]], list[str]
+]:
+    """What all processes have open of what may be a function's.
+
+    :returns: (process id, command, path, instance, place in sysfs) of each;
+        and those that could not be looked into, with the reason
+    """
+    found = processes.look(host_tree.HostTree.open(ROOT))
+    return [
+        (
+            one.holder.pid,
+            one.holder.command,
+            one.holder.path,
+            one.holder.instance_uuid,
+            one.place,
+        )
+        for one in found.files
+    ], list(found.unreadable)
+
+
+def _checked(step: dict[str, ty.Any]) -> plan.Step:
+    """A step of its fields.
+
+    :raises TypeError, ValueError: they make none
+    """
+    wanted = plan.Step(**step)
+    for name, value in step.items():
+        if name != "deadline" and not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, and no text")
+    _seconds(wanted.deadline)
+    return wanted
+
+
+def _seconds(number: float) -> float:
+    """A time to wait.
+
+    :raises ValueError: nobody waits that long
+    """
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not math.isfinite(number)
+        or not 0 <= number <= _PATIENCE
+    ):
+        raise ValueError(f"{number!r} is no number of seconds to wait")
+    return float(number)
+
+
+def _shown(text: str) -> str:
+    """A line that may stand before anybody.
+
+    :raises TypeError: it is no text
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
+    return "".join(one if one.isprintable() else "?" for one in text[:_SHOWN])
+
+
+def _check_locked(step: plan.Step) -> None:
+    """See that the locks of the host and of what a step changes are held.
+
+    :raises HostStepFailed: it isn't
+    :raises ValueError: the step's subject makes no sense
+    """
+    if step.action == "load-module":
+        serve = {lock.of_module(step.subject)}
+    else:
+        tree = host_tree.HostTree.open(ROOT)
+        serve = lock.that_serve(tree, step.subject)
+    held = {key for one in _held for key in one.keys}
+    for wanted in ({lock.HOST}, serve):
+        if not wanted & held:
+            raise exception.HostStepFailed(
+                f"{step}: the lock {' or '.join(sorted(wanted))} isn't held"
+            )
+
+
+class _EndedError(exception.HostError):
+    """The daemon that was started is gone, and its locks with it."""
+
+
+def _ask(entry: ty.Callable[..., ty.Any], *args: object) -> ty.Any:
+    """Call the daemon that was started, and no other.
+
+    oslo.privsep would start another in place of one that ended.
+
+    :raises _EndedError: it ended, maybe in the middle of what is asked
+    """
+    channel = context.channel
+    if context.client_mode and channel is not None and not channel.running:
+        raise _EndedError(_ENDED)
+    try:
+        return entry(*args)
+    except OSError as error:
+        raise _EndedError(_ENDED) from error
+
+
+@contextlib.contextmanager
+def hold(
+    keys: ty.Iterable[str], timeout: float
+) -> ty.Iterator[tuple[int, ...]]:
+    """Hold locks with privileges; see :data:`lock.Hold`.
+
+    :returns: nothing: who does the steps has the descriptors
+    :raises LockTimeout: another process has one; the message says which
+    :raises HostError: they can't be taken
+    """
+    kind, message, hint = _ask(
+        take_locks, list(keys), timeout, lock.ourselves()
+    )
+    if kind == "busy":
+        raise exception.LockTimeout(message, hint)
+    if kind != "ok":
+        raise exception.HostError(message)
+    try:
+        yield ()
+    finally:
+        # A daemon that ended gave them back.
+        with contextlib.suppress(_EndedError):
+            _ask(give_locks)
+
+
+def perform(
+    step: plan.Step, keep: tuple[int, ...], meanwhile: process.Meanwhile
+) -> str:
+    """Do one step with privileges; see :data:`act.Perform`.
+
+    :param keep: empty; see :func:`hold`
+    """
+    try:
+        with _calling(meanwhile):
+            kind, number, text = _ask(do_step, dataclasses.asdict(step))
+    except _EndedError as error:
+        # Its helper may be writing all the same.
+        raise process.Hung(error.message, None) from error
+    if kind == "os":
+        raise OSError(number, text)
+    if kind == "hung":
+        raise process.Hung(text, number)
+    if kind == "failed":
+        raise exception.HostStepFailed(text)
+    return str(text)
+
+
+@contextlib.contextmanager
+def _calling(meanwhile: process.Meanwhile) -> ty.Iterator[None]:
+    """Call something now and then, in a thread: the daemon doesn't."""
+    over = threading.Event()
+
+    def call() -> None:
+        while not over.wait(process.INTERVAL):
+            with contextlib.suppress(OSError):
+                meanwhile()
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        caller.join()
+
+
+def open_files() -> processes.OpenFiles:
+    """What all processes have open, seen with privileges.
+
+    :raises HostError: who could look is gone
+    """
+    files, unreadable = _ask(look_into_processes)
+    return processes.OpenFiles(
+        tuple(
+            processes.OpenFile(use.Holder(*holder), place)
+            for *holder, place in files
+        ),
+        tuple(unreadable),
+    )
+
+
+def start() -> None:
+    """Start the privsep daemon, before anything is done with it.
+
+    :raises HostError: we are not allowed to
+    """
+    try:
+        context.start()
+    except (daemon.FailedToDropPrivileges, OSError) as error:
+        raise exception.HostError(
+            f"the host can't be changed without root's privileges: {error}",
+            "run as root, or let sudo start privsep-helper for this user",
+        ) from error

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a crash: bring to an end each change that was begun and not ended.
+
+A second recovery finds nothing more to do.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host import process
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import undoing
+from nova_vfio_variant.host.decide import judgement, plan
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.host.tree import host_tree
+
+
+def recover(
+    actor: host_actor.Actor,
+    done: list[judgement.Judgement] | None = None,
+) -> list[judgement.Judgement]:
+    """Bring every change that wasn't ended to an end, where that is safe.
+
+    :param done: to which what is returned is added as it comes, so that it is
+        known also where an error ends it
+    :returns: what became of each, which VFs that came back can't be made
+        what they were, and what is gone of what was touched
+    :raises HostStepHung: a write hung, or hangs so that the host can't be
+        looked at
+    :raises JournalError: the journal can't be written
+    """
+    done = [] if done is None else done
+    _expect_readable(actor, done)
+    for number in sorted(actor.journal.unfinished):
+        unfinished = actor.journal.unfinished[number]
+        now = actor.look()
+        try:
+            with actor.locked(unfinished.change, now.scan) as keep:
+                done.append(_settle(actor, unfinished, keep))
+        except exception.LockTimeout as error:
+            # A write of its hangs, and who was to tell that was killed.
+            actor.isolate(unfinished.change, error.message)
+            done.append(
+                judgement.Judgement(
+                    unfinished.change, judgement.Verdict.LEAVE, error.message
+                )
+            )
+    done += (
+        judgement.Judgement(change, judgement.Verdict.LEAVE, why)
+        for change, why in undoing.put_back(actor, [])
+    )
+    told = {one.change.subject for one in done if one.gone}
+    done += (
+        judgement.Judgement(
+            plan.Change(
+                name, plan.What.DRIVER, prior.state, prior.state, (), prior.pf
+            ),
+            judgement.Verdict.UNDO,
+            "the function is gone, and all that was done to it",
+            gone=True,
+        )
+        for name, prior in undoing.settle(actor).items()
+        if name not in told
+    )
+    return done
+
+
+def _expect_readable(
+    actor: host_actor.Actor, done: list[judgement.Judgement]
+) -> None:
+    """Leave what makes its readers wait, and with it all the rest.
+
+    A helper that hangs may have the lock of a device, for which whoever reads
+    its ``driver_override`` waited too (driver_override_show in
+    drivers/pci/pci-sysfs.c) before ``struct device`` had an override of its
+    own: Linux 6.12.95 has. Who waits so can't be interrupted.
+
+    :param done: what is left is added
+    :raises HostStepHung: the host can't be looked at
+    """
+    left = []
+    for number in sorted(actor.journal.unfinished):
+        change = actor.journal.unfinished[number].change
+        try:
+            # What else goes wrong is seen by who looks at the whole host.
+            with contextlib.suppress(OSError, exception.HostStepFailed):
+                process.run(
+                    functools.partial(_read, actor.tree, change.functions),
+                    host_actor.LOCK_TIMEOUT,
+                )
+        except process.Hung:
+            why = (
+                f"{change.subject} can't be read: a write to it, or to a VF "
+                "of its, hangs in the kernel"
+            )
+            actor.isolate(change, why)
+            done.append(
+                judgement.Judgement(change, judgement.Verdict.LEAVE, why)
+            )
+            left.append(why)
+    if left:
+        raise exception.HostStepHung(
+            "; ".join(left),
+            "it goes on when whoever has the device open lets go; then run "
+            "nova-vfio host recover",
+        )
+
+
+def _read(tree: host_tree.HostTree, names: ty.Iterable[str]) -> str:
+    """Read all of some functions that a scan reads of them."""
+    return str([function_state.state_now(tree, name) for name in names])
+
+
+def _settle(
+    actor: host_actor.Actor,
+    unfinished: plan.Unfinished,
+    keep: tuple[int, ...],
+) -> judgement.Judgement:
+    """Judge one change and do what was judged."""
+    number, change = unfinished.number, unfinished.change
+    # Looked at with the lock held: a helper that was left may have ended.
+    now = actor.look()
+    state = None
+    forward: tuple[plan.Step, ...] = ()
+    back: tuple[plan.Step, ...] = ()
+    if change.what is not plan.What.MODULE:
+        state = function_state.state_now(actor.tree, change.subject)
+        if state is not None:
+            forward = actor.forward(change, state)
+            back = actor.back(change, state)
+    prior = unfinished.prior or actor.journal.priors.get(change.subject)
+    known = change.identity or (prior.identity if prior else None)
+    judged = judgement.judge(unfinished, now, state, forward, back, known)
+    if judged.verdict is judgement.Verdict.LEAVE:
+        return judged
+    try:
+        actor.steps(number, change, judged.steps, keep, now.scan)
+    except exception.HostStepFailed as error:
+        if judged.verdict is judgement.Verdict.UNDO:
+            return dataclasses.replace(
+                judged, verdict=judgement.Verdict.LEAVE, reason=error.message
+            )
+        # What failed going forward is tried backward, once.
+        return _settle(actor, unfinished, keep)
+    if judged.gone:
+        outcome = "gone"
+    elif judged.verdict is judgement.Verdict.FINISH:
+        outcome = "done"
+    else:
+        outcome = "undone"
+    # In this order: of a change that has ended nobody would think again.
+    actor.well_again(change)
+    actor.journal.end(number, outcome, judged.reason)
+    return judged

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few writes that change a host. Nothing else in this project writes.
+
+Every argument is plain data and is checked here again, whoever calls: what is
+no PCI address, or no driver's name, never reaches a path.
+"""
+
+import errno
+import os
+import re
+import time
+import typing as ty
+
+from nova_vfio_variant.host import process
+from nova_vfio_variant.host.observe import drivers, function_ids, sriov
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address as pci_address
+
+DEVICES: ty.Final = "sys/bus/pci/devices"
+_DRIVERS = "sys/bus/pci/drivers"
+
+#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
+_MAX_VFS = 0xFFFF
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
+#: How long something that is on its way may take to show: nvme and others
+#: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
+_SETTLE = 3.0
+
+
+class Hands:
+    """Writes to one host, each a method.
+
+    Every method raises OSError with the kernel's errno, and ValueError for an
+    argument that makes no sense. Each may block for ever: call them in a
+    helper process (:mod:`~nova_vfio_variant.host.process`).
+
+    :param root: the host, to read back from
+    :param write: puts bytes into a file, given by its path below the root
+    :param modprobe: loads a module by its name
+    """
+
+    def __init__(
+        self,
+        root: host_tree.HostTree,
+        write: ty.Callable[[str, bytes], None],
+        modprobe: ty.Callable[[str], None],
+    ) -> None:
+        self.root = root
+        self._write = write
+        self._modprobe = modprobe
+
+    def set_numvfs(self, address: str, count: int) -> None:
+        """Make a PF have this many VFs.
+
+        The kernel refuses to go from some to some others (EBUSY), above
+        ``sriov_totalvfs`` (ERANGE), and without a PF driver that makes VFs
+        (ENOENT); it blocks while a VF that would go is open.
+        """
+        if isinstance(count, bool) or not 0 <= count <= _MAX_VFS:
+            raise ValueError(f"{count!r} is no number of VFs")
+        self._attribute(address, "sriov_numvfs", str(count))
+
+    def set_autoprobe(self, address: str, flag: bool) -> None:
+        """Say whether the kernel gives a PF's new VFs a driver by itself."""
+        self._attribute(
+            address, "sriov_drivers_autoprobe", "1" if flag else "0"
+        )
+
+    def set_override(self, address: str, driver: str) -> None:
+        """Name the one driver that may bind, or clear it with ``""``.
+
+        The kernel takes any name, of a driver that doesn't exist too. What
+        clears it is a line feed: a write of nothing keeps it.
+        """
+        if driver:
+            _checked_name(driver)
+        self._refuse_bridge(address)
+        self._attribute(address, "driver_override", f"{driver}\n")
+
+    def unbind(self, address: str) -> None:
+        """Take a function from its driver; ENOENT if it has none.
+
+        It blocks while a VFIO device is open.
+        """
+        place = _checked_address(address)
+        self._refuse_bridge(place)
+        self._write(f"{DEVICES}/{place}/driver/unbind", place.encode())
+
+    def probe(self, address: str) -> None:
+        """Let the kernel look for a driver.
+
+        It says nothing if none binds, so that what came of it is to be read.
+        """
+        place = _checked_address(address)
+        self._write("sys/bus/pci/drivers_probe", place.encode())
+
+    def load_module(self, name: str) -> None:
+        """Load a module, with what it depends on."""
+        self._modprobe(_checked_name(name))
+
+    def numvfs(self, address: str, count: int) -> int | None:
+        """Read how many VFs there are, once the kernel and sysfs agree.
+
+        :param count: how many are awaited
+        :returns: None where the PF is gone
+        """
+        place = _checked_address(address)
+        deadline = time.monotonic() + _SETTLE
+        while True:
+            text = self.root.read_text(f"{DEVICES}/{place}/sriov_numvfs")
+            names = self.root.listdir(f"{DEVICES}/{place}")
+            links = sriov.count(names)
+            if text is None or not text.isdigit():
+                return None
+            if int(text) == links == count or time.monotonic() > deadline:
+                return links if int(text) == count else int(text)
+            time.sleep(0.05)
+
+    def autoprobe(self, address: str) -> str:
+        """``1`` or ``0``; empty where there is no such attribute."""
+        place = _checked_address(address)
+        path = f"{DEVICES}/{place}/sriov_drivers_autoprobe"
+        return self.root.read_text(path) or ""
+
+    def override(self, address: str) -> str:
+        """The ``driver_override``; empty when unset."""
+        place = _checked_address(address)
+        text = self.root.read_text(f"{DEVICES}/{place}/driver_override")
+        return drivers.override_in(text) or ""
+
+    def driver(self, address: str, awaited: str = "") -> str:
+        """The bound driver; empty for none.
+
+        :param awaited: a driver that may still be on its way
+        """
+        place = _checked_address(address)
+        deadline = time.monotonic() + _SETTLE
+        while True:
+            link = self.root.readlink(f"{DEVICES}/{place}/driver")
+            if link or not awaited or time.monotonic() > deadline:
+                return (link or "").rpartition("/")[2]
+            time.sleep(0.05)
+
+    def has_driver(self, module: str) -> str:
+        """The driver that a module brought; empty for none."""
+        _checked_name(module)
+        for name in self.root.listdir(_DRIVERS):
+            if drivers.same_name(name, module):
+                return name
+        return ""
+
+    def _refuse_bridge(self, address: str) -> None:
+        """Never touch what carries other functions.
+
+        :raises ValueError: it is a bridge
+        """
+        place = _checked_address(address)
+        with self.root.folder(f"{DEVICES}/{place}") as folder:
+            bridge = function_ids.is_any_bridge(folder)
+        if bridge:
+            raise ValueError(f"{place} is a bridge")
+
+    def _attribute(self, address: str, name: str, text: str) -> None:
+        place = _checked_address(address)
+        self._write(f"{DEVICES}/{place}/{name}", text.encode())
+
+
+def of_directory(root: str) -> Hands:
+    """Hands for a live host.
+
+    :param root: ``/``, but for whoever mounts sysfs elsewhere
+    :raises HostError: there is no such directory
+    """
+    tree = host_tree.HostTree.open(root)
+    return Hands(tree, _Writer(root), _modprobe if root == "/" else _elsewhere)
+
+
+class _Writer:
+    """Writes to files that exist, in one system call each."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root.rstrip("/")
+
+    def __call__(self, rel: str, data: bytes) -> None:
+        fd = os.open(f"{self._root}/{rel}", os.O_WRONLY)
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
+
+
+def _elsewhere(name: str) -> None:
+    """Refuse to load a module: it would go into the kernel that runs us."""
+    raise OSError(
+        errno.EPERM, f"module {name} can only be loaded where the root is /"
+    )
+
+
+def _modprobe(name: str) -> None:
+    done = process.program(
+        ["/sbin/modprobe", "--", name],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    if done.returncode:
+        said = " ".join(done.stdout.split())
+        raise OSError(0, said or f"modprobe ended with {done.returncode}")
+
+
+def _checked_address(address: str) -> str:
+    """An address as the kernel writes it.
+
+    :raises ValueError: it is none
+    """
+    return str(pci_address.PciAddress.parse(address))
+
+
+def _checked_name(name: str) -> str:
+    """A driver's or module's name.
+
+    :raises ValueError: it is none
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a driver or module")
+    return name

@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: Apache-2.0
+"""May this function go to a guest, now, for this purpose? Pure.
+
+Every command that lists, checks, plans, claims, publishes or prints asks
+here, so that no two can say different things of one device. The table of
+states and purposes stands in ``specs/assignability.rst``.
+"""
+
+import dataclasses
+import enum
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import groups, records, sriov, vfio
+from nova_vfio_variant.host.observe.use import Kind, Use
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
+
+Address = pci_address.PciAddress
+
+
+class State(enum.StrEnum):
+    """What a verdict comes to."""
+
+    READY = "ready"
+    PREPARABLE = "preparable"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a function is wanted for.
+
+    :param managed: what its ``<hostdev>`` will say; None where nothing is
+        declared, so that either would do
+    :param instance_uuid: the instance that is to have it; None for any that
+        has nothing yet
+    :param is_port: it goes to a port of Neutron's (``physical_network``),
+        which takes vDPA devices too
+    :param companions: members of its IOMMU group that ``host_spec`` lets
+        ``host apply`` unbind
+    :param mates: members of its IOMMU group that may go to the same guest,
+        and that libvirt, or ``host apply``, puts on a VFIO driver
+    :param driver: for ``host apply``, the VFIO driver that it is to go to; a
+        claim on it is no obstacle then where it is on none yet, and what
+        becomes of its VFs and its companions is the plan's to say
+    """
+
+    managed: bool | None = None
+    instance_uuid: str | None = None
+    is_port: bool = False
+    companions: ty.Collection[Address] = ()
+    mates: ty.Collection[Address] = ()
+    driver: str | None = None
+
+    def moves(self, function: observed.PciFunction) -> bool:
+        """Whether a function has to leave what it is on now."""
+        return self.driver is None or self.driver != function.driver
+
+
+ANYBODY: ty.Final = Purpose()
+
+
+Records = records.Records
+NOTHING_RECORDED: ty.Final = records.NOTHING
+
+#: Obstacles that stay until somebody sees to the host, and so are published
+#: as reserved. What a process has open, or a mount, isn't among them.
+LASTING: ty.Final = frozenset(
+    {
+        codes.IS_BRIDGE,
+        codes.NOT_IN_A_GROUP,
+        codes.GROUP_COMPANIONS,
+        codes.VFIO_MISSING,
+        codes.NO_VFIO_DEV,
+        codes.VENDOR_REBIND,
+        codes.VF_TOKEN,
+        codes.NO_VGPU_TYPE,
+        codes.HAS_VGPU_TYPE,
+        codes.PF_HAS_VFS,
+        codes.IS_QUARANTINED,
+        codes.ANOTHER_DEVICE,
+    }
+)
+
+#: Obstacles that end when a guest ends, or a command: what a configuration
+#: is written for doesn't hang on them.
+MOMENTARY: ty.Final = frozenset(
+    {
+        codes.IS_OPEN,
+        codes.IS_CLAIMED,
+        codes.FAMILY_CLAIMED,
+        codes.GROUP_CLAIMED,
+        codes.SPENT,
+        codes.UNSETTLED,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer, with its reasons.
+
+    :param blocking: why it can't go to a guest now
+    :param unknown: what can't be read, and so blocks
+    :param preparing: what is to be done first
+    :param remarks: what is no obstacle and worth knowing
+    :param unseen: what such a host can never show; the verdict stands
+        without it
+    """
+
+    blocking: tuple[finding.Finding, ...] = ()
+    unknown: tuple[finding.Finding, ...] = ()
+    preparing: tuple[finding.Finding, ...] = ()
+    remarks: tuple[finding.Finding, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """What it comes to."""
+        if self.blocking:
+            return State.BLOCKED
+        if self.unknown:
+            return State.UNKNOWN
+        return State.PREPARABLE if self.preparing else State.READY
+
+    @property
+    def is_assignable(self) -> bool:
+        """Whether a guest may be given it: at once, or once prepared."""
+        return not (self.blocking or self.unknown)
+
+    @property
+    def obstacles(self) -> tuple[finding.Finding, ...]:
+        """All that keeps it from being ready, the worst first."""
+        return (*self.blocking, *self.unknown, *self.preparing)
+
+    @property
+    def lasting(self) -> tuple[finding.Finding, ...]:
+        """The obstacles that stay until somebody sees to the host."""
+        return tuple(one for one in self.blocking if one.code in LASTING)
+
+
+def verdict(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records = NOTHING_RECORDED,
+    purpose: Purpose = ANYBODY,
+) -> Verdict:
+    """Whether a function may go to a guest, now, for this purpose."""
+    if function.is_bridge or function.is_host_bridge:
+        return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
+    leaving = {*purpose.companions, *purpose.mates}
+    found = [
+        *obstacles.of_group(facts, function, leaving),
+        *obstacles.of_header(function),
+        *_of_driver(function, facts, purpose),
+        *_of_family(function, facts, purpose),
+    ]
+    if purpose.moves(function):
+        found[:0] = _of_records(function, facts, recorded, purpose)
+        found += _of_uses(function, facts, recorded, purpose)
+    if purpose.driver is None:
+        found += _of_mates(function, facts, recorded, leaving)
+        found += _of_group_owners(function, facts, recorded, purpose)
+    return _weighed(function, found, recorded, facts.unseen)
+
+
+def vanished(
+    address: Address,
+    facts: host_facts.HostFacts,
+    recorded: Records = NOTHING_RECORDED,
+) -> Verdict:
+    """The verdict on an address at which nothing can be seen."""
+    if address in facts.scan.unread:
+        return Verdict(
+            unknown=(obstacles.unread(address),), unseen=facts.unseen
+        )
+    return Verdict(
+        (obstacles.vanished(facts, address, recorded.identities),),
+        unseen=facts.unseen,
+    )
+
+
+def _weighed(
+    function: observed.PciFunction,
+    found: ty.Iterable[finding.Finding],
+    recorded: Records,
+    unseen: tuple[str, ...],
+) -> Verdict:
+    """Sort what was found by what it means; what was overruled is told."""
+    allowed = recorded.allowed.get(function.address, {})
+    blocking, unknown, preparing, remarks = [], [], [], []
+    for one in dict.fromkeys(found):
+        if one.code.id in allowed and one.code in obstacles.OVERRULABLE:
+            remarks.append(
+                finding.Finding(
+                    codes.OVERRULED,
+                    f"overruled: {allowed[one.code.id]} ({one.code.id}:"
+                    f" {one.message})",
+                    subject=one.subject,
+                )
+            )
+        elif one.code is codes.NOT_KNOWN:
+            unknown.append(one)
+        elif one.code in (codes.NOT_BOUND, codes.MATES_TO_PREPARE):
+            preparing.append(one)
+        elif one.severity is finding.Severity.INFO:
+            remarks.append(one)
+        else:
+            blocking.append(one)
+    return Verdict(
+        tuple(blocking),
+        tuple(unknown),
+        tuple(preparing),
+        tuple(remarks),
+        unseen,
+    )
+
+
+def _of_records(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """Whose it is, and whether it is what was recorded."""
+    at = function.address
+    if recorded.unreadable is not None:
+        yield obstacles.not_known(at, recorded.unreadable, "see to that first")
+    reason = recorded.quarantined.get(at)
+    if reason is not None:
+        yield obstacles.is_quarantined(at, reason)
+    if at in recorded.unsettled or function.physfn in recorded.unsettled:
+        yield finding.Finding(
+            codes.UNSETTLED,
+            "a change of "
+            + (
+                "it"
+                if at in recorded.unsettled
+                else f"its PF {function.physfn}"
+            )
+            + " was begun and has not ended",
+            subject=str(at),
+        )
+    tracked = recorded.identities.get(at)
+    if tracked is not None and tracked.is_another(function.identity):
+        yield obstacles.another_device(facts, function, recorded.identities)
+    owner = recorded.owners.get(at)
+    if owner is not None and owner != purpose.instance_uuid:
+        goes_to_vfio = purpose.driver is not None and not vfio.is_named(
+            facts.scan, function
+        )
+        if not goes_to_vfio or "driver" in function.lost:
+            yield obstacles.is_claimed(at, owner)
+    if at in recorded.spent and (
+        owner is None or owner != purpose.instance_uuid
+    ):
+        yield finding.Finding(
+            codes.SPENT,
+            "it was used once, and is reserved since",
+            subject=str(at),
+        )
+    if purpose.driver is None:
+        yield from _of_family_owners(function, facts, recorded, purpose)
+
+
+def _of_family_owners(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """Who has its PF, or one of its VFs."""
+    if not recorded.owners:
+        return
+    at = function.address
+    family: list[Address] = []
+    if function.physfn is not None:
+        family.append(function.physfn)
+    elif function.sriov_totalvfs:
+        family += [
+            vf.address for vf in sriov.vfs_of(facts.scan, function.address)
+        ]
+    for other in family:
+        owner = recorded.owners.get(other)
+        if owner is not None:
+            word = "PF" if function.physfn is not None else "VF"
+            yield finding.Finding(
+                codes.FAMILY_CLAIMED,
+                f"instance {owner} has its {word} {other}",
+                subject=str(at),
+            )
+            return
+
+
+def _of_mates(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records,
+    leaving: ty.Collection[Address],
+) -> ty.Iterator[finding.Finding]:
+    """What keeps members of its group on the drivers that they are to leave.
+
+    Their own verdict, or a refusal, says so of them; here it counts against
+    the function that waits for them.
+    """
+    for mate in groups.in_the_way(facts.scan, function):
+        if mate.address not in leaving:
+            continue
+        found = [
+            one
+            for use in facts.in_use.get(mate.address, ())
+            for one in obstacles.of_use(mate, use)
+        ]
+        found += obstacles.of_vgpu_type(facts, mate)
+        if mate.sriov_numvfs:
+            found.append(obstacles.has_vfs(mate))
+        reason = recorded.quarantined.get(mate.address)
+        if reason is not None:
+            found.append(obstacles.is_quarantined(mate.address, reason))
+        for one in obstacles.counting(facts, mate, found):
+            if one.code is not codes.LINK_UP:
+                yield dataclasses.replace(
+                    one,
+                    subject=str(function.address),
+                    message=f"{mate.address} has to leave its driver for"
+                    f" it: {one.message}",
+                )
+
+
+def _of_group_owners(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """Whether another instance has a member of its group."""
+    if not recorded.owners:
+        return
+    mine = purpose.instance_uuid or recorded.owners.get(function.address)
+    for other in groups.members(facts.scan, function):
+        owner = recorded.owners.get(other.address)
+        if owner is not None and owner != mine:
+            yield finding.Finding(
+                codes.GROUP_CLAIMED,
+                f"instance {owner} has {other.address}, which is in IOMMU"
+                f" group {function.iommu_group} with it",
+                subject=str(function.address),
+            )
+            return
+
+
+def _of_driver(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What the driver that it is on, or has to come to, lets one expect."""
+    name = str(function.address)
+    vendor = facts.vgpus.get(function.address)
+    if vendor is not None and purpose.driver is None:
+        yield from _of_vgpu(function, vendor, purpose)
+        return
+    if purpose.moves(function):
+        yield from obstacles.of_vgpu_type(facts, function)
+    if function.vfio or (purpose.is_port and function.vdpa):
+        return
+    if (
+        purpose.managed is False
+        and purpose.driver is None
+        and vfio.is_named(facts.scan, function)
+    ):
+        yield finding.Finding(
+            codes.NO_VFIO_DEV,
+            f"its driver {function.driver} shows no vfio-dev/, by which"
+            " libvirt knows a VFIO driver",
+            subject=name,
+        )
+        return
+    if "driver" in function.lost:
+        yield obstacles.not_known(
+            function.address, "its driver could not be read"
+        )
+        return
+    yield from obstacles.of_vfio(facts, function)
+    if purpose.driver is not None:
+        return
+    on = f"on driver {function.driver}" if function.driver else "on no driver"
+    who = {
+        True: "libvirt binds it when the guest starts",
+        False: "managed is no, so that it has to be bound before",
+        None: "libvirt binds it with managed yes, host apply otherwise",
+    }[purpose.managed]
+    yield finding.Finding(
+        codes.NOT_BOUND,
+        f"it is {on}: {who}",
+        subject=name,
+        hint="nothing is to be done" if purpose.managed else None,
+    )
+
+
+def _of_vgpu(
+    function: observed.PciFunction,
+    vendor: host_facts.VendorVgpu,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What a VF with a vendor's vGPU folder is good for."""
+    name = str(function.address)
+    if vendor.current is None:
+        yield obstacles.not_known(
+            function.address, "its current_vgpu_type could not be read"
+        )
+    elif vendor.current == "0":
+        yield finding.Finding(
+            codes.NO_VGPU_TYPE,
+            "it has no vGPU type"
+            + (", and its card has room for none" if vendor.is_full else ""),
+            subject=name,
+        )
+    elif not function.vfio:
+        yield finding.Finding(
+            codes.NO_VFIO_DEV,
+            f"its driver {function.driver or 'is missing, and'} shows no"
+            " vfio-dev/, by which libvirt knows a VFIO driver",
+            subject=name,
+        )
+    elif purpose.managed:
+        yield finding.Finding(
+            codes.VENDOR_REBIND,
+            f"managed is yes: libvirt would take it from {function.driver},"
+            " and it would take no guest any more",
+            subject=name,
+        )
+
+
+def _of_family(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What its PF, or its VFs, mean for it."""
+    if function.physfn is not None:
+        yield from obstacles.of_pf(facts, function)
+    elif function.sriov_numvfs is None:
+        yield obstacles.not_known(
+            function.address, "how many VFs it has could not be read"
+        )
+    elif function.sriov_numvfs and purpose.driver is None:
+        yield obstacles.has_vfs(function)
+
+
+def _of_uses(
+    function: observed.PciFunction,
+    facts: host_facts.HostFacts,
+    recorded: Records,
+    purpose: Purpose,
+) -> ty.Iterator[finding.Finding]:
+    """What it is used for now, by the host or by a guest."""
+    owner = recorded.owners.get(function.address)
+    uses = facts.in_use.get(function.address, ())
+    if function.vdpa and not any(one.kind is Kind.VDPA for one in uses):
+        # Mostly the bus names it; a recording may lack that.
+        uses = (*uses, Use(Kind.VDPA, "it carries a vDPA device"))
+    for use in uses:
+        holder = use.holder
+        as_wanted = (
+            purpose.is_port
+            if use.kind is Kind.VDPA
+            else use.kind is Kind.OPEN and function.vfio
+        )
+        if (
+            as_wanted
+            and holder is not None
+            and owner is not None
+            and holder.instance_uuid == owner == purpose.instance_uuid
+        ):
+            continue  # It is where it belongs.
+        yield from obstacles.of_use(function, use, is_port=purpose.is_port)

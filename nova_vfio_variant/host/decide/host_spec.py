@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``[vfio] host_spec``: what an operator wants this host to be.
+
+The style and the address grammar are those of ``[pci] device_spec``. Nova
+doesn't read it, so that ids have four digits and unknown keys are errors.
+"""
+
+import dataclasses
+import re
+import typing as ty
+
+from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import entry, jsontext, pattern
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import function
+
+#: Every key that an entry may have.
+KEYS: ty.Final = (
+    "address",
+    "vendor_id",
+    "product_id",
+    "num_vfs",
+    "driver",
+    "companions",
+    "allow_pf",
+)
+#: Words for a driver that aren't a driver's name.
+VARIANT: ty.Final = "variant"
+HOST: ty.Final = "host"
+
+#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
+_MAX_VFS = 0xFFFF
+_FOUR_DIGITS = re.compile("[0-9a-fA-F]{4}")
+#: What names a driver or a module; no slash, no white space. 64 characters
+#: are more than any has (MODULE_NAME_LEN is 56).
+DRIVER_NAME: ty.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostSpec:
+    """One entry of ``[vfio] host_spec``.
+
+    :param index: its place among all entries, counted from 0
+    :param text: the value that it was read from
+    :param start: offset in the text where its ``{`` stands
+    :param end: offset just behind its ``}``
+    :param keys: where each key's value stands: start and end
+    :param address: None for any
+    :param vendor_id: four lower-case hex digits, None for any
+    :param product_id: four lower-case hex digits, None for any
+    :param num_vfs: how many VFs a PF is to have; None where it doesn't say
+    :param driver: ``variant``, ``host``, or a driver's name; None where it
+        doesn't say
+    :param companions: other members of the IOMMU group that may be unbound
+    :param allow_pf: whether a PF may be taken from its driver
+    """
+
+    index: int
+    text: source.SourceText
+    start: int
+    end: int
+    keys: ty.Mapping[str, tuple[int, int]]
+    address: pattern.AddressPattern | None = None
+    vendor_id: str | None = None
+    product_id: str | None = None
+    num_vfs: int | None = None
+    driver: str | None = None
+    companions: tuple[pci_address.PciAddress, ...] = ()
+    allow_pf: bool = False
+
+    @property
+    def location(self) -> source.Location:
+        """Where the entry begins."""
+        return self.text.at(self.start)
+
+    def selects(self, function: "function.PciFunction") -> bool:
+        """Whether the entry names a function."""
+        return (
+            self.vendor_id in (None, function.vendor_id)
+            and self.product_id in (None, function.product_id)
+            and (
+                self.address is None
+                or pattern.matches(self.address, function.address)
+            )
+        )
+
+    def on(
+        self,
+        code: finding.Code,
+        message: str,
+        key: str | None = None,
+        hint: str | None = None,
+    ) -> finding.Finding:
+        """A finding on one of its values, or on the whole entry."""
+        start, end = self.keys.get(key or "", (self.start, self.end))
+        return finding.Finding.on(
+            code, message, self.text, start, end, self.text.option, hint
+        )
+
+    def __str__(self) -> str:
+        return self.text.text[self.start : self.end]
+
+
+def parse_host_specs(
+    texts: ty.Sequence[source.SourceText],
+) -> tuple[tuple[HostSpec, ...], tuple[finding.Finding, ...]]:
+    """Read all values of ``host_spec``.
+
+    :returns: the entries that can be used, and everything that is wrong;
+        whoever writes to the host stops at any error among that
+    """
+    specs: list[HostSpec] = []
+    findings: list[finding.Finding] = []
+    for text in texts:
+        node, found = jsontext.parse(text)
+        findings += found
+        if node is None:
+            continue
+        for item in node.items if isinstance(node.value, list) else (node,):
+            read = _Reader(text, item)
+            made = read.host_spec(len(specs))
+            findings += read.findings
+            if made is not None:
+                specs.append(made)
+    return tuple(specs), tuple(findings)
+
+
+class _Reader(entry.Entry):
+    """One entry of ``host_spec``, being read."""
+
+    def host_spec(self, index: int) -> HostSpec | None:
+        """The entry as a value; None if it has an error."""
+        if not isinstance(self.node.value, dict):
+            self.report(
+                codes.WRONG_TYPE,
+                f"host_spec holds {self.node.kind}, and an object or a list "
+                "of objects is expected",
+                hint='write { "address": "0000:25:00.0", "num_vfs": 4 }',
+            )
+            return None
+        for key, member in self.members.items():
+            if key not in KEYS:
+                self.unknown(member, KEYS)
+        made = HostSpec(
+            index=index,
+            text=self.text,
+            start=self.node.start,
+            end=self.node.end,
+            keys={
+                key: (member.node.start, member.node.end)
+                for key, member in self.members.items()
+            },
+            address=self._address(),
+            vendor_id=self._id("vendor_id"),
+            product_id=self._id("product_id"),
+            num_vfs=self._num_vfs(),
+            driver=self._driver(),
+            companions=self._companions(),
+            allow_pf=bool(self.boolean("allow_pf")),
+        )
+        if not self.failed:
+            self._together(made)
+        return None if self.failed else made
+
+    def _together(self, made: HostSpec) -> None:
+        """What the keys say together."""
+        if made.address is None and not (made.vendor_id and made.product_id):
+            self.report(
+                codes.HOST_SPEC_VAGUE,
+                "the entry names neither an address nor a vendor_id and a "
+                "product_id, and would mean every function",
+                hint='add "address": "0000:25:00.0"',
+            )
+        if made.num_vfs is None and made.driver is None:
+            self.report(
+                codes.HOST_SPEC_VAGUE,
+                "the entry has neither num_vfs nor driver, and asks for "
+                "nothing",
+                hint='add "num_vfs": 4, or "driver": "variant"',
+            )
+        if made.num_vfs is not None and made.driver not in (None, HOST):
+            self.report(
+                codes.DRIVER_BESIDE_VFS,
+                "num_vfs speaks of a PF and driver of its VFs; one entry "
+                "can't name both",
+                self.members["driver"],
+                "give the VFs an entry of their own",
+            )
+
+    def _id(self, key: str) -> str | None:
+        text = self.text_of(key)
+        if text is None or text == pattern.ANY:
+            return None
+        if not _FOUR_DIGITS.fullmatch(text):
+            self.report(
+                codes.BAD_ID,
+                f"{key} {text!r} is not four hex digits",
+                self.members[key].node,
+            )
+            return None
+        return text.lower()
+
+    def _address(self) -> pattern.AddressPattern | None:
+        member = self.members.get("address")
+        if member is None:
+            return None
+        if member.node.value in (None, "", {}):
+            self.report(
+                codes.WRONG_TYPE,
+                "address is a string such as 0000:25:00.0, or an object of "
+                "regular expressions",
+                member.node,
+            )
+            return None
+        return self.address(member.node)
+
+    def _num_vfs(self) -> int | None:
+        member = self.members.get("num_vfs")
+        if member is None:
+            return None
+        value = member.node.value
+        if isinstance(value, bool) or not isinstance(value, int):
+            self._bad("num_vfs", f"is {member.node.kind}, and a whole number")
+            return None
+        if not 0 <= value <= _MAX_VFS:
+            self._bad("num_vfs", f"is {value}, and a number from 0 to 65535")
+            return None
+        return value
+
+    def _driver(self) -> str | None:
+        text = self.text_of("driver")
+        if text is None or DRIVER_NAME.fullmatch(text):
+            return text
+        self._bad("driver", f"is {text!r}, and variant, host or a name")
+        return None
+
+    def _companions(self) -> tuple[pci_address.PciAddress, ...]:
+        member = self.members.get("companions")
+        if member is None:
+            return ()
+        if not isinstance(member.node.value, list):
+            self._bad("companions", f"is {member.node.kind}, and a list")
+            return ()
+        found = []
+        for item in member.node.items:
+            try:
+                found.append(pci_address.PciAddress.parse(item.value))
+            except (TypeError, ValueError):
+                shown = self.text.text[item.start : item.end]
+                self.report(
+                    codes.HOST_SPEC_VALUE,
+                    f"companions holds {shown}, and a full PCI address such "
+                    "as 0000:25:00.1 is expected",
+                    item,
+                )
+        return tuple(found)
+
+    def _bad(self, key: str, problem: str) -> None:
+        self.report(
+            codes.HOST_SPEC_VALUE,
+            f"{key} {problem} is expected",
+            self.members[key].node,
+        )

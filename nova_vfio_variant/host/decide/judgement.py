@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a crash: what becomes of each change that was begun and not ended. Pure.
+
+What can be finished safely is finished; what can't be is undone; what is
+neither safe is left as it is and reported.
+"""
+
+import dataclasses
+import enum
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host.decide import identity, plan, planning, refusal
+from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
+
+
+class Verdict(enum.StrEnum):
+    """What becomes of a change that wasn't ended."""
+
+    FINISH = "finish"
+    UNDO = "undo"
+    LEAVE = "leave"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict on one change, with its reason.
+
+    :param change: it
+    :param verdict: what is done about it
+    :param reason: why, in one sentence
+    :param steps: what is still to be done for that
+    :param gone: the function isn't there any more, and nothing of its state
+    """
+
+    change: plan.Change
+    verdict: Verdict
+    reason: str
+    steps: tuple[plan.Step, ...] = ()
+    gone: bool = False
+
+
+def judge(
+    unfinished: plan.Unfinished,
+    now: facts.HostFacts,
+    state: function_state.State | None,
+    forward: tuple[plan.Step, ...],
+    back: tuple[plan.Step, ...],
+    known: function.Identity | None = None,
+) -> Judgement:
+    """Decide on one change. Pure.
+
+    :param unfinished: as the journal has it
+    :param now: the host
+    :param state: of the change's function; None if it isn't there
+    :param forward: the steps that would finish it
+    :param back: the steps that would undo it
+    :param known: which function the change is of; None where nobody says
+    """
+    change = unfinished.change
+    if change.what is plan.What.MODULE:
+        return _module(change, now)
+    if state is None:
+        for one in refusal.unreadable(now, change.subject):
+            return Judgement(change, Verdict.LEAVE, one.message)
+        return Judgement(
+            change,
+            Verdict.UNDO,
+            "the function is gone, and all that was done to it",
+            gone=True,
+        )
+    foreign = _foreign(change, now, state, known)
+    if foreign is not None:
+        return Judgement(change, Verdict.LEAVE, foreign)
+    forward += _probes_left(unfinished)
+    if not forward:
+        return Judgement(
+            change, Verdict.FINISH, "all of it took effect before the end"
+        )
+    against = _against(change, now, forward)
+    if unfinished.trouble is not None and not unfinished.hung:
+        against = (*against, f"it failed: {unfinished.trouble}")
+    if not against:
+        return Judgement(
+            change, Verdict.FINISH, "nothing is in the way", forward
+        )
+    if not back:
+        return Judgement(
+            change, Verdict.UNDO, f"nothing of it is there, and {against[0]}"
+        )
+    against_undo = _against(change, now, back)
+    if not against_undo:
+        return Judgement(change, Verdict.UNDO, against[0], back)
+    return Judgement(change, Verdict.LEAVE, against_undo[0])
+
+
+def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
+    if now.driver_named(change.subject) is not None:
+        return Judgement(change, Verdict.FINISH, "the module is loaded")
+    return Judgement(change, Verdict.UNDO, "the module is not loaded")
+
+
+def _foreign(
+    change: plan.Change,
+    now: facts.HostFacts,
+    state: function_state.State,
+    known: function.Identity | None,
+) -> str | None:
+    """Why what stands there is none of ours; None if it is."""
+    for one in identity.another(change.subject, known, now):
+        return one.message
+    if not _is_strange(change, state):
+        return None
+    return f"somebody else changed it meanwhile: {_shown(change, state)}"
+
+
+def _is_strange(change: plan.Change, state: function_state.State) -> bool:
+    """Whether what stands there is nothing that the change could leave."""
+    ours, theirs = change.before, change.after
+    passes: tuple[str, ...] = ()
+    if change.what is plan.What.VFS:
+        if state.numvfs not in (ours.numvfs, 0, theirs.numvfs):
+            return True
+        if change.provider is None:
+            return False
+        way = vf_provider.named(change.provider)
+        if not way.disturbs_pf:
+            return False
+        passes = way.passes
+    return state.is_strange(ours, theirs, passes)
+
+
+def _shown(change: plan.Change, state: function_state.State) -> str:
+    if change.what is plan.What.VFS:
+        return f"it has {state.numvfs} VFs, and {state.shown}"
+    return state.shown
+
+
+def _probes_left(
+    unfinished: plan.Unfinished,
+) -> tuple[plan.Step, ...]:
+    """The probes at the end of a change of VFs that aren't known done."""
+    return tuple(
+        step
+        for step in unfinished.change.steps
+        if step.action == "probe"
+        and step.subject != unfinished.change.subject
+        and step not in unfinished.done
+    )
+
+
+def _against(
+    change: plan.Change,
+    now: facts.HostFacts,
+    steps: tuple[plan.Step, ...],
+) -> tuple[str, ...]:
+    """What speaks against some steps, each in one sentence."""
+    subject = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if subject is None:
+        return tuple(
+            one.message for one in refusal.unreadable(now, change.subject)
+        )
+    found: list[finding.Finding] = []
+    for step in steps:
+        if step.action == "unbind":
+            found += refusal.to_touch(now, subject)
+            if change.what is plan.What.VFS:
+                # Its VFs go, or come again, in any case.
+                found += planning.vfs_in_use(now, subject)
+            else:
+                found += planning.loses_vfs(now, subject, subject.sriov_numvfs)
+        elif step.action == "probe" and step.subject == change.subject:
+            # What follows is done by the driver that it then has.
+            subject = dataclasses.replace(
+                subject, driver=step.value or subject.driver
+            )
+        elif step.action == "set-numvfs":
+            found += planning.vfs_refusals(now, subject, int(step.value))
+            break
+    return tuple(one.message for one in found)

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each obstacle to giving a function away, stated once. Pure.
+
+:mod:`~nova_vfio_variant.host.decide.assignability` puts them together into the
+verdict, and :mod:`~nova_vfio_variant.host.decide.refusal` into what speaks against
+a change of the host.
+"""
+
+import typing as ty
+
+from nova_vfio_variant import codes, finding
+from nova_vfio_variant.host.observe import groups, vfio
+from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import facts as host_facts
+
+Identities = ty.Mapping[pci_address.PciAddress, observed.Identity]
+
+_AS_ROOT = "run the command as root; what can't be read counts as in use"
+_USES = {
+    uses.Kind.DISPLAY: codes.DISPLAY_IN_USE,
+    uses.Kind.NETWORK: codes.NETWORK_IN_USE,
+    uses.Kind.LINK: codes.NETWORK_IN_USE,
+    uses.Kind.STORAGE: codes.STORAGE_IN_USE,
+    uses.Kind.OPEN: codes.IS_OPEN,
+    uses.Kind.MDEV: codes.MDEV_BELOW,
+    uses.Kind.VDPA: codes.VDPA_BELOW,
+    uses.Kind.UNKNOWN: codes.NOT_KNOWN,
+}
+_MENDS = {
+    uses.Kind.DISPLAY: "boot with the console on another card, or on a serial"
+    " line",
+    uses.Kind.STORAGE: "unmount it, and release what holds it",
+    uses.Kind.OPEN: "end the process",
+    uses.Kind.UNKNOWN: _AS_ROOT,
+}
+#: What a function on a VFIO driver can still be used for: it has no
+#: interface, disk or screen of the host any more.
+_BESIDE_VFIO = (
+    uses.Kind.OPEN,
+    uses.Kind.MDEV,
+    uses.Kind.VDPA,
+    uses.Kind.UNKNOWN,
+)
+
+
+#: Obstacles that somebody who knows better may overrule, device by device:
+#: what is seen on the host, not what is recorded of owners and identities.
+OVERRULABLE: ty.Final = frozenset(
+    {
+        codes.DISPLAY_IN_USE,
+        codes.NETWORK_IN_USE,
+        codes.STORAGE_IN_USE,
+        codes.IS_OPEN,
+        codes.MDEV_BELOW,
+        codes.VDPA_BELOW,
+        codes.NOT_KNOWN,
+        codes.GROUP_COMPANIONS,
+        codes.VFIO_MISSING,
+        codes.NO_VFIO_DEV,
+        codes.VF_TOKEN,
+        codes.NO_VGPU_TYPE,
+        codes.PF_HAS_VFS,
+        codes.VENDOR_REBIND,
+    }
+)
+
+
+def counting(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    found: ty.Iterable[finding.Finding],
+) -> tuple[finding.Finding, ...]:
+    """The obstacles of a function that nobody overruled."""
+    allowed = facts.records.allowed.get(function.address, {})
+    return tuple(
+        one
+        for one in found
+        if not (one.code.id in allowed and one.code in OVERRULABLE)
+    )
+
+
+def not_known(
+    address: pci_address.PciAddress, what: str, hint: str = _AS_ROOT
+) -> finding.Finding:
+    """Something about a function can't be read, and counts against it."""
+    return finding.Finding(
+        codes.NOT_KNOWN, what, subject=str(address), hint=hint
+    )
+
+
+def unread(address: pci_address.PciAddress) -> finding.Finding:
+    """A function that is there and can't be read is left alone."""
+    return not_known(
+        address,
+        "it can't be read",
+        "see to that first; what can't be read counts as in use",
+    )
+
+
+def is_bridge(function: observed.PciFunction) -> finding.Finding:
+    """A bridge is never taken from its driver."""
+    return finding.Finding(
+        codes.IS_BRIDGE,
+        "it is the host bridge, and has nothing to give"
+        if function.is_host_bridge
+        else "it is a bridge, and carries what stands behind it",
+        subject=str(function.address),
+        hint="name another function"
+        if function.is_host_bridge
+        else "name the function behind it",
+    )
+
+
+def of_header(function: observed.PciFunction) -> ty.Iterator[finding.Finding]:
+    """Whether nobody can say that it is no bridge."""
+    if "config" in function.lost:
+        yield not_known(
+            function.address,
+            "its header, which may be a bridge's, can't be read",
+        )
+
+
+def of_vgpu_type(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """What a VF would lose with its vendor's driver."""
+    vgpu = facts.vgpus.get(function.address)
+    if vgpu is not None and vgpu.current != "0":
+        yield finding.Finding(
+            codes.HAS_VGPU_TYPE,
+            f"it has vGPU type {vgpu.current or '?'}, which it would lose",
+            subject=str(function.address),
+            hint="leave it on its driver, or take the type away first: write "
+            "0 to its nvidia/current_vgpu_type",
+        )
+
+
+def has_vfs(function: observed.PciFunction) -> finding.Finding:
+    """A PF goes nowhere while it has VFs."""
+    return finding.Finding(
+        codes.PF_HAS_VFS,
+        f"it has {function.sriov_numvfs} VFs, and can't go to a guest as a"
+        " whole",
+        subject=str(function.address),
+    )
+
+
+def is_quarantined(
+    address: pci_address.PciAddress, reason: str
+) -> finding.Finding:
+    """Nobody gets it."""
+    return finding.Finding(
+        codes.IS_QUARANTINED,
+        f"it is quarantined: {reason}",
+        subject=str(address),
+        hint="see to the reason, then run nova-vfio host recover",
+    )
+
+
+def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:
+    """Somebody has it."""
+    return finding.Finding(
+        codes.IS_CLAIMED,
+        f"instance {owner} has it",
+        subject=str(address),
+        hint="free it first: nova-vfio claim list, claim delete",
+    )
+
+
+def another_device(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    identities: Identities,
+) -> finding.Finding:
+    """It isn't the device that was tracked at its address."""
+    tracked = identities[function.address]
+    where = _whereabouts(facts, function.address, identities)
+    return finding.Finding(
+        codes.ANOTHER_DEVICE,
+        f"it is another device ({function.identity.shown}) than the tracked"
+        f" one ({tracked.shown}); {where}",
+        subject=str(function.address),
+    )
+
+
+def vanished(
+    facts: "host_facts.HostFacts",
+    address: pci_address.PciAddress,
+    identities: Identities,
+) -> finding.Finding:
+    """There is nothing at an address."""
+    said = "this host has no such function"
+    if address in identities:
+        where = _whereabouts(facts, address, identities)
+        said = f"it is tracked, and {said}; {where}"
+    return finding.Finding(codes.VANISHED, said, subject=str(address))
+
+
+def _whereabouts(
+    facts: "host_facts.HostFacts",
+    address: pci_address.PciAddress,
+    identities: Identities,
+) -> str:
+    """Where the device may be that was tracked at an address.
+
+    What is tracked at its own address, and is still what it was, is told
+    apart: it may be another one, or one that moved before the last sync.
+    """
+    tracked = identities[address]
+    moved: list[str] = []
+    alike: list[str] = []
+    for one in facts.scan.functions:
+        if one.address != address and tracked.may_have_moved_to(one.identity):
+            known = identities.get(one.address)
+            stayed = known is not None and not known.is_another(one.identity)
+            (alike if stayed else moved).append(str(one.address))
+    if moved:
+        return f"what was tracked may be {', '.join(moved[:3])} now"
+    if alike:
+        return f"tracked devices like it: {', '.join(alike[:3])}"
+    return "what was tracked is nowhere on this host"
+
+
+def of_use(
+    function: observed.PciFunction, use: uses.Use, *, is_port: bool = False
+) -> ty.Iterator[finding.Finding]:
+    """What one use of a function says against giving it away.
+
+    :param is_port: it goes to one of Neutron's ports
+    """
+    name = str(function.address)
+    if function.vfio and use.kind not in _BESIDE_VFIO:
+        return
+    if use.kind is uses.Kind.LINK and (
+        function.physfn is not None or function.sriov_numvfs
+    ):
+        # udev sets every new interface up, and libvirt takes it all the same.
+        # A PF is up so that its VFs have a link.
+        yield finding.Finding(codes.LINK_UP, use.what, subject=name)
+        return
+    if use.kind is uses.Kind.VDPA and is_port:
+        if use.holder is not None:
+            yield finding.Finding(codes.IS_OPEN, use.what, subject=name)
+        return
+    hint = _MENDS.get(use.kind)
+    if use.kind in (uses.Kind.NETWORK, uses.Kind.LINK):
+        hint = (
+            "name another function: it carries this host's own connection"
+            if "default route" in use.what
+            else "set the interface down, and out of what uses it"
+        )
+    yield finding.Finding(_USES[use.kind], use.what, subject=name, hint=hint)
+
+
+def of_group(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    leaving: ty.Collection[pci_address.PciAddress] = (),
+) -> ty.Iterator[finding.Finding]:
+    """What its IOMMU group says against giving it away.
+
+    :param leaving: members that are to leave their driver, or to be on a
+        VFIO driver too
+    """
+    hidden = of_unknown_group(facts, function)
+    if hidden is not None:
+        yield hidden
+        return
+    name = str(function.address)
+    if function.iommu_group is None:
+        yield finding.Finding(
+            codes.NOT_IN_A_GROUP,
+            "it has no IOMMU group"
+            if facts.scan.iommu_groups
+            else "the IOMMU is off: no function has an IOMMU group",
+            subject=name,
+            hint=facts.how_to_get_an_iommu,
+        )
+        return
+    against = groups.in_the_way(facts.scan, function)
+    staying = [
+        one
+        for one in against
+        if one.address not in leaving or one.is_bridge or one.is_host_bridge
+    ]
+    for other in against:
+        if "driver" in other.lost:
+            yield not_known(
+                function.address,
+                f"{other.address} is in IOMMU group {function.iommu_group}"
+                " with it, on a driver that could not be read",
+            )
+        elif other in staying:
+            yield group_member(function, other, staying)
+        else:
+            yield finding.Finding(
+                codes.MATES_TO_PREPARE,
+                f"{other.address} of IOMMU group {function.iommu_group} is on"
+                f" driver {other.driver} yet",
+                subject=name,
+            )
+
+
+def group_member(
+    function: observed.PciFunction,
+    member: observed.PciFunction,
+    companions: ty.Iterable[observed.PciFunction],
+    verb: str = "add",
+) -> finding.Finding:
+    """That one member of its group keeps a function from a guest.
+
+    :param companions: all that are to be named to have them unbound
+    :param verb: what is done with the list of them
+    """
+    return finding.Finding(
+        codes.GROUP_COMPANIONS,
+        f"{member.address} is in IOMMU group {function.iommu_group} with it, "
+        f"on driver {member.driver}",
+        subject=str(function.address),
+        hint=_group_mend(member, companions, verb),
+    )
+
+
+def _group_mend(
+    member: observed.PciFunction,
+    companions: ty.Iterable[observed.PciFunction],
+    verb: str,
+) -> str:
+    if member.is_bridge or member.is_host_bridge:
+        return (
+            f"take the bridge from its driver: echo {member.address} > "
+            f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
+            "a function of another group"
+        )
+    named = [
+        one
+        for one in companions
+        if not (one.is_bridge or one.is_host_bridge or "driver" in one.lost)
+    ]
+    listed = ", ".join(
+        f'"{one}"' for one in sorted({one.address for one in named})
+    )
+    mend = f'{verb} "companions": [{listed}]'
+    if any(one.kind is observed.Kind.PF for one in named):
+        mend += ' and "allow_pf": true'
+    return f"{mend} to have them unbound"
+
+
+def of_pf(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """What the PF of a VF says against giving the VF away."""
+    if function.physfn is None:
+        return
+    pf = facts.scan.get(function.physfn)
+    if pf is None:
+        if function.physfn in facts.scan.unread:
+            yield not_known(
+                function.address,
+                f"its PF {function.physfn} could not be read",
+            )
+    elif pf.vfio and not function.has_vgpu_folder:
+        # A vendor's vGPU driver has the PF for itself, and sets no token.
+        yield finding.Finding(
+            codes.VF_TOKEN,
+            f"its PF {pf.address} is on {pf.driver}: without the VF token"
+            " of whoever has the PF nobody can open it",
+            subject=str(function.address),
+            hint=f"give {pf.address} back to its own driver, which makes the"
+            " VFs anew",
+        )
+
+
+def of_vfio(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Whether there is a VFIO driver that it could be put on."""
+    there = vfio.available(facts.scan)
+    if there is None:
+        yield not_known(
+            function.address,
+            "whether there is a vfio-pci can't be known: the modules of the"
+            " running kernel can't be seen",
+            "let /lib/modules be seen, or load vfio-pci",
+        )
+    elif not there:
+        yield finding.Finding(
+            codes.VFIO_MISSING,
+            "there is no vfio-pci, neither loaded nor among the modules of"
+            " the running kernel",
+            subject=str(function.address),
+            hint="install the modules of the running kernel",
+        )
+
+
+def of_unknown_group(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> finding.Finding | None:
+    """Whether its group, or who is in it, could not be read."""
+    if "iommu_group" in function.lost:
+        return not_known(function.address, "its IOMMU group could not be read")
+    if function.iommu_group is None:
+        return None
+    mates = facts.scan.unread_in(function.iommu_group)
+    hidden = mates or facts.scan.hidden
+    if not hidden:
+        return None
+    may_be = "is" if mates else "may be"
+    return not_known(
+        function.address,
+        f"{hidden[0]} could not be read, and {may_be} in IOMMU group"
+        f" {function.iommu_group} with it",
+    )

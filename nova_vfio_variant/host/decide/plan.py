@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ordered steps that take a host from what is seen to what is wanted.
+
+A :class:`Plan` holds changes, each of one function and each with its steps:
+a change is what is finished or undone as a whole.
+"""
+
+import dataclasses
+import enum
+import typing as ty
+
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.pci import function
+
+
+class StepState(enum.StrEnum):
+    """How far a step has come."""
+
+    PLANNED = "planned"
+    EXPECTED = "expected"
+    BEGUN = "begun"
+    DONE = "done"
+    UNDONE = "undone"
+    FAILED = "failed"
+
+
+class What(enum.StrEnum):
+    """What a change changes."""
+
+    MODULE = "module"
+    VFS = "vfs"
+    DRIVER = "driver"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One write to the host, with the way back.
+
+    :param subject: PCI address of the function, or the module, as text
+    :param action: what kind of write: ``set-numvfs``, ``set-autoprobe``,
+        ``load-module``, ``unbind``, ``set-override``, ``probe``
+    :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
+        driver's name; empty for none, for a probe that the kernel is free
+        to answer as it likes
+    :param prior: what stood there before, which the undo puts back
+    :param reason: why, in one sentence
+    :param deadline: seconds that the write may take
+    :param provider: for ``set-numvfs``, whose way of making VFs
+    """
+
+    subject: str
+    action: str
+    value: str
+    prior: str
+    reason: str
+    deadline: float = 10.0
+    provider: str = "sysfs"
+
+    @property
+    def undo(self) -> str:
+        """What puts back what the step changes, as a person would say it."""
+        if self.action == "load-module":
+            return "none: the module stays loaded"
+        if self.action == "unbind":
+            return f"bind {self.prior}"
+        if self.action == "probe":
+            return "unbind" if self.value else "none"
+        return _shown(self.action, self.prior)
+
+    @property
+    def shown(self) -> str:
+        """The action with its value, as a person would say it."""
+        return _shown(self.action, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.shown}"
+
+
+def _shown(action: str, value: str) -> str:
+    if action == "set-override" and not value:
+        return "clear-override"
+    return f"{action} {value}".strip()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to one function, finished or undone as a whole.
+
+    :param subject: PCI address, or the module's name, as text
+    :param what: of which kind it is
+    :param before: what stood there before
+    :param after: what is to stand there; its driver may be
+        :data:`.function_state.KERNELS_CHOICE`
+    :param steps: in the order in which they are done
+    :param pf: of a VF, its PF
+    :param lost: the VFs that vanish on the way, as they were
+    :param expected: it can't be done before the changes before it, and is
+        decided anew then
+    :param identity: which function it is; None for a module, for a function
+        that isn't there yet, and in journals that didn't say
+    """
+
+    subject: str
+    what: What
+    before: function_state.State
+    after: function_state.State
+    steps: tuple[Step, ...]
+    pf: str | None = None
+    lost: ty.Mapping[str, function_state.State] = dataclasses.field(
+        default_factory=dict
+    )
+    expected: bool = False
+    identity: function.Identity | None = None
+
+    @property
+    def provider(self) -> str | None:
+        """Whose way of making VFs it goes; None if it makes none."""
+        for step in self.steps:
+            if step.action == "set-numvfs":
+                return step.provider
+        return None
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The addresses of all that it concerns; none for a module."""
+        if self.what is What.MODULE:
+            return ()
+        return (self.subject, *self.lost)
+
+    def as_data(self) -> dict[str, ty.Any]:
+        """As plain values that JSON takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> "Change":
+        """What :meth:`as_data` gave.
+
+        :raises KeyError, TypeError, ValueError: it is no change
+        """
+        identity = data.get("identity")
+        return cls(
+            str(data["subject"]),
+            What(data["what"]),
+            function_state.State(**data["before"]),
+            function_state.State(**data["after"]),
+            tuple(Step(**step) for step in data["steps"]),
+            data["pf"],
+            {
+                name: function_state.State(**state)
+                for name, state in data["lost"].items()
+            },
+            bool(data["expected"]),
+            None if identity is None else function.Identity(**identity),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes in the order in which they are done.
+
+    :param changes: nothing to do where empty
+    """
+
+    changes: tuple[Change, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all changes, in order."""
+        return tuple(step for one in self.changes for step in one.steps)
+
+    @property
+    def ready(self) -> tuple[Change, ...]:
+        """The changes that can be done now."""
+        return tuple(one for one in self.changes if not one.expected)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prior:
+    """What a function was before we first touched it.
+
+    :param state: all that we change, as it was
+    :param pf: of a VF, its PF
+    :param made: the VF came into being by what we did to its PF
+    :param left: what we last made of its driver; None where we didn't
+    :param vfs_left: of a PF, the numbers of VFs that are ours, each with
+        ``sriov_drivers_autoprobe``: the one that we left, or while a change
+        isn't ended all that it comes by
+    """
+
+    state: function_state.State
+    pf: str | None
+    made: bool
+    left: function_state.State | None = None
+    identity: function.Identity | None = None
+    vfs_left: frozenset[tuple[int | None, bool | None]] = frozenset()
+
+    def is_strange(self, now: function_state.State) -> bool:
+        """Whether somebody else changed the function's driver."""
+        return self.left is not None and now.is_strange(self.state, self.left)
+
+    def has_strange_vfs(self, now: function_state.State) -> bool:
+        """Whether somebody else gave a PF VFs, or took them away."""
+        mine = {*self.vfs_left, (self.state.numvfs, self.state.autoprobe)}
+        return (now.numvfs, now.autoprobe) not in mine
+
+
+@dataclasses.dataclass(slots=True)
+class Unfinished:
+    """A change that was begun and not ended.
+
+    :param number: its place in the journal
+    :param change: as it was planned
+    :param purpose: ``apply`` or ``restore``
+    :param done: its steps that are known to be done
+    :param begun: the step that was begun last, if it didn't end
+    :param trouble: what stopped it: an error, or a write that hung
+    :param hung: a write hung
+    :param prior: what its function was before us, as known when it was begun
+    """
+
+    number: int
+    change: Change
+    purpose: str
+    done: list[Step] = dataclasses.field(default_factory=list)
+    begun: Step | None = None
+    trouble: str | None = None
+    hung: bool = False
+    prior: Prior | None = None

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What speaks against a change of the host, each with what to do about it.
+
+Pure: what is known of the host goes in, refusals come out.
+"""
+
+import typing as ty
+
+from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.host.observe import vfio
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import facts as host_facts
+
+
+def because(
+    code: finding.Code, subject: str, message: str, hint: str
+) -> finding.Finding:
+    """One reason not to do something.
+
+    :param code: of which kind it is
+    :param subject: address of the function, as text
+    :param message: one sentence without a full stop
+    :param hint: what to do about it
+    """
+    return finding.Finding(code, message, subject=subject, hint=hint)
+
+
+def line(reason: finding.Finding) -> str:
+    """A reason as one line says it, without its severity."""
+    return f"{reason.subject}: {reason.message} [{reason.code.id}]"
+
+
+def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
+    """What is raised where there are refusals: the first, and how many."""
+    first = refusals[0]
+    more = len(refusals) - 1
+    return exception.HostRefused(
+        line(first) + (f", and {more} more" if more else ""), first.hint
+    )
+
+
+def to_touch(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+) -> tuple[finding.Finding, ...]:
+    """Why a function may not be taken from what it is on now."""
+    return obstacles.counting(
+        facts,
+        function,
+        (
+            *is_another(facts, function),
+            *is_somebodys(facts, function),
+            *in_use(facts, function),
+            *unseen(facts, function),
+            *_unread(function),
+        ),
+    )
+
+
+def _unread(
+    function: observed.PciFunction,
+) -> ty.Iterator[finding.Finding]:
+    """Whether nobody knows which driver it would be taken from."""
+    if "driver" in function.lost:
+        yield obstacles.not_known(
+            function.address, "its driver could not be read"
+        )
+
+
+def is_another(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Whether it isn't the device that was tracked at its address."""
+    tracked = facts.records.identities.get(function.address)
+    if tracked is not None and tracked.is_another(function.identity):
+        yield obstacles.another_device(
+            facts, function, facts.records.identities
+        )
+
+
+def in_use(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What the host is seen to use a function for."""
+    found: list[finding.Finding] = []
+    for use in facts.in_use.get(function.address, ()):
+        found += (
+            one
+            for one in obstacles.of_use(function, use)
+            if one.code is not codes.LINK_UP
+        )
+    found += obstacles.of_vgpu_type(facts, function)
+    return tuple(found)
+
+
+def unseen(
+    facts: "host_facts.HostFacts", function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """What can't be seen of a host that can be changed all the same.
+
+    A recording can't be changed; what is planned for it is for another one.
+    """
+    bound = function.driver is not None or "driver" in function.lost
+    if (
+        uses.PROCESSES not in facts.unseen
+        or facts.scan.tree.root is None
+        or not bound
+    ):
+        return ()
+    return (
+        because(
+            codes.NOT_KNOWN,
+            str(function.address),
+            "/proc/1: not shown, which may have it open",
+            "run the command where the host's processes are seen",
+        ),
+    )
+
+
+def is_somebodys(
+    facts: "host_facts.HostFacts",
+    function: observed.PciFunction,
+    driver: str | None = None,
+) -> tuple[finding.Finding, ...]:
+    """Why a function that somebody has stays what it is.
+
+    Whoever has a claim on it loses nothing where it comes to a VFIO driver
+    from none. It has to come to one after each reboot, which claims outlast,
+    before its guest can start.
+
+    :param driver: which a VF gets that is yet to be made
+    """
+    at = function.address
+    reason = facts.records.quarantined.get(at)
+    if reason is not None:
+        return (obstacles.is_quarantined(at, reason),)
+    owner = facts.records.owners.get(at)
+    if owner is None or (driver is not None and is_vfio(facts, driver)):
+        return ()
+    return (obstacles.is_claimed(at, owner),)
+
+
+def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
+    """Whether a driver, bound or not, gives functions to guests.
+
+    One of which that can't be known counts as the host's.
+    """
+    return bool(vfio.is_driver(facts.scan, driver))
+
+
+def unreadable(
+    facts: "host_facts.HostFacts", name: str
+) -> tuple[finding.Finding, ...]:
+    """Why a function that is there and can't be read is left alone.
+
+    :param name: its address, as text
+    """
+    if pci_address.PciAddress.parse(name) not in facts.scan.unread:
+        return ()
+    return (obstacles.unread(pci_address.PciAddress.parse(name)),)
+
+
+def nothing_meant(
+    address: pci_address.PciAddress, message: str, hint: str
+) -> finding.Finding:
+    """Why nothing can be done for an address that somebody named alone."""
+    return because(codes.NOTHING_MEANT, str(address), message, hint)
+
+
+def no_such_function(
+    facts: "host_facts.HostFacts", address: pci_address.PciAddress
+) -> tuple[finding.Finding, ...]:
+    """Why nothing can be done for what isn't there, or can't be read."""
+    return unreadable(facts, str(address)) or (
+        nothing_meant(
+            address,
+            "this host has no such function",
+            "nova-vfio host list shows what is there",
+        ),
+    )
+
+
+def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
+    """Why a PF with VFs may not be taken from its driver."""
+    return because(
+        codes.VFS_IN_USE,
+        str(function.address),
+        f"it has {count} VFs, which go when it loses its driver",
+        "take them away first, as they were made: by its sriov_numvfs"
+        if function.vfio
+        else 'take them away first: "num_vfs": 0 in an entry of its own',
+    )

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes a host back to exactly what is on record. Pure.
+
+PFs come first, for their VFs go or come back with them; then drivers, what was
+touched last before what was touched first.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import (
+    identity,
+    ours,
+    plan,
+    planning,
+    refusal,
+)
+from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.pci import address as pci_address
+
+_REASON = "it stood so before"
+
+
+def decision(
+    priors: ty.Mapping[str, plan.Prior],
+    now: facts.HostFacts,
+    only: ty.Collection[str] = (),
+) -> planning.Decision:
+    """The plan that takes the host back, or what is against it. Pure.
+
+    :param priors: what the functions were
+    :param only: addresses of the functions to take back; all if empty. A
+        PF's VFs go with it
+    """
+    found = of_priors(priors, now, only)
+    unknown = [
+        one
+        for name in sorted(only)
+        if now.scan.get(address := pci_address.PciAddress.parse(name)) is None
+        for one in refusal.no_such_function(now, address)
+    ]
+    return dataclasses.replace(found, refusals=(*unknown, *found.refusals))
+
+
+def of_priors(
+    priors: ty.Mapping[str, plan.Prior],
+    now: facts.HostFacts,
+    only: ty.Collection[str],
+) -> planning.Decision:
+    """As :func:`decision`, for names that may have gone on the way."""
+    refusals: list[finding.Finding] = []
+    mine = []
+    for name, prior in chosen(priors, only):
+        against = refusal.unreadable(now, name) or identity.of_prior(
+            name, priors, now
+        )
+        refusals += against
+        if not against:
+            mine.append((name, prior))
+    changes: list[plan.Change] = []
+    moving = set()
+    for name, prior in mine:
+        change, against = _vfs_change(name, prior, priors, now)
+        refusals += against
+        if change is not None:
+            changes.append(change)
+            if change.before.numvfs != change.after.numvfs:
+                moving.add(name)
+    for name, prior in reversed(mine):
+        expected = prior.pf in moving
+        if expected and prior.made:
+            continue
+        one = _driver_change(name, prior, now, expected=expected)
+        if one is None:
+            continue
+        changes.append(one)
+        if not expected:
+            refusals += _against(one, prior, now)
+    return planning.Decision(
+        plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
+    )
+
+
+def chosen(
+    priors: ty.Mapping[str, plan.Prior], only: ty.Collection[str]
+) -> list[tuple[str, plan.Prior]]:
+    """Those of some functions, and of the VFs of some PFs; all if empty."""
+    return [
+        (name, prior)
+        for name, prior in priors.items()
+        if not only or name in only or prior.pf in only
+    ]
+
+
+def _vfs_change(
+    name: str,
+    prior: plan.Prior,
+    priors: ty.Mapping[str, plan.Prior],
+    now: facts.HostFacts,
+) -> tuple[plan.Change | None, tuple[finding.Finding, ...]]:
+    """The change of one PF's number of VFs, and what is against it."""
+    pf = now.scan.get(pci_address.PciAddress.parse(name))
+    if pf is None or prior.state.numvfs is None:
+        return None, ()
+    state = now.states[pf.address]
+    to = dataclasses.replace(
+        prior.state, driver=state.driver, override=state.override
+    )
+    if state == to:
+        return None, ()
+    # VFs are made by the PF's own driver: that comes back first.
+    expected = state.driver != prior.state.driver
+    if prior.has_strange_vfs(state):
+        if expected and state.numvfs:
+            # They keep it from its driver, and that says what to do.
+            return None, ()
+        return None, (ours.strange_vfs(name, prior, state),)
+    against: tuple[finding.Finding, ...] = ()
+    if state.numvfs != to.numvfs:
+        against = tuple(ours.strange_vf_drivers(name, priors, now))
+        if not expected:
+            against += tuple(
+                planning.vfs_refusals(now, pf, prior.state.numvfs)
+            )
+    change = planning.vfs_change(
+        now,
+        pf,
+        to,
+        _REASON,
+        quietly=any(
+            one.pf == name and not one.made for one in priors.values()
+        ),
+    )
+    return dataclasses.replace(change, expected=expected), against
+
+
+def _driver_change(
+    name: str,
+    prior: plan.Prior,
+    now: facts.HostFacts,
+    *,
+    expected: bool,
+) -> plan.Change | None:
+    """The change of one function's driver; None if there is nothing to do."""
+    address = pci_address.PciAddress.parse(name)
+    state = now.states.get(address)
+    if expected:
+        state = function_state.State()
+    if state is None:
+        return None
+    to = dataclasses.replace(
+        prior.state, numvfs=state.numvfs, autoprobe=state.autoprobe
+    )
+    steps = planning.driver_steps(name, state, to, _REASON)
+    if not steps:
+        return None
+    return plan.Change(
+        name,
+        plan.What.DRIVER,
+        state,
+        to,
+        steps,
+        prior.pf,
+        expected=expected,
+        identity=prior.identity,
+    )
+
+
+def _against(
+    change: plan.Change,
+    prior: plan.Prior,
+    now: facts.HostFacts,
+) -> tuple[finding.Finding, ...]:
+    """Why a function can't be taken from its driver."""
+    if prior.is_strange(change.before):
+        return (ours.strange_driver(change.subject, prior, change.before),)
+    function = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if function is None:
+        return ()
+    found = refusal.to_touch(now, function)
+    if any(step.action == "unbind" for step in change.steps):
+        found += planning.loses_vfs(now, function, change.before.numvfs)
+    return found
+
+
+def _modules(
+    changes: list[plan.Change], now: facts.HostFacts
+) -> list[plan.Change]:
+    """The modules of drivers that were there and are no longer."""
+    found: dict[str, plan.Change] = {}
+    for place, change in enumerate(changes):
+        driver = change.after.driver
+        if (
+            change.what is plan.What.DRIVER
+            and driver is not None
+            and driver not in now.drivers
+            and now.can_load(driver)
+        ):
+            module = driver.replace("-", "_")
+            found[module] = planning.load_change(module, _REASON)
+            changes[place] = dataclasses.replace(change, expected=True)
+    return list(found.values())

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drivers by the modules' own word: which there are, which is made for what.
+
+A variant driver names its functions in ``modules.alias`` by lines such as
+``alias vfio_pci:v00001AF4d00001041sv*sd*bc*sc*i* virtio_vfio_pci``. The
+``vfio_pci`` module itself takes everything, with nothing but wildcards.
+"""
+
+import fnmatch
+import functools
+import re
+import typing as ty
+
+from nova_vfio_variant.host.tree import host_tree
+
+_MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
+
+
+def read_aliases(
+    tree: host_tree.HostTree, kernel_release: str | None
+) -> tuple[tuple[str, str], ...]:
+    """The ``vfio_pci:`` lines of ``modules.alias``, as (pattern, module).
+
+    :returns: in the file's order; nothing where there is no such file
+    """
+    path = aliases_path(kernel_release)
+    return () if path is None else _aliases_in(tree.read_text(path) or "")
+
+
+def aliases_path(kernel_release: str | None) -> str | None:
+    """Where ``modules.alias`` stands; None if the release is unknown."""
+    if kernel_release is None:
+        return None
+    return f"lib/modules/{kernel_release}/modules.alias"
+
+
+def loadable(
+    tree: host_tree.HostTree, kernel_release: str | None
+) -> frozenset[str] | None:
+    """The modules of a kernel, built into it or not, with ``_`` for ``-``.
+
+    :returns: None where they can't be seen: a recording has no more of them
+        than their ``vfio_pci:`` lines, a container often nothing
+    """
+    folder = f"lib/modules/{kernel_release}"
+    if kernel_release is None or not tree.exists(f"{folder}/modules.dep"):
+        return None
+    names: set[str] = set()
+    for file in ("modules.dep", "modules.builtin"):
+        names |= _named_in(tree.read_text(f"{folder}/{file}") or "")
+    return frozenset(names)
+
+
+@functools.lru_cache(maxsize=2)
+def _aliases_in(text: str) -> tuple[tuple[str, str], ...]:
+    # A file of 20,000 lines, read again at each look at a host.
+    lines = re.findall(
+        r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text, re.MULTILINE
+    )
+    return tuple((pattern, module) for pattern, module in lines)
+
+
+def best_variant(
+    modalias: str, aliases: ty.Iterable[tuple[str, str]]
+) -> str | None:
+    """The module with the VFIO driver that fits a function best.
+
+    As in libvirt (virPCIDeviceFindBestVFIOVariant in util/virpci.c): of all
+    patterns that match, the one with the fewest wildcards; of equals the
+    first. The generic ``vfio_pci`` wins where nothing else matches.
+
+    :param modalias: of the function, ``pci:v00008086d...``
+    :param aliases: as :func:`read_aliases` gives them
+    :returns: the module's name, which may differ from its driver's in ``-``
+        and ``_``; None where nothing matches
+    """
+    bus, colon, rest = modalias.partition(":")
+    if bus != "pci" or not colon:
+        return None
+    wanted = f"vfio_pci:{rest}"
+    fitting = [
+        (pattern.count("*"), module)
+        for pattern, module in aliases
+        if _compiled(pattern).fullmatch(wanted)
+    ]
+    return min(fitting, key=lambda one: one[0])[1] if fitting else None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names of drivers or modules mean the same.
+
+    A module is always shown with ``_`` where its driver may have ``-``
+    (module ``vfio_pci``, driver ``vfio-pci``).
+    """
+    return one.replace("-", "_") == other.replace("-", "_")
+
+
+def override_in(text: str | None) -> str | None:
+    """The driver that a ``driver_override`` names; None for none.
+
+    An unset one reads ``(null)``.
+
+    :param text: what the file says; None where it isn't there
+    """
+    name = (text or "").strip()
+    return None if name in ("", "(null)") else name
+
+
+@functools.lru_cache(maxsize=4)
+def _named_in(text: str) -> frozenset[str]:
+    """The modules of a file with one a line, read again at each look."""
+    return frozenset(
+        found[1].replace("-", "_")
+        for line in text.splitlines()
+        if (found := _MODULE.search(line.partition(":")[0]))
+    )
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))

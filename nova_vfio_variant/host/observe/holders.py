@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has the devices of a claim open, before they are given back."""
+
+import typing as ty
+
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.host.observe import vfio
+from nova_vfio_variant.host.observe.use import children, processes
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address as pci_address
+
+Address = pci_address.PciAddress
+
+
+def of_claim(
+    tree: host_tree.HostTree,
+    owners: ty.Mapping[Address, str],
+    instance_uuid: str,
+) -> tuple[str, ...]:
+    """Why an instance's devices can't be given back, one sentence each.
+
+    Looked at is what is on a VFIO driver, and what has mediated devices: on
+    a driver of the host it is in no guest. What is open for a whole IOMMU
+    group counts unless somebody else has a claim on a member of it.
+
+    :param owners: the instance that has claimed a function, by address
+    """
+    mine = [
+        str(at)
+        for at, owner in owners.items()
+        if owner == instance_uuid and tree.exists(f"{host_scan.DEVICES}/{at}")
+    ]
+    seen = host_scan.scan(tree, mine)
+    index = processes.Index(processes.look(tree), children.look(tree))
+    found = [
+        f"{one.subject} can't be read: {one.why}" for one in seen.problems
+    ]
+    for function in seen.functions:
+        place = f"{host_scan.DEVICES}/{function.address}/iommu_group/devices"
+        members = tree.listdir(place)
+        is_others = any(
+            owners.get(Address.parse(name), instance_uuid) != instance_uuid
+            for name in members
+        )
+        # Before Linux 6.1 one on a variant driver shows no vfio-dev/.
+        on_vfio = function.vfio or (
+            function.driver is not None
+            and bool(vfio.is_driver(seen, function.driver))
+        )
+        for use in index.uses(function, (), len(members)):
+            if use.shared and is_others:
+                continue
+            is_guests = on_vfio or use.kind is uses.Kind.MDEV
+            if is_guests and (
+                use.holder is not None or use.kind is uses.Kind.UNKNOWN
+            ):
+                found.append(f"{function.address}: {use.what}")
+    return tuple(dict.fromkeys(found))

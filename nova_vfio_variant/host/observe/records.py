@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is recorded about functions, as plain values.
+
+The tracker's store and the journal know it; whoever opens them fills this.
+"""
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
+
+Address = pci_address.PciAddress
+#: Why nobody gets a function, by address.
+Quarantines = ty.Mapping[Address, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Records:
+    """What is recorded about functions, by address.
+
+    :param owners: the instance that has claimed it
+    :param quarantined: why nobody gets it
+    :param unsettled: a change of it was begun and has not ended
+    :param identities: which device was tracked there
+    :param allowed: obstacles that were overruled by hand: the code's id and
+        the reason given
+    :param spent: a device for one time that had it
+    :param unreadable: why the rest can't be known; None if all was read
+    """
+
+    owners: ty.Mapping[Address, str] = dataclasses.field(default_factory=dict)
+    quarantined: Quarantines = dataclasses.field(default_factory=dict)
+    unsettled: ty.Collection[Address] = ()
+    identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(
+        default_factory=dict
+    )
+    allowed: ty.Mapping[Address, ty.Mapping[str, str]] = dataclasses.field(
+        default_factory=dict
+    )
+    spent: ty.Collection[Address] = ()
+    unreadable: str | None = None
+
+
+NOTHING: ty.Final = Records()

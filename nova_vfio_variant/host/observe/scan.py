@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What PCI functions a host has, seen through sysfs.
+
+The order of reading is chosen so that nothing is asked for in vain: the
+listing of a function's directory says which facts it has. ``modalias`` alone
+gives the vendor, the product, the class and the subsystem. ``vpd`` is never
+read (1 ms), ``config`` only where the class leaves open whether the function
+is a bridge, ``uevent`` and ``sriov_numvfs`` never: reading them takes
+the device's lock, which another process may hold for ever while it removes
+VFs that are in use. ``driver_override`` takes it too
+(driver_override_show in drivers/pci/pci-sysfs.c) on kernels whose ``struct
+device`` has no override of its own (Linux 6.12.95 has), but nothing else tells
+what it holds.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.observe import drivers, function_ids, sriov, vfio
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function
+
+DEVICES = "sys/bus/pci/devices"
+BUSES = "sys/bus"
+VDPA = "sys/bus/vdpa/devices"
+
+_T = ty.TypeVar("_T")
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost:
+    """Something that is there and could not be read.
+
+    :param subject: the function, as sysfs names it
+    :param fact: the file; None if the function is left out
+    :param why: half a sentence
+    """
+
+    subject: str
+    fact: str | None
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.fact or 'left out'}: {self.why}"
+
+
+@dataclasses.dataclass(frozen=True)
+class HostScan:
+    """A host at one moment.
+
+    :param functions: in rising order of address
+    :param kernel_release: as ``uname -r`` prints it; None if unknown
+    :param cmdline: the kernel's command line; None if unknown
+    :param modules: names of the loaded modules, sorted, with ``_``
+    :param problems: what was lost, and why
+    :param tree: the host that was scanned, for what is read only when asked
+    """
+
+    functions: tuple[function.PciFunction, ...]
+    kernel_release: str | None
+    cmdline: str | None
+    modules: tuple[str, ...]
+    problems: tuple[Lost, ...]
+    tree: host_tree.HostTree = dataclasses.field(compare=False, repr=False)
+
+    def get(
+        self, address: pci_address.PciAddress
+    ) -> function.PciFunction | None:
+        """The function at an address."""
+        return self._by_address.get(address)
+
+    @functools.cached_property
+    def _by_address(
+        self,
+    ) -> dict[pci_address.PciAddress, function.PciFunction]:
+        return {found.address: found for found in self.functions}
+
+    @functools.cached_property
+    def vfs(
+        self,
+    ) -> ty.Mapping[pci_address.PciAddress, tuple[function.PciFunction, ...]]:
+        """The VFs of each PF that has any, in rising order of address."""
+        vfs: dict[pci_address.PciAddress, list[function.PciFunction]] = {}
+        for seen in self.functions:
+            if seen.physfn is not None:
+                vfs.setdefault(seen.physfn, []).append(seen)
+        return {pf: tuple(those) for pf, those in vfs.items()}
+
+    @functools.cached_property
+    def unread(self) -> frozenset[pci_address.PciAddress]:
+        """The functions that are there, and left out of ``functions``."""
+        found = set()
+        for problem in self.problems:
+            if problem.fact is None:
+                # What has no address is no function.
+                with contextlib.suppress(ValueError):
+                    found.add(pci_address.PciAddress.parse(problem.subject))
+        return frozenset(found)
+
+    @functools.cached_property
+    def hidden(self) -> tuple[pci_address.PciAddress, ...]:
+        """The functions that may be in any IOMMU group, in rising order."""
+        return tuple(
+            sorted(
+                {
+                    *(at for at, group in self._unread_groups if group < 0),
+                    *(
+                        one.address
+                        for one in self.functions
+                        if "iommu_group" in one.lost
+                    ),
+                }
+            )
+        )
+
+    def unread_in(self, group: int) -> tuple[pci_address.PciAddress, ...]:
+        """The members of an IOMMU group that can't be read otherwise."""
+        return tuple(
+            at for at, number in self._unread_groups if number == group
+        )
+
+    @functools.cached_property
+    def _unread_groups(
+        self,
+    ) -> tuple[tuple[pci_address.PciAddress, int], ...]:
+        """The groups of ``unread``; -1 for one that can't be known."""
+        found = []
+        for address in sorted(self.unread):
+            try:
+                with self.tree.folder(f"{DEVICES}/{address}") as folder:
+                    if "iommu_group" in folder.names():
+                        link = folder.link("iommu_group")
+                        found.append((address, int(link.rpartition("/")[2])))
+            except (OSError, ValueError):
+                found.append((address, -1))
+        return tuple(found)
+
+    @functools.cached_property
+    def iommu_groups(
+        self,
+    ) -> ty.Mapping[int, tuple[pci_address.PciAddress, ...]]:
+        """The addresses in each IOMMU group, in rising order."""
+        groups: dict[int, list[pci_address.PciAddress]] = {}
+        for found in self.functions:
+            if found.iommu_group is not None:
+                groups.setdefault(found.iommu_group, []).append(found.address)
+        return {number: tuple(groups[number]) for number in sorted(groups)}
+
+    @functools.cached_property
+    def vfio_aliases(self) -> tuple[tuple[str, str], ...]:
+        """The ``vfio_pci:`` lines of ``modules.alias``, read when asked for.
+
+        :returns: (pattern, module) in the file's order; see
+            :func:`nova_vfio_variant.host.observe.drivers.best_variant`
+        """
+        return drivers.read_aliases(self.tree, self.kernel_release)
+
+    @functools.cached_property
+    def vfio_modules(self) -> frozenset[str]:
+        """The modules of VFIO drivers, read when asked for.
+
+        See :func:`nova_vfio_variant.host.observe.vfio.is_driver`.
+        """
+        return vfio.modules(self.tree, self.vfio_aliases)
+
+
+def scan(
+    tree: host_tree.HostTree, only: ty.Collection[str] | None = None
+) -> HostScan:
+    """Look at every PCI function of a host, or at some.
+
+    A file that vanishes or can't be read costs its fact. A function is left
+    out where the fact says what it is: its ids, its class, its PF, or how
+    many VFs it could have. Both are told in ``problems``.
+
+    :param only: their addresses, each of a function that is to be there; None
+        for all
+    :raises HostError: the host doesn't say which functions it has
+    """
+    return _Scanner(tree).scan(only)
+
+
+class _Scanner:
+    """One scan, with what it has parsed already."""
+
+    def __init__(self, tree: host_tree.HostTree) -> None:
+        self._tree = tree
+        self._problems: list[Lost] = []
+        # VFs of one card share these, so each is parsed once.
+        self._ids: dict[bytes, function_ids.Ids] = {}
+        self._pfs: dict[str, sriov.Indices] = {}
+        self._vdpa_parents = self._find_vdpa_parents()
+
+    def scan(self, only: ty.Collection[str] | None) -> HostScan:
+        tree = self._tree
+        names = self._names() if only is None else only
+        functions = []
+        # Addresses differ in length only where the domain needs more digits.
+        for name in sorted(names, key=lambda name: (len(name), name)):
+            try:
+                with tree.folder(f"{DEVICES}/{name}") as folder:
+                    functions.append(self._function(name, folder))
+            except (OSError, ValueError) as error:
+                self._lost(name, None, error)
+        return HostScan(
+            tuple(functions),
+            tree.read_text("proc/sys/kernel/osrelease"),
+            tree.read_text("proc/cmdline"),
+            tuple(
+                sorted(
+                    line.split(" ", 1)[0]
+                    for line in (
+                        tree.read_text("proc/modules") or ""
+                    ).splitlines()
+                )
+            ),
+            tuple(self._problems),
+            tree,
+        )
+
+    def _names(self) -> list[str]:
+        try:
+            with self._tree.folder(DEVICES) as folder:
+                return folder.names()
+        except OSError as error:
+            buses = self._tree.listdir(BUSES)
+            if buses and "pci" not in buses:
+                return []  # The kernel was built without PCI.
+            raise exception.HostError(
+                f"the host's PCI functions can't be listed: {DEVICES}:"
+                f" {error.strerror}",
+                "--host-root names the folder, or the recorded host, that"
+                " has it",
+            ) from error
+
+    def _find_vdpa_parents(self) -> frozenset[str]:
+        """The functions below which vDPA devices stand, of any name."""
+        found = set()
+        for name in self._tree.listdir(VDPA):
+            # What vanishes meanwhile is below none.
+            with contextlib.suppress(OSError):
+                home = self._tree.real_path(f"{VDPA}/{name}")
+                found.add(home.split("/")[-2])
+        return frozenset(found)
+
+    def _function(
+        self, name: str, folder: host_tree.Folder
+    ) -> function.PciFunction:
+        """One function.
+
+        :raises OSError: its ids can't be read
+        :raises ValueError: what it is can't be read, or makes no sense
+        """
+        address = pci_address.PciAddress.parse(name)
+        before = len(self._problems)
+        names = set(folder.names())
+        ids = self._ids_of(name, folder, names)
+        driver = group = pf = node = override = serial = header = None
+        totalvfs = numvfs = 0
+        if "driver" in names:
+            driver = self._fact(name, "driver", folder.link)
+        if "iommu_group" in names:
+            group = self._fact(name, "iommu_group", folder.link)
+        if "physfn" in names:
+            pf = self._pf(_tail(_telling("physfn", folder.link)))
+        if "numa_node" in names:
+            node = self._fact(
+                name, "numa_node", lambda fact: int(folder.read(fact))
+            )
+        if "driver_override" in names:
+            override = self._text(name, folder, "driver_override")
+        if "sriov_totalvfs" in names:
+            totalvfs = _telling(
+                "sriov_totalvfs", lambda fact: int(folder.read(fact))
+            )
+            numvfs = sriov.count(names)
+        if "serial_number" in names:
+            serial = self._text(name, folder, "serial_number")
+        if function.is_open_class(ids.class_code) and "config" in names:
+            header = self._fact(
+                name, "config", lambda _: function_ids.header_type(folder)
+            )
+        driver = driver and _tail(driver)
+        netdevs = self._listing(name, "net") if "net" in names else ()
+        mdev_types = (
+            self._listing(name, "mdev_supported_types")
+            if "mdev_supported_types" in names
+            else ()
+        )
+        return function.PciFunction(
+            address,
+            ids.vendor_id,
+            ids.product_id,
+            ids.class_code,
+            driver,
+            "vfio-dev" in names or driver == "vfio-pci",
+            drivers.override_in(override),
+            int(_tail(group)) if group else None,
+            node if node is not None and node >= 0 else None,
+            None if pf is None else pf.pf,
+            totalvfs,
+            numvfs,
+            netdevs,
+            mdev_types,
+            ids.modalias,
+            lost=frozenset([str(one.fact) for one in self._problems[before:]])
+            if len(self._problems) > before
+            else _NOTHING,
+            vdpa=pf is not None
+            and (
+                name in self._vdpa_parents
+                # A recording may lack that bus; mostly they are called vdpa0.
+                or "\nvdpa" in "\n".join(("", *names))
+            ),
+            has_vgpu_folder="nvidia" in names,
+            subsystem=ids.subsystem,
+            serial_number=serial or None,
+            vf_index=None if pf is None else pf.of(address),
+            header_type=header,
+        )
+
+    def _ids_of(
+        self, name: str, folder: host_tree.Folder, names: set[str]
+    ) -> function_ids.Ids:
+        """What ``modalias`` says, or the files that say the same.
+
+        :raises OSError: neither modalias nor the three files can be read
+        :raises ValueError: the three files make no sense
+        """
+        if "modalias" in names:
+            try:
+                raw = folder.read("modalias")
+                known = self._ids.get(raw)
+                if known is None:
+                    known = self._ids[raw] = function_ids.parse_modalias(raw)
+            except (OSError, ValueError) as error:
+                self._lost(name, "modalias", error)
+            else:
+                return known
+        return function_ids.Ids(
+            function_ids.hex_id(folder.read("vendor")),
+            function_ids.hex_id(folder.read("device")),
+            int(folder.read("class"), 16),
+            self._subsystem(name, folder, names),
+            None,
+        )
+
+    def _subsystem(
+        self, name: str, folder: host_tree.Folder, names: set[str]
+    ) -> str | None:
+        parts = []
+        for fact in ("subsystem_vendor", "subsystem_device"):
+            if fact not in names:
+                return None
+            parts.append(
+                self._fact(
+                    name,
+                    fact,
+                    lambda fact: function_ids.hex_id(folder.read(fact)),
+                )
+            )
+        return None if None in parts else ":".join(map(str, parts))
+
+    def _pf(self, name: str) -> sriov.Indices:
+        pf = self._pfs.get(name)
+        if pf is None:
+            address = pci_address.PciAddress.parse(name)
+            pf = self._pfs[name] = sriov.Indices(self._tree, address)
+        return pf
+
+    def _fact(
+        self, name: str, fact: str, read: ty.Callable[[str], _T]
+    ) -> _T | None:
+        """A fact that is lost if it can't be read, or makes no sense."""
+        try:
+            return read(fact)
+        except (OSError, ValueError) as error:
+            self._lost(name, fact, error)
+            return None
+
+    def _text(
+        self, name: str, folder: host_tree.Folder, fact: str
+    ) -> str | None:
+        raw = self._fact(name, fact, folder.read)
+        return None if raw is None else raw.decode(errors="replace").strip()
+
+    def _listing(self, name: str, fact: str) -> tuple[str, ...]:
+        try:
+            with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
+                return tuple(sorted(folder.names()))
+        except OSError as error:
+            self._lost(name, fact, error)
+            return ()
+
+    def _lost(self, subject: str, fact: str | None, error: Exception) -> None:
+        self._problems.append(Lost(subject, fact, _why(error)))
+
+
+def _tail(target: str) -> str:
+    """The last part of where a link points to."""
+    return target.rpartition("/")[2]
+
+
+def _why(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
+
+
+def _telling(fact: str, read: ty.Callable[[str], _T]) -> _T:
+    """A fact without which a function would be taken for another kind.
+
+    :raises ValueError: it can't be read, or makes no sense
+    """
+    try:
+        return read(fact)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{fact}: {_why(error)}") from error

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded host: a ``.tar.gz`` read in memory and never unpacked.
+
+A recording may come from anyone. Nothing in it may name a place outside it,
+and nothing in it may use more memory than a real host's recording does.
+"""
+
+import errno
+import gzip
+import io
+import os
+import posixpath
+import re
+import tarfile
+import typing as ty
+import zlib
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.tree import host_tree
+
+#: A host with 480 virtual functions takes 22 MB unpacked, with everything
+#: that its sysfs shows.
+MAX_BYTES = 512 << 20
+
+#: The same host has 24,000 members.
+MAX_MEMBERS = 200_000
+
+#: What a gzipped file begins with (RFC 1952).
+_GZIP = b"\x1f\x8b"
+
+#: PATH_MAX, and deeper than any device of sysfs stands.
+_MAX_NAME = 4096
+_MAX_DEPTH = 64
+
+#: Types of the members that a recording has: file, symbolic link, directory.
+_TYPES = (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE)
+#: What the kernel shows of a process's files (proc_pid_fd(5)).
+_OPEN_FILE = re.compile(r"proc/\d+/(?:fd/\d+|cwd|exe|root)")
+
+_Directory = dict[str, ty.Any]  # name -> _Directory, _Link or _File
+
+
+class _Link(str):
+    """Where a symbolic link points to."""
+
+    __slots__ = ()
+
+
+class _File(ty.NamedTuple):
+    """Where a file's bytes stand in the unpacked archive."""
+
+    start: int
+    end: int
+
+
+class _Recorded(host_tree.Folder):
+    """A directory of a recorded host."""
+
+    __slots__ = ("_data", "_entries")
+
+    def __init__(self, entries: _Directory, data: bytes) -> None:
+        self._entries = entries
+        self._data = data
+
+    def names(self) -> list[str]:
+        return list(self._entries)
+
+    def read(self, name: str, size: int = host_tree.ATTRIBUTE) -> bytes:
+        node = self._entries.get(name)
+        if isinstance(node, _File):
+            return self._data[node.start : min(node.end, node.start + size)]
+        if node is None:
+            raise _error(errno.ENOENT, name)
+        raise _error(
+            errno.ELOOP if isinstance(node, _Link) else errno.EISDIR, name
+        )
+
+    def link(self, name: str) -> str:
+        node = self._entries.get(name)
+        if isinstance(node, _Link):
+            return str(node)
+        raise _error(errno.ENOENT if node is None else errno.EINVAL, name)
+
+    def close(self) -> None:
+        pass
+
+
+class RecordedTree(host_tree.HostTree):
+    """A recorded host, held in memory."""
+
+    def __init__(self, entries: _Directory, data: bytes) -> None:
+        super().__init__()
+        self._entries = entries
+        self._data = data
+
+    @classmethod
+    def load(cls, path: str) -> "RecordedTree":
+        """Read a recording.
+
+        :raises HostError: the file can't be read
+        :raises RecordedHostError: it is no gzipped tar, is cut off or
+            damaged, has a member that is neither file, directory nor
+            symbolic link or that would leave the recording, or is larger
+            than any real recording
+        """
+        try:
+            data = _unpack(path)
+            entries = _Loader(path).entries(data)
+        except (
+            gzip.BadGzipFile,
+            EOFError,
+            zlib.error,
+            tarfile.TarError,
+            OverflowError,  # a size that no file can have
+        ) as error:
+            raise exception.RecordedHostError(
+                f"{path}: the recording is cut off or damaged: {_lower(error)}"
+            ) from error
+        except OSError as error:
+            raise exception.HostError(
+                f"{path}: can't be read: {error.strerror or error}"
+            ) from error
+        return cls(entries, data)
+
+    def _find(self, path: str) -> "_Directory | _Link | _File":
+        node: ty.Any = self._entries
+        for name in path.split("/") if path else ():
+            if not isinstance(node, dict):
+                raise _error(errno.ENOTDIR, path)
+            node = node.get(name)
+            if node is None:
+                raise _error(errno.ENOENT, path)
+        return ty.cast("_Directory | _Link | _File", node)
+
+    def _target(self, path: str) -> str | None:
+        node = self._find(path)
+        return str(node) if isinstance(node, _Link) else None
+
+    def _open_folder(self, path: str) -> host_tree.Folder:
+        node = self._find(path)
+        if not isinstance(node, dict):
+            raise _error(errno.ENOTDIR, path)
+        return _Recorded(node, self._data)
+
+    def _read(self, path: str) -> bytes:
+        node = self._find(path)
+        if not isinstance(node, _File):
+            raise _error(errno.EISDIR, path)
+        return self._data[node.start : node.end]
+
+
+def _unpack(path: str) -> bytes:
+    """The tar file inside, all of it, so that gzip's checksum is tested."""
+    with open(path, "rb") as packed, gzip.open(packed) as file:
+        if packed.peek(1)[:2] not in {b"", _GZIP}:
+            raise exception.RecordedHostError(
+                f"{path}: no recorded host: it is not gzipped",
+                hint="host snapshot makes a .tar.gz",
+            )
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise exception.RecordedHostError(
+            f"{path}: the recording is larger than {MAX_BYTES >> 20} MiB"
+            " when unpacked, which no host is"
+        )
+    return data
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header, read as far as anyone looks at it.
+
+    A recording has 24,000 of them, and two thirds of the time to read them
+    would go into owners, modes and times. Whatever isn't written as ``host
+    snapshot`` does it, or has a wrong checksum, is left to tarfile.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def frombuf(
+        cls, buf: bytes | bytearray, encoding: str, errors: str
+    ) -> ty.Self:
+        if len(buf) != tarfile.BLOCKSIZE:
+            return super().frombuf(buf, encoding, errors)
+        kind = bytes(buf[156:157])
+        # Owners, modes, times and numbers of devices; the ends of the size and
+        # of the checksum; no prefix of the name.
+        unused = buf[100:124] + buf[136:148] + buf[329:346]
+        if (
+            kind not in _TYPES
+            or unused.strip(b"01234567\0")
+            or (buf[135], buf[154], buf[345]) != (0, 0, 0)
+        ):
+            return super().frombuf(buf, encoding, errors)
+        try:
+            size, checksum = int(buf[124:135], 8), int(buf[148:154], 8)
+        except ValueError:
+            return super().frombuf(buf, encoding, errors)
+        # Its own eight bytes count as blanks.
+        if checksum != sum(buf) - sum(buf[148:156]) + 8 * ord(" "):
+            return super().frombuf(buf, encoding, errors)
+        name = _text(buf[:100], encoding, errors)
+        header = cls(name.rstrip("/") if kind == tarfile.DIRTYPE else name)
+        header.type = kind
+        header.size = size
+        header.chksum = checksum
+        header.linkname = _text(buf[157:257], encoding, errors)
+        return header
+
+
+def _text(field: bytes | bytearray, encoding: str, errors: str) -> str:
+    """What stands in a field of a header before its first NUL."""
+    return field.partition(b"\0")[0].decode(encoding, errors)
+
+
+class _Loader:
+    """Puts the members of one archive in their places.
+
+    :param path: the recording, as the user gave it
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._root: _Directory = {}
+
+    def entries(self, data: bytes) -> _Directory:
+        with tarfile.open(
+            fileobj=io.BytesIO(data), mode="r:", tarinfo=_Header
+        ) as archive:
+            for count, member in enumerate(archive):
+                if count >= MAX_MEMBERS:
+                    raise self._refused(
+                        f"more than {MAX_MEMBERS} members, which no host has"
+                    )
+                self._add(member, len(data))
+            rest = data[archive.offset :]
+        # tarfile takes a header that it can't read for the end; a tar really
+        # ends with at least one block of zeros and nothing after it.
+        if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
+            raise self._refused("it is cut off or damaged")
+        return self._root
+
+    def _add(self, member: tarfile.TarInfo, size: int) -> None:
+        """Put one member in its place."""
+        parts = self._parts(member)
+        if not parts:
+            return  # the root itself
+        folder = self._root
+        for part in parts[:-1]:
+            folder = folder.setdefault(part, {})
+            if not isinstance(folder, dict):
+                raise self._refused(
+                    f"{member.name!r} stands below a file or link"
+                )
+        entry = self._entry(member, parts, size)
+        last = parts[-1]
+        there = folder.setdefault(last, entry)
+        if there is not entry and not (isinstance(there, dict) and not entry):
+            raise self._refused(f"{member.name!r} is there twice")
+
+    def _parts(self, member: tarfile.TarInfo) -> list[str]:
+        """The name, taken apart, if it stays in the archive."""
+        name = member.name
+        parts = [part for part in name.split("/") if part not in {"", "."}]
+        if name.startswith("/"):
+            raise self._refused(f"{name!r} is an absolute name")
+        if ".." in parts:
+            raise self._refused(f"{name!r} leaves the recording")
+        if len(name) > _MAX_NAME or len(parts) > _MAX_DEPTH:
+            raise self._refused(f"{name[:40]!r}… is too long a name")
+        if not parts and not member.isdir():
+            raise self._refused("a member has no name")
+        return parts
+
+    def _entry(
+        self, member: tarfile.TarInfo, parts: list[str], size: int
+    ) -> "_Directory | _Link | _File":
+        """What stands under the name, if it is something that may."""
+        if member.isdir():
+            return {}
+        if member.issym():
+            return _Link(self._inside(parts, member.linkname))
+        if not member.isreg() or member.issparse():
+            raise self._refused(
+                f"{member.name!r} is neither a file, a directory nor a"
+                " symbolic link"
+            )
+        end = member.offset_data + member.size
+        if member.size < 0 or end > size:
+            raise self._refused(f"{member.name!r} is cut off")
+        return _File(member.offset_data, end)
+
+    def _inside(self, parts: list[str], target: str) -> str:
+        """The target, if following it from ``parts`` stays in the archive."""
+        name = "/".join(parts)
+        if not target or len(target) > _MAX_NAME:
+            raise self._refused(f"{name!r} is a link that leads nowhere")
+        if _OPEN_FILE.fullmatch(name):
+            # It names what a process has open; followed, it starts at the
+            # recording's root.
+            return target
+        end = posixpath.normpath(posixpath.join(*parts[:-1], target))
+        if target.startswith("/") or end == ".." or end.startswith("../"):
+            raise self._refused(
+                f"{name!r} is a link that leaves the recording: {target!r}"
+            )
+        return target
+
+    def _refused(self, why: str) -> exception.RecordedHostError:
+        return exception.RecordedHostError(
+            f"{self._path}: no safe recording: {why}"
+        )
+
+
+def _error(number: int, name: str) -> OSError:
+    """What the kernel would say: an OSError of the right subclass."""
+    return OSError(number, os.strerror(number), name)
+
+
+def _lower(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text[0].lower() + text[1:]
+
+
+def unpack(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str]
+) -> None:
+    """Unpack a recording, once it is known that no path leaves it.
+
+    :raises HostError: it can't be read
+    :raises RecordedHostError: it is no whole, safe recording
+    """
+    RecordedTree.load(os.fspath(path))
+    # Python has filters from 3.11.4 on; Debian 12 has 3.11.2.
+    more = {"filter": _safe} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(path) as archive:
+        # RecordedTree has looked at every name and link, which S202 is about;
+        # and typeshed wants the filter by name.
+        archive.extractall(folder, **more)  # type: ignore[arg-type]  # noqa: S202
+
+
+def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """What is left of a member's owner and mode; its name is known."""
+    if member.issym():
+        # Those of open files are absolute, which data_filter() refuses.
+        return tarfile.tar_filter(member, folder)
+    return tarfile.data_filter(member, folder)

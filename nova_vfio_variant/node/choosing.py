@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which devices a claim gets, and why others don't come into question. Pure.
+
+What the verdict blocks, or can't know, is given to nobody; what is ready goes
+before what has to be prepared first.
+"""
+
+import collections
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import alias, filters, pools
+from nova_vfio_variant.tracker import device as tracked
+
+Verdicts = ty.Mapping[pci_address.PciAddress, assignability.Verdict]
+Taken = list[tuple[alias.PciRequest, tuple[tracked.Device, ...]]]
+Sockets = ty.Mapping[int, int | None]
+
+#: How many reasons a sentence names before it counts the others.
+_NAMED = 4
+
+
+def choose(
+    devices: ty.Sequence[tracked.Device],
+    verdicts: Verdicts,
+    requests: ty.Sequence[alias.PciRequest],
+    numa_cells: ty.Sequence[int] | None,
+    sockets: Sockets,
+) -> Taken:
+    """The devices for each request.
+
+    :param devices: all that are tracked, in rising order of address
+    :param verdicts: on each that is available, for who asks
+    :raises NotEnoughDevices: and its message says what keeps the others
+    """
+    ready, fit = [], []
+    for device in devices:
+        answer = verdicts.get(device.address)
+        if answer is None or not answer.is_assignable:
+            continue
+        fit.append(device)
+        if answer.state is assignability.State.READY:
+            ready.append(device)
+    if len(ready) < len(fit):
+        try:
+            return _consume(ready, requests, numa_cells, sockets)
+        except exception.NotEnoughDevices:
+            # A pool's last device is taken first.
+            fit = [one for one in fit if one not in ready] + ready
+    try:
+        return _consume(fit, requests, numa_cells, sockets)
+    except exception.NotEnoughDevices as error:
+        for request in requests:
+            if f"alias {request.alias_name!r}:" in error.message:
+                why = _why_not(devices, verdicts, request, numa_cells, sockets)
+                if why:
+                    error.message = f"{error.message}; {why}"
+                such = _fitting(devices, request, filters.Place(None, sockets))
+                error.hint = (
+                    _hint(verdicts[at] for at in sorted(such & set(verdicts)))
+                    or error.hint
+                )
+        raise
+
+
+def _consume(
+    devices: ty.Iterable[tracked.Device],
+    requests: ty.Sequence[alias.PciRequest],
+    numa_cells: ty.Sequence[int] | None,
+    sockets: Sockets,
+) -> Taken:
+    free = pools.Pools.of(devices, by_class=True)
+    return free.consume(requests, numa_cells, sockets)
+
+
+def _why_not(
+    devices: ty.Sequence[tracked.Device],
+    verdicts: Verdicts,
+    request: alias.PciRequest,
+    numa_cells: ty.Sequence[int] | None,
+    sockets: Sockets,
+) -> str:
+    """Why devices don't come into question, counted by reason."""
+    anywhere = _fitting(devices, request, filters.Place(None, sockets))
+    near = _fitting(devices, request, filters.Place(numa_cells, sockets))
+    reasons: collections.Counter[str] = collections.Counter()
+    for device in devices:
+        if device.address not in anywhere:
+            if _is_alike(device, request):
+                reasons["of another type, class or trait"] += 1
+            continue
+        reason = _reason(device, verdicts.get(device.address))
+        if reason is None and device.address not in near:
+            reason = f"on NUMA node {device.numa_node}"
+        if reason is not None:
+            reasons[reason] += 1
+    if not anywhere and not reasons:
+        return "no tracked device has the ids that it asks for"
+    said = [f"{count} {reason}" for reason, count in reasons.most_common()]
+    more = sum(count for _, count in reasons.most_common()[_NAMED:])
+    return ", ".join(said[:_NAMED]) + (f", and {more} more" if more else "")
+
+
+def _hint(
+    verdicts: ty.Iterable[assignability.Verdict],
+) -> str | None:
+    """What lets the unknown be known, where anything is unknown."""
+    for answer in verdicts:
+        if answer.state is assignability.State.UNKNOWN:
+            return answer.unknown[0].hint
+    return None
+
+
+def _reason(
+    device: tracked.Device, answer: assignability.Verdict | None
+) -> str | None:
+    """Why one device isn't given, as half a sentence after its number."""
+    if device.instance_uuid is not None:
+        return f"allocated to instance {device.instance_uuid}"
+    if answer is not None and not answer.is_assignable:
+        first = answer.obstacles[0]
+        word = "blocked" if answer.blocking else "unknown"
+        return f"{word}: {first.code.title} [{first.code.id}]"
+    if device.status != tracked.Status.AVAILABLE:
+        return f"{device.status}, for its PF or a VF of it is in use"
+    return None
+
+
+def _fitting(
+    devices: ty.Iterable[tracked.Device],
+    request: alias.PciRequest,
+    place: filters.Place,
+) -> set[pci_address.PciAddress]:
+    """The devices that would satisfy a request if they were free."""
+    free = pools.Pools.of(
+        (
+            dataclasses.replace(one, status=tracked.Status.AVAILABLE)
+            for one in devices
+        ),
+        by_class=True,
+    )
+    left = {pool: len(pool.devices) for pool in free.pools}
+    return {
+        at
+        for pool in filters.fitting(left, request, place, ())
+        for at in pool.devices
+    }
+
+
+def _is_alike(device: tracked.Device, request: alias.PciRequest) -> bool:
+    """Whether a device has the ids that a request asks for."""
+    return any(
+        spec.vendor_id in (None, device.vendor_id)
+        and spec.product_id in (None, device.product_id)
+        for spec in request.specs
+    )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What store and journal know of a host's functions, for the verdict."""
+
+import json
+import pathlib
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import allowance
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import store as tracker_store
+
+#: Under which name the store has the devices for one time that had it.
+_SPENT = "spent"
+
+
+def read(
+    store: "tracker_store.Store",
+    devices: "ty.Iterable[tracked.Device]",
+    scan: host_scan.HostScan,
+    state_path: pathlib.Path,
+) -> assignability.Records:
+    """Who has what, what nobody may have, and which devices they are.
+
+    :param devices: the tracked ones, as the store has them
+    :param scan: an obstacle that was overruled counts again where another
+        function stands
+    :raises JournalError: the journal is damaged
+    :raises StoreError: the store can't be read
+    """
+    owners, identities = {}, {}
+    for device in devices:
+        identities[device.address] = device.known
+        if device.instance_uuid is not None:
+            owners[device.address] = device.instance_uuid
+    return assignability.Records(
+        owners=owners,
+        quarantined=store.quarantined(
+            scan.tree.read_text(function_state.BOOT_ID)
+        ),
+        unsettled=unsettled(scan, state_path),
+        identities=identities,
+        allowed=allowance.standing(store.allowances.all(), scan.get),
+        spent=spent(store),
+    )
+
+
+def survey(
+    store: "tracker_store.Store",
+    devices: "ty.Iterable[tracked.Device]",
+    scan: host_scan.HostScan,
+    state_path: pathlib.Path,
+) -> assignability.Records:
+    """The same, where a damaged journal makes all of it unknown.
+
+    :raises StoreError: the store can't be read
+    """
+    try:
+        return read(store, devices, scan, state_path)
+    except exception.HostError as error:
+        return assignability.Records(unreadable=error.message)
+
+
+def unsettled(
+    scan: host_scan.HostScan, state_path: pathlib.Path
+) -> frozenset[pci_address.PciAddress]:
+    """Functions that a change of the host concerns that hasn't ended.
+
+    A recorded host has no journal: what stands in the state path is the
+    live one's.
+
+    :raises JournalError: the journal is damaged
+    """
+    from nova_vfio_variant.host.act import journal
+
+    if scan.tree.root is None or not (state_path / journal.NAME).exists():
+        return frozenset()
+    known = journal.Journal.open(state_path, function_state.boot_id(scan.tree))
+    return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
+
+
+def spent(
+    store: "tracker_store.Store",
+) -> frozenset[pci_address.PciAddress]:
+    """Devices for one time that had it, as far as was seen so far.
+
+    Placement is what says so; not every command asks it.
+    """
+    return frozenset(
+        map(
+            pci_address.PciAddress.parse,
+            json.loads(store.meta(_SPENT) or "[]"),
+        )
+    )
+
+
+def remember_spent(
+    store: "tracker_store.Store",
+    devices: ty.Collection[pci_address.PciAddress],
+) -> None:
+    """Record which devices for one time had it; writes only what is new."""
+    if frozenset(devices) != spent(store):
+        store.set_meta(_SPENT, json.dumps(sorted(map(str, devices))))
