@@ -15,8 +15,8 @@ import typing as ty
 import unittest.mock
 
 from benchmarks import table
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree, recorded
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import opening, recorded
 
 _HOST = "etc/nova-vfio/hosts/four-nvme-480-vfs.tar.gz"
 _CALLS = ("open", "read", "close", "readlink", "listdir")
@@ -80,8 +80,8 @@ def rows() -> collections.abc.Iterator[table.Row]:
     with tempfile.TemporaryDirectory() as folder:
         recorded.unpack(source, folder)
 
-        def ours() -> scan.HostScan:
-            return scan.scan(host_tree.HostTree.open(folder))
+        def ours() -> host_scan.HostScan:
+            return scanner.scan(opening.open_tree(folder))
 
         size = len(ours().functions)
         calls, results = written_down(ours)

@@ -24,7 +24,7 @@ from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import apply as host_apply
 from nova_vfio_variant.host.decide import assignability, host_spec
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import context, preparation
 from nova_vfio_variant.node import inventory as node_inventory
@@ -248,7 +248,7 @@ class Desk:
         tree = random_hosts.MemoryTree(random_hosts.Files(host))
         kept: dict[str, ty.Any] = {
             "tree": tree,
-            "scan": host_scan.scan(tree),
+            "scan": scanner.scan(tree),
             "parsed": {},
         }
         opened = MemoryStore()

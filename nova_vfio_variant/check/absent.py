@@ -9,7 +9,8 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, pattern
@@ -127,7 +128,7 @@ class _Pf:
 def _number(
     scan: host_scan.HostScan, pf: host_function.PciFunction, name: str
 ) -> int | None:
-    text = scan.tree.read_text(f"{host_scan.DEVICES}/{pf.address}/{name}")
+    text = scan.tree.read_text(f"{paths.DEVICES}/{pf.address}/{name}")
     try:
         return int(text or "")
     except ValueError:

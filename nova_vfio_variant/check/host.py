@@ -14,8 +14,7 @@ from nova_vfio_variant import codes, finding
 from nova_vfio_variant.check import absent, binding
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.decide import host_spec
-from nova_vfio_variant.host.observe import machine
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan, machine
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import spec as pci_spec
 

@@ -6,7 +6,7 @@ import typing as ty
 
 from nova_vfio_variant import codes, finding, source
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 
 _ENABLED = ("devices", "enabled_mdev_types")
@@ -182,7 +182,7 @@ def _vendors_way(given: facts.CheckInput) -> str | None:
     """What to do where VFs have vGPU types of their own."""
     assert given.scan is not None
     for seen in given.functions:
-        folder = f"{host_scan.DEVICES}/{seen.address}/nvidia"
+        folder = f"{paths.DEVICES}/{seen.address}/nvidia"
         if seen.physfn is not None and given.scan.tree.exists(
             f"{folder}/current_vgpu_type"
         ):

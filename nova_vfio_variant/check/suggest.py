@@ -13,8 +13,8 @@ import typing as ty
 from nova_vfio_variant.check import binding, places
 from nova_vfio_variant.declaration import verdicts
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.host.observe import drivers, groups
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import drivers, groups, host_scan
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import names, pattern
@@ -219,7 +219,7 @@ def _vgpu_type(
     scan: host_scan.HostScan, seen: host_function.PciFunction
 ) -> str | None:
     return scan.tree.read_text(
-        f"{host_scan.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
+        f"{paths.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
     )
 
 

@@ -11,7 +11,7 @@ from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import function as host_function

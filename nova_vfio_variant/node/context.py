@@ -22,8 +22,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.host.decide import assignability
-    from nova_vfio_variant.host.observe import pciids
-    from nova_vfio_variant.host.observe import scan as host_scan
+    from nova_vfio_variant.host.observe import host_scan, pciids
     from nova_vfio_variant.host.tree import host_tree
     from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.pci import address as pci_address
@@ -113,9 +112,9 @@ class Node:
 
         :raises HostError: there is no such folder, or no such recording
         """
-        from nova_vfio_variant.host.tree import host_tree
+        from nova_vfio_variant.host.tree import opening
 
-        return host_tree.HostTree.open(self._host_root)
+        return opening.open_tree(self._host_root)
 
     @functools.cached_property
     def scan(self) -> "host_scan.HostScan":
@@ -123,9 +122,9 @@ class Node:
 
         :raises HostError: see :attr:`tree`
         """
-        from nova_vfio_variant.host.observe import scan
+        from nova_vfio_variant.host.observe import scanner
 
-        return scan.scan(self.tree)
+        return scanner.scan(self.tree)
 
     @functools.cached_property
     def pci_names(self) -> "pciids.Names":

@@ -31,7 +31,7 @@ from nova_vfio_variant.host.decide import (
     planning,
     restore,
 )
-from nova_vfio_variant.host.observe import facts, function_state, scan
+from nova_vfio_variant.host.observe import facts, function_state, host_scan
 from nova_vfio_variant.host.observe import records as host_records
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
@@ -304,7 +304,7 @@ class Preparation:
 
 
 def _recorded(
-    opened: store.Store, seen: scan.HostScan
+    opened: store.Store, seen: host_scan.HostScan
 ) -> host_records.Records:
     """What is recorded of functions, but for quarantines."""
     return host_records.Records(

@@ -7,8 +7,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import function_state, host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance
 

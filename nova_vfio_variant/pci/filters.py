@@ -11,12 +11,12 @@ import dataclasses
 import typing as ty
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import alias, pools
+    from nova_vfio_variant.pci import alias, values
 
 _PF = "type-PF"
 _VDPA = "vdpa"
 
-P = ty.TypeVar("P", bound="pools.Pool[ty.Any]")
+P = ty.TypeVar("P", bound="values.Pool[ty.Any]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,17 +8,14 @@ only the counts of pools are copied.
 """
 
 import collections
-import dataclasses
 import typing as ty
 
-from oslo_utils import strutils
-
 from nova_vfio_variant import exception
-from nova_vfio_variant.pci import filters, names
+from nova_vfio_variant.pci import filters, names, values
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import alias, values
+    from nova_vfio_variant.pci import alias
 
 #: What a spec says of a provider and not of a device
 #: (``PciDeviceStats.ignored_pool_tags``).
@@ -27,26 +24,6 @@ _PF = "type-PF"
 _SRIOV = frozenset({_PF, "type-VF", "vdpa"})
 
 D = ty.TypeVar("D", bound="values.Device")
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class Pool(ty.Generic[D]):
-    """Free devices that are alike: those of one PF, or one device.
-
-    :param properties: what they have in common, under Nova's names
-    :param devices: in the order in which they came; the last one goes first
-    :param rp_uuid: their resource provider, if it is known
-    """
-
-    properties: dict[str, ty.Any]
-    devices: "dict[pci_address.PciAddress, D]"
-    rp_uuid: str | None = None
-
-    @property
-    def remote_managed(self) -> bool:
-        """Whether another host, such as a DPU, manages the devices."""
-        value = self.properties.get("remote_managed")
-        return bool(strutils.bool_from_string(value))
 
 
 class Pools(ty.Generic[D]):
@@ -58,7 +35,7 @@ class Pools(ty.Generic[D]):
 
     def __init__(
         self,
-        pools: ty.Iterable[Pool[D]],
+        pools: ty.Iterable[values.Pool[D]],
         children: """ty.Mapping[
             pci_address.PciAddress, ty.Sequence[pci_address.PciAddress]
         ]""",
@@ -81,7 +58,7 @@ class Pools(ty.Generic[D]):
             those that it asks for. Nova leaves this to Placement's choice of
             providers, and without Placement doesn't look at either
         """
-        by_key: dict[ty.Hashable, Pool[D]] = {}
+        by_key: dict[ty.Hashable, values.Pool[D]] = {}
         children = collections.defaultdict(list)
         for device in devices:
             if device.parent_addr is not None:
@@ -95,7 +72,7 @@ class Pools(ty.Generic[D]):
             key = _key(properties)
             pool = by_key.get(key)
             if pool is None:
-                pool = by_key[key] = Pool(properties, {})
+                pool = by_key[key] = values.Pool(properties, {})
             pool.devices[device.address] = device
             pool.rp_uuid = device.extra_info.get("rp_uuid", pool.rp_uuid)
         # Nova sorts by the number of keys each time that it adds a pool, so
@@ -154,7 +131,7 @@ class Pools(ty.Generic[D]):
         """
         place = filters.Place(numa_cells, sockets)
         before = list(self.pools)
-        touched: dict[Pool[D], dict[pci_address.PciAddress, D]] = {}
+        touched: dict[values.Pool[D], dict[pci_address.PciAddress, D]] = {}
         answer = []
         try:
             for number, request in enumerate(requests):
@@ -174,7 +151,7 @@ class Pools(ty.Generic[D]):
         request: "alias.PciRequest",
         place: "filters.Place",
         chosen: ty.Sequence[str],
-        touched: "dict[Pool[D], dict[pci_address.PciAddress, D]]",
+        touched: "dict[values.Pool[D], dict[pci_address.PciAddress, D]]",
     ) -> tuple[D, ...]:
         """Take one request's devices (``consume_requests``).
 
@@ -204,7 +181,7 @@ class Pools(ty.Generic[D]):
     def _drop_dependants(
         self,
         device: D,
-        touched: "dict[Pool[D], dict[pci_address.PciAddress, D]]",
+        touched: "dict[values.Pool[D], dict[pci_address.PciAddress, D]]",
     ) -> None:
         """Take what can't be given beside a device out of the pools."""
         if device.dev_type == _PF:
@@ -254,8 +231,8 @@ def _key(properties: dict[str, ty.Any]) -> ty.Hashable:
 
 
 def _not_enough(
-    left: "dict[Pool[D], int]",
-    found: "list[Pool[D]]",
+    left: "dict[values.Pool[D], int]",
+    found: "list[values.Pool[D]]",
     request: "alias.PciRequest",
     place: filters.Place,
 ) -> exception.NotEnoughDevices:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this room needs to know of functions and devices of other rooms."""
+"""What this room needs to know of functions and devices, and pools of them."""
 
+import dataclasses
 import typing as ty
+
+from oslo_utils import strutils
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
@@ -85,3 +88,26 @@ class Device(ty.Protocol):
     @property
     def extra_info(self) -> ty.Mapping[str, str]:
         """``parent_ifname`` and ``rp_uuid`` are read from it."""
+
+
+D = ty.TypeVar("D", bound=Device)
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Pool(ty.Generic[D]):
+    """Free devices that are alike: those of one PF, or one device.
+
+    :param properties: what they have in common, under Nova's names
+    :param devices: in the order in which they came; the last one goes first
+    :param rp_uuid: their resource provider, if it is known
+    """
+
+    properties: dict[str, ty.Any]
+    devices: "dict[pci_address.PciAddress, D]"
+    rp_uuid: str | None = None
+
+    @property
+    def remote_managed(self) -> bool:
+        """Whether another host, such as a DPU, manages the devices."""
+        value = self.properties.get("remote_managed")
+        return bool(strutils.bool_from_string(value))

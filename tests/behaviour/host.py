@@ -15,7 +15,7 @@ import shutil
 import tempfile
 
 from nova_vfio_variant.host.act import sysfs_writer as host_hands
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, opening
 from nova_vfio_variant.testing import fake_host
 from tests import sample_hosts
 
@@ -70,7 +70,7 @@ class HostUnderTest(abc.ABC):
     @property
     def tree(self) -> host_tree.HostTree:
         """The host, as our own code reads it."""
-        return host_tree.HostTree.open(str(self.root))
+        return opening.open_tree(str(self.root))
 
     def read(self, path: str) -> str:
         """What a file says, without the line end. It may wait."""

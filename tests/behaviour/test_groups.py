@@ -4,7 +4,7 @@
 import errno
 import uuid
 
-from nova_vfio_variant.host.observe import groups, scan
+from nova_vfio_variant.host.observe import groups, scanner
 from nova_vfio_variant.pci import address
 from tests.behaviour.case import BehaviourCase
 from tests.behaviour.host import (
@@ -62,7 +62,7 @@ class ViabilityFacts(BehaviourCase):
                 self.set_attribute(member, "driver_override", driver)
                 self.probe(member)
             is_viable = self.opens(opened)
-            seen = scan.scan(self.host.tree)
+            seen = scanner.scan(self.host.tree)
             function = seen.get(address.PciAddress.parse(opened))
             assert function is not None
             self.assertEqual(
@@ -135,7 +135,7 @@ class ViabilityFacts(BehaviourCase):
     def test_only_what_forwards_is_a_bridge_to_us(self) -> None:
         seen = {
             str(one.address): one
-            for one in scan.scan(self.host.tree).functions
+            for one in scanner.scan(self.host.tree).functions
         }
         for name in (ISA, OTHER):
             self.assertFalse(seen[name].is_bridge)
@@ -200,9 +200,9 @@ class TokenFacts(BehaviourCase):
 class ExchangeFacts(BehaviourCase):
     def test_another_card_is_another_device_at_its_address(self) -> None:
         place = address.PciAddress.parse(CARD)
-        before = scan.scan(self.host.tree).get(place)
+        before = scanner.scan(self.host.tree).get(place)
         self.host.exchange()
-        after = scan.scan(self.host.tree).get(place)
+        after = scanner.scan(self.host.tree).get(place)
         assert before is not None
         assert after is not None
         self.assertEqual(

@@ -3,7 +3,7 @@
 
 import uuid
 
-from nova_vfio_variant.host.observe import facts, scan
+from nova_vfio_variant.host.observe import facts, scanner
 from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from tests.behaviour.host import DEVICES, EDU, NIC, NVME
@@ -16,7 +16,7 @@ class InUseCase(PreparingCase):
 
         Processes that nobody may look into are left out.
         """
-        found = facts.gather(scan.scan(self.host.tree)).in_use
+        found = facts.gather(scanner.scan(self.host.tree)).in_use
         return [
             use
             for use in found.get(pci_address.PciAddress.parse(address), ())
@@ -96,7 +96,7 @@ class MdevTest(InUseCase):
         types = "sys/class/mdev_bus/mtty/mdev_supported_types"
         self.write(f"{types}/mtty-1/create", name)
         pid = self.host.hold(name)
-        found = facts.gather(scan.scan(self.host.tree)).in_use
+        found = facts.gather(scanner.scan(self.host.tree)).in_use
         self.assertEqual(
             [],
             [

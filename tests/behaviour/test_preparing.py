@@ -8,7 +8,7 @@ import shlex
 import typing as ty
 
 from nova_vfio_variant.host.observe import snapshot
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from tests.behaviour.case import BehaviourCase
 from tests.behaviour.host import (
     BRIDGE,
@@ -56,9 +56,7 @@ def contents(root: pathlib.Path) -> dict[str, object]:
     Modules stay loaded, and so do their drivers.
     """
     found: dict[str, object] = {}
-    for path, entry in snapshot.entries(
-        host_tree.HostTree.open(str(root))
-    ).items():
+    for path, entry in snapshot.entries(opening.open_tree(str(root))).items():
         name = _COUNTER.sub("N", path)
         # Other tests load modules, and the kernel counts and sleeps.
         if name.startswith(_OTHERS) or _KERNELS.search(name):

@@ -15,8 +15,8 @@ from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts, verdicts
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import scan as host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import opening, paths
 from nova_vfio_variant.pci import alias_parse, parse
 from tests.conformance.hosts import Host, hosts, observed
 from tests.conformance.nova import TOP, Nova
@@ -27,14 +27,14 @@ RECORDED = sorted((TOP / "etc/nova-vfio/hosts").glob("*.tar.gz"))
 
 @functools.cache
 def _recorded(path: pathlib.Path) -> host_scan.HostScan:
-    return host_scan.scan(host_tree.HostTree.open(str(path)))
+    return scanner.scan(opening.open_tree(str(path)))
 
 
 def _drawn(host: Host) -> host_scan.HostScan:
     """The host, each function in an IOMMU group of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
-        empty = host_scan.scan(host_tree.HostTree.open(folder))
+        pathlib.Path(folder, paths.DEVICES).mkdir(parents=True)
+        empty = scanner.scan(opening.open_tree(folder))
     functions = tuple(
         dataclasses.replace(seen, iommu_group=number)
         for number, seen in enumerate(observed(host))

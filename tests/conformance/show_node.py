@@ -9,8 +9,8 @@ from typing import Any
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.check import deviations
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import scanner
+from nova_vfio_variant.host.tree import opening, paths
 from nova_vfio_variant.node import claims, context
 from nova_vfio_variant.placement import client, diff, report, tree
 from nova_vfio_variant.placement.provider import Inventory, Provider, Published
@@ -61,15 +61,15 @@ def _host_afresh(nova: Nova) -> tuple[Any, Any]:
     theirs = nova.ask("looks", seen=[[], [address]])
     ours = []
     with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, scan.DEVICES).mkdir(parents=True)
-        looked = scan.scan(host_tree.HostTree.open(folder))
+        pathlib.Path(folder, paths.DEVICES).mkdir(parents=True)
+        looked = scanner.scan(opening.open_tree(folder))
         ours.append(len(looked.functions))
-        home = pathlib.Path(folder, scan.DEVICES, address)
+        home = pathlib.Path(folder, paths.DEVICES, address)
         home.mkdir()
         (home / "modalias").write_text(
             "pci:v000010DEd000025B6sv00000000sd00000000bc03sc02i00\n"
         )
-        looked = scan.scan(host_tree.HostTree.open(folder))
+        looked = scanner.scan(opening.open_tree(folder))
         ours.append(len(looked.functions))
     return theirs.value, ours
 

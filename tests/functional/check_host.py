@@ -5,8 +5,8 @@ import dataclasses
 import pathlib
 import typing as ty
 
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import opening, paths
 
 RELEASE = "6.12.0"
 
@@ -78,7 +78,7 @@ def build(
     functions: ty.Sequence[Function],
     files: ty.Mapping[str, str] | None = None,
     links: ty.Mapping[str, str] | None = None,
-) -> scan.HostScan:
+) -> host_scan.HostScan:
     """Write the host and scan it.
 
     :param files: further files by path, with their text
@@ -107,7 +107,7 @@ def build(
             pf = f"sys/devices/pci0000:00/{one.physfn}"
             targets[f"{pf}/virtfn{count}"] = f"../{one.address}"
     # A host without functions lists none.
-    (folder / scan.DEVICES).mkdir(parents=True, exist_ok=True)
+    (folder / paths.DEVICES).mkdir(parents=True, exist_ok=True)
     for name, text in {**texts, **(files or {})}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def build(
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
-    return scan.scan(host_tree.HostTree.open(str(folder)))
+    return scanner.scan(opening.open_tree(str(folder)))
 
 
 def _links(one: Function, number: int) -> ty.Iterator[tuple[str, str]]:

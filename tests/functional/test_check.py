@@ -19,7 +19,7 @@ from nova_vfio_variant import codes, exception, finding
 from nova_vfio_variant.check import engine, render
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.pci import alias_parse, parse
 from nova_vfio_variant.placement import provider
 from nova_vfio_variant.tracker import device as tracked

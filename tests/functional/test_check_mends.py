@@ -10,7 +10,7 @@ import typing as ty
 from nova_vfio_variant import codes, exception, finding
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan
 from tests.functional import check_cases, check_host, test_check
 
 _FRAGMENT = re.compile(r'"(\w+)": "([^"]*)"')

@@ -8,7 +8,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.pci import alias_parse, parse
 from tests import base
 from tests.functional import check_cases, check_host

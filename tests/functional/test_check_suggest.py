@@ -11,8 +11,8 @@ from nova_vfio_variant.check import engine, suggest
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts, verdicts
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import scan as host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import alias_parse, parse
 from tests import base
 from tests.functional import check_host
@@ -64,14 +64,14 @@ class Suggest(base.TestCase):
         hosts = sorted(RECORDED.glob("*.tar.gz"))
         self.assertEqual(3, len(hosts))
         for path in hosts:
-            scan = host_scan.scan(host_tree.HostTree.open(str(path)))
+            scan = scanner.scan(opening.open_tree(str(path)))
             self.assertEqual((), self.findings(scan))
             vfs = {str(one.address) for one in scan.functions if one.physfn}
             self.assertEqual(vfs, self.taken(scan))
 
     def test_the_lines_can_be_published_by_nova(self) -> None:
         for path in sorted(RECORDED.glob("*.tar.gz")):
-            scan = host_scan.scan(host_tree.HostTree.open(str(path)))
+            scan = scanner.scan(opening.open_tree(str(path)))
             given = self.given(
                 scan,
                 "\n[pci]\nreport_in_placement = true\n"

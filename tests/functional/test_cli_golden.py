@@ -18,7 +18,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main, status
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from tests import base
 from tests.functional import cli_case
 
@@ -136,10 +136,10 @@ class GoldenTest(cli_case.CliTestCase):
         for name in ("CLIFF_FIT_WIDTH", "CLIFF_MAX_TERM_WIDTH"):
             self.useFixture(fixtures.EnvironmentVariable(name))
         # A recording never changes: unpack each once.
-        unpacked = functools.cache(host_tree.HostTree.open)
+        unpacked = functools.cache(opening.open_tree)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.host_tree.HostTree.open",
+                "nova_vfio_variant.host.tree.opening.open_tree",
                 lambda _, path: unpacked(path),
             )
         )

@@ -10,8 +10,8 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host.observe import scan, snapshot
-from nova_vfio_variant.host.tree import host_tree, recorded
+from nova_vfio_variant.host.observe import host_scan, scanner, snapshot
+from nova_vfio_variant.host.tree import opening, recorded
 from tests import base, independent_reader, other_machines, sample_hosts
 
 _TESTS = pathlib.Path(__file__).parents[1]
@@ -68,10 +68,10 @@ class OtherMachinesCase(base.TestCase):
     def replays(self, root: pathlib.Path) -> pathlib.Path:
         """A recording is scanned and listed as the host is."""
         out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
-        host = host_tree.HostTree.open(str(root))
+        host = opening.open_tree(str(root))
         snapshot.record(host, out, identities=True)
-        again = host_tree.HostTree.open(str(out))
-        seen, replayed = scan.scan(host), scan.scan(again)
+        again = opening.open_tree(str(out))
+        seen, replayed = scanner.scan(host), scanner.scan(again)
         self.assertEqual(seen, replayed)
         self.assertEqual(seen.vfio_modules, replayed.vfio_modules)
         self.assertEqual(seen.iommu_groups, replayed.iommu_groups)
@@ -108,8 +108,8 @@ class OtherMachinesTest(OtherMachinesCase):
                 self.assertEqual(listed, self.listed(self.replays(root)))
                 self.assertEqual((), self.scan(root).problems)
 
-    def scan(self, root: pathlib.Path) -> scan.HostScan:
-        return scan.scan(host_tree.HostTree.open(str(root)))
+    def scan(self, root: pathlib.Path) -> host_scan.HostScan:
+        return scanner.scan(opening.open_tree(str(root)))
 
     def test_they_are_what_they_are_said_to_be(self) -> None:
         found = {}

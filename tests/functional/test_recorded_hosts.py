@@ -7,8 +7,13 @@ import pathlib
 import tarfile
 import tempfile
 
-from nova_vfio_variant.host.observe import drivers, scan, snapshot
-from nova_vfio_variant.host.tree import host_tree, recorded
+from nova_vfio_variant.host.observe import (
+    drivers,
+    host_scan,
+    scanner,
+    snapshot,
+)
+from nova_vfio_variant.host.tree import host_tree, opening, recorded
 from nova_vfio_variant.pci import address
 from tests import base
 
@@ -17,8 +22,8 @@ IGB = HOSTS / "two-node-igb-nvme.tar.gz"
 NVME = HOSTS / "four-nvme-480-vfs.tar.gz"
 
 
-def scanned(path: pathlib.Path) -> scan.HostScan:
-    return scan.scan(host_tree.HostTree.open(str(path)))
+def scanned(path: pathlib.Path) -> host_scan.HostScan:
+    return scanner.scan(opening.open_tree(str(path)))
 
 
 class TwoNodeHostTest(base.TestCase):
@@ -117,7 +122,7 @@ class ReplayTest(base.TestCase):
 
     def test_a_recording_of_a_recording_scans_the_same(self) -> None:
         for path in (IGB, NVME):
-            again = self.recorded(host_tree.HostTree.open(str(path)))
+            again = self.recorded(opening.open_tree(str(path)))
             first, second = scanned(path), scanned(again)
             self.assertEqual(first, second)
             self.assertEqual(first.vfio_aliases, second.vfio_aliases)
@@ -128,12 +133,12 @@ class ReplayTest(base.TestCase):
         recorded.unpack(IGB, folder)
         self.assertEqual(scanned(IGB), scanned(folder))
         self.assertEqual(
-            self.recorded(host_tree.HostTree.open(str(IGB))).read_bytes(),
-            self.recorded(host_tree.HostTree.open(str(folder))).read_bytes(),
+            self.recorded(opening.open_tree(str(IGB))).read_bytes(),
+            self.recorded(opening.open_tree(str(folder))).read_bytes(),
         )
 
     def test_no_address_of_a_network_card_is_recorded(self) -> None:
-        out = self.recorded(host_tree.HostTree.open(str(IGB)))
+        out = self.recorded(opening.open_tree(str(IGB)))
         with tarfile.open(out) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isreg() else None
@@ -143,9 +148,9 @@ class ReplayTest(base.TestCase):
                 )
 
     def test_the_live_host_scans_the_same_from_its_recording(self) -> None:
-        live = host_tree.HostTree.open()
+        live = opening.open_tree()
         replayed = scanned(self.recorded(live))
-        seen = scan.scan(live)
+        seen = scanner.scan(live)
         self.assertEqual(
             [
                 # Nor is what names one card among all.

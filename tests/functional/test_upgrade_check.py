@@ -13,7 +13,7 @@ import fixtures
 
 from nova_vfio_variant.cli import main as nova_vfio
 from nova_vfio_variant.cli import status
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.node import upgrade
 from nova_vfio_variant.testing import placement as placement_testing
 from nova_vfio_variant.tracker import sqlite
@@ -235,7 +235,7 @@ class UpgradeCheckTest(base.TestCase):
         (newer / "libvirt.so.0.x").touch()
         self.assertEqual(
             (10, 0, 1),
-            upgrade.libvirt_version(host_tree.HostTree.open(str(self.host))),
+            upgrade.libvirt_version(opening.open_tree(str(self.host))),
         )
 
 

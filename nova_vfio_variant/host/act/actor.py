@@ -13,7 +13,13 @@ from nova_vfio_variant.host import process, vf_provider
 from nova_vfio_variant.host.act import executor, lock, revalidate
 from nova_vfio_variant.host.act import journal as host_journal
 from nova_vfio_variant.host.decide import plan, planning
-from nova_vfio_variant.host.observe import facts, function_state, records, scan
+from nova_vfio_variant.host.observe import (
+    facts,
+    function_state,
+    host_scan,
+    records,
+    scanner,
+)
 from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
@@ -31,7 +37,7 @@ Watch = ty.Callable[[], processes.OpenFiles]
 Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
 
 #: Says what is recorded of a host's functions.
-Recorded = ty.Callable[[scan.HostScan], records.Records]
+Recorded = ty.Callable[[host_scan.HostScan], records.Records]
 
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
@@ -80,7 +86,7 @@ class Actor:
 
     def look(self) -> facts.HostFacts:
         """The host as it is now."""
-        seen = scan.scan(self.tree)
+        seen = scanner.scan(self.tree)
         return dataclasses.replace(
             facts.gather(seen, self._watch()), records=self._recorded(seen)
         )
@@ -89,7 +95,7 @@ class Actor:
         self,
         change: plan.Change,
         purpose: str,
-        seen: scan.HostScan,
+        seen: host_scan.HostScan,
         wanted: Decide,
     ) -> bool:
         """Do a change, wholly or not at all.
@@ -125,7 +131,7 @@ class Actor:
         return True
 
     def locked(
-        self, change: plan.Change, seen: scan.HostScan
+        self, change: plan.Change, seen: host_scan.HostScan
     ) -> ty.ContextManager[tuple[int, ...]]:
         """Hold the locks of a change: its group's and its VFs'."""
         return self._hold(lock.of_change(change, seen), LOCK_TIMEOUT)
@@ -136,7 +142,7 @@ class Actor:
         change: plan.Change,
         steps: ty.Iterable[plan.Step],
         keep: tuple[int, ...],
-        seen: scan.HostScan,
+        seen: host_scan.HostScan,
     ) -> None:
         """Do steps of a change that the journal knows by its number.
 
@@ -214,7 +220,7 @@ class Actor:
             ):
                 return ()
             return planning.driver_steps(change.subject, now, to, reason)
-        pf = scan.scan(self.tree).get(
+        pf = scanner.scan(self.tree).get(
             pci_address.PciAddress.parse(change.subject)
         )
         if pf is None:
@@ -256,7 +262,7 @@ class Actor:
         change: plan.Change,
         keep: tuple[int, ...],
         error: exception.HostStepFailed,
-        seen: scan.HostScan,
+        seen: host_scan.HostScan,
     ) -> ty.NoReturn:
         """Undo what a failed change has done so far.
 
@@ -294,7 +300,7 @@ class Actor:
         change: plan.Change,
         step: plan.Step,
         error: process.Hung,
-        seen: scan.HostScan,
+        seen: host_scan.HostScan,
     ) -> exception.HostStepHung:
         who = self._holders(change, seen)
         why = f"{step}: {error.message}; {who}"
@@ -310,7 +316,7 @@ class Actor:
             "nova-vfio host recover",
         )
 
-    def _holders(self, change: plan.Change, seen: scan.HostScan) -> str:
+    def _holders(self, change: plan.Change, seen: host_scan.HostScan) -> str:
         """Who has a change's functions open, as half a sentence.
 
         The host isn't scanned again: on older kernels to read

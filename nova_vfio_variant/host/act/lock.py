@@ -21,7 +21,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import scan
+from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
@@ -52,14 +52,14 @@ def of_module(name: str) -> str:
     return f"module-{name}"
 
 
-def of_name(name: str, seen: scan.HostScan) -> str:
+def of_name(name: str, seen: host_scan.HostScan) -> str:
     """The key of the lock of a function, which need not be there."""
     address = pci_address.PciAddress.parse(name)
     found = seen.get(address)
     return _key(address, None) if found is None else key(found)
 
 
-def of_change(change: plan.Change, seen: scan.HostScan) -> set[str]:
+def of_change(change: plan.Change, seen: host_scan.HostScan) -> set[str]:
     """The keys of the locks of a change.
 
     A PF's VFs may go with whatever is done to it.

@@ -24,7 +24,7 @@ from nova_vfio_variant.host.act import executor, lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import processes
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 
 #: The one host there is to change; nobody else's word is taken for it.
 ROOT: ty.Final = "/"
@@ -132,7 +132,7 @@ def look_into_processes() -> tuple[
     :returns: (process id, command, path, instance, place in sysfs) of each;
         and those that could not be looked into, with the reason
     """
-    found = processes.look(host_tree.HostTree.open(ROOT))
+    found = processes.look(opening.open_tree(ROOT))
     return [
         (
             one.holder.pid,
@@ -192,7 +192,7 @@ def _check_locked(step: plan.Step) -> None:
     if step.action == "load-module":
         serve = {lock.of_module(step.subject)}
     else:
-        tree = host_tree.HostTree.open(ROOT)
+        tree = opening.open_tree(ROOT)
         serve = lock.that_serve(tree, step.subject)
     held = {key for one in _held for key in one.keys}
     for wanted in ({lock.HOST}, serve):

@@ -4,11 +4,17 @@
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import lock
 from nova_vfio_variant.host.decide import plan, planning, refusal
-from nova_vfio_variant.host.observe import function_state, groups, scan
+from nova_vfio_variant.host.observe import (
+    function_state,
+    groups,
+    host_scan,
+    scanner,
+)
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 
 
-def is_spared(change: plan.Change, seen: scan.HostScan) -> bool:
+def is_spared(change: plan.Change, seen: host_scan.HostScan) -> bool:
     """Whether a look at a function and its group will do.
 
     A whole look costs more the more functions and processes a host has, and
@@ -35,10 +41,10 @@ def is_spared(change: plan.Change, seen: scan.HostScan) -> bool:
     if before.iommu_group is not None:
         names = set(
             seen.tree.listdir(
-                f"{scan.DEVICES}/{change.subject}/iommu_group/devices"
+                f"{paths.DEVICES}/{change.subject}/iommu_group/devices"
             )
         )
-    now = scan.scan(seen.tree, names)
+    now = scanner.scan(seen.tree, names)
     return (
         not now.problems
         and now.get(subject) == before
@@ -53,9 +59,9 @@ def is_spared(change: plan.Change, seen: scan.HostScan) -> bool:
 
 def decided(
     change: plan.Change,
-    seen: scan.HostScan,
+    seen: host_scan.HostScan,
     decision: planning.Decision,
-    now: scan.HostScan,
+    now: host_scan.HostScan,
 ) -> plan.Change | None:
     """A change as it is decided with its locks held.
 

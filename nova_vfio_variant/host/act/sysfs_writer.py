@@ -13,7 +13,7 @@ import typing as ty
 
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.observe import drivers, function_ids, sriov
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, opening
 from nova_vfio_variant.pci import address as pci_address
 
 DEVICES: ty.Final = "sys/bus/pci/devices"
@@ -172,7 +172,7 @@ def of_directory(root: str) -> Hands:
     :param root: ``/``, but for whoever mounts sysfs elsewhere
     :raises HostError: there is no such directory
     """
-    tree = host_tree.HostTree.open(root)
+    tree = opening.open_tree(root)
     return Hands(tree, _Writer(root), _modprobe if root == "/" else _elsewhere)
 
 

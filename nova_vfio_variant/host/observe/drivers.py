@@ -13,6 +13,10 @@ import typing as ty
 
 from nova_vfio_variant.host.tree import host_tree
 
+#: The driver for every function that has none of its own.
+VFIO_PCI: ty.Final = "vfio-pci"
+
+_HOLDERS = "sys/module/vfio_pci_core/holders"
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
 
 
@@ -119,3 +123,20 @@ def _named_in(text: str) -> frozenset[str]:
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern))
+
+
+def vfio_modules(
+    tree: host_tree.HostTree, aliases: ty.Iterable[tuple[str, str]]
+) -> frozenset[str]:
+    """The modules of VFIO drivers, with ``_`` for ``-``.
+
+    :param aliases: as :func:`read_aliases` gives them
+    """
+    return frozenset(
+        module.replace("-", "_")
+        for module in (
+            VFIO_PCI,
+            *tree.listdir(_HOLDERS),
+            *(module for _, module in aliases),
+        )
+    )

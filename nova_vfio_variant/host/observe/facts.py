@@ -12,9 +12,9 @@ import typing as ty
 from nova_vfio_variant.host.observe import (
     drivers,
     function_state,
+    host_scan,
     machine,
     programs,
-    scan,
     sriov,
 )
 from nova_vfio_variant.host.observe import records as host_records
@@ -26,7 +26,7 @@ from nova_vfio_variant.host.observe.use import (
     processes,
     storage,
 )
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
@@ -79,7 +79,7 @@ class HostFacts:
         ``processes``: nobody knows whether it has a use for a function
     """
 
-    scan: scan.HostScan
+    scan: host_scan.HostScan
     states: ty.Mapping[pci_address.PciAddress, function_state.State]
     in_use: ty.Mapping[pci_address.PciAddress, tuple[uses.Use, ...]]
     sriov: ty.Mapping[pci_address.PciAddress, Sriov]
@@ -129,7 +129,7 @@ class HostFacts:
 
 
 def gather(
-    host: scan.HostScan, opened: processes.OpenFiles | None = None
+    host: host_scan.HostScan, opened: processes.OpenFiles | None = None
 ) -> HostFacts:
     """Read what stands in the way of each function of a host.
 
@@ -186,7 +186,7 @@ def gather(
 def _vgpu(
     tree: host_tree.HostTree, function: observed.PciFunction
 ) -> VendorVgpu:
-    place = f"{scan.DEVICES}/{function.address}/nvidia"
+    place = f"{paths.DEVICES}/{function.address}/nvidia"
     catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
     return VendorVgpu(
         tree.read_text(f"{place}/current_vgpu_type"),
@@ -212,7 +212,7 @@ def _sriov(
     return Sriov(routing, device)
 
 
-def _modules(host: scan.HostScan) -> tuple[frozenset[str], bool]:
+def _modules(host: host_scan.HostScan) -> tuple[frozenset[str], bool]:
     """The modules that could be loaded, and whether these are all."""
     there = drivers.loadable(host.tree, host.kernel_release)
     # A recorded host has these lines alone.

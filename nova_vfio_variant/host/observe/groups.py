@@ -13,7 +13,7 @@ from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.pci import function
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host.observe import scan as host_scan
+    from nova_vfio_variant.host.observe import host_scan
 
 #: The drivers of PCI functions that set ``driver_managed_dma``
 #: (drivers/pci/pcie/portdrv.c, drivers/pci/pci-stub.c); those of VFIO do too.

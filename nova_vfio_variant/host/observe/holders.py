@@ -3,11 +3,10 @@
 
 import typing as ty
 
-from nova_vfio_variant.host.observe import scan as host_scan
+from nova_vfio_variant.host.observe import scanner, vfio
 from nova_vfio_variant.host.observe import use as uses
-from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.host.observe.use import children, processes
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
@@ -29,15 +28,15 @@ def of_claim(
     mine = [
         str(at)
         for at, owner in owners.items()
-        if owner == instance_uuid and tree.exists(f"{host_scan.DEVICES}/{at}")
+        if owner == instance_uuid and tree.exists(f"{paths.DEVICES}/{at}")
     ]
-    seen = host_scan.scan(tree, mine)
+    seen = scanner.scan(tree, mine)
     index = processes.Index(processes.look(tree), children.look(tree))
     found = [
         f"{one.subject} can't be read: {one.why}" for one in seen.problems
     ]
     for function in seen.functions:
-        place = f"{host_scan.DEVICES}/{function.address}/iommu_group/devices"
+        place = f"{paths.DEVICES}/{function.address}/iommu_group/devices"
         members = tree.listdir(place)
         is_others = any(
             owners.get(Address.parse(name), instance_uuid) != instance_uuid

@@ -28,10 +28,10 @@ from nova_vfio_variant.host.observe import (
     function_ids,
     numa,
     pciids,
-    scan,
+    scanner,
     sriov,
 )
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import function
 
 
@@ -140,17 +140,17 @@ class _Recorder:
 
     def entries(self) -> dict[str, Entry]:
         """Path to what stands there, in no order, parents not all there."""
-        self._links_and_targets(scan.DEVICES)
-        if not self.tree.exists(scan.DEVICES):
+        self._links_and_targets(paths.DEVICES)
+        if not self.tree.exists(paths.DEVICES):
             # The other buses tell that the kernel was built without PCI.
             self.found.update(
-                (f"{scan.BUSES}/{name}", None)
-                for name in self.tree.listdir(scan.BUSES)
+                (f"{paths.BUSES}/{name}", None)
+                for name in self.tree.listdir(paths.BUSES)
             )
         for name in _CLASSES:
             self._links_and_targets(f"sys/class/{name}")
         self._links_and_targets("sys/bus/mdev/devices")
-        self._links_and_targets(scan.VDPA)
+        self._links_and_targets(paths.VDPA)
         for path in (
             "sys/bus/pci/drivers",
             "sys/kernel/iommu_groups",
@@ -245,7 +245,7 @@ class _Recorder:
 
     def _texts(self) -> None:
         """The few files outside sysfs."""
-        seen = scan.scan(self.tree)
+        seen = scanner.scan(self.tree)
         modules = self.tree.read_text("proc/modules")
         self._text(
             "proc/modules",

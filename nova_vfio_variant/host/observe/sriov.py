@@ -16,7 +16,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host.observe import scan as host_scan
+    from nova_vfio_variant.host.observe import host_scan
 
 _DEVICES = "sys/bus/pci/devices"
 #: Of a routing ID.

@@ -10,16 +10,10 @@ recording), the answer is None: unknown, not "no".
 import typing as ty
 
 from nova_vfio_variant.host.observe import drivers
-from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import function
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host.observe import scan as host_scan
-
-#: The driver for every function that has none of its own.
-PCI: ty.Final = "vfio-pci"
-
-_HOLDERS = "sys/module/vfio_pci_core/holders"
+    from nova_vfio_variant.host.observe import host_scan
 
 
 def is_driver(scan: "host_scan.HostScan", name: str) -> bool | None:
@@ -56,23 +50,6 @@ def is_named(
     return bool(is_driver(scan, function.driver))
 
 
-def modules(
-    tree: host_tree.HostTree, aliases: ty.Iterable[tuple[str, str]]
-) -> frozenset[str]:
-    """The modules of VFIO drivers, with ``_`` for ``-``.
-
-    :param aliases: as :func:`drivers.read_aliases` gives them
-    """
-    return frozenset(
-        module.replace("-", "_")
-        for module in (
-            PCI,
-            *tree.listdir(_HOLDERS),
-            *(module for _, module in aliases),
-        )
-    )
-
-
 def available(scan: "host_scan.HostScan") -> bool | None:
     """Whether functions can be bound to vfio-pci, its module loaded first.
 
@@ -80,10 +57,11 @@ def available(scan: "host_scan.HostScan") -> bool | None:
     """
     if (
         "vfio_pci" in scan.modules
-        or scan.tree.exists(f"sys/bus/pci/drivers/{PCI}")
-        or any(one.driver == PCI for one in scan.functions)
+        or scan.tree.exists(f"sys/bus/pci/drivers/{drivers.VFIO_PCI}")
+        or any(one.driver == drivers.VFIO_PCI for one in scan.functions)
         or any(
-            drivers.same_name(PCI, module) for _, module in scan.vfio_aliases
+            drivers.same_name(drivers.VFIO_PCI, module)
+            for _, module in scan.vfio_aliases
         )
     ):
         return True

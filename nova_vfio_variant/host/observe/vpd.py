@@ -8,8 +8,8 @@ none. So it is read only for devices that a remote-managed spec may name.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
@@ -43,9 +43,9 @@ def _keyword(body: bytes) -> str | None:
 
 
 def with_serial_numbers(
-    found: scan.HostScan,
+    found: host_scan.HostScan,
     wanted: ty.Callable[[function.PciFunction], bool],
-) -> scan.HostScan:
+) -> host_scan.HostScan:
     """The same host, with the serial numbers of wanted functions' cards.
 
     A VF without any has that of its PF, but for one that carries a vDPA
@@ -53,7 +53,7 @@ def with_serial_numbers(
     lost as any other fact.
     """
     known: dict[pci_address.PciAddress, str | None] = {}
-    problems: dict[pci_address.PciAddress, scan.Lost] = {}
+    problems: dict[pci_address.PciAddress, host_scan.Lost] = {}
 
     def serial(address: pci_address.PciAddress | None) -> str | None:
         if address is None:
@@ -63,7 +63,7 @@ def with_serial_numbers(
                 known[address] = _read(found.tree, address)
             except OSError as error:
                 known[address] = None
-                problems[address] = scan.Lost(
+                problems[address] = host_scan.Lost(
                     str(address), "vpd", error.strerror or str(error)
                 )
         return known[address]
@@ -98,6 +98,6 @@ def _read(
     :raises OSError: it may say something, and can't be read
     """
     try:
-        return serial_number(tree.read_bytes(f"{scan.DEVICES}/{address}/vpd"))
+        return serial_number(tree.read_bytes(f"{paths.DEVICES}/{address}/vpd"))
     except FileNotFoundError:
         return None

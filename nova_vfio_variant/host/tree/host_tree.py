@@ -14,8 +14,6 @@ import stat
 import types
 import typing as ty
 
-from nova_vfio_variant import exception
-
 #: As many links as the kernel follows in one path (path_resolution(7)).
 _MAX_LINKS = 40
 
@@ -97,26 +95,6 @@ class HostTree(abc.ABC):
         # Paths known to be no links. A directory of sysfs never becomes a
         # link, so this can't go stale; where links point to is not kept.
         self._plain = {""}
-
-    @classmethod
-    def open(cls, path: str = "/") -> "HostTree":
-        """Open a host: a directory, or a file made by ``host snapshot``.
-
-        :raises HostError: there is no such directory or file
-        :raises RecordedHostError: the file is no whole, safe recording
-        """
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            raise exception.HostError(
-                f"host root {path!r} can't be used: {error.strerror}"
-            ) from error
-        if stat.S_ISDIR(mode):
-            return DirectoryTree(path)
-        # Imported here: a live host needs no tarfile, gzip and zlib.
-        from nova_vfio_variant.host.tree import recorded
-
-        return recorded.RecordedTree.load(path)
 
     @abc.abstractmethod
     def _target(self, path: str) -> str | None:

@@ -7,7 +7,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant.host.observe import drivers as host_drivers
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
 from nova_vfio_variant.testing.fake_kernel import functions, mdev, pci, vfio
 
@@ -161,7 +161,7 @@ class Kernel:
                 name = self.files.driver_of(place) or ""
                 if name in drivers:
                     self._learn_from(place, drivers[name])
-            tree = host_tree.HostTree.open(str(self.root))
+            tree = opening.open_tree(str(self.root))
             for _, module in host_drivers.read_aliases(tree, RELEASE):
                 same = [
                     one

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import engine, render
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import scan as host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import scanner
+from nova_vfio_variant.host.tree import opening, paths
 from nova_vfio_variant.pci import alias_parse, parse
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.source import SourceText
@@ -49,8 +49,8 @@ def given(draw: st.DrawFn) -> facts.CheckInput:
     scan = None
     if draw(st.booleans()):
         with tempfile.TemporaryDirectory() as folder:
-            pathlib.Path(folder, host_scan.DEVICES).mkdir(parents=True)
-            scan = host_scan.scan(host_tree.HostTree.open(folder))
+            pathlib.Path(folder, paths.DEVICES).mkdir(parents=True)
+            scan = scanner.scan(opening.open_tree(folder))
         functions = tuple(
             _dressed(draw, seen) for seen in hosts.observed(host)
         )

@@ -12,8 +12,8 @@ import typing as ty
 
 from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.host.observe import scan as host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.pci import function as observed
 from tests.functional import check_host
@@ -87,7 +87,7 @@ class Device:
             path.mkdir(parents=True)
         if "proc/1/comm" in self.files:
             (folder / "proc/1/fd").mkdir()
-        return host_scan.scan(host_tree.HostTree.open(str(folder)))
+        return scanner.scan(opening.open_tree(str(folder)))
 
 
 def vf(

@@ -5,8 +5,8 @@ import pathlib
 import tempfile
 import typing as ty
 
-from nova_vfio_variant.host.observe import scan as host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.pci import function as observed
 
@@ -41,5 +41,5 @@ def scan(
         None,
         modules,
         (),
-        host_tree.HostTree.open(str(root)),
+        opening.open_tree(str(root)),
     )

@@ -23,7 +23,7 @@ from nova_vfio_variant.host.act import (
     undoing,
 )
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import function_state, records, scan
+from nova_vfio_variant.host.observe import function_state, records, scanner
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 from tests.unit.host import test_plan
@@ -438,7 +438,7 @@ class HangTest(ActCase):
 
     def test_the_group_stays_locked_as_long_as_the_helper_lives(self) -> None:
         self.hung("unbind")
-        function = scan.scan(self.host.tree).get(
+        function = scanner.scan(self.host.tree).get(
             pci_address.PciAddress.parse(VF)
         )
         assert function is not None

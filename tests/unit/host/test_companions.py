@@ -3,7 +3,8 @@
 
 from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.host.observe import facts, scan
+from nova_vfio_variant.host.observe import facts, scanner
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -144,7 +145,7 @@ class CompanionsTest(test_plan.PlanCase):
             hands.unbind(VF)
         hands.probe(VF)
         self.refused(codes.VF_TOKEN, VF, test_plan.ON_VFIO)
-        now = facts.gather(scan.scan(self.host.tree))
+        now = facts.gather(scanner.scan(self.host.tree))
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
         assert vf is not None
         (found,) = assignability.verdict(vf, now).obstacles
@@ -160,7 +161,7 @@ class VgpuTest(test_plan.PlanCase):
         self.host.hands().set_numvfs(PF, 2)
 
     def give_type(self, text: str, address: str = VF) -> None:
-        self.put(f"{scan.DEVICES}/{address}/nvidia/current_vgpu_type", text)
+        self.put(f"{paths.DEVICES}/{address}/nvidia/current_vgpu_type", text)
 
     def test_neither_it_nor_its_pf_is_touched(self) -> None:
         for_host = test_plan.ON_VFIO.replace("vfio-pci", "e1000")
@@ -177,7 +178,7 @@ class VgpuTest(test_plan.PlanCase):
 
     def test_as_a_companion_it_is_not_touched_either(self) -> None:
         mate = "0000:52:00.0"
-        group = self.host.tree.readlink(f"{scan.DEVICES}/{VF}/iommu_group")
+        group = self.host.tree.readlink(f"{paths.DEVICES}/{VF}/iommu_group")
         self.host.add(
             mate, "8086:100e", group=int(str(group).rpartition("/")[2])
         )
@@ -199,7 +200,7 @@ class VgpuTest(test_plan.PlanCase):
 
     def test_where_it_is_it_is_no_obstacle_to_a_guest(self) -> None:
         self.give_type("470\n")
-        now = facts.gather(scan.scan(self.host.tree))
+        now = facts.gather(scanner.scan(self.host.tree))
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
         assert vf is not None
         self.assertNotIn(

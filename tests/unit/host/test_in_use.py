@@ -11,9 +11,9 @@ import fixtures
 
 from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.host.observe import facts, scan, use
+from nova_vfio_variant.host.observe import facts, scanner, use
 from nova_vfio_variant.host.observe.use import network
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address as pci_address
 from tests import base
 from tests.unit.host.test_plan import NIC, PlanCase
@@ -100,7 +100,7 @@ class InUseTest(UseCase):
             "".join(map(self.route6, ("fe80", "febf", "ff", "ff02"))),
         )
         self.assertEqual(["eth7 is up"], self.uses())
-        known = facts.gather(scan.scan(self.host.tree)).in_use
+        known = facts.gather(scanner.scan(self.host.tree)).in_use
         found = known[pci_address.PciAddress.parse(NIC)]
         self.assertEqual([use.Kind.LINK], [one.kind for one in found])
 
@@ -471,7 +471,7 @@ class InUseTest(UseCase):
 
     def test_a_function_is_shown_with_what_is_in_the_way(self) -> None:
         self.interface("0x1003")
-        known = facts.gather(scan.scan(self.host.tree))
+        known = facts.gather(scanner.scan(self.host.tree))
         function = known.scan.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         self.assertEqual(
@@ -600,9 +600,9 @@ class AskedTest(base.TestCase):
         with fixtures.MonkeyPatch(
             f"{network.__name__}._asked", lambda: {"eth7"}
         ):
-            there = network.Routing.of(host_tree.HostTree.open("/"))
+            there = network.Routing.of(opening.open_tree("/"))
             self.assertIn("eth7", there.addressed)
-            elsewhere = network.Routing.of(host_tree.HostTree.open("/proc"))
+            elsewhere = network.Routing.of(opening.open_tree("/proc"))
             self.assertNotIn("eth7", elsewhere.addressed)
         self.assertLessEqual(network._asked(), set(names))
 

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant.host.observe import machine
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from tests import base
 
 
@@ -22,9 +22,7 @@ class EnableIommu(base.TestCase):
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(f"{text}\n")
-        return machine.enable_iommu(
-            host_tree.HostTree.open(str(root)), cmdline
-        )
+        return machine.enable_iommu(opening.open_tree(str(root)), cmdline)
 
     def test_only_intel_and_what_may_be_intel_gets_intel_s_option(
         self,

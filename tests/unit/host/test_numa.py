@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant.host.observe import numa, snapshot
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from tests import base
 
 _NODES = "sys/devices/system/node"
@@ -28,18 +28,18 @@ class SocketTest(base.TestCase):
             (self.root / path).write_text(text)
 
     def test_a_node_is_on_the_socket_of_its_first_processor(self) -> None:
-        host = host_tree.HostTree.open(str(self.root))
+        host = opening.open_tree(str(self.root))
         self.assertEqual({0: 1, 1: None, 2: None}, numa.sockets(host))
 
     def test_a_host_that_tells_nothing_has_no_nodes(self) -> None:
-        host = host_tree.HostTree.open(tempfile.mkdtemp())
+        host = opening.open_tree(tempfile.mkdtemp())
         self.assertEqual({}, numa.sockets(host))
 
     def test_a_recording_knows_the_sockets(self) -> None:
         (self.root / "sys/bus/pci/devices").mkdir(parents=True)
         out = self.root / "host.tar.gz"
-        snapshot.record(host_tree.HostTree.open(str(self.root)), out)
+        snapshot.record(opening.open_tree(str(self.root)), out)
         self.assertEqual(
             {0: 1, 1: None, 2: None},
-            numa.sockets(host_tree.HostTree.open(str(out))),
+            numa.sockets(opening.open_tree(str(out))),
         )

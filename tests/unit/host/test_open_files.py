@@ -12,10 +12,10 @@ import fixtures
 from nova_vfio_variant import codes
 from nova_vfio_variant.host.act import privileged
 from nova_vfio_variant.host.decide import assignability, refusal
-from nova_vfio_variant.host.observe import facts, scan, snapshot
+from nova_vfio_variant.host.observe import facts, scanner, snapshot
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe.use import Kind, Use, devices, processes
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, opening
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 from tests.sample_hosts import NIC, OTHER, PF
@@ -58,7 +58,7 @@ class OpenCase(base.TestCase):
         return path
 
     def in_use(self) -> dict[str, tuple[Use, ...]]:
-        found = facts.gather(scan.scan(self.host.tree)).in_use
+        found = facts.gather(scanner.scan(self.host.tree)).in_use
         return {str(address): uses for address, uses in found.items()}
 
     def uses(self, address: str = NIC) -> tuple[Use, ...]:
@@ -261,7 +261,7 @@ class LiveTest(base.TestCase):
     """The kernel that runs this."""
 
     def test_a_device_file_by_any_name(self) -> None:
-        here = host_tree.HostTree.open("/")
+        here = opening.open_tree("/")
         with (
             open("/dev/urandom", "rb") as device,
             tempfile.TemporaryFile() as file,
@@ -281,7 +281,7 @@ class LiveTest(base.TestCase):
     def test_a_link_of_another_file_system_says_nothing(self) -> None:
         place = self.useFixture(fixtures.TempDir()).path
         os.symlink("/dev/urandom", f"{place}/3")
-        with host_tree.HostTree.open(place).folder("") as folder:
+        with opening.open_tree(place).folder("") as folder:
             self.assertIsNone(folder.device("3"))
 
 
@@ -443,7 +443,7 @@ class ChildrenTest(OpenCase):
     def test_it_is_refused_and_its_holder_is_told(self) -> None:
         self.create()
         pid = self.host.hold(UUID)
-        seen = scan.scan(self.host.tree)
+        seen = scanner.scan(self.host.tree)
         known = facts.gather(seen)
         function = seen.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
@@ -491,7 +491,7 @@ class UnseenTest(OpenCase):
         self.host.hold(NIC)
         path = str(self.host.root.with_name("recorded.tar.gz"))
         snapshot.record(self.host.tree, path)
-        found = facts.gather(scan.scan(host_tree.HostTree.open(path)))
+        found = facts.gather(scanner.scan(opening.open_tree(path)))
         self.assertEqual({}, found.in_use)
         self.assertEqual(
             (uses.PROCESSES, uses.MOUNTS, uses.SWAP, uses.ADDRESSES),
@@ -499,7 +499,7 @@ class UnseenTest(OpenCase):
         )
 
     def test_a_host_with_processes_shows_all(self) -> None:
-        self.assertEqual((), facts.gather(scan.scan(self.host.tree)).unseen)
+        self.assertEqual((), facts.gather(scanner.scan(self.host.tree)).unseen)
 
     def test_a_folder_without_any_process(self) -> None:
         shutil.rmtree(self.host.root / "proc/1")
@@ -507,7 +507,7 @@ class UnseenTest(OpenCase):
         self.host.add("0000:60:00.0", "8086:0953", class_code=0x010802)
         (self.host.root / "sys/bus/pci/drivers/nvme").mkdir()
         self.host.add_driver("nvme", ["8086:0953"])
-        seen = scan.scan(self.host.tree)
+        seen = scanner.scan(self.host.tree)
         found = facts.gather(seen)
         self.assertEqual({}, found.in_use)
         self.assertEqual(
@@ -537,6 +537,6 @@ class UnseenTest(OpenCase):
 
     def test_processes_that_are_hidden_are_not_known(self) -> None:
         (self.host.root / "proc/1").rename(self.host.root / "proc/4711")
-        found = facts.gather(scan.scan(self.host.tree))
+        found = facts.gather(scanner.scan(self.host.tree))
         self.assertEqual((), found.unseen)
         self.assertEqual({Kind.UNKNOWN}, {use.kind for use in self.uses()})

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant.host.observe import pciids
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address, function
 from tests import base
 
@@ -33,7 +33,7 @@ class NamesTest(base.TestCase):
         root = pathlib.Path(tempfile.mkdtemp())
         (root / where).parent.mkdir(parents=True)
         (root / where).write_text(_IDS)
-        return pciids.Names.load(host_tree.HostTree.open(str(root)))
+        return pciids.Names.load(opening.open_tree(str(root)))
 
     def test_what_the_file_says_is_found_in_either_place(self) -> None:
         for where in pciids.PATHS:
@@ -62,7 +62,7 @@ class NamesTest(base.TestCase):
         self.assertIsNone(names.class_name(0xFF0000))
 
     def test_a_host_without_the_file_has_no_names(self) -> None:
-        names = pciids.Names.load(host_tree.HostTree.open(tempfile.mkdtemp()))
+        names = pciids.Names.load(opening.open_tree(tempfile.mkdtemp()))
         self.assertIsNone(names.vendor("10de"))
         self.assertIsNone(names.device("10de", "25b6"))
         self.assertIsNone(names.class_name(0x020000))

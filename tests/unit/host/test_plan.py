@@ -8,7 +8,8 @@ import fixtures
 
 from nova_vfio_variant import codes, source
 from nova_vfio_variant.host.decide import apply, host_spec, plan, planning
-from nova_vfio_variant.host.observe import facts, function_state, scan
+from nova_vfio_variant.host.observe import facts, function_state, scanner
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
 
@@ -50,7 +51,7 @@ class PlanCase(base.TestCase):
         before = self.host.picture()
         found = apply.decision(
             specs(*texts),
-            facts.gather(scan.scan(self.host.tree)).knowing(
+            facts.gather(scanner.scan(self.host.tree)).knowing(
                 owners=self.owners, quarantined=self.quarantined
             ),
             [pci_address.PciAddress.parse(name) for name in only],
@@ -330,7 +331,7 @@ class RefusalTest(PlanCase):
         self.assertIn("it has 2 VFs, which go when it loses its driver", found)
         self.assertIn(f"is open in process {pid} (", found[1])
         self.host.let_go(pid)
-        self.host.write(f"{scan.DEVICES}/{PF}/sriov_numvfs", b"0")
+        self.host.write(f"{paths.DEVICES}/{PF}/sriov_numvfs", b"0")
         self.assertEqual(3, len(self.steps(text)))
 
     def pf_on_vfio(self) -> None:
@@ -457,7 +458,7 @@ class RefusalTest(PlanCase):
         address = "0000:20:00.0"
         self.host.add(address, "8086:3420", class_code=0x060400)
         self.host.write(
-            f"{scan.DEVICES}/{address}/driver_override", b"pci-stub\n"
+            f"{paths.DEVICES}/{address}/driver_override", b"pci-stub\n"
         )
         self.refused(
             codes.IS_BRIDGE,
@@ -467,7 +468,7 @@ class RefusalTest(PlanCase):
 
     def vf_group(self) -> str:
         """The group file of the first VF."""
-        group = self.host.tree.readlink(f"{scan.DEVICES}/{VF}/iommu_group")
+        group = self.host.tree.readlink(f"{paths.DEVICES}/{VF}/iommu_group")
         return f"/dev/vfio/{str(group).rpartition('/')[2]}"
 
     def open_file(self, path: str) -> None:

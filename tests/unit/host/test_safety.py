@@ -16,7 +16,8 @@ from nova_vfio_variant.host.decide import (
     planning,
     restore,
 )
-from nova_vfio_variant.host.observe import facts, function_state, scan
+from nova_vfio_variant.host.observe import facts, function_state, scanner
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
@@ -109,7 +110,7 @@ class VgpuTest(test_act.ActCase):
     """A VF keeps the vGPU type that it got after host apply."""
 
     def give_type(self, address: str) -> None:
-        place = self.host.root / scan.DEVICES / address / "nvidia"
+        place = self.host.root / paths.DEVICES / address / "nvidia"
         place.mkdir()
         (place / "current_vgpu_type").write_text("470\n")
 
@@ -231,7 +232,7 @@ class FirstVfTest(test_act.ActCase):
         self,
     ) -> None:
         tree = self.host.tree
-        found = scan.scan(tree)
+        found = scanner.scan(tree)
         (pf,) = [one for one in found.functions if str(one.address) == PF]
         self.assertEqual(2, pf.sriov_numvfs)
         self.assertEqual(2, function_state.count_vfs(tree, PF))
@@ -292,7 +293,7 @@ class LockTest(test_act.ActCase):
     def test_a_vf_is_served_by_its_pfs_lock_too(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
         tree = self.host.tree
-        group = str(tree.readlink(f"{scan.DEVICES}/{VF}/iommu_group"))
+        group = str(tree.readlink(f"{paths.DEVICES}/{VF}/iommu_group"))
         mine = f"group-{group.rpartition('/')[2]}"
         self.assertEqual({mine, "group-1"}, lock.that_serve(tree, VF))
         self.assertEqual({"group-1"}, lock.that_serve(tree, PF))
@@ -399,7 +400,7 @@ class PlanTest(test_plan.PlanCase):
     def test_vfs_that_can_not_be_told_come_quietly_if_somebody_waits(
         self,
     ) -> None:
-        (self.host.root / scan.DEVICES / PF / "sriov_offset").unlink()
+        (self.host.root / paths.DEVICES / PF / "sriov_offset").unlink()
         (nic,) = ('{"address": "0000:31:*.0", "driver": "vfio-pci"}',)
         for text, quietly in (
             (nic, False),
@@ -427,7 +428,7 @@ class PlanTest(test_plan.PlanCase):
 
     def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
-        now = facts.gather(scan.scan(self.host.tree))
+        now = facts.gather(scanner.scan(self.host.tree))
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
         found = assignability.verdict(pf, now).blocking
@@ -443,7 +444,7 @@ class MeanwhileTest(test_act.ActCase):
         def moved() -> facts.HostFacts:
             looks.append(None)
             if len(looks) == 2:
-                place = self.host.root / scan.DEVICES / NIC
+                place = self.host.root / paths.DEVICES / NIC
                 with self.host._files.held():
                     files = self.host._files
                     at = files.device(NIC)

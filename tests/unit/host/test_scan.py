@@ -7,8 +7,8 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address, function
 from tests import base
 
@@ -76,7 +76,7 @@ class ScanCase(base.TestCase):
         """A function; a fact that starts with ``->`` is a link."""
         device = self.root / "sys/devices/pci0000:00" / name
         device.mkdir(parents=True)
-        bus = self.root / scan.DEVICES
+        bus = self.root / paths.DEVICES
         bus.mkdir(parents=True, exist_ok=True)
         (bus / name).symlink_to(f"../../../devices/pci0000:00/{name}")
         whole: dict[str, str | None] = {
@@ -98,11 +98,11 @@ class ScanCase(base.TestCase):
             else:
                 (device / fact).write_text(text)
 
-    def scan(self, **fails: int) -> scan.HostScan:
+    def scan(self, **fails: int) -> host_scan.HostScan:
         if not fails:
-            return scan.scan(host_tree.HostTree.open(str(self.root)))
+            return scanner.scan(opening.open_tree(str(self.root)))
         where = "sys/devices/pci0000:00/0000:00:01.0"
-        return scan.scan(
+        return scanner.scan(
             _FailingTree(
                 str(self.root),
                 {f"{where}/{fact}": number for fact, number in fails.items()},
@@ -178,7 +178,7 @@ class ScanTest(ScanCase):
             self.add(f"0000:00:02.{number}", physfn="->../0000:00:01.0")
         self.add("0000:00:03.0", vdpa0="/")
         devices = self.root / "sys/devices/pci0000:00"
-        bus = self.root / scan.VDPA
+        bus = self.root / paths.VDPA
         bus.mkdir(parents=True)
         (devices / "0000:00:02.1/net-of-a-guest").mkdir()
         (bus / "net-of-a-guest").symlink_to(
@@ -359,7 +359,7 @@ class ScanTest(ScanCase):
         self.assertRaises(exception.HostError, self.scan)
 
     def test_a_host_with_nothing_else_is_scanned(self) -> None:
-        (self.root / scan.DEVICES).mkdir(parents=True)
+        (self.root / paths.DEVICES).mkdir(parents=True)
         seen = self.scan()
         self.assertEqual((), seen.functions)
         self.assertEqual((), seen.problems)
@@ -479,8 +479,8 @@ class IdentityTest(ScanCase):
             [None, 0, 1, 6], [one.vf_index for one in self.scan().functions]
         )
         # Also where it is the only one that is looked at.
-        host = host_tree.HostTree.open(str(self.root))
-        [vf] = scan.scan(host, ["0000:00:10.2"]).functions
+        host = opening.open_tree(str(self.root))
+        [vf] = scanner.scan(host, ["0000:00:10.2"]).functions
         self.assertEqual(1, vf.vf_index)
 
     def test_or_by_its_pfs_links(self) -> None:

@@ -6,8 +6,8 @@ import pathlib
 import tempfile
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import scan, snapshot
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import scanner, snapshot
+from nova_vfio_variant.host.tree import host_tree, opening, paths
 from tests import base
 
 _DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
@@ -88,12 +88,12 @@ class SnapshotTest(base.TestCase):
         for name, target in _LINKS.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to(target)
-        self.host = host_tree.HostTree.open(str(root))
+        self.host = opening.open_tree(str(root))
         self.out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
 
     def record(self, identities: bool = False) -> host_tree.HostTree:
         snapshot.record(self.host, self.out, identities)
-        return host_tree.HostTree.open(str(self.out))
+        return opening.open_tree(str(self.out))
 
     def everything(self, host: host_tree.HostTree, path: str = "") -> str:
         """All names, targets and texts of a host in one string."""
@@ -110,14 +110,14 @@ class SnapshotTest(base.TestCase):
         )
 
     def test_a_recording_scans_as_its_host(self) -> None:
-        original = scan.scan(self.host)
-        replayed = scan.scan(self.record(identities=True))
+        original = scanner.scan(self.host)
+        replayed = scanner.scan(self.record(identities=True))
         self.assertEqual(original, replayed)
         self.assertEqual(original.vfio_aliases, replayed.vfio_aliases)
         self.assertEqual(1, len(replayed.functions))
 
     def test_which_functions_carry_vdpa_devices_is_recorded(self) -> None:
-        where = f"{scan.VDPA}/net-of-a-guest"
+        where = f"{paths.VDPA}/net-of-a-guest"
         self.assertEqual(_LINKS[where], self.record().readlink(where))
 
     def test_the_controllers_of_nvme_subsystems_are_recorded(self) -> None:
@@ -155,7 +155,7 @@ class SnapshotTest(base.TestCase):
     def test_an_interface_named_by_its_mac_keeps_its_place(self) -> None:
         host = self.record()
         self.assertEqual(
-            ("enx000000000000",), scan.scan(host).functions[0].netdevs
+            ("enx000000000000",), scanner.scan(host).functions[0].netdevs
         )
         self.assertEqual(
             "0x1003", host.read_text("sys/class/net/enx000000000000/flags")

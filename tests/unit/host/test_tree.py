@@ -12,7 +12,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.tree import host_tree, recorded
+from nova_vfio_variant.host.tree import host_tree, opening, recorded
 from tests import base
 
 _DEVICE = "sys/devices/pci0000:00/0000:00:01.0"
@@ -88,8 +88,8 @@ class SameForAllTest(TreeTestCase):
 
     def trees(self) -> list[host_tree.HostTree]:
         return [
-            host_tree.HostTree.open(self.directory()),
-            host_tree.HostTree.open(self.recording(archive(whole_host()))),
+            opening.open_tree(self.directory()),
+            opening.open_tree(self.recording(archive(whole_host()))),
         ]
 
     def test_a_file_is_read_through_a_link_on_its_way(self) -> None:
@@ -158,7 +158,7 @@ class DirectoryTest(TreeTestCase):
     def test_links_that_leave_are_followed_inside(self) -> None:
         outside = pathlib.Path(tempfile.mkdtemp())
         (outside / "secret").write_text("outside")
-        host = host_tree.HostTree.open(
+        host = opening.open_tree(
             self.directory(
                 absolute="/proc/cmdline",
                 climbing="../../../../../../../proc/cmdline",
@@ -174,13 +174,13 @@ class DirectoryTest(TreeTestCase):
         self.assertFalse(host.exists("folder"))
 
     def test_links_that_go_round_end(self) -> None:
-        host = host_tree.HostTree.open(self.directory(one="two", two="one"))
+        host = opening.open_tree(self.directory(one="two", two="one"))
         self.assertIsNone(host.read_text("one"))
         self.assertRaises(OSError, host.real_path, "one")
 
     def test_a_changed_link_is_seen(self) -> None:
         root = self.directory(now="proc")
-        host = host_tree.HostTree.open(root)
+        host = opening.open_tree(root)
         self.assertEqual(["cmdline"], host.listdir("now"))
         os.unlink(os.path.join(root, "now"))
         os.symlink("sys/bus", os.path.join(root, "now"))
@@ -189,10 +189,10 @@ class DirectoryTest(TreeTestCase):
     def test_a_fifo_does_not_stop_the_reader(self) -> None:
         root = self.directory()
         os.mkfifo(os.path.join(root, "fifo"))
-        self.assertEqual("", host_tree.HostTree.open(root).read_text("fifo"))
+        self.assertEqual("", opening.open_tree(root).read_text("fifo"))
 
     def test_nothing_stays_open(self) -> None:
-        host = host_tree.HostTree.open(self.directory())
+        host = opening.open_tree(self.directory())
         before = os.listdir("/proc/self/fd")
         host.read_text("proc/cmdline")
         host.read_text("proc")
@@ -201,12 +201,12 @@ class DirectoryTest(TreeTestCase):
 
     def test_a_host_that_is_not_there_is_named(self) -> None:
         error = self.assertRaises(
-            exception.HostError, host_tree.HostTree.open, "/no/such"
+            exception.HostError, opening.open_tree, "/no/such"
         )
         self.assertIn("'/no/such'", str(error))
 
     def test_the_live_host_is_read_as_it_is(self) -> None:
-        host = host_tree.HostTree.open()
+        host = opening.open_tree()
         self.assertEqual("/", host.root)
         self.assertEqual(
             pathlib.Path("/proc/sys/kernel/osrelease").read_text().strip(),
@@ -223,7 +223,7 @@ class RefusedRecordingTest(TreeTestCase):
 
     def refused(self, path: str) -> str:
         error = self.assertRaises(
-            exception.RecordedHostError, host_tree.HostTree.open, path
+            exception.RecordedHostError, opening.open_tree, path
         )
         text = str(error)
         self.assertNotIn("\n", text)
@@ -260,7 +260,7 @@ class RefusedRecordingTest(TreeTestCase):
                 ]
             )
         )
-        host = host_tree.HostTree.open(path)
+        host = opening.open_tree(path)
         self.assertEqual(target, host.readlink("proc/7/fd/3"))
         self.assertFalse(host.exists("proc/7/fd/3"))
         folder = f"{path}.unpacked"
@@ -299,7 +299,7 @@ class RefusedRecordingTest(TreeTestCase):
 
     def test_a_folder_given_twice_is_one_folder(self) -> None:
         tar = archive([*whole_host(), member("proc", tarfile.DIRTYPE)])
-        host = host_tree.HostTree.open(self.recording(tar))
+        host = opening.open_tree(self.recording(tar))
         self.assertEqual(["cmdline"], host.listdir("proc"))
 
     def test_names_longer_than_any_path(self) -> None:

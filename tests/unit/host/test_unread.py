@@ -7,7 +7,7 @@ import tempfile
 
 from nova_vfio_variant import codes, source
 from nova_vfio_variant.host.decide import apply, assignability, host_spec
-from nova_vfio_variant.host.observe import facts, scan
+from nova_vfio_variant.host.observe import facts, host_scan
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.functional import check_host
@@ -68,7 +68,9 @@ class UnreadTest(base.TestCase):
         )
         self.seen = dataclasses.replace(
             self.seen,
-            problems=(scan.Lost("0000:99:00.0", None, "Permission denied"),),
+            problems=(
+                host_scan.Lost("0000:99:00.0", None, "Permission denied"),
+            ),
         )
         self.assertEqual([codes.NOT_KNOWN.id], self.codes())
 
@@ -79,7 +81,7 @@ class UnreadTest(base.TestCase):
         self,
     ) -> None:
         """It isn't said that there is no such function."""
-        lost = scan.Lost(str(VF), None, "Permission denied")
+        lost = host_scan.Lost(str(VF), None, "Permission denied")
         unread = dataclasses.replace(
             self.seen,
             functions=self.seen.functions[1:],

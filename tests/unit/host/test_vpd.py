@@ -8,7 +8,7 @@ import tempfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nova_vfio_variant.host.observe import scan, vpd
+from nova_vfio_variant.host.observe import host_scan, vpd
 from tests import base
 from tests.functional import check_host
 
@@ -46,7 +46,7 @@ class WithSerialNumbersTest(base.TestCase):
         (home / "0000:25:00.0/vpd").write_bytes(_data((b"SN", b"of the PF")))
         (home / "0000:25:00.5/vpd").write_bytes(_data((b"SN", b"its own")))
 
-    def _serials(self, found: scan.HostScan) -> list[str | None]:
+    def _serials(self, found: host_scan.HostScan) -> list[str | None]:
         return [one.card_serial_number for one in found.functions]
 
     def test_a_vf_has_its_own_or_that_of_its_pf(self) -> None:

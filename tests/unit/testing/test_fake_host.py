@@ -15,8 +15,8 @@ import time
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host.observe import scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import scanner
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.testing.fake_kernel import faults
 from tests import base, sample_hosts
@@ -74,7 +74,7 @@ class MadeUpTest(FakeHostCase):
     def test_vfs_look_as_a_scan_expects_them(self) -> None:
         host = self.made()
         host.write(NUMVFS, b"2\n")
-        pf, vf, _ = scan.scan(host.tree).functions
+        pf, vf, _ = scanner.scan(host.tree).functions
         self.assertEqual(
             ("PF", "igb", 2), (pf.kind, pf.driver, pf.sriov_numvfs)
         )
@@ -95,7 +95,7 @@ class MadeUpTest(FakeHostCase):
         self.made().write(NUMVFS, b"1")
         again = fake_host.FakeHost(self.folder / "host")
         again.write(NUMVFS, b"0")
-        self.assertEqual(1, len(scan.scan(again.tree).functions))
+        self.assertEqual(1, len(scanner.scan(again.tree).functions))
         self.assertEqual(2, len(again.written))
 
     def test_what_is_no_file_of_the_kernels_is_refused(self) -> None:
@@ -140,7 +140,7 @@ class MadeUpTest(FakeHostCase):
             )
             driver = "vfio-pci" if binds else ""
             self.assertEqual(driver, host.hands().driver(name))
-            seen = scan.scan(host.tree, [name]).functions[0]
+            seen = scanner.scan(host.tree, [name]).functions[0]
             self.assertEqual(binds, not seen.is_bridge)
 
     def test_a_driver_can_lack_what_makes_vfs(self) -> None:
@@ -152,10 +152,10 @@ class MadeUpTest(FakeHostCase):
     def test_another_card_comes_to_its_address_and_group(self) -> None:
         host = self.made()
         host.add_driver("mpt3sas", ["1000:00e6"])
-        before = scan.scan(host.tree).functions[0]
+        before = scanner.scan(host.tree).functions[0]
         host.write(NUMVFS, b"2")
         host.exchange(PF, "1000:00e6", class_code=0x010700)
-        [after] = scan.scan(host.tree).functions
+        [after] = scanner.scan(host.tree).functions
         self.assertEqual(
             ("mpt3sas", before.iommu_group), (after.driver, after.iommu_group)
         )
@@ -166,7 +166,7 @@ class MadeUpTest(FakeHostCase):
         host.add("10000:e1:00.0", "144d:a80a", vfs=2, vf_offset=1)
         host.write("sys/bus/pci/devices/10000:e1:00.0/sriov_numvfs", b"0")
         self.assertEqual(
-            "10000:e1:00.0", str(scan.scan(host.tree).functions[-1].address)
+            "10000:e1:00.0", str(scanner.scan(host.tree).functions[-1].address)
         )
 
 
@@ -188,13 +188,13 @@ class MdevsOfFunctionTest(FakeHostCase):
 
     def test_idle_ones_go_with_its_driver_and_types_come_back(self) -> None:
         host = self.parent()
-        [seen] = scan.scan(host.tree).functions
+        [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("igb-1",), seen.mdev_types)
         host.hands().unbind(PF)
         self.assertEqual([], host.tree.listdir("sys/bus/mdev/devices"))
-        self.assertEqual((), scan.scan(host.tree).functions[0].mdev_types)
+        self.assertEqual((), scanner.scan(host.tree).functions[0].mdev_types)
         host.hands().probe(PF)
-        [seen] = scan.scan(host.tree).functions
+        [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("igb", ("igb-1",)), (seen.driver, seen.mdev_types))
 
     def test_an_open_one_lets_the_unbind_wait(self) -> None:
@@ -219,7 +219,7 @@ class MdevsOfFunctionTest(FakeHostCase):
         host = self.made()
         host.add_mdev_parent("own", {"own-1": 1}, 4, module="own", function=PF)
         host.hands().unbind(PF)
-        [seen] = scan.scan(host.tree).functions
+        [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("own-1",), seen.mdev_types)
 
 
@@ -228,8 +228,8 @@ class LoadedTest(FakeHostCase):
         for name in ("two-node-igb-nvme", "variant-drivers"):
             path = HOSTS / f"{name}.tar.gz"
             host = fake_host.FakeHost.load(self.folder / name, path)
-            recorded = scan.scan(host_tree.HostTree.open(str(path)))
-            seen = scan.scan(host.tree)
+            recorded = scanner.scan(opening.open_tree(str(path)))
+            seen = scanner.scan(host.tree)
             self.assertEqual(recorded.functions, seen.functions, name)
             self.assertEqual(recorded.vfio_aliases, seen.vfio_aliases)
 
@@ -270,7 +270,7 @@ class LoadedTest(FakeHostCase):
             # An interface of a VF is up there.
             status = main.main([*words, "apply"])
             self.assertEqual(0, status)
-            after = scan.scan(host.tree)
+            after = scanner.scan(host.tree)
             self.assertEqual(
                 {"vfio-pci"},
                 {f.driver for f in after.functions if f.product_id == "10ca"},
@@ -302,7 +302,7 @@ class FaultTest(FakeHostCase):
         host = self.made()
         host.fault(1, vanish=PF)
         self.refused(errno.ENOENT, host, NUMVFS, b"1")
-        self.assertEqual((), scan.scan(host.tree).functions)
+        self.assertEqual((), scanner.scan(host.tree).functions)
 
     def test_the_process_crashes(self) -> None:
         host = self.made()

@@ -14,164 +14,26 @@ what it holds.
 """
 
 import contextlib
-import dataclasses
-import functools
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import drivers, function_ids, sriov, vfio
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.observe import (
+    drivers,
+    function_ids,
+    host_scan,
+    sriov,
+)
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
-
-DEVICES = "sys/bus/pci/devices"
-BUSES = "sys/bus"
-VDPA = "sys/bus/vdpa/devices"
 
 _T = ty.TypeVar("_T")
 _NOTHING: frozenset[str] = frozenset()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lost:
-    """Something that is there and could not be read.
-
-    :param subject: the function, as sysfs names it
-    :param fact: the file; None if the function is left out
-    :param why: half a sentence
-    """
-
-    subject: str
-    fact: str | None
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.fact or 'left out'}: {self.why}"
-
-
-@dataclasses.dataclass(frozen=True)
-class HostScan:
-    """A host at one moment.
-
-    :param functions: in rising order of address
-    :param kernel_release: as ``uname -r`` prints it; None if unknown
-    :param cmdline: the kernel's command line; None if unknown
-    :param modules: names of the loaded modules, sorted, with ``_``
-    :param problems: what was lost, and why
-    :param tree: the host that was scanned, for what is read only when asked
-    """
-
-    functions: tuple[function.PciFunction, ...]
-    kernel_release: str | None
-    cmdline: str | None
-    modules: tuple[str, ...]
-    problems: tuple[Lost, ...]
-    tree: host_tree.HostTree = dataclasses.field(compare=False, repr=False)
-
-    def get(
-        self, address: pci_address.PciAddress
-    ) -> function.PciFunction | None:
-        """The function at an address."""
-        return self._by_address.get(address)
-
-    @functools.cached_property
-    def _by_address(
-        self,
-    ) -> dict[pci_address.PciAddress, function.PciFunction]:
-        return {found.address: found for found in self.functions}
-
-    @functools.cached_property
-    def vfs(
-        self,
-    ) -> ty.Mapping[pci_address.PciAddress, tuple[function.PciFunction, ...]]:
-        """The VFs of each PF that has any, in rising order of address."""
-        vfs: dict[pci_address.PciAddress, list[function.PciFunction]] = {}
-        for seen in self.functions:
-            if seen.physfn is not None:
-                vfs.setdefault(seen.physfn, []).append(seen)
-        return {pf: tuple(those) for pf, those in vfs.items()}
-
-    @functools.cached_property
-    def unread(self) -> frozenset[pci_address.PciAddress]:
-        """The functions that are there, and left out of ``functions``."""
-        found = set()
-        for problem in self.problems:
-            if problem.fact is None:
-                # What has no address is no function.
-                with contextlib.suppress(ValueError):
-                    found.add(pci_address.PciAddress.parse(problem.subject))
-        return frozenset(found)
-
-    @functools.cached_property
-    def hidden(self) -> tuple[pci_address.PciAddress, ...]:
-        """The functions that may be in any IOMMU group, in rising order."""
-        return tuple(
-            sorted(
-                {
-                    *(at for at, group in self._unread_groups if group < 0),
-                    *(
-                        one.address
-                        for one in self.functions
-                        if "iommu_group" in one.lost
-                    ),
-                }
-            )
-        )
-
-    def unread_in(self, group: int) -> tuple[pci_address.PciAddress, ...]:
-        """The members of an IOMMU group that can't be read otherwise."""
-        return tuple(
-            at for at, number in self._unread_groups if number == group
-        )
-
-    @functools.cached_property
-    def _unread_groups(
-        self,
-    ) -> tuple[tuple[pci_address.PciAddress, int], ...]:
-        """The groups of ``unread``; -1 for one that can't be known."""
-        found = []
-        for address in sorted(self.unread):
-            try:
-                with self.tree.folder(f"{DEVICES}/{address}") as folder:
-                    if "iommu_group" in folder.names():
-                        link = folder.link("iommu_group")
-                        found.append((address, int(link.rpartition("/")[2])))
-            except (OSError, ValueError):
-                found.append((address, -1))
-        return tuple(found)
-
-    @functools.cached_property
-    def iommu_groups(
-        self,
-    ) -> ty.Mapping[int, tuple[pci_address.PciAddress, ...]]:
-        """The addresses in each IOMMU group, in rising order."""
-        groups: dict[int, list[pci_address.PciAddress]] = {}
-        for found in self.functions:
-            if found.iommu_group is not None:
-                groups.setdefault(found.iommu_group, []).append(found.address)
-        return {number: tuple(groups[number]) for number in sorted(groups)}
-
-    @functools.cached_property
-    def vfio_aliases(self) -> tuple[tuple[str, str], ...]:
-        """The ``vfio_pci:`` lines of ``modules.alias``, read when asked for.
-
-        :returns: (pattern, module) in the file's order; see
-            :func:`nova_vfio_variant.host.observe.drivers.best_variant`
-        """
-        return drivers.read_aliases(self.tree, self.kernel_release)
-
-    @functools.cached_property
-    def vfio_modules(self) -> frozenset[str]:
-        """The modules of VFIO drivers, read when asked for.
-
-        See :func:`nova_vfio_variant.host.observe.vfio.is_driver`.
-        """
-        return vfio.modules(self.tree, self.vfio_aliases)
-
-
 def scan(
     tree: host_tree.HostTree, only: ty.Collection[str] | None = None
-) -> HostScan:
+) -> host_scan.HostScan:
     """Look at every PCI function of a host, or at some.
 
     A file that vanishes or can't be read costs its fact. A function is left
@@ -190,24 +52,24 @@ class _Scanner:
 
     def __init__(self, tree: host_tree.HostTree) -> None:
         self._tree = tree
-        self._problems: list[Lost] = []
+        self._problems: list[host_scan.Lost] = []
         # VFs of one card share these, so each is parsed once.
         self._ids: dict[bytes, function_ids.Ids] = {}
         self._pfs: dict[str, sriov.Indices] = {}
         self._vdpa_parents = self._find_vdpa_parents()
 
-    def scan(self, only: ty.Collection[str] | None) -> HostScan:
+    def scan(self, only: ty.Collection[str] | None) -> host_scan.HostScan:
         tree = self._tree
         names = self._names() if only is None else only
         functions = []
         # Addresses differ in length only where the domain needs more digits.
         for name in sorted(names, key=lambda name: (len(name), name)):
             try:
-                with tree.folder(f"{DEVICES}/{name}") as folder:
+                with tree.folder(f"{paths.DEVICES}/{name}") as folder:
                     functions.append(self._function(name, folder))
             except (OSError, ValueError) as error:
                 self._lost(name, None, error)
-        return HostScan(
+        return host_scan.HostScan(
             tuple(functions),
             tree.read_text("proc/sys/kernel/osrelease"),
             tree.read_text("proc/cmdline"),
@@ -225,14 +87,14 @@ class _Scanner:
 
     def _names(self) -> list[str]:
         try:
-            with self._tree.folder(DEVICES) as folder:
+            with self._tree.folder(paths.DEVICES) as folder:
                 return folder.names()
         except OSError as error:
-            buses = self._tree.listdir(BUSES)
+            buses = self._tree.listdir(paths.BUSES)
             if buses and "pci" not in buses:
                 return []  # The kernel was built without PCI.
             raise exception.HostError(
-                f"the host's PCI functions can't be listed: {DEVICES}:"
+                f"the host's PCI functions can't be listed: {paths.DEVICES}:"
                 f" {error.strerror}",
                 "--host-root names the folder, or the recorded host, that"
                 " has it",
@@ -241,10 +103,10 @@ class _Scanner:
     def _find_vdpa_parents(self) -> frozenset[str]:
         """The functions below which vDPA devices stand, of any name."""
         found = set()
-        for name in self._tree.listdir(VDPA):
+        for name in self._tree.listdir(paths.VDPA):
             # What vanishes meanwhile is below none.
             with contextlib.suppress(OSError):
-                home = self._tree.real_path(f"{VDPA}/{name}")
+                home = self._tree.real_path(f"{paths.VDPA}/{name}")
                 found.add(home.split("/")[-2])
         return frozenset(found)
 
@@ -391,14 +253,14 @@ class _Scanner:
 
     def _listing(self, name: str, fact: str) -> tuple[str, ...]:
         try:
-            with self._tree.folder(f"{DEVICES}/{name}/{fact}") as folder:
+            with self._tree.folder(f"{paths.DEVICES}/{name}/{fact}") as folder:
                 return tuple(sorted(folder.names()))
         except OSError as error:
             self._lost(name, fact, error)
             return ()
 
     def _lost(self, subject: str, fact: str | None, error: Exception) -> None:
-        self._problems.append(Lost(subject, fact, _why(error)))
+        self._problems.append(host_scan.Lost(subject, fact, _why(error)))
 
 
 def _tail(target: str) -> str:

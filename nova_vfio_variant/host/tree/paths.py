@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things stand below a host's root."""
+
+BUSES = "sys/bus"
+DEVICES = "sys/bus/pci/devices"
+VDPA = "sys/bus/vdpa/devices"
