@@ -32,57 +32,59 @@ import collections
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import codes as host_codes
+from nova_vfio_variant.placement import codes as placement_codes
 from tests import random_hosts
 
 #: How ``config check`` tells an obstacle, at the entry that takes a function.
 TOLD: ty.Final = {
-    codes.NOT_IN_A_GROUP: codes.NO_IOMMU_GROUP,
-    codes.GROUP_COMPANIONS: codes.GROUP_IN_USE,
-    codes.NO_VFIO_DEV: codes.NO_VFIO_DEV,
-    codes.VENDOR_REBIND: codes.VENDOR_REBIND,
-    codes.VF_TOKEN: codes.VF_TOKEN,
-    codes.NO_VGPU_TYPE: codes.VGPU_TYPE_UNSET,
-    codes.IS_QUARANTINED: codes.IS_QUARANTINED,
-    codes.IS_BRIDGE: codes.IS_BRIDGE,
-    codes.PF_HAS_VFS: codes.PF_HAS_VFS,
-    codes.HAS_VGPU_TYPE: codes.HAS_VGPU_TYPE,
-    codes.MDEV_BELOW: codes.MDEV_BELOW,
-    codes.VDPA_BELOW: codes.VDPA_BELOW,
+    host_codes.NOT_IN_A_GROUP: check_codes.NO_IOMMU_GROUP,
+    host_codes.GROUP_COMPANIONS: check_codes.GROUP_IN_USE,
+    host_codes.NO_VFIO_DEV: host_codes.NO_VFIO_DEV,
+    host_codes.VENDOR_REBIND: host_codes.VENDOR_REBIND,
+    host_codes.VF_TOKEN: host_codes.VF_TOKEN,
+    host_codes.NO_VGPU_TYPE: check_codes.VGPU_TYPE_UNSET,
+    host_codes.IS_QUARANTINED: host_codes.IS_QUARANTINED,
+    host_codes.IS_BRIDGE: host_codes.IS_BRIDGE,
+    host_codes.PF_HAS_VFS: host_codes.PF_HAS_VFS,
+    host_codes.HAS_VGPU_TYPE: host_codes.HAS_VGPU_TYPE,
+    host_codes.MDEV_BELOW: host_codes.MDEV_BELOW,
+    host_codes.VDPA_BELOW: host_codes.VDPA_BELOW,
 }
 #: How it tells them of the host as a whole.
 TOLD_ONCE: ty.Final = {
-    codes.NOT_IN_A_GROUP: codes.IOMMU_OFF,
-    codes.VFIO_MISSING: codes.NO_VFIO_MODULE,
+    host_codes.NOT_IN_A_GROUP: check_codes.IOMMU_OFF,
+    host_codes.VFIO_MISSING: check_codes.NO_VFIO_MODULE,
 }
-_PF_RULES = {codes.PF_ALONE.id, codes.PF_AND_VF_MATCHED.id}
+_PF_RULES = {check_codes.PF_ALONE.id, placement_codes.PF_AND_VF_MATCHED.id}
 _USES = {
-    codes.DISPLAY_IN_USE.id,
-    codes.NETWORK_IN_USE.id,
-    codes.STORAGE_IN_USE.id,
-    codes.IS_OPEN.id,
+    host_codes.DISPLAY_IN_USE.id,
+    host_codes.NETWORK_IN_USE.id,
+    host_codes.STORAGE_IN_USE.id,
+    host_codes.IS_OPEN.id,
 }
 _LASTING = {one.id for one in assignability.LASTING}
 _MOMENTARY = {one.id for one in assignability.MOMENTARY}
 #: What keeps a function from a VFIO driver, on whichever it is now.
 _OF_PLACE = {
-    codes.IS_BRIDGE.id,
-    codes.NOT_IN_A_GROUP.id,
-    codes.GROUP_COMPANIONS.id,
-    codes.VF_TOKEN.id,
+    host_codes.IS_BRIDGE.id,
+    host_codes.NOT_IN_A_GROUP.id,
+    host_codes.GROUP_COMPANIONS.id,
+    host_codes.VF_TOKEN.id,
 }
 #: What keeps it on the driver that it is on.
 _OF_DRIVER = {
     *_USES,
-    codes.MDEV_BELOW.id,
-    codes.VDPA_BELOW.id,
-    codes.IS_CLAIMED.id,
-    codes.IS_QUARANTINED.id,
-    codes.ANOTHER_DEVICE.id,
-    codes.HAS_VGPU_TYPE.id,
-    codes.PF_HAS_VFS.id,
-    codes.NOT_KNOWN.id,
+    host_codes.MDEV_BELOW.id,
+    host_codes.VDPA_BELOW.id,
+    host_codes.IS_CLAIMED.id,
+    host_codes.IS_QUARANTINED.id,
+    host_codes.ANOTHER_DEVICE.id,
+    host_codes.HAS_VGPU_TYPE.id,
+    host_codes.PF_HAS_VFS.id,
+    host_codes.NOT_KNOWN.id,
 }
 ASSIGNABLE: ty.Final = ("ready", "preparable")
 
@@ -200,9 +202,9 @@ def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     has_groups = any(one.group is not None for one in host.functions)
     once = {one.id: told.id for one, told in TOLD_ONCE.items()}
     at_entry = {one.id: told.id for one, told in TOLD.items()}
-    del (once if has_groups else at_entry)[codes.NOT_IN_A_GROUP.id]
-    at_entry.update(dict.fromkeys(_USES, codes.CARRIES_HOST.id))
-    at_entry[codes.NOT_BOUND.id] = codes.NOT_PREPARED.id
+    del (once if has_groups else at_entry)[host_codes.NOT_IN_A_GROUP.id]
+    at_entry.update(dict.fromkeys(_USES, check_codes.CARRIES_HOST.id))
+    at_entry[host_codes.NOT_BOUND.id] = check_codes.NOT_PREPARED.id
     wanted: dict[str | None, set[str]] = collections.defaultdict(set)
     for at, entry in said.taken.items():
         for code in _to_tell(host, said, at):
@@ -213,7 +215,7 @@ def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     known = {*at_entry.values(), *once.values()}
     if not has_groups and said.taken:
         # So it is, also where something else is in the way first.
-        wanted[None].add(codes.IOMMU_OFF.id)
+        wanted[None].add(check_codes.IOMMU_OFF.id)
     for place in {*wanted, None, *said.managed}:
         told = said.findings[place] & known
         for code in wanted[place] - told:
@@ -234,9 +236,9 @@ def _to_tell(
     for code in said.shown[at].obstacles:
         if code in _USES and (host.at(at).vfio or not is_managed):
             continue
-        if code == codes.NOT_BOUND.id and is_managed:
+        if code == host_codes.NOT_BOUND.id and is_managed:
             continue
-        if code == codes.PF_HAS_VFS.id and _is_head(host, at):
+        if code == host_codes.PF_HAS_VFS.id and _is_head(host, at):
             continue
         yield code
 
@@ -251,16 +253,16 @@ def _of_subjects(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
     for at, entry in said.taken.items():
         obstacles = said.shown[at].obstacles
         if (
-            codes.PF_HAS_VFS.id in obstacles
+            host_codes.PF_HAS_VFS.id in obstacles
             and _is_head(host, at)
             and not _PF_RULES & (said.findings[entry] | said.findings[at])
         ):
             yield f"config check: nothing of the VFs of {at}"
-        is_another = codes.ANOTHER_DEVICE.id in obstacles
+        is_another = host_codes.ANOTHER_DEVICE.id in obstacles
         if is_another and at not in said.exchanged:
             yield f"config check: nothing of another device at {at}"
     for at in said.exchanged - said.taken.keys():
-        if codes.ANOTHER_DEVICE.id not in said.shown[at].obstacles:
+        if host_codes.ANOTHER_DEVICE.id not in said.shown[at].obstacles:
             yield f"config check: {at} is another device; host show: no"
 
 
@@ -271,7 +273,7 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             continue
         shown = said.undeclared[at]
         lasting = shown.obstacles - _MOMENTARY
-        lasting -= {codes.NOT_BOUND.id, codes.MATES_TO_PREPARE.id}
+        lasting -= {host_codes.NOT_BOUND.id, host_codes.MATES_TO_PREPARE.id}
         if at in said.suggested and lasting:
             yield f"config suggest: {at}, in spite of {sorted(lasting)}"
         if (at in said.suggested) == (at in said.remarked):
@@ -303,7 +305,7 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
         stays = one.driver == "vfio-pci" and one.lost != "driver"
         against = _OF_PLACE if stays else _OF_PLACE | _OF_DRIVER
         obstacles = said.to_plan[at]
-        if codes.NOT_KNOWN.id in obstacles - against:
+        if host_codes.NOT_KNOWN.id in obstacles - against:
             continue
         if not host.has_vfio and not stays:
             if not refused:
@@ -312,8 +314,8 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
         expected = obstacles & against
         if not host.live:
             # What a folder can't show keeps it from being changed.
-            refused = refused - {codes.NOT_KNOWN.id}
-            expected -= {codes.NOT_KNOWN.id}
+            refused = refused - {host_codes.NOT_KNOWN.id}
+            expected -= {host_codes.NOT_KNOWN.id}
         if not stays:
             expected |= _at_stake(host, one)
         if bool(expected) != bool(refused):
@@ -327,9 +329,9 @@ def _at_stake(host: random_hosts.Host, one: random_hosts.Function) -> set[str]:
     """What goes when a function loses its driver, whatever was overruled."""
     found = set()
     if one.vgpu not in (None, "0"):
-        found.add(codes.HAS_VGPU_TYPE.id)
+        found.add(host_codes.HAS_VGPU_TYPE.id)
     if _is_head(host, one.address):
-        found.add(codes.VFS_IN_USE.id)
+        found.add(host_codes.VFS_IN_USE.id)
     return found
 
 

@@ -16,13 +16,14 @@ import typing as ty
 import uuid
 from unittest import mock
 
-from nova_vfio_variant import codes, exception, finding, source
+from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import apply as host_apply
 from nova_vfio_variant.host.decide import assignability, host_spec
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.node import claims as node_claims
@@ -463,7 +464,7 @@ def told(
         said.findings[entry].add(code)
         if entry is None and subject is not None:
             said.findings[subject].add(code)
-        if code == codes.ANOTHER_DEVICE.id and subject is not None:
+        if code == host_codes.ANOTHER_DEVICE.id and subject is not None:
             said.exchanged.add(subject)
 
 

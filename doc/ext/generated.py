@@ -18,8 +18,7 @@ from docutils import nodes, statemachine
 from docutils.parsers import rst
 from sphinx import application
 
-from nova_vfio_variant import codes
-from nova_vfio_variant.check import deviations
+from nova_vfio_variant.check import catalogue, deviations
 from nova_vfio_variant.cli import main, status
 
 
@@ -76,7 +75,7 @@ class Codes(_Generated):
 
     def lines(self) -> list[str]:
         text: list[str] = []
-        for code in codes.everything().values():
+        for code in catalogue.everything().values():
             title = _plain(f"{code.id}: {code.title}")
             text += [f".. _{code.id}:", "", title, "-" * len(title), ""]
             text += [f"*{code.severity}.* {_plain(code.cause)}", "", "::", ""]

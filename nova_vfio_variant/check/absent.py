@@ -7,7 +7,8 @@ import itertools
 import operator
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import paths

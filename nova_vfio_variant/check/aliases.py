@@ -5,8 +5,8 @@ import collections
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import unnamed
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, unnamed
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias

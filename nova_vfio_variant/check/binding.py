@@ -8,19 +8,21 @@ is about all of its devices that have the same fault.
 import collections
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import drivers
 from nova_vfio_variant.pci import function as host_function
 
 #: What the host, or a program on it, uses a function for.
 USES: ty.Final = frozenset(
     {
-        codes.NETWORK_IN_USE,
-        codes.STORAGE_IN_USE,
-        codes.DISPLAY_IN_USE,
-        codes.IS_OPEN,
+        host_codes.NETWORK_IN_USE,
+        host_codes.STORAGE_IN_USE,
+        host_codes.DISPLAY_IN_USE,
+        host_codes.IS_OPEN,
     }
 )
 
@@ -33,7 +35,7 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         by_driver = collections.defaultdict(list)
         for seen in found:
             if any(
-                one.code is codes.NOT_BOUND
+                one.code is host_codes.NOT_BOUND
                 for one in given.verdicts.of(seen).obstacles
             ):
                 by_driver[seen.driver].append(seen)
@@ -79,14 +81,14 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             seen
             for seen in found
             if any(
-                one.code is codes.NO_VFIO_DEV
+                one.code is host_codes.NO_VFIO_DEV
                 for one in given.verdicts.of(seen).blocking
             )
         ]
         if those:
             driver = those[0].driver
             yield facts.on_spec(
-                codes.NO_VFIO_DEV,
+                host_codes.NO_VFIO_DEV,
                 f"{facts.named(those)} on"
                 f" {f'driver {driver}' if driver else 'no driver'}"
                 f" {facts.have(those)} no"

@@ -8,7 +8,8 @@ these have to say is told where this file gives reason to.
 import difflib
 import typing as ty
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import spec as pci_spec
 

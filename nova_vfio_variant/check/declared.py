@@ -8,7 +8,8 @@ look at what is in use as well.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.decide import apply, host_spec
 from nova_vfio_variant.host.observe import facts as host_facts

@@ -8,7 +8,11 @@ fail when a row has nothing left to explain.
 
 import dataclasses
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
+from nova_vfio_variant.conf import codes as conf_codes
+from nova_vfio_variant.pci import codes as pci_codes
+from nova_vfio_variant.placement import codes as placement_codes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ BORROWED_OPTION = Deviation(
     "Where there is no Nova nobody knows all of its options, nor what a "
     "default such as my_ip is on this host.",
     "oslo_config.cfg.ConfigOpts._substitute",
-    findings=(codes.INTERPOLATION,),
+    findings=(conf_codes.INTERPOLATION,),
 )
 UNKNOWN_KEY = Deviation(
     "unknown-key",
@@ -46,7 +50,7 @@ UNKNOWN_KEY = Deviation(
     "is an error, though the entry still matches what it says.",
     "A misspelt managed or resource_class is silently without effect.",
     "nova.pci.devspec.PciDeviceSpec._init_dev_details",
-    findings=(codes.UNKNOWN_KEY,),
+    findings=(pci_codes.UNKNOWN_KEY,),
 )
 UNKNOWN_ADDRESS_KEY = Deviation(
     "unknown-address-key",
@@ -54,7 +58,7 @@ UNKNOWN_ADDRESS_KEY = Deviation(
     "it is an error.",
     'With "func" in place of "function" the entry matches every function.',
     "nova.pci.devspec.PciAddressRegexSpec",
-    findings=(codes.UNKNOWN_ADDRESS_KEY,),
+    findings=(pci_codes.UNKNOWN_ADDRESS_KEY,),
 )
 LATE_TYPE = Deviation(
     "late-type",
@@ -63,7 +67,7 @@ LATE_TYPE = Deviation(
     "wrong type is an error.",
     "Nova stumbles over it later, without a place, or never finds a match.",
     "nova.pci.devspec.PciDeviceSpec._init_dev_details",
-    findings=(codes.WRONG_TYPE,),
+    findings=(pci_codes.WRONG_TYPE,),
 )
 LENIENT_REMOTE_MANAGED = Deviation(
     "lenient-remote-managed",
@@ -71,7 +75,7 @@ LENIENT_REMOTE_MANAGED = Deviation(
     "is an error, as with every other boolean.",
     'A "treu" would hand a card that is managed remotely to any guest.',
     "nova.pci.devspec.PciDeviceSpec._init_dev_details",
-    findings=(codes.NOT_BOOLEAN,),
+    findings=(pci_codes.NOT_BOOLEAN,),
 )
 SLOW_REGEX = Deviation(
     "slow-regex",
@@ -80,7 +84,7 @@ SLOW_REGEX = Deviation(
     "Four repeats inside each other take half a second a field, five take "
     "minutes, and the service does nothing else meanwhile.",
     "nova.pci.devspec.PciAddressRegexSpec.match",
-    findings=(codes.SLOW_REGEX,),
+    findings=(pci_codes.SLOW_REGEX,),
 )
 REMOTE_MANAGED_PF = Deviation(
     "remote-managed-pf",
@@ -99,7 +103,7 @@ ALIAS_ID_NEWLINE = Deviation(
     "refuse it.",
     "No device has an id with a line break, so the alias would find none.",
     "nova.pci.utils.PCI_VENDOR_PATTERN",
-    findings=(codes.BAD_ID,),
+    findings=(pci_codes.BAD_ID,),
 )
 ALIAS_BLANK_NAME = Deviation(
     "alias-blank-name",
@@ -107,7 +111,7 @@ ALIAS_BLANK_NAME = Deviation(
     "nothing; we refuse it.",
     "The API lets no flavor ask for a name that is empty.",
     "nova.pci.request.get_alias_from_config",
-    findings=(codes.ALIAS_WITHOUT_NAME,),
+    findings=(pci_codes.ALIAS_WITHOUT_NAME,),
 )
 ALIAS_EMPTY_CLASS = Deviation(
     "alias-empty-class",
@@ -115,7 +119,7 @@ ALIAS_EMPTY_CLASS = Deviation(
     "and no ids; we refuse it.",
     "Nova then asks Placement for CUSTOM_PCI_NONE_NONE, which nobody has.",
     "nova.pci.request._validate_required_ids",
-    findings=(codes.ALIAS_WITHOUT_IDS,),
+    findings=(pci_codes.ALIAS_WITHOUT_IDS,),
 )
 FLAVOR_COUNT = Deviation(
     "flavor-count",
@@ -351,7 +355,7 @@ PER_CLASS = Deviation(
     "A card that serves several vGPU types has VFs of several classes.",
     "nova.compute.pci_placement_translator.PciResourceProvider.add_child",
     findings=(
-        codes.MIXED_RESOURCE_CLASSES,
+        placement_codes.MIXED_RESOURCE_CLASSES,
         codes.WOULD_BE_REFUSED,
     ),
 )

@@ -3,8 +3,9 @@
 
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
 from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.tracker import family, sync
@@ -52,7 +53,7 @@ def _finding(
     if one.desired is not None:
         ways.append(f"'nova-vfio device sync --accept {device.address}'")
     return finding.Finding(
-        codes.ANOTHER_DEVICE,
+        host_codes.ANOTHER_DEVICE,
         f"it was tracked as {was.shown}; what is there now is {one.now.shown}"
         + (f"; instance {owner} has it" if owner else "")
         + f"; {where}",
@@ -103,7 +104,9 @@ def vanished(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if device.status in family.IN_USE:
             answer = given.verdicts.at(device.address)
             yield from (
-                one for one in answer.blocking if one.code is codes.VANISHED
+                one
+                for one in answer.blocking
+                if one.code is host_codes.VANISHED
             )
 
 

@@ -4,13 +4,14 @@
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import mends
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, mends
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import matching, pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.placement import codes as placement_codes
 from nova_vfio_variant.tracker import device as tracked
 
 
@@ -60,7 +61,10 @@ def apart(
     known: dict[int, str | None] = {}
     for one in found:
         at = _address(one.subject)
-        if one.code is not codes.PF_AND_VF_MATCHED or at not in given.spec_of:
+        if (
+            one.code is not placement_codes.PF_AND_VF_MATCHED
+            or at not in given.spec_of
+        ):
             yield one
             continue
         spec = given.spec_of[at]

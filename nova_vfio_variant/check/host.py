@@ -10,9 +10,10 @@ import collections
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import absent, binding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import absent, binding, codes
 from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import host_spec
 from nova_vfio_variant.host.observe import host_scan, machine
 from nova_vfio_variant.pci import function as host_function
@@ -26,14 +27,14 @@ _PCI_BRIDGE = 0x0604
 #: Obstacles that are told as the verdict says them.
 _TOLD_AS_THEY_ARE = frozenset(
     {
-        codes.IS_BRIDGE,
-        codes.HAS_VGPU_TYPE,
-        codes.MDEV_BELOW,
-        codes.VDPA_BELOW,
-        codes.VF_TOKEN,
-        codes.VENDOR_REBIND,
-        codes.IS_QUARANTINED,
-        codes.UNSETTLED,
+        host_codes.IS_BRIDGE,
+        host_codes.HAS_VGPU_TYPE,
+        host_codes.MDEV_BELOW,
+        host_codes.VDPA_BELOW,
+        host_codes.VF_TOKEN,
+        host_codes.VENDOR_REBIND,
+        host_codes.IS_QUARANTINED,
+        host_codes.UNSETTLED,
     }
 )
 
@@ -86,7 +87,7 @@ def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """The IOMMU is on, and doesn't have all devices."""
     if given.scan is None or not _is_iommu_on(given.scan):
         return
-    for spec, those in having(given, codes.NOT_IN_A_GROUP):
+    for spec, those in having(given, host_codes.NOT_IN_A_GROUP):
         yield facts.on_spec(
             codes.NO_IOMMU_GROUP,
             f"{facts.named(those)} {facts.have(those)}"
@@ -100,7 +101,7 @@ def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def no_vfio_module(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Neither loaded, nor built in, nor among the kernel's modules."""
-    if given.scan is None or not any(having(given, codes.VFIO_MISSING)):
+    if given.scan is None or not any(having(given, host_codes.VFIO_MISSING)):
         return
     release = given.scan.kernel_release
     yield finding.Finding(
@@ -162,7 +163,7 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                     against := [
                         one
                         for one in verdicts.of(seen).blocking
-                        if one.code is codes.GROUP_COMPANIONS
+                        if one.code is host_codes.GROUP_COMPANIONS
                     ]
                 )
             }
@@ -235,7 +236,7 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     verdicts = given.verdicts
     if verdicts is None:
         return
-    for spec, those in having(given, codes.NO_VGPU_TYPE):
+    for spec, those in having(given, host_codes.NO_VGPU_TYPE):
         full = all(
             verdicts.facts.vgpus[seen.address].is_full for seen in those
         )
@@ -277,7 +278,7 @@ def as_the_verdict_says(
             for one in given.verdicts.of(seen).blocking:
                 if one.code in _TOLD_AS_THEY_ARE or (
                     # Those of a mate; of its own other rules tell.
-                    one.code is codes.PF_HAS_VFS and not seen.sriov_numvfs
+                    one.code is host_codes.PF_HAS_VFS and not seen.sriov_numvfs
                 ):
                     by_code[one.code].append(seen)
                     first.setdefault(one.code, one)
@@ -325,7 +326,7 @@ def overruled(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     for seen, _ in given.winners:
         for one in given.verdicts.of(seen).remarks:
-            if one.code is codes.OVERRULED:
+            if one.code is host_codes.OVERRULED:
                 yield one
 
 

@@ -4,7 +4,8 @@
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address

@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import families
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, families
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.placement import codes as placement_codes
 from nova_vfio_variant.placement import tree
 from nova_vfio_variant.tracker import device as tracked
 
@@ -194,7 +195,7 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             (
                 one
                 for one in given.tree[1]
-                if one.code is not codes.NAME_TOO_LONG
+                if one.code is not placement_codes.NAME_TOO_LONG
             ),
         )
     )
@@ -212,7 +213,7 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.layout == "per_class":
         of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)
         for one in of_nova[1]:
-            if one.code is codes.MIXED_RESOURCE_CLASSES:
+            if one.code is placement_codes.MIXED_RESOURCE_CLASSES:
                 yield _would_be(
                     one,
                     "[vfio] provider_layout = per_class publishes them, but"

@@ -9,9 +9,11 @@ import typing as ty
 import os_resource_classes
 import os_traits
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import jsontext, names
+from nova_vfio_variant.placement import codes as placement_codes
 
 _CUSTOM = "CUSTOM_"
 
@@ -72,7 +74,7 @@ def published_names(
         word = "trait" if name.kind == "traits" else "resource class"
         if len(published) > names.MAX_LENGTH:
             yield name.finding(
-                codes.NAME_TOO_LONG,
+                placement_codes.NAME_TOO_LONG,
                 f"the {word} is published with {len(published)} characters,"
                 f" and Placement takes {names.MAX_LENGTH}",
             )

@@ -8,7 +8,8 @@ what the text alone proves is told.
 import itertools
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import pattern
 from nova_vfio_variant.pci import spec as pci_spec

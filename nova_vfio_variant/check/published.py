@@ -7,7 +7,8 @@ import typing as ty
 
 import os_traits
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import diff, tree

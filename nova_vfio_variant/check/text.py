@@ -10,7 +10,8 @@ went astray.
 import difflib
 import typing as ty
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.check import codes
 from nova_vfio_variant.conf import files, nova, vfio
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.decide import host_spec

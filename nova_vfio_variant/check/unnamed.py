@@ -3,8 +3,8 @@
 
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.check import families, mends
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, families, mends
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import function as host_function

@@ -3,8 +3,8 @@
 
 import argparse
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.node import claims
 from nova_vfio_variant.tracker import device as tracked
 
@@ -106,7 +106,7 @@ class Sync(base.ShowOne):
             gone = [
                 one.message
                 for one in self.node.verdict(device.address).blocking
-                if one.code is codes.VANISHED
+                if one.code is host_codes.VANISHED
             ]
             self.note(
                 ": ".join([f"kept while in use: {device.address}", *gone])

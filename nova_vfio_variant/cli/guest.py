@@ -53,7 +53,7 @@ class _ForDevices(base.Base):
         return found
 
     def _look_at(self, devices: tuple[tracked.Device, ...]) -> None:
-        from nova_vfio_variant import codes
+        from nova_vfio_variant.host.decide import codes as host_codes
         from nova_vfio_variant.host.decide import refusal
 
         against = []
@@ -65,7 +65,7 @@ class _ForDevices(base.Base):
             wrong = [
                 one
                 for one in verdict.blocking
-                if one.code in (codes.ANOTHER_DEVICE, codes.VANISHED)
+                if one.code in (host_codes.ANOTHER_DEVICE, host_codes.VANISHED)
             ]
             against += wrong
             if wrong:

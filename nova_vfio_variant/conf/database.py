@@ -6,8 +6,8 @@ import copy
 from oslo_config import cfg
 from oslo_db import options
 
-from nova_vfio_variant import codes, exception, finding, source
-from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant.conf import codes, loader, located
 
 GROUP = cfg.OptGroup(
     "database",

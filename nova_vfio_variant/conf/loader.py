@@ -10,8 +10,8 @@ import typing as ty
 
 from oslo_config import cfg
 
-from nova_vfio_variant import codes, exception, finding, source
-from nova_vfio_variant.conf import files, located, nova, vfio
+from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant.conf import codes, files, located, nova, vfio
 
 #: Groups of which we know every option: no other name stands for anything.
 _KNOWN_WHOLE = frozenset({"pci", "vfio", "devices"})

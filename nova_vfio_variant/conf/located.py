@@ -14,7 +14,8 @@ import typing as ty
 
 from oslo_config import cfg, iniparser
 
-from nova_vfio_variant import codes, exception, finding, source
+from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant.conf import codes
 
 #: What oslo.config takes for a ``$name`` in a value.
 _TEMPLATE = cfg.ConfigOpts.Template.pattern

@@ -8,8 +8,8 @@ repeated names, and what it validates at the end.
 import re
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.pci import alias, entry, jsontext, parse
+from nova_vfio_variant import finding
+from nova_vfio_variant.pci import alias, codes, entry, jsontext, parse
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import source

@@ -10,8 +10,8 @@ import typing as ty
 
 from oslo_utils import strutils
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.pci import pattern
+from nova_vfio_variant import finding
+from nova_vfio_variant.pci import codes, pattern
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import source

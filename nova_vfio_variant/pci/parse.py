@@ -9,8 +9,8 @@ The grammar is that of ``nova.pci.whitelist.Whitelist`` and
 import re
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.pci import entry, jsontext, pattern, spec
+from nova_vfio_variant import finding
+from nova_vfio_variant.pci import codes, entry, jsontext, pattern, spec
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import source

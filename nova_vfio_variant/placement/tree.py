@@ -13,11 +13,11 @@ import itertools
 import operator
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import names
 from nova_vfio_variant.pci import spec as pci_spec
-from nova_vfio_variant.placement import provider
+from nova_vfio_variant.placement import codes, provider
 from nova_vfio_variant.tracker import device as tracked
 
 Layout = ty.Literal["nova", "per_class"]

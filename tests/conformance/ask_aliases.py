@@ -6,11 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes, exception
+from nova_vfio_variant import exception
 from nova_vfio_variant.check import deviations
 from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.finding import Finding, Severity
 from nova_vfio_variant.pci import alias_parse, flavor, names, parse
+from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci.alias import Alias, PciRequest
 from nova_vfio_variant.source import SourceText
 from tests.conformance import texts
@@ -34,11 +35,11 @@ def read(
 
 def stricter(error: Finding) -> Deviation | None:
     """Return the row that explains why we refuse what Nova takes."""
-    if error.code is codes.BAD_ID and r"\n" in error.message:
+    if error.code is pci_codes.BAD_ID and r"\n" in error.message:
         return deviations.ALIAS_ID_NEWLINE
-    if error.code is codes.ALIAS_WITHOUT_NAME and "blank" in error.message:
+    if error.code is pci_codes.ALIAS_WITHOUT_NAME and "blank" in error.message:
         return deviations.ALIAS_BLANK_NAME
-    if error.code is codes.ALIAS_WITHOUT_IDS:
+    if error.code is pci_codes.ALIAS_WITHOUT_IDS:
         return deviations.ALIAS_EMPTY_CLASS
     return None
 
@@ -219,7 +220,7 @@ def _one_alias(
     )
 
 
-@shows(deviations.ALIAS_ID_NEWLINE, nova="taken", ours=codes.BAD_ID.id)
+@shows(deviations.ALIAS_ID_NEWLINE, nova="taken", ours=pci_codes.BAD_ID.id)
 def _alias_id_newline(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(
         nova, r'{"name": "a", "vendor_id": "10de\n", "product_id": "25b6"}'
@@ -227,7 +228,9 @@ def _alias_id_newline(nova: Nova) -> tuple[Any, Any]:
 
 
 @shows(
-    deviations.ALIAS_BLANK_NAME, nova="taken", ours=codes.ALIAS_WITHOUT_NAME.id
+    deviations.ALIAS_BLANK_NAME,
+    nova="taken",
+    ours=pci_codes.ALIAS_WITHOUT_NAME.id,
 )
 def _alias_blank_name(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(
@@ -236,7 +239,9 @@ def _alias_blank_name(nova: Nova) -> tuple[Any, Any]:
 
 
 @shows(
-    deviations.ALIAS_EMPTY_CLASS, nova="taken", ours=codes.ALIAS_WITHOUT_IDS.id
+    deviations.ALIAS_EMPTY_CLASS,
+    nova="taken",
+    ours=pci_codes.ALIAS_WITHOUT_IDS.id,
 )
 def _alias_empty_class(nova: Nova) -> tuple[Any, Any]:
     return _one_alias(

@@ -6,10 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.check import deviations
 from nova_vfio_variant.check.deviations import Deviation
 from nova_vfio_variant.finding import Code, Finding, Severity
+from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.pci.spec import DeviceSpec
 from nova_vfio_variant.source import SourceText
@@ -20,9 +20,9 @@ from tests.conformance.question import Question, same, shows
 
 #: What we refuse by these codes Nova takes.
 _STRICTER: dict[Code, Deviation] = {
-    codes.UNKNOWN_KEY: deviations.UNKNOWN_KEY,
-    codes.UNKNOWN_ADDRESS_KEY: deviations.UNKNOWN_ADDRESS_KEY,
-    codes.SLOW_REGEX: deviations.SLOW_REGEX,
+    pci_codes.UNKNOWN_KEY: deviations.UNKNOWN_KEY,
+    pci_codes.UNKNOWN_ADDRESS_KEY: deviations.UNKNOWN_ADDRESS_KEY,
+    pci_codes.SLOW_REGEX: deviations.SLOW_REGEX,
 }
 #: Nova looks at these types late or never; the others it stumbles over.
 _LATE_TYPES = (
@@ -53,11 +53,11 @@ def read(
 
 def stricter(error: Finding) -> Deviation | None:
     """Return the row that explains why we refuse what Nova takes."""
-    if error.code is codes.WRONG_TYPE and error.message.startswith(
+    if error.code is pci_codes.WRONG_TYPE and error.message.startswith(
         _LATE_TYPES
     ):
         return deviations.LATE_TYPE
-    if error.code is codes.NOT_BOOLEAN and error.message.startswith(
+    if error.code is pci_codes.NOT_BOOLEAN and error.message.startswith(
         "remote_managed "
     ):
         return deviations.LENIENT_REMOTE_MANAGED
@@ -72,7 +72,7 @@ def _compare(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
         return [] if errors else list(_only_nova_refuses(theirs, specs, case))
     same([], [e for e, row in zip(errors, rows, strict=True) if not row], case)
     met = {row for row in rows if row is not None}
-    if all(error.code is codes.UNKNOWN_KEY for error in errors):
+    if all(error.code is pci_codes.UNKNOWN_KEY for error in errors):
         _same_specs(theirs.value["specs"], specs, case)
         _same_matches(theirs.value["won"], specs, case)
     return met
@@ -164,7 +164,7 @@ def _one_value(
     )
 
 
-@shows(deviations.UNKNOWN_KEY, nova="taken", ours=codes.UNKNOWN_KEY.id)
+@shows(deviations.UNKNOWN_KEY, nova="taken", ours=pci_codes.UNKNOWN_KEY.id)
 def _unknown_key(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"mangaed": "no"}')
 
@@ -172,13 +172,13 @@ def _unknown_key(nova: Nova) -> tuple[Any, Any]:
 @shows(
     deviations.UNKNOWN_ADDRESS_KEY,
     nova="taken",
-    ours=codes.UNKNOWN_ADDRESS_KEY.id,
+    ours=pci_codes.UNKNOWN_ADDRESS_KEY.id,
 )
 def _unknown_address_key(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"address": {"func": "4"}}')
 
 
-@shows(deviations.LATE_TYPE, nova={"taken"}, ours={codes.WRONG_TYPE.id})
+@shows(deviations.LATE_TYPE, nova={"taken"}, ours={pci_codes.WRONG_TYPE.id})
 def _late_type(nova: Nova) -> tuple[Any, Any]:
     heard = [
         _one_value(nova, f'{{"{key}": {value}}}')
@@ -202,13 +202,15 @@ def _late_type(nova: Nova) -> tuple[Any, Any]:
 
 
 @shows(
-    deviations.LENIENT_REMOTE_MANAGED, nova="taken", ours=codes.NOT_BOOLEAN.id
+    deviations.LENIENT_REMOTE_MANAGED,
+    nova="taken",
+    ours=pci_codes.NOT_BOOLEAN.id,
 )
 def _lenient_remote_managed(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"remote_managed": "treu"}')
 
 
-@shows(deviations.SLOW_REGEX, nova="taken", ours=codes.SLOW_REGEX.id)
+@shows(deviations.SLOW_REGEX, nova="taken", ours=pci_codes.SLOW_REGEX.id)
 def _slow_regex(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"address": {"bus": "((((2*)*)*)*)*x"}}')
 

@@ -8,10 +8,10 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.check import deviations
 from nova_vfio_variant.finding import Code
 from nova_vfio_variant.pci.address import PciAddress
+from nova_vfio_variant.placement import codes as placement_codes
 from nova_vfio_variant.placement import tree
 from nova_vfio_variant.placement.provider import Provider
 from nova_vfio_variant.tracker.device import Device
@@ -23,13 +23,13 @@ from tests.conformance.question import Met, Question, same, shows
 from tests.conformance.show_tracker import FAMILY
 
 _REFUSALS: dict[Code, str] = {
-    codes.PF_AND_VF_MATCHED: "PlacementPciDependentDeviceException",
-    codes.MIXED_RESOURCE_CLASSES: "PlacementPciMixedResourceClassException",
-    codes.MIXED_TRAITS: "PlacementPciMixedTraitsException",
-    codes.ONE_TIME_USE_ON_VF: "PlacementPciException",
-    codes.DEVNAME_WITH_PLACEMENT: "PlacementPciException",
+    placement_codes.PF_AND_VF_MATCHED: "PlacementPciDependentDeviceException",
+    placement_codes.MIXED_RESOURCE_CLASSES: "PlacementPciMixedResourceClassException",
+    placement_codes.MIXED_TRAITS: "PlacementPciMixedTraitsException",
+    placement_codes.ONE_TIME_USE_ON_VF: "PlacementPciException",
+    placement_codes.DEVNAME_WITH_PLACEMENT: "PlacementPciException",
     # It stumbles over the text of its own refusal.
-    codes.VF_WITHOUT_PARENT: "ValueError",
+    placement_codes.VF_WITHOUT_PARENT: "ValueError",
 }
 _OWNER = "OWNER_NOVA"
 #: Mostly one kind of device: with both, nothing is published. The first two

@@ -15,8 +15,8 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes, exception, finding
-from nova_vfio_variant.check import engine, render
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.check import catalogue, engine, render
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import host_scan
@@ -148,7 +148,7 @@ class EveryFinding(Checked):
     def matches(self, name: str, case: check_cases.Case) -> None:
         """The case has its finding, and both outputs are as expected."""
         found = self.check(case)
-        wanted = codes.everything()[name.partition("-")[0]]
+        wanted = catalogue.everything()[name.partition("-")[0]]
         self.assertIn(wanted.id, [one.code.id for one in found])
         self.assertTrue(all(one.hint for one in found))
         data = [render.data(one) for one in found]
@@ -190,7 +190,7 @@ class Golden(base.TestCase):
         have = {name.partition("-")[0] for name in check_cases.CASES}
         kinds = {
             name
-            for name, code in codes.everything().items()
+            for name, code in catalogue.everything().items()
             if code.id < "VFIO500"
         }
         self.assertEqual(set(), kinds - have)
@@ -206,7 +206,7 @@ class Golden(base.TestCase):
         )
 
     def test_ids_are_unique_and_tell_their_chapter(self) -> None:
-        every = codes.everything()
+        every = catalogue.everything()
         ids = [code.id for code in every.values()]
         self.assertEqual(len(ids), len(set(ids)))
         for code in every.values():

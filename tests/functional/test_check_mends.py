@@ -7,7 +7,8 @@ import pathlib
 import re
 import typing as ty
 
-from nova_vfio_variant import codes, exception, finding
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import host_scan
@@ -119,7 +120,7 @@ class Pasted(test_check.Checked):
                 known = {x.code for x in before}
                 if "host_spec" in text:
                     # It is declared then, and host apply is yet to follow.
-                    known.add(codes.NOT_AS_DECLARED)
+                    known.add(check_codes.NOT_AS_DECLARED)
                 worse = [
                     x
                     for x in after

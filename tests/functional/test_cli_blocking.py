@@ -6,7 +6,9 @@ import pathlib
 
 import fixtures
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import catalogue
+from nova_vfio_variant.check import codes as check_codes
 from tests.functional import check_cases, check_host, cli_case
 
 WRITERS = (
@@ -59,8 +61,8 @@ class EveryFinding(cli_case.CliTestCase):
 for _name, _case in check_cases.CASES.items():
     if _case.then is not None or _case.orphans or _case.unseen:
         continue  # no file and no host gives these
-    _code = codes.everything()[_name.partition("-")[0]]
-    if _code is codes.REPORT_SWITCHED_OFF:
+    _code = catalogue.everything()[_name.partition("-")[0]]
+    if _code is check_codes.REPORT_SWITCHED_OFF:
         continue  # Placement alone shows it, to those that publish
     if _code.severity is not finding.Severity.ERROR:
         _what = EveryFinding.goes_on

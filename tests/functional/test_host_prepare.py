@@ -11,11 +11,11 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import context
@@ -125,7 +125,7 @@ class HostCommands(base.TestCase):
         )
         found = on.verdicts.at(pci_address.PciAddress.parse(NIC))
         self.assertEqual(
-            [codes.GROUP_COMPANIONS], [one.code for one in found.blocking]
+            [host_codes.GROUP_COMPANIONS], [one.code for one in found.blocking]
         )
         self.assertFalse(self.state.exists())
 

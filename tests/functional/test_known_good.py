@@ -3,10 +3,12 @@
 
 import pathlib
 
-from nova_vfio_variant import codes
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address
+from nova_vfio_variant.pci import codes as pci_codes
 from tests.functional import check_host, cli_case, known_good
 
 #: Findings that say that a device can't go to a guest.
@@ -15,23 +17,23 @@ _IN_THE_WAY = {
     for one in (
         *assignability.LASTING,
         *assignability.MOMENTARY,
-        codes.IOMMU_OFF,
-        codes.NO_VFIO_MODULE,
-        codes.NOT_PREPARED,
-        codes.CARRIES_HOST,
-        codes.GROUP_IN_USE,
-        codes.VGPU_TYPE_UNSET,
-        codes.NO_IOMMU_GROUP,
-        codes.FUNCTION_UNREAD,
-        codes.DISPLAY_IN_USE,
-        codes.NETWORK_IN_USE,
-        codes.STORAGE_IN_USE,
-        codes.MDEV_BELOW,
-        codes.VDPA_BELOW,
-        codes.NOT_KNOWN,
-        codes.VANISHED,
-        codes.MATCHES_NOTHING,
-        codes.ALIAS_MATCHES_NOTHING,
+        check_codes.IOMMU_OFF,
+        check_codes.NO_VFIO_MODULE,
+        check_codes.NOT_PREPARED,
+        check_codes.CARRIES_HOST,
+        check_codes.GROUP_IN_USE,
+        check_codes.VGPU_TYPE_UNSET,
+        check_codes.NO_IOMMU_GROUP,
+        check_codes.FUNCTION_UNREAD,
+        host_codes.DISPLAY_IN_USE,
+        host_codes.NETWORK_IN_USE,
+        host_codes.STORAGE_IN_USE,
+        host_codes.MDEV_BELOW,
+        host_codes.VDPA_BELOW,
+        host_codes.NOT_KNOWN,
+        host_codes.VANISHED,
+        check_codes.MATCHES_NOTHING,
+        pci_codes.ALIAS_MATCHES_NOTHING,
     )
 }
 _ALIVE = {

@@ -8,9 +8,10 @@ right before it.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import (
     assignability,
+    codes,
     companions,
     host_spec,
     obstacles,

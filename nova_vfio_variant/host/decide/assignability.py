@@ -10,8 +10,8 @@ import dataclasses
 import enum
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import codes, obstacles
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import groups, records, sriov, vfio
 from nova_vfio_variant.host.observe.use import Kind, Use

@@ -8,8 +8,9 @@ to serve all of them.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import (
+    codes,
     host_spec,
     obstacles,
     planning,

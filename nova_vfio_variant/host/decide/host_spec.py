@@ -9,8 +9,10 @@ import dataclasses
 import re
 import typing as ty
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.host.decide import codes
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci import entry, jsontext, pattern
 
 if ty.TYPE_CHECKING:
@@ -134,7 +136,7 @@ class _Reader(entry.Entry):
         """The entry as a value; None if it has an error."""
         if not isinstance(self.node.value, dict):
             self.report(
-                codes.WRONG_TYPE,
+                pci_codes.WRONG_TYPE,
                 f"host_spec holds {self.node.kind}, and an object or a list "
                 "of objects is expected",
                 hint='write { "address": "0000:25:00.0", "num_vfs": 4 }',
@@ -195,7 +197,7 @@ class _Reader(entry.Entry):
             return None
         if not _FOUR_DIGITS.fullmatch(text):
             self.report(
-                codes.BAD_ID,
+                pci_codes.BAD_ID,
                 f"{key} {text!r} is not four hex digits",
                 self.members[key].node,
             )
@@ -208,7 +210,7 @@ class _Reader(entry.Entry):
             return None
         if member.node.value in (None, "", {}):
             self.report(
-                codes.WRONG_TYPE,
+                pci_codes.WRONG_TYPE,
                 "address is a string such as 0000:25:00.0, or an object of "
                 "regular expressions",
                 member.node,

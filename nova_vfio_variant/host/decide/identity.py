@@ -8,8 +8,8 @@ of what stands on record: it is told, and never written to.
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import codes, plan, planning, refusal
 from nova_vfio_variant.host.observe import facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function

@@ -8,7 +8,8 @@ a change of the host.
 
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import codes
 from nova_vfio_variant.host.observe import groups, vfio
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.pci import address as pci_address

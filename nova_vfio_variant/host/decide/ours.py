@@ -4,8 +4,8 @@
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host.decide import plan, refusal
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import codes, plan, refusal
 from nova_vfio_variant.host.observe import facts, function_state
 from nova_vfio_variant.pci import address as pci_address
 

@@ -11,9 +11,9 @@ import collections
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, finding
+from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider
-from nova_vfio_variant.host.decide import host_spec, plan, refusal
+from nova_vfio_variant.host.decide import codes, host_spec, plan, refusal
 from nova_vfio_variant.host.observe import (
     drivers,
     function_state,

@@ -6,8 +6,8 @@ Pure: what is known of the host goes in, refusals come out.
 
 import typing as ty
 
-from nova_vfio_variant import codes, exception, finding
-from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.host.decide import codes, obstacles
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.pci import address as pci_address

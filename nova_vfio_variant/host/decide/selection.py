@@ -3,8 +3,8 @@
 
 import typing as ty
 
-from nova_vfio_variant import codes, finding
-from nova_vfio_variant.host.decide import host_spec, planning, refusal
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import codes, host_spec, planning, refusal
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed

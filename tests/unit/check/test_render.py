@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """How findings are shown below the operator's own line."""
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import render
+from nova_vfio_variant.pci import codes as pci_codes
 from tests import base
 
 
 def on(value: str, start: int, end: int) -> finding.Finding:
     return finding.Finding.on(
-        codes.UNKNOWN_KEY,
+        pci_codes.UNKNOWN_KEY,
         "unknown key 'mangaed' in device_spec",
         source.SourceText.of(value, file="nova.conf"),
         start,
@@ -71,14 +73,18 @@ class Text(base.TestCase):
 
     def test_a_file_can_not_command_the_terminal(self) -> None:
         odd = finding.Finding(
-            codes.FACTS_LOST, "\x1b[2J\r\n", subject="\x9b", hint="\x07"
+            check_codes.FACTS_LOST, "\x1b[2J\r\n", subject="\x9b", hint="\x07"
         )
         text = render.text([on('{ "\x1b[31m": 1 }', 2, 9), odd])
         self.assertEqual(set("\n"), {c for c in text if not c.isprintable()})
 
     def test_a_finding_without_a_place_names_its_subject(self) -> None:
         text = render.text(
-            [finding.Finding(codes.IOMMU_OFF, "no groups", subject="IOMMU")]
+            [
+                finding.Finding(
+                    check_codes.IOMMU_OFF, "no groups", subject="IOMMU"
+                )
+            ]
         )
         self.assertTrue(
             text.startswith("warning: IOMMU: no groups [VFIO302]\n")

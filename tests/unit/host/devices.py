@@ -10,8 +10,8 @@ import pathlib
 import re
 import typing as ty
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address
@@ -470,18 +470,18 @@ _RECORDED = {
     "overruled": Device(
         vf(netdev="eth2", files=interface()),
         EACH,
-        allowed(codes.NETWORK_IN_USE),
+        allowed(host_codes.NETWORK_IN_USE),
         links={f"{home()}/net/eth2/master": "../../../bond0"},
     ),
     "overruled-unknown": Device(
         vf("vfio-pci"),
-        records=allowed(codes.NOT_KNOWN),
+        records=allowed(host_codes.NOT_KNOWN),
         files={"proc/77/comm": "sshd\n"},
     ),
     "overruled-in-vain": Device(
         vf("vfio-pci"),
         records=dataclasses.replace(
-            allowed(codes.IS_CLAIMED), owners={_AT: ONE}
+            allowed(host_codes.IS_CLAIMED), owners={_AT: ONE}
         ),
     ),
 }

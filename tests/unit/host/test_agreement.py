@@ -12,12 +12,13 @@ import types
 import typing as ty
 from unittest import mock
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.check import binding, engine, suggest
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import host as check_host
 from nova_vfio_variant.declaration import facts as check_facts
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import apply, assignability, refusal
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import holders
 from nova_vfio_variant.node import choosing, claims, context
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
@@ -127,16 +128,16 @@ class PlantedTest(AgreementCase):
         self.fail(f"{_ENOUGH} hosts didn't show it")
 
     def test_claim_forgets_quarantines(self) -> None:
-        self.found(_claim_forgets(codes.IS_QUARANTINED), "claim create")
+        self.found(_claim_forgets(host_codes.IS_QUARANTINED), "claim create")
 
     def test_claim_forgets_vgpu_types(self) -> None:
-        self.found(_claim_forgets(codes.NO_VGPU_TYPE), "claim create")
+        self.found(_claim_forgets(host_codes.NO_VGPU_TYPE), "claim create")
 
     def test_claim_forgets_groups_of_others(self) -> None:
-        self.found(_claim_forgets(codes.GROUP_CLAIMED), "claim create")
+        self.found(_claim_forgets(host_codes.GROUP_CLAIMED), "claim create")
 
     def test_claim_forgets_who_has_it_open(self) -> None:
-        self.found(_claim_forgets(codes.IS_OPEN), "claim create")
+        self.found(_claim_forgets(host_codes.IS_OPEN), "claim create")
 
     def test_claim_gives_what_is_preparable_first(self) -> None:
         real = choosing.choose
@@ -169,20 +170,22 @@ class PlantedTest(AgreementCase):
         def not_prepared(given: check_facts.CheckInput) -> ty.Any:
             for spec, found in given.of_guests(managed=False):
                 if any("vfio" not in (one.driver or "") for one in found):
-                    yield check_facts.on_spec(codes.NOT_PREPARED, "", spec)
+                    yield check_facts.on_spec(
+                        check_codes.NOT_PREPARED, "", spec
+                    )
 
         self.found(_rule("not_prepared", not_prepared), "config check")
 
     def test_check_forgets_a_use(self) -> None:
         self.found(
             mock.patch.object(
-                binding, "USES", binding.USES - {codes.NETWORK_IN_USE}
+                binding, "USES", binding.USES - {host_codes.NETWORK_IN_USE}
             ),
             "config check",
         )
 
     def test_check_forgets_quarantines(self) -> None:
-        told = check_host._TOLD_AS_THEY_ARE - {codes.IS_QUARANTINED}
+        told = check_host._TOLD_AS_THEY_ARE - {host_codes.IS_QUARANTINED}
         self.found(
             mock.patch.object(check_host, "_TOLD_AS_THEY_ARE", told),
             "config check",
@@ -195,7 +198,7 @@ class PlantedTest(AgreementCase):
         self.found(_rule("no_vfio_module", lambda _: ()), "config check")
 
     def test_suggest_forgets_tokens(self) -> None:
-        more = assignability.MOMENTARY | {codes.VF_TOKEN}
+        more = assignability.MOMENTARY | {host_codes.VF_TOKEN}
         self.found(
             mock.patch.object(assignability, "MOMENTARY", more),
             "config suggest",
@@ -212,13 +215,13 @@ class PlantedTest(AgreementCase):
         )
 
     def test_plan_forgets_uses(self) -> None:
-        self.found(_plan_forgets(codes.STORAGE_IN_USE), "host plan")
+        self.found(_plan_forgets(host_codes.STORAGE_IN_USE), "host plan")
 
     def test_plan_forgets_groups(self) -> None:
-        self.found(_plan_forgets(codes.GROUP_COMPANIONS), "host plan")
+        self.found(_plan_forgets(host_codes.GROUP_COMPANIONS), "host plan")
 
     def test_plan_forgets_what_is_unreadable(self) -> None:
-        self.found(_plan_forgets(codes.NOT_KNOWN), "host plan")
+        self.found(_plan_forgets(host_codes.NOT_KNOWN), "host plan")
 
     def test_plan_has_its_own_vfio_drivers(self) -> None:
         self.found(
@@ -227,7 +230,7 @@ class PlantedTest(AgreementCase):
         )
 
     def test_plan_forgets_claims(self) -> None:
-        self.found(_plan_forgets(codes.IS_CLAIMED), "host plan")
+        self.found(_plan_forgets(host_codes.IS_CLAIMED), "host plan")
 
     def test_plan_forgets_what_was_overruled(self) -> None:
         real = apply.decision
@@ -248,7 +251,7 @@ class PlantedTest(AgreementCase):
         )
 
     def test_inventory_forgets_one_obstacle(self) -> None:
-        less = assignability.LASTING - {codes.GROUP_COMPANIONS}
+        less = assignability.LASTING - {host_codes.GROUP_COMPANIONS}
         self.found(
             mock.patch.object(assignability, "LASTING", less), "inventory show"
         )

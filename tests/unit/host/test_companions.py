@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which members of a group are in the way, and what is said of them."""
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
@@ -25,7 +25,7 @@ class CompanionsTest(test_plan.PlanCase):
         found = self.decision(*texts)
         self.assertEqual((), found.plan.changes)
         self.assertEqual(
-            {codes.GROUP_COMPANIONS}, {one.code for one in found.refusals}
+            {host_codes.GROUP_COMPANIONS}, {one.code for one in found.refusals}
         )
         return [
             (one.message.partition(" ")[0], str(one.hint))
@@ -80,7 +80,7 @@ class CompanionsTest(test_plan.PlanCase):
         mate = f'{{"address": "{OTHER}", "driver": "WORD"}}'
         for word in ("e1000", "igbvf"):
             self.refused(
-                codes.GROUP_COMPANIONS,
+                host_codes.GROUP_COMPANIONS,
                 NIC,
                 ENTRY,
                 mate.replace("WORD", word),
@@ -130,7 +130,7 @@ class CompanionsTest(test_plan.PlanCase):
         ((_, hint),) = self.hints(ENTRY)
         self.assertIn(f'"companions": ["{pf}"] and "allow_pf": true', hint)
         text = ENTRY.replace("}", f', "companions": ["{pf}"]}}')
-        self.refused(codes.PF_NOT_ALLOWED, pf, text)
+        self.refused(host_codes.PF_NOT_ALLOWED, pf, text)
         allowed = text.replace("]}", '], "allow_pf": true}')
         self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
 
@@ -139,17 +139,17 @@ class CompanionsTest(test_plan.PlanCase):
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
         self.bind(PF)
         hands.set_numvfs(PF, 1)
-        self.refused(codes.VF_TOKEN, VF, test_plan.ON_VFIO)
+        self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
         hands.set_override(VF, "vfio-pci")
         if hands.driver(VF):
             hands.unbind(VF)
         hands.probe(VF)
-        self.refused(codes.VF_TOKEN, VF, test_plan.ON_VFIO)
+        self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
         now = facts.gather(scanner.scan(self.host.tree))
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
         assert vf is not None
         (found,) = assignability.verdict(vf, now).obstacles
-        self.assertEqual(codes.VF_TOKEN, found.code)
+        self.assertEqual(host_codes.VF_TOKEN, found.code)
         self.assertIn(f"its PF {PF} is on vfio-pci", found.message)
 
 
@@ -167,8 +167,8 @@ class VgpuTest(test_plan.PlanCase):
         for_host = test_plan.ON_VFIO.replace("vfio-pci", "e1000")
         self.give_type("470\n")
         for text in (test_plan.ON_VFIO, for_host):
-            self.refused(codes.HAS_VGPU_TYPE, VF, text)
-        self.refused(codes.VFS_IN_USE, PF, test_plan.FOUR_VFS)
+            self.refused(host_codes.HAS_VGPU_TYPE, VF, text)
+        self.refused(host_codes.VFS_IN_USE, PF, test_plan.FOUR_VFS)
         (found,) = self.decision(test_plan.FOUR_VFS).refusals
         self.assertIn(f"VF {VF} would go with the others", found.message)
         self.assertIn("vGPU type 470", found.message)
@@ -184,7 +184,7 @@ class VgpuTest(test_plan.PlanCase):
         )
         self.give_type("470\n")
         self.refused(
-            codes.HAS_VGPU_TYPE,
+            host_codes.HAS_VGPU_TYPE,
             VF,
             f'{{"address": "{mate}", "driver": "vfio-pci",'
             f' "companions": ["{VF}"]}}',
@@ -196,7 +196,7 @@ class VgpuTest(test_plan.PlanCase):
 
     def test_a_type_that_can_not_be_read_counts_as_one(self) -> None:
         self.give_type("")
-        self.refused(codes.HAS_VGPU_TYPE, VF, test_plan.ON_VFIO)
+        self.refused(host_codes.HAS_VGPU_TYPE, VF, test_plan.ON_VFIO)
 
     def test_where_it_is_it_is_no_obstacle_to_a_guest(self) -> None:
         self.give_type("470\n")
@@ -204,7 +204,7 @@ class VgpuTest(test_plan.PlanCase):
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
         assert vf is not None
         self.assertNotIn(
-            codes.HAS_VGPU_TYPE,
+            host_codes.HAS_VGPU_TYPE,
             [one.code for one in assignability.verdict(vf, now).obstacles],
         )
 
@@ -218,7 +218,7 @@ class ProgramTest(test_plan.PlanCase):
     ) -> None:
         self.host.add_driver("nvidia", ["10de:25b6"], makes_vfs=True)
         self.host.add(self.CARD, "10de:25b6", vfs=3, class_code=0x030200)
-        self.refused(codes.PROVIDER_REFUSES, self.CARD, self.ENTRY)
+        self.refused(host_codes.PROVIDER_REFUSES, self.CARD, self.ENTRY)
         (found,) = self.decision(self.ENTRY).refusals
         self.assertIn(
             "sriov-manage is in none of /usr/lib/nvidia", found.message

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What host_spec says, and what is wrong with it, with its place."""
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import host_spec
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.testing import hosts
 from tests import base
 
@@ -53,43 +55,43 @@ class ParseTest(base.TestCase):
     def test_each_mistake_is_named_at_its_place(self) -> None:
         cases = [
             ('{"address": "0000:25:00.0", "num_vfs": true}',
-             codes.HOST_SPEC_VALUE, "true"),
+             host_codes.HOST_SPEC_VALUE, "true"),
             ('{"address": "0000:25:00.0", "num_vfs": -1}',
-             codes.HOST_SPEC_VALUE, "-1"),
+             host_codes.HOST_SPEC_VALUE, "-1"),
             ('{"address": "0000:25:00.0", "num_vfs": 70000}',
-             codes.HOST_SPEC_VALUE, "70000"),
+             host_codes.HOST_SPEC_VALUE, "70000"),
             ('{"address": "0000:25:00.0", "driver": "../bind"}',
-             codes.HOST_SPEC_VALUE, '"../bind"'),
+             host_codes.HOST_SPEC_VALUE, '"../bind"'),
             ('{"address": "0000:25:00.0", "driver": "a\\nb"}',
-             codes.HOST_SPEC_VALUE, '"a\\nb"'),
+             host_codes.HOST_SPEC_VALUE, '"a\\nb"'),
             ('{"address": "0000:25:00.0", "driver": 3}',
-             codes.WRONG_TYPE, "3"),
+             pci_codes.WRONG_TYPE, "3"),
             ('{"address": "0000:25:00.0", "drivr": "host"}',
-             codes.UNKNOWN_KEY, '"drivr"'),
+             pci_codes.UNKNOWN_KEY, '"drivr"'),
             ('{"address": "0000:2g:00.0", "driver": "host"}',
-             codes.BAD_ADDRESS, '"0000:2g:00.0"'),
+             pci_codes.BAD_ADDRESS, '"0000:2g:00.0"'),
             ('{"address": "", "driver": "host"}',
-             codes.WRONG_TYPE, '""'),
+             pci_codes.WRONG_TYPE, '""'),
             ('{"address": {"bus": "["}, "driver": "host"}',
-             codes.BAD_REGEX, '"["'),
+             pci_codes.BAD_REGEX, '"["'),
             ('{"address": {"but": "1"}, "driver": "host"}',
-             codes.UNKNOWN_ADDRESS_KEY, '"but"'),
+             pci_codes.UNKNOWN_ADDRESS_KEY, '"but"'),
             ('{"vendor_id": "8086x", "driver": "host"}',
-             codes.BAD_ID, '"8086x"'),
-            ('{"vendor_id": "86", "driver": "host"}', codes.BAD_ID, '"86"'),
+             pci_codes.BAD_ID, '"8086x"'),
+            ('{"vendor_id": "86", "driver": "host"}', pci_codes.BAD_ID, '"86"'),
             (('{"address": "0000:25:00.0", "driver": "host",'
              ' "companions": "0000:25:00.1"}'),
-             codes.HOST_SPEC_VALUE, '"0000:25:00.1"'),
+             host_codes.HOST_SPEC_VALUE, '"0000:25:00.1"'),
             (('{"address": "0000:25:00.0", "driver": "host",'
              ' "companions": ["25:00.1"]}'),
-             codes.HOST_SPEC_VALUE, '"25:00.1"'),
+             host_codes.HOST_SPEC_VALUE, '"25:00.1"'),
             (('{"address": "0000:25:00.0", "driver": "host",'
-             ' "allow_pf": "maybe"}'), codes.NOT_BOOLEAN, '"maybe"'),
+             ' "allow_pf": "maybe"}'), pci_codes.NOT_BOOLEAN, '"maybe"'),
             ('{"address": "0000:25:00.0", "num_vfs": 1, "driver": "variant"}',
-             codes.DRIVER_BESIDE_VFS, '"driver"'),
-            ("[3]", codes.WRONG_TYPE, "3"),
+             host_codes.DRIVER_BESIDE_VFS, '"driver"'),
+            ("[3]", pci_codes.WRONG_TYPE, "3"),
             ('{"address": "0000:25:00.0" "num_vfs": 1}',
-             codes.NOT_JSON, '"'),
+             pci_codes.NOT_JSON, '"'),
         ]  # fmt: skip
         for text, code, place in cases:
             _, findings = read(text)
@@ -110,5 +112,6 @@ class ParseTest(base.TestCase):
             specs, findings = read(text)
             self.assertEqual((), specs)
             self.assertEqual(
-                [codes.HOST_SPEC_VAGUE], [found.code for found in findings]
+                [host_codes.HOST_SPEC_VAGUE],
+                [found.code for found in findings],
             )

@@ -9,8 +9,8 @@ import sys
 
 import fixtures
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, scanner, use
 from nova_vfio_variant.host.observe.use import network
 from nova_vfio_variant.host.tree import opening
@@ -476,9 +476,9 @@ class InUseTest(UseCase):
         assert function is not None
         self.assertEqual(
             [
-                codes.GROUP_COMPANIONS,
-                codes.NETWORK_IN_USE,
-                codes.NOT_BOUND,
+                host_codes.GROUP_COMPANIONS,
+                host_codes.NETWORK_IN_USE,
+                host_codes.NOT_BOUND,
             ],
             [
                 one.code
@@ -512,7 +512,7 @@ class UnknownTest(UseCase):
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
             ).refusals
             self.assertEqual(
-                {codes.NOT_KNOWN}, {one.code for one in found}, place
+                {host_codes.NOT_KNOWN}, {one.code for one in found}, place
             )
             if path.is_dir():
                 path.rmdir()

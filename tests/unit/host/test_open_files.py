@@ -9,9 +9,9 @@ import tempfile
 
 import fixtures
 
-from nova_vfio_variant import codes
 from nova_vfio_variant.host.act import privileged
 from nova_vfio_variant.host.decide import assignability, refusal
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, scanner, snapshot
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe.use import Kind, Use, devices, processes
@@ -448,7 +448,7 @@ class ChildrenTest(OpenCase):
         function = seen.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         [found] = refusal.to_touch(known, function)
-        self.assertEqual(codes.MDEV_BELOW, found.code)
+        self.assertEqual(host_codes.MDEV_BELOW, found.code)
         self.assertIn(UUID, found.message)
         opened = processes.look(self.host.tree)
         self.assertEqual(
@@ -524,11 +524,11 @@ class UnseenTest(OpenCase):
         function = seen.get(pci_address.PciAddress.parse(NIC))
         assert function is not None
         self.assertEqual(
-            [codes.NOT_KNOWN],
+            [host_codes.NOT_KNOWN],
             [one.code for one in refusal.to_touch(found, function)],
         )
         self.assertNotIn(
-            codes.NOT_KNOWN,
+            host_codes.NOT_KNOWN,
             [
                 one.code
                 for one in assignability.verdict(function, found).obstacles

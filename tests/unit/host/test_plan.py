@@ -6,8 +6,9 @@ import shutil
 
 import fixtures
 
-from nova_vfio_variant import codes, source
+from nova_vfio_variant import source
 from nova_vfio_variant.host.decide import apply, host_spec, plan, planning
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, function_state, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
@@ -199,13 +200,15 @@ class PlanTest(PlanCase):
         )
         [found] = self.decision(text).refusals
         self.assertEqual(
-            (codes.PF_NOT_ALLOWED, pf), (found.code, found.subject)
+            (host_codes.PF_NOT_ALLOWED, pf), (found.code, found.subject)
         )
         allowed = text.replace("]}", '], "allow_pf": true}')
         self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
         self.host.hands().set_numvfs(pf, 1)
         [found] = self.decision(allowed).refusals
-        self.assertEqual((codes.VFS_IN_USE, pf), (found.code, found.subject))
+        self.assertEqual(
+            (host_codes.VFS_IN_USE, pf), (found.code, found.subject)
+        )
 
     def test_members_that_all_go_to_vfio_need_no_companions(self) -> None:
         steps = self.steps('{"address": "0000:31:*.0", "driver": "vfio-pci"}')
@@ -251,15 +254,15 @@ class FindingTest(PlanCase):
 
     def test_a_function_that_is_not_there(self) -> None:
         self.assertEqual(
-            [codes.HOST_SPEC_ABSENT],
+            [host_codes.HOST_SPEC_ABSENT],
             self.found('{"address": "0000:99:00.0", "driver": "vfio-pci"}'),
         )
-        self.assertEqual([codes.HOST_SPEC_ABSENT], self.found(ON_VFIO))
+        self.assertEqual([host_codes.HOST_SPEC_ABSENT], self.found(ON_VFIO))
         self.assertEqual([], self.found(ON_VFIO, FOUR_VFS))
 
     def test_a_companion_that_is_not_there(self) -> None:
         self.assertEqual(
-            [codes.HOST_SPEC_ABSENT],
+            [host_codes.HOST_SPEC_ABSENT],
             self.found(
                 '{"address": "0000:31:01.0", "driver": "host",'
                 ' "companions": ["0000:99:00.0"]}'
@@ -268,18 +271,18 @@ class FindingTest(PlanCase):
 
     def test_entries_that_disagree(self) -> None:
         self.assertEqual(
-            [codes.HOST_SPEC_CONFLICT],
+            [host_codes.HOST_SPEC_CONFLICT],
             self.found(FOUR_VFS, FOUR_VFS.replace("4", "5")),
         )
         self.assertEqual(
-            [codes.HOST_SPEC_CONFLICT],
+            [host_codes.HOST_SPEC_CONFLICT],
             self.found(FOUR_VFS, ON_VFIO, ON_VFIO.replace("vfio-pci", "host")),
         )
         self.assertEqual([], self.found(FOUR_VFS, FOUR_VFS, ON_VFIO, ON_VFIO))
 
     def test_a_driver_that_does_not_exist(self) -> None:
         self.assertEqual(
-            [codes.NO_SUCH_DRIVER],
+            [host_codes.NO_SUCH_DRIVER],
             self.found(FOUR_VFS, ON_VFIO.replace("vfio-pci", "vfoi-pci")),
         )
 
@@ -287,42 +290,46 @@ class FindingTest(PlanCase):
 class RefusalTest(PlanCase):
     def test_more_vfs_than_there_can_be(self) -> None:
         self.refused(
-            codes.TOO_MANY_VFS, PF, '{"address": "0000:21:00.0", "num_vfs": 8}'
+            host_codes.TOO_MANY_VFS,
+            PF,
+            '{"address": "0000:21:00.0", "num_vfs": 8}',
         )
 
     def test_vfs_of_what_is_no_pf(self) -> None:
         self.refused(
-            codes.NOT_A_PF, NIC, '{"address": "0000:31:01.0", "num_vfs": 1}'
+            host_codes.NOT_A_PF,
+            NIC,
+            '{"address": "0000:31:01.0", "num_vfs": 1}',
         )
 
     def test_vfs_of_a_pf_that_is_on_vfio_pci(self) -> None:
         self.host.hands().set_override(PF, "vfio-pci")
         self.host.hands().unbind(PF)
-        self.refused(codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
+        self.refused(host_codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
         self.host.hands().probe(PF)
-        self.refused(codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
+        self.refused(host_codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
 
     def test_another_number_of_vfs_while_one_is_claimed_or_open(self) -> None:
         self.host.hands().set_numvfs(PF, 2)
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
-        self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
+        self.refused(host_codes.VFS_IN_USE, PF, FOUR_VFS)
         self.owners.clear()
         self.assertEqual(2, len(self.steps(FOUR_VFS)))
         self.open_file(self.vf_group())
-        self.refused(codes.VFS_IN_USE, PF, FOUR_VFS)
+        self.refused(host_codes.VFS_IN_USE, PF, FOUR_VFS)
 
     def test_a_pf_that_nobody_gave_away(self) -> None:
         text = '{"address": "0000:21:00.0", "driver": "vfio-pci"}'
-        self.refused(codes.PF_NOT_ALLOWED, PF, text)
+        self.refused(host_codes.PF_NOT_ALLOWED, PF, text)
         allowed = text.replace("}", ', "allow_pf": true}')
         self.assertEqual(3, len(self.steps(allowed)))
         self.host.hands().set_numvfs(PF, 1)
-        self.refused(codes.VFS_IN_USE, PF, allowed)
+        self.refused(host_codes.VFS_IN_USE, PF, allowed)
 
     def test_a_pf_with_vfs_that_is_left_to_the_kernel(self) -> None:
         text = '{"address": "0000:21:00.0", "driver": "host"}'
         self.pf_on_vfio()
-        self.refused(codes.VFS_IN_USE, PF, text)
+        self.refused(host_codes.VFS_IN_USE, PF, text)
         # Whoever has the PF says what opens its VFs.
         token = "a0b1c2d3-0000-4000-8000-00000000abcd"
         self.host.let_go(self.host.hold(PF, token=token))
@@ -348,7 +355,7 @@ class RefusalTest(PlanCase):
 
     def test_a_group_with_others_in_it(self) -> None:
         text = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
-        self.refused(codes.GROUP_COMPANIONS, NIC, text)
+        self.refused(host_codes.GROUP_COMPANIONS, NIC, text)
         self.host.hands().unbind(OTHER)
         self.assertEqual(3, len(self.steps(text)))
 
@@ -361,7 +368,7 @@ class RefusalTest(PlanCase):
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         for driver in ("variant", "igbvf", "host"):
             self.refused(
-                codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", driver)
+                host_codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", driver)
             )
 
     def test_a_claimed_function_comes_to_a_vfio_driver(self) -> None:
@@ -373,31 +380,31 @@ class RefusalTest(PlanCase):
         self.host.hands().unbind(VF)
         self.assertEqual(2, len(self.steps(ON_VFIO)))
         self.refused(
-            codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", "igbvf")
+            host_codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", "igbvf")
         )
 
     def test_what_speaks_against_a_vf_is_known_before_it_is_made(self) -> None:
         vf = pci_address.PciAddress.parse(VF)
         self.owners[vf] = "x"
         self.refused(
-            codes.IS_CLAIMED,
+            host_codes.IS_CLAIMED,
             VF,
             FOUR_VFS,
             ON_VFIO.replace("vfio-pci", "igbvf"),
         )
         self.quarantined[vf] = "it hung"
-        self.refused(codes.IS_QUARANTINED, VF, FOUR_VFS, ON_VFIO)
+        self.refused(host_codes.IS_QUARANTINED, VF, FOUR_VFS, ON_VFIO)
 
     def test_a_quarantined_function_comes_to_no_driver(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
         self.host.hands().unbind(VF)
         self.quarantined[pci_address.PciAddress.parse(VF)] = "it hung"
-        self.refused(codes.IS_QUARANTINED, VF, ON_VFIO)
+        self.refused(host_codes.IS_QUARANTINED, VF, ON_VFIO)
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
         self.open_file(self.vf_group())
-        self.refused(codes.IS_OPEN, VF, ON_VFIO)
+        self.refused(host_codes.IS_OPEN, VF, ON_VFIO)
         [found] = self.decision(ON_VFIO).refusals
         self.assertEqual(
             f"{self.vf_group()} is open in process 7 (qemu)", found.message
@@ -407,13 +414,13 @@ class RefusalTest(PlanCase):
         self.host.hands().set_numvfs(PF, 1)
         # A file in its place: not a directory, whoever asks.
         self.put("proc/7/fd")
-        self.refused(codes.NOT_KNOWN, VF, ON_VFIO)
+        self.refused(host_codes.NOT_KNOWN, VF, ON_VFIO)
 
     def test_no_iommu(self) -> None:
         for place in (self.host.root / "sys/devices").rglob("iommu_group"):
             place.unlink()
         self.refused(
-            codes.NOT_IN_A_GROUP,
+            host_codes.NOT_IN_A_GROUP,
             NIC,
             '{"address": "0000:31:01.0", "driver": "vfio-pci"}',
         )
@@ -426,7 +433,7 @@ class RefusalTest(PlanCase):
             "alias vfio_pci:v00008086d* igbvf_vfio_pci\n",
         )
         self.refused(
-            codes.VFIO_MISSING,
+            host_codes.VFIO_MISSING,
             NIC,
             '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}',
         )
@@ -434,7 +441,7 @@ class RefusalTest(PlanCase):
     def test_nothing_is_made_for_it(self) -> None:
         self.put("lib/modules/6.12/modules.alias")
         self.refused(
-            codes.NO_VARIANT,
+            host_codes.NO_VARIANT,
             NIC,
             '{"address": "0000:31:*.0", "driver": "variant"}',
         )
@@ -449,7 +456,9 @@ class RefusalTest(PlanCase):
             text = f'{{"address": "{address}", "driver": "vfio-pci"}}'
             for word in ("vfio-pci", "variant", "pci-stub", "igbvf"):
                 self.refused(
-                    codes.IS_BRIDGE, address, text.replace("vfio-pci", word)
+                    host_codes.IS_BRIDGE,
+                    address,
+                    text.replace("vfio-pci", word),
                 )
             # As it is it may stay.
             self.assertEqual([], self.steps(text.replace("vfio-pci", "host")))
@@ -461,7 +470,7 @@ class RefusalTest(PlanCase):
             f"{paths.DEVICES}/{address}/driver_override", b"pci-stub\n"
         )
         self.refused(
-            codes.IS_BRIDGE,
+            host_codes.IS_BRIDGE,
             address,
             f'{{"address": "{address}", "driver": "host"}}',
         )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is planned, and refused, where only some functions are meant."""
 
-from nova_vfio_variant import codes
+from nova_vfio_variant.host.decide import codes as host_codes
 from tests.unit.host.test_plan import FOUR_VFS, NIC, ON_VFIO, PF, VF, PlanCase
 
 NIC_ON_VFIO = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
@@ -19,7 +19,7 @@ class OnlyTest(PlanCase):
         found = self.decision(*texts, only=only)
         self.assertEqual((), found.findings)
         self.assertEqual(
-            {codes.NOTHING_MEANT}, {one.code for one in found.refusals}
+            {host_codes.NOTHING_MEANT}, {one.code for one in found.refusals}
         )
         return [f"{one.subject}: {one.message}" for one in found.refusals]
 
@@ -38,7 +38,8 @@ class OnlyTest(PlanCase):
         self.nothing_else(NIC_ON_VFIO, NIC_ON_VFIO.replace("vfio-pci", "host"))
         found = self.decision(FOUR_VFS, FOUR_VFS.replace("4", "5"), only=(PF,))
         self.assertEqual(
-            [codes.HOST_SPEC_CONFLICT], [one.code for one in found.findings]
+            [host_codes.HOST_SPEC_CONFLICT],
+            [one.code for one in found.findings],
         )
 
     def test_a_function_that_is_not_there(self) -> None:

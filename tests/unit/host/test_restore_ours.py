@@ -3,9 +3,10 @@
 
 import dataclasses
 
-from nova_vfio_variant import codes, exception
+from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import recover, undoing
 from nova_vfio_variant.host.decide import apply, identity, judgement, restore
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import test_act, test_plan
@@ -26,7 +27,11 @@ class CountTest(test_act.ActCase):
         )
         self.assertEqual(before, self.host.picture())
         self.assertIn(PF, self.actor().journal.priors)
-        for word in (codes.NOT_OURS.id, "somebody else changed it", *words):
+        for word in (
+            host_codes.NOT_OURS.id,
+            "somebody else changed it",
+            *words,
+        ):
             self.assertIn(word, error.message)
         return str(error.hint)
 
@@ -185,7 +190,7 @@ class AnotherDeviceTest(test_act.ActCase):
         actor = self.actor()
         found = restore.decision(actor.journal.priors, actor.look(), [VF])
         self.assertEqual(
-            [(codes.ANOTHER_DEVICE_JOURNALLED, VF)],
+            [(host_codes.ANOTHER_DEVICE_JOURNALLED, VF)],
             [(one.code, one.subject) for one in found.refusals],
         )
         self.assertIn(f"of its PF {PF}: ", found.refusals[0].message)
@@ -284,7 +289,7 @@ class AnotherDeviceTest(test_act.ActCase):
         actor = self.actor()
         named = restore.decision(actor.journal.priors, actor.look(), [NIC])
         self.assertEqual(
-            [codes.NOTHING_MEANT], [one.code for one in named.refusals]
+            [host_codes.NOTHING_MEANT], [one.code for one in named.refusals]
         )
 
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:

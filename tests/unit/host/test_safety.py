@@ -7,7 +7,7 @@ import typing as ty
 
 import fixtures
 
-from nova_vfio_variant import codes, exception
+from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import (
     assignability,
@@ -16,6 +16,7 @@ from nova_vfio_variant.host.decide import (
     planning,
     restore,
 )
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, function_state, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
@@ -99,8 +100,8 @@ class ClaimedPfTest(test_act.ActCase):
         hung = nobodys.knowing(quarantined={pf.address: "it hung"})
         for known, expected in (
             (nobodys, []),
-            (now, [codes.IS_CLAIMED]),
-            (hung, [codes.IS_QUARANTINED]),
+            (now, [host_codes.IS_CLAIMED]),
+            (hung, [host_codes.IS_QUARANTINED]),
         ):
             found = planning.vfs_refusals(known, pf, 4)
             self.assertEqual(expected, [one.code for one in found])
@@ -394,7 +395,7 @@ class PlanTest(test_plan.PlanCase):
         self.assertEqual((), found.findings)
         found = self.decision(here, only=(PF,))
         self.assertEqual(
-            [codes.HOST_SPEC_ABSENT], [one.code for one in found.findings]
+            [host_codes.HOST_SPEC_ABSENT], [one.code for one in found.findings]
         )
 
     def test_vfs_that_can_not_be_told_come_quietly_if_somebody_waits(
@@ -432,7 +433,7 @@ class PlanTest(test_plan.PlanCase):
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
         found = assignability.verdict(pf, now).blocking
-        self.assertEqual([codes.PF_HAS_VFS], [one.code for one in found])
+        self.assertEqual([host_codes.PF_HAS_VFS], [one.code for one in found])
 
 
 class MeanwhileTest(test_act.ActCase):

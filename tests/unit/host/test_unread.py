@@ -5,8 +5,9 @@ import dataclasses
 import pathlib
 import tempfile
 
-from nova_vfio_variant import codes, source
+from nova_vfio_variant import source
 from nova_vfio_variant.host.decide import apply, assignability, host_spec
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, host_scan
 from nova_vfio_variant.pci import address
 from tests import base
@@ -60,11 +61,13 @@ class UnreadTest(base.TestCase):
         self.assertEqual([], self.codes())
 
     def test_an_unread_group_is_not_known(self) -> None:
-        self.assertEqual([codes.NOT_KNOWN.id], self.codes(iommu_group=str(VF)))
+        self.assertEqual(
+            [host_codes.NOT_KNOWN.id], self.codes(iommu_group=str(VF))
+        )
 
     def test_who_is_in_no_known_group_may_be_in_this_one(self) -> None:
         self.assertEqual(
-            [codes.NOT_KNOWN.id], self.codes(iommu_group=str(OTHER))
+            [host_codes.NOT_KNOWN.id], self.codes(iommu_group=str(OTHER))
         )
         self.seen = dataclasses.replace(
             self.seen,
@@ -72,10 +75,12 @@ class UnreadTest(base.TestCase):
                 host_scan.Lost("0000:99:00.0", None, "Permission denied"),
             ),
         )
-        self.assertEqual([codes.NOT_KNOWN.id], self.codes())
+        self.assertEqual([host_codes.NOT_KNOWN.id], self.codes())
 
     def test_an_unread_driver_of_a_companion_is_in_the_way(self) -> None:
-        self.assertEqual([codes.NOT_KNOWN.id], self.codes(driver=str(OTHER)))
+        self.assertEqual(
+            [host_codes.NOT_KNOWN.id], self.codes(driver=str(OTHER))
+        )
 
     def test_an_entry_that_names_what_can_not_be_read_is_not_wrong(
         self,
@@ -94,5 +99,5 @@ class UnreadTest(base.TestCase):
         found = apply.decision(specs, facts.gather(unread))
         self.assertEqual((), found.findings)
         self.assertEqual(
-            [codes.NOT_KNOWN], [one.code for one in found.refusals]
+            [host_codes.NOT_KNOWN], [one.code for one in found.refusals]
         )

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nova_vfio_variant import codes, finding, source
+from nova_vfio_variant import finding, source
+from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci import jsontext
 from tests import base
 from tests.unit.pci import make
@@ -78,14 +79,14 @@ class ValidTextTest(base.TestCase):
     ) -> None:
         node, findings = _parse("[" * 100_000 + "]" * 100_000)
         self.assertIsNone(node)
-        self.assertEqual([codes.NOT_JSON], [one.code for one in findings])
+        self.assertEqual([pci_codes.NOT_JSON], [one.code for one in findings])
 
     def test_a_number_too_long_for_python_is_refused_with_a_finding(
         self,
     ) -> None:
         node, findings = _parse("9" * 5000)
         self.assertIsNone(node)
-        self.assertEqual([codes.NOT_JSON], [one.code for one in findings])
+        self.assertEqual([pci_codes.NOT_JSON], [one.code for one in findings])
 
 
 class BrokenTextTest(base.TestCase):

@@ -4,8 +4,9 @@
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant import codes, source
+from nova_vfio_variant import source
 from nova_vfio_variant.pci import address, spec
+from nova_vfio_variant.placement import codes as placement_codes
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device
 from tests import base
@@ -184,7 +185,7 @@ class RefusalTest(base.TestCase):
         made, (found,) = tree.build([pf, vf], "host", specs=by)
 
         self.assertEqual((), made)
-        self.assertIs(codes.PF_AND_VF_MATCHED, found.code)
+        self.assertIs(placement_codes.PF_AND_VF_MATCHED, found.code)
         self.assertEqual("nova.conf:2:15", str(found.location))
         self.assertIn("nova.conf:1:15", found.message)
 
@@ -200,7 +201,7 @@ class RefusalTest(base.TestCase):
         made, (found,) = tree.build([one, other], "host", specs=by)
 
         self.assertEqual((), made)
-        self.assertIs(codes.MIXED_RESOURCE_CLASSES, found.code)
+        self.assertIs(placement_codes.MIXED_RESOURCE_CLASSES, found.code)
         self.assertEqual("nova.conf:2:34", str(found.location))
         self.assertEqual(3, found.length)
         for part in ("CUSTOM_A16_16A", "CUSTOM_B", "nova.conf:1:15"):
@@ -249,7 +250,7 @@ class RefusalTest(base.TestCase):
             ],
             "host",
         )
-        self.assertIs(codes.MIXED_TRAITS, found.code)
+        self.assertIs(placement_codes.MIXED_TRAITS, found.code)
         self.assertIn("HW_PCI_LIVE_MIGRATABLE", found.message)
 
     def test_one_time_use_on_a_vf_is_an_error_even_if_it_says_no(self) -> None:
@@ -257,7 +258,7 @@ class RefusalTest(base.TestCase):
             [make("0000:25:00.4", tags={"one_time_use": "false"})], "host"
         )
         self.assertEqual((), made)
-        self.assertIs(codes.ONE_TIME_USE_ON_VF, found.code)
+        self.assertIs(placement_codes.ONE_TIME_USE_ON_VF, found.code)
 
     def test_one_time_use_is_told_once_a_spec(self) -> None:
         tags = {"one_time_use": "true"}
@@ -277,12 +278,12 @@ class RefusalTest(base.TestCase):
             [make("0000:25:00.4", None, dev_type="type-VF")], "host"
         )
         self.assertEqual((), made)
-        self.assertIs(codes.VF_WITHOUT_PARENT, found.code)
+        self.assertIs(placement_codes.VF_WITHOUT_PARENT, found.code)
 
     def test_a_name_that_placement_would_refuse_is_an_error(self) -> None:
         made, (found,) = tree.build([make("0000:25:00.4")], "h" * 188)
         self.assertEqual((), made)
-        self.assertIs(codes.PROVIDER_NAME_TOO_LONG, found.code)
+        self.assertIs(placement_codes.PROVIDER_NAME_TOO_LONG, found.code)
         self.assertEqual(
             1, len(tree.build([make("0000:25:00.4")], "h" * 187)[0])
         )
@@ -304,7 +305,7 @@ class RefusalTest(base.TestCase):
             make_spec(0, devname=("eth0", "")), devname="eth0"
         )
         (found,) = tree.refused_specs([one, make_spec(1)])
-        self.assertIs(codes.DEVNAME_WITH_PLACEMENT, found.code)
+        self.assertIs(placement_codes.DEVNAME_WITH_PLACEMENT, found.code)
         self.assertEqual("nova.conf:1:27", str(found.location))
 
 
@@ -356,7 +357,7 @@ class PerClassTest(base.TestCase):
             "host",
             "per_class",
         )
-        self.assertIs(codes.MIXED_TRAITS, found.code)
+        self.assertIs(placement_codes.MIXED_TRAITS, found.code)
         self.assertEqual(
             ["host_0000:25:00.0_CUSTOM_B"], [one.name for one in made]
         )
@@ -379,4 +380,4 @@ class PerClassTest(base.TestCase):
             [make("0000:25:00.4")], "h" * 180, "per_class"
         )
         self.assertEqual((), made)
-        self.assertIs(codes.PROVIDER_NAME_TOO_LONG, found.code)
+        self.assertIs(placement_codes.PROVIDER_NAME_TOO_LONG, found.code)

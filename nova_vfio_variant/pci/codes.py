@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VFIO104 and VFIO11x to 13x: what a device_spec or alias value says."""
+"""VFIO1xx: findings about what an entry says."""
 
 import typing as ty
 
