@@ -104,7 +104,7 @@ class Prepare(base.Lister):
         self, change: plan.Change, step: plan.Step, state: plan.StepState
     ) -> None:
         if state is plan.StepState.BEGUN:
-            if step.deadline > _LONG and step.action == "set-numvfs":
+            if step.deadline > _LONG and step.action is plan.Action.SET_NUMVFS:
                 self.note(f"{step}: up to {step.deadline:g} seconds")
             return
         self._rows.append(_row(len(self._rows) + 1, step, state))

@@ -42,30 +42,6 @@ def amounts(
     return found
 
 
-def claim(
-    client: "placement_client.PlacementClient",
-    ask: report.Ask,
-    known: memory.ProviderMemory,
-    instance_uuid: str,
-    wanted: Amounts,
-) -> report.Result:
-    """Publish what isn't published yet, then allocate.
-
-    The caller holds the lock of the state path, and has the claim in the
-    store already: what can't be allocated is for the caller to free.
-
-    :param ask: of which only the providers wanted are looked at
-    :param wanted: all that the instance shall have from our providers
-    :raises InventoryRefused: a provider can't be published
-    :raises PlacementError: as :func:`put` does
-    """
-    published = report.report(
-        client, dataclasses.replace(ask, only=frozenset(wanted)), known
-    )
-    put(client, known, instance_uuid, wanted)
-    return published
-
-
 def put(
     client: "placement_client.PlacementClient",
     known: memory.ProviderMemory,

@@ -19,22 +19,20 @@ from nova_vfio_variant.tracker import sqlite
 
 NAME = "nova-vfio.lock"
 
-#: Which thread of this process goes first, and how deep it is nested. The
-#: kernel's lock is the process's, and is lost when any descriptor of its file
-#: is closed: so there is one descriptor at a time.
-_threads: dict[pathlib.Path, "threading.RLock"] = {}
-_depth: dict[pathlib.Path, int] = {}
+#: Which thread of this process goes first. The kernel's lock is the process's,
+#: and is lost when any descriptor of its file is closed: so there is one
+#: descriptor at a time.
+_threads: dict[pathlib.Path, threading.Lock] = {}
 _guard = threading.Lock()
 # A child has the memory of its parent, but not its lock.
 os.register_at_fork(after_in_child=_threads.clear)
-os.register_at_fork(after_in_child=_depth.clear)
 
 
 @contextlib.contextmanager
 def state_lock(
     state_path: str | pathlib.Path, timeout: float
 ) -> ty.Iterator[None]:
-    """Hold the lock of a state path; it may be taken again while held.
+    """Hold the lock of a state path; nobody takes it twice.
 
     The kernel frees it when the process ends, however it ends.
 
@@ -46,23 +44,13 @@ def state_lock(
     path = pathlib.Path(state_path).absolute() / NAME
     deadline = time.monotonic() + timeout
     with _guard:
-        mine = _threads.setdefault(path, threading.RLock())
+        mine = _threads.setdefault(path, threading.Lock())
     if not mine.acquire(timeout=max(timeout, 0)):
         # Not read from the file: to close it again would give up the lock.
-        raise _timeout(path, timeout, "another thread of this process")
+        raise _timeout(path, timeout, "this process")
     try:
-        if _depth.get(path, 0):
-            holder: contextlib.AbstractContextManager[None] = (
-                contextlib.nullcontext()
-            )
-        else:
-            holder = _process_lock(path, timeout, deadline)
-        with holder:
-            _depth[path] = _depth.get(path, 0) + 1
-            try:
-                yield
-            finally:
-                _depth[path] -= 1
+        with _process_lock(path, timeout, deadline):
+            yield
     finally:
         mine.release()
 

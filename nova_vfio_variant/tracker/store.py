@@ -131,12 +131,10 @@ class Store:
         taken: ty.Iterable[
             "tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]"
         ],
-        request_ids: ty.Sequence[str] | None = None,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
         :param taken: each request and the devices that satisfy it
-        :param request_ids: UUIDs of the requests; None makes them up
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -145,15 +143,12 @@ class Store:
             (request.alias_name, [device.address for device in devices])
             for request, devices in taken
         ]
-        if request_ids is None:
-            request_ids = [str(uuid.uuid4()) for _ in wanted]
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             self._refuse_quarantined(link, everything)
             families = self._families(link, everything)
-            for (alias_name, places), request_id in zip(
-                wanted, request_ids, strict=True
-            ):
+            for alias_name, places in wanted:
+                request_id = str(uuid.uuid4())
                 for place in places:
                     families.claim(
                         place, instance_uuid, request_id, alias_name

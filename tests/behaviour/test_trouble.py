@@ -117,13 +117,13 @@ class LateTest(HangCase):
 
         def step(
             known: journal.Journal,
-            kind: str,
+            kind: journal.Kind,
             number: int,
             step: plan.Step,
             why: str = "",
         ) -> None:
             real(known, kind, number, step, why)
-            if (kind, str(step)) == ("begun", self.late):
+            if (kind, str(step)) == (journal.Kind.BEGUN, self.late):
                 self.late = ""
                 self.pid = self.host.hold(VF)
 

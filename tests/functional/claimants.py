@@ -38,12 +38,12 @@ def claim(
             lock.state_lock(state_path, timeout=300),
             store.Store.open(state_path) as opened,
         ):
-            allocations.claim(
-                embedded.connect(state_path),
-                report.Ask("host", (desired,), embedded=True),
-                opened.provider_memory,
-                str(uuid.uuid4()),
-                {NAME: {CLASS: 1}},
+            client = embedded.connect(state_path)
+            known = opened.provider_memory
+            ask = report.Ask("host", (desired,), embedded=True)
+            report.report(client, ask, known)
+            allocations.put(
+                client, known, str(uuid.uuid4()), {NAME: {CLASS: 1}}
             )
         answers.put("claimed")
     except exception.VfioVariantError as error:

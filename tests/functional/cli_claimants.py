@@ -21,7 +21,7 @@ ALIAS = "vf:1"
 _NEEDED = (
     "alembic.command",
     "nova_vfio_variant.cli.claim",
-    "nova_vfio_variant.host.observe.scan",
+    "nova_vfio_variant.host.observe.scanner",
     "nova_vfio_variant.placement.embedded",
     "nova_vfio_variant.node.inventory",
     "nova_vfio_variant.tracker.store",

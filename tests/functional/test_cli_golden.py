@@ -139,8 +139,7 @@ class GoldenTest(cli_case.CliTestCase):
         unpacked = functools.cache(opening.open_tree)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.tree.opening.open_tree",
-                lambda _, path: unpacked(path),
+                "nova_vfio_variant.host.tree.opening.open_tree", unpacked
             )
         )
 

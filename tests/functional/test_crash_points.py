@@ -401,7 +401,7 @@ class Lab:
                 repr(
                     (
                         one.change,
-                        one.purpose,
+                        one.command,
                         [
                             str(step)
                             for step in one.change.steps

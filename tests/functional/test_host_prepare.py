@@ -586,7 +586,7 @@ class _At:
         self._when = step, state
         self._what = what
         self._patch = fixtures.MonkeyPatch(
-            "nova_vfio_variant.host.host_actor.Actor.steps", self._steps
+            "nova_vfio_variant.host.act.actor.Actor.steps", self._steps
         )
         self._real = host_actor.Actor.steps
 

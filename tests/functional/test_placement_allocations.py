@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims as allocations in a real Placement."""
 
+import dataclasses
 import uuid
 
 import fixtures
 import requests
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import (
-    allocations,
-    client,
-)
+from nova_vfio_variant.placement import allocations, client, report
 from tests.functional.placement_case import (
     PlacementTestCase,
     ask,
@@ -20,13 +18,12 @@ from tests.functional.placement_case import (
 
 class AllocationTest(PlacementTestCase):
     def claim(self, instance: str, amount: int = 1, place: int = 1) -> None:
-        allocations.claim(
-            self.client,
-            ask(make(1), make(2)),
-            self.known,
-            instance,
-            {make(place).name: {"CUSTOM_A16_16A": amount}},
+        wanted = {make(place).name: {"CUSTOM_A16_16A": amount}}
+        asked = dataclasses.replace(
+            ask(make(1), make(2)), only=frozenset(wanted)
         )
+        report.report(self.client, asked, self.known)
+        allocations.put(self.client, self.known, instance, wanted)
 
     def usage(self) -> dict[str, dict[str, int]]:
         there = allocations.published(

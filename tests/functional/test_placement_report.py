@@ -191,13 +191,13 @@ class LayoutTest(PlacementTestCase):
         asked = ask(*desired, layout="per_class")
 
         instance = str(uuid.uuid4())
-        allocations.claim(
+        wanted = allocations.amounts(desired, devices[1:2])
+        report.report(
             self.client,
-            asked,
+            dataclasses.replace(asked, only=frozenset(wanted)),
             self.known,
-            instance,
-            allocations.amounts(desired, devices[1:2]),
         )
+        allocations.put(self.client, self.known, instance, wanted)
         report.report(self.client, asked, self.known)
 
         big, small = (

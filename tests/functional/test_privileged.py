@@ -5,7 +5,6 @@ The daemon is forked off by a process that is root, as the tests are; it has
 dropped all capabilities but those that are named.
 """
 
-import dataclasses
 import os
 import pathlib
 import signal
@@ -25,8 +24,10 @@ VF = "0000:21:10.0"
 _PROGRAM = """
 import logging, subprocess, sys
 from oslo_privsep import priv_context
-from nova_vfio_variant.host import lock, plan, privileged, tree
-from nova_vfio_variant.host.use import processes
+from nova_vfio_variant.host.act import lock, privileged
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe.use import processes
+from nova_vfio_variant.host.tree import opening
 
 logging.disable(logging.CRITICAL)
 lock.FOLDER = sys.argv[1]
@@ -38,13 +39,14 @@ other = subprocess.Popen(
 other.stdout.readline()
 opened = privileged.open_files()
 # What root itself may not look into (a container's first process) aside.
-mine = processes.look(tree.HostTree.open("/"))
+mine = processes.look(opening.open_tree("/"))
 print("unreadable", set(opened.unreadable) - set(mine.unreadable))
 other.kill()
 
 def perform(*words):
+    step = plan.Step(*words)
     try:
-        print(privileged.perform(plan.Step(*words), (), lambda: None))
+        print(privileged.perform(step, (), lambda: None))
     except Exception as error:
         print(type(error).__name__, error)
 
@@ -60,7 +62,8 @@ with privileged.hold(["host"], 0):
 _LEFT = """
 import logging, sys, time
 from oslo_privsep import priv_context
-from nova_vfio_variant.host import lock, plan, privileged
+from nova_vfio_variant.host.act import lock, privileged
+from nova_vfio_variant.host.decide import plan
 
 logging.disable(logging.CRITICAL)
 privileged.ROOT = sys.argv[1]
@@ -79,7 +82,8 @@ with privileged.hold(["function-0000:21:00.0", "host"], 0):
 _KILLED = """
 import logging, os, pathlib, signal, sys, threading
 from oslo_privsep import priv_context
-from nova_vfio_variant.host import lock, plan, privileged
+from nova_vfio_variant.host.act import lock, privileged
+from nova_vfio_variant.host.decide import plan
 
 logging.disable(logging.CRITICAL)
 privileged.ROOT = sys.argv[1]
@@ -222,7 +226,8 @@ class StepTest(base.TestCase):
 
     def do(self, subject: str, action: str, **more: object) -> str:
         """What it says of a step."""
-        step = dataclasses.asdict(plan.Step(subject, action, "", "", "test"))
+        probe = plan.Step(subject, plan.Action.PROBE, "", "", "test")
+        step = {**probe.as_data(), "action": action}
         return " ".join(map(str, privileged.do_step(step | more)))
 
     def locked(self, address: str) -> list[str]:

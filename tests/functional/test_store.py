@@ -257,17 +257,15 @@ class ClaimTest(StoreTestCase):
         made = self.store.claim(
             ONE,
             [(NIC, self.devices[2:4]), (GPU, self.devices[:1])],
-            request_ids=["r1", "r2"],
         )
         self.assertEqual(
             [
-                ("gpu", "r2", ["0000:00:00.1"], "claimed"),
-                ("nic", "r1", ["0000:00:00.3", "0000:00:00.4"], "claimed"),
+                ("gpu", ["0000:00:00.1"], "claimed"),
+                ("nic", ["0000:00:00.3", "0000:00:00.4"], "claimed"),
             ],
             [
                 (
                     one.alias_name,
-                    one.request_id,
                     [str(a) for a in one.addresses],
                     str(one.status),
                 )

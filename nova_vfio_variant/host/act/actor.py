@@ -94,7 +94,7 @@ class Actor:
     def do(
         self,
         change: plan.Change,
-        purpose: str,
+        command: plan.Command,
         seen: host_scan.HostScan,
         wanted: Decide,
     ) -> bool:
@@ -104,7 +104,7 @@ class Actor:
         meanwhile somebody may have opened the function, or bound it. Only
         what is taken from nobody, and is as it was seen, is spared that.
 
-        :param purpose: ``apply`` or ``restore``
+        :param command: what it is done by
         :param seen: the host that it was decided on
         :param wanted: what decided it
         :returns: False where nothing is to be done about it any more
@@ -122,12 +122,12 @@ class Actor:
                 seen = now.scan
             if fresh is None:
                 return False
-            number = self.journal.begin(fresh, purpose)
+            number = self.journal.begin(fresh, command)
             try:
                 self.steps(number, fresh, fresh.steps, keep, seen)
             except exception.HostStepFailed as error:
                 self._take_back(number, fresh, keep, error, seen)
-            self.journal.end(number, "done")
+            self.journal.end(number, plan.Outcome.DONE)
         return True
 
     def locked(
@@ -150,7 +150,7 @@ class Actor:
         :raises HostStepHung: one passed its deadline
         """
         for step in steps:
-            self.journal.step("begun", number, step)
+            self.journal.step(host_journal.Kind.BEGUN, number, step)
             self._progress(change, step, plan.StepState.BEGUN)
             try:
                 said = self._perform(step, keep, self._counting(step))
@@ -159,10 +159,10 @@ class Actor:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
                 why = _why(error)
-                self.journal.step("failed", number, step, why)
+                self.journal.step(host_journal.Kind.FAILED, number, step, why)
                 self._progress(change, step, plan.StepState.FAILED)
                 raise exception.HostStepFailed(f"{step}: {why}") from error
-            self.journal.step("done", number, step)
+            self.journal.step(host_journal.Kind.DONE, number, step)
             self._progress(change, step, plan.StepState.DONE)
 
     def _counting(self, step: plan.Step) -> process.Meanwhile:
@@ -190,7 +190,9 @@ class Actor:
         self, change: plan.Change, now: function_state.State
     ) -> tuple[plan.Step, ...]:
         """The steps from what stands there now to what was to stand there."""
-        quietly = any(step.action == "set-autoprobe" for step in change.steps)
+        quietly = any(
+            step.action is plan.Action.SET_AUTOPROBE for step in change.steps
+        )
         return self._towards(
             change, now, change.after, "finished", quietly=quietly
         )
@@ -242,9 +244,9 @@ class Actor:
 
         :raises HostStepFailed: it isn't
         """
-        if step.action == "probe" and not step.value:
+        if step.action is plan.Action.PROBE and not step.value:
             return
-        if step.action == "load-module":
+        if step.action is plan.Action.LOAD_MODULE:
             if seen:
                 return
             raise exception.HostStepFailed(
@@ -269,12 +271,12 @@ class Actor:
         :raises HostStepFailed: always, and it says what became of it
         """
         if change.what is plan.What.MODULE:
-            self.journal.end(number, "undone", error.message)
+            self.journal.end(number, plan.Outcome.UNDONE, error.message)
             raise error
         try:
             now = function_state.state_now(self.tree, change.subject)
             if now is None:
-                self.journal.end(number, "gone", error.message)
+                self.journal.end(number, plan.Outcome.GONE, error.message)
                 raise exception.HostStepFailed(
                     f"{error.message}; the function is gone"
                 ) from error
@@ -289,7 +291,7 @@ class Actor:
             raise exception.HostStepFailed(
                 reason, "the function is quarantined; nova-vfio host recover"
             ) from error
-        self.journal.end(number, "undone", error.message)
+        self.journal.end(number, plan.Outcome.UNDONE, error.message)
         raise exception.HostStepFailed(
             f"{error.message}; it was taken back", error.hint
         ) from error
@@ -304,7 +306,7 @@ class Actor:
     ) -> exception.HostStepHung:
         who = self._holders(change, seen)
         why = f"{step}: {error.message}; {who}"
-        self.journal.step("hung", number, step, why)
+        self.journal.step(host_journal.Kind.HUNG, number, step, why)
         self._progress(change, step, plan.StepState.FAILED)
         self.isolate(change, why)
         left = "a process may be"

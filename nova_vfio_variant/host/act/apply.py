@@ -70,7 +70,7 @@ def apply(
             actor.journal.priors,
             now,
         ),
-        "apply",
+        plan.Command.APPLY,
         outcome,
     )
     return outcome
@@ -79,7 +79,7 @@ def apply(
 def rounds(
     actor: host_actor.Actor,
     wanted: host_actor.Decide,
-    purpose: str,
+    command: plan.Command,
     outcome: Outcome,
 ) -> None:
     """Decide, do, look again, until there is nothing left to do.
@@ -114,7 +114,7 @@ def rounds(
             for change in ready:
                 tried.add((change.subject, change.what))
                 try:
-                    done = actor.do(change, purpose, now.scan, wanted)
+                    done = actor.do(change, command, now.scan, wanted)
                 except (
                     exception.HostStepFailed,
                     exception.LockTimeout,

@@ -20,26 +20,25 @@ def do(worker: sysfs_writer.Hands, step: plan.Step) -> str:
     :raises OSError: the kernel refused
     """
     subject, value = step.subject, step.value
-    if step.action == "load-module":
+    if step.action is plan.Action.LOAD_MODULE:
         worker.load_module(subject)
         return worker.has_driver(subject)
-    if step.action == "set-override":
+    if step.action is plan.Action.SET_OVERRIDE:
         worker.set_override(subject, value)
         return worker.override(subject)
-    if step.action == "unbind":
+    if step.action is plan.Action.UNBIND:
         worker.unbind(subject)
         return worker.driver(subject)
-    if step.action == "probe":
+    if step.action is plan.Action.PROBE:
         worker.probe(subject)
         return worker.driver(subject, value)
-    if step.action == "set-autoprobe":
+    if step.action is plan.Action.SET_AUTOPROBE:
         worker.set_autoprobe(subject, value == "1")
         return worker.autoprobe(subject)
-    if step.action == "set-numvfs":
-        way = vf_provider.named(step.provider)
-        way.set_numvfs(worker, subject, int(value))
-        return str(worker.numvfs(subject, int(value)))
-    raise ValueError(f"{step.action!r} is no action")
+    assert step.action is plan.Action.SET_NUMVFS, step.action
+    way = vf_provider.named(step.provider)
+    way.set_numvfs(worker, subject, int(value))
+    return str(worker.numvfs(subject, int(value)))
 
 
 def forked(worker: sysfs_writer.Hands) -> Perform:

@@ -14,6 +14,7 @@ another boot is put aside as ``host-journal.previous`` and a new one begun.
 
 import contextlib
 import dataclasses
+import enum
 import errno
 import itertools
 import json
@@ -36,6 +37,19 @@ _COUNT = re.compile(rb"[0-9]{8}")
 _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
 
 
+class Kind(enum.StrEnum):
+    """What a line is about."""
+
+    JOURNAL = "journal"
+    BEGIN = "begin"
+    BEGUN = "begun"
+    DONE = "done"
+    FAILED = "failed"
+    HUNG = "hung"
+    END = "end"
+    FORGET = "forget"
+
+
 class Journal:
     """The journal of one state path.
 
@@ -51,7 +65,7 @@ class Journal:
         #: The changes that were begun and not ended, by number.
         self.unfinished: dict[int, plan.Unfinished] = {}
         #: How the last change of each subject and kind ended.
-        self.outcomes: dict[tuple[str, plan.What], str] = {}
+        self.outcomes: dict[tuple[str, plan.What], plan.Outcome] = {}
         #: VFs that went with others and came back by undoing that, and are
         #: yet to be made what they were.
         self.owed: set[str] = set()
@@ -95,7 +109,7 @@ class Journal:
         if outcomes == {None} and prior.pf is not None and not prior.made:
             # It went with the other VFs, and nobody has touched it since.
             outcomes = {self.outcomes.get((prior.pf, plan.What.VFS))}
-        if outcomes <= {None, "undone", "restored"}:
+        if outcomes <= {None, plan.Outcome.UNDONE, plan.Outcome.RESTORED}:
             return "as before"
         return "as declared"
 
@@ -112,7 +126,7 @@ class Journal:
             *(one.change.functions for one in self.unfinished.values())
         )
 
-    def begin(self, change: plan.Change, purpose: str) -> int:
+    def begin(self, change: plan.Change, command: plan.Command) -> int:
         """Note a change before its first write.
 
         What its function was is noted with it.
@@ -120,25 +134,25 @@ class Journal:
         :returns: the number by which the other notes name it
         """
         number = self._numbers + 1
-        self._add("begin", number, purpose=purpose, change=change.as_data())
+        self._add(Kind.BEGIN, number, purpose=command, change=change.as_data())
         return number
 
     def step(
-        self, kind: str, number: int, step: plan.Step, why: str = ""
+        self, kind: Kind, number: int, step: plan.Step, why: str = ""
     ) -> None:
-        """Note that a step was ``begun``, ``done``, ``failed`` or ``hung``."""
-        self._add(kind, number, step=dataclasses.asdict(step), why=why)
+        """Note that a step was begun, is done, failed or hung."""
+        self._add(kind, number, step=step.as_data(), why=why)
 
-    def end(self, number: int, outcome: str, why: str = "") -> None:
+    def end(self, number: int, outcome: plan.Outcome, why: str = "") -> None:
         """Note that a change came to its end.
 
-        :param outcome: ``done``, ``undone``, or ``gone`` with its function
+        :param outcome: done, undone, or gone with its function
         """
-        self._add("end", number, outcome=outcome, why=why)
+        self._add(Kind.END, number, outcome=outcome, why=why)
 
     def forget(self, subject: str, why: str) -> None:
         """Note that a function is again what it was before us, or is gone."""
-        self._add("forget", 0, subject=subject, why=why)
+        self._add(Kind.FORGET, 0, subject=subject, why=why)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -207,41 +221,42 @@ class Journal:
 
     def _take(self, entry: dict[str, ty.Any]) -> None:
         """Fold one line into what is known."""
-        kind, number = entry["kind"], entry["number"]
-        if kind == "begin":
+        kind, number = Kind(entry["kind"]), entry["number"]
+        if kind is Kind.BEGIN:
             self._take_begin(entry, number)
-        elif kind == "forget":
+        elif kind is Kind.FORGET:
             self.priors.pop(entry["subject"], None)
             for what in plan.What:
                 self.outcomes.pop((entry["subject"], what), None)
             self.owed.discard(entry["subject"])
-        elif kind == "end":
+        elif kind is Kind.END:
             ended = self.unfinished.pop(number)
-            outcome = entry["outcome"]
-            if outcome == "done" and ended.purpose == "restore":
-                outcome = "restored"
+            outcome = plan.Outcome(entry["outcome"])
+            is_restore = ended.command is plan.Command.RESTORE
+            if outcome is plan.Outcome.DONE and is_restore:
+                outcome = plan.Outcome.RESTORED
             self._owe(ended, outcome)
-            if outcome == "undone":
+            if outcome is plan.Outcome.UNDONE:
                 self._leave_again(ended)
             else:
                 self._leave(ended.change, ended.change.after)
             key = (ended.change.subject, ended.change.what)
-            if outcome != "undone" or ended.purpose != "restore":
+            if outcome is not plan.Outcome.UNDONE or not is_restore:
                 self.outcomes[key] = outcome
         else:
-            self._take_step(entry, self.unfinished[number])
+            self._take_step(kind, entry, self.unfinished[number])
 
-    def _owe(self, ended: plan.Unfinished, outcome: str) -> None:
+    def _owe(self, ended: plan.Unfinished, outcome: plan.Outcome) -> None:
         """Note the VFs that came back with their PF's own number of VFs."""
         change = ended.change
-        if outcome != "undone":
+        if outcome is not plan.Outcome.UNDONE:
             # What went is owed nothing; what came in its place is another.
             self.owed -= {change.subject, *change.lost}
         if change.what is not plan.What.VFS:
             return
-        if outcome == "undone":
+        if outcome is plan.Outcome.UNDONE:
             self.owed |= set(change.lost) & set(self.priors)
-        elif outcome == "restored" and change.after.numvfs:
+        elif outcome is plan.Outcome.RESTORED and change.after.numvfs:
             self.owed |= {
                 name
                 for name, prior in self.priors.items()
@@ -309,7 +324,7 @@ class Journal:
         )
 
     def _take_header(self, entry: dict[str, ty.Any]) -> None:
-        if entry["kind"] != "journal":
+        if entry["kind"] != Kind.JOURNAL:
             raise ValueError("it is not the first one")
         if entry["version"] > VERSION:
             raise exception.JournalError(
@@ -321,16 +336,17 @@ class Journal:
 
     def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
         change = plan.Change.of_data(entry["change"])
+        command = plan.Command(entry["purpose"])
         self._numbers = number
         self.unfinished[number] = plan.Unfinished(
             number,
             change,
-            entry["purpose"],
+            command,
             prior=self.priors.get(change.subject),
         )
         if change.what is plan.What.MODULE:
             return
-        if entry["purpose"] == "apply":
+        if command is plan.Command.APPLY:
             self._touch(change)
         self._pass(change)
 
@@ -354,22 +370,22 @@ class Journal:
             self._leave(change, change.after)
 
     def _take_step(
-        self, entry: dict[str, ty.Any], change: plan.Unfinished
+        self, kind: Kind, entry: dict[str, ty.Any], change: plan.Unfinished
     ) -> None:
-        step = plan.Step(**entry["step"])
-        if entry["kind"] == "begun":
+        step = plan.Step.of_data(entry["step"])
+        if kind is Kind.BEGUN:
             change.begun, change.trouble, change.hung = step, None, False
-        elif entry["kind"] == "done":
+        elif kind is Kind.DONE:
             change.begun = None
             change.done.append(step)
-        elif entry["kind"] == "failed":
+        elif kind is Kind.FAILED:
             change.begun, change.trouble = None, entry["why"]
-        elif entry["kind"] == "hung":
+        elif kind is Kind.HUNG:
             change.trouble, change.hung = entry["why"], True
         else:
-            raise ValueError(f"{entry['kind']!r} is no kind of line")
+            raise ValueError(f"{kind} is no line about a step")
 
-    def _add(self, kind: str, number: int, **more: object) -> None:
+    def _add(self, kind: Kind, number: int, **more: object) -> None:
         """Write a line; it is on disk when this returns."""
         entry = {"kind": kind, "number": number, **more}
         try:
@@ -424,7 +440,7 @@ class Journal:
         """Begin the file. It has its first line from the beginning."""
         text = json.dumps(
             {
-                "kind": "journal",
+                "kind": Kind.JOURNAL,
                 "number": 0,
                 "version": VERSION,
                 "boot": self.boot,

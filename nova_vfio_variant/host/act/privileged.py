@@ -11,7 +11,6 @@ daemon either: another would hold none of its locks.
 """
 
 import contextlib
-import dataclasses
 import math
 import threading
 import typing as ty
@@ -150,7 +149,7 @@ def _checked(step: dict[str, ty.Any]) -> plan.Step:
 
     :raises TypeError, ValueError: they make none
     """
-    wanted = plan.Step(**step)
+    wanted = plan.Step.of_data(step)
     for name, value in step.items():
         if name != "deadline" and not isinstance(value, str):
             raise TypeError(f"{name} is {value!r}, and no text")
@@ -189,7 +188,7 @@ def _check_locked(step: plan.Step) -> None:
     :raises HostStepFailed: it isn't
     :raises ValueError: the step's subject makes no sense
     """
-    if step.action == "load-module":
+    if step.action is plan.Action.LOAD_MODULE:
         serve = {lock.of_module(step.subject)}
     else:
         tree = opening.open_tree(ROOT)
@@ -256,7 +255,7 @@ def perform(
     """
     try:
         with _calling(meanwhile):
-            kind, number, text = _ask(do_step, dataclasses.asdict(step))
+            kind, number, text = _ask(do_step, step.as_data())
     except _EndedError as error:
         # Its helper may be writing all the same.
         raise process.Hung(error.message, None) from error

@@ -146,11 +146,11 @@ def _settle(
         # What failed going forward is tried backward, once.
         return _settle(actor, unfinished, keep)
     if judged.gone:
-        outcome = "gone"
+        outcome = plan.Outcome.GONE
     elif judged.verdict is judgement.Verdict.FINISH:
-        outcome = "done"
+        outcome = plan.Outcome.DONE
     else:
-        outcome = "undone"
+        outcome = plan.Outcome.UNDONE
     # In this order: of a change that has ended nobody would think again.
     actor.well_again(change)
     actor.journal.end(number, outcome, judged.reason)

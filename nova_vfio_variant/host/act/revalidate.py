@@ -30,7 +30,7 @@ def is_spared(change: plan.Change, seen: host_scan.HostScan) -> bool:
     :returns: False also where that can't be told
     """
     if change.what is not plan.What.DRIVER or any(
-        step.action == "unbind" for step in change.steps
+        step.action is plan.Action.UNBIND for step in change.steps
     ):
         return False
     subject = pci_address.PciAddress.parse(change.subject)

@@ -73,8 +73,8 @@ def put_back(
         )
         if state == prior.state:
             # The kernel's own choice was what stood there: that is noted.
-            number = known.begin(change, "restore")
-            known.end(number, "done", "it is as it was")
+            number = known.begin(change, plan.Command.RESTORE)
+            known.end(number, plan.Outcome.DONE, "it is as it was")
         elif name in reasons:
             left.append((change, reasons[name]))
         elif state is not None:
@@ -180,6 +180,6 @@ def _rounds(
         for change in ready:
             tried.add((change.subject, change.what))
             try:
-                actor.do(change, "restore", now.scan, wanted)
+                actor.do(change, plan.Command.RESTORE, now.scan, wanted)
             except told_on as error:
                 yield change.subject, str(error)

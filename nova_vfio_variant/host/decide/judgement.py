@@ -145,7 +145,7 @@ def _probes_left(
     return tuple(
         step
         for step in unfinished.change.steps
-        if step.action == "probe"
+        if step.action is plan.Action.PROBE
         and step.subject != unfinished.change.subject
         and step not in unfinished.done
     )
@@ -164,19 +164,21 @@ def _against(
         )
     found: list[finding.Finding] = []
     for step in steps:
-        if step.action == "unbind":
+        if step.action is plan.Action.UNBIND:
             found += refusal.to_touch(now, subject)
             if change.what is plan.What.VFS:
                 # Its VFs go, or come again, in any case.
                 found += planning.vfs_in_use(now, subject)
             else:
                 found += planning.loses_vfs(now, subject, subject.sriov_numvfs)
-        elif step.action == "probe" and step.subject == change.subject:
+        elif (
+            step.action is plan.Action.PROBE and step.subject == change.subject
+        ):
             # What follows is done by the driver that it then has.
             subject = dataclasses.replace(
                 subject, driver=step.value or subject.driver
             )
-        elif step.action == "set-numvfs":
+        elif step.action is plan.Action.SET_NUMVFS:
             found += planning.vfs_refusals(now, subject, int(step.value))
             break
     return tuple(one.message for one in found)

@@ -20,8 +20,41 @@ class StepState(enum.StrEnum):
     EXPECTED = "expected"
     BEGUN = "begun"
     DONE = "done"
-    UNDONE = "undone"
     FAILED = "failed"
+
+
+class Action(enum.StrEnum):
+    """What kind of write a step is."""
+
+    LOAD_MODULE = "load-module"
+    PROBE = "probe"
+    SET_AUTOPROBE = "set-autoprobe"
+    SET_NUMVFS = "set-numvfs"
+    SET_OVERRIDE = "set-override"
+    UNBIND = "unbind"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ty.NoReturn:
+        raise ValueError(f"{value!r} is no action")
+
+
+class Command(enum.StrEnum):
+    """What begins changes; recovering ends those of both."""
+
+    APPLY = "apply"
+    RESTORE = "restore"
+
+
+class Outcome(enum.StrEnum):
+    """How a change ended.
+
+    One that is done was ``restored`` where it took its function back.
+    """
+
+    DONE = "done"
+    UNDONE = "undone"
+    GONE = "gone"
+    RESTORED = "restored"
 
 
 class What(enum.StrEnum):
@@ -37,8 +70,7 @@ class Step:
     """One write to the host, with the way back.
 
     :param subject: PCI address of the function, or the module, as text
-    :param action: what kind of write: ``set-numvfs``, ``set-autoprobe``,
-        ``load-module``, ``unbind``, ``set-override``, ``probe``
+    :param action: what kind of write
     :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
         driver's name; empty for none, for a probe that the kernel is free
         to answer as it likes
@@ -49,21 +81,33 @@ class Step:
     """
 
     subject: str
-    action: str
+    action: Action
     value: str
     prior: str
     reason: str
     deadline: float = 10.0
     provider: str = "sysfs"
 
+    def as_data(self) -> dict[str, ty.Any]:
+        """As plain values that JSON and privsep take."""
+        return {**dataclasses.asdict(self), "action": str(self.action)}
+
+    @classmethod
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> "Step":
+        """What :meth:`as_data` gave.
+
+        :raises KeyError, TypeError, ValueError: it is no step
+        """
+        return cls(**{**data, "action": Action(data["action"])})
+
     @property
     def undo(self) -> str:
         """What puts back what the step changes, as a person would say it."""
-        if self.action == "load-module":
+        if self.action is Action.LOAD_MODULE:
             return "none: the module stays loaded"
-        if self.action == "unbind":
+        if self.action is Action.UNBIND:
             return f"bind {self.prior}"
-        if self.action == "probe":
+        if self.action is Action.PROBE:
             return "unbind" if self.value else "none"
         return _shown(self.action, self.prior)
 
@@ -76,8 +120,8 @@ class Step:
         return f"{self.subject} {self.shown}"
 
 
-def _shown(action: str, value: str) -> str:
-    if action == "set-override" and not value:
+def _shown(action: Action, value: str) -> str:
+    if action is Action.SET_OVERRIDE and not value:
         return "clear-override"
     return f"{action} {value}".strip()
 
@@ -116,7 +160,7 @@ class Change:
     def provider(self) -> str | None:
         """Whose way of making VFs it goes; None if it makes none."""
         for step in self.steps:
-            if step.action == "set-numvfs":
+            if step.action is Action.SET_NUMVFS:
                 return step.provider
         return None
 
@@ -143,7 +187,7 @@ class Change:
             What(data["what"]),
             function_state.State(**data["before"]),
             function_state.State(**data["after"]),
-            tuple(Step(**step) for step in data["steps"]),
+            tuple(Step.of_data(step) for step in data["steps"]),
             data["pf"],
             {
                 name: function_state.State(**state)
@@ -213,7 +257,7 @@ class Unfinished:
 
     :param number: its place in the journal
     :param change: as it was planned
-    :param purpose: ``apply`` or ``restore``
+    :param command: which one began it
     :param done: its steps that are known to be done
     :param begun: the step that was begun last, if it didn't end
     :param trouble: what stopped it: an error, or a write that hung
@@ -223,7 +267,7 @@ class Unfinished:
 
     number: int
     change: Change
-    purpose: str
+    command: Command
     done: list[Step] = dataclasses.field(default_factory=list)
     begun: Step | None = None
     trouble: str | None = None

@@ -76,7 +76,9 @@ def driver_steps(
     steps = []
     override = now.override
 
-    def step(action: str, value: str, prior: str, deadline: float) -> None:
+    def step(
+        action: plan.Action, value: str, prior: str, deadline: float
+    ) -> None:
         steps.append(
             plan.Step(subject, action, value, prior, reason, deadline)
         )
@@ -84,24 +86,24 @@ def driver_steps(
     def name(driver: str | None) -> None:
         nonlocal override
         if override != driver:
-            step("set-override", driver or "", override or "", _NOTE)
+            step(plan.Action.SET_OVERRIDE, driver or "", override or "", _NOTE)
             override = driver
 
     if to.driver == function_state.KERNELS_CHOICE:
         name(to.override)
         if now.driver is not None:
-            step("unbind", "", now.driver, _BIND)
-        step("probe", "", "", _BIND)
+            step(plan.Action.UNBIND, "", now.driver, _BIND)
+        step(plan.Action.PROBE, "", "", _BIND)
     elif to.driver is None:
         name(to.override)
         if now.driver is not None:
-            step("unbind", "", now.driver, _BIND)
+            step(plan.Action.UNBIND, "", now.driver, _BIND)
     else:
         if now.driver != to.driver:
             name(to.driver)
             if now.driver is not None:
-                step("unbind", "", now.driver, _BIND)
-            step("probe", to.driver, "", _BIND)
+                step(plan.Action.UNBIND, "", now.driver, _BIND)
+            step(plan.Action.PROBE, to.driver, "", _BIND)
         name(to.override)
     return tuple(steps)
 
@@ -134,7 +136,7 @@ def vfs_steps(
             steps.append(
                 plan.Step(
                     subject,
-                    "set-autoprobe",
+                    plan.Action.SET_AUTOPROBE,
                     str(int(value)),
                     str(int(autoprobe)),
                     reason,
@@ -153,7 +155,7 @@ def vfs_steps(
             steps.append(
                 plan.Step(
                     subject,
-                    "set-numvfs",
+                    plan.Action.SET_NUMVFS,
                     str(value),
                     str(count),
                     reason,
@@ -173,7 +175,11 @@ def load_change(module: str, reason: str) -> plan.Change:
         plan.What.MODULE,
         function_state.State(),
         function_state.State(driver=module),
-        (plan.Step(module, "load-module", module, "", reason, _LOAD),),
+        (
+            plan.Step(
+                module, plan.Action.LOAD_MODULE, module, "", reason, _LOAD
+            ),
+        ),
     )
 
 
@@ -193,7 +199,8 @@ def vfs_change(
     now = facts.states[pf.address]
     steps = vfs_steps(pf, now, to, reason, quietly=quietly)
     steps += tuple(
-        plan.Step(str(one), "probe", "", "", reason, _BIND) for one in probes
+        plan.Step(str(one), plan.Action.PROBE, "", "", reason, _BIND)
+        for one in probes
     )
     return plan.Change(
         str(pf.address),

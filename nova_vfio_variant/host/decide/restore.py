@@ -179,7 +179,7 @@ def _against(
     if function is None:
         return ()
     found = refusal.to_touch(now, function)
-    if any(step.action == "unbind" for step in change.steps):
+    if any(step.action is plan.Action.UNBIND for step in change.steps):
         found += planning.loses_vfs(now, function, change.before.numvfs)
     return found
 

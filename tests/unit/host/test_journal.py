@@ -73,16 +73,16 @@ class JournalTest(JournalCase):
 
     def test_what_is_noted_is_read_again_after_every_line(self) -> None:
         noted = self.open()
-        number = noted.begin(BIND, "apply")
+        number = noted.begin(BIND, plan.Command.APPLY)
         self.assertEqual(self.knows(noted), self.knows(self.open()))
         for step in BIND.steps:
-            noted.step("begun", number, step)
+            noted.step(journal.Kind.BEGUN, number, step)
             self.assertEqual(self.knows(noted), self.knows(self.open()))
             self.assertEqual(step, self.open().unfinished[number].begun)
-            noted.step("done", number, step)
+            noted.step(journal.Kind.DONE, number, step)
             self.assertEqual(self.knows(noted), self.knows(self.open()))
         self.assertEqual("unfinished", self.open().account(VF))
-        noted.end(number, "done")
+        noted.end(number, plan.Outcome.DONE)
         self.assertEqual(self.knows(noted), self.knows(self.open()))
         self.assertEqual("as declared", self.open().account(VF))
         noted.forget(VF, "restored")
@@ -91,20 +91,20 @@ class JournalTest(JournalCase):
 
     def test_what_was_before_is_noted_once_and_before_any_write(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(BIND, "apply"), "done")
+        noted.end(noted.begin(BIND, plan.Command.APPLY), plan.Outcome.DONE)
         self.assertEqual(
             plan.Prior(BEFORE, PF, made=False, left=AFTER),
             self.open().priors[VF],
         )
         again = plan.Change(VF, plan.What.DRIVER, AFTER, BEFORE, ())
-        noted.end(noted.begin(again, "apply"), "done")
+        noted.end(noted.begin(again, plan.Command.APPLY), plan.Outcome.DONE)
         self.assertEqual(BEFORE, self.open().priors[VF].state)
 
     def test_which_function_it_was_is_noted_with_it(self) -> None:
         card = function.Identity("8086", "10ca", physfn=PF, vf_index=2)
         noted = self.open()
         change = dataclasses.replace(BIND, identity=card)
-        noted.end(noted.begin(change, "apply"), "done")
+        noted.end(noted.begin(change, plan.Command.APPLY), plan.Outcome.DONE)
         self.assertEqual(card, noted.priors[VF].identity)
         self.assertEqual(self.knows(noted), self.knows(self.open()))
 
@@ -121,11 +121,11 @@ class JournalTest(JournalCase):
             self.assertEqual(found, noted.priors[VF].left)
             return found
 
-        number = noted.begin(BIND, "apply")
+        number = noted.begin(BIND, plan.Command.APPLY)
         self.assertEqual(AFTER, left())
-        noted.end(number, "undone")
+        noted.end(number, plan.Outcome.UNDONE)
         self.assertEqual(BEFORE, left())
-        noted.end(noted.begin(BIND, "apply"), "done")
+        noted.end(noted.begin(BIND, plan.Command.APPLY), plan.Outcome.DONE)
         self.assertEqual(AFTER, left())
         # What the kernel chooses, and what it makes anew, can be on anything.
         chosen = plan.Change(
@@ -135,25 +135,25 @@ class JournalTest(JournalCase):
             function_state.State(function_state.KERNELS_CHOICE),
             (),
         )
-        noted.end(noted.begin(chosen, "apply"), "done")
+        noted.end(noted.begin(chosen, plan.Command.APPLY), plan.Outcome.DONE)
         self.assertEqual(
             function_state.State(function_state.KERNELS_CHOICE), left()
         )
-        noted.end(noted.begin(BIND, "apply"), "done")
-        number = noted.begin(FEWER, "apply")
+        noted.end(noted.begin(BIND, plan.Command.APPLY), plan.Outcome.DONE)
+        number = noted.begin(FEWER, plan.Command.APPLY)
         self.assertIsNone(left())
-        noted.end(number, "done")
+        noted.end(number, plan.Outcome.DONE)
         self.assertEqual(
             function_state.State(function_state.KERNELS_CHOICE), left()
         )
 
     def test_what_somebody_else_made_is_not_ours_by_what_we_undo(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(BIND, "apply"), "done")
+        noted.end(noted.begin(BIND, plan.Command.APPLY), plan.Outcome.DONE)
         theirs = dataclasses.replace(
             BIND, before=function_state.State("igb", "igb")
         )
-        noted.end(noted.begin(theirs, "apply"), "undone")
+        noted.end(noted.begin(theirs, plan.Command.APPLY), plan.Outcome.UNDONE)
         self.assertEqual(AFTER, noted.priors[VF].left)
         self.assertEqual(self.knows(noted), self.knows(self.open()))
 
@@ -169,24 +169,26 @@ class JournalTest(JournalCase):
                 for count in counts
             ]
 
-        number = noted.begin(MORE, "apply")
+        number = noted.begin(MORE, plan.Command.APPLY)
         self.assertEqual([False, False, False, True], strange(0, 2, 4, 6))
-        noted.end(number, "done")
+        noted.end(number, plan.Outcome.DONE)
         self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
         # Meanwhile somebody made it six.
         six = function_state.State("igb", None, 6, True)
-        number = noted.begin(dataclasses.replace(MORE, before=six), "apply")
+        number = noted.begin(
+            dataclasses.replace(MORE, before=six), plan.Command.APPLY
+        )
         self.assertEqual([False, False, False, False], strange(0, 2, 4, 6))
-        noted.end(number, "undone")
+        noted.end(number, plan.Outcome.UNDONE)
         self.assertEqual([True, False, False, True], strange(0, 2, 4, 6))
 
     def test_vfs_that_go_are_noted_with_their_pf(self) -> None:
         noted = self.open()
-        number = noted.begin(FEWER, "apply")
+        number = noted.begin(FEWER, plan.Command.APPLY)
         found = self.open().priors
         self.assertEqual(plan.Prior(BEFORE, PF, made=False), found[VF])
         self.assertEqual("unfinished", self.open().account(VF))
-        noted.end(number, "undone")
+        noted.end(number, plan.Outcome.UNDONE)
         self.assertEqual({VF}, self.open().owed)
         self.assertEqual("unfinished", self.open().account(VF))
 
@@ -194,48 +196,50 @@ class JournalTest(JournalCase):
         self,
     ) -> None:
         noted = self.open()
-        noted.end(noted.begin(FEWER, "apply"), "done")
+        noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.DONE)
         other = plan.Change(
             "0000:21:10.2", plan.What.DRIVER, BEFORE, AFTER, (), PF
         )
-        noted.begin(other, "apply")
+        noted.begin(other, plan.Command.APPLY)
         self.assertTrue(self.open().priors["0000:21:10.2"].made)
 
     def test_restoring_notes_nothing_as_what_was_before(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(BIND, "restore"), "done")
+        noted.end(noted.begin(BIND, plan.Command.RESTORE), plan.Outcome.DONE)
         self.assertEqual({}, noted.priors)
 
     def test_a_restore_that_was_undone_leaves_what_was_declared(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(BIND, "apply"), "done")
-        noted.end(noted.begin(BIND, "restore"), "undone")
+        noted.end(noted.begin(BIND, plan.Command.APPLY), plan.Outcome.DONE)
+        noted.end(noted.begin(BIND, plan.Command.RESTORE), plan.Outcome.UNDONE)
         self.assertEqual("as declared", noted.account(VF))
         self.assertEqual("as declared", self.open().account(VF))
-        noted.end(noted.begin(BIND, "restore"), "done")
+        noted.end(noted.begin(BIND, plan.Command.RESTORE), plan.Outcome.DONE)
         self.assertEqual("as before", noted.account(VF))
 
     def test_vfs_that_nobody_touched_are_owed_nothing(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(FEWER, "restore"), "undone")
+        noted.end(
+            noted.begin(FEWER, plan.Command.RESTORE), plan.Outcome.UNDONE
+        )
         self.assertEqual(set(), noted.owed)
         self.assertEqual("as before", noted.account(VF))
-        noted.end(noted.begin(FEWER, "apply"), "undone")
+        noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.UNDONE)
         self.assertEqual({VF}, noted.owed)
 
     def test_a_vf_stays_owed_until_it_is_put_back(self) -> None:
         noted = self.open()
-        noted.end(noted.begin(FEWER, "apply"), "undone")
-        noted.end(noted.begin(BIND, "restore"), "undone")
+        noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.UNDONE)
+        noted.end(noted.begin(BIND, plan.Command.RESTORE), plan.Outcome.UNDONE)
         self.assertEqual("unfinished", noted.account(VF))
-        noted.end(noted.begin(BIND, "restore"), "done")
+        noted.end(noted.begin(BIND, plan.Command.RESTORE), plan.Outcome.DONE)
         self.assertEqual("as before", noted.account(VF))
 
     def test_trouble_is_kept_with_the_change(self) -> None:
         noted = self.open()
-        number = noted.begin(BIND, "apply")
-        noted.step("begun", number, BIND.steps[0])
-        noted.step("hung", number, BIND.steps[0], "no end")
+        number = noted.begin(BIND, plan.Command.APPLY)
+        noted.step(journal.Kind.BEGUN, number, BIND.steps[0])
+        noted.step(journal.Kind.HUNG, number, BIND.steps[0], "no end")
         found = self.open().unfinished[number]
         self.assertEqual((True, "no end"), (found.hung, found.trouble))
 
@@ -244,9 +248,9 @@ class DamageTest(JournalCase):
     def setUp(self) -> None:
         super().setUp()
         noted = self.open()
-        number = noted.begin(BIND, "apply")
-        noted.step("begun", number, BIND.steps[0])
-        noted.step("done", number, BIND.steps[0])
+        number = noted.begin(BIND, plan.Command.APPLY)
+        noted.step(journal.Kind.BEGUN, number, BIND.steps[0])
+        noted.step(journal.Kind.DONE, number, BIND.steps[0])
         self.whole = self.path.read_bytes()
 
     def damaged(self, data: bytes, how: str) -> None:
@@ -258,7 +262,7 @@ class DamageTest(JournalCase):
 
     def test_a_line_that_a_crash_cut_short_never_counted(self) -> None:
         noted = self.open()
-        noted.end(1, "done")
+        noted.end(1, plan.Outcome.DONE)
         noted.close()
         more = self.path.read_bytes()
         for size in range(len(self.whole), len(more)):
@@ -269,13 +273,13 @@ class DamageTest(JournalCase):
             self.assertEqual([1], list(cut.unfinished))
             self.assertEqual(left, self.path.read_bytes())
             # What is noted then stands where the cut line began.
-            cut.end(1, "done")
+            cut.end(1, plan.Outcome.DONE)
             self.assertEqual(more, self.path.read_bytes())
             cut.close()
 
     def test_a_line_counts_that_was_not_counted_before_a_crash(self) -> None:
         noted = self.open()
-        noted.end(1, "done")
+        noted.end(1, plan.Outcome.DONE)
         noted.close()
         more = self.path.read_bytes()
         self.path.write_bytes(self.whole + more[len(self.whole) :])
@@ -328,7 +332,7 @@ class DamageTest(JournalCase):
         self.assertRaises(exception.JournalError, noted.end, 1, "done")
         self.useFixture(fixtures.MonkeyPatch("os.fsync", real))
         self.assertEqual(self.whole, self.path.read_bytes())
-        noted.end(1, "done")
+        noted.end(1, plan.Outcome.DONE)
         self.assertEqual({}, self.open().unfinished)
 
     def test_a_garbled_line_is_an_error_and_stays(self) -> None:
@@ -354,7 +358,7 @@ class DamageTest(JournalCase):
                 "nova_vfio_variant.host.act.journal.VERSION", 2
             )
         )
-        noted.begin(BIND, "apply")
+        noted.begin(BIND, plan.Command.APPLY)
         self.useFixture(
             fixtures.MonkeyPatch(
                 "nova_vfio_variant.host.act.journal.VERSION", 1
@@ -371,7 +375,7 @@ class DamageTest(JournalCase):
         self.assertEqual(({}, {}, {}, set()), self.knows(later))
         self.assertEqual([VF], list(later.undone_by_reboot))
         self.assertEqual(self.whole, self.path.read_bytes())
-        later.begin(FEWER, "apply")
+        later.begin(FEWER, plan.Command.APPLY)
         self.assertEqual(
             self.whole, self.path.with_suffix(".previous").read_bytes()
         )

@@ -6,7 +6,7 @@ import os
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import apply, executor, lock, recover, undoing
+from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import judgement, plan, restore
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
@@ -388,5 +388,10 @@ class SharedTest(test_act.ActCase):
         self.assertEqual("e1000", self.states()[NIC].driver)
 
     def test_every_action_is_known(self) -> None:
-        step = plan.Step(PF, "format", "", "", "")
-        self.assertRaises(ValueError, executor.do, self.host.hands(), step)
+        step = plan.Step(PF, plan.Action.PROBE, "", "", "")
+        self.assertEqual(step, plan.Step.of_data(step.as_data()))
+        self.assertRaises(
+            ValueError,
+            plan.Step.of_data,
+            {**step.as_data(), "action": "format"},
+        )

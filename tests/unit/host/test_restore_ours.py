@@ -4,8 +4,14 @@
 import dataclasses
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import recover, undoing
-from nova_vfio_variant.host.decide import apply, identity, judgement, restore
+from nova_vfio_variant.host.act import journal, recover, undoing
+from nova_vfio_variant.host.decide import (
+    apply,
+    identity,
+    judgement,
+    plan,
+    restore,
+)
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
@@ -245,8 +251,8 @@ class AnotherDeviceTest(test_act.ActCase):
             now,
         )
         for change in wanted.plan.changes:
-            number = actor.journal.begin(change, "apply")
-            actor.journal.step("begun", number, change.steps[0])
+            number = actor.journal.begin(change, plan.Command.APPLY)
+            actor.journal.step(journal.Kind.BEGUN, number, change.steps[0])
         actor.journal.close()
         self.swap(NIC)
         before = self.states()[NIC]
@@ -267,7 +273,7 @@ class AnotherDeviceTest(test_act.ActCase):
         (change,) = [one for one in wanted.plan.changes if one.subject == NIC]
         # As older journals have it.
         change = dataclasses.replace(change, identity=None)
-        actor.journal.begin(change, "restore")
+        actor.journal.begin(change, plan.Command.RESTORE)
         actor.journal.close()
         self.swap(NIC)
         before = self.host.picture()

@@ -82,7 +82,7 @@ class ClaimedPfTest(test_act.ActCase):
             "asked for",
             quietly=False,
         )
-        actor.journal.begin(wanted, "apply")
+        actor.journal.begin(wanted, plan.Command.APPLY)
         actor.journal.close()
         before = self.host.picture()
         (found,) = recover.recover(self.actor())
@@ -155,7 +155,7 @@ class VgpuTest(test_act.ActCase):
                 ),
                 PF,
             ),
-            "apply",
+            plan.Command.APPLY,
         )
         actor.journal.close()
         self.give_type(VF)
@@ -327,7 +327,7 @@ class OwedTest(test_act.ActCase):
         self.assertTrue(
             actor.do(
                 change,
-                "restore",
+                plan.Command.RESTORE,
                 now.scan,
                 lambda now: restore.decision(actor.journal.priors, now),
             )

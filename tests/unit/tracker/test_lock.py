@@ -24,7 +24,7 @@ class LockTest(base.TestCase):
                 with lock.state_lock(self.path, 0.01):
                     got.append(True)
             except exception.LockTimeout as error:
-                self.assertIn("another thread of this process", str(error))
+                self.assertIn("this process still holds", str(error))
                 got.append(False)
 
         thread = threading.Thread(target=attempt)
@@ -32,10 +32,13 @@ class LockTest(base.TestCase):
         thread.join()
         return got[0]
 
-    def test_who_holds_it_may_take_it_again(self) -> None:
+    def test_nobody_takes_it_twice(self) -> None:
         with lock.state_lock(self.path, 1):
-            with lock.state_lock(self.path, 1):
-                pass
+            error = self.assertRaises(
+                exception.LockTimeout,
+                lock.state_lock(self.path, 0.01).__enter__,
+            )
+            self.assertIn("this process still holds", str(error))
             self.assertFalse(self.other_thread_gets_it())
         self.assertTrue(self.other_thread_gets_it())
 
