@@ -7,6 +7,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import judgement, plan, planning, refusal
 from nova_vfio_variant.node import preparation
 
@@ -27,9 +28,7 @@ class Prepare(base.Lister):
     @functools.cached_property
     def prepared(self) -> preparation.Preparation:
         """The acting half of the node."""
-        return preparation.Preparation(
-            self.node, self._progress, self.note, self._count
-        )
+        return preparation.Preparation(self.node, _Telling(self))
 
     def add_addresses(
         self, parser: argparse.ArgumentParser, *, positional: bool
@@ -100,18 +99,36 @@ class Prepare(base.Lister):
         if result.ended_by is not None:
             self.fail(result.ended_by)
 
-    def _progress(
+    def add_step(self, step: plan.Step, state: plan.StepState) -> None:
+        """Add a row for a step that has come to its end."""
+        self._rows.append(_row(len(self._rows) + 1, step, state))
+
+
+class _Telling(host_observer.Observer):
+    """Says what is done while a command does it."""
+
+    def __init__(self, command: Prepare) -> None:
+        self._command = command
+
+    def step(
         self, change: plan.Change, step: plan.Step, state: plan.StepState
     ) -> None:
+        """A line, and a row of the table."""
+        note = self._command.note
         if state is plan.StepState.BEGUN:
             if step.deadline > _LONG and step.action is plan.Action.SET_NUMVFS:
-                self.note(f"{step}: up to {step.deadline:g} seconds")
+                note(f"{step}: up to {step.deadline:g} seconds")
             return
-        self._rows.append(_row(len(self._rows) + 1, step, state))
-        self.note(f"{step}: {state}")
+        self._command.add_step(step, state)
+        note(f"{step}: {state}")
 
-    def _count(self, step: plan.Step, vfs: int) -> None:
-        self.note(f"{step}: {vfs} VFs now")
+    def count(self, step: plan.Step, vfs: int) -> None:
+        """A line."""
+        self._command.note(f"{step}: {vfs} VFs now")
+
+    def note(self, what: str) -> None:
+        """A line."""
+        self._command.note(what)
 
 
 class Plan(Prepare):

@@ -23,11 +23,13 @@ from nova_vfio_variant.host.act import (
     sysfs_writer,
     undoing,
 )
+from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import apply as host_apply
 from nova_vfio_variant.host.decide import (
     host_spec,
     identity,
     judgement,
+    plan,
     planning,
     restore,
 )
@@ -41,9 +43,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context
 
 Addresses = ty.Collection[pci_address.PciAddress]
-
-#: Is told what is worth knowing beside the result.
-Note = ty.Callable[[str], None]
 
 #: What is opened for writing, without writing, to see whether that is
 #: possible.
@@ -70,30 +69,67 @@ class Result:
     ended_by: exception.VfioVariantError | None = None
 
 
-def _ignore(*_said: object) -> None:
-    """Nobody wants to know."""
+class _Recording(host_observer.Observer):
+    """Keeps in a result what is told, and passes it on."""
+
+    def __init__(self, result: Result, other: host_observer.Observer) -> None:
+        self._result = result
+        self._other = other
+
+    def step(
+        self, change: plan.Change, step: plan.Step, state: plan.StepState
+    ) -> None:
+        """Pass it on."""
+        self._other.step(change, step, state)
+
+    def count(self, step: plan.Step, vfs: int) -> None:
+        """Pass it on."""
+        self._other.count(step, vfs)
+
+    def failed(self, why: str) -> None:
+        """Keep it."""
+        self._result.failed.append(why)
+        self._other.failed(why)
+
+    def recovered(self, judged: judgement.Judgement) -> None:
+        """Keep it."""
+        self._result.recovered.append(judged)
+        self._other.recovered(judged)
+
+
+class _OnRecord(host_actor.OnRecord):
+    """What the store says."""
+
+    def __init__(self, opened: store.Store, boot: str) -> None:
+        self._opened = opened
+        self._boot = boot
+
+    def of(self, seen: host_scan.HostScan) -> host_records.Records:
+        """But for quarantines."""
+        return _recorded(self._opened, seen)
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str | None
+    ) -> None:
+        """In this boot of the host."""
+        self._opened.quarantine(address, reason, boot=self._boot)
 
 
 class Preparation:
     """The acting half of a node.
 
     :param on: the node whose configuration, host and state it uses
-    :param progress: is told of each step as it goes
-    :param note: is told what a reboot undid
-    :param count: is told of VFs that come and go
+    :param observer: is told of what is done as it goes, and what a reboot
+        undid
     """
 
     def __init__(
         self,
         on: "context.Node",
-        progress: host_actor.Progress = _ignore,
-        note: Note = _ignore,
-        count: host_actor.Count = _ignore,
+        observer: host_observer.Observer | None = None,
     ) -> None:
         self._node = on
-        self._progress = progress
-        self._note = note
-        self._count = count
+        self._observer = observer or host_observer.Observer()
 
     @functools.cached_property
     def specs(self) -> tuple[host_spec.HostSpec, ...]:
@@ -167,10 +203,10 @@ class Preparation:
         specs = self.specs
         result = Result()
         with (
-            self._acting() as (actor, opened),
+            self._acting(result) as (actor, opened),
             _told(result),
         ):
-            recover.recover(actor, result.recovered)
+            recover.recover(actor)
             quarantined = opened.quarantined()
             now = actor.look().knowing(quarantined=quarantined)
             found = host_apply.decision(specs, now, only)
@@ -178,8 +214,7 @@ class Preparation:
             found = identity.checked(found, actor.journal.priors, now)
             result.refusals = found.refusals
             if not found.refusals:
-                outcome = apply.Outcome(failed=result.failed)
-                apply.apply(actor, specs, only, outcome, quarantined)
+                apply.apply(actor, specs, only, quarantined)
         return result
 
     def restore(self, only: Addresses = ()) -> Result:
@@ -191,10 +226,10 @@ class Preparation:
         """
         result = Result()
         with (
-            self._acting() as (actor, opened),
+            self._acting(result) as (actor, opened),
             _told(result),
         ):
-            recover.recover(actor, result.recovered)
+            recover.recover(actor)
             quarantined = opened.quarantined()
             found = restore.decision(
                 actor.journal.priors,
@@ -203,7 +238,7 @@ class Preparation:
             )
             result.refusals = found.refusals
             if not found.refusals:
-                undoing.restore(actor, only, result.failed, quarantined)
+                undoing.restore(actor, only, quarantined)
         return result
 
     def recover(self) -> Result:
@@ -214,10 +249,10 @@ class Preparation:
         """
         result = Result()
         with (
-            self._acting() as (actor, _),
+            self._acting(result) as (actor, _),
             _told(result),
         ):
-            recover.recover(actor, result.recovered)
+            recover.recover(actor)
         return result
 
     def _look(self) -> facts.HostFacts:
@@ -240,34 +275,30 @@ class Preparation:
         )
 
     @contextlib.contextmanager
-    def _acting(self) -> ty.Iterator[tuple[host_actor.Actor, store.Store]]:
+    def _acting(
+        self, result: Result
+    ) -> ty.Iterator[tuple[host_actor.Actor, store.Store]]:
         """Somebody who acts, with the store and all locks above groups'."""
-        perform, hold, watch = self._way()
+        by = self._executor()
         with (
             state_lock.state_lock(self._node.state_path, _LOCK_TIMEOUT),
-            hold([lock.HOST], _LOCK_TIMEOUT),
+            by.hold([lock.HOST], _LOCK_TIMEOUT),
             self._store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
-            _after_reboot(known, opened, self._note)
+            _after_reboot(known, opened, self._observer)
             yield (
                 host_actor.Actor(
                     self._node.tree,
-                    perform,
+                    by,
                     known,
-                    hold,
-                    functools.partial(opened.quarantine, boot=known.boot),
-                    self._progress,
-                    self._count,
-                    watch,
-                    recorded=functools.partial(_recorded, opened),
+                    _OnRecord(opened, known.boot),
+                    _Recording(result, self._observer),
                 ),
                 opened,
             )
 
-    def _way(
-        self,
-    ) -> tuple[executor.Perform, lock.Hold, host_actor.Watch | None]:
+    def _executor(self) -> executor.Executor:
         """How steps are done, locks taken, and processes looked into here.
 
         :raises HostError: the host can't be changed, by us or at all
@@ -282,12 +313,7 @@ class Preparation:
             # Imported here: nobody else needs privsep.
             from nova_vfio_variant.host.act import privileged
 
-            privileged.start()
-            return (
-                privileged.perform,
-                privileged.hold,
-                privileged.open_files,
-            )
+            return privileged.PrivilegedExecutor()
         try:
             os.close(os.open(f"{root.rstrip('/')}/{_PROBE}", os.O_WRONLY))
         except OSError as error:
@@ -295,12 +321,7 @@ class Preparation:
                 f"the host can't be changed: /{_PROBE}: {error.strerror}",
                 "run as root, where /sys can be written",
             ) from error
-        worker = sysfs_writer.of_directory(root)
-        return (
-            executor.forked(worker),
-            functools.partial(lock.hold, root),
-            None,
-        )
+        return executor.LocalExecutor(sysfs_writer.of_directory(root))
 
 
 def _recorded(
@@ -319,7 +340,9 @@ def _recorded(
 
 
 def _after_reboot(
-    known: journal.Journal, opened: store.Store, note: Note
+    known: journal.Journal,
+    opened: store.Store,
+    observer: host_observer.Observer,
 ) -> None:
     """End the quarantines of earlier boots, and tell what a reboot undid."""
     for what, names in (
@@ -328,7 +351,9 @@ def _after_reboot(
     ):
         if names:
             listed = ", ".join(map(str, names))
-            note(f"a reboot ended {what} {listed} ({len(names)} in all)")
+            observer.note(
+                f"a reboot ended {what} {listed} ({len(names)} in all)"
+            )
 
 
 @contextlib.contextmanager

@@ -40,7 +40,6 @@ from nova_vfio_variant.host.act import (
     apply,
     executor,
     journal,
-    lock,
     recover,
     sysfs_writer,
     undoing,
@@ -50,6 +49,7 @@ from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
+from tests.unit.host import acting
 
 #: Modules and names of what is counted: all that changes a file, a lock or
 #: a process.
@@ -239,7 +239,7 @@ class Points:
         #: Set when it was.
         self.struck = False
 
-    def perform(self, worker: sysfs_writer.Hands) -> executor.Perform:
+    def perform(self, worker: sysfs_writer.Hands) -> acting.Perform:
         """Do steps as helpers do; they may be killed."""
 
         def perform(
@@ -451,18 +451,24 @@ class Lab:
         )
 
     def actor(
-        self, perform: executor.Perform | None = None
+        self,
+        perform: acting.Perform | None = None,
+        worker: sysfs_writer.Hands | None = None,
     ) -> host_actor.Actor:
         """Who acts."""
         host = self.host
-        worker = host.hands()
+        mine = host.hands()
         self._journal.close()
         self._journal = self.read_journal()
         return host_actor.Actor(
             host.tree,
-            perform or (lambda step, _keep, _: executor.do(worker, step)),
+            executor.LocalExecutor(worker)
+            if worker is not None
+            else acting.Doing(
+                mine,
+                perform or (lambda step, _keep, _: executor.do(mine, step)),
+            ),
             self._journal,
-            functools.partial(lock.hold, host.root),
         )
 
     def lines(self) -> bytes:
@@ -623,7 +629,7 @@ class CrashPointsTest(base.TestCase):
                     ]
                 self.assertIn(state, wanted, name)
         lines = lab.lines()
-        self.assertEqual([], recover.recover(lab.actor()))
+        self.assertEqual((), recover.recover(lab.actor()))
         self.assertEqual(lines, lab.lines())
         undoing.restore(lab.actor())
         self.assertEqual(self.picture, lab.host.picture())
@@ -656,7 +662,7 @@ def _killed(lab: Lab, command: Command, number: int) -> bool:
                 host.tree, points.write(host.write), host.modprobe
             )
             with points.watched():
-                command(lab.actor(executor.forked(worker)))
+                command(lab.actor(worker=worker))
         except BaseException:  # noqa: BLE001 - shown, and told by status
             traceback.print_exc()
             kill(os.getpid(), signal.SIGABRT)

@@ -15,6 +15,7 @@ from nova_vfio_variant.cli import main
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
+from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
@@ -577,6 +578,27 @@ class _Killed(BaseException):
     """Nothing that follows is run."""
 
 
+class _Telling(host_observer.Observer):
+    """Tells a test of steps, and somebody else of all the rest."""
+
+    def __init__(
+        self,
+        other: host_observer.Observer,
+        told: ty.Callable[[plan.Change, plan.Step, plan.StepState], None],
+    ) -> None:
+        self._told = told
+        self.count = other.count  # type: ignore[method-assign]
+        self.changed = other.changed  # type: ignore[method-assign]
+        self.failed = other.failed  # type: ignore[method-assign]
+        self.recovered = other.recovered  # type: ignore[method-assign]
+        self.note = other.note  # type: ignore[method-assign]
+
+    def step(
+        self, change: plan.Change, step: plan.Step, state: plan.StepState
+    ) -> None:
+        self._told(change, step, state)
+
+
 class _At:
     """Something happens when a step is done, or failed."""
 
@@ -591,20 +613,20 @@ class _At:
         self._real = host_actor.Actor.steps
 
     def _steps(self, actor: host_actor.Actor, *args: ty.Any) -> None:
-        told = actor._progress
+        told = actor.observer
 
         def progress(
             change: plan.Change, step: plan.Step, state: plan.StepState
         ) -> None:
-            told(change, step, state)
+            told.step(change, step, state)
             if (str(step), state) == self._when:
                 self._what()
 
-        actor._progress = progress
+        actor.observer = _Telling(told, progress)
         try:
             self._real(actor, *args)
         finally:
-            actor._progress = told
+            actor.observer = told
 
     def __enter__(self) -> None:
         self._patch.setUp()

@@ -12,6 +12,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import process, vf_provider
 from nova_vfio_variant.host.act import executor, lock, revalidate
 from nova_vfio_variant.host.act import journal as host_journal
+from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe import (
     facts,
@@ -20,75 +21,59 @@ from nova_vfio_variant.host.observe import (
     records,
     scanner,
 )
-from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 
-#: Is told of each step as it goes.
-Progress = ty.Callable[[plan.Change, plan.Step, plan.StepState], None]
-#: Is told now and then, while a PF is given another number of VFs, how many
-#: it has.
-Count = ty.Callable[[plan.Step, int], None]
 #: Decides on the host as it is now.
 Decide = ty.Callable[[facts.HostFacts], planning.Decision]
-#: Looks at what all processes have open.
-Watch = ty.Callable[[], processes.OpenFiles]
-#: Takes a function away from everybody, or gives it free with None.
-Quarantine = ty.Callable[[pci_address.PciAddress, str | None], None]
-
-#: Says what is recorded of a host's functions.
-Recorded = ty.Callable[[host_scan.HostScan], records.Records]
-
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
 
 
-def _ignore(*_said: object) -> None:
-    """Nobody wants to know."""
+class OnRecord:
+    """What is recorded of a host's functions: nothing, and nobody is told."""
+
+    def of(self, seen: host_scan.HostScan) -> records.Records:
+        """All that is recorded of what is seen."""
+        return records.NOTHING
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str | None
+    ) -> None:
+        """Take a function away from everybody, or give it free with None."""
 
 
 class Actor:
     """What does changes to one host, one after the other.
 
     :param tree: the host, to read
-    :param perform: does one step
+    :param by: does the steps
     :param journal: of the host's boot
-    :param hold: takes locks of the host
-    :param quarantine: is told what hung, and what is well again
-    :param progress: is told of each step
-    :param count: is told of VFs that come and go
-    :param watch: looks into the host's processes; None to look as we are
-    :param recorded: what is known of the functions beside what is seen
+    :param on_record: what is known of the functions beside what is seen, and
+        who is told what hung, and what is well again
+    :param observer: is told of what is done
     """
 
     def __init__(
         self,
         tree: host_tree.HostTree,
-        perform: executor.Perform,
+        by: executor.Executor,
         journal: host_journal.Journal,
-        hold: lock.Hold,
-        quarantine: Quarantine = _ignore,
-        progress: Progress = _ignore,
-        count: Count = _ignore,
-        watch: Watch | None = None,
-        *,
-        recorded: Recorded = lambda _: records.NOTHING,
+        on_record: OnRecord | None = None,
+        observer: host_observer.Observer | None = None,
     ) -> None:
         self.tree = tree
         self.journal = journal
-        self._perform = perform
-        self._hold = hold
-        self._quarantine = quarantine
-        self._progress = progress
-        self._count = count
-        self._recorded = recorded
-        self._watch = watch or (lambda: processes.look(self.tree))
+        self.observer = observer or host_observer.Observer()
+        self._by = by
+        self._on_record = on_record or OnRecord()
 
     def look(self) -> facts.HostFacts:
         """The host as it is now."""
         seen = scanner.scan(self.tree)
         return dataclasses.replace(
-            facts.gather(seen, self._watch()), records=self._recorded(seen)
+            facts.gather(seen, self._by.open_files()),
+            records=self._on_record.of(seen),
         )
 
     def do(
@@ -128,13 +113,14 @@ class Actor:
             except exception.HostStepFailed as error:
                 self._take_back(number, fresh, keep, error, seen)
             self.journal.end(number, plan.Outcome.DONE)
+        self.observer.changed(fresh)
         return True
 
     def locked(
         self, change: plan.Change, seen: host_scan.HostScan
     ) -> ty.ContextManager[tuple[int, ...]]:
         """Hold the locks of a change: its group's and its VFs'."""
-        return self._hold(lock.of_change(change, seen), LOCK_TIMEOUT)
+        return self._by.hold(lock.of_change(change, seen), LOCK_TIMEOUT)
 
     def steps(
         self,
@@ -151,19 +137,19 @@ class Actor:
         """
         for step in steps:
             self.journal.step(host_journal.Kind.BEGUN, number, step)
-            self._progress(change, step, plan.StepState.BEGUN)
+            self.observer.step(change, step, plan.StepState.BEGUN)
             try:
-                said = self._perform(step, keep, self._counting(step))
+                said = self._by.perform(step, keep, self._counting(step))
                 self._check(step, said)
             except process.Hung as error:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
                 why = _why(error)
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
-                self._progress(change, step, plan.StepState.FAILED)
+                self.observer.step(change, step, plan.StepState.FAILED)
                 raise exception.HostStepFailed(f"{step}: {why}") from error
             self.journal.step(host_journal.Kind.DONE, number, step)
-            self._progress(change, step, plan.StepState.DONE)
+            self.observer.step(change, step, plan.StepState.DONE)
 
     def _counting(self, step: plan.Step) -> process.Meanwhile:
         """What is called while a step is done: it counts VFs.
@@ -171,8 +157,8 @@ class Actor:
         By their links: to read ``sriov_numvfs`` waits for who writes it.
         """
         if step.action != "set-numvfs":
-            return _ignore
-        return lambda: self._count(
+            return lambda: None
+        return lambda: self.observer.count(
             step, function_state.count_vfs(self.tree, step.subject)
         )
 
@@ -204,7 +190,9 @@ class Actor:
     def isolate(self, change: plan.Change, reason: str | None) -> None:
         """Quarantine a change's functions; None ends that."""
         for name in change.functions:
-            self._quarantine(pci_address.PciAddress.parse(name), reason)
+            self._on_record.quarantine(
+                pci_address.PciAddress.parse(name), reason
+            )
 
     def _towards(
         self,
@@ -307,7 +295,7 @@ class Actor:
         who = self._holders(change, seen)
         why = f"{step}: {error.message}; {who}"
         self.journal.step(host_journal.Kind.HUNG, number, step, why)
-        self._progress(change, step, plan.StepState.FAILED)
+        self.observer.step(change, step, plan.StepState.FAILED)
         self.isolate(change, why)
         left = "a process may be"
         if error.pid is not None:
@@ -327,7 +315,7 @@ class Actor:
         """
         found = []
         try:
-            opened = self._watch()
+            opened = self._by.open_files()
         except exception.HostError as error:
             return f"who has it open can't be seen: {error.message}"
         for name in (change.subject, *change.lost):

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doing one step, in a process of its own, and reading back."""
+"""How a host's steps are done, its locks taken, its processes looked into."""
 
+import abc
 import typing as ty
 
 from nova_vfio_variant.host import process, vf_provider
-from nova_vfio_variant.host.act import sysfs_writer
+from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
-
-#: Does a step and tells what is to be seen afterwards; as :func:`forked`. It
-#: is given the descriptors of the locks that the helper keeps, and what to
-#: call now and then while it waits.
-Perform = ty.Callable[[plan.Step, tuple[int, ...], process.Meanwhile], str]
+from nova_vfio_variant.host.observe.use import processes
 
 
 def do(worker: sysfs_writer.Hands, step: plan.Step) -> str:
@@ -41,14 +38,66 @@ def do(worker: sysfs_writer.Hands, step: plan.Step) -> str:
     return str(worker.numvfs(subject, int(value)))
 
 
-def forked(worker: sysfs_writer.Hands) -> Perform:
-    """Do each step in a helper process with the step's deadline."""
+class Executor(abc.ABC):
+    """Does what an actor wants of a host."""
+
+    @abc.abstractmethod
+    def perform(
+        self,
+        step: plan.Step,
+        keep: tuple[int, ...],
+        meanwhile: process.Meanwhile,
+    ) -> str:
+        """Do a step within its deadline, and tell what is to be seen then.
+
+        :param keep: the descriptors of the locks that the helper keeps
+        :param meanwhile: called now and then while it is waited for
+        :raises OSError: the kernel refused
+        :raises Hung: the deadline passed
+        :raises HostStepFailed: it is not done for whoever asks
+        """
+
+    @abc.abstractmethod
+    def hold(
+        self, keys: ty.Iterable[str], timeout: float
+    ) -> ty.ContextManager[tuple[int, ...]]:
+        """Hold locks; as :func:`.lock.hold`.
+
+        :returns: the descriptors that helpers have to keep open
+        """
+
+    @abc.abstractmethod
+    def open_files(self) -> processes.OpenFiles:
+        """What all processes have open.
+
+        :raises HostError: it can't be seen any more
+        """
+
+
+class LocalExecutor(Executor):
+    """Does it as we are, each step in a process of its own."""
+
+    def __init__(self, writer: sysfs_writer.Hands) -> None:
+        self._writer = writer
+        self._root = writer.root.root or "/"
 
     def perform(
-        step: plan.Step, keep: tuple[int, ...], meanwhile: process.Meanwhile
+        self,
+        step: plan.Step,
+        keep: tuple[int, ...],
+        meanwhile: process.Meanwhile,
     ) -> str:
+        """See :meth:`Executor.perform`."""
         return process.run(
-            lambda: do(worker, step), step.deadline, keep, meanwhile
+            lambda: do(self._writer, step), step.deadline, keep, meanwhile
         )
 
-    return perform
+    def hold(
+        self, keys: ty.Iterable[str], timeout: float
+    ) -> ty.ContextManager[tuple[int, ...]]:
+        """See :meth:`Executor.hold`."""
+        return lock.hold(self._root, keys, timeout)
+
+    def open_files(self) -> processes.OpenFiles:
+        """See :meth:`Executor.open_files`."""
+        return processes.look(self._writer.root)

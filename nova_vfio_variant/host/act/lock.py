@@ -26,13 +26,6 @@ from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
-#: Takes some locks, by their keys, and waits for others so many seconds; it
-#: gives the descriptors that helpers have to keep open. As :func:`hold` for
-#: one host.
-Hold = ty.Callable[
-    [ty.Iterable[str], float], ty.ContextManager[tuple[int, ...]]
-]
-
 #: Below the host's root; a reboot empties it.
 FOLDER: ty.Final = "run/nova-vfio"
 #: The key of the lock of the whole host.

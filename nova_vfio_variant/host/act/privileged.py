@@ -111,7 +111,9 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
             if key != lock.HOST
         )
         worker = sysfs_writer.of_directory(ROOT)
-        return "ok", 0, executor.forked(worker)(wanted, keep, lambda: None)
+        seen = executor.LocalExecutor(worker).perform(
+            wanted, keep, lambda: None
+        )
     except OSError as error:
         return "os", error.errno or 0, error.strerror or str(error)
     except process.Hung as error:
@@ -120,6 +122,7 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
         return "failed", 0, str(error)
     except (TypeError, ValueError) as error:
         return "failed", 0, str(error)
+    return "ok", 0, seen
 
 
 @context.entrypoint
@@ -225,7 +228,7 @@ def _ask(entry: ty.Callable[..., ty.Any], *args: object) -> ty.Any:
 def hold(
     keys: ty.Iterable[str], timeout: float
 ) -> ty.Iterator[tuple[int, ...]]:
-    """Hold locks with privileges; see :data:`lock.Hold`.
+    """Hold locks with privileges; see :meth:`.executor.Executor.hold`.
 
     :returns: nothing: who does the steps has the descriptors
     :raises LockTimeout: another process has one; the message says which
@@ -249,7 +252,7 @@ def hold(
 def perform(
     step: plan.Step, keep: tuple[int, ...], meanwhile: process.Meanwhile
 ) -> str:
-    """Do one step with privileges; see :data:`act.Perform`.
+    """Do one step with privileges; see :meth:`.executor.Executor.perform`.
 
     :param keep: empty; see :func:`hold`
     """
@@ -314,3 +317,32 @@ def start() -> None:
             f"the host can't be changed without root's privileges: {error}",
             "run as root, or let sudo start privsep-helper for this user",
         ) from error
+
+
+class PrivilegedExecutor(executor.Executor):
+    """Has the daemon do it, which is started for that.
+
+    :raises HostError: we are not allowed to
+    """
+
+    def __init__(self) -> None:
+        start()
+
+    def perform(
+        self,
+        step: plan.Step,
+        keep: tuple[int, ...],
+        meanwhile: process.Meanwhile,
+    ) -> str:
+        """See :func:`perform`."""
+        return perform(step, keep, meanwhile)
+
+    def hold(
+        self, keys: ty.Iterable[str], timeout: float
+    ) -> ty.ContextManager[tuple[int, ...]]:
+        """See :func:`hold`."""
+        return hold(keys, timeout)
+
+    def open_files(self) -> processes.OpenFiles:
+        """See :func:`open_files`."""
+        return open_files()

@@ -20,57 +20,68 @@ from nova_vfio_variant.host.tree import host_tree
 
 def recover(
     actor: host_actor.Actor,
-    done: list[judgement.Judgement] | None = None,
-) -> list[judgement.Judgement]:
+) -> tuple[judgement.Judgement, ...]:
     """Bring every change that wasn't ended to an end, where that is safe.
 
-    :param done: to which what is returned is added as it comes, so that it is
-        known also where an error ends it
     :returns: what became of each, which VFs that came back can't be made
-        what they were, and what is gone of what was touched
+        what they were, and what is gone of what was touched; each is told to
+        the observer as it comes
     :raises HostStepHung: a write hung, or hangs so that the host can't be
         looked at
     :raises JournalError: the journal can't be written
     """
-    done = [] if done is None else done
-    _expect_readable(actor, done)
+    found = []
+    for judged in _judgements(actor):
+        actor.observer.recovered(judged)
+        found.append(judged)
+    return tuple(found)
+
+
+def _judgements(
+    actor: host_actor.Actor,
+) -> ty.Iterator[judgement.Judgement]:
+    yield from _unreadable(actor)
+    gone = set()
     for number in sorted(actor.journal.unfinished):
         unfinished = actor.journal.unfinished[number]
         now = actor.look()
         try:
             with actor.locked(unfinished.change, now.scan) as keep:
-                done.append(_settle(actor, unfinished, keep))
+                judged = _settle(actor, unfinished, keep)
         except exception.LockTimeout as error:
             # A write of its hangs, and who was to tell that was killed.
             actor.isolate(unfinished.change, error.message)
-            done.append(
-                judgement.Judgement(
-                    unfinished.change, judgement.Verdict.LEAVE, error.message
-                )
+            judged = judgement.Judgement(
+                unfinished.change, judgement.Verdict.LEAVE, error.message
             )
-    done += (
-        judgement.Judgement(change, judgement.Verdict.LEAVE, why)
-        for change, why in undoing.put_back(actor, [])
-    )
-    told = {one.change.subject for one in done if one.gone}
-    done += (
-        judgement.Judgement(
-            plan.Change(
-                name, plan.What.DRIVER, prior.state, prior.state, (), prior.pf
-            ),
-            judgement.Verdict.UNDO,
-            "the function is gone, and all that was done to it",
-            gone=True,
+        if judged.gone:
+            gone.add(judged.change.subject)
+        yield judged
+    _, left = undoing.put_back(actor)
+    for owed in left:
+        yield judgement.Judgement(
+            owed.change, judgement.Verdict.LEAVE, owed.why_not
         )
-        for name, prior in undoing.settle(actor).items()
-        if name not in told
-    )
-    return done
+    for name, prior in undoing.settle(actor).items():
+        if name not in gone:
+            yield judgement.Judgement(
+                plan.Change(
+                    name,
+                    plan.What.DRIVER,
+                    prior.state,
+                    prior.state,
+                    (),
+                    prior.pf,
+                ),
+                judgement.Verdict.UNDO,
+                "the function is gone, and all that was done to it",
+                gone=True,
+            )
 
 
-def _expect_readable(
-    actor: host_actor.Actor, done: list[judgement.Judgement]
-) -> None:
+def _unreadable(
+    actor: host_actor.Actor,
+) -> ty.Iterator[judgement.Judgement]:
     """Leave what makes its readers wait, and with it all the rest.
 
     A helper that hangs may have the lock of a device, for which whoever reads
@@ -78,7 +89,7 @@ def _expect_readable(
     drivers/pci/pci-sysfs.c) before ``struct device`` had an override of its
     own: Linux 6.12.95 has. Who waits so can't be interrupted.
 
-    :param done: what is left is added
+    :returns: what is left
     :raises HostStepHung: the host can't be looked at
     """
     left = []
@@ -97,10 +108,8 @@ def _expect_readable(
                 "of its, hangs in the kernel"
             )
             actor.isolate(change, why)
-            done.append(
-                judgement.Judgement(change, judgement.Verdict.LEAVE, why)
-            )
             left.append(why)
+            yield judgement.Judgement(change, judgement.Verdict.LEAVE, why)
     if left:
         raise exception.HostStepHung(
             "; ".join(left),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Going back, in as many rounds as it takes."""
+"""Going back to what the journal has on record."""
 
+import dataclasses
 import typing as ty
 
-from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.act import actor as host_actor
-from nova_vfio_variant.host.act import lock
+from nova_vfio_variant.host.act import converge
 from nova_vfio_variant.host.decide import identity, plan, planning, refusal
 from nova_vfio_variant.host.decide import restore as restore_plan
 from nova_vfio_variant.host.observe import facts, records
@@ -18,45 +18,52 @@ _NOBODYS: ty.Final[ty.Mapping[str, ty.Any]] = {"owners": {}, "quarantined": {}}
 def restore(
     actor: host_actor.Actor,
     only: ty.Collection[pci_address.PciAddress] = (),
-    failed: list[str] | None = None,
     quarantined: records.Quarantines = records.NOTHING.quarantined,
-) -> list[str]:
+) -> tuple[str, ...]:
     """Take the host back to what the journal recorded.
 
     Recover first. What can't be taken back stays on record.
 
-    :param failed: to which what is returned is added as it comes, so that it
-        is known also where an error ends it
     :param quarantined: functions that nobody touches; what fails on the way
         is told as it comes
     :returns: why something wasn't taken back, each in one sentence
     :raises HostRefused: something is in the way, by now
     :raises HostStepHung: a write hung, and nothing was done after it
     """
-    failed = [] if failed is None else failed
     names = {str(address) for address in only}
-    for _, why in _rounds(actor, names, {"quarantined": quarantined}):
-        failed.append(why)
+    failed = []
+    for one in _failures(actor, names, {"quarantined": quarantined}):
+        failed.append(one.why_not)
+        actor.observer.failed(one.why_not)
     settle(actor, names)
-    return failed
+    return tuple(failed)
 
 
-def put_back(
-    actor: host_actor.Actor, failed: list[str]
-) -> list[tuple[plan.Change, str]]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owed:
+    """A VF that went and came back, and isn't yet what it was.
+
+    :param change: what would make it that
+    :param why_not: why that can't be done
+    """
+
+    change: plan.Change
+    why_not: str
+
+
+def put_back(actor: host_actor.Actor) -> tuple[list[str], tuple[Owed, ...]]:
     """Make VFs again what they were that went, and came back.
 
-    :param failed: what fails is added
-    :returns: what would make each of the others what it was, and why that
-        can't be done; it is still owed
+    :returns: what failed, each in one sentence; and what is still owed
     """
     owed = set(actor.journal.owed)
     if not owed:
-        return []
+        return [], ()
+    failed: list[str] = []
     reasons: dict[str, str] = {}
-    for name, why in _rounds(actor, owed, _NOBODYS, partly=True):
-        failed.append(why)
-        reasons.setdefault(name, why)
+    for one in _failures(actor, owed, _NOBODYS, partly=True):
+        failed.append(one.why_not)
+        reasons.setdefault(one.subject, one.why_not)
     known = actor.journal
     now = actor.look()
     left = []
@@ -76,26 +83,26 @@ def put_back(
             number = known.begin(change, plan.Command.RESTORE)
             known.end(number, plan.Outcome.DONE, "it is as it was")
         elif name in reasons:
-            left.append((change, reasons[name]))
+            left.append(Owed(change, reasons[name]))
         elif state is not None:
             # It is told where its driver's module can't be loaded.
             others = [reasons[one] for one in reasons.keys() - owed]
             why = "; ".join([f"it is not what it was: {state.shown}", *others])
-            left.append((change, why))
+            left.append(Owed(change, why))
     settle(actor, owed)
-    return left
+    return failed, tuple(left)
 
 
-def take_back(
-    actor: host_actor.Actor, names: ty.Collection[str], failed: list[str]
-) -> None:
+def take_back(actor: host_actor.Actor, names: ty.Collection[str]) -> list[str]:
     """Take some functions back that were touched in vain.
 
-    :param failed: what fails is added
+    :returns: what failed, each in one sentence
     """
-    for _, why in _rounds(actor, names, _NOBODYS, partly=True):
-        failed.append(why)
+    failed = [
+        one.why_not for one in _failures(actor, names, _NOBODYS, partly=True)
+    ]
     settle(actor, names)
+    return failed
 
 
 def settle(
@@ -131,55 +138,29 @@ def settle(
     return gone
 
 
-def _rounds(
+def _failures(
     actor: host_actor.Actor,
     names: ty.Collection[str],
     recorded: ty.Mapping[str, ty.Any],
     *,
     partly: bool = False,
-) -> ty.Iterator[tuple[str, str]]:
-    """Decide, do, look again, until there is nothing left to take back.
+) -> ty.Iterator[converge.Failure]:
+    """Take functions back as far as that can be done.
 
+    :param names: of the functions; all if empty
     :param recorded: in place of what is recorded of the functions
-    :param partly: do what isn't refused, and tell the rest
-    :returns: what fails, as it fails: of which subject, and why
-    :raises HostRefused: something is in the way, where all or nothing is done
+    :param partly: as for :func:`.converge.rounds`
+    :returns: what fails, as it fails
     """
-    tried: set[tuple[str, plan.What]] = set()
-    told: set[finding.Finding] = set()
-    told_on: tuple[type[exception.VfioVariantError], ...] = (
-        exception.HostStepFailed,
-        exception.LockTimeout,
-    )
-    if partly:
-        told_on += (exception.HostRefused,)
 
-    def wanted(now: facts.HostFacts) -> planning.Decision:
+    def decide(now: facts.HostFacts) -> planning.Decision:
         return restore_plan.of_priors(
             actor.journal.priors, now.knowing(**recorded), names
         )
 
-    while True:
-        now = actor.look()
-        found = wanted(now)
-        if found.refusals and not partly:
-            raise refusal.error(found.refusals)
-        for one in found.refusals:
-            if one not in told:
-                told.add(one)
-                yield str(one.subject), refusal.line(one)
-        refused = {lock.of_name(str(one.subject), now.scan) for one in told}
-        ready = [
-            change
-            for change in found.plan.ready
-            if (change.subject, change.what) not in tried
-            and refused.isdisjoint(lock.of_change(change, now.scan))
-        ]
-        if not ready:
-            return
-        for change in ready:
-            tried.add((change.subject, change.what))
-            try:
-                actor.do(change, plan.Command.RESTORE, now.scan, wanted)
-            except told_on as error:
-                yield change.subject, str(error)
+    for one in converge.rounds(
+        actor, decide, plan.Command.RESTORE, partly=partly
+    ):
+        for attempt in one.attempts:
+            if isinstance(attempt, converge.Failure):
+                yield attempt

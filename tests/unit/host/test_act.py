@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Apply does what was planned, takes back what fails, and tells what hangs."""
 
-import functools
 import mmap
 import os
 import pathlib
@@ -23,10 +22,15 @@ from nova_vfio_variant.host.act import (
     undoing,
 )
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import function_state, records, scanner
+from nova_vfio_variant.host.observe import (
+    function_state,
+    host_scan,
+    records,
+    scanner,
+)
 from nova_vfio_variant.pci import address as pci_address
 from tests import base, sample_hosts
-from tests.unit.host import test_plan
+from tests.unit.host import acting, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
 VARIANT = test_plan.ON_VFIO.replace("vfio-pci", "variant")
@@ -34,6 +38,21 @@ PAIR = (
     '{"address": "0000:31:01.0", "driver": "vfio-pci",'
     ' "companions": ["0000:31:02.0"]}'
 )
+
+
+class _OnRecord(host_actor.OnRecord):
+    """What a test says is recorded."""
+
+    def __init__(self, test: "ActCase") -> None:
+        self._test = test
+
+    def of(self, seen: host_scan.HostScan) -> records.Records:
+        return records.Records(owners=self._test.owners)
+
+    def quarantine(
+        self, address: pci_address.PciAddress, reason: str | None
+    ) -> None:
+        self._test.isolate(address, reason)
 
 
 class ActCase(base.TestCase):
@@ -53,7 +72,8 @@ class ActCase(base.TestCase):
         tree = self.host.tree
         known = journal.Journal.open(self.state, function_state.boot_id(tree))
         self.addCleanup(known.close)
-        whole = executor.forked(self.host.hands())
+        by = acting.Doing(self.host.hands())
+        whole = by.way
 
         def perform(
             step: plan.Step,
@@ -65,18 +85,26 @@ class ActCase(base.TestCase):
                 raise OSError(number, os.strerror(number))
             return whole(step, keep, meanwhile)
 
+        by.way = perform
+        self.by = by
         return host_actor.Actor(
             tree,
-            perform,
+            by,
             known,
-            functools.partial(lock.hold, self.host.root),
-            lambda address, why: self.quarantined.update({str(address): why}),
-            lambda _change, step, state: self.said.append(f"{state} {step}"),
-            recorded=lambda _: records.Records(owners=self.owners),
+            _OnRecord(self),
+            acting.Told(
+                lambda _, step, state: self.said.append(f"{state} {step}")
+            ),
         )
 
     def apply(self, *texts: str) -> apply.Outcome:
         return apply.apply(self.actor(), test_plan.specs(*texts))
+
+    def isolate(
+        self, address: pci_address.PciAddress, reason: str | None
+    ) -> None:
+        """Remember who is quarantined."""
+        self.quarantined[str(address)] = reason
 
     def states(self) -> dict[str, function_state.State]:
         found = self.actor().look().states
@@ -87,7 +115,7 @@ class ApplyTest(ActCase):
     def test_the_host_becomes_what_is_declared_and_is_restored(self) -> None:
         before = self.host.picture()
         outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
-        self.assertEqual([], outcome.failed)
+        self.assertEqual((), outcome.failed)
         states = self.states()
         self.assertEqual(
             function_state.State("igb", None, 4, True), states[PF]
@@ -108,10 +136,10 @@ class ApplyTest(ActCase):
         # Nothing is left to do, and nothing is done.
         lines = (self.state / journal.NAME).read_bytes()
         self.assertEqual(
-            [], self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
+            (), self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
         )
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(before, self.host.picture())
 
@@ -125,7 +153,7 @@ class ApplyTest(ActCase):
         self.host.hands().unbind(OTHER)
         before = self.host.picture()
         self.assertEqual(
-            [], self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
+            (), self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
         )
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
         undoing.restore(self.actor())
@@ -137,7 +165,7 @@ class ApplyTest(ActCase):
         self.host.hands().unbind(VF)
         self.host.hands().probe(VF)
         before = self.host.picture()
-        self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
         undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
@@ -150,12 +178,12 @@ class ApplyTest(ActCase):
             '{"address": "0000:21:00.0", "driver": "vfio-pci",'
             ' "allow_pf": true}'
         )
-        self.assertEqual([], self.apply(none, away).failed)
+        self.assertEqual((), self.apply(none, away).failed)
         self.assertEqual(
             function_state.State("vfio-pci", "vfio-pci", 0, True),
             self.states()[PF],
         )
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(before, self.host.picture())
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
@@ -190,7 +218,7 @@ class ApplyTest(ActCase):
         worker.probe(OTHER)
         worker.set_override(OTHER, "")
         worker.unbind(NIC)
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual({}, self.actor().journal.priors)
 
@@ -206,13 +234,13 @@ class ApplyTest(ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], undoing.restore(self.actor(), [vf]))
+        self.assertEqual((), undoing.restore(self.actor(), [vf]))
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
         self.apply(test_plan.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)
-        self.assertEqual([], undoing.restore(self.actor(), [vf]))
+        self.assertEqual((), undoing.restore(self.actor(), [vf]))
         states = self.states()
         self.assertEqual(function_state.State(), states[VF])
         self.assertEqual("igbvf_vfio_pci", states["0000:21:10.2"].driver)
@@ -237,7 +265,7 @@ class ApplyTest(ActCase):
             ' "allow_pf": true}'
         )
         start = self.host.picture()
-        self.assertEqual([], self.apply(away).failed)
+        self.assertEqual((), self.apply(away).failed)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
         self.host.hands().set_numvfs(PF, 2)
         before = self.host.picture()
@@ -249,7 +277,7 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
         self.host.hands().set_numvfs(PF, 0)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(start, self.host.picture())
 
     def test_refusals_and_wrong_entries_change_nothing(self) -> None:
@@ -279,12 +307,12 @@ class FailureTest(ActCase):
         self.failing[f"{NIC} probe vfio-pci"] = 16
         outcome = self.apply(PAIR, test_plan.FOUR_VFS)
         self.assertEqual(
-            [
+            (
                 (
                     f"{NIC} probe vfio-pci: Device or resource busy; it was taken "
                     "back"
-                )
-            ],
+                ),
+            ),
             outcome.failed,
         )
         self.assertEqual(before[NIC], self.states()[NIC])
@@ -330,7 +358,7 @@ class FailureTest(ActCase):
 
     def test_a_probe_that_binds_nothing_is_taken_back(self) -> None:
         self.host.hands().set_numvfs(PF, 1)
-        self.assertEqual([], self.apply(test_plan.ON_VFIO).failed)
+        self.assertEqual((), self.apply(test_plan.ON_VFIO).failed)
         before = self.states()
         # The kernel's driver refuses the function, and says so nowhere.
         text = '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}'
@@ -384,7 +412,7 @@ class HangTest(ActCase):
         ) -> str:
             return process.run(lambda: executor.do(worker, step), 0.3, keep)
 
-        actor._perform = perform
+        self.by.way = perform
         return actor
 
     def hung(self, action: str) -> exception.HostStepHung:
@@ -415,16 +443,17 @@ class HangTest(ActCase):
     def test_who_does_the_steps_may_end_in_the_middle_of_one(self) -> None:
         """It looked into processes, too."""
         actor = self.actor()
+        by = self.by
         ended = "the privileged process ended"
 
         def perform(*_args: object) -> str:
-            actor._watch = watch
+            by.look = watch
             raise process.Hung(ended, None)
 
         def watch() -> ty.NoReturn:
             raise exception.HostError(ended)
 
-        actor._perform = perform
+        by.way = perform
         error = self.assertRaises(
             exception.HostStepHung,
             apply.apply,

@@ -9,7 +9,7 @@ from nova_vfio_variant.host.act import apply, undoing
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.observe.use import processes
-from tests.unit.host import test_act, test_plan
+from tests.unit.host import acting, test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
@@ -31,7 +31,7 @@ class MeanwhileCase(test_act.ActCase):
             if (step.subject, step.action, state) == (VF, "probe", "done"):
                 what()
 
-        actor._progress = progress
+        actor.observer = acting.Told(progress)
         return actor
 
 
@@ -51,18 +51,17 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_what_is_opened_by_then_is_not_touched(self) -> None:
         actor = self.after_the_first(lambda: self.host.hold(VF_TOO))
-        outcome = apply.Outcome()
+        told = ty.cast("acting.Told", actor.observer)
         error = self.assertRaises(
             exception.HostRefused,
             apply.apply,
             actor,
             self.specs,
             {},
-            outcome=outcome,
         )
         self.assertIn(f"{VF_TOO}: /dev/vfio/", error.message)
         self.assertIn("is open in process", error.message)
-        self.assertEqual([VF], [one.subject for one in outcome.done])
+        self.assertEqual([VF], [one.subject for one in told.changes])
         states = self.states()
         self.assertEqual("igbvf", states[VF].driver)
         self.assertEqual(
@@ -74,7 +73,7 @@ class MeanwhileTest(MeanwhileCase):
         actor = self.after_the_first(
             lambda: self.host.hands().set_override(VF_TOO, "nobody")
         )
-        self.assertEqual([], apply.apply(actor, self.specs).failed)
+        self.assertEqual((), apply.apply(actor, self.specs).failed)
         self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
         self.assertEqual(
             function_state.State("vfio-pci", "nobody"),
@@ -88,7 +87,7 @@ class MeanwhileTest(MeanwhileCase):
             self.host.hands().probe(VF_TOO)
 
         outcome = apply.apply(self.after_the_first(bind), self.specs)
-        self.assertEqual([], outcome.failed)
+        self.assertEqual((), outcome.failed)
         self.assertEqual([VF], [one.subject for one in outcome.done])
         self.assertNotIn(VF_TOO, self.actor().journal.priors)
 
@@ -111,8 +110,8 @@ class MeanwhileTest(MeanwhileCase):
                 self.written = len(self.host.written)
                 self.host.hold(VF)
 
-        actor._progress = progress
-        self.assertEqual([], undoing.restore(actor))
+        actor.observer = acting.Told(progress)
+        self.assertEqual((), undoing.restore(actor))
         mine = self.host.written[self.written :]
         self.assertEqual([], [one for one in mine if VF in one])
 
@@ -129,7 +128,7 @@ class MeanwhileTest(MeanwhileCase):
                 net.mkdir(parents=True)
                 (net / "flags").write_text("0x1003\n")
 
-        actor._progress = progress
+        actor.observer = acting.Told(progress)
         error = self.assertRaises(
             exception.HostRefused, apply.apply, actor, pair, {}
         )
@@ -146,13 +145,13 @@ class LooksTest(test_act.ActCase):
 
     def actor(self) -> host_actor.Actor:
         actor = super().actor()
-        watch = actor._watch
+        look = self.by.look
 
         def counted() -> processes.OpenFiles:
             self.looks += 1
-            return watch()
+            return look()
 
-        actor._watch = counted
+        self.by.look = counted
         return actor
 
     def of_apply(self, count: int) -> int:
@@ -160,7 +159,7 @@ class LooksTest(test_act.ActCase):
         self.looks = 0
         num_vfs = test_plan.FOUR_VFS.replace("4", str(count))
         outcome = self.apply(num_vfs, test_plan.ON_VFIO)
-        self.assertEqual([], outcome.failed)
+        self.assertEqual((), outcome.failed)
         self.assertEqual(count + 1, len(outcome.done))
         return self.looks
 
@@ -210,7 +209,7 @@ class WithoutDriverTest(MeanwhileCase):
         outcome = self.apply_while(
             lambda: self.bind(VF_TOO), test_plan.ON_VFIO
         )
-        self.assertEqual([], outcome.failed)
+        self.assertEqual((), outcome.failed)
         self.assertEqual("vfio-pci", self.states()[VF_TOO].driver)
         self.assertEqual(
             function_state.State("igbvf"),
@@ -235,7 +234,7 @@ class WithoutDriverTest(MeanwhileCase):
         outcome = self.apply_while(
             lambda: self.host.vanish(VF_TOO), test_plan.ON_VFIO
         )
-        self.assertEqual([], outcome.failed)
+        self.assertEqual((), outcome.failed)
         self.assertEqual([VF], [one.subject for one in outcome.done])
 
     def test_a_member_of_its_group_that_is_bound_by_then_counts(self) -> None:

@@ -2,6 +2,7 @@
 """What becomes of a change that a crash left in the middle."""
 
 import os
+import typing as ty
 
 import fixtures
 
@@ -10,7 +11,7 @@ from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import judgement, plan, restore
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import test_act, test_plan
+from tests.unit.host import acting, test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
@@ -18,6 +19,10 @@ VF_TOO = "0000:21:10.2"
 
 class Crash(BaseException):
     """As if killed: nothing that follows is run."""
+
+
+def _die(*_args: object) -> None:
+    raise Crash
 
 
 class RecoverTest(test_act.ActCase):
@@ -32,23 +37,25 @@ class RecoverTest(test_act.ActCase):
             if f"{state} {step}" == where:
                 raise Crash
 
-        actor._progress = die
+        actor.observer = acting.Told(die)
         self.assertRaises(Crash, apply.apply, actor, specs)
         actor.journal.close()
 
     def recovered(
         self, owners: dict[pci_address.PciAddress, str] | None = None
-    ) -> list[judgement.Judgement]:
+    ) -> tuple[judgement.Judgement, ...]:
         self.owners.update(owners or {})
         return recover.recover(self.actor())
 
     def assert_verdict(
-        self, verdict: judgement.Verdict, found: list[judgement.Judgement]
+        self,
+        verdict: judgement.Verdict,
+        found: ty.Sequence[judgement.Judgement],
     ) -> None:
         self.assertEqual([verdict], [one.verdict for one in found])
 
     def test_nothing_is_done_where_nothing_was_left(self) -> None:
-        self.assertEqual([], self.recovered())
+        self.assertEqual((), self.recovered())
         self.assertFalse(self.state.exists())
 
     def test_what_nothing_is_in_the_way_of_is_finished(self) -> None:
@@ -70,7 +77,7 @@ class RecoverTest(test_act.ActCase):
                 self.states()[NIC],
             )
             # And a second recovery finds nothing more to do.
-            self.assertEqual([], self.recovered(), str(place))
+            self.assertEqual((), self.recovered(), str(place))
             undoing.restore(self.actor())
             self.assertEqual("as before", self.actor().journal.account(NIC))
 
@@ -157,7 +164,7 @@ class RecoverTest(test_act.ActCase):
         found = self.recovered()
         self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertTrue(found[0].gone)
-        self.assertEqual([], self.recovered())
+        self.assertEqual((), self.recovered())
         self.assertNotIn(NIC, self.actor().journal.priors)
 
     def test_a_function_that_can_not_be_read_is_left_and_remembered(
@@ -207,12 +214,13 @@ class RecoverTest(test_act.ActCase):
         kept = self.folder / "kept"
         path.rename(kept)
         os.mkfifo(path)
-        done: list[judgement.Judgement] = []
+        actor = self.actor()
+        told = ty.cast("acting.Told", actor.observer)
         error = self.assertRaises(
-            exception.HostStepHung, recover.recover, self.actor(), done
+            exception.HostStepHung, recover.recover, actor
         )
         self.assertIn(f"{NIC} can't be read", error.message)
-        self.assert_verdict(judgement.Verdict.LEAVE, done)
+        self.assert_verdict(judgement.Verdict.LEAVE, told.judgements)
         self.assertIn("can't be read", str(self.quarantined[NIC]))
         # Whoever waits goes on.
         os.close(os.open(path, os.O_RDWR))
@@ -283,7 +291,7 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual("as before", known.account(VF))
         self.assertEqual("as declared", known.account(PF))
         # It goes once more with its PF's VFs.
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
         self.assertEqual(2, self.states()[PF].numvfs)
 
@@ -309,12 +317,12 @@ class RecoverTest(test_act.ActCase):
             self.assertIn(f"{VF} probe igbvf: ", found[0].reason)
             self.assertEqual("unfinished", self.actor().journal.account(VF))
         # Nobody else has to wait for them.
-        self.assertEqual([], self.apply(test_act.PAIR).failed)
+        self.assertEqual((), self.apply(test_act.PAIR).failed)
         nics = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], undoing.restore(self.actor(), nics))
+        self.assertEqual((), undoing.restore(self.actor(), nics))
         self.assertEqual("as before", self.actor().journal.account(NIC))
         self.host.break_driver("igbvf", broken=False)
-        self.assertEqual([], self.recovered())
+        self.assertEqual((), self.recovered())
         self.assertEqual("igbvf", self.states()[VF].driver)
         self.assertEqual({}, self.actor().journal.priors)
 
@@ -346,11 +354,10 @@ class RecoverTest(test_act.ActCase):
         self.crash(f"done {NIC} unbind", test_act.PAIR)
         actor = self.actor()
 
-        def die(_address: pci_address.PciAddress, _why: str | None) -> None:
-            raise Crash
-
-        actor._quarantine = die
-        self.assertRaises(Crash, recover.recover, actor)
+        with fixtures.MonkeyPatch(
+            "tests.unit.host.test_act.ActCase.isolate", _die
+        ):
+            self.assertRaises(Crash, recover.recover, actor)
         actor.journal.close()
         self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertIsNone(self.quarantined[NIC])
@@ -366,7 +373,7 @@ class RecoverTest(test_act.ActCase):
             if (str(step), state) == (f"{NIC} unbind", plan.StepState.DONE):
                 raise Crash
 
-        actor._progress = die
+        actor.observer = acting.Told(die)
         self.assertRaises(Crash, undoing.restore, actor)
         self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         self.assertEqual("as before", self.actor().journal.account(NIC))

@@ -51,7 +51,7 @@ class CountTest(test_act.ActCase):
         # What it says helps.
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 4)
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(0, self.states()[PF].numvfs)
 
     def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
@@ -65,7 +65,7 @@ class CountTest(test_act.ActCase):
         self.apply(test_plan.FOUR_VFS)
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 2)
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_the_others_are_restored_by_their_addresses(self) -> None:
@@ -73,7 +73,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_numvfs(PF, 0)
         self.host.hands().set_numvfs(PF, 6)
         both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
-        self.assertEqual([], undoing.restore(self.actor(), both))
+        self.assertEqual((), undoing.restore(self.actor(), both))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual(6, self.states()[PF].numvfs)
 
@@ -82,7 +82,7 @@ class CountTest(test_act.ActCase):
         self.host.hands().set_autoprobe(PF, False)
         self.refused("sriov_drivers_autoprobe is 0")
         self.host.hands().set_autoprobe(PF, True)
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
 
     def test_a_number_that_we_never_changed_is_left(self) -> None:
         away = (
@@ -108,7 +108,7 @@ class CountTest(test_act.ActCase):
         hands.set_override(VF_TOO, "vfio-pci")
         hands.unbind(VF_TOO)
         hands.probe(VF_TOO)
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
 
     def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
         self.apply(test_plan.FOUR_VFS)
@@ -135,7 +135,7 @@ class CountTest(test_act.ActCase):
         self.assertIn("with the override igbvf", error.message)
         self.assertIn("clear its driver_override", str(error.hint))
         hands.set_override(NIC, "")
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
 
 
@@ -167,15 +167,15 @@ class AnotherDeviceTest(test_act.ActCase):
             error.message.replace(", subsystem 0000:0000", ""),
         )
         self.assertIn(f"may be at {OTHER} now", str(error.hint))
-        self.assertEqual([], recover.recover(self.actor()))
+        self.assertEqual((), recover.recover(self.actor()))
         self.assertIn(NIC, self.actor().journal.priors)
         self.assertEqual(before, self.host.picture())
         # The others can be restored, and it too once it is there again.
         other = pci_address.PciAddress.parse(OTHER)
-        self.assertEqual([], undoing.restore(self.actor(), [other]))
+        self.assertEqual((), undoing.restore(self.actor(), [other]))
         self.assertEqual("e1000", self.states()[OTHER].driver)
         self.swap(NIC, "8086:100e")
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
 
     def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
         before = self.states()[NIC]
@@ -289,7 +289,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertEqual(
             [PF, NIC], [one.change.subject for one in found if one.gone]
         )
-        self.assertEqual([], recover.recover(self.actor()))
+        self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual([OTHER], [*self.actor().journal.priors])
         # Who names it is told too.
         actor = self.actor()
@@ -301,7 +301,7 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:
         self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
         self.host.hands().set_numvfs(PF, 0)
-        self.assertEqual([], recover.recover(self.actor()))
+        self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
 

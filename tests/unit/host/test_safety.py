@@ -20,7 +20,7 @@ from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, function_state, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import test_act, test_plan
+from tests.unit.host import acting, test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
@@ -186,7 +186,7 @@ class ModuleGoneTest(test_act.ActCase):
 
     def on_vfio(self) -> None:
         both = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
-        self.assertEqual([], self.apply(both, test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(both, test_plan.FOUR_VFS).failed)
 
     def test_it_is_loaded_again_before_its_functions_come_back(self) -> None:
         before = self.states()
@@ -203,7 +203,7 @@ class ModuleGoneTest(test_act.ActCase):
             {one.subject: one.expected for one in others},
         )
         actor.journal.close()
-        self.assertEqual([], undoing.restore(self.actor()))
+        self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(before, self.states())
 
     def test_without_its_module_it_stays_and_the_others_go_back(self) -> None:
@@ -306,11 +306,11 @@ class OwedTest(test_act.ActCase):
         self.host.hands().set_override(VF, "vfio-pci")
         self.host.hands().unbind(VF)
         self.host.hands().probe(VF)
-        self.assertEqual([], self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
         known = self.actor().journal
         self.assertIn(VF, known.priors)
         self.assertEqual(set(), known.owed)
-        self.assertEqual([], recover.recover(self.actor()))
+        self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_vfs_that_we_made_are_never_owed(self) -> None:
@@ -375,14 +375,11 @@ class MovingVfsTest(test_act.ActCase):
 
 class OutcomeTest(test_act.ActCase):
     def test_what_comes_of_it_is_told_as_it_comes(self) -> None:
-        outcome = apply.Outcome()
-        found = apply.apply(
-            self.actor(),
-            test_plan.specs(test_plan.FOUR_VFS),
-            outcome=outcome,
-        )
-        self.assertIs(outcome, found)
-        self.assertEqual([PF], [one.subject for one in outcome.done])
+        actor = self.actor()
+        told = ty.cast("acting.Told", actor.observer)
+        found = apply.apply(actor, test_plan.specs(test_plan.FOUR_VFS))
+        self.assertEqual([PF], [one.subject for one in found.done])
+        self.assertEqual([PF], [one.subject for one in told.changes])
 
 
 class PlanTest(test_plan.PlanCase):
