@@ -111,7 +111,10 @@ class App(app.App):
             action="count",
             dest="verbose_level",
             default=1,
-            help="say more; -vv also what each library does",
+            help=(
+                "log each thing that is done; -vv also what was seen, and"
+                " what each library does"
+            ),
         )
         loudness.add_argument(
             "-q",
@@ -120,6 +123,11 @@ class App(app.App):
             dest="verbose_level",
             const=0,
             help="say nothing but errors on standard error",
+        )
+        parser.add_argument(
+            "--log-file",
+            metavar="FILE",
+            help="log to this file as well, in oslo.log's format",
         )
         parser.add_argument(
             "--debug",
@@ -133,15 +141,24 @@ class App(app.App):
 
     def prepare_to_run_command(self, cmd: command.Command) -> None:
         """Set up logging, as soon as something is logged."""
-        debug, verbose_level = self.options.debug, self.options.verbose_level
-        if debug or verbose_level > 2:
-            set_up_logging(self.NAME, debug=debug, verbose_level=verbose_level)
-        else:
-            FirstRecord.wait(
-                functools.partial(
-                    set_up_logging, self.NAME, verbose_level=verbose_level
+        options = self.options
+        set_up = functools.partial(
+            set_up_logging,
+            self.NAME,
+            debug=options.debug,
+            verbose_level=options.verbose_level,
+            log_file=options.log_file,
+        )
+        if options.debug or options.verbose_level > 2 or options.log_file:
+            try:
+                set_up()
+            except OSError as error:
+                reject(
+                    self.parser,
+                    f"--log-file {options.log_file}: {error.strerror}",
                 )
-            )
+        else:
+            FirstRecord.wait(set_up, _LEVELS[options.verbose_level])
 
     def run(self, argv: list[str]) -> int:
         """Run one command. Every failure gives status 2."""
@@ -250,14 +267,17 @@ class FirstRecord(logging.Handler):
         self._set_up = set_up
 
     @classmethod
-    def wait(cls, set_up: ty.Callable[[], None]) -> None:
+    def wait(cls, set_up: ty.Callable[[], None], level: int) -> None:
         """Be the only handler until then.
 
-        The level is the lowest that any logger has afterwards.
+        The root's level is the lowest that any logger has afterwards.
+
+        :param level: of what is logged of our own
         """
         logging.basicConfig(
             level=logging.INFO, handlers=[cls(set_up)], force=True
         )
+        logging.getLogger("nova_vfio_variant").setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Set it up, and log this as if it had been so before."""
@@ -267,16 +287,25 @@ class FirstRecord(logging.Handler):
             logger.handle(record)
 
 
+#: What is logged of our own, by how loud we are.
+_LEVELS = (logging.ERROR, logging.WARNING, logging.INFO)
+
+
 def set_up_logging(
-    name: str, *, debug: bool = False, verbose_level: int = 1
+    name: str,
+    *,
+    debug: bool = False,
+    verbose_level: int = 1,
+    log_file: str | None = None,
 ) -> None:
-    """Set up oslo.log, on standard error alone.
+    """Set up oslo.log, on standard error, and in a file if one is named.
 
     The operator's nova.conf names Nova's log files; they are not ours to
     write, so its logging options are not read.
 
     :param name: the program's
     :param verbose_level: 0 for errors, 1 for warnings, 2 for infos, 3 for all
+    :raises OSError: the file can't be written
     """
     from oslo_config import cfg
     from oslo_log import log
@@ -288,8 +317,11 @@ def set_up_logging(
     conf.set_override("debug", loud)
     # Without this it writes to standard output, into our JSON.
     conf.set_override("use_stderr", True)
-    if not loud:
-        level = ("ERROR", "WARNING", "INFO")[verbose_level]
+    conf.set_override("log_file", log_file)
+    if loud:
+        logging.getLogger("nova_vfio_variant").setLevel(logging.DEBUG)
+    else:
+        level = logging.getLevelName(_LEVELS[verbose_level])
         conf.set_override(
             "default_log_levels",
             [

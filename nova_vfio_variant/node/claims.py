@@ -7,6 +7,7 @@ and begins with a sync, so that nothing is decided on what was true yesterday.
 
 import contextlib
 import dataclasses
+import logging
 import time
 import typing as ty
 
@@ -22,6 +23,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.placement import report
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
+
+_LOG = logging.getLogger(__name__)
 
 #: How often, in seconds, it is looked whether a guest has let go.
 _POLL = 0.5
@@ -141,6 +144,7 @@ class Tracking:
                         error.hint = spent(gone)
                     raise
                 store.claim(instance_uuid, taken)
+                _LOG.info("instance %s: devices claimed", instance_uuid)
             return self._allocate(
                 store, self._node.placement(store), instance_uuid
             )
@@ -196,6 +200,7 @@ class Tracking:
             if once:
                 records.remember_spent(store, records.spent(store) | once)
             store.free(instance_uuid)
+            _LOG.info("instance %s: devices freed", instance_uuid)
             return claims
 
     def _held(
@@ -272,6 +277,8 @@ class Tracking:
     ) -> "tracker_sync.SyncPlan":
         plan = self._node.decide(store, accepted)
         store.apply(plan)
+        if plan:
+            _LOG.info("the store is synced with nova.conf and the host")
         return plan
 
     def _verdicts(
@@ -317,6 +324,7 @@ class Tracking:
             published.publish(devices)
         except exception.VfioVariantError:
             store.free(instance_uuid)
+            _LOG.info("instance %s: devices freed", instance_uuid)
             raise
         try:
             published.allocate(instance_uuid, devices)
@@ -333,6 +341,7 @@ class Tracking:
                     " it back",
                 ) from error
             store.free(instance_uuid)
+            _LOG.info("instance %s: devices freed", instance_uuid)
             raise
         return store.allocate(instance_uuid)
 

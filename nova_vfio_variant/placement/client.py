@@ -9,6 +9,7 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 
 import dataclasses
 import functools
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -17,6 +18,8 @@ from nova_vfio_variant.placement import failure, provider
 if ty.TYPE_CHECKING:
     import requests
     from keystoneauth1 import adapter, session
+
+_LOG = logging.getLogger(__name__)
 
 #: Placement of Xena; the first with types of consumers.
 MICROVERSION = "1.38"
@@ -348,6 +351,13 @@ class PlacementClient:
                 raise_exc=False,
                 connect_retries=0,
             )
+        _LOG.log(
+            logging.DEBUG if method == "GET" else logging.INFO,
+            "Placement: %s %s: status %d",
+            method,
+            path,
+            answer.status_code,
+        )
         if answer.status_code >= 300:
             raise failure.of(self.where, method, path, answer, MICROVERSION)
         return answer

@@ -9,6 +9,7 @@ of each provider the traits before the inventories.
 """
 
 import dataclasses
+import logging
 import typing as ty
 import uuid
 
@@ -28,6 +29,8 @@ if ty.TYPE_CHECKING:
 
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client as placement_client
+
+_LOG = logging.getLogger(__name__)
 
 #: How often a piece of work is begun when generations move under it.
 ATTEMPTS = 5
@@ -84,6 +87,11 @@ def additions(
     return diff.difference({}, desired)
 
 
+def _tell_retry(state: "tenacity.RetryCallState") -> None:
+    why = state.outcome.exception() if state.outcome is not None else None
+    _LOG.info("attempt %d: %s; trying again", state.attempt_number, why)
+
+
 def retrying() -> "tenacity.Retrying":
     """Calls a function again while generations move, and nothing else."""
     import tenacity
@@ -92,6 +100,7 @@ def retrying() -> "tenacity.Retrying":
         retry=tenacity.retry_if_exception_type(exception.PlacementConflict),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random(0, _PAUSE),
+        before_sleep=_tell_retry,
         reraise=True,
     )
 

@@ -6,6 +6,7 @@ locked" as status 500; with it each waits some milliseconds.
 """
 
 import contextlib
+import logging
 import os
 import pathlib
 import shlex
@@ -16,6 +17,8 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.tracker import sqlite
+
+_LOG = logging.getLogger(__name__)
 
 NAME = "nova-vfio.lock"
 
@@ -63,7 +66,10 @@ def _process_lock(
 
     try:
         lock = lockutils.external_lock(NAME, lock_path=str(path.parent))
-        taken = lock.acquire(
+        taken = lock.acquire(blocking=False)
+        if not taken:
+            _LOG.info("waiting for the lock %s", path)
+        taken = taken or lock.acquire(
             timeout=max(deadline - time.monotonic(), 0), max_delay=0.05
         )
     except OSError as error:

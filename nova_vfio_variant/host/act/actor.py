@@ -6,6 +6,7 @@ its helper process, told, and quarantined, and the command ends.
 """
 
 import dataclasses
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -23,6 +24,8 @@ from nova_vfio_variant.host.observe import (
 )
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
+
+_LOG = logging.getLogger(__name__)
 
 #: Decides on the host as it is now.
 Decide = ty.Callable[[facts.HostFacts], planning.Decision]
@@ -146,9 +149,11 @@ class Actor:
             except (OSError, ValueError, exception.HostStepFailed) as error:
                 why = _why(error)
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
+                _LOG.info("%s: failed: %s", step, why)
                 self.observer.step(change, step, plan.StepState.FAILED)
                 raise exception.HostStepFailed(f"{step}: {why}") from error
             self.journal.step(host_journal.Kind.DONE, number, step)
+            _LOG.info("%s: done", step)
             self.observer.step(change, step, plan.StepState.DONE)
 
     def _counting(self, step: plan.Step) -> process.Meanwhile:
@@ -295,6 +300,7 @@ class Actor:
         who = self._holders(change, seen)
         why = f"{step}: {error.message}; {who}"
         self.journal.step(host_journal.Kind.HUNG, number, step, why)
+        _LOG.info("%s: hangs", step)
         self.observer.step(change, step, plan.StepState.FAILED)
         self.isolate(change, why)
         left = "a process may be"

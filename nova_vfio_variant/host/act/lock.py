@@ -11,6 +11,7 @@ command that started it was killed.
 
 import contextlib
 import fcntl
+import logging
 import os
 import pathlib
 import re
@@ -25,6 +26,8 @@ from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
+
+_LOG = logging.getLogger(__name__)
 
 #: Below the host's root; a reboot empties it.
 FOLDER: ty.Final = "run/nova-vfio"
@@ -151,12 +154,16 @@ def _take(
     timeout: float,
     holder: str,
 ) -> None:
+    waits = False
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise _timeout(fd, path, timeout) from None
+            if not waits:
+                _LOG.info("waiting for the lock %s", path)
+            waits = True
             time.sleep(_PAUSE)
         except OSError as error:
             raise exception.HostError(

@@ -11,6 +11,7 @@ daemon either: another would hold none of its locks.
 """
 
 import contextlib
+import logging
 import math
 import threading
 import typing as ty
@@ -24,6 +25,8 @@ from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.host.tree import opening
+
+_LOG = logging.getLogger(__name__)
 
 #: The one host there is to change; nobody else's word is taken for it.
 ROOT: ty.Final = "/"
@@ -317,6 +320,7 @@ def start() -> None:
             f"the host can't be changed without root's privileges: {error}",
             "run as root, or let sudo start privsep-helper for this user",
         ) from error
+    _LOG.info("privsep: the privileged process is there")
 
 
 class PrivilegedExecutor(executor.Executor):

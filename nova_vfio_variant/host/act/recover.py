@@ -7,6 +7,7 @@ A second recovery finds nothing more to do.
 import contextlib
 import dataclasses
 import functools
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -16,6 +17,8 @@ from nova_vfio_variant.host.act import undoing
 from nova_vfio_variant.host.decide import judgement, plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.tree import host_tree
+
+_LOG = logging.getLogger(__name__)
 
 
 def recover(
@@ -32,6 +35,12 @@ def recover(
     """
     found = []
     for judged in _judgements(actor):
+        _LOG.info(
+            "recovery: %s %s: %s",
+            judged.verdict,
+            judged.change.subject,
+            judged.reason,
+        )
         actor.observer.recovered(judged)
         found.append(judged)
     return tuple(found)

@@ -14,6 +14,7 @@ what it holds.
 """
 
 import contextlib
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -26,6 +27,8 @@ from nova_vfio_variant.host.observe import (
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
+
+_LOG = logging.getLogger(__name__)
 
 _T = ty.TypeVar("_T")
 _NOTHING: frozenset[str] = frozenset()
@@ -44,7 +47,13 @@ def scan(
         for all
     :raises HostError: the host doesn't say which functions it has
     """
-    return _Scanner(tree).scan(only)
+    seen = _Scanner(tree).scan(only)
+    _LOG.debug(
+        "%d functions seen, %d facts lost",
+        len(seen.functions),
+        len(seen.problems),
+    )
+    return seen
 
 
 class _Scanner:

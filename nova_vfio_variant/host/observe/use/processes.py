@@ -8,6 +8,7 @@ is the number of a device file, not its name.
 
 import dataclasses
 import errno
+import logging
 import re
 import typing as ty
 
@@ -23,6 +24,8 @@ from nova_vfio_variant.host.observe.use import (
 )
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import function as observed
+
+_LOG = logging.getLogger(__name__)
 
 _DEVICE_FD = "anon_inode:[vfio-device]"
 #: Names the device of such a file (Linux 6.18).
@@ -287,6 +290,12 @@ class _Looker:
                 continue
             if found:
                 files += self._of(pid, found)
+        _LOG.debug(
+            "%d processes seen, %d devices open, %d processes unreadable",
+            len(pids),
+            len(files),
+            len(unreadable),
+        )
         return OpenFiles(tuple(files), tuple(unreadable))
 
     def _of(
