@@ -28,6 +28,8 @@
         +-- InventoryRefused     what we don't own or mustn't publish
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 if ty.TYPE_CHECKING:
@@ -62,7 +64,7 @@ class ConfigError(VfioVariantError):
         self,
         message: str,
         hint: str | None = None,
-        findings: "ty.Sequence[finding.Finding]" = (),
+        findings: ty.Sequence[finding.Finding] = (),
     ) -> None:
         super().__init__(message, hint)
         self.findings = tuple(findings)

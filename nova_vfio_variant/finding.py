@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a check or a parser has to say, as data."""
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 
@@ -80,7 +82,7 @@ class Finding:
         end: int | None = None,
         subject: str | None = None,
         hint: str | None = None,
-    ) -> "Finding":
+    ) -> Finding:
         """A finding on the characters start to end of a value."""
         return cls(
             code,
@@ -107,6 +109,6 @@ class Finding:
         )
 
 
-def worst(findings: "list[Finding] | tuple[Finding, ...]") -> Severity | None:
+def worst(findings: list[Finding] | tuple[Finding, ...]) -> Severity | None:
     """The worst severity there is, or None where nothing was found."""
     return max((f.severity for f in findings), default=None)

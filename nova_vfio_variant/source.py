@@ -6,6 +6,8 @@ offset inside the value is not a column of the file. A :class:`SourceText`
 carries, beside the value, the pieces of file that it was put together from.
 """
 
+from __future__ import annotations
+
 import bisect
 import dataclasses
 
@@ -67,7 +69,7 @@ class SourceText:
         option: str = "device_spec",
         group: str = "pci",
         file: str = "<text>",
-    ) -> "SourceText":
+    ) -> SourceText:
         """Make a source of a value that stands in no file."""
         segments = []
         offset = 0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entries of device_spec whose devices this host doesn't have, and why."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import itertools
@@ -50,7 +52,7 @@ def _hidden(given: facts.CheckInput, spec: pci_spec.DeviceSpec) -> bool:
 
 
 def _few_vfs(
-    spec: pci_spec.DeviceSpec, pfs: "ty.Sequence[_Pf]"
+    spec: pci_spec.DeviceSpec, pfs: ty.Sequence[_Pf]
 ) -> finding.Finding | None:
     """Whether the entry names VFs that a PF of this host could have."""
     single = None if spec.address is None else spec.address.single
@@ -98,7 +100,7 @@ class _Pf:
     stride: int | None
 
     @classmethod
-    def all_of(cls, scan: host_scan.HostScan) -> "list[_Pf]":
+    def all_of(cls, scan: host_scan.HostScan) -> list[_Pf]:
         """Every PF of a host."""
         return [
             cls(
@@ -140,7 +142,7 @@ def _routing_id(at: pci_address.PciAddress) -> int:
     return at.bus << 8 | at.slot << 3 | at.function
 
 
-def _nothing(spec: pci_spec.DeviceSpec, near: "_Near") -> finding.Finding:
+def _nothing(spec: pci_spec.DeviceSpec, near: _Near) -> finding.Finding:
     """Name the field that keeps the nearest function from matching."""
     nearest = near.to(spec)
     if nearest is None:

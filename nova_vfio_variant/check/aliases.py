@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about what aliases find on this host."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

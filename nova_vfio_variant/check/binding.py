@@ -5,6 +5,8 @@ Each finding stands at the entry of device_spec that names the devices, and
 is about all of its devices that have the same fault.
 """
 
+from __future__ import annotations
+
 import collections
 import typing as ty
 

@@ -8,6 +8,8 @@ again for anything else, and never changes its meaning: operators silence and
 count by it.
 """
 
+from __future__ import annotations
+
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.conf import codes as conf_codes

@@ -5,6 +5,8 @@ Some of them stand in the files of other services, which are not here: what
 these have to say is told where this file gives reason to.
 """
 
+from __future__ import annotations
+
 import difflib
 import typing as ty
 

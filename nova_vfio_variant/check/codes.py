@@ -4,6 +4,8 @@
 One table, however long: an id is looked up here.
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import finding

@@ -5,6 +5,8 @@ They stop nobody: commands that prepare the host ask the same again, and
 look at what is in use as well.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -6,6 +6,8 @@ sides the same questions, fail on a difference that no row here explains, and
 fail when a row has nothing left to explain.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 from nova_vfio_variant import finding

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ask every rule."""
 
+from __future__ import annotations
+
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import (
     aliases,

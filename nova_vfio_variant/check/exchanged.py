@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracked devices at whose address another function stands."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import finding

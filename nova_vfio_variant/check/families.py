@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about PFs and their VFs, and about what Nova refuses of them."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -6,6 +6,8 @@ device_spec that names the device, once for all of its devices that have the
 same fault.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about types of mediated devices, which Nova makes by itself."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

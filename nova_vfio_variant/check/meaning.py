@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about what entries of device_spec mean, one by one and together."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import functools

@@ -5,6 +5,8 @@ What is offered was matched against the host before: it takes the functions
 that it is meant to take, and no other one.
 """
 
+from __future__ import annotations
+
 import json
 import typing as ty
 

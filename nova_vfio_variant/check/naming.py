@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about names of resource classes and traits."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import json

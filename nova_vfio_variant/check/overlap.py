@@ -5,6 +5,8 @@ On a host it is asked which devices each entry matches; without one, only
 what the text alone proves is told.
 """
 
+from __future__ import annotations
+
 import itertools
 import typing as ty
 

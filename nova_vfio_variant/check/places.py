@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How to write where functions of a host sit, as ``address`` takes it."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.pci import address as pci_address

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules about what Placement holds and what guests have."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty
@@ -201,7 +203,7 @@ def _passed(given: facts.CheckInput) -> ty.Iterator[_Passed]:
                 yield from _of_domain(domain)
 
 
-def _domains(text: str) -> "ty.Iterable[etree._Element]":
+def _domains(text: str) -> ty.Iterable[etree._Element]:
     """The guests that one file of libvirt's is about; none if it is broken."""
     from lxml import etree
 
@@ -212,7 +214,7 @@ def _domains(text: str) -> "ty.Iterable[etree._Element]":
         return ()
 
 
-def _of_domain(domain: "etree._Element") -> ty.Iterator[_Passed]:
+def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
     sources = [
         *domain.findall("devices/hostdev[@type='pci']/source/address"),
         *domain.findall(

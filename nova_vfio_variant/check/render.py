@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Findings as text, below the operator's own line, and as data."""
 
+from __future__ import annotations
+
 import typing as ty
 import unicodedata
 

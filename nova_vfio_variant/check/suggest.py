@@ -5,6 +5,8 @@ What would be a finding of ``config check`` is not suggested: the reason
 stands there in its place.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import json

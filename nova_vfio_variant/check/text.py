@@ -7,6 +7,8 @@ mediated devices among them, and the other groups for options of ours that
 went astray.
 """
 
+from __future__ import annotations
+
 import difflib
 import typing as ty
 

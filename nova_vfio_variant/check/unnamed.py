@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices that an alias asks for and no entry of device_spec names."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import finding

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all commands share: errors as one line, verdicts, readable cells."""
 
+from __future__ import annotations
+
 import argparse
 import collections.abc
 import functools
@@ -112,7 +114,7 @@ class Base(command.Command):
                 + ": what is assignable is said without"
             )
 
-    def warn(self, findings: "ty.Sequence[finding.Finding]") -> None:
+    def warn(self, findings: ty.Sequence[finding.Finding]) -> None:
         """Say what is wrong beside the result, unless -q was given."""
         if findings:
             from nova_vfio_variant.check import render

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio claim``: which device is whose."""
 
+from __future__ import annotations
+
 import argparse
 
 from nova_vfio_variant.cli import base

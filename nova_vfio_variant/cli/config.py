@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio config``: whether the files are true."""
 
+from __future__ import annotations
+
 import argparse
 import importlib.metadata
 import typing as ty

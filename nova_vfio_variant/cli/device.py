@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio device``: what is tracked."""
 
+from __future__ import annotations
+
 import argparse
 
 from nova_vfio_variant.cli import base

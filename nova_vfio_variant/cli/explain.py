@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio explain``: all that is known of a device, for who is in trouble."""
 
+from __future__ import annotations
+
 import argparse
 import typing as ty
 import uuid
@@ -89,7 +91,7 @@ class Explain(base.Lister):
 
     def _tracked(
         self,
-    ) -> "dict[pci_address.PciAddress, tracked.Device]":
+    ) -> dict[pci_address.PciAddress, tracked.Device]:
         """The tracked devices; a store that can't be used costs them alone."""
         try:
             return {one.address: one for one in self.node.devices()}
@@ -97,7 +99,7 @@ class Explain(base.Lister):
             self.note(f"warning: {error.message}")
             return {}
 
-    def _view(self) -> "node_inventory.View | str":
+    def _view(self) -> node_inventory.View | str:
         """What Placement has, or why that isn't known."""
         try:
             return self.node.inventory()
@@ -150,7 +152,7 @@ class Explain(base.Lister):
 
 
 def _of_verdict(
-    verdict: "assignability.Verdict", owner: str | None
+    verdict: assignability.Verdict, owner: str | None
 ) -> ty.Iterator[_Topic]:
     whom = f" for instance {owner}" if owner else ""
     yield "verdict", f"{verdict.state}{whom}", None
@@ -162,7 +164,7 @@ def _of_verdict(
         yield "unseen", ", ".join(verdict.unseen), None
 
 
-def _of_claim(device: "tracked.Device | None", has_state: bool) -> _Topic:
+def _of_claim(device: tracked.Device | None, has_state: bool) -> _Topic:
     if device is None:
         return "claim", "it is not tracked", None
     if not has_state:
@@ -174,7 +176,7 @@ def _of_claim(device: "tracked.Device | None", has_state: bool) -> _Topic:
 
 
 def _of_placement(
-    view: "node_inventory.View | str", address: pci_address.PciAddress
+    view: node_inventory.View | str, address: pci_address.PciAddress
 ) -> ty.Iterator[_Topic]:
     if isinstance(view, str):
         yield "placement", f"can't be told: {view}", None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio guest``: how devices enter a guest."""
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 import typing as ty

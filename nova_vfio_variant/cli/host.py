@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio host``: what this machine is."""
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio host plan``, ``apply``, ``restore`` and ``recover``."""
 
+from __future__ import annotations
+
 import argparse
 import functools
 import typing as ty

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio inventory``: what Placement shall say, and what it says."""
 
+from __future__ import annotations
+
 import argparse
 import typing as ty
 
@@ -25,7 +27,7 @@ _NAMED = 4
 DIFF_COLUMNS = ("change", "provider", "field", "published", "desired")
 
 
-def change_rows(changes: "ty.Iterable[diff.Change]") -> list[base.Row]:
+def change_rows(changes: ty.Iterable[diff.Change]) -> list[base.Row]:
     """Changes in the order of DIFF_COLUMNS."""
     return [
         (
@@ -43,7 +45,7 @@ class _Inventory(base.Lister):
     """A command about what is published."""
 
     def tell_of_withheld(
-        self, addresses: "ty.Iterable[pci_address.PciAddress]"
+        self, addresses: ty.Iterable[pci_address.PciAddress]
     ) -> None:
         """Say why devices are reserved, or whether they have to be."""
         from nova_vfio_variant.host.decide import assignability
@@ -112,7 +114,7 @@ class _Result(_Inventory):
 
     empty = "Placement is as it shall be"
 
-    def tell(self, result: "report.Result") -> base.Rows:
+    def tell(self, result: report.Result) -> base.Rows:
         """The changes as rows, and what stays beside them."""
         self.tell_of_withheld(result.withheld)
         self.warn(result.findings)

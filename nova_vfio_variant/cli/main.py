@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``nova-vfio``: the application, its global options and its commands."""
 
+from __future__ import annotations
+
 import argparse
 import functools
 import gc

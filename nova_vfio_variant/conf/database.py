@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``[database]``: where the tracker's store is, if not in the state path."""
 
+from __future__ import annotations
+
 import copy
 
 from oslo_config import cfg

@@ -5,6 +5,8 @@ Imports nothing, so that a command that needs no option is spared
 oslo.config.
 """
 
+from __future__ import annotations
+
 import glob
 import os
 

@@ -5,6 +5,8 @@ Every fault of a file that oslo.config would raise sooner or later is found
 here and now, with its place, so that no later look at an option raises.
 """
 
+from __future__ import annotations
+
 import os
 import typing as ty
 

@@ -7,6 +7,8 @@ readings give is compared, so a place is never shown for a value that
 oslo.config read differently.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import re
@@ -46,7 +48,7 @@ class Config(cfg.ConfigOpts):
     def register_opt(
         self,
         opt: cfg.Opt,
-        group: "str | cfg.OptGroup | None" = None,
+        group: str | cfg.OptGroup | None = None,
         cli: bool = False,
         **more: ty.Any,
     ) -> bool:

@@ -5,6 +5,8 @@ Source: nova.conf.pci, nova.conf.scheduler, nova.conf.netconf,
 nova.conf.libvirt and nova.conf.devices of Nova 34.0.0.
 """
 
+from __future__ import annotations
+
 import socket
 
 from oslo_config import cfg

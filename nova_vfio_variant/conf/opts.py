@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """All options, for oslo-config-generator and the documentation."""
 
-from oslo_config import cfg
+from __future__ import annotations
+
+import typing as ty
+
+if ty.TYPE_CHECKING:
+    from oslo_config import cfg
 
 
 def list_opts() -> list[tuple[str | cfg.OptGroup, list[cfg.Opt]]]:

@@ -7,6 +7,8 @@ section works unchanged. keystoneauth is imported here alone, by those who
 need the service.
 """
 
+from __future__ import annotations
+
 from keystoneauth1 import loading
 from oslo_config import cfg, types
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``[vfio]``: what is ours."""
 
+from __future__ import annotations
+
 from oslo_config import cfg
 
 GROUP = cfg.OptGroup(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that the rules look at, gathered beforehand, and what they share."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import functools
@@ -92,7 +94,7 @@ class CheckInput:
         aliases: Aliases,
         findings: tuple[finding.Finding, ...],
         scan: host_scan.HostScan | None = None,
-    ) -> "CheckInput":
+    ) -> CheckInput:
         """Take what the rules need from a configuration."""
         options = {
             key: conf.lookup(*key)

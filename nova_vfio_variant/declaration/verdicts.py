@@ -6,6 +6,8 @@ What a function is wanted for stands in the configuration: ``managed`` and
 drivers in ``host_spec``.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``<hostdev>`` elements that libvirt takes."""
 
+from __future__ import annotations
+
 import copy
 import typing as ty
 

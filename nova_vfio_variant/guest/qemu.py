@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The QEMU arguments that give a device to a guest."""
 
+from __future__ import annotations
+
 from nova_vfio_variant.tracker import device as tracked
 
 _LARGEST_SHORT_DOMAIN = 0xFFFF

@@ -9,6 +9,8 @@ that it runs: the lock stays taken as long as the kernel, or a program, is busy
 there, which is the truth.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import json

@@ -5,6 +5,8 @@ What the verdict blocks, or can't know, is given to nobody; what is ready goes
 before what has to be prepared first.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

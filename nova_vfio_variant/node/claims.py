@@ -5,6 +5,8 @@ Every writer holds one lock in the state path, over store and Placement alike,
 and begins with a sync, so that nothing is decided on what was true yesterday.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import logging
@@ -43,8 +45,8 @@ class Tracking:
         self,
         *,
         dry_run: bool = False,
-        accepted: "ty.Collection[pci_address.PciAddress]" = (),
-    ) -> "tracker_sync.SyncPlan":
+        accepted: ty.Collection[pci_address.PciAddress] = (),
+    ) -> tracker_sync.SyncPlan:
         """Make the tracker equal to configuration and host.
 
         :param accepted: addresses of devices that are tracked anew, though
@@ -62,7 +64,7 @@ class Tracking:
             return self._sync(store, accepted)
 
     def allow(
-        self, address: "pci_address.PciAddress", code: str, reason: str
+        self, address: pci_address.PciAddress, code: str, reason: str
     ) -> None:
         """Let an obstacle of a function not count, from now on.
 
@@ -80,7 +82,7 @@ class Tracking:
             store.allowances.add(address, code, reason, identity)
 
     def disallow(
-        self, address: "pci_address.PciAddress", code: str | None = None
+        self, address: pci_address.PciAddress, code: str | None = None
     ) -> int:
         """Let an obstacle of a function count again.
 
@@ -98,7 +100,7 @@ class Tracking:
         wanted: str,
         numa_cells: ty.Sequence[int] | None = None,
         numa_policy: str | None = None,
-    ) -> "tuple[tracked.Claim, ...]":
+    ) -> tuple[tracked.Claim, ...]:
         """Give devices to an instance, in the store and in Placement.
 
         The claim is on disk before Placement is asked. A crash in between
@@ -151,7 +153,7 @@ class Tracking:
 
     def release(
         self, instance_uuid: str, *, wait: float = 0.0, force: bool = False
-    ) -> "tuple[tracked.Claim, ...]":
+    ) -> tuple[tracked.Claim, ...]:
         """Give an instance's devices back, in Placement and in the store.
 
         What waited for the devices to be freed takes effect.
@@ -204,8 +206,8 @@ class Tracking:
             return claims
 
     def _held(
-        self, devices: "ty.Sequence[tracked.Device]", instance_uuid: str
-    ) -> "tuple[str, ...]":
+        self, devices: ty.Sequence[tracked.Device], instance_uuid: str
+    ) -> tuple[str, ...]:
         """Which of an instance's devices are open, and in which process."""
         from nova_vfio_variant.host.observe import holders
 
@@ -216,7 +218,7 @@ class Tracking:
         }
         return holders.of_claim(self._node.tree, owners, instance_uuid)
 
-    def report(self, *, dry_run: bool = False) -> "report.Result":
+    def report(self, *, dry_run: bool = False) -> report.Result:
         """Make Placement equal to what is declared.
 
         Claims that a crash left half way are finished, and claims on
@@ -260,7 +262,7 @@ class Tracking:
             )
 
     @contextlib.contextmanager
-    def _locked(self) -> "ty.Iterator[tracker_store.Store]":
+    def _locked(self) -> ty.Iterator[tracker_store.Store]:
         """The store, to be written. It is made if there is none."""
         from nova_vfio_variant.tracker import lock
 
@@ -272,9 +274,9 @@ class Tracking:
 
     def _sync(
         self,
-        store: "tracker_store.Store",
-        accepted: "ty.Collection[pci_address.PciAddress]" = (),
-    ) -> "tracker_sync.SyncPlan":
+        store: tracker_store.Store,
+        accepted: ty.Collection[pci_address.PciAddress] = (),
+    ) -> tracker_sync.SyncPlan:
         plan = self._node.decide(store, accepted)
         store.apply(plan)
         if plan:
@@ -283,10 +285,10 @@ class Tracking:
 
     def _verdicts(
         self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device]",
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
         instance_uuid: str,
-    ) -> "dict[pci_address.PciAddress, assignability.Verdict]":
+    ) -> dict[pci_address.PciAddress, assignability.Verdict]:
         """The verdict on each device that is free, for an instance.
 
         What could not be read now counts as in use, and so does what the
@@ -310,10 +312,10 @@ class Tracking:
 
     def _allocate(
         self,
-        store: "tracker_store.Store",
-        published: "inventory.Publication",
+        store: tracker_store.Store,
+        published: inventory.Publication,
         instance_uuid: str,
-    ) -> "tuple[tracked.Claim, ...]":
+    ) -> tuple[tracked.Claim, ...]:
         """Finish a claim in Placement, or take it back."""
         devices = [
             device
@@ -347,8 +349,8 @@ class Tracking:
 
     def _spend(
         self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device]",
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
     ) -> None:
         """Reserve devices for one time, now that they are allocated.
 
@@ -367,7 +369,7 @@ class Tracking:
         ).publish(devices)
 
 
-def spent(devices: "ty.Sequence[pci_address.PciAddress]") -> str:
+def spent(devices: ty.Sequence[pci_address.PciAddress]) -> str:
     """What is to be said of devices for one time that had it."""
     return (
         f"used once and reserved since: {', '.join(map(str, devices))}; once"
@@ -376,8 +378,8 @@ def spent(devices: "ty.Sequence[pci_address.PciAddress]") -> str:
 
 
 def _by_owner(
-    devices: "ty.Iterable[tracked.Device]",
-) -> "dict[str, list[tracked.Device]]":
+    devices: ty.Iterable[tracked.Device],
+) -> dict[str, list[tracked.Device]]:
     """The devices of each instance that has any."""
     found: dict[str, list[tracked.Device]] = {}
     for device in devices:
@@ -387,8 +389,8 @@ def _by_owner(
 
 
 def _expect_unfinished(
-    claims: "ty.Sequence[tracked.Claim]",
-    requests: "ty.Sequence[alias.PciRequest]",
+    claims: ty.Sequence[tracked.Claim],
+    requests: ty.Sequence[alias.PciRequest],
 ) -> None:
     """An instance claims once; only what a crash left may be finished."""
     has = sorted((claim.alias_name, len(claim.addresses)) for claim in claims)

@@ -6,6 +6,8 @@ together, so that a command is gather, decide, show. What is here only reads:
 ``tracking`` gives devices to instances, ``preparation`` changes the host.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools
@@ -85,7 +87,7 @@ class Node:
         )
 
     @functools.cached_property
-    def conf(self) -> "located.Config":
+    def conf(self) -> located.Config:
         """The configuration, as oslo.config reads it.
 
         :raises ConfigError: a file is missing or can't be read, or a value
@@ -97,7 +99,7 @@ class Node:
         return self._survey
 
     @functools.cached_property
-    def _survey(self) -> "located.Config":
+    def _survey(self) -> located.Config:
         """The configuration without what can't be used of it.
 
         :raises ConfigError: a file is missing or can't be read
@@ -107,7 +109,7 @@ class Node:
         return loader.survey(self._config_files, self._config_dirs)
 
     @functools.cached_property
-    def tree(self) -> "host_tree.HostTree":
+    def tree(self) -> host_tree.HostTree:
         """The host's files.
 
         :raises HostError: there is no such folder, or no such recording
@@ -117,7 +119,7 @@ class Node:
         return opening.open_tree(self._host_root)
 
     @functools.cached_property
-    def scan(self) -> "host_scan.HostScan":
+    def scan(self) -> host_scan.HostScan:
         """What the host has, seen once.
 
         :raises HostError: see :attr:`tree`
@@ -127,7 +129,7 @@ class Node:
         return scanner.scan(self.tree)
 
     @functools.cached_property
-    def pci_names(self) -> "pciids.Names":
+    def pci_names(self) -> pciids.Names:
         """Names of vendors and products, as far as the host knows them."""
         from nova_vfio_variant.host.observe import pciids
 
@@ -135,7 +137,7 @@ class Node:
 
     def given(
         self, *, offline: bool = False, published: bool = False
-    ) -> "facts.CheckInput":
+    ) -> facts.CheckInput:
         """All that the rules of ``config check`` look at.
 
         :param offline: leave out what needs the host or Placement
@@ -148,11 +150,11 @@ class Node:
         return self._with_published(given) if published else given
 
     @functools.cached_property
-    def _at_once(self) -> "facts.CheckInput":
+    def _at_once(self) -> facts.CheckInput:
         """What is declared, observed and recorded, each looked at once."""
         return self._with_records(self._gather(self.conf, offline=False))
 
-    def _with_records(self, given: "facts.CheckInput") -> "facts.CheckInput":
+    def _with_records(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what the store and the journal know."""
         if not self.has_state:
             return given
@@ -170,8 +172,8 @@ class Node:
             )
 
     def _gather(
-        self, conf: "located.Config", *, offline: bool
-    ) -> "facts.CheckInput":
+        self, conf: located.Config, *, offline: bool
+    ) -> facts.CheckInput:
         """What a configuration says, and the host."""
         from nova_vfio_variant.conf import located
         from nova_vfio_variant.declaration import facts
@@ -197,7 +199,7 @@ class Node:
         )
 
     @functools.cached_property
-    def declared(self) -> "facts.CheckInput":
+    def declared(self) -> facts.CheckInput:
         """What is declared and observed, without errors.
 
         :raises ConfigError: there are errors, all of them in its findings
@@ -217,7 +219,7 @@ class Node:
             )
         return given
 
-    def check(self, *, offline: bool = False) -> "tuple[finding.Finding, ...]":
+    def check(self, *, offline: bool = False) -> tuple[finding.Finding, ...]:
         """All findings, in order of their places.
 
         Where a value can't be used neither the store nor Placement is asked:
@@ -248,7 +250,7 @@ class Node:
             ),
         )
 
-    def _for_check(self, *, offline: bool) -> "facts.CheckInput":
+    def _for_check(self, *, offline: bool) -> facts.CheckInput:
         """What can be had of all that the rules look at."""
         try:
             return self.given(offline=offline, published=not offline)
@@ -258,8 +260,8 @@ class Node:
             return self._gather(self._survey, offline=offline)
 
     def explain(
-        self, address: "pci_address.PciAddress"
-    ) -> "tuple[matching.SpecMatch | tuple[finding.Finding, ...], ...]":
+        self, address: pci_address.PciAddress
+    ) -> tuple[matching.SpecMatch | tuple[finding.Finding, ...], ...]:
         """What each device_spec entry makes of a function.
 
         :returns: in the order of the entries; for one that can't be used
@@ -300,7 +302,7 @@ class Node:
         )
 
     @functools.cached_property
-    def verdicts(self) -> "host_verdicts.Verdicts":
+    def verdicts(self) -> host_verdicts.Verdicts:
         """The verdict on each function, with all that is known of it.
 
         A configuration, or a store, that can't be used costs its part alone.
@@ -323,8 +325,8 @@ class Node:
         return host_verdicts.Verdicts(host_facts.gather(self.scan), records)
 
     def function(
-        self, address: "pci_address.PciAddress"
-    ) -> "function.PciFunction":
+        self, address: pci_address.PciAddress
+    ) -> function.PciFunction:
         """One function of the host.
 
         :raises HostError: there is none at this address
@@ -342,7 +344,7 @@ class Node:
             )
         return found
 
-    def lost(self) -> "tuple[host_scan.Lost, ...]":
+    def lost(self) -> tuple[host_scan.Lost, ...]:
         """What could not be read of the host, as far as specs need it.
 
         :raises ConfigError: the configuration has errors
@@ -353,7 +355,7 @@ class Node:
         return scan.problems
 
     @property
-    def unread(self) -> "frozenset[pci_address.PciAddress]":
+    def unread(self) -> frozenset[pci_address.PciAddress]:
         """The functions of which nobody can say which spec takes them.
 
         :raises VfioVariantError: as :meth:`lost`
@@ -375,7 +377,7 @@ class Node:
 
         return database.connection(self.conf) is not None
 
-    def devices(self) -> "tuple[tracked.Device, ...]":
+    def devices(self) -> tuple[tracked.Device, ...]:
         """The tracked devices, or those that a first sync would track."""
         if not self.has_state:
             return tuple(self.declared.desired)
@@ -385,7 +387,7 @@ class Node:
             # What is recorded can be told without the host.
             return self._recorded()
 
-    def device(self, address: "pci_address.PciAddress") -> "tracked.Device":
+    def device(self, address: pci_address.PciAddress) -> tracked.Device:
         """One of :meth:`devices`.
 
         :raises DeviceNotFound: it is not among them
@@ -398,7 +400,7 @@ class Node:
             f"'nova-vfio config explain {address}' says why",
         )
 
-    def devices_of(self, instance_uuid: str) -> "tuple[tracked.Device, ...]":
+    def devices_of(self, instance_uuid: str) -> tuple[tracked.Device, ...]:
         """The devices that an instance has.
 
         :raises ClaimError: it has none
@@ -412,17 +414,17 @@ class Node:
             raise nothing_claimed(instance_uuid)
         return found
 
-    def claims(self) -> "tuple[tracked.Claim, ...]":
+    def claims(self) -> tuple[tracked.Claim, ...]:
         """All claims."""
         with self.open_store(read_only=True) as store:
             return store.claims()
 
     def verdict(
         self,
-        address: "pci_address.PciAddress",
+        address: pci_address.PciAddress,
         instance_uuid: str | None = None,
-        together: "ty.Collection[pci_address.PciAddress] | None" = None,
-    ) -> "assignability.Verdict":
+        together: ty.Collection[pci_address.PciAddress] | None = None,
+    ) -> assignability.Verdict:
         """The verdict on a device; unknown where no host can be seen.
 
         :param instance_uuid: who is to have it; None for any
@@ -444,12 +446,12 @@ class Node:
 
     # What is published.
 
-    def inventory(self) -> "node_inventory.View":
+    def inventory(self) -> node_inventory.View:
         """The desired providers with their usage."""
         with self.observed() as (published, _):
             return published.view()
 
-    def inventory_diff(self) -> "report.Result":
+    def inventory_diff(self) -> report.Result:
         """Where Placement differs, and what would stay when it is reported.
 
         :raises PlacementError: Placement can't be asked
@@ -473,7 +475,7 @@ class Node:
 
     # For the halves that write.
 
-    def open_store(self, *, read_only: bool) -> "tracker_store.Store":
+    def open_store(self, *, read_only: bool) -> tracker_store.Store:
         """The store, to be closed by whoever asks for it.
 
         :param read_only: make and change nothing
@@ -490,9 +492,9 @@ class Node:
 
     def decide(
         self,
-        store: "tracker_store.Store",
-        accepted: "ty.Collection[pci_address.PciAddress]" = (),
-    ) -> "tracker_sync.SyncPlan":
+        store: tracker_store.Store,
+        accepted: ty.Collection[pci_address.PciAddress] = (),
+    ) -> tracker_sync.SyncPlan:
         """What a sync has to do to a store.
 
         :param accepted: addresses of exchanged devices to be tracked anew
@@ -512,8 +514,8 @@ class Node:
         )
 
     def exchanged(
-        self, plan: "tracker_sync.SyncPlan"
-    ) -> "tuple[finding.Finding, ...]":
+        self, plan: tracker_sync.SyncPlan
+    ) -> tuple[finding.Finding, ...]:
         """What is to be said of devices that are others now."""
         from nova_vfio_variant.check import exchanged
 
@@ -537,7 +539,7 @@ class Node:
 
     def allowances(
         self,
-    ) -> "dict[pci_address.PciAddress, dict[str, str]]":
+    ) -> dict[pci_address.PciAddress, dict[str, str]]:
         """The obstacles that somebody overruled: address, code, reason.
 
         Those that were said of another function than the one that is there
@@ -555,10 +557,10 @@ class Node:
 
     def placement(
         self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device] | None" = None,
-        given: "facts.CheckInput | None" = None,
-    ) -> "node_inventory.Publication":
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device] | None = None,
+        given: facts.CheckInput | None = None,
+    ) -> node_inventory.Publication:
         """The side of Placement that is this node's.
 
         What the verdict blocks for good is reserved there.
@@ -584,12 +586,12 @@ class Node:
 
     def _unassignable(
         self,
-        store: "tracker_store.Store",
-        devices: "ty.Sequence[tracked.Device]",
-        given: "facts.CheckInput",
-    ) -> """tuple[
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
+        given: facts.CheckInput,
+    ) -> tuple[
         set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
-    ]""":
+    ]:
         """The devices that can't be given to anybody, and the unknown ones.
 
         :returns: None for the first where the host isn't looked at
@@ -617,9 +619,7 @@ class Node:
     @contextlib.contextmanager
     def observed(
         self,
-    ) -> (
-        "ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]"
-    ):
+    ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
         with self._beside_writers() as store:
             plan = self.decide(store)
@@ -639,8 +639,8 @@ class Node:
     # How the above is put together.
 
     def _scan_for(
-        self, specs: "ty.Sequence[spec.DeviceSpec]"
-    ) -> "host_scan.HostScan":
+        self, specs: ty.Sequence[spec.DeviceSpec]
+    ) -> host_scan.HostScan:
         """The scan, with serial numbers where a spec asks for them."""
         from nova_vfio_variant.pci import matching
 
@@ -658,7 +658,7 @@ class Node:
             ),
         )
 
-    def _with_published(self, given: "facts.CheckInput") -> "facts.CheckInput":
+    def _with_published(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what Placement holds; or with why it doesn't say."""
         try:
             with self._beside_writers() as store:
@@ -669,7 +669,7 @@ class Node:
             return dataclasses.replace(given, unreachable=error)
 
     @contextlib.contextmanager
-    def _beside_writers(self) -> "ty.Iterator[tracker_store.Store]":
+    def _beside_writers(self) -> ty.Iterator[tracker_store.Store]:
         """The store, to be read, and no trouble with the embedded Placement.
 
         Its application in process is another writer, too, while it starts:
@@ -689,7 +689,7 @@ class Node:
                 )
             yield stack.enter_context(self.open_store(read_only=True))
 
-    def _recorded(self) -> "tuple[tracked.Device, ...]":
+    def _recorded(self) -> tuple[tracked.Device, ...]:
         with self.open_store(read_only=True) as store:
             return tuple(store.devices())
 

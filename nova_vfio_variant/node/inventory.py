@@ -4,6 +4,8 @@
 Whoever writes through this holds the lock of the state path.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import pathlib
@@ -46,10 +48,10 @@ class View:
     :param unreachable: why Placement could not be asked, None if it was
     """
 
-    desired: "tuple[provider.Provider, ...]"
+    desired: tuple[provider.Provider, ...]
     usages: ty.Mapping[str, ty.Mapping[str, int]]
-    spent: "tuple[pci_address.PciAddress, ...]" = ()
-    withheld: "tuple[pci_address.PciAddress, ...]" = ()
+    spent: tuple[pci_address.PciAddress, ...] = ()
+    withheld: tuple[pci_address.PciAddress, ...] = ()
     unreachable: str | None = None
 
 
@@ -70,10 +72,10 @@ class Publication:
 
     def __init__(
         self,
-        conf: "located.Config",
+        conf: located.Config,
         state_path: pathlib.Path,
-        devices: "ty.Sequence[tracked.Device]",
-        given: "facts.CheckInput",
+        devices: ty.Sequence[tracked.Device],
+        given: facts.CheckInput,
         known: memory.ProviderMemory,
         blocked: reserve.Addresses | None = None,
         unknown: reserve.Addresses = frozenset(),
@@ -103,7 +105,7 @@ class Publication:
     @functools.cached_property
     def _built(
         self,
-    ) -> "tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]":
+    ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
         providers, errors = tree.build(
             self._devices,
             self._given.root,
@@ -124,7 +126,7 @@ class Publication:
         return marked, errors
 
     @property
-    def desired(self) -> "tuple[provider.Provider, ...]":
+    def desired(self) -> tuple[provider.Provider, ...]:
         """The providers that the devices make.
 
         :raises ConfigError: Placement can't describe these devices
@@ -135,7 +137,7 @@ class Publication:
         return providers
 
     @property
-    def withheld(self) -> "tuple[pci_address.PciAddress, ...]":
+    def withheld(self) -> tuple[pci_address.PciAddress, ...]:
         """Published devices that nobody has and that are not offered.
 
         They are reserved for being blocked, or nobody can say whether they
@@ -151,7 +153,7 @@ class Publication:
         )
 
     @functools.cached_property
-    def client(self) -> "client.PlacementClient":
+    def client(self) -> client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
         if self.embedded:
             return embedded.connect(self._state_path)
@@ -178,7 +180,7 @@ class Publication:
             unreachable,
         )
 
-    def spent(self) -> "tuple[pci_address.PciAddress, ...]":
+    def spent(self) -> tuple[pci_address.PciAddress, ...]:
         """Devices for one time that had it: Placement gives them to nobody.
 
         :raises PlacementError: it can't be asked
@@ -203,7 +205,7 @@ class Publication:
         """
         return None if self._absent else self.client.max_microversion()
 
-    def held(self) -> "facts.Published | None":
+    def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
 
         :returns: None where there is no such root
@@ -213,7 +215,7 @@ class Publication:
             return None
         return placement_report.retrying()(self._held)
 
-    def _held(self) -> "facts.Published | None":
+    def _held(self) -> facts.Published | None:
         from nova_vfio_variant.declaration import facts
 
         seen = observe.look(self.client, self._given.root, self._known)
@@ -232,7 +234,7 @@ class Publication:
             },
         )
 
-    def compare(self) -> "placement_report.Result":
+    def compare(self) -> placement_report.Result:
         """Where Placement differs; writes nothing.
 
         :raises PlacementError: it can't be asked
@@ -243,7 +245,7 @@ class Publication:
             )
         return placement_report.compare(self.client, self._ask, self._known)
 
-    def report(self, *, dry_run: bool = False) -> "placement_report.Result":
+    def report(self, *, dry_run: bool = False) -> placement_report.Result:
         """Make Placement equal to what is desired.
 
         :raises InventoryRefused: it isn't ours to publish there
@@ -268,7 +270,7 @@ class Publication:
 
             service.refuse_unless_reported(self._conf)
 
-    def publish(self, devices: "ty.Sequence[tracked.Device]") -> None:
+    def publish(self, devices: ty.Sequence[tracked.Device]) -> None:
         """Publish the providers of some devices, if they are not yet.
 
         What stands against other devices' providers is in nobody's way.
@@ -294,13 +296,13 @@ class Publication:
             )
 
     def providers_of(
-        self, devices: "ty.Sequence[tracked.Device]"
+        self, devices: ty.Sequence[tracked.Device]
     ) -> frozenset[str]:
         """The names of the providers that publish some devices."""
         return frozenset(self._amounts(devices))
 
     def allocate(
-        self, instance_uuid: str, devices: "ty.Sequence[tracked.Device]"
+        self, instance_uuid: str, devices: ty.Sequence[tracked.Device]
     ) -> None:
         """Let an instance have just these devices.
 
@@ -326,16 +328,16 @@ class Publication:
         )
 
     @property
-    def _ask(self) -> "placement_report.Ask":
+    def _ask(self) -> placement_report.Ask:
         return self._ask_for(self.desired)
 
     def _ask_for(
         self,
-        desired: "ty.Sequence[provider.Provider]",
+        desired: ty.Sequence[provider.Provider],
         only: ty.Collection[str] | None = None,
         *,
         whole: bool = True,
-    ) -> "placement_report.Ask":
+    ) -> placement_report.Ask:
         return placement_report.Ask(
             self._given.root,
             desired,
@@ -350,14 +352,14 @@ class Publication:
         )
 
     def _amounts(
-        self, devices: "ty.Sequence[tracked.Device]"
+        self, devices: ty.Sequence[tracked.Device]
     ) -> dict[str, dict[str, int]]:
         return allocations.amounts(self._built[0], devices)
 
 
 def _offered(
-    devices: "ty.Sequence[tracked.Device]", given: "facts.CheckInput"
-) -> "ty.Sequence[tracked.Device]":
+    devices: ty.Sequence[tracked.Device], given: facts.CheckInput
+) -> ty.Sequence[tracked.Device]:
     """The devices that are still what they were tracked as.
 
     One that somebody has keeps its unit, on which its allocation stands.
@@ -376,9 +378,9 @@ def _offered(
 
 
 def _spent(
-    desired: "ty.Iterable[provider.Provider]",
-    there: "ty.Mapping[str, provider.Published]",
-) -> "tuple[pci_address.PciAddress, ...]":
+    desired: ty.Iterable[provider.Provider],
+    there: ty.Mapping[str, provider.Published],
+) -> tuple[pci_address.PciAddress, ...]:
     """Devices that nobody has and that are reserved all the same."""
     return tuple(
         address
@@ -394,7 +396,7 @@ def _spent(
 
 
 def _indescribable(
-    errors: "ty.Sequence[finding.Finding]",
+    errors: ty.Sequence[finding.Finding],
 ) -> exception.ConfigError:
     # A name that is too long is a warning wherever nothing is published.
     return exception.ConfigError(

@@ -5,6 +5,8 @@ A writer holds the lock of the state path, so that nothing is claimed while
 it is being changed.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools
@@ -125,7 +127,7 @@ class Preparation:
 
     def __init__(
         self,
-        on: "context.Node",
+        on: context.Node,
         observer: host_observer.Observer | None = None,
     ) -> None:
         self._node = on

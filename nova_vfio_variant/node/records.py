@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What store and journal know of a host's functions, for the verdict."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 import typing as ty
@@ -20,8 +22,8 @@ _SPENT = "spent"
 
 
 def read(
-    store: "tracker_store.Store",
-    devices: "ty.Iterable[tracked.Device]",
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
     scan: host_scan.HostScan,
     state_path: pathlib.Path,
 ) -> assignability.Records:
@@ -51,8 +53,8 @@ def read(
 
 
 def survey(
-    store: "tracker_store.Store",
-    devices: "ty.Iterable[tracked.Device]",
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
     scan: host_scan.HostScan,
     state_path: pathlib.Path,
 ) -> assignability.Records:
@@ -85,7 +87,7 @@ def unsettled(
 
 
 def spent(
-    store: "tracker_store.Store",
+    store: tracker_store.Store,
 ) -> frozenset[pci_address.PciAddress]:
     """Devices for one time that had it, as far as was seen so far.
 
@@ -100,7 +102,7 @@ def spent(
 
 
 def remember_spent(
-    store: "tracker_store.Store",
+    store: tracker_store.Store,
     devices: ty.Collection[pci_address.PciAddress],
 ) -> None:
     """Record which devices for one time had it; writes only what is new."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator should know before a new version: ``upgrade check``."""
 
+from __future__ import annotations
+
 import collections.abc
 import functools
 import re
@@ -48,7 +50,7 @@ def _fails(check: _Check) -> _Check:
     """A check in which an error of ours is its result, not its end."""
 
     @functools.wraps(check)
-    def checked(self: "Checks") -> _Result:
+    def checked(self: Checks) -> _Result:
         try:
             return check(self)
         except exception.ConfigError as error:
@@ -73,7 +75,7 @@ class Checks(upgradecheck.UpgradeCommands):
     :param on: the node that is looked at
     """
 
-    def __init__(self, on: "context.Node") -> None:
+    def __init__(self, on: context.Node) -> None:
         self._node = on
 
     @_fails
@@ -231,7 +233,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
 
 def libvirt_version(
-    tree: "host_tree.HostTree",
+    tree: host_tree.HostTree,
 ) -> tuple[int, int, int] | None:
     """The version of the libvirt library on a host, None if it has none.
 

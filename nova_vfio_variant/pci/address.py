@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a PCI function sits, and patterns over such places."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
 
@@ -29,7 +31,7 @@ class PciAddress:
     function: int
 
     @classmethod
-    def parse(cls, text: str) -> "PciAddress":
+    def parse(cls, text: str) -> PciAddress:
         """Read an address as the kernel prints it.
 
         :raises ValueError: the text is no full PCI address

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one ``[pci] alias`` says, and what a flavor asks for by name."""
 
+from __future__ import annotations
+
 import dataclasses
 
 from nova_vfio_variant import source

@@ -5,6 +5,8 @@ The grammar is that of ``nova.pci.request``: its JSON schema, the merging of
 repeated names, and what it validates at the end.
 """
 
+from __future__ import annotations
+
 import re
 import typing as ty
 
@@ -37,7 +39,7 @@ Aliases = ty.Mapping[str, tuple[alias.Alias, ...]]
 
 
 def parse_aliases(
-    texts: ty.Sequence["source.SourceText"], *, in_placement: bool
+    texts: ty.Sequence[source.SourceText], *, in_placement: bool
 ) -> tuple[Aliases, tuple[finding.Finding, ...]]:
     """Read all values of ``alias``.
 
@@ -67,7 +69,7 @@ def parse_aliases(
 
 
 def _not_an_object(
-    text: "source.SourceText", node: jsontext.Node
+    text: source.SourceText, node: jsontext.Node
 ) -> finding.Finding:
     hint = 'Write { "name": "NAME", ... }.'
     if isinstance(node.value, list):

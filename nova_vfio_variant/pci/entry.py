@@ -5,6 +5,8 @@ What is checked alike in ``device_spec``, ``alias`` and ``host_spec`` stands
 here: types, unknown keys, booleans, addresses. Whatever is wrong becomes a finding; nothing raises.
 """
 
+from __future__ import annotations
+
 import difflib
 import typing as ty
 
@@ -25,9 +27,7 @@ class Entry:
     :param node: the object
     """
 
-    def __init__(
-        self, text: "source.SourceText", node: "jsontext.Node"
-    ) -> None:
+    def __init__(self, text: source.SourceText, node: jsontext.Node) -> None:
         self.text = text
         self.node = node
         self.members = node.keys()
@@ -46,7 +46,7 @@ class Entry:
         self,
         code: finding.Code,
         message: str,
-        node: "jsontext.Node | jsontext.Member | None" = None,
+        node: jsontext.Node | jsontext.Member | None = None,
         hint: str | None = None,
     ) -> None:
         """Note a finding on a key, on a value, or on the whole object."""
@@ -65,7 +65,7 @@ class Entry:
 
     def unknown(
         self,
-        member: "jsontext.Member",
+        member: jsontext.Member,
         known: ty.Collection[str],
         code: finding.Code = codes.UNKNOWN_KEY,
         consequence: str = "",
@@ -94,9 +94,7 @@ class Entry:
         self.wrong_type(key, member.node, "a string")
         return None
 
-    def wrong_type(
-        self, key: str, node: "jsontext.Node", expected: str
-    ) -> None:
+    def wrong_type(self, key: str, node: jsontext.Node, expected: str) -> None:
         """Note a value whose JSON type Nova doesn't expect."""
         hint = None
         if node.value is not None and not isinstance(node.value, list | dict):
@@ -140,7 +138,7 @@ class Entry:
             return None
 
     def address(
-        self, node: "jsontext.Node", consequence: str = ""
+        self, node: jsontext.Node, consequence: str = ""
     ) -> pattern.AddressPattern | None:
         """An address that isn't empty: a glob, or regular expressions.
 
@@ -158,7 +156,7 @@ class Entry:
             return None
 
     def _regex_address(
-        self, node: "jsontext.Node", consequence: str
+        self, node: jsontext.Node, consequence: str
     ) -> pattern.RegexPattern:
         fields = {}
         for key, member in node.keys().items():

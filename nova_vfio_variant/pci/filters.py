@@ -6,6 +6,8 @@ Counts stand beside the pools, so that requests can be tried without touching
 a pool.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty
@@ -44,7 +46,7 @@ class Place:
 
 def fitting(
     left: dict[P, int],
-    request: "alias.PciRequest",
+    request: alias.PciRequest,
     place: Place,
     chosen: ty.Sequence[str],
 ) -> list[P]:
@@ -73,7 +75,7 @@ def fitting(
     return found
 
 
-def _wanted(spec: "alias.Alias") -> dict[str, str]:
+def _wanted(spec: alias.Alias) -> dict[str, str]:
     """What an alias asks of a pool's properties."""
     wanted = {
         "vendor_id": spec.vendor_id,
@@ -105,7 +107,7 @@ def _is_any_of(
     return False
 
 
-def _of_class(found: list[P], request: "alias.PciRequest") -> list[P]:
+def _of_class(found: list[P], request: alias.PciRequest) -> list[P]:
     """Those whose providers Placement could have chosen.
 
     An alternative has to fit as a whole: class and traits beside the rest.
@@ -126,7 +128,7 @@ def _of_class(found: list[P], request: "alias.PciRequest") -> list[P]:
 def _near(
     left: dict[P, int],
     found: list[P],
-    request: "alias.PciRequest",
+    request: alias.PciRequest,
     place: Place,
 ) -> list[P]:
     """Those near the guest (``_filter_pools_for_numa_cells``).
@@ -165,7 +167,7 @@ def count(left: dict[P, int], found: ty.Iterable[P]) -> int:
 def enough(
     left: dict[P, int],
     found: list[P],
-    request: "alias.PciRequest",
+    request: alias.PciRequest,
 ) -> bool:
     """Whether these pools have as many devices left as are asked for."""
     return bool(found) and count(left, found) >= request.count
@@ -174,7 +176,7 @@ def enough(
 def shares(
     left: dict[P, int],
     found: list[P],
-    request: "alias.PciRequest",
+    request: alias.PciRequest,
     chosen: ty.Sequence[str],
 ) -> ty.Iterator[tuple[P, int]]:
     """How many devices to take from which pool, in order."""

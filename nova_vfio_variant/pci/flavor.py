@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a flavor asks for: ``pci_passthrough:alias``."""
 
+from __future__ import annotations
+
 import re
 
 from nova_vfio_variant import exception

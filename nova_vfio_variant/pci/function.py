@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One PCI function as it was observed on a host."""
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 
@@ -52,7 +54,7 @@ class Identity:
     physfn: str | None = None
     vf_index: int | None = None
 
-    def is_another(self, other: "Identity") -> bool:
+    def is_another(self, other: Identity) -> bool:
         """Whether they are surely two devices: both know a fact, and differ.
 
         A VF is never a function that is none.
@@ -68,7 +70,7 @@ class Identity:
             )
         )
 
-    def may_have_moved_to(self, other: "Identity") -> bool:
+    def may_have_moved_to(self, other: Identity) -> bool:
         """Whether it may be the same device at another address.
 
         The PF of a VF moves with it.

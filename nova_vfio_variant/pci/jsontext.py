@@ -6,6 +6,8 @@ here only goes over valid text again and notes the places. What is not valid
 becomes findings that name the usual mistakes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import json
@@ -65,10 +67,10 @@ class Node:
     value: ty.Any
     start: int
     end: int
-    members: tuple["Member", ...] = ()
-    items: tuple["Node", ...] = ()
+    members: tuple[Member, ...] = ()
+    items: tuple[Node, ...] = ()
 
-    def keys(self) -> dict[str, "Member"]:
+    def keys(self) -> dict[str, Member]:
         """Of an object, its members by key; the last one counts."""
         return {member.key: member for member in self.members}
 

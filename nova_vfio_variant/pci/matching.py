@@ -7,6 +7,8 @@ is the first entry that matches. So the work for a function does not grow
 with the number of entries, where Nova asks one after another.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty
@@ -54,7 +56,7 @@ class SpecMatch:
     :param wins: it matches, and no entry before it does
     """
 
-    spec: "spec.DeviceSpec"
+    spec: spec.DeviceSpec
     fields: tuple[FieldMatch, ...]
     wins: bool
 
@@ -79,11 +81,11 @@ class _Masks(dict[ty.Any, int]):
 class _First(dict[int, "spec.DeviceSpec | None"]):
     """For each mask the first of its entries."""
 
-    def __init__(self, specs: ty.Sequence["spec.DeviceSpec"]) -> None:
+    def __init__(self, specs: ty.Sequence[spec.DeviceSpec]) -> None:
         super().__init__({0: None})
         self._specs = specs
 
-    def __missing__(self, mask: int) -> "spec.DeviceSpec | None":
+    def __missing__(self, mask: int) -> spec.DeviceSpec | None:
         found = self[mask] = self._specs[(mask & -mask).bit_length() - 1]
         return found
 
@@ -100,8 +102,8 @@ class Matcher:
 
     def __init__(
         self,
-        specs: ty.Sequence["spec.DeviceSpec"],
-        functions: ty.Iterable["values.Function"],
+        specs: ty.Sequence[spec.DeviceSpec],
+        functions: ty.Iterable[values.Function],
     ) -> None:
         self.specs = tuple(specs)
         functions = tuple(functions)
@@ -125,13 +127,13 @@ class Matcher:
         )
         self._first = _First(self.specs)
 
-    def winner(self, function: "values.Function") -> "spec.DeviceSpec | None":
+    def winner(self, function: values.Function) -> spec.DeviceSpec | None:
         """The entry that takes a function; None if none does."""
         return self.winners((function,))[0]
 
     def winners(
-        self, functions: ty.Iterable["values.Function"]
-    ) -> list["spec.DeviceSpec | None"]:
+        self, functions: ty.Iterable[values.Function]
+    ) -> list[spec.DeviceSpec | None]:
         """For each function the entry that takes it, or None.
 
         :raises ConfigError: a regular expression took more than a second
@@ -140,8 +142,8 @@ class Matcher:
         return [first[mask] for mask in self._masks(functions)]
 
     def matched(
-        self, functions: ty.Sequence["values.Function"]
-    ) -> list[frozenset["pci_address.PciAddress"]]:
+        self, functions: ty.Sequence[values.Function]
+    ) -> list[frozenset[pci_address.PciAddress]]:
         """For each entry all functions that it matches, won or not.
 
         Functions are mostly alike, and so are entries: each set is made once.
@@ -164,7 +166,7 @@ class Matcher:
         return [made[column] for column in columns]
 
     def _masks(
-        self, functions: ty.Iterable["values.Function"]
+        self, functions: ty.Iterable[values.Function]
     ) -> ty.Iterator[int]:
         """For each function the entries that it satisfies."""
         vendors, products = self._vendors, self._products
@@ -195,7 +197,7 @@ class Matcher:
                     mask &= ~remote_mask
             yield mask
 
-    def explain(self, function: "values.Function") -> tuple[SpecMatch, ...]:
+    def explain(self, function: values.Function) -> tuple[SpecMatch, ...]:
         """What each entry makes of a function, in order, field by field."""
         winner = self.winner(function)
         return tuple(
@@ -248,7 +250,7 @@ class Matcher:
         return _Masks(entries_for)
 
     def _fields(
-        self, number: int, function: "values.Function"
+        self, number: int, function: values.Function
     ) -> ty.Iterator[FieldMatch]:
         """All that an entry asks of a function."""
         spec = self.specs[number]
@@ -282,7 +284,7 @@ class Matcher:
         self,
         number: int,
         found: pattern.AddressPattern,
-        function: "values.Function",
+        function: values.Function,
     ) -> ty.Iterator[FieldMatch]:
         """What an entry asks of a function's place."""
         at = function.address
@@ -320,7 +322,7 @@ class Matcher:
                 )
 
 
-def _asks_for_nothing(function: "values.Function") -> FieldMatch:
+def _asks_for_nothing(function: values.Function) -> FieldMatch:
     return FieldMatch(
         "address",
         str(pattern.GlobPattern()),
@@ -344,8 +346,8 @@ def _bits(mask: int) -> ty.Iterator[int]:
 
 
 def _pattern(
-    spec: "spec.DeviceSpec",
-    interfaces: ty.Mapping[str, "pci_address.PciAddress"],
+    spec: spec.DeviceSpec,
+    interfaces: ty.Mapping[str, pci_address.PciAddress],
 ) -> pattern.AddressPattern | None:
     """Where the entry's functions sit; None if nowhere on this host."""
     if spec.devname is None:
@@ -354,6 +356,6 @@ def _pattern(
     return None if at is None else pattern.GlobPattern.of(at)
 
 
-def remote_managed(spec: "spec.DeviceSpec") -> bool:
+def remote_managed(spec: spec.DeviceSpec) -> bool:
     """Whether an entry takes only devices with a serial number."""
     return bool(strutils.bool_from_string(spec.tags.get("remote_managed")))

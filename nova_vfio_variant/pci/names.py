@@ -6,6 +6,8 @@ lead to names that Placement refuses, :mod:`nova_vfio_variant.check.deviations` 
 what is done in their place.
 """
 
+from __future__ import annotations
+
 import functools
 import re
 import typing as ty
@@ -45,7 +47,7 @@ def traits(names: ty.Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({trait(name) for name in stripped if name}))
 
 
-def device_traits(device: "values.Device") -> tuple[str, ...]:
+def device_traits(device: values.Device) -> tuple[str, ...]:
     """All traits that a device is published with, sorted.
 
     Its own, and those that Nova gives (``_get_traits_for_dev``).

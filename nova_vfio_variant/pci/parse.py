@@ -6,6 +6,8 @@ The grammar is that of ``nova.pci.whitelist.Whitelist`` and
 :mod:`nova_vfio_variant.check.deviations` says so and why.
 """
 
+from __future__ import annotations
+
 import re
 import typing as ty
 
@@ -42,7 +44,7 @@ _MAX_ID = 0xFFFF
 
 
 def parse_device_specs(
-    texts: ty.Sequence["source.SourceText"],
+    texts: ty.Sequence[source.SourceText],
 ) -> tuple[tuple[spec.DeviceSpec, ...], tuple[finding.Finding, ...]]:
     """Read all values of ``device_spec``, in the order of matching.
 
@@ -60,7 +62,7 @@ def parse_device_specs(
 
 
 def entries(
-    texts: ty.Sequence["source.SourceText"],
+    texts: ty.Sequence[source.SourceText],
 ) -> ty.Iterator[tuple[spec.DeviceSpec | None, list[finding.Finding]]]:
     """Each entry of ``device_spec``, or None for one that can't be used.
 
@@ -91,7 +93,7 @@ def entries(
 
 
 def _no_object(
-    text: "source.SourceText", item: jsontext.Node, in_list: bool
+    text: source.SourceText, item: jsontext.Node, in_list: bool
 ) -> finding.Finding:
     expected = (
         "an object is expected in the list"

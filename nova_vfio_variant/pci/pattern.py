@@ -5,6 +5,8 @@ A string is a glob, an object holds regular expressions
 (``PciAddressGlobSpec`` and ``PciAddressRegexSpec`` in nova/pci/devspec.py).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import re
@@ -92,7 +94,7 @@ class AddressPattern(ty.Protocol):
         """What it wants of a field, as written; None for anything."""
 
 
-def texts(address: "address.PciAddress") -> dict[str, str]:
+def texts(address: address.PciAddress) -> dict[str, str]:
     """An address's fields as Nova compares them."""
     return {
         "domain": f"{address.domain:04x}",
@@ -102,7 +104,7 @@ def texts(address: "address.PciAddress") -> dict[str, str]:
     }
 
 
-def matches(pattern: AddressPattern, address: "address.PciAddress") -> bool:
+def matches(pattern: AddressPattern, address: address.PciAddress) -> bool:
     """Whether every field of the address fits."""
     return address.domain <= MAX_DOMAIN and all(
         pattern.accepts(field, text) for field, text in texts(address).items()
@@ -122,7 +124,7 @@ class GlobPattern:
     function: str = ANY
 
     @classmethod
-    def parse(cls, text: str) -> "GlobPattern":
+    def parse(cls, text: str) -> GlobPattern:
         """Read a glob as Nova does; what is left out is ``*``.
 
         :raises PatternError: a field is neither hex nor ``*``, or too large
@@ -146,7 +148,7 @@ class GlobPattern:
         )
 
     @classmethod
-    def of(cls, address: "address.PciAddress") -> "GlobPattern":
+    def of(cls, address: address.PciAddress) -> GlobPattern:
         """The pattern of this one address."""
         return cls(**texts(address))
 
@@ -181,7 +183,7 @@ class RegexPattern:
     function: str = ANY_REGEX
 
     @classmethod
-    def parse(cls, fields: ty.Mapping[str, str]) -> "RegexPattern":
+    def parse(cls, fields: ty.Mapping[str, str]) -> RegexPattern:
         """Make a pattern of an address object's known fields.
 
         :raises PatternError: not a regular expression, or one that may take

@@ -7,6 +7,8 @@ are its methods. Nova copies every device to see whether a request fits; here
 only the counts of pools are copied.
 """
 
+from __future__ import annotations
+
 import collections
 import typing as ty
 
@@ -36,9 +38,9 @@ class Pools(ty.Generic[D]):
     def __init__(
         self,
         pools: ty.Iterable[values.Pool[D]],
-        children: """ty.Mapping[
+        children: ty.Mapping[
             pci_address.PciAddress, ty.Sequence[pci_address.PciAddress]
-        ]""",
+        ],
     ) -> None:
         self.pools = list(pools)
         self._children = children
@@ -47,7 +49,7 @@ class Pools(ty.Generic[D]):
     @classmethod
     def of(
         cls, devices: ty.Iterable[D], *, by_class: bool = False
-    ) -> "Pools[D]":
+    ) -> Pools[D]:
         """Put the available ones among these devices into pools.
 
         Within a pool devices keep the order that they are given in, which
@@ -82,7 +84,7 @@ class Pools(ty.Generic[D]):
 
     def fits(
         self,
-        requests: "ty.Sequence[alias.PciRequest]",
+        requests: ty.Sequence[alias.PciRequest],
         numa_cells: ty.Collection[int] | None = None,
         sockets: ty.Mapping[int, int | None] | None = None,
         rp_uuids: ty.Sequence[ty.Sequence[str]] = (),
@@ -116,11 +118,11 @@ class Pools(ty.Generic[D]):
 
     def consume(
         self,
-        requests: "ty.Sequence[alias.PciRequest]",
+        requests: ty.Sequence[alias.PciRequest],
         numa_cells: ty.Collection[int] | None = None,
         sockets: ty.Mapping[int, int | None] | None = None,
         rp_uuids: ty.Sequence[ty.Sequence[str]] = (),
-    ) -> "list[tuple[alias.PciRequest, tuple[D, ...]]]":
+    ) -> list[tuple[alias.PciRequest, tuple[D, ...]]]:
         """Take devices for the requests, the last ones of each pool first.
 
         With a PF its VFs leave the pools, and with a VF its PF. The
@@ -148,10 +150,10 @@ class Pools(ty.Generic[D]):
 
     def _take(
         self,
-        request: "alias.PciRequest",
-        place: "filters.Place",
+        request: alias.PciRequest,
+        place: filters.Place,
         chosen: ty.Sequence[str],
-        touched: "dict[values.Pool[D], dict[pci_address.PciAddress, D]]",
+        touched: dict[values.Pool[D], dict[pci_address.PciAddress, D]],
     ) -> tuple[D, ...]:
         """Take one request's devices (``consume_requests``).
 
@@ -181,7 +183,7 @@ class Pools(ty.Generic[D]):
     def _drop_dependants(
         self,
         device: D,
-        touched: "dict[values.Pool[D], dict[pci_address.PciAddress, D]]",
+        touched: dict[values.Pool[D], dict[pci_address.PciAddress, D]],
     ) -> None:
         """Take what can't be given beside a device out of the pools."""
         if device.dev_type == _PF:
@@ -199,7 +201,7 @@ class Pools(ty.Generic[D]):
                     self.pools.remove(pool)
 
 
-def properties_of(device: "values.Device") -> dict[str, ty.Any]:
+def properties_of(device: values.Device) -> dict[str, ty.Any]:
     """What a device's pool has in common (``_create_pool_keys_from_dev``)."""
     properties: dict[str, ty.Any] = {
         "product_id": device.product_id,
@@ -231,9 +233,9 @@ def _key(properties: dict[str, ty.Any]) -> ty.Hashable:
 
 
 def _not_enough(
-    left: "dict[values.Pool[D], int]",
-    found: "list[values.Pool[D]]",
-    request: "alias.PciRequest",
+    left: dict[values.Pool[D], int],
+    found: list[values.Pool[D]],
+    request: alias.PciRequest,
     place: filters.Place,
 ) -> exception.NotEnoughDevices:
     near = ""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one ``[pci] device_spec`` entry says."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this room needs to know of functions and devices, and pools of them."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 
@@ -14,7 +16,7 @@ class Function(ty.Protocol):
     """A PCI function as observed; ``host.function.PciFunction`` is one."""
 
     @property
-    def address(self) -> "pci_address.PciAddress":
+    def address(self) -> pci_address.PciAddress:
         """Where it sits."""
 
     @property
@@ -26,7 +28,7 @@ class Function(ty.Protocol):
         """Four lower-case hex digits."""
 
     @property
-    def physfn(self) -> "pci_address.PciAddress | None":
+    def physfn(self) -> pci_address.PciAddress | None:
         """Of a VF, its PF."""
 
     @property
@@ -46,7 +48,7 @@ class Device(ty.Protocol):
     """A tracked device; ``tracker.device.Device`` is one."""
 
     @property
-    def address(self) -> "pci_address.PciAddress":
+    def address(self) -> pci_address.PciAddress:
         """Where it sits."""
 
     @property
@@ -66,7 +68,7 @@ class Device(ty.Protocol):
         """None where the kernel knows none."""
 
     @property
-    def parent_addr(self) -> "pci_address.PciAddress | None":
+    def parent_addr(self) -> pci_address.PciAddress | None:
         """Of a VF, its PF."""
 
     @property
@@ -103,7 +105,7 @@ class Pool(ty.Generic[D]):
     """
 
     properties: dict[str, ty.Any]
-    devices: "dict[pci_address.PciAddress, D]"
+    devices: dict[pci_address.PciAddress, D]
     rp_uuid: str | None = None
 
     @property

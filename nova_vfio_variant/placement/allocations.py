@@ -5,6 +5,8 @@ An instance may have allocations that aren't ours: Nova gives it processors
 and memory. Only what it has from providers of ours is ever changed.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 
@@ -43,7 +45,7 @@ def amounts(
 
 
 def put(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     known: memory.ProviderMemory,
     instance_uuid: str,
     wanted: Amounts,
@@ -82,7 +84,7 @@ def put(
 
 
 def delete(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     known: memory.ProviderMemory,
     instance_uuid: str,
 ) -> None:
@@ -94,7 +96,7 @@ def delete(
 
 
 def published(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     known: memory.ProviderMemory,
     ask: report.Ask,
 ) -> dict[str, provider.Published]:
@@ -123,7 +125,7 @@ def published(
 
 
 def _put_once(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     ours: ty.Collection[str],
     instance_uuid: str,
     shall: ty.Mapping[str, ty.Mapping[str, int]],

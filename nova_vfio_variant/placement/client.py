@@ -7,6 +7,8 @@ only whoever reads again can know. An answer that isn't the expected one
 becomes an error of :mod:`nova_vfio_variant.exception`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import logging
@@ -38,7 +40,7 @@ def _shaped(method: F) -> F:
 
     @functools.wraps(method)
     def checked(
-        self: "PlacementClient", *args: ty.Any, **more: ty.Any
+        self: PlacementClient, *args: ty.Any, **more: ty.Any
     ) -> ty.Any:
         try:
             return method(self, *args, **more)
@@ -70,11 +72,11 @@ class Cloud(ty.Protocol):
     """What is asked of a cloud, such as openstacksdk's Connection."""
 
     @property
-    def session(self) -> "session.Session":
+    def session(self) -> session.Session:
         """Who we are there."""
 
     @property
-    def placement(self) -> "adapter.Adapter":
+    def placement(self) -> adapter.Adapter:
         """Sends requests to its Placement."""
 
 
@@ -340,7 +342,7 @@ class PlacementClient:
         path: str,
         body: _Json | None = None,
         query: dict[str, str] | None = None,
-    ) -> "requests.Response":
+    ) -> requests.Response:
         with failure.reaching(self.where):
             answer: requests.Response = self._cloud.placement.request(
                 path,

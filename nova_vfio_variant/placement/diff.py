@@ -6,6 +6,8 @@ Pure: what is published and what is desired in, rows out. The same function
 difference and a written one can't disagree.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -19,6 +19,8 @@ looked at, and the database is configured before anything could go and find
 another one (alembic would, from its own ``env.py``).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import pathlib
@@ -44,7 +46,7 @@ _ROLES = "admin,service"
 _ENDPOINT = "http://placement.invalid"
 
 _configured: pathlib.Path | None = None
-_application: "WSGIApplication | None" = None
+_application: WSGIApplication | None = None
 
 
 def database(state_path: str | pathlib.Path) -> pathlib.Path:
@@ -71,7 +73,7 @@ def unusable(state_path: str | pathlib.Path) -> str | None:
     return None
 
 
-def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
+def connect(state_path: str | pathlib.Path) -> client.PlacementClient:
     """A client of the embedded Placement, which is started if need be.
 
     Makes the database, or brings it up to date; the caller holds the lock of
@@ -111,11 +113,11 @@ def connect(state_path: str | pathlib.Path) -> "client.PlacementClient":
 class _Cloud:
     """A cloud that has nothing but a Placement."""
 
-    session: "session.Session"
-    placement: "adapter.Adapter"
+    session: session.Session
+    placement: adapter.Adapter
 
 
-def application(state_path: str | pathlib.Path) -> "WSGIApplication":
+def application(state_path: str | pathlib.Path) -> WSGIApplication:
     """Placement's WSGI application on the database of this state path.
 
     :raises PlacementError: as :func:`connect` does
@@ -156,7 +158,7 @@ def application(state_path: str | pathlib.Path) -> "WSGIApplication":
 
 def serve(
     state_path: str | pathlib.Path, port: int = 0
-) -> "simple_server.WSGIServer":
+) -> simple_server.WSGIServer:
     """A server of the same application on the loopback interface.
 
     The token is ``admin``, and anyone on this machine may use it. The caller

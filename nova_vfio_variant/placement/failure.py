@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong on the way to Placement, as errors of ours."""
 
+from __future__ import annotations
+
 import re
 import typing as ty
 
@@ -95,7 +97,7 @@ def of(
     where: str,
     method: str,
     path: str,
-    answer: "requests.Response",
+    answer: requests.Response,
     microversion: str,
 ) -> exception.PlacementError:
     """Which error an answer is.
@@ -123,7 +125,7 @@ def of(
     return exception.PlacementRefused(said)
 
 
-def _details(answer: "requests.Response") -> tuple[str, str]:
+def _details(answer: requests.Response) -> tuple[str, str]:
     """The code and the sentence of an error in Placement's JSON."""
     try:
         first = answer.json()["errors"][0]

@@ -5,6 +5,8 @@ The store keeps it. A provider that isn't remembered is not ours; one whose
 generation is remembered needs no reading until its generation moves.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import typing as ty

@@ -6,6 +6,8 @@ generation moved, or which shall become another one, is read: two requests,
 and a third for its usage where something would shrink.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 
@@ -57,7 +59,7 @@ class Step:
 
 
 def look(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     root_name: str,
     known: memory.ProviderMemory,
 ) -> Seen:
@@ -80,7 +82,7 @@ def look(
 
 
 def _strays(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     here: ty.Collection[str],
     known: memory.ProviderMemory,
 ) -> dict[str, provider.Listed]:
@@ -108,7 +110,7 @@ def _strays(
 
 
 def managed(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     seen: Seen,
     desired: ty.Collection[str],
     known: memory.ProviderMemory,
@@ -135,7 +137,7 @@ def is_ours(seen: Seen, name: str, known: memory.ProviderMemory) -> bool:
 
 
 def steps(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     seen: Seen,
     desired: ty.Sequence[provider.Provider],
     superfluous: ty.Iterable[str],
@@ -177,7 +179,7 @@ def _as_remembered(
 
 
 def _read(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     listed: provider.Listed,
     desired: provider.Provider | None,
     known: memory.ProviderMemory,

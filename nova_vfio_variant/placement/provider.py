@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A resource provider as we would have it, or as Placement has it."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -8,6 +8,8 @@ that isn't described yet: first what goes, then what shrinks, then the rest;
 of each provider the traits before the inventories.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import logging
 import typing as ty
@@ -53,7 +55,7 @@ class Result:
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
-    withheld: "tuple[pci_address.PciAddress, ...]" = ()
+    withheld: tuple[pci_address.PciAddress, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ def additions(
     return diff.difference({}, desired)
 
 
-def _tell_retry(state: "tenacity.RetryCallState") -> None:
+def _tell_retry(state: tenacity.RetryCallState) -> None:
     why = state.outcome.exception() if state.outcome is not None else None
     _LOG.info("attempt %d: %s; trying again", state.attempt_number, why)
 
 
-def retrying() -> "tenacity.Retrying":
+def retrying() -> tenacity.Retrying:
     """Calls a function again while generations move, and nothing else."""
     import tenacity
 
@@ -106,7 +108,7 @@ def retrying() -> "tenacity.Retrying":
 
 
 def compare(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     ask: Ask,
     known: memory.ProviderMemory,
 ) -> Result:
@@ -127,7 +129,7 @@ def compare(
 
 
 def report(
-    client: "placement_client.PlacementClient",
+    client: placement_client.PlacementClient,
     ask: Ask,
     known: memory.ProviderMemory,
     *,
@@ -158,7 +160,7 @@ class _Report:
 
     def __init__(
         self,
-        client: "placement_client.PlacementClient",
+        client: placement_client.PlacementClient,
         ask: Ask,
         known: memory.ProviderMemory,
     ) -> None:

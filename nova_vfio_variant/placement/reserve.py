@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which units of the desired providers nobody can be given as they are."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Placement service of a cloud, reached as ``[placement]`` says."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from keystoneauth1 import adapter, loading, session
@@ -19,7 +21,7 @@ TIMEOUT = 60
 _GROUP = "placement"
 
 
-def connect(conf: "cfg.ConfigOpts") -> client.PlacementClient:
+def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
     """A client of the service; nothing is asked of it yet.
 
     :param conf: with the options of ``[placement]`` registered
@@ -88,7 +90,7 @@ class _Cloud:
             raise
 
 
-def refuse_unless_reported(conf: "cfg.ConfigOpts") -> None:
+def refuse_unless_reported(conf: cfg.ConfigOpts) -> None:
     """Refuse to publish to a service that Nova doesn't publish to.
 
     Nova with ``report_in_placement`` off publishes no PCI device, and once

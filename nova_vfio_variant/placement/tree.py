@@ -7,6 +7,8 @@ is Nova's to give. What Nova refuses to start on is an error finding here.
 Nothing in this module asks anybody: devices in, providers and findings out.
 """
 
+from __future__ import annotations
+
 import collections
 import hashlib
 import itertools

@@ -7,6 +7,8 @@ promise, for Placement may be gone altogether, but then it is said which
 providers are left half done.
 """
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import dataclasses
@@ -47,7 +49,7 @@ class Writer:
 
     def __init__(
         self,
-        client: "placement_client.PlacementClient",
+        client: placement_client.PlacementClient,
         known: memory.ProviderMemory,
     ) -> None:
         self._client = client

@@ -5,6 +5,8 @@ What wsgi-intercept does by replacing http.client for the whole process, done
 for one session alone.
 """
 
+from __future__ import annotations
+
 import io
 import sys
 import typing as ty
@@ -28,7 +30,7 @@ class WsgiTransport(adapters.BaseAdapter):
 
     def __init__(
         self,
-        application: "WSGIApplication",
+        application: WSGIApplication,
         environ: ty.Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()

@@ -15,6 +15,8 @@ answer was measured on a real kernel, and the tests that say so run on both.
     # OSError: [Errno 34] Numerical result out of range
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib
@@ -58,7 +60,7 @@ class FakeHost:
     @classmethod
     def load(
         cls, root: str | os.PathLike[str], recording: str | os.PathLike[str]
-    ) -> "FakeHost":
+    ) -> FakeHost:
         """Make a host of a recording that ``host snapshot`` made.
 
         Each driver takes by itself the ids of those of its functions that

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts of any size, made up from nothing, as plain values."""
 
+from __future__ import annotations
+
 from nova_vfio_variant.pci import address, function
 
 _FUNCTIONS_A_BUS = 256

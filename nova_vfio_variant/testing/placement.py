@@ -4,6 +4,8 @@
 Needs ``fixtures``, which the package itself doesn't.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import threading
@@ -102,7 +104,7 @@ class EmbeddedPlacement(fixtures.Fixture):
         self.addCleanup(self._forget)
 
     @functools.cached_property
-    def client(self) -> "client.PlacementClient":
+    def client(self) -> client.PlacementClient:
         """A client of it, which starts it."""
         return embedded.connect(self.state_path)
 
@@ -127,7 +129,7 @@ class PlacementServer(fixtures.Fixture):
 
     def __init__(
         self,
-        middleware: "Middleware | None" = None,
+        middleware: Middleware | None = None,
     ) -> None:
         super().__init__()
         self._middleware = middleware

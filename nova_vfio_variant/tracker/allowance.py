@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Obstacles that somebody overruled by hand, device by device."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import datetime as dt

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracked device and what is claimed, as values."""
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 import typing as ty
@@ -127,8 +129,8 @@ class Devices(ty.Sequence[Device]):
     @ty.overload
     def __getitem__(self, index: int) -> Device: ...
     @ty.overload
-    def __getitem__(self, index: slice) -> "Devices": ...
-    def __getitem__(self, index: int | slice) -> "Device | Devices":
+    def __getitem__(self, index: slice) -> Devices: ...
+    def __getitem__(self, index: int | slice) -> Device | Devices:
         if self._numbers is None:
             self._numbers = list(self.marks)
         if isinstance(index, slice):
@@ -143,7 +145,7 @@ class Devices(ty.Sequence[Device]):
         wanted = number(address)
         return self.make(wanted) if wanted in self.marks else None
 
-    def only(self, numbers: ty.Iterable[int]) -> "Devices":
+    def only(self, numbers: ty.Iterable[int]) -> Devices:
         """Those with these numbers, which come in rising order."""
         return Devices(
             {n: self.marks[n] for n in numbers}, self.make, self.generation

@@ -18,6 +18,8 @@ remove    only while nobody has it           the same
 Nothing here asks anybody: devices in, devices out.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

@@ -5,6 +5,8 @@ Twenty processes that write to an SQLite Placement without it get "database is
 locked" as status 500; with it each waits some milliseconds.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os

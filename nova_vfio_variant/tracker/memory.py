@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the store remembers of the resource providers that we made."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import typing as ty
@@ -26,7 +28,7 @@ class Remembered:
     fingerprint: str | None
 
 
-class ProviderMemory:
+class StoredProviderMemory:
     """Providers of ours by name, each change on disk when the call returns.
 
     All are read at once, when the first is asked for: hold the lock of the

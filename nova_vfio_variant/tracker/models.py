@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store's tables."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.

@@ -5,6 +5,8 @@ The rest of a :class:`~nova_vfio_variant.tracker.device.Device` (its status
 and its owner) is ours to say.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json

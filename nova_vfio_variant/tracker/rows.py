@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracked device as a row of the store, and back."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import typing as ty

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding the store's database, and bringing it to this version's tables."""
 
+from __future__ import annotations
+
 import contextlib
 import pathlib
 import socket
@@ -189,7 +191,7 @@ def _upgrade(engine: sa.Engine) -> None:
         command.upgrade(settings, models.HEAD)
 
 
-def _config() -> "config.Config":
+def _config() -> config.Config:
     from alembic import config
 
     settings = config.Config()

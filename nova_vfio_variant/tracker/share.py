@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose it is what a resource provider has reserved."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -6,6 +6,8 @@ another name and then linked into place. So an empty file, or a write-ahead
 log without its database, is damage and never "nothing recorded yet".
 """
 
+from __future__ import annotations
+
 import contextlib
 import datetime as dt
 import errno

@@ -6,6 +6,8 @@ counting up the store's generation, so writers queue at that row, on every
 database, and read what the one before them wrote.
 """
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import functools
@@ -60,7 +62,7 @@ class Store:
         connection: str | None = None,
         *,
         read_only: bool = False,
-    ) -> "Store":
+    ) -> Store:
         """Open the store, and make it if there is none.
 
         :param state_path: folder of the SQLite file
@@ -101,7 +103,7 @@ class Store:
         """
         return self._tracked(at_once=False)
 
-    def apply(self, plan: "sync.SyncPlan") -> None:
+    def apply(self, plan: sync.SyncPlan) -> None:
         """Make the store what a sync decided.
 
         :raises StoreError: somebody wrote since the plan's devices were read
@@ -129,7 +131,7 @@ class Store:
         self,
         instance_uuid: str,
         taken: ty.Iterable[
-            "tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]"
+            tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]
         ],
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
@@ -187,9 +189,9 @@ class Store:
         return _claims(owned)
 
     @functools.cached_property
-    def provider_memory(self) -> memory.ProviderMemory:
+    def provider_memory(self) -> memory.StoredProviderMemory:
         """What is remembered of the providers that we made."""
-        return memory.ProviderMemory(self._read, self._write)
+        return memory.StoredProviderMemory(self._read, self._write)
 
     @functools.cached_property
     def allowances(self) -> allowance.Allowances:

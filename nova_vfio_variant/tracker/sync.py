@@ -6,6 +6,8 @@ for it. Both are pure and take time linear in the number of devices; where
 nothing changed no Device is even made.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import operator
 import typing as ty

@@ -5,6 +5,8 @@ Nothing here decides. What fails is taken back at once; what hangs is left to
 its helper process, told, and quarantined, and the command ends.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import logging
 import typing as ty

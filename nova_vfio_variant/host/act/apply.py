@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Making a host what is declared."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

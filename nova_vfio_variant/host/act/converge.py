@@ -6,6 +6,8 @@ whose modules were loaded, are there then. Nothing is tried twice, so that it
 comes to an end.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a host's steps are done, its locks taken, its processes looked into."""
 
+from __future__ import annotations
+
 import abc
 import typing as ty
 

@@ -12,6 +12,8 @@ A reboot undoes all that this project does to a host, so that the journal of
 another boot is put aside as ``host-journal.previous`` and a new one begun.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import enum
@@ -79,7 +81,7 @@ class Journal:
         self._fd: int | None = None
 
     @classmethod
-    def open(cls, state_path: str | pathlib.Path, boot: str) -> "Journal":
+    def open(cls, state_path: str | pathlib.Path, boot: str) -> Journal:
         """Read the journal; nothing is made or changed by that.
 
         :param boot: ``/proc/sys/kernel/random/boot_id``

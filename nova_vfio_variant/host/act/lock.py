@@ -9,6 +9,8 @@ stuck in the kernel stays locked until the kernel lets go of it, also when the
 command that started it was killed.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import logging

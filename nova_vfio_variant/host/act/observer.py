@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is told of what is done, as it is done."""
 
+from __future__ import annotations
+
 from nova_vfio_variant.host.decide import judgement, plan
 
 

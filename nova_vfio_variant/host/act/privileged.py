@@ -10,6 +10,8 @@ holds; helpers that are stuck keep their copies. A command doesn't outlive its
 daemon either: another would hold none of its locks.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math

@@ -4,6 +4,8 @@
 A second recovery finds nothing more to do.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools

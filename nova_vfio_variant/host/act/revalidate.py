@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What has come about between a decision and the locks for it."""
 
+from __future__ import annotations
+
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import lock
 from nova_vfio_variant.host.decide import plan, planning, refusal

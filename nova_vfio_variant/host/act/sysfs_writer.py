@@ -5,6 +5,8 @@ Every argument is plain data and is checked here again, whoever calls: what is
 no PCI address, or no driver's name, never reaches a path.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import re

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Going back to what the journal has on record."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

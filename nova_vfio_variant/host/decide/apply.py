@@ -5,6 +5,8 @@ Pure. Modules and VFs come first, then drivers; a function's companions come
 right before it.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

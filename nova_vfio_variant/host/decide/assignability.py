@@ -6,6 +6,8 @@ here, so that no two can say different things of one device. The table of
 states and purposes stands in ``specs/assignability.rst``.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 import typing as ty

@@ -5,6 +5,8 @@ An entry may name functions of several groups, and a line that is pasted has
 to serve all of them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -5,6 +5,8 @@ The style and the address grammar are those of ``[pci] device_spec``. Nova
 doesn't read it, so that ids have four digits and unknown keys are errors.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import re
 import typing as ty
@@ -77,7 +79,7 @@ class HostSpec:
         """Where the entry begins."""
         return self.text.at(self.start)
 
-    def selects(self, function: "function.PciFunction") -> bool:
+    def selects(self, function: function.PciFunction) -> bool:
         """Whether the entry names a function."""
         return (
             self.vendor_id in (None, function.vendor_id)

@@ -5,6 +5,8 @@ A card that was put in the place of another has the address, and nothing else,
 of what stands on record: it is told, and never written to.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -5,6 +5,8 @@ What can be finished safely is finished; what can't be is undone; what is
 neither safe is left as it is and reported.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 

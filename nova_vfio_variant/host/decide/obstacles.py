@@ -6,6 +6,8 @@ verdict, and :mod:`~nova_vfio_variant.host.decide.refusal` into what speaks agai
 a change of the host.
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import finding
@@ -71,7 +73,7 @@ OVERRULABLE: ty.Final = frozenset(
 
 
 def counting(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     function: observed.PciFunction,
     found: ty.Iterable[finding.Finding],
 ) -> tuple[finding.Finding, ...]:
@@ -126,7 +128,7 @@ def of_header(function: observed.PciFunction) -> ty.Iterator[finding.Finding]:
 
 
 def of_vgpu_type(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """What a VF would lose with its vendor's driver."""
     vgpu = facts.vgpus.get(function.address)
@@ -173,7 +175,7 @@ def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:
 
 
 def another_device(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     function: observed.PciFunction,
     identities: Identities,
 ) -> finding.Finding:
@@ -189,7 +191,7 @@ def another_device(
 
 
 def vanished(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     address: pci_address.PciAddress,
     identities: Identities,
 ) -> finding.Finding:
@@ -202,7 +204,7 @@ def vanished(
 
 
 def _whereabouts(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     address: pci_address.PciAddress,
     identities: Identities,
 ) -> str:
@@ -258,7 +260,7 @@ def of_use(
 
 
 def of_group(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     function: observed.PciFunction,
     leaving: ty.Collection[pci_address.PciAddress] = (),
 ) -> ty.Iterator[finding.Finding]:
@@ -352,7 +354,7 @@ def _group_mend(
 
 
 def of_pf(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """What the PF of a VF says against giving the VF away."""
     if function.physfn is None:
@@ -377,7 +379,7 @@ def of_pf(
 
 
 def of_vfio(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """Whether there is a VFIO driver that it could be put on."""
     there = vfio.available(facts.scan)
@@ -399,7 +401,7 @@ def of_vfio(
 
 
 def of_unknown_group(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> finding.Finding | None:
     """Whether its group, or who is in it, could not be read."""
     if "iommu_group" in function.lost:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is no longer as we left it, and so is left to whoever made it. Pure."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -5,6 +5,8 @@ A :class:`Plan` holds changes, each of one function and each with its steps:
 a change is what is finished or undone as a whole.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 import typing as ty
@@ -93,7 +95,7 @@ class Step:
         return {**dataclasses.asdict(self), "action": str(self.action)}
 
     @classmethod
-    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> "Step":
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> Step:
         """What :meth:`as_data` gave.
 
         :raises KeyError, TypeError, ValueError: it is no step
@@ -176,7 +178,7 @@ class Change:
         return dataclasses.asdict(self)
 
     @classmethod
-    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> "Change":
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> Change:
         """What :meth:`as_data` gave.
 
         :raises KeyError, TypeError, ValueError: it is no change

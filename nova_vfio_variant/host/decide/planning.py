@@ -7,6 +7,8 @@ loaded. Such changes are marked as expected, and decided anew from a fresh
 look at the host.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import typing as ty

@@ -4,6 +4,8 @@
 Pure: what is known of the host goes in, refusals come out.
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import exception, finding
@@ -45,7 +47,7 @@ def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
 
 
 def to_touch(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     function: observed.PciFunction,
 ) -> tuple[finding.Finding, ...]:
     """Why a function may not be taken from what it is on now."""
@@ -73,7 +75,7 @@ def _unread(
 
 
 def is_another(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
     """Whether it isn't the device that was tracked at its address."""
     tracked = facts.records.identities.get(function.address)
@@ -84,7 +86,7 @@ def is_another(
 
 
 def in_use(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> tuple[finding.Finding, ...]:
     """What the host is seen to use a function for."""
     found: list[finding.Finding] = []
@@ -99,7 +101,7 @@ def in_use(
 
 
 def unseen(
-    facts: "host_facts.HostFacts", function: observed.PciFunction
+    facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> tuple[finding.Finding, ...]:
     """What can't be seen of a host that can be changed all the same.
 
@@ -123,7 +125,7 @@ def unseen(
 
 
 def is_somebodys(
-    facts: "host_facts.HostFacts",
+    facts: host_facts.HostFacts,
     function: observed.PciFunction,
     driver: str | None = None,
 ) -> tuple[finding.Finding, ...]:
@@ -145,7 +147,7 @@ def is_somebodys(
     return (obstacles.is_claimed(at, owner),)
 
 
-def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
+def is_vfio(facts: host_facts.HostFacts, driver: str) -> bool:
     """Whether a driver, bound or not, gives functions to guests.
 
     One of which that can't be known counts as the host's.
@@ -154,7 +156,7 @@ def is_vfio(facts: "host_facts.HostFacts", driver: str) -> bool:
 
 
 def unreadable(
-    facts: "host_facts.HostFacts", name: str
+    facts: host_facts.HostFacts, name: str
 ) -> tuple[finding.Finding, ...]:
     """Why a function that is there and can't be read is left alone.
 
@@ -173,7 +175,7 @@ def nothing_meant(
 
 
 def no_such_function(
-    facts: "host_facts.HostFacts", address: pci_address.PciAddress
+    facts: host_facts.HostFacts, address: pci_address.PciAddress
 ) -> tuple[finding.Finding, ...]:
     """Why nothing can be done for what isn't there, or can't be read."""
     return unreadable(facts, str(address)) or (

@@ -5,6 +5,8 @@ PFs come first, for their VFs go or come back with them; then drivers, what was
 touched last before what was touched first.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether what is named is there: by entries, and on the command line. Pure."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant import finding

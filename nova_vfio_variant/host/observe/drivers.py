@@ -6,6 +6,8 @@ A variant driver names its functions in ``modules.alias`` by lines such as
 ``vfio_pci`` module itself takes everything, with nothing but wildcards.
 """
 
+from __future__ import annotations
+
 import fnmatch
 import functools
 import re

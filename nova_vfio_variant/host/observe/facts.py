@@ -5,6 +5,8 @@ What a plan, ``host show`` and ``config check`` know of a host they know from
 here; deciding itself reads nothing.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import typing as ty
@@ -92,7 +94,7 @@ class HostFacts:
     unseen: tuple[str, ...] = ()
     records: host_records.Records = host_records.NOTHING
 
-    def knowing(self, **recorded: ty.Any) -> "HostFacts":
+    def knowing(self, **recorded: ty.Any) -> HostFacts:
         """The same host, with this recorded of it in place of what is.
 
         :param recorded: fields of :class:`.records.Records`

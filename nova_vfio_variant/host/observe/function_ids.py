@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a PCI function is by its own word: its ids, its class, its header."""
 
+from __future__ import annotations
+
 import re
 import typing as ty
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One function's state, read now: what a plan compares with."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 
@@ -35,8 +37,8 @@ class State:
 
     def is_strange(
         self,
-        before: "State",
-        after: "State",
+        before: State,
+        after: State,
         passes: ty.Collection[str] = (),
     ) -> bool:
         """Whether no way from one driver to another comes by here.

@@ -7,6 +7,8 @@ member has no driver, a VFIO driver, or a driver that leaves the DMA to others
 is, a bridge or not, makes no difference.
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.host.observe import vfio
@@ -21,7 +23,7 @@ MANAGED_DMA: ty.Final = frozenset({"pcieport", "pci-stub"})
 
 
 def members(
-    scan: "host_scan.HostScan", function: function.PciFunction
+    scan: host_scan.HostScan, function: function.PciFunction
 ) -> tuple[function.PciFunction, ...]:
     """The other members of a function's group, in rising order of address.
 
@@ -38,7 +40,7 @@ def members(
 
 
 def leaves_viable(
-    scan: "host_scan.HostScan", member: function.PciFunction
+    scan: host_scan.HostScan, member: function.PciFunction
 ) -> bool | None:
     """Whether a group with this member, as it is now, can be a guest's.
 
@@ -55,7 +57,7 @@ def leaves_viable(
 
 
 def in_the_way(
-    scan: "host_scan.HostScan", function: function.PciFunction
+    scan: host_scan.HostScan, function: function.PciFunction
 ) -> tuple[function.PciFunction, ...]:
     """The other members of its group that keep it from a guest now.
 

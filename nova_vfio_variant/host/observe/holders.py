@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who has the devices of a claim open, before they are given back."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.host.observe import scanner, vfio

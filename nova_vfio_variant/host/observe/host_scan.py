@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host at one moment: the value that a scan gives."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools

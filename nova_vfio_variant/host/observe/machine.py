@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kind of machine a host is, as far as advice depends on it."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.host.tree import host_tree

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which socket each NUMA node of the host belongs to."""
 
+from __future__ import annotations
+
 import re
 
 from nova_vfio_variant.host.tree import host_tree

@@ -6,6 +6,8 @@ They are looked up when they are shown, never during a scan. The library
 where that is missing, keeps one table for all hosts, and has no classes.
 """
 
+from __future__ import annotations
+
 import functools
 import re
 import typing as ty
@@ -26,7 +28,7 @@ class Names:
         self._tree = tree
 
     @classmethod
-    def load(cls, tree: host_tree.HostTree) -> "Names":
+    def load(cls, tree: host_tree.HostTree) -> Names:
         """The names of a host; its file is read at the first look-up."""
         return cls(tree)
 

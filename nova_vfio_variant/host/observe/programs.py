@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that vendors install on a host."""
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.host.tree import host_tree

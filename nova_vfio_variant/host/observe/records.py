@@ -4,6 +4,8 @@
 The tracker's store and the journal know it; whoever opens them fills this.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

@@ -13,6 +13,8 @@ device`` has no override of its own (Linux 6.12.95 has), but nothing else tells
 what it holds.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import typing as ty

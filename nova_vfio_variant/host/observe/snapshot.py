@@ -12,6 +12,8 @@ the lock for it the reader waits while another process hangs in an unbind of
 that device.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import gzip
 import io

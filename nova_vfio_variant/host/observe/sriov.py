@@ -6,6 +6,8 @@ A VF's routing ID (bus, slot and function as one number) follows its PF's by
 ``pci_iov_virtfn_devfn()`` in drivers/pci/iov.c.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import re
@@ -144,14 +146,14 @@ class Indices:
 
 
 def vfs_of(
-    scan: "host_scan.HostScan", pf: pci_address.PciAddress
+    scan: host_scan.HostScan, pf: pci_address.PciAddress
 ) -> tuple[function.PciFunction, ...]:
     """The VFs that a PF has now, in rising order of address."""
     return scan.vfs.get(pf, ())
 
 
 def pf_of(
-    scan: "host_scan.HostScan", vf: function.PciFunction
+    scan: host_scan.HostScan, vf: function.PciFunction
 ) -> function.PciFunction | None:
     """The PF of a VF; None for what is no VF, or if it could not be read."""
     return None if vf.physfn is None else scan.get(vf.physfn)

@@ -7,6 +7,8 @@ files that would tell can't be seen (a container without ``/lib/modules``, a
 recording), the answer is None: unknown, not "no".
 """
 
+from __future__ import annotations
+
 import typing as ty
 
 from nova_vfio_variant.host.observe import drivers
@@ -16,7 +18,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import host_scan
 
 
-def is_driver(scan: "host_scan.HostScan", name: str) -> bool | None:
+def is_driver(scan: host_scan.HostScan, name: str) -> bool | None:
     """Whether a driver gives functions to guests.
 
     It does if its module has a ``vfio_pci:`` line in ``modules.alias``, if
@@ -35,9 +37,7 @@ def is_driver(scan: "host_scan.HostScan", name: str) -> bool | None:
     return False if _aliases_seen(scan) else None
 
 
-def is_named(
-    scan: "host_scan.HostScan", function: function.PciFunction
-) -> bool:
+def is_named(scan: host_scan.HostScan, function: function.PciFunction) -> bool:
     """Whether the driver of a function is a VFIO driver, shown or not.
 
     Until Linux 6.1 none of them shows ``vfio-dev/``. NVIDIA's is one of the
@@ -50,7 +50,7 @@ def is_named(
     return bool(is_driver(scan, function.driver))
 
 
-def available(scan: "host_scan.HostScan") -> bool | None:
+def available(scan: host_scan.HostScan) -> bool | None:
     """Whether functions can be bound to vfio-pci, its module loaded first.
 
     :returns: None if it can't be known
@@ -71,7 +71,7 @@ def available(scan: "host_scan.HostScan") -> bool | None:
     return False if _aliases_seen(scan) else None
 
 
-def _aliases_seen(scan: "host_scan.HostScan") -> bool:
+def _aliases_seen(scan: host_scan.HostScan) -> bool:
     """Whether the VFIO drivers among the kernel's modules are known."""
     path = drivers.aliases_path(scan.kernel_release)
     return path is not None and scan.tree.exists(path)

@@ -5,6 +5,8 @@ Reading ``vpd`` takes a millisecond and more, and root; a recorded host has
 none. So it is read only for devices that a remote-managed spec may name.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing as ty
 

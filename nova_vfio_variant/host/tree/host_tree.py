@@ -7,6 +7,8 @@ inside the tree only: an absolute link starts at the tree's root and ``..``
 stops there.
 """
 
+from __future__ import annotations
+
 import abc
 import errno
 import os

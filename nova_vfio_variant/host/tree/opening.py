@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening a host, whatever it is kept in."""
 
+from __future__ import annotations
+
 import os
 import stat
 

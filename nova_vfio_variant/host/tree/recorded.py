@@ -5,6 +5,8 @@ A recording may come from anyone. Nothing in it may name a place outside it,
 and nothing in it may use more memory than a real host's recording does.
 """
 
+from __future__ import annotations
+
 import errno
 import gzip
 import io
@@ -94,7 +96,7 @@ class RecordedTree(host_tree.HostTree):
         self._data = data
 
     @classmethod
-    def load(cls, path: str) -> "RecordedTree":
+    def load(cls, path: str) -> RecordedTree:
         """Read a recording.
 
         :raises HostError: the file can't be read
@@ -122,7 +124,7 @@ class RecordedTree(host_tree.HostTree):
             ) from error
         return cls(entries, data)
 
-    def _find(self, path: str) -> "_Directory | _Link | _File":
+    def _find(self, path: str) -> _Directory | _Link | _File:
         node: ty.Any = self._entries
         for name in path.split("/") if path else ():
             if not isinstance(node, dict):
@@ -274,7 +276,7 @@ class _Loader:
 
     def _entry(
         self, member: tarfile.TarInfo, parts: list[str], size: int
-    ) -> "_Directory | _Link | _File":
+    ) -> _Directory | _Link | _File:
         """What stands under the name, if it is something that may."""
         if member.isdir():
             return {}

@@ -5,6 +5,8 @@ A provider is a class under the entry point ``nova_vfio_variant.vf_provider``;
 its name there is the one that plans and journals know it by.
 """
 
+from __future__ import annotations
+
 import abc
 import functools
 import typing as ty

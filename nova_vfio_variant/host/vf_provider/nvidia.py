@@ -8,6 +8,8 @@ leave the card without a driver (stackhpc/ansible-collection-linux #37, #42).
 Its exit status is not relied on: sysfs says what came of it.
 """
 
+from __future__ import annotations
+
 import errno
 import time
 import typing as ty

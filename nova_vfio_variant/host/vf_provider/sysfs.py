@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """VFs as the kernel makes them: ``sriov_numvfs``."""
 
+from __future__ import annotations
+
 import errno
 
 from nova_vfio_variant.host import vf_provider

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong on a fake host, because a test says so."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import signal

@@ -5,6 +5,8 @@ All of it stands in the directory, so that it outlives whoever writes: a
 killed process leaves what a killed process leaves on a real host.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import errno

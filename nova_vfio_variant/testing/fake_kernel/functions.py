@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of one PCI function, and how sysfs reads and names things."""
 
+from __future__ import annotations
+
 import errno
 import pathlib
 import re

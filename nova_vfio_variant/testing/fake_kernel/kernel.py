@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel of a fake host: what it has loaded, and who answers a write."""
 
+from __future__ import annotations
+
 import errno
 import os
 import pathlib

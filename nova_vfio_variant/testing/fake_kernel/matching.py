@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which functions a driver matches, and which its probe then refuses."""
 
+from __future__ import annotations
+
 import fnmatch
 import pathlib
 

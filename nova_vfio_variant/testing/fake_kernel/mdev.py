@@ -5,6 +5,8 @@
 parent share what it has.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import pathlib

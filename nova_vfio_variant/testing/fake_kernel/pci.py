@@ -5,6 +5,8 @@ Each answer was measured on Linux 6.12; where the reason isn't plain, the
 kernel's function is named.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import pathlib

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of a fake host: what ``/proc`` shows of them."""
 
+from __future__ import annotations
+
 import os
 import pathlib
 import shutil

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """VFIO groups: who has a function open, and what may be opened."""
 
+from __future__ import annotations
+
 import errno
 import os
 import pathlib

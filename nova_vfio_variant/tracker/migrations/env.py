@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run by alembic, on the connection that the store hands over."""
 
+from __future__ import annotations
+
 from alembic import context
 
 from nova_vfio_variant.tracker import models

@@ -5,6 +5,8 @@ Each module has one function that looks at a whole host at once. What can't
 be read is a use of kind ``unknown``: it counts as in use.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 import errno

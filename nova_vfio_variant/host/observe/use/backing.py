@@ -6,6 +6,8 @@ out about others by opening a disk exclusively is nothing for a reader: it
 keeps others from it meanwhile, and may wake or hang it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import re

@@ -6,6 +6,8 @@ the kernel removes those that are idle without a word, and waits for those
 that are open.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import re

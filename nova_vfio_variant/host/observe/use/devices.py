@@ -10,6 +10,8 @@ A root that isn't live has no numbers: there a path's last name is looked for
 in the same places.
 """
 
+from __future__ import annotations
+
 import re
 import typing as ty
 

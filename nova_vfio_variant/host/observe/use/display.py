@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a function draws the host's screen."""
 
+from __future__ import annotations
+
 import re
 
 from nova_vfio_variant.host.observe import use

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which instance a process runs."""
 
+from __future__ import annotations
+
 import itertools
 import re
 import typing as ty

@@ -5,6 +5,8 @@ A container's file systems are in its own namespace, and a disk that only
 there is mounted is in use all the same.
 """
 
+from __future__ import annotations
+
 import errno
 import re
 import typing as ty

@@ -11,6 +11,8 @@ link-local addresses (fe80::/10, 169.254/16), and the routes to them and to
 multicast groups.
 """
 
+from __future__ import annotations
+
 import array
 import contextlib
 import dataclasses
@@ -71,7 +73,7 @@ class Routing:
     )
 
     @classmethod
-    def of(cls, tree: host_tree.HostTree) -> "Routing":
+    def of(cls, tree: host_tree.HostTree) -> Routing:
         """Read it."""
         default: set[str] = set()
         addressed: set[str] = set()

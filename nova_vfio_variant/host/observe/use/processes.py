@@ -6,6 +6,8 @@ seen from the host: what a container has open is seen there too. What counts
 is the number of a device file, not its name.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import errno
 import logging

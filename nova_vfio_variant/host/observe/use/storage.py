@@ -6,6 +6,8 @@ and belongs to each of its controllers. Their paths to it (``nvme0c1n1``) are
 listed too, but hidden: they have no number, and nobody can open them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import errno
 import re
@@ -107,7 +109,7 @@ class _Seen:
     unseen: tuple[str, ...] = ()
 
     @classmethod
-    def on(cls, tree: host_tree.HostTree) -> "_Seen":
+    def on(cls, tree: host_tree.HostTree) -> _Seen:
         mounted, swaps = mounts.look(tree), _swaps(tree)
         unseen = []
         if use.is_picture(tree):

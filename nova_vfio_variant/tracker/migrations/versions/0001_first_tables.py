@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first tables."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A quarantine knows the boot of the host that it is of."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A device knows which function it is; obstacles can be overruled."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 
