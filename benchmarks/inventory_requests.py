@@ -37,7 +37,7 @@ class Counted:
         return self._application(environ, start_response)
 
 
-def desired(size: int) -> report.Ask:
+def desired(size: int) -> report.ReportRequest:
     """A tree of its own for each size."""
     root = f"host-{size}"
     providers = [
@@ -49,11 +49,14 @@ def desired(size: int) -> report.Ask:
         )
         for number in range(size)
     ]
-    return report.Ask(root, providers, embedded=True)
+    return report.ReportRequest(root, providers, embedded=True)
 
 
 def measured(
-    folder: str, ask: report.Ask, known: fixture.Memory, counted: Counted
+    folder: str,
+    ask: report.ReportRequest,
+    known: fixture.Memory,
+    counted: Counted,
 ) -> list[str]:
     """The methods of one report by a new client."""
     fresh = embedded.connect(folder)

@@ -3,8 +3,8 @@
 
 ``.. vfio-commands:: PATTERN`` documents the commands of ``nova-vfio``,
 ``.. vfio-deviations::`` the table of differences from Nova,
-``.. vfio-codes::`` every kind of finding, and ``.. vfio-status::`` the other
-program's options.
+``.. vfio-codes::`` every kind of finding, ``.. vfio-rooms::`` a picture of the
+code's rooms, and ``.. vfio-status::`` the other program's options.
 """
 
 import abc
@@ -13,6 +13,7 @@ import fnmatch
 import functools
 import re
 
+import house
 from cliff import command, sphinxext
 from docutils import nodes, statemachine
 from docutils.parsers import rst
@@ -84,6 +85,13 @@ class Codes(_Generated):
         return text
 
 
+class Rooms(rst.Directive):
+    """Which room of the code imports which, drawn from the code."""
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", house.picture(), format="html")]
+
+
 class Status(_Generated):
     """What ``nova-vfio-status`` says of itself."""
 
@@ -104,5 +112,6 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive("vfio-commands", Commands)
     app.add_directive("vfio-deviations", Deviations)
     app.add_directive("vfio-codes", Codes)
+    app.add_directive("vfio-rooms", Rooms)
     app.add_directive("vfio-status", Status)
     return {"parallel_read_safe": True}

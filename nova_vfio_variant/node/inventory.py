@@ -328,7 +328,7 @@ class Publication:
         )
 
     @property
-    def _ask(self) -> placement_report.Ask:
+    def _ask(self) -> placement_report.ReportRequest:
         return self._ask_for(self.desired)
 
     def _ask_for(
@@ -337,8 +337,8 @@ class Publication:
         only: ty.Collection[str] | None = None,
         *,
         whole: bool = True,
-    ) -> placement_report.Ask:
-        return placement_report.Ask(
+    ) -> placement_report.ReportRequest:
+        return placement_report.ReportRequest(
             self._given.root,
             desired,
             self._given.layout,

@@ -88,6 +88,14 @@ class _Recording(host_observer.Observer):
         """Pass it on."""
         self._other.count(step, vfs)
 
+    def changed(self, change: plan.Change) -> None:
+        """Pass it on."""
+        self._other.changed(change)
+
+    def note(self, what: str) -> None:
+        """Pass it on."""
+        self._other.note(what)
+
     def failed(self, why: str) -> None:
         """Keep it."""
         self._result.failed.append(why)

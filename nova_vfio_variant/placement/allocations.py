@@ -98,7 +98,7 @@ def delete(
 def published(
     client: placement_client.PlacementClient,
     known: memory.ProviderMemory,
-    ask: report.Ask,
+    ask: report.ReportRequest,
 ) -> dict[str, provider.Published]:
     """Each desired provider as Placement has it, with its usage, by name.
 

@@ -59,7 +59,7 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
+class ReportRequest:
     """What a report is about.
 
     :param root_name: name of the root provider
@@ -109,7 +109,7 @@ def retrying() -> tenacity.Retrying:
 
 def compare(
     client: placement_client.PlacementClient,
-    ask: Ask,
+    ask: ReportRequest,
     known: memory.ProviderMemory,
 ) -> Result:
     """What differs, whoever owns it. Writes nothing, refuses nothing.
@@ -130,7 +130,7 @@ def compare(
 
 def report(
     client: placement_client.PlacementClient,
-    ask: Ask,
+    ask: ReportRequest,
     known: memory.ProviderMemory,
     *,
     dry_run: bool = False,
@@ -161,7 +161,7 @@ class _Report:
     def __init__(
         self,
         client: placement_client.PlacementClient,
-        ask: Ask,
+        ask: ReportRequest,
         known: memory.ProviderMemory,
     ) -> None:
         self._client = client

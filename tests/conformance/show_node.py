@@ -271,7 +271,7 @@ class _Placement:
 
     def __init__(self, desired: list[Provider]) -> None:
         self.fixture = fixture.EmbeddedPlacement()
-        self._ask = report.Ask(NODE, desired)
+        self._ask = report.ReportRequest(NODE, desired)
         self._known = fixture.Memory()
 
     @property

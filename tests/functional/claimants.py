@@ -40,7 +40,7 @@ def claim(
         ):
             client = embedded.connect(state_path)
             known = opened.provider_memory
-            ask = report.Ask("host", (desired,), embedded=True)
+            ask = report.ReportRequest("host", (desired,), embedded=True)
             report.report(client, ask, known)
             allocations.put(
                 client, known, str(uuid.uuid4()), {NAME: {CLASS: 1}}

@@ -42,8 +42,8 @@ def make(
     )
 
 
-def ask(*desired: provider.Provider, **others: ty.Any) -> report.Ask:
-    return report.Ask(ROOT, desired, **others)
+def ask(*desired: provider.Provider, **others: ty.Any) -> report.ReportRequest:
+    return report.ReportRequest(ROOT, desired, **others)
 
 
 @dataclasses.dataclass(frozen=True)

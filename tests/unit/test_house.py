@@ -1,136 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The code is laid out as ``specs/the-house.rst`` says.
+"""The code is laid out as ``specs/the-house.rst`` says."""
 
-The rooms and their order are read from the specification. All imports count:
-those for types alone, and those inside of functions.
-"""
-
-import ast
+import importlib.util
 import pathlib
-import re
 import typing as ty
 
 from tests import base
 
-ROOT = pathlib.Path(__file__).parents[2]
-PACKAGE = "nova_vfio_variant"
-SPEC = ROOT / "specs/the-house.rst"
-_ROW = re.compile(r"   \* - ``([a-z_./]+)``$", re.MULTILINE)
-#: What sees all of the rooms of ``host``, and stands beside none of them.
-_TOP: ty.Final = ("host/__init__.py", "__init__.py")
+_FILE = pathlib.Path(__file__).parents[2] / "doc/ext/house.py"
 
 
-def rooms() -> list[str]:
-    """The rooms, ground floor first, as paths below the package."""
-    return [
-        name.removesuffix(".py").rstrip("/")
-        for name in _ROW.findall(SPEC.read_text())
-    ]
-
-
-def room_of(path: str, known: ty.Sequence[str]) -> str:
-    """The room that a file stands in: the longest name that fits."""
-    fitting = [
-        room
-        for room in known
-        if path.startswith(f"{room}/") or path == f"{room}.py"
-    ]
-    return max(fitting, key=len, default=f"no room for {path}")
-
-
-def modules() -> dict[str, str]:
-    """Every module's name, and its file below the package."""
-    found = {}
-    for file in sorted((ROOT / PACKAGE).rglob("*.py")):
-        path = str(file.relative_to(ROOT / PACKAGE))
-        name = path.removesuffix(".py").removesuffix("/__init__")
-        if path not in _TOP:
-            found[f"{PACKAGE}/{name}".replace("/", ".")] = path
-    return found
-
-
-def imports(path: str, known: ty.Collection[str]) -> set[str]:
-    """The modules of the package that a file imports, wherever it does."""
-    found = set()
-    tree = ast.parse((ROOT / PACKAGE / path).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                found.add(name if name in known else node.module)
-    return found & set(known)
+def _house() -> ty.Any:
+    """What the documentation reads the house with."""
+    spec = importlib.util.spec_from_file_location("house", _FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class HouseTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.house = _house()
+        self.rooms = self.house.rooms()
+        self.files: dict[str, str] = self.house.modules()
+
+    def room(self, path: str) -> str:
+        """The room that a file stands in."""
+        return str(self.house.room_of(path, self.rooms))
+
+    def imports(self) -> ty.Iterator[tuple[str, str]]:
+        """Each file, with each file of ours that it imports."""
+        for path in self.files.values():
+            for other in self.house.imports(path, self.files):
+                yield path, self.files[other]
+
     def test_every_module_stands_in_a_room(self) -> None:
-        known = rooms()
-        files = modules().values()
-        self.assertEqual(
-            [],
-            [path for path in files if room_of(path, known) not in known],
-        )
-        self.assertEqual(
-            [],
-            [
-                room
-                for room in known
-                if not any(room_of(path, known) == room for path in files)
-            ],
-        )
+        found = {self.room(path) for path in self.files.values()}
+        self.assertEqual(set(self.rooms), found)
 
     def test_a_room_imports_only_what_stands_above_it(self) -> None:
-        known = rooms()
-        files = modules()
+        place = self.rooms.index
         self.assertEqual(
             [],
             [
                 f"{path} imports {other}"
-                for path in files.values()
-                for other in imports(path, files)
-                if known.index(room_of(path, known))
-                < known.index(room_of(files[other], known))
+                for path, other in self.imports()
+                if place(self.room(path)) < place(self.room(other))
             ],
         )
 
     def test_the_host_and_what_is_recorded_know_nothing_of_each_other(
         self,
     ) -> None:
-        files = modules()
         apart = ({"tracker", "placement", "guest"}, {"host"})
         self.assertEqual(
             [],
             [
                 f"{path} imports {other}"
-                for path in files.values()
-                for other in imports(path, files)
+                for path, other in self.imports()
                 for these, those in (apart, apart[::-1])
                 if path.partition("/")[0] in these
-                and files[other].partition("/")[0] in those
+                and other.partition("/")[0] in those
             ],
         )
 
     def test_nobody_imports_what_is_for_tests(self) -> None:
-        files = modules()
         self.assertEqual(
             [],
             [
                 path
-                for path in files.values()
-                if not path.startswith("testing/")
-                and any(
-                    files[other].startswith("testing/")
-                    for other in imports(path, files)
-                )
+                for path, other in self.imports()
+                if other.startswith("testing/")
+                and not path.startswith("testing/")
             ],
         )
 
     def test_no_modules_import_each_other_in_a_circle(self) -> None:
-        files = modules()
-        left = {name: imports(path, files) for name, path in files.items()}
-        while done := [name for name, needs in left.items() if not needs]:
-            for name in done:
-                del left[name]
-            left = {name: needs - set(done) for name, needs in left.items()}
+        left: dict[str, set[str]] = {
+            path: set() for path in self.files.values()
+        }
+        for path, other in self.imports():
+            left[path].add(other)
+        while done := [path for path, needs in left.items() if not needs]:
+            for path in done:
+                del left[path]
+            left = {path: needs - set(done) for path, needs in left.items()}
         self.assertEqual({}, left)
+
+    def test_the_picture_has_each_room_and_nothing_above_the_diagonal(
+        self,
+    ) -> None:
+        drawn = self.house.picture()
+        for number, room in enumerate(self.rooms, 1):
+            self.assertIn(f">{number} {room}<", drawn)
+        self.assertGreater(len(self.house.uses()), len(self.rooms))

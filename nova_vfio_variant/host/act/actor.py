@@ -190,7 +190,7 @@ class Actor:
             change, now, change.after, "finished", quietly=quietly
         )
 
-    def well_again(self, change: plan.Change) -> None:
+    def end_quarantine(self, change: plan.Change) -> None:
         """End the quarantine of a change's functions."""
         self.isolate(change, None)
 

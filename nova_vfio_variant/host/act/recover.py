@@ -172,6 +172,6 @@ def _settle(
     else:
         outcome = plan.Outcome.UNDONE
     # In this order: of a change that has ended nobody would think again.
-    actor.well_again(change)
+    actor.end_quarantine(change)
     actor.journal.end(number, outcome, judged.reason)
     return judged
