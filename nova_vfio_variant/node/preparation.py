@@ -14,7 +14,7 @@ import os
 import typing as ty
 
 from nova_vfio_variant import exception, finding
-from nova_vfio_variant.conf import database, located
+from nova_vfio_variant.conf import located
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import (
     apply,
@@ -37,20 +37,16 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts, function_state, host_scan
 from nova_vfio_variant.host.observe import records as host_records
+from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
-
-if ty.TYPE_CHECKING:
-    from nova_vfio_variant.node import context
 
 Addresses = ty.Collection[pci_address.PciAddress]
 
 #: What is opened for writing, without writing, to see whether that is
 #: possible.
 _PROBE = "sys/bus/pci/drivers_probe"
-#: Seconds to wait for another command that writes.
-_LOCK_TIMEOUT = 120.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -268,7 +264,7 @@ class Preparation:
     def _look(self) -> facts.HostFacts:
         """The host as the node sees it, quarantines of other boots ended."""
         seen = self._node.scan
-        with self._store(read_only=True) as opened:
+        with self._node.open_store(read_only=True) as opened:
             return dataclasses.replace(
                 facts.gather(seen), records=_recorded(opened, seen)
             ).knowing(
@@ -277,13 +273,6 @@ class Preparation:
                 )
             )
 
-    def _store(self, *, read_only: bool) -> store.Store:
-        return store.Store.open(
-            self._node.state_path,
-            database.connection(self._node.conf),
-            read_only=read_only,
-        )
-
     @contextlib.contextmanager
     def _acting(
         self, result: Result
@@ -291,9 +280,9 @@ class Preparation:
         """Somebody who acts, with the store and all locks above groups'."""
         by = self._executor()
         with (
-            state_lock.state_lock(self._node.state_path, _LOCK_TIMEOUT),
-            by.hold([lock.HOST], _LOCK_TIMEOUT),
-            self._store(read_only=False) as opened,
+            state_lock.state_lock(self._node.state_path, context.LOCK_TIMEOUT),
+            by.hold([lock.HOST], context.LOCK_TIMEOUT),
+            self._node.open_store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
             _after_reboot(known, opened, self._observer)

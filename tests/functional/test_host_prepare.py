@@ -376,7 +376,7 @@ class HostCommands(base.TestCase):
         self.declare(FOUR)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.node.preparation._LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.node.context.LOCK_TIMEOUT", 0.2
             )
         )
         reader, writer = os.pipe()
@@ -548,7 +548,7 @@ class HostCommands(base.TestCase):
         self.declare(FOUR)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.node.preparation._LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.node.context.LOCK_TIMEOUT", 0.2
             )
         )
         with host_lock.hold(self.host.root, [host_lock.HOST], 0):
