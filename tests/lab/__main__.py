@@ -8,7 +8,7 @@ import sys
 
 from tests.lab import boot
 
-#: Seconds for the whole guest, three times what it takes beside other work.
+#: Seconds for the whole guest, which takes 1000 beside other work on two CPUs.
 _DEADLINE = 1800
 
 
