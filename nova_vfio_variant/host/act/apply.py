@@ -113,18 +113,17 @@ class _Applying:
         """Remember what became of a change."""
         if isinstance(attempt, converge.Failure):
             self._fail(attempt.why_not)
-            failed, _ = undoing.put_back(self._actor)
-            self._fail(*failed)
+            failed, _ = undoing.put_back(self._actor, tell=True)
+            self._failed += failed
             self._vain.add(change.subject)
             return
         if attempt.change is not None:
             self._done.append(attempt.change)
         self._undone.discard((change.subject, change.what))
 
-    def _fail(self, *reasons: str) -> None:
-        for why in reasons:
-            self._failed.append(why)
-            self._actor.observer.failed(why)
+    def _fail(self, why: str) -> None:
+        self._failed.append(why)
+        self._actor.observer.failed(why)
 
     def _give_back(self) -> None:
         """Take back companions that were unbound for what failed."""
@@ -144,7 +143,7 @@ class _Applying:
             )
         }
         if idle:
-            self._fail(*undoing.take_back(self._actor, idle))
+            self._failed += undoing.take_back(self._actor, idle)
             self._done = [
                 change for change in self._done if change.subject not in idle
             ]

@@ -68,7 +68,8 @@ def _judgements(
         if judged.gone:
             gone.add(judged.change.subject)
         yield judged
-    _, left = undoing.put_back(actor)
+    # What fails is told with what is left by it.
+    _, left = undoing.put_back(actor, tell=False)
     for owed in left:
         yield judgement.Judgement(
             owed.change, judgement.Verdict.LEAVE, owed.why_not

@@ -53,9 +53,13 @@ class Owed:
     why_not: str
 
 
-def put_back(actor: host_actor.Actor) -> tuple[list[str], tuple[Owed, ...]]:
+def put_back(
+    actor: host_actor.Actor, *, tell: bool
+) -> tuple[list[str], tuple[Owed, ...]]:
     """Make VFs again what they were that went, and came back.
 
+    :param tell: tell the observer of what fails as it fails, so that it is
+        known also where a write hangs after it
     :returns: what failed, each in one sentence; and what is still owed
     """
     owed = set(actor.journal.owed)
@@ -64,6 +68,8 @@ def put_back(actor: host_actor.Actor) -> tuple[list[str], tuple[Owed, ...]]:
     failed: list[str] = []
     reasons: dict[str, str] = {}
     for one in _failures(actor, owed, _NOBODYS, partly=True):
+        if tell:
+            actor.observer.failed(one.why_not)
         failed.append(one.why_not)
         reasons.setdefault(one.subject, one.why_not)
     known = actor.journal
@@ -98,11 +104,12 @@ def put_back(actor: host_actor.Actor) -> tuple[list[str], tuple[Owed, ...]]:
 def take_back(actor: host_actor.Actor, names: ty.Collection[str]) -> list[str]:
     """Take some functions back that were touched in vain.
 
-    :returns: what failed, each in one sentence
+    :returns: what failed, each in one sentence; the observer is told of it
     """
-    failed = [
-        one.why_not for one in _failures(actor, names, _NOBODYS, partly=True)
-    ]
+    failed = []
+    for one in _failures(actor, names, _NOBODYS, partly=True):
+        actor.observer.failed(one.why_not)
+        failed.append(one.why_not)
     settle(actor, names)
     return failed
 

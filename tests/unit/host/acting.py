@@ -43,6 +43,7 @@ class Told(observer.Observer):
     """Calls something for each step, and keeps what is done.
 
     :ivar changes: the changes that are done
+    :ivar failures: what wasn't done, and why
     :ivar judgements: what became of what a crash had left
     """
 
@@ -52,6 +53,7 @@ class Told(observer.Observer):
     ) -> None:
         self._told = told
         self.changes: list[plan.Change] = []
+        self.failures: list[str] = []
         self.judgements: list[judgement.Judgement] = []
 
     def step(
@@ -63,6 +65,10 @@ class Told(observer.Observer):
     def changed(self, change: plan.Change) -> None:
         """Keep it."""
         self.changes.append(change)
+
+    def failed(self, why: str) -> None:
+        """Keep it."""
+        self.failures.append(why)
 
     def recovered(self, judged: judgement.Judgement) -> None:
         """Keep it."""

@@ -7,6 +7,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import judgement, plan, restore
 from nova_vfio_variant.host.observe import function_state
@@ -325,6 +326,33 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual((), self.recovered())
         self.assertEqual("igbvf", self.states()[VF].driver)
         self.assertEqual({}, self.actor().journal.priors)
+
+    def test_what_failed_before_a_write_hangs_is_told(self) -> None:
+        self.host.hands().set_numvfs(PF, 2)
+        self.failing[f"{PF} set-numvfs 4"] = 5
+        self.failing[f"{VF_TOO} probe igbvf"] = 16
+        self.host.break_driver("igbvf")
+        actor = self.actor()
+        told = ty.cast("acting.Told", actor.observer)
+        by, real = self.by, self.by.way
+
+        def way(
+            step: plan.Step, keep: tuple[int, ...], also: process.Meanwhile
+        ) -> str:
+            if str(step) == f"{VF} probe igbvf":
+                raise process.Hung("it hangs", None)
+            return real(step, keep, also)
+
+        by.way = way
+        self.assertRaises(
+            exception.HostStepHung,
+            apply.apply,
+            actor,
+            test_plan.specs(test_plan.FOUR_VFS),
+        )
+        first, second = told.failures
+        self.assertIn(f"{PF} set-numvfs 4", first)
+        self.assertIn(f"{VF_TOO} probe igbvf", second)
 
     def test_a_vf_that_is_refused_keeps_no_other_from_its_driver(self) -> None:
         self.owe()
