@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machine is, and the hands that change it."""
+"""What the machine is, and the only writes that change it."""

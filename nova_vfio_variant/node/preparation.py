@@ -312,6 +312,7 @@ class Preparation:
             # Imported here: nobody else needs privsep.
             from nova_vfio_variant.host.act import privileged
 
+            privileged.start()
             return privileged.PrivilegedExecutor()
         try:
             os.close(os.open(f"{root.rstrip('/')}/{_PROBE}", os.O_WRONLY))

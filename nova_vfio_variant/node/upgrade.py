@@ -13,6 +13,7 @@ from oslo_upgradecheck import upgradecheck
 from nova_vfio_variant import exception, source
 from nova_vfio_variant.check import text
 from nova_vfio_variant.host.decide import refusal
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.placement import client as placement_client
 
 if ty.TYPE_CHECKING:
@@ -30,7 +31,6 @@ LIBVIRT = (9, 7, 0)
 #: (MIN_VFIO_PCI_VARIANT_LIBVIRT_VERSION of nova.virt.libvirt.driver).
 LIBVIRT_CHOOSES = (10, 0, 0)
 
-_DEVICES = "sys/bus/pci/devices"
 #: Where distributions keep shared libraries.
 _LIBRARIES = ("usr/lib64", "usr/lib")
 _MULTIARCH = re.compile(r"[a-z0-9_]+-linux-gnu\w*")
@@ -159,7 +159,7 @@ class Checks(upgradecheck.UpgradeCommands):
         scan = self._node.scan
         release = scan.kernel_release
         if any(
-            self._node.tree.exists(f"{_DEVICES}/{one.address}/vfio-dev")
+            self._node.tree.exists(f"{paths.DEVICES}/{one.address}/vfio-dev")
             for one in scan.functions
             if one.vfio_driver
         ):

@@ -2,8 +2,11 @@
 """Reports to a Placement that is disturbed, broken or slow."""
 
 import functools
+import logging
 import time
 import typing as ty
+
+import fixtures
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.placement import client, report
@@ -48,6 +51,7 @@ class ConflictTest(PlacementTestCase):
         self.report(make(1), make(2))
         before = self.published()
         self.disturb(1000)
+        logged = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
         error = self.assertRaises(
             exception.PlacementConflict,
             self.report,
@@ -56,6 +60,8 @@ class ConflictTest(PlacementTestCase):
             make(3, traits=(AUTOMATIC, "CUSTOM_LEFT")),
         )
         self.assertIn("5 times", str(error))
+        # Each time but the last.
+        self.assertEqual(4, logged.output.count("; trying again\n"))
         self.assertEqual(before, self.published())
         self.assertEqual(
             ["CUSTOM_LEFT"], self.direct.missing_traits(["CUSTOM_LEFT"])

@@ -30,6 +30,7 @@ from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.host.tree import opening
 
 logging.disable(logging.CRITICAL)
+by = privileged.PrivilegedExecutor()
 lock.FOLDER = sys.argv[1]
 privileged.context.start(priv_context.Method.FORK)
 other = subprocess.Popen(
@@ -37,7 +38,7 @@ other = subprocess.Popen(
      "open('/dev/null'); print(flush=True); time.sleep(60)"],
     stdout=subprocess.PIPE)
 other.stdout.readline()
-opened = privileged.open_files()
+opened = by.open_files()
 # What root itself may not look into (a container's first process) aside.
 mine = processes.look(opening.open_tree("/"))
 print("unreadable", set(opened.unreadable) - set(mine.unreadable))
@@ -46,16 +47,16 @@ other.kill()
 def perform(*words):
     step = plan.Step(*words)
     try:
-        print(privileged.perform(step, (), lambda: None))
+        print(by.perform(step, (), lambda: None))
     except Exception as error:
         print(type(error).__name__, error)
 
-with privileged.hold(["function-0000:ff:1f.7", "host"], 0):
+with by.hold(["function-0000:ff:1f.7", "host"], 0):
     perform("0000:ff:1f.7", "unbind", "", "x", "test")
     perform("0000:ff:1f.7/../../x", "unbind", "", "x", "test")
     perform("0000:ff:1f.7", "set-override", "a/b", "", "test")
     perform("0000:ff:1f.7", "format", "", "", "test")
-with privileged.hold(["host"], 0):
+with by.hold(["host"], 0):
     perform("0000:ff:1f.7", "probe", "", "", "test")
 """
 #: Ends only when it is killed; what it was doing hangs.
@@ -66,12 +67,13 @@ from nova_vfio_variant.host.act import lock, privileged
 from nova_vfio_variant.host.decide import plan
 
 logging.disable(logging.CRITICAL)
+by = privileged.PrivilegedExecutor()
 privileged.ROOT = sys.argv[1]
 privileged.context.start(priv_context.Method.FORK)
-with privileged.hold(["function-0000:21:00.0", "host"], 0):
+with by.hold(["function-0000:21:00.0", "host"], 0):
     step = plan.Step("0000:21:00.0", "probe", "", "", "test", 0.3)
     try:
-        privileged.perform(step, (), lambda: None)
+        by.perform(step, (), lambda: None)
     except Exception as error:
         print(error.pid, flush=True)
     time.sleep(60)
@@ -86,6 +88,7 @@ from nova_vfio_variant.host.act import lock, privileged
 from nova_vfio_variant.host.decide import plan
 
 logging.disable(logging.CRITICAL)
+by = privileged.PrivilegedExecutor()
 privileged.ROOT = sys.argv[1]
 privileged.context.start(priv_context.Method.FORK)
 daemon = int(pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
@@ -98,15 +101,18 @@ def tried(what):
         print(type(error).__name__, error)
 
 step = plan.Step("0000:21:00.0", "probe", "", "", "test", 60)
-with privileged.hold(["host"], 0):
-    with privileged.hold(["function-0000:21:00.0"], 0):
+with by.hold(["host"], 0):
+    with by.hold(["function-0000:21:00.0"], 0):
         threading.Timer(1, os.kill, (daemon, signal.SIGKILL)).start()
-        tried(lambda: privileged.perform(step, (), lambda: None))
-    tried(privileged.hold(["function-0000:22:00.0"], 0).__enter__)
-    tried(privileged.open_files)
-    tried(lambda: privileged.perform(step, (), lambda: None))
+        tried(lambda: by.perform(step, (), lambda: None))
+    tried(by.hold(["function-0000:22:00.0"], 0).__enter__)
+    tried(by.open_files)
+    tried(lambda: by.perform(step, (), lambda: None))
 print("at its end")
 """
+
+
+_BY = privileged.PrivilegedExecutor()
 
 
 class DaemonTest(base.TestCase):
@@ -116,6 +122,30 @@ class DaemonTest(base.TestCase):
             self.refused()
         else:
             self.works()
+
+    def test_its_start_is_logged(self) -> None:
+        program = (
+            "import logging\n"
+            "from oslo_privsep import priv_context\n"
+            "from nova_vfio_variant.host.act import privileged\n"
+            "logging.basicConfig(level=logging.INFO)\n"
+            "begin = privileged.context.start\n"
+            "way = priv_context.Method.FORK\n"
+            "privileged.context.start = lambda: begin(way)\n"
+            "privileged.start()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if os.geteuid():
+            self.assertIn("without root's privileges", done.stderr)
+        else:
+            self.assertIn("privsep: the privileged process", done.stderr)
+        self.assertEqual("", done.stdout)
 
     def test_who_is_not_root_needs_sudo(self) -> None:
         self.refused()
@@ -242,34 +272,34 @@ class StepTest(base.TestCase):
             (VF, "unbind", ""),
             ("vfio_pci", "load-module", "vfio_pci"),
         )
-        with privileged.hold(["host", "group-77", "module-x"], 0):
+        with _BY.hold(["host", "group-77", "module-x"], 0):
             for subject, action, value in steps:
                 self.assertIn(
                     "isn't held", self.do(subject, action, value=value)
                 )
         self.assertEqual(before, self.host.picture())
-        with privileged.hold(["module-vfio_pci", self.locked(PF)[0]], 0):
+        with _BY.hold(["module-vfio_pci", self.locked(PF)[0]], 0):
             # Without the host's lock somebody else may be at it too.
             self.assertIn(
                 "the lock host isn't", self.do("vfio_pci", "load-module")
             )
             self.assertIn("the lock host isn't", self.do(VF, "unbind"))
-        with privileged.hold(["host", "module-vfio_pci"], 0):
+        with _BY.hold(["host", "module-vfio_pci"], 0):
             self.assertEqual(
                 "ok 0 vfio-pci", self.do("vfio_pci", "load-module")
             )
-        with privileged.hold(["host", *self.locked(PF)], 0):
+        with _BY.hold(["host", *self.locked(PF)], 0):
             # Its VFs come and go with it.
             self.assertEqual("ok 0 ", self.do(VF, "unbind"))
-        with privileged.hold(["host"], 0):
+        with _BY.hold(["host"], 0):
             self.assertIn("isn't held", self.do(VF, "probe"))
         group = self.host.root / f"sys/bus/pci/devices/{VF}/iommu_group"
-        with privileged.hold(["host", f"group-{group.readlink().name}"], 0):
+        with _BY.hold(["host", f"group-{group.readlink().name}"], 0):
             self.assertEqual("ok 0 igbvf", self.do(VF, "probe"))
 
     def test_a_step_that_makes_no_sense_is_not_begun(self) -> None:
         before = self.host.picture()
-        with privileged.hold(["host", *self.locked(PF)], 0):
+        with _BY.hold(["host", *self.locked(PF)], 0):
             for more in (
                 {"deadline": "x"},
                 {"deadline": -5.0},
@@ -289,7 +319,7 @@ class StepTest(base.TestCase):
     def test_no_key_leads_out_of_the_folder(self) -> None:
         for key in ("../x", "group-1/../../x", "", "/x", ".", "group-1\n"):
             with self.assertRaises(exception.HostError):
-                privileged.hold([key], 0).__enter__()
+                _BY.hold([key], 0).__enter__()
         for timeout in (-1, float("nan"), "x"):
             kind, _, _ = privileged.take_locks(["host"], timeout, "x")
             self.assertEqual("failed", kind)
@@ -297,14 +327,14 @@ class StepTest(base.TestCase):
         self.assertEqual(("failed", "b'4711 x' is no text"), (kind, said))
 
     def test_nothing_is_given_back_twice(self) -> None:
-        with privileged.hold(["host"], 0):
+        with _BY.hold(["host"], 0):
             privileged.give_locks()
 
     def test_who_waits_is_told_who_has_it(self) -> None:
         with lock.hold(self.host.root, ["group-1"], 0):
             error = self.assertRaises(
                 exception.LockTimeout,
-                privileged.hold(["group-1"], 0.1).__enter__,
+                _BY.hold(["group-1"], 0.1).__enter__,
             )
         self.assertIn(f"process {os.getpid()}", error.message)
         kind, _, _ = privileged.take_locks(["host"], 0, "4711 apply\n\x1b[1m")

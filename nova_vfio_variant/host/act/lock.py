@@ -25,7 +25,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import host_scan
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
@@ -35,7 +35,6 @@ _LOG = logging.getLogger(__name__)
 FOLDER: ty.Final = "run/nova-vfio"
 #: The key of the lock of the whole host.
 HOST: ty.Final = "host"
-_DEVICES = "sys/bus/pci/devices"
 _KEY = re.compile(r"[a-z]+(?:-[A-Za-z0-9_.:+-]+)?")
 _PAUSE = 0.05
 
@@ -80,7 +79,7 @@ def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
     """
     mine = pci_address.PciAddress.parse(address)
     found = {_key(mine, _group(tree, mine))}
-    link = tree.readlink(f"{_DEVICES}/{mine}/physfn")
+    link = tree.readlink(f"{paths.DEVICES}/{mine}/physfn")
     if link is not None:
         pf = pci_address.PciAddress.parse(link.rpartition("/")[2])
         found.add(_key(pf, _group(tree, pf)))
@@ -90,7 +89,7 @@ def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
 def _group(
     tree: host_tree.HostTree, address: pci_address.PciAddress
 ) -> str | None:
-    link = tree.readlink(f"{_DEVICES}/{address}/iommu_group")
+    link = tree.readlink(f"{paths.DEVICES}/{address}/iommu_group")
     return None if link is None else link.rpartition("/")[2]
 
 

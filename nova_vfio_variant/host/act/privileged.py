@@ -230,53 +230,6 @@ def _ask(entry: ty.Callable[..., ty.Any], *args: object) -> ty.Any:
 
 
 @contextlib.contextmanager
-def hold(
-    keys: ty.Iterable[str], timeout: float
-) -> ty.Iterator[tuple[int, ...]]:
-    """Hold locks with privileges; see :meth:`.executor.Executor.hold`.
-
-    :returns: nothing: who does the steps has the descriptors
-    :raises LockTimeout: another process has one; the message says which
-    :raises HostError: they can't be taken
-    """
-    kind, message, hint = _ask(
-        take_locks, list(keys), timeout, lock.ourselves()
-    )
-    if kind == "busy":
-        raise exception.LockTimeout(message, hint)
-    if kind != "ok":
-        raise exception.HostError(message)
-    try:
-        yield ()
-    finally:
-        # A daemon that ended gave them back.
-        with contextlib.suppress(_EndedError):
-            _ask(give_locks)
-
-
-def perform(
-    step: plan.Step, keep: tuple[int, ...], meanwhile: process.Meanwhile
-) -> str:
-    """Do one step with privileges; see :meth:`.executor.Executor.perform`.
-
-    :param keep: empty; see :func:`hold`
-    """
-    try:
-        with _calling(meanwhile):
-            kind, number, text = _ask(do_step, step.as_data())
-    except _EndedError as error:
-        # Its helper may be writing all the same.
-        raise process.Hung(error.message, None) from error
-    if kind == "os":
-        raise OSError(number, text)
-    if kind == "hung":
-        raise process.Hung(text, number)
-    if kind == "failed":
-        raise exception.HostStepFailed(text)
-    return str(text)
-
-
-@contextlib.contextmanager
 def _calling(meanwhile: process.Meanwhile) -> ty.Iterator[None]:
     """Call something now and then, in a thread: the daemon doesn't."""
     over = threading.Event()
@@ -295,21 +248,6 @@ def _calling(meanwhile: process.Meanwhile) -> ty.Iterator[None]:
         caller.join()
 
 
-def open_files() -> processes.OpenFiles:
-    """What all processes have open, seen with privileges.
-
-    :raises HostError: who could look is gone
-    """
-    files, unreadable = _ask(look_into_processes)
-    return processes.OpenFiles(
-        tuple(
-            processes.OpenFile(use.Holder(*holder), place)
-            for *holder, place in files
-        ),
-        tuple(unreadable),
-    )
-
-
 def start() -> None:
     """Start the privsep daemon, before anything is done with it.
 
@@ -326,13 +264,31 @@ def start() -> None:
 
 
 class PrivilegedExecutor(executor.Executor):
-    """Has the daemon do it, which is started for that.
+    """Has the daemon do it that :func:`start` started."""
 
-    :raises HostError: we are not allowed to
-    """
+    @contextlib.contextmanager
+    def hold(
+        self, keys: ty.Iterable[str], timeout: float
+    ) -> ty.Iterator[tuple[int, ...]]:
+        """See :meth:`.executor.Executor.hold`.
 
-    def __init__(self) -> None:
-        start()
+        :returns: nothing: who does the steps has the descriptors
+        :raises LockTimeout: another process has one; the message says which
+        :raises HostError: they can't be taken
+        """
+        kind, message, hint = _ask(
+            take_locks, list(keys), timeout, lock.ourselves()
+        )
+        if kind == "busy":
+            raise exception.LockTimeout(message, hint)
+        if kind != "ok":
+            raise exception.HostError(message)
+        try:
+            yield ()
+        finally:
+            # A daemon that ended gave them back.
+            with contextlib.suppress(_EndedError):
+                _ask(give_locks)
 
     def perform(
         self,
@@ -340,15 +296,34 @@ class PrivilegedExecutor(executor.Executor):
         keep: tuple[int, ...],
         meanwhile: process.Meanwhile,
     ) -> str:
-        """See :func:`perform`."""
-        return perform(step, keep, meanwhile)
+        """See :meth:`.executor.Executor.perform`.
 
-    def hold(
-        self, keys: ty.Iterable[str], timeout: float
-    ) -> ty.ContextManager[tuple[int, ...]]:
-        """See :func:`hold`."""
-        return hold(keys, timeout)
+        :param keep: empty; see :meth:`hold`
+        """
+        try:
+            with _calling(meanwhile):
+                kind, number, text = _ask(do_step, step.as_data())
+        except _EndedError as error:
+            # Its helper may be writing all the same.
+            raise process.Hung(error.message, None) from error
+        if kind == "os":
+            raise OSError(number, text)
+        if kind == "hung":
+            raise process.Hung(text, number)
+        if kind == "failed":
+            raise exception.HostStepFailed(text)
+        return str(text)
 
     def open_files(self) -> processes.OpenFiles:
-        """See :func:`open_files`."""
-        return open_files()
+        """See :meth:`.executor.Executor.open_files`.
+
+        :raises HostError: who could look is gone
+        """
+        files, unreadable = _ask(look_into_processes)
+        return processes.OpenFiles(
+            tuple(
+                processes.OpenFile(use.Holder(*holder), place)
+                for *holder, place in files
+            ),
+            tuple(unreadable),
+        )

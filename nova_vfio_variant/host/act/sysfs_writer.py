@@ -15,10 +15,9 @@ import typing as ty
 
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.observe import drivers, function_ids, sriov
-from nova_vfio_variant.host.tree import host_tree, opening
+from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
 
-DEVICES: ty.Final = "sys/bus/pci/devices"
 _DRIVERS = "sys/bus/pci/drivers"
 
 #: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
@@ -87,7 +86,7 @@ class Hands:
         """
         place = _checked_address(address)
         self._refuse_bridge(place)
-        self._write(f"{DEVICES}/{place}/driver/unbind", place.encode())
+        self._write(f"{paths.DEVICES}/{place}/driver/unbind", place.encode())
 
     def probe(self, address: str) -> None:
         """Let the kernel look for a driver.
@@ -110,8 +109,8 @@ class Hands:
         place = _checked_address(address)
         deadline = time.monotonic() + _SETTLE
         while True:
-            text = self.root.read_text(f"{DEVICES}/{place}/sriov_numvfs")
-            names = self.root.listdir(f"{DEVICES}/{place}")
+            text = self.root.read_text(f"{paths.DEVICES}/{place}/sriov_numvfs")
+            names = self.root.listdir(f"{paths.DEVICES}/{place}")
             links = sriov.count(names)
             if text is None or not text.isdigit():
                 return None
@@ -122,13 +121,13 @@ class Hands:
     def autoprobe(self, address: str) -> str:
         """``1`` or ``0``; empty where there is no such attribute."""
         place = _checked_address(address)
-        path = f"{DEVICES}/{place}/sriov_drivers_autoprobe"
+        path = f"{paths.DEVICES}/{place}/sriov_drivers_autoprobe"
         return self.root.read_text(path) or ""
 
     def override(self, address: str) -> str:
         """The ``driver_override``; empty when unset."""
         place = _checked_address(address)
-        text = self.root.read_text(f"{DEVICES}/{place}/driver_override")
+        text = self.root.read_text(f"{paths.DEVICES}/{place}/driver_override")
         return drivers.override_in(text) or ""
 
     def driver(self, address: str, awaited: str = "") -> str:
@@ -139,7 +138,7 @@ class Hands:
         place = _checked_address(address)
         deadline = time.monotonic() + _SETTLE
         while True:
-            link = self.root.readlink(f"{DEVICES}/{place}/driver")
+            link = self.root.readlink(f"{paths.DEVICES}/{place}/driver")
             if link or not awaited or time.monotonic() > deadline:
                 return (link or "").rpartition("/")[2]
             time.sleep(0.05)
@@ -158,14 +157,14 @@ class Hands:
         :raises ValueError: it is a bridge
         """
         place = _checked_address(address)
-        with self.root.folder(f"{DEVICES}/{place}") as folder:
+        with self.root.folder(f"{paths.DEVICES}/{place}") as folder:
             bridge = function_ids.is_any_bridge(folder)
         if bridge:
             raise ValueError(f"{place} is a bridge")
 
     def _attribute(self, address: str, name: str, text: str) -> None:
         place = _checked_address(address)
-        self._write(f"{DEVICES}/{place}/{name}", text.encode())
+        self._write(f"{paths.DEVICES}/{place}/{name}", text.encode())
 
 
 def of_directory(root: str) -> Hands:

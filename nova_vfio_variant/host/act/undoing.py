@@ -13,9 +13,6 @@ from nova_vfio_variant.host.decide import restore as restore_plan
 from nova_vfio_variant.host.observe import facts, records
 from nova_vfio_variant.pci import address as pci_address
 
-#: What goes back at once goes back whoever has it: that is what he had.
-_NOBODYS: ty.Final[ty.Mapping[str, ty.Any]] = {"owners": {}, "quarantined": {}}
-
 
 def restore(
     actor: host_actor.Actor,
@@ -34,7 +31,7 @@ def restore(
     """
     names = {str(address) for address in only}
     failed = []
-    for one in _failures(actor, names, {"quarantined": quarantined}):
+    for one in _failures(actor, names, quarantined):
         failed.append(one.why_not)
         actor.observer.failed(one.why_not)
     settle(actor, names)
@@ -67,7 +64,7 @@ def put_back(
         return [], ()
     failed: list[str] = []
     reasons: dict[str, str] = {}
-    for one in _failures(actor, owed, _NOBODYS, partly=True):
+    for one in _failures(actor, owed, at_once=True):
         if tell:
             actor.observer.failed(one.why_not)
         failed.append(one.why_not)
@@ -107,7 +104,7 @@ def take_back(actor: host_actor.Actor, names: ty.Collection[str]) -> list[str]:
     :returns: what failed, each in one sentence; the observer is told of it
     """
     failed = []
-    for one in _failures(actor, names, _NOBODYS, partly=True):
+    for one in _failures(actor, names, at_once=True):
         actor.observer.failed(one.why_not)
         failed.append(one.why_not)
     settle(actor, names)
@@ -150,25 +147,27 @@ def settle(
 def _failures(
     actor: host_actor.Actor,
     names: ty.Collection[str],
-    recorded: ty.Mapping[str, ty.Any],
+    quarantined: records.Quarantines = records.NOTHING.quarantined,
     *,
-    partly: bool = False,
+    at_once: bool = False,
 ) -> ty.Iterator[converge.Failure]:
     """Take functions back as far as that can be done.
 
     :param names: of the functions; all if empty
-    :param recorded: in place of what is recorded of the functions
-    :param partly: as for :func:`.converge.rounds`
+    :param quarantined: functions that nobody touches
+    :param at_once: what was touched goes back whoever has it, for that is
+        what he had; what is refused is told, and keeps no other
     :returns: what fails, as it fails
     """
 
     def decide(now: facts.HostFacts) -> planning.Decision:
-        return restore_plan.of_priors(
-            actor.journal.priors, now.knowing(**recorded), names
+        known = now.knowing(
+            owners={} if at_once else None, quarantined=quarantined
         )
+        return restore_plan.of_priors(actor.journal.priors, known, names)
 
     for one in converge.rounds(
-        actor, decide, plan.Command.RESTORE, partly=partly
+        actor, decide, plan.Command.RESTORE, partly=at_once
     ):
         for attempt in one.attempts:
             if isinstance(attempt, converge.Failure):

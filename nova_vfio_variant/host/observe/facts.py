@@ -94,13 +94,26 @@ class HostFacts:
     unseen: tuple[str, ...] = ()
     records: host_records.Records = host_records.NOTHING
 
-    def knowing(self, **recorded: ty.Any) -> HostFacts:
+    def knowing(
+        self,
+        *,
+        owners: host_records.Owners | None = None,
+        quarantined: host_records.Quarantines | None = None,
+    ) -> HostFacts:
         """The same host, with this recorded of it in place of what is.
 
-        :param recorded: fields of :class:`.records.Records`
+        What is None stays as it is.
         """
+        known = self.records
         return dataclasses.replace(
-            self, records=dataclasses.replace(self.records, **recorded)
+            self,
+            records=dataclasses.replace(
+                known,
+                owners=known.owners if owners is None else owners,
+                quarantined=(
+                    known.quarantined if quarantined is None else quarantined
+                ),
+            ),
         )
 
     @functools.cached_property

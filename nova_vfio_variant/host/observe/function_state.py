@@ -8,13 +8,12 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import drivers, sriov
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
 #: Where the kernel tells its boots apart.
 BOOT_ID = "proc/sys/kernel/random/boot_id"
-_DEVICES = "sys/bus/pci/devices"
 #: Where a driver stands for whatever the kernel chooses, none included.
 KERNELS_CHOICE: ty.Final = "host"
 
@@ -70,7 +69,7 @@ class State:
 
 def autoprobe(tree: host_tree.HostTree, address: str) -> bool | None:
     """Whether new VFs of a PF get a driver; None for what can't have VFs."""
-    text = tree.read_text(f"{_DEVICES}/{address}/sriov_drivers_autoprobe")
+    text = tree.read_text(f"{paths.DEVICES}/{address}/sriov_drivers_autoprobe")
     return None if text not in ("0", "1") else text == "1"
 
 
@@ -94,7 +93,7 @@ def state_now(tree: host_tree.HostTree, address: str) -> State | None:
 
     :raises HostError: it is there and can't be read
     """
-    place = f"{_DEVICES}/{pci_address.PciAddress.parse(address)}"
+    place = f"{paths.DEVICES}/{pci_address.PciAddress.parse(address)}"
     if not tree.exists(place):
         return None
     try:
@@ -126,7 +125,7 @@ def state_now(tree: host_tree.HostTree, address: str) -> State | None:
 
 def count_vfs(tree: host_tree.HostTree, address: str) -> int:
     """How many VFs a PF shows now, also while their number is written."""
-    place = f"{_DEVICES}/{pci_address.PciAddress.parse(address)}"
+    place = f"{paths.DEVICES}/{pci_address.PciAddress.parse(address)}"
     return sriov.count(tree.listdir(place))
 
 

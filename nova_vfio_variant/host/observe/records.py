@@ -13,6 +13,8 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
 Address = pci_address.PciAddress
+#: The instance that has claimed a function, by address.
+Owners = ty.Mapping[Address, str]
 #: Why nobody gets a function, by address.
 Quarantines = ty.Mapping[Address, str]
 
@@ -31,7 +33,7 @@ class Records:
     :param unreadable: why the rest can't be known; None if all was read
     """
 
-    owners: ty.Mapping[Address, str] = dataclasses.field(default_factory=dict)
+    owners: Owners = dataclasses.field(default_factory=dict)
     quarantined: Quarantines = dataclasses.field(default_factory=dict)
     unsettled: ty.Collection[Address] = ()
     identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(

@@ -13,14 +13,13 @@ import functools
 import re
 import typing as ty
 
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import host_scan
 
-_DEVICES = "sys/bus/pci/devices"
 #: Of a routing ID.
 _LAST = 0xFFFF
 _VIRTFN = re.compile(r"virtfn(\d+)")
@@ -78,7 +77,7 @@ def routing(
     tree: host_tree.HostTree, pf: pci_address.PciAddress
 ) -> Routing | None:
     """Where the VFs of a PF are; None where it doesn't say so."""
-    place = f"{_DEVICES}/{pf}"
+    place = f"{paths.DEVICES}/{pf}"
     try:
         return Routing(
             int(tree.read_text(f"{place}/sriov_offset") or ""),
@@ -92,7 +91,7 @@ def vf_device(
     tree: host_tree.HostTree, pf: pci_address.PciAddress
 ) -> str | None:
     """The product id of a PF's VFs, four lower-case hex digits."""
-    text = tree.read_text(f"{_DEVICES}/{pf}/sriov_vf_device")
+    text = tree.read_text(f"{paths.DEVICES}/{pf}/sriov_vf_device")
     try:
         return f"{int(text or '', 16):04x}"
     except ValueError:
@@ -135,7 +134,7 @@ class Indices:
     @functools.cached_property
     def _links(self) -> dict[str, int]:
         """The VFs by the PF's links."""
-        place = f"{_DEVICES}/{self.pf}"
+        place = f"{paths.DEVICES}/{self.pf}"
         found = {}
         for name in self._tree.listdir(place):
             match = _VIRTFN.fullmatch(name)

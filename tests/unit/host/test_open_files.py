@@ -386,7 +386,7 @@ class PrivilegedTest(OpenCase):
                 f"{privileged.__name__}._ask", lambda _entry: answer
             )
         )
-        self.assertEqual(seen, privileged.open_files())
+        self.assertEqual(seen, privileged.PrivilegedExecutor().open_files())
 
 
 class ChildrenTest(OpenCase):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a change that a crash left in the middle."""
 
+import logging
 import os
 import typing as ty
 
@@ -326,6 +327,15 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual((), self.recovered())
         self.assertEqual("igbvf", self.states()[VF].driver)
         self.assertEqual({}, self.actor().journal.priors)
+
+    def test_what_is_recovered_is_logged(self) -> None:
+        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        logged = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        self.recovered()
+        self.assertIn(
+            f"recovery: finish {NIC}: nothing is in the way", logged.output
+        )
+        self.assertIn(f"{NIC} probe vfio-pci: done", logged.output)
 
     def test_what_failed_before_a_write_hangs_is_told(self) -> None:
         self.host.hands().set_numvfs(PF, 2)

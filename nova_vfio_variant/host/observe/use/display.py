@@ -7,15 +7,14 @@ import re
 
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import Kind, Use
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 
-_DEVICES = "sys/bus/pci/devices"
 _CARD = re.compile(r"card\d+")
 
 
 def look(tree: host_tree.HostTree, address: str) -> tuple[Use, ...]:
     """The uses of one function as a display."""
-    place = f"{_DEVICES}/{address}"
+    place = f"{paths.DEVICES}/{address}"
     uses = []
     try:
         if use.text(tree, f"{place}/boot_vga") == "1":

@@ -25,10 +25,9 @@ import typing as ty
 
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import Kind, Use
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import function as observed
 
-_DEVICES = "sys/bus/pci/devices"
 _INTERFACES = "sys/class/net"
 #: The interface of one stands below its virtio device.
 _VIRTIO = "virtio-pci"
@@ -109,7 +108,7 @@ def look(
     tree: host_tree.HostTree, function: observed.PciFunction, routing: Routing
 ) -> tuple[Use, ...]:
     """The uses of one function's interfaces."""
-    home = f"{_DEVICES}/{function.address}"
+    home = f"{paths.DEVICES}/{function.address}"
     places = {name: f"{home}/net/{name}" for name in function.netdevs}
     for name in routing.below.get(str(function.address), ()):
         places.setdefault(name, f"{_INTERFACES}/{name}")
