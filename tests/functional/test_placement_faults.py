@@ -51,7 +51,9 @@ class ConflictTest(PlacementTestCase):
         self.report(make(1), make(2))
         before = self.published()
         self.disturb(1000)
-        logged = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        logged = self.useFixture(
+            fixtures.FakeLogger("nova_vfio_variant", level=logging.INFO)
+        )
         error = self.assertRaises(
             exception.PlacementConflict,
             self.report,

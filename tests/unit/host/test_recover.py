@@ -330,7 +330,9 @@ class RecoverTest(test_act.ActCase):
 
     def test_what_is_recovered_is_logged(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
-        logged = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        logged = self.useFixture(
+            fixtures.FakeLogger("nova_vfio_variant", level=logging.INFO)
+        )
         self.recovered()
         self.assertIn(
             f"recovery: finish {NIC}: nothing is in the way", logged.output
