@@ -410,7 +410,7 @@ class HangTest(ActCase):
         def perform(
             step: plan.Step, keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
-            return process.run(lambda: executor.do(worker, step), 0.3, keep)
+            return process.run(lambda: executor.do(worker, step), 1.0, keep)
 
         self.by.way = perform
         return actor

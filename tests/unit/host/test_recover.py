@@ -189,9 +189,10 @@ class RecoverTest(test_act.ActCase):
 
     def test_a_group_that_a_helper_is_busy_with_is_left(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
+        # Long enough for a process to start on a machine that is busy.
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 0.1
+                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 2
             )
         )
         with lock.hold(self.host.root, ["group-2"], 0):
@@ -209,7 +210,7 @@ class RecoverTest(test_act.ActCase):
         self.useFixture(fixtures.Timeout(30, gentle=True))
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 0.2
+                "nova_vfio_variant.host.act.actor.LOCK_TIMEOUT", 2
             )
         )
         path = self.host.root / "sys/bus/pci/devices" / NIC / "driver_override"
