@@ -26,8 +26,14 @@ from nova_vfio_variant.host.decide import assignability, host_spec
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import host_scan, scanner
+from nova_vfio_variant.node import (
+    checking,
+    context,
+    placement_side,
+    preparation,
+    tracked_devices,
+)
 from nova_vfio_variant.node import claims as node_claims
-from nova_vfio_variant.node import context, preparation
 from nova_vfio_variant.node import inventory as node_inventory
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -225,11 +231,11 @@ class _Node(context.Node):
         del read_only
         return contextlib.nullcontext(self._opened)
 
-    def _gather(
+    def gather(
         self, conf: located.Config, *, offline: bool
     ) -> facts.CheckInput:
         if offline not in self.parsed:
-            self.parsed[offline] = super()._gather(conf, offline=offline)
+            self.parsed[offline] = super().gather(conf, offline=offline)
         return self.parsed[offline]
 
 
@@ -285,13 +291,13 @@ class _Asking:
         """A node as another command would make it, of the same host."""
         made = self._fresh()
         made.__dict__.update(self._kept)
-        self._kept["conf"] = self._kept["_survey"] = made.conf
+        self._kept["conf"] = self._kept["survey"] = made.conf
         return made
 
     def answers(self, opened: MemoryStore) -> agreement.Answers:
         said = self._said
         on = self.anew()
-        of_devices(on.devices(), on.scan, said)
+        of_devices(tracked_devices.TrackedDevices(on).devices(), on.scan, said)
         said.states["device list"] = {
             at: str(on.verdicts.at(parsed(at)).state) for at in said.tracked
         }
@@ -302,7 +308,9 @@ class _Asking:
         inventory(
             (
                 (name, one.total, one.reserved)
-                for provider in self.anew().inventory().desired
+                for provider in placement_side.PlacementSide(self.anew())
+                .view()
+                .desired
                 for name, one in provider.inventories.items()
             ),
             said,
@@ -343,7 +351,7 @@ class _Asking:
         bare = host_verdicts.Verdicts(on.verdicts.facts, on.verdicts.records)
         for seen in on.scan.functions:
             self._said.undeclared[str(seen.address)] = shown(bare.of(seen))
-        suggested(on.suggest(), on.scan, self._said)
+        suggested(checking.Checking(on).suggest(), on.scan, self._said)
 
     def _plans(self, on: context.Node, opened: ty.Any) -> None:
         records = on.verdicts.records

@@ -14,7 +14,7 @@ from cliff import command, lister, show
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.node import context
+from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
@@ -77,6 +77,11 @@ class Base(command.Command):
             options.host_root,
             options.state_path,
         )
+
+    @functools.cached_property
+    def tracked(self) -> tracked_devices.TrackedDevices:
+        """What that node tracks."""
+        return tracked_devices.TrackedDevices(self.node)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Do it, and turn every error into one line and status 2."""

@@ -109,7 +109,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
         del parsed_args
-        return COLUMNS, [row(claim) for claim in self.node.claims()]
+        return COLUMNS, [row(claim) for claim in self.tracked.claims()]
 
 
 class Delete(base.Lister):

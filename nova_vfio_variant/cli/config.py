@@ -13,6 +13,7 @@ from stevedore import extension
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import render
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.node import checking
 
 CHECK_COLUMNS = (
     "severity",
@@ -97,7 +98,9 @@ class Check(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Check, and judge by the worst finding."""
-        findings = self.node.check(offline=parsed_args.offline)
+        findings = checking.Checking(self.node).check(
+            offline=parsed_args.offline
+        )
         worst = finding.worst(findings)
         if worst is not None:
             self.status = int(worst)
@@ -139,7 +142,7 @@ class Explain(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Explain."""
         rows: list[base.Row] = []
-        entries = self.node.explain(parsed_args.address)
+        entries = checking.Checking(self.node).explain(parsed_args.address)
         self.status = 1
         for number, match in enumerate(entries):
             if isinstance(match, tuple):
@@ -188,4 +191,4 @@ class Suggest(base.Base):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Suggest."""
         del parsed_args
-        self.app.stdout.write(self.node.suggest())
+        self.app.stdout.write(checking.Checking(self.node).suggest())

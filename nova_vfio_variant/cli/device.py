@@ -7,7 +7,7 @@ import argparse
 
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.node import claims
+from nova_vfio_variant.node import claims, placement_side
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = (
@@ -103,11 +103,11 @@ class Sync(base.ShowOne):
             dry_run=parsed_args.dry_run, accepted=parsed_args.accept
         )
         self.warn_of_lost()
-        self.warn(self.node.exchanged(plan))
+        self.warn(placement_side.PlacementSide(self.node).exchanged(plan))
         for device in plan.kept:
             gone = [
                 one.message
-                for one in self.node.verdict(device.address).blocking
+                for one in self.tracked.verdict(device.address).blocking
                 if one.code is host_codes.VANISHED
             ]
             self.note(
@@ -144,7 +144,7 @@ class List(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List, with a note if nothing was ever tracked."""
-        devices = self.node.devices()
+        devices = self.tracked.devices()
         if not self.node.has_state:
             self.note(
                 "nothing is tracked yet: this is what 'device sync' would"
@@ -152,7 +152,11 @@ class List(base.Lister):
             )
         self.tell_of_verdicts()
         return COLUMNS, [
-            _shown(one, str(self.node.verdict(one.address).state), parsed_args)
+            _shown(
+                one,
+                str(self.tracked.verdict(one.address).state),
+                parsed_args,
+            )
             for one in devices
         ]
 
@@ -174,10 +178,10 @@ class Show(base.ShowOne):
         """Show it."""
         from nova_vfio_variant.host.decide import refusal
 
-        device = self.node.device(parsed_args.address)
-        verdict = self.node.verdict(device.address)
+        device = self.tracked.device(parsed_args.address)
+        verdict = self.tracked.verdict(device.address)
         self.tell_of_verdicts()
-        allowed = self.node.allowances().get(device.address, {})
+        allowed = self.tracked.allowances().get(device.address, {})
         return (
             (*COLUMNS, "allowed", "obstacles", "remarks"),
             (

@@ -9,6 +9,7 @@ import uuid
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.node import placement_side
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Explain(base.Lister):
         subject = parsed_args.subject
         tracked_ones = self._tracked()
         if isinstance(subject, str):
-            chosen = [one.address for one in self.node.devices_of(subject)]
+            chosen = [one.address for one in self.tracked.devices_of(subject)]
         else:
             chosen = [subject]
             if subject not in tracked_ones:
@@ -94,7 +95,7 @@ class Explain(base.Lister):
     ) -> dict[pci_address.PciAddress, tracked.Device]:
         """The tracked devices; a store that can't be used costs them alone."""
         try:
-            return {one.address: one for one in self.node.devices()}
+            return {one.address: one for one in self.tracked.devices()}
         except exception.VfioVariantError as error:
             self.note(f"warning: {error.message}")
             return {}
@@ -102,7 +103,7 @@ class Explain(base.Lister):
     def _view(self) -> node_inventory.View | str:
         """What Placement has, or why that isn't known."""
         try:
-            return self.node.inventory()
+            return placement_side.PlacementSide(self.node).view()
         except exception.VfioVariantError as error:
             return error.message
 

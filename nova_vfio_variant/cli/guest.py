@@ -47,10 +47,10 @@ class _ForDevices(base.Base):
         """
         if parsed_args.address is not None:
             found: tuple[tracked.Device, ...] = (
-                self.node.device(parsed_args.address),
+                self.tracked.device(parsed_args.address),
             )
         else:
-            found = self.node.devices_of(parsed_args.instance)
+            found = self.tracked.devices_of(parsed_args.instance)
         self._look_at(found)
         return found
 
@@ -61,7 +61,7 @@ class _ForDevices(base.Base):
         against = []
         together = [device.address for device in devices]
         for device in devices:
-            verdict = self.node.verdict(
+            verdict = self.tracked.verdict(
                 device.address, device.instance_uuid, together
             )
             wrong = [

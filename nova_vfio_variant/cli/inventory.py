@@ -7,7 +7,7 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.node import claims
+from nova_vfio_variant.node import claims, placement_side
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
@@ -52,7 +52,7 @@ class _Inventory(base.Lister):
 
         reasons: dict[str, list[str]] = {}
         for at in addresses:
-            answer = self.node.verdict(at)
+            answer = self.tracked.verdict(at)
             for one in answer.lasting[:1]:
                 reason = f"reserved, for {one.code.title} [{one.code.id}]"
                 reasons.setdefault(reason, []).append(str(at))
@@ -83,7 +83,7 @@ class Show(_Inventory):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Show the desired tree with today's usage."""
         del parsed_args
-        view = self.node.inventory()
+        view = placement_side.PlacementSide(self.node).view()
         if view.unreachable is not None:
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
@@ -137,7 +137,7 @@ class Diff(_Result):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Compare and list."""
         del parsed_args
-        result = self.node.inventory_diff()
+        result = placement_side.PlacementSide(self.node).diff()
         self.status = int(
             bool(result.changes or result.warnings or result.findings)
         )

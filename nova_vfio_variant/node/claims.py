@@ -14,7 +14,7 @@ import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import context
+from nova_vfio_variant.node import context, placement_side, tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -130,7 +130,11 @@ class Tracking:
             if claims:
                 _expect_unfinished(claims, requests)
             else:
-                gone = self._node.placement(store).spent()
+                gone = (
+                    placement_side.PlacementSide(self._node)
+                    .publication(store)
+                    .spent()
+                )
                 records.remember_spent(store, gone)
                 devices = tuple(store.devices())
                 try:
@@ -148,7 +152,9 @@ class Tracking:
                 store.claim(instance_uuid, taken)
                 _LOG.info("instance %s: devices claimed", instance_uuid)
             return self._allocate(
-                store, self._node.placement(store), instance_uuid
+                store,
+                placement_side.PlacementSide(self._node).publication(store),
+                instance_uuid,
             )
 
     def release(
@@ -175,7 +181,7 @@ class Tracking:
         with self._locked() as store:
             claims = store.claims(instance_uuid)
             if not claims:
-                raise context.nothing_claimed(instance_uuid)
+                raise tracked_devices.nothing_claimed(instance_uuid)
             devices = tuple(store.devices())
             held = () if force else self._held(devices, instance_uuid)
             if held:
@@ -188,7 +194,7 @@ class Tracking:
                 )
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
-            published = self._node.placement(
+            published = placement_side.PlacementSide(self._node).publication(
                 store, (), self._node.given(offline=True)
             )
             published.release(instance_uuid)
@@ -228,10 +234,15 @@ class Tracking:
         :raises PlacementError: see :meth:`Publication.report`
         """
         if dry_run:
-            with self._node.observed() as (published, plan):
+            with placement_side.PlacementSide(self._node).observed() as (
+                published,
+                plan,
+            ):
                 return dataclasses.replace(
                     published.report(dry_run=True),
-                    findings=self._node.exchanged(plan),
+                    findings=placement_side.PlacementSide(
+                        self._node
+                    ).exchanged(plan),
                     withheld=published.withheld,
                 )
         from nova_vfio_variant.node import records
@@ -240,7 +251,9 @@ class Tracking:
         _ = self._node.declared
         with self._locked() as store:
             plan = self._sync(store)
-            published = self._node.placement(store)
+            published = placement_side.PlacementSide(self._node).publication(
+                store
+            )
             result = published.report()
             records.remember_spent(store, published.spent())
             made = {
@@ -257,7 +270,9 @@ class Tracking:
             return dataclasses.replace(
                 result,
                 finished=tuple(finished),
-                findings=self._node.exchanged(plan),
+                findings=placement_side.PlacementSide(self._node).exchanged(
+                    plan
+                ),
                 withheld=published.withheld,
             )
 
@@ -358,7 +373,7 @@ class Tracking:
         would be free for another instance.
         """
         spent = {device.address for device in devices}
-        self._node.placement(
+        placement_side.PlacementSide(self._node).publication(
             store,
             [
                 dataclasses.replace(device, status=tracked.Status.ALLOCATED)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One compute node: its configuration, its host, its store, its Placement.
+"""One compute node: its configuration, its host, its store.
 
 The rooms know nothing of each other's places on disk; here they are put
-together, so that a command is gather, decide, show. What is here only reads:
-``tracking`` gives devices to instances, ``preparation`` changes the host.
+together, once for a command, for the use cases that stand beside this. What
+is here only reads.
 """
 
 from __future__ import annotations
@@ -16,20 +16,15 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant import finding
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.declaration import verdicts as host_verdicts
-    from nova_vfio_variant.host.decide import assignability
     from nova_vfio_variant.host.observe import host_scan, pciids
     from nova_vfio_variant.host.tree import host_tree
-    from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import function, matching, spec
-    from nova_vfio_variant.placement import report
+    from nova_vfio_variant.pci import function, spec
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
 
@@ -73,8 +68,6 @@ class Node:
             pathlib.Path(state_path) if state_path else default_state_path()
         )
 
-    # What the operator declares and the host shows.
-
     @property
     def is_configured(self) -> bool:
         """Whether any file, or the environment, may say anything."""
@@ -95,11 +88,11 @@ class Node:
         """
         from nova_vfio_variant.conf import loader
 
-        loader.expect_usable(self._survey)
-        return self._survey
+        loader.expect_usable(self.survey)
+        return self.survey
 
     @functools.cached_property
-    def _survey(self) -> located.Config:
+    def survey(self) -> located.Config:
         """The configuration without what can't be used of it.
 
         :raises ConfigError: a file is missing or can't be read
@@ -135,24 +128,20 @@ class Node:
 
         return pciids.Names.load(self.tree)
 
-    def given(
-        self, *, offline: bool = False, published: bool = False
-    ) -> facts.CheckInput:
-        """All that the rules of ``config check`` look at.
+    def given(self, *, offline: bool = False) -> facts.CheckInput:
+        """What is declared, observed and recorded, as it is.
 
-        :param offline: leave out what needs the host or Placement
-        :param published: read what Placement holds as well
+        :param offline: leave out what needs the host
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        if offline:
-            return self._gather(self.conf, offline=True)
-        given = self._at_once
-        return self._with_published(given) if published else given
+        return (
+            self.gather(self.conf, offline=True) if offline else self._at_once
+        )
 
     @functools.cached_property
     def _at_once(self) -> facts.CheckInput:
         """What is declared, observed and recorded, each looked at once."""
-        return self._with_records(self._gather(self.conf, offline=False))
+        return self._with_records(self.gather(self.conf, offline=False))
 
     def _with_records(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what the store and the journal know."""
@@ -171,7 +160,7 @@ class Node:
                 ),
             )
 
-    def _gather(
+    def gather(
         self, conf: located.Config, *, offline: bool
     ) -> facts.CheckInput:
         """What a configuration says, and the host."""
@@ -195,7 +184,7 @@ class Node:
             specs,
             aliases,
             (*conf.faults, *spec_findings, *alias_findings),
-            None if offline else self._scan_for(specs),
+            None if offline else self.scan_for(specs),
         )
 
     @functools.cached_property
@@ -218,88 +207,6 @@ class Node:
                 errors,
             )
         return given
-
-    def check(self, *, offline: bool = False) -> tuple[finding.Finding, ...]:
-        """All findings, in order of their places.
-
-        Where a value can't be used neither the store nor Placement is asked:
-        which they are may hang on it.
-
-        :raises ConfigError: a file can't be read
-        """
-        from nova_vfio_variant.check import engine
-
-        try:
-            try:
-                given = self._for_check(offline=offline)
-            except exception.HostError as error:
-                given = dataclasses.replace(
-                    self._gather(self._survey, offline=True),
-                    unseen=error.message,
-                )
-        except exception.ConfigError as error:
-            if not error.findings:
-                raise
-            return error.findings
-        conf = self._survey
-        # What an option says that can't be read, other rules may hang on.
-        return engine.check(
-            given,
-            text_only=not all(
-                conf.registered[option].multi for option in conf.at_fault
-            ),
-        )
-
-    def _for_check(self, *, offline: bool) -> facts.CheckInput:
-        """What can be had of all that the rules look at."""
-        try:
-            return self.given(offline=offline, published=not offline)
-        except exception.ConfigError:
-            if not self._survey.faults:
-                raise
-            return self._gather(self._survey, offline=offline)
-
-    def explain(
-        self, address: pci_address.PciAddress
-    ) -> tuple[matching.SpecMatch | tuple[finding.Finding, ...], ...]:
-        """What each device_spec entry makes of a function.
-
-        :returns: in the order of the entries; for one that can't be used
-            its errors
-        :raises HostError: the host has no such function
-        """
-        from nova_vfio_variant import finding
-        from nova_vfio_variant.conf import located
-        from nova_vfio_variant.pci import matching, parse
-
-        entries = tuple(
-            parse.entries(located.values(self.conf, "pci", "device_spec"))
-        )
-        specs = tuple(made for made, _ in entries if made is not None)
-        scan = self._scan_for(specs)
-        matches = iter(
-            matching.Matcher(specs, scan.functions).explain(
-                scan.get(address) or self.function(address)
-            )
-        )
-        return tuple(
-            tuple(
-                one for one in found if one.severity is finding.Severity.ERROR
-            )
-            if made is None
-            else next(matches)
-            for made, found in entries
-        )
-
-    def suggest(self) -> str:
-        """Configuration for the VFs of this host, as text."""
-        from nova_vfio_variant.check import suggest
-        from nova_vfio_variant.declaration import verdicts
-
-        # What is declared today is no reason for what is to be declared.
-        return suggest.text(
-            verdicts.Verdicts(self.verdicts.facts, self.verdicts.records)
-        )
 
     @functools.cached_property
     def verdicts(self) -> host_verdicts.Verdicts:
@@ -362,8 +269,6 @@ class Node:
         """
         return self.declared.unread
 
-    # What is tracked.
-
     @property
     def has_state(self) -> bool:
         """Whether anything was ever tracked here."""
@@ -376,104 +281,6 @@ class Node:
         from nova_vfio_variant.conf import database
 
         return database.connection(self.conf) is not None
-
-    def devices(self) -> tuple[tracked.Device, ...]:
-        """The tracked devices, or those that a first sync would track."""
-        if not self.has_state:
-            return tuple(self.declared.desired)
-        try:
-            return tuple(self._at_once.recorded)
-        except exception.HostError:
-            # What is recorded can be told without the host.
-            return self._recorded()
-
-    def device(self, address: pci_address.PciAddress) -> tracked.Device:
-        """One of :meth:`devices`.
-
-        :raises DeviceNotFound: it is not among them
-        """
-        for device in self.devices():
-            if device.address == address:
-                return device
-        raise exception.DeviceNotFound(
-            f"device {address} is not tracked",
-            f"'nova-vfio config explain {address}' says why",
-        )
-
-    def devices_of(self, instance_uuid: str) -> tuple[tracked.Device, ...]:
-        """The devices that an instance has.
-
-        :raises ClaimError: it has none
-        """
-        found = tuple(
-            device
-            for device in (self.devices() if self.has_state else ())
-            if device.instance_uuid == instance_uuid
-        )
-        if not found:
-            raise nothing_claimed(instance_uuid)
-        return found
-
-    def claims(self) -> tuple[tracked.Claim, ...]:
-        """All claims."""
-        with self.open_store(read_only=True) as store:
-            return store.claims()
-
-    def verdict(
-        self,
-        address: pci_address.PciAddress,
-        instance_uuid: str | None = None,
-        together: ty.Collection[pci_address.PciAddress] | None = None,
-    ) -> assignability.Verdict:
-        """The verdict on a device; unknown where no host can be seen.
-
-        :param instance_uuid: who is to have it; None for any
-        :param together: all devices that its guest gets; None where that
-            isn't known yet
-        """
-        from nova_vfio_variant.host.decide import assignability, obstacles
-
-        try:
-            return self.verdicts.at(address, instance_uuid, together)
-        except exception.HostError as error:
-            return assignability.Verdict(
-                unknown=(
-                    obstacles.not_known(
-                        address, error.message, error.hint or ""
-                    ),
-                )
-            )
-
-    # What is published.
-
-    def inventory(self) -> node_inventory.View:
-        """The desired providers with their usage."""
-        with self.observed() as (published, _):
-            return published.view()
-
-    def inventory_diff(self) -> report.Result:
-        """Where Placement differs, and what would stay when it is reported.
-
-        :raises PlacementError: Placement can't be asked
-        """
-        with self.observed() as (published, plan):
-            return dataclasses.replace(
-                published.compare(),
-                findings=self.exchanged(plan),
-                withheld=published.withheld,
-            )
-
-    def placement_microversion(self) -> str | None:
-        """The newest microversion that Placement speaks.
-
-        :returns: None for an embedded one that isn't there yet
-        :raises PlacementError: it can't be asked
-        """
-        with self._beside_writers() as store:
-            published = self.placement(store, (), self.given(offline=True))
-            return published.microversion()
-
-    # For the halves that write.
 
     def open_store(self, *, read_only: bool) -> tracker_store.Store:
         """The store, to be closed by whoever asks for it.
@@ -513,132 +320,7 @@ class Node:
             accepted,
         )
 
-    def exchanged(
-        self, plan: tracker_sync.SyncPlan
-    ) -> tuple[finding.Finding, ...]:
-        """What is to be said of devices that are others now."""
-        from nova_vfio_variant.check import exchanged
-
-        known = (
-            {
-                one.address
-                for some in (
-                    plan.unchanged,
-                    plan.updated,
-                    plan.unread,
-                    plan.kept,
-                )
-                for one in some
-            }
-            if plan.exchanged
-            else set()
-        )
-        return exchanged.findings(
-            plan.exchanged, self.declared.functions, known
-        )
-
-    def allowances(
-        self,
-    ) -> dict[pci_address.PciAddress, dict[str, str]]:
-        """The obstacles that somebody overruled: address, code, reason.
-
-        Those that were said of another function than the one that is there
-        now are left out.
-
-        :raises HostError: see :attr:`tree`
-        """
-        from nova_vfio_variant.tracker import allowance
-
-        if not self.has_state:
-            return {}
-        with self.open_store(read_only=True) as store:
-            found = store.allowances.all()
-        return allowance.standing(found, self.scan.get) if found else {}
-
-    def placement(
-        self,
-        store: tracker_store.Store,
-        devices: ty.Sequence[tracked.Device] | None = None,
-        given: facts.CheckInput | None = None,
-    ) -> node_inventory.Publication:
-        """The side of Placement that is this node's.
-
-        What the verdict blocks for good is reserved there.
-
-        :param store: remembers what is published
-        :param devices: those to publish; all in the store if None
-        :param given: what is declared; without errors if None
-        :raises ConfigError: ``given`` is None, and there are errors
-        """
-        from nova_vfio_variant.node import inventory as node_inventory
-
-        given = given or self.declared
-        if devices is None:
-            devices = tuple(store.devices())
-        return node_inventory.Publication(
-            self.conf,
-            self.state_path,
-            devices,
-            given,
-            store.provider_memory,
-            *self._unassignable(store, devices, given),
-        )
-
-    def _unassignable(
-        self,
-        store: tracker_store.Store,
-        devices: ty.Sequence[tracked.Device],
-        given: facts.CheckInput,
-    ) -> tuple[
-        set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
-    ]:
-        """The devices that can't be given to anybody, and the unknown ones.
-
-        :returns: None for the first where the host isn't looked at
-        """
-        from nova_vfio_variant.host.decide import assignability
-        from nova_vfio_variant.node import records
-
-        blocked: set[pci_address.PciAddress] = set()
-        unknown: set[pci_address.PciAddress] = set()
-        if given.scan is None:
-            return None, unknown
-        if not devices:
-            return blocked, unknown
-        judge = given.judging(
-            records.survey(store, devices, given.scan, self.state_path)
-        )
-        for device in devices:
-            answer = judge.at(device.address)
-            if answer.lasting:
-                blocked.add(device.address)
-            elif answer.state is assignability.State.UNKNOWN:
-                unknown.add(device.address)
-        return blocked, unknown
-
-    @contextlib.contextmanager
-    def observed(
-        self,
-    ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
-        """What a sync and a report would publish; nothing is written."""
-        with self._beside_writers() as store:
-            plan = self.decide(store)
-            devices = sorted(
-                (
-                    *plan.unchanged,
-                    *plan.updated,
-                    *plan.added,
-                    *plan.kept,
-                    *plan.unread,
-                    *(one.device for one in plan.exchanged),
-                ),
-                key=lambda device: device.address,
-            )
-            yield self.placement(store, devices), plan
-
-    # How the above is put together.
-
-    def _scan_for(
+    def scan_for(
         self, specs: ty.Sequence[spec.DeviceSpec]
     ) -> host_scan.HostScan:
         """The scan, with serial numbers where a spec asks for them."""
@@ -658,18 +340,8 @@ class Node:
             ),
         )
 
-    def _with_published(self, given: facts.CheckInput) -> facts.CheckInput:
-        """The same, with what Placement holds; or with why it doesn't say."""
-        try:
-            with self._beside_writers() as store:
-                return dataclasses.replace(
-                    given, published=self.placement(store, (), given).held()
-                )
-        except exception.PlacementError as error:
-            return dataclasses.replace(given, unreachable=error)
-
     @contextlib.contextmanager
-    def _beside_writers(self) -> ty.Iterator[tracker_store.Store]:
+    def beside_writers(self) -> ty.Iterator[tracker_store.Store]:
         """The store, to be read, and no trouble with the embedded Placement.
 
         Its application in process is another writer, too, while it starts:
@@ -688,15 +360,3 @@ class Node:
                     lock.state_lock(self.state_path, LOCK_TIMEOUT)
                 )
             yield stack.enter_context(self.open_store(read_only=True))
-
-    def _recorded(self) -> tuple[tracked.Device, ...]:
-        with self.open_store(read_only=True) as store:
-            return tuple(store.devices())
-
-
-def nothing_claimed(instance_uuid: str) -> exception.ClaimError:
-    """The error that an instance has no device."""
-    return exception.ClaimError(
-        f"instance {instance_uuid} has claimed nothing",
-        "'nova-vfio claim list' shows all claims",
-    )

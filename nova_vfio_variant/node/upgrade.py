@@ -14,6 +14,7 @@ from nova_vfio_variant import exception, source
 from nova_vfio_variant.check import text
 from nova_vfio_variant.host.decide import refusal
 from nova_vfio_variant.host.tree import paths
+from nova_vfio_variant.node import placement_side, tracked_devices
 from nova_vfio_variant.placement import client as placement_client
 
 if ty.TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Checks(upgradecheck.UpgradeCommands):
         if not self._node.has_state:
             return _Result(_SUCCESS, "there is none yet")
         try:
-            claims = self._node.claims()
+            claims = tracked_devices.TrackedDevices(self._node).claims()
         except exception.StoreOutdatedError as error:
             return _Result(_WARNING, str(error))
         return _Result(_SUCCESS, f"has this version, and {len(claims)} claims")
@@ -139,7 +140,7 @@ class Checks(upgradecheck.UpgradeCommands):
         if not self._node.has_state:
             return _Result(_SUCCESS)
         found = []
-        for device in self._node.devices():
+        for device in tracked_devices.TrackedDevices(self._node).devices():
             if device.instance_uuid is None:
                 continue
             answer = self._node.verdicts.at(
@@ -208,7 +209,7 @@ class Checks(upgradecheck.UpgradeCommands):
     @_fails
     def placement(self) -> _Result:
         """Whether Placement speaks the microversion that we use."""
-        newest = self._node.placement_microversion()
+        newest = placement_side.PlacementSide(self._node).microversion()
         if newest is None:
             return _Result(_SUCCESS, "embedded, and not used yet")
         wanted = placement_client.MICROVERSION

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import typing as ty
 
-from nova_vfio_variant.node import context
+from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
 from tests import agreement, agreement_asked, random_hosts
@@ -70,7 +70,9 @@ class AgreementTest(cli_case.CliTestCase):
         said = agreement.Answers()
         on = context.Node(["nova.conf"], None, "host", "state")
         agreement_asked.learn(on.given().spec_of, said)
-        agreement_asked.of_devices(on.devices(), on.scan, said)
+        agreement_asked.of_devices(
+            tracked_devices.TrackedDevices(on).devices(), on.scan, said
+        )
         self._listings(host, said)
         found = self.run_cli("config", "check", "-f", "json").json
         agreement_asked.told(

@@ -6,6 +6,7 @@ import tempfile
 
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.node import checking
 from nova_vfio_variant.node.context import Node
 from tests import base
 from tests.functional import test_check_mends
@@ -25,7 +26,7 @@ class Cases(base.TestCase):
             host_root=str(CASES / case / "host.tar.gz"),
             state_path=str(self.state),
         )
-        return {one.code.id: one for one in node.check()}
+        return {one.code.id: one for one in checking.Checking(node).check()}
 
     def setUp(self) -> None:
         super().setUp()
@@ -146,7 +147,7 @@ class Cases(base.TestCase):
             host_root=str(CASES / case / "host.tar.gz"),
             state_path=str(self.state),
         )
-        found = node.check()
+        found = checking.Checking(node).check()
         try:
             return node.given(), found
         except exception.ConfigError:

@@ -20,7 +20,7 @@ from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import apply, assignability, refusal
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import holders
-from nova_vfio_variant.node import choosing, claims, context
+from nova_vfio_variant.node import choosing, claims, placement_side
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
 _HOSTS = 3000
@@ -245,7 +245,9 @@ class PlantedTest(AgreementCase):
     def test_inventory_forgets_all_obstacles(self) -> None:
         self.found(
             mock.patch.object(
-                context.Node, "_unassignable", lambda *_: (set(), set())
+                placement_side.PlacementSide,
+                "_unassignable",
+                lambda *_: (set(), set()),
             ),
             "inventory show",
         )

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking and explaining what is declared: what ``config`` commands call."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import placement_side
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
+    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.node import context
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import matching
+
+
+class Checking:
+    """What is to be said of a node's configuration.
+
+    :param on: the node
+    """
+
+    def __init__(self, on: context.Node) -> None:
+        self._node = on
+
+    def check(self, *, offline: bool = False) -> tuple[finding.Finding, ...]:
+        """All findings, in order of their places.
+
+        Where a value can't be used neither the store nor Placement is asked:
+        which they are may hang on it.
+
+        :raises ConfigError: a file can't be read
+        """
+        from nova_vfio_variant.check import engine
+
+        try:
+            try:
+                given = self._for_check(offline=offline)
+            except exception.HostError as error:
+                given = dataclasses.replace(
+                    self._node.gather(self._node.survey, offline=True),
+                    unseen=error.message,
+                )
+        except exception.ConfigError as error:
+            if not error.findings:
+                raise
+            return error.findings
+        conf = self._node.survey
+        # What an option says that can't be read, other rules may hang on.
+        return engine.check(
+            given,
+            text_only=not all(
+                conf.registered[option].multi for option in conf.at_fault
+            ),
+        )
+
+    def _for_check(self, *, offline: bool) -> facts.CheckInput:
+        """What can be had of all that the rules look at."""
+        try:
+            return self._all(offline=offline)
+        except exception.ConfigError:
+            if not self._node.survey.faults:
+                raise
+            return self._node.gather(self._node.survey, offline=offline)
+
+    def explain(
+        self, address: pci_address.PciAddress
+    ) -> tuple[matching.SpecMatch | tuple[finding.Finding, ...], ...]:
+        """What each device_spec entry makes of a function.
+
+        :returns: in the order of the entries; for one that can't be used
+            its errors
+        :raises HostError: the host has no such function
+        """
+        from nova_vfio_variant import finding
+        from nova_vfio_variant.conf import located
+        from nova_vfio_variant.pci import matching, parse
+
+        entries = tuple(
+            parse.entries(
+                located.values(self._node.conf, "pci", "device_spec")
+            )
+        )
+        specs = tuple(made for made, _ in entries if made is not None)
+        scan = self._node.scan_for(specs)
+        matches = iter(
+            matching.Matcher(specs, scan.functions).explain(
+                scan.get(address) or self._node.function(address)
+            )
+        )
+        return tuple(
+            tuple(
+                one for one in found if one.severity is finding.Severity.ERROR
+            )
+            if made is None
+            else next(matches)
+            for made, found in entries
+        )
+
+    def suggest(self) -> str:
+        """Configuration for the VFs of this host, as text."""
+        from nova_vfio_variant.check import suggest
+        from nova_vfio_variant.declaration import verdicts
+
+        # What is declared today is no reason for what is to be declared.
+        return suggest.text(
+            verdicts.Verdicts(
+                self._node.verdicts.facts, self._node.verdicts.records
+            )
+        )
+
+    def _all(self, *, offline: bool) -> facts.CheckInput:
+        """What the rules look at, with what Placement holds of it."""
+        given = self._node.given(offline=offline)
+        if offline:
+            return given
+        return placement_side.PlacementSide(self._node).held(given)

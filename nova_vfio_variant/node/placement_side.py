@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node has in Placement, beside what it should have there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
+    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.node import context
+    from nova_vfio_variant.node import inventory as node_inventory
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.placement import report
+    from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import sync as tracker_sync
+
+
+class PlacementSide:
+    """A node's side of Placement. Nothing is written.
+
+    :param on: the node
+    """
+
+    def __init__(self, on: context.Node) -> None:
+        self._node = on
+
+    def view(self) -> node_inventory.View:
+        """The desired providers with their usage."""
+        with self.observed() as (published, _):
+            return published.view()
+
+    def diff(self) -> report.Result:
+        """Where Placement differs, and what would stay when it is reported.
+
+        :raises PlacementError: Placement can't be asked
+        """
+        with self.observed() as (published, plan):
+            return dataclasses.replace(
+                published.compare(),
+                findings=self.exchanged(plan),
+                withheld=published.withheld,
+            )
+
+    def microversion(self) -> str | None:
+        """The newest microversion that Placement speaks.
+
+        :returns: None for an embedded one that isn't there yet
+        :raises PlacementError: it can't be asked
+        """
+        with self._node.beside_writers() as store:
+            published = self.publication(
+                store, (), self._node.given(offline=True)
+            )
+            return published.microversion()
+
+    def exchanged(
+        self, plan: tracker_sync.SyncPlan
+    ) -> tuple[finding.Finding, ...]:
+        """What is to be said of devices that are others now."""
+        from nova_vfio_variant.check import exchanged
+
+        known = (
+            {
+                one.address
+                for some in (
+                    plan.unchanged,
+                    plan.updated,
+                    plan.unread,
+                    plan.kept,
+                )
+                for one in some
+            }
+            if plan.exchanged
+            else set()
+        )
+        return exchanged.findings(
+            plan.exchanged, self._node.declared.functions, known
+        )
+
+    def publication(
+        self,
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device] | None = None,
+        given: facts.CheckInput | None = None,
+    ) -> node_inventory.Publication:
+        """The side of Placement that is this node's.
+
+        What the verdict blocks for good is reserved there.
+
+        :param store: remembers what is published
+        :param devices: those to publish; all in the store if None
+        :param given: what is declared; without errors if None
+        :raises ConfigError: ``given`` is None, and there are errors
+        """
+        from nova_vfio_variant.node import inventory as node_inventory
+
+        given = given or self._node.declared
+        if devices is None:
+            devices = tuple(store.devices())
+        return node_inventory.Publication(
+            self._node.conf,
+            self._node.state_path,
+            devices,
+            given,
+            store.provider_memory,
+            *self._unassignable(store, devices, given),
+        )
+
+    def _unassignable(
+        self,
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
+        given: facts.CheckInput,
+    ) -> tuple[
+        set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
+    ]:
+        """The devices that can't be given to anybody, and the unknown ones.
+
+        :returns: None for the first where the host isn't looked at
+        """
+        from nova_vfio_variant.host.decide import assignability
+        from nova_vfio_variant.node import records
+
+        blocked: set[pci_address.PciAddress] = set()
+        unknown: set[pci_address.PciAddress] = set()
+        if given.scan is None:
+            return None, unknown
+        if not devices:
+            return blocked, unknown
+        judge = given.judging(
+            records.survey(store, devices, given.scan, self._node.state_path)
+        )
+        for device in devices:
+            answer = judge.at(device.address)
+            if answer.lasting:
+                blocked.add(device.address)
+            elif answer.state is assignability.State.UNKNOWN:
+                unknown.add(device.address)
+        return blocked, unknown
+
+    @contextlib.contextmanager
+    def observed(
+        self,
+    ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
+        """What a sync and a report would publish; nothing is written."""
+        with self._node.beside_writers() as store:
+            plan = self._node.decide(store)
+            devices = sorted(
+                (
+                    *plan.unchanged,
+                    *plan.updated,
+                    *plan.added,
+                    *plan.kept,
+                    *plan.unread,
+                    *(one.device for one in plan.exchanged),
+                ),
+                key=lambda device: device.address,
+            )
+            yield self.publication(store, devices), plan
+
+    def held(self, given: facts.CheckInput) -> facts.CheckInput:
+        """The same, with what Placement holds; or with why it doesn't say."""
+        try:
+            with self._node.beside_writers() as store:
+                return dataclasses.replace(
+                    given, published=self.publication(store, (), given).held()
+                )
+        except exception.PlacementError as error:
+            return dataclasses.replace(given, unreachable=error)
