@@ -19,7 +19,7 @@ from unittest import mock
 from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import located
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import facts, gathering
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import apply as host_apply
 from nova_vfio_variant.host.decide import assignability, host_spec
@@ -31,6 +31,7 @@ from nova_vfio_variant.node import (
     context,
     placement_side,
     preparation,
+    syncing,
     tracked_devices,
 )
 from nova_vfio_variant.node import claims as node_claims
@@ -57,9 +58,11 @@ def parsed(at: str) -> pci_address.PciAddress:
     return pci_address.PciAddress.parse(at)
 
 
-def record(opened: ty.Any, on: context.Node, host: random_hosts.Host) -> None:
+def record(
+    opened: ty.Any, on: context.Context, host: random_hosts.Host
+) -> None:
     """Track a host's devices, and record what is known of them."""
-    plan = on.decide(opened)
+    plan = syncing.plan(on, opened)
     opened.apply(
         dataclasses.replace(
             plan,
@@ -212,7 +215,7 @@ class MemoryStore:
         self._quarantined[address] = reason
 
 
-class _Node(context.Node):
+class _Context(context.Context):
     """A node whose host and store are in memory."""
 
     has_state = True
@@ -225,18 +228,10 @@ class _Node(context.Node):
     ) -> None:
         super().__init__([str(config)], state_path=str(state))
         self._opened = opened
-        self.parsed: dict[bool, facts.CheckInput] = {}
 
     def open_store(self, *, read_only: bool) -> ty.Any:
         del read_only
         return contextlib.nullcontext(self._opened)
-
-    def gather(
-        self, conf: located.Config, *, offline: bool
-    ) -> facts.CheckInput:
-        if offline not in self.parsed:
-            self.parsed[offline] = super().gather(conf, offline=offline)
-        return self.parsed[offline]
 
 
 class Desk:
@@ -256,18 +251,30 @@ class Desk:
         kept: dict[str, ty.Any] = {
             "tree": tree,
             "scan": scanner.scan(tree),
-            "parsed": {},
         }
+        parsed: dict[bool, facts.CheckInput] = {}
+        gather = gathering.gather
+
+        def parsed_once(
+            conf: located.Config, scan: ty.Any = None
+        ) -> facts.CheckInput:
+            if (scan is None) not in parsed:
+                parsed[scan is None] = gather(conf, scan)
+            return parsed[scan is None]
+
         opened = MemoryStore()
         once = functools.cache(lambda: real(kept["scan"]))
         real = host_facts.gather
         with (
             mock.patch.object(host_facts, "gather", lambda *_: once()),
+            mock.patch.object(gathering, "gather", parsed_once),
             mock.patch.object(node_inventory.Publication, "publish"),
             mock.patch.object(node_inventory.Publication, "allocate"),
         ):
             one = _Asking(
-                lambda: _Node(opened, self._folder, self._config), kept, host
+                lambda: _Context(opened, self._folder, self._config),
+                kept,
+                host,
             )
             record(opened, one.anew(), host)
             return one.answers(opened)
@@ -278,7 +285,7 @@ class _Asking:
 
     def __init__(
         self,
-        fresh: ty.Callable[[], context.Node],
+        fresh: ty.Callable[[], context.Context],
         kept: dict[str, ty.Any],
         host: random_hosts.Host,
     ) -> None:
@@ -287,7 +294,7 @@ class _Asking:
         self._host = host
         self._said = agreement.Answers()
 
-    def anew(self) -> context.Node:
+    def anew(self) -> context.Context:
         """A node as another command would make it, of the same host."""
         made = self._fresh()
         made.__dict__.update(self._kept)
@@ -319,12 +326,12 @@ class _Asking:
         self._release()
         return said
 
-    def _of_host(self, on: context.Node) -> None:
+    def _of_host(self, on: context.Context) -> None:
         for seen in on.scan.functions:
             verdict = on.verdicts.of(seen)
             self._said.shown[str(seen.address)] = shown(verdict)
 
-    def _check(self, on: context.Node) -> None:
+    def _check(self, on: context.Context) -> None:
         given = on.given()
         learn(given.spec_of, self._said)
         found = engine.check(given)
@@ -347,13 +354,13 @@ class _Asking:
             self._said,
         )
 
-    def _suggest(self, on: context.Node) -> None:
+    def _suggest(self, on: context.Context) -> None:
         bare = host_verdicts.Verdicts(on.verdicts.facts, on.verdicts.records)
         for seen in on.scan.functions:
             self._said.undeclared[str(seen.address)] = shown(bare.of(seen))
         suggested(checking.Checking(on).suggest(), on.scan, self._said)
 
-    def _plans(self, on: context.Node, opened: ty.Any) -> None:
+    def _plans(self, on: context.Context, opened: ty.Any) -> None:
         records = on.verdicts.records
         seen_of = dataclasses.replace(
             on.verdicts.facts,
@@ -380,7 +387,7 @@ class _Asking:
             instance = str(uuid.uuid4())
             given, words = None, ""
             try:
-                made = node_claims.Tracking(self.anew()).claim(
+                made = node_claims.Claims(self.anew()).claim(
                     instance, f"{alias_name(alias)}:{count}"
                 )
             except exception.ClaimError as error:
@@ -396,7 +403,7 @@ class _Asking:
         owners = {one.owner for one in self._said.tracked.values()}
         for owner in sorted(one for one in owners if one is not None):
             try:
-                node_claims.Tracking(self.anew()).release(owner)
+                node_claims.Claims(self.anew()).release(owner)
             except exception.ClaimError:
                 self._said.released[owner] = False
             else:

@@ -68,10 +68,10 @@ class Base(command.Command):
         return parser
 
     @functools.cached_property
-    def node(self) -> context.Node:
+    def context(self) -> context.Context:
         """The compute node that the global options point at."""
         options = self.app.options
-        return context.Node(
+        return context.Context(
             options.config_file,
             options.config_dir,
             options.host_root,
@@ -81,7 +81,7 @@ class Base(command.Command):
     @functools.cached_property
     def tracked(self) -> tracked_devices.TrackedDevices:
         """What that node tracks."""
-        return tracked_devices.TrackedDevices(self.node)
+        return tracked_devices.TrackedDevices(self.context)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Do it, and turn every error into one line and status 2."""
@@ -100,13 +100,13 @@ class Base(command.Command):
 
     def tell_of_verdicts(self) -> None:
         """Say what the verdicts that are shown could not look at."""
-        if self.node.undeclared is not None:
+        if self.context.undeclared is not None:
             self.note(
-                f"warning: {self.node.undeclared}: what is assignable is"
+                f"warning: {self.context.undeclared}: what is assignable is"
                 " said without it"
             )
         try:
-            unseen = self.node.verdicts.facts.unseen
+            unseen = self.context.verdicts.facts.unseen
         except exception.HostError as error:
             self.note(
                 f"warning: {error.message}: what is assignable is unknown"
@@ -128,7 +128,8 @@ class Base(command.Command):
 
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""
-        for problem in self.node.lost():
+        scan = self.context.declared.scan
+        for problem in scan.problems if scan else ():
             self.note(f"warning: {problem}")
 
     def fail(self, error: Exception) -> None:

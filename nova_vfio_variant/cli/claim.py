@@ -91,7 +91,7 @@ class Create(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
         self.warn_of_lost()
-        claims = node_claims.Tracking(self.node).claim(
+        claims = node_claims.Claims(self.context).claim(
             parsed_args.instance,
             parsed_args.alias,
             numa_cells=parsed_args.numa,
@@ -146,7 +146,7 @@ class Delete(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
-        claims = node_claims.Tracking(self.node).release(
+        claims = node_claims.Claims(self.context).release(
             parsed_args.instance,
             wait=parsed_args.wait,
             force=parsed_args.force,

@@ -98,7 +98,7 @@ class Check(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Check, and judge by the worst finding."""
-        findings = checking.Checking(self.node).check(
+        findings = checking.Checking(self.context).check(
             offline=parsed_args.offline
         )
         worst = finding.worst(findings)
@@ -142,7 +142,7 @@ class Explain(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Explain."""
         rows: list[base.Row] = []
-        entries = checking.Checking(self.node).explain(parsed_args.address)
+        entries = checking.Checking(self.context).explain(parsed_args.address)
         self.status = 1
         for number, match in enumerate(entries):
             if isinstance(match, tuple):
@@ -191,4 +191,4 @@ class Suggest(base.Base):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Suggest."""
         del parsed_args
-        self.app.stdout.write(checking.Checking(self.node).suggest())
+        self.app.stdout.write(checking.Checking(self.context).suggest())

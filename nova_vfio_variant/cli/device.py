@@ -7,7 +7,7 @@ import argparse
 
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.node import claims, placement_side
+from nova_vfio_variant.node import placement_side
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = (
@@ -99,11 +99,11 @@ class Sync(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], base.Row]:
         """Sync and count."""
-        plan = claims.Tracking(self.node).sync(
+        plan = self.tracked.sync(
             dry_run=parsed_args.dry_run, accepted=parsed_args.accept
         )
         self.warn_of_lost()
-        self.warn(placement_side.PlacementSide(self.node).exchanged(plan))
+        self.warn(placement_side.PlacementSide(self.context).exchanged(plan))
         for device in plan.kept:
             gone = [
                 one.message
@@ -119,7 +119,7 @@ class Sync(base.ShowOne):
         if (
             plan.unread
             or plan.exchanged
-            or self.node.unread
+            or self.context.declared.unread
             or (changes if parsed_args.dry_run else plan.kept)
         ):
             self.status = 1
@@ -145,7 +145,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List, with a note if nothing was ever tracked."""
         devices = self.tracked.devices()
-        if not self.node.has_state:
+        if not self.context.has_state:
             self.note(
                 "nothing is tracked yet: this is what 'device sync' would"
                 " track"
@@ -226,7 +226,7 @@ class Allow(base.Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Remember it."""
-        claims.Tracking(self.node).allow(
+        self.tracked.allow(
             parsed_args.address, parsed_args.code, parsed_args.reason
         )
 
@@ -253,9 +253,7 @@ class Disallow(base.Base):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Forget it."""
-        if not claims.Tracking(self.node).disallow(
-            parsed_args.address, parsed_args.code
-        ):
+        if not self.tracked.disallow(parsed_args.address, parsed_args.code):
             self.status = 1
             self.note(f"no such obstacle of {parsed_args.address} was allowed")
 

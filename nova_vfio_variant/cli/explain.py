@@ -70,20 +70,20 @@ class Explain(base.Lister):
             chosen = [subject]
             if subject not in tracked_ones:
                 # What is neither tracked nor there is a mistake.
-                self.node.function(subject)
+                self.context.function(subject)
         view = self._view()
         rows: list[base.Row] = []
         for address in chosen:
             device = tracked_ones.get(address)
             owner = None if device is None else device.instance_uuid
-            verdict = self.node.verdicts.at(address, owner)
+            verdict = self.context.verdicts.at(address, owner)
             if verdict.obstacles:
                 self.status = 1
             topics = (
                 *_of_verdict(verdict, owner),
                 *self._of_group(address),
                 *self._of_entry(address),
-                _of_claim(device, self.node.has_state),
+                _of_claim(device, self.context.has_state),
                 *_of_placement(view, address),
             )
             rows += [(str(address), *topic) for topic in topics]
@@ -103,14 +103,14 @@ class Explain(base.Lister):
     def _view(self) -> node_inventory.View | str:
         """What Placement has, or why that isn't known."""
         try:
-            return placement_side.PlacementSide(self.node).view()
+            return placement_side.PlacementSide(self.context).view()
         except exception.VfioVariantError as error:
             return error.message
 
     def _of_group(
         self, address: pci_address.PciAddress
     ) -> ty.Iterator[_Topic]:
-        scan = self.node.verdicts.facts.scan
+        scan = self.context.verdicts.facts.scan
         function = scan.get(address)
         if function is None or function.iommu_group is None:
             return
@@ -129,10 +129,10 @@ class Explain(base.Lister):
     def _of_entry(
         self, address: pci_address.PciAddress
     ) -> ty.Iterator[_Topic]:
-        if not self.node.is_configured:
+        if not self.context.is_configured:
             return
         try:
-            given = self.node.given()
+            given = self.context.given()
         except exception.ConfigError as error:
             yield "entry", error.message, error.hint
             return

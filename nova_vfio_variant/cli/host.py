@@ -70,10 +70,10 @@ class List(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them, in rising order of address."""
-        names = self.node.pci_names
-        verdicts = self.node.verdicts
+        names = self.context.pci_names
+        verdicts = self.context.verdicts
         rows: list[base.Row] = []
-        for function in self.node.scan.functions:
+        for function in self.context.scan.functions:
             word = class_word(function.class_code)
             if parsed_args.class_word not in {None, word}:
                 continue
@@ -94,7 +94,7 @@ class List(base.Lister):
                 )
             )
         self.tell_of_verdicts()
-        for problem in self.node.scan.problems:
+        for problem in self.context.scan.problems:
             self.note(f"warning: {problem}")
         return COLUMNS, rows
 
@@ -122,15 +122,15 @@ class Show(base.ShowOne):
         """Show it."""
         from nova_vfio_variant.host.decide import refusal
 
-        function = self.node.function(parsed_args.address)
-        names = self.node.pci_names
-        scan = self.node.scan
+        function = self.context.function(parsed_args.address)
+        names = self.context.pci_names
+        scan = self.context.scan
         group = (
             ()
             if function.iommu_group is None
             else scan.iommu_groups[function.iommu_group]
         )
-        verdict = self.node.verdicts.of(function)
+        verdict = self.context.verdicts.of(function)
         self.tell_of_verdicts()
         shown: dict[str, object] = {
             "address": str(function.address),
@@ -194,6 +194,6 @@ class Snapshot(base.Base):
         from nova_vfio_variant.host.observe import snapshot
 
         snapshot.record(
-            self.node.tree, parsed_args.file, parsed_args.identities
+            self.context.tree, parsed_args.file, parsed_args.identities
         )
         self.app.stdout.write(f"{parsed_args.file}\n")

@@ -30,7 +30,7 @@ class Prepare(base.Lister):
     @functools.cached_property
     def prepared(self) -> preparation.Preparation:
         """The acting half of the node."""
-        return preparation.Preparation(self.node, _Telling(self))
+        return preparation.Preparation(self.context, _Telling(self))
 
     def add_addresses(
         self, parser: argparse.ArgumentParser, *, positional: bool

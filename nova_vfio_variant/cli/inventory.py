@@ -7,7 +7,7 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.node import claims, placement_side
+from nova_vfio_variant.node import desired, placement_side, reporting
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
@@ -83,11 +83,11 @@ class Show(_Inventory):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Show the desired tree with today's usage."""
         del parsed_args
-        view = placement_side.PlacementSide(self.node).view()
+        view = placement_side.PlacementSide(self.context).view()
         if view.unreachable is not None:
             self.note(f"usage is unknown: {view.unreachable}")
         if view.spent:
-            self.note(claims.spent(view.spent))
+            self.note(desired.told_spent(view.spent))
         self.tell_of_withheld(view.withheld)
         rows: list[base.Row] = []
         for provider in view.desired:
@@ -137,7 +137,7 @@ class Diff(_Result):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Compare and list."""
         del parsed_args
-        result = placement_side.PlacementSide(self.node).diff()
+        result = placement_side.PlacementSide(self.context).diff()
         self.status = int(
             bool(result.changes or result.warnings or result.findings)
         )
@@ -166,7 +166,9 @@ class Report(_Result):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Report, or only say what would be reported."""
-        result = claims.Tracking(self.node).report(dry_run=parsed_args.dry_run)
+        result = reporting.Reporting(self.context).report(
+            dry_run=parsed_args.dry_run
+        )
         self.warn_of_lost()
         for instance_uuid in result.finished:
             self.note(f"finished the claim of instance {instance_uuid}")
@@ -175,5 +177,5 @@ class Report(_Result):
             or result.findings
             or (parsed_args.dry_run and result.changes)
         )
-        self.status = int(bool(left or self.node.unread))
+        self.status = int(bool(left or self.context.declared.unread))
         return self.tell(result)

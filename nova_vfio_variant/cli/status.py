@@ -78,7 +78,7 @@ def _check(options: argparse.Namespace) -> int:
     from nova_vfio_variant.node import upgrade
 
     checks = upgrade.Checks(
-        context.Node(
+        context.Context(
             options.config_file,
             options.config_dir,
             options.host_root,

@@ -7,6 +7,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.declaration import gathering
 from nova_vfio_variant.node import placement_side
 
 if ty.TYPE_CHECKING:
@@ -20,11 +21,11 @@ if ty.TYPE_CHECKING:
 class Checking:
     """What is to be said of a node's configuration.
 
-    :param on: the node
+    :param on: what one call sees of the node
     """
 
-    def __init__(self, on: context.Node) -> None:
-        self._node = on
+    def __init__(self, on: context.Context) -> None:
+        self._context = on
 
     def check(self, *, offline: bool = False) -> tuple[finding.Finding, ...]:
         """All findings, in order of their places.
@@ -41,14 +42,14 @@ class Checking:
                 given = self._for_check(offline=offline)
             except exception.HostError as error:
                 given = dataclasses.replace(
-                    self._node.gather(self._node.survey, offline=True),
+                    gathering.gather(self._context.survey),
                     unseen=error.message,
                 )
         except exception.ConfigError as error:
             if not error.findings:
                 raise
             return error.findings
-        conf = self._node.survey
+        conf = self._context.survey
         # What an option says that can't be read, other rules may hang on.
         return engine.check(
             given,
@@ -62,9 +63,12 @@ class Checking:
         try:
             return self._all(offline=offline)
         except exception.ConfigError:
-            if not self._node.survey.faults:
+            if not self._context.survey.faults:
                 raise
-            return self._node.gather(self._node.survey, offline=offline)
+            return gathering.gather(
+                self._context.survey,
+                None if offline else lambda: self._context.scan,
+            )
 
     def explain(
         self, address: pci_address.PciAddress
@@ -81,14 +85,14 @@ class Checking:
 
         entries = tuple(
             parse.entries(
-                located.values(self._node.conf, "pci", "device_spec")
+                located.values(self._context.conf, "pci", "device_spec")
             )
         )
         specs = tuple(made for made, _ in entries if made is not None)
-        scan = self._node.scan_for(specs)
+        scan = gathering.with_serial_numbers(self._context.scan, specs)
         matches = iter(
             matching.Matcher(specs, scan.functions).explain(
-                scan.get(address) or self._node.function(address)
+                scan.get(address) or self._context.function(address)
             )
         )
         return tuple(
@@ -108,13 +112,13 @@ class Checking:
         # What is declared today is no reason for what is to be declared.
         return suggest.text(
             verdicts.Verdicts(
-                self._node.verdicts.facts, self._node.verdicts.records
+                self._context.verdicts.facts, self._context.verdicts.records
             )
         )
 
     def _all(self, *, offline: bool) -> facts.CheckInput:
         """What the rules look at, with what Placement holds of it."""
-        given = self._node.given(offline=offline)
+        given = self._context.given(offline=offline)
         if offline:
             return given
-        return placement_side.PlacementSide(self._node).held(given)
+        return placement_side.PlacementSide(self._context).held(given)

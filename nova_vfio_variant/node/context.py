@@ -24,9 +24,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import host_scan, pciids
     from nova_vfio_variant.host.tree import host_tree
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import function, spec
+    from nova_vfio_variant.pci import function
     from nova_vfio_variant.tracker import store as tracker_store
-    from nova_vfio_variant.tracker import sync as tracker_sync
 
 #: How long a writer waits for another one, in seconds.
 LOCK_TIMEOUT = 120.0
@@ -40,11 +39,12 @@ def default_state_path() -> pathlib.Path:
     return pathlib.Path(home).expanduser() / "nova-vfio"
 
 
-class Node:
-    """A compute node, read and changed through its rooms.
+class Context:
+    """What one call sees of a compute node: each thing is looked at once.
 
     Nothing is opened before it is needed, and what only reads creates
-    nothing.
+    nothing. Whoever lives longer than a call makes one for each, as
+    :class:`nova_vfio_variant.node.node.Node` does.
 
     :param config_files: None for Nova's default files
     :param config_dirs: None for Nova's default drop-ins
@@ -134,14 +134,18 @@ class Node:
         :param offline: leave out what needs the host
         :raises ConfigError: a file can't be read, or a value can't be used
         """
-        return (
-            self.gather(self.conf, offline=True) if offline else self._at_once
-        )
+        from nova_vfio_variant.declaration import gathering
+
+        return gathering.gather(self.conf) if offline else self._at_once
 
     @functools.cached_property
     def _at_once(self) -> facts.CheckInput:
         """What is declared, observed and recorded, each looked at once."""
-        return self._with_records(self.gather(self.conf, offline=False))
+        from nova_vfio_variant.declaration import gathering
+
+        return self._with_records(
+            gathering.gather(self.conf, lambda: self.scan)
+        )
 
     def _with_records(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what the store and the journal know."""
@@ -159,33 +163,6 @@ class Node:
                     store, devices, given.scan, self.state_path
                 ),
             )
-
-    def gather(
-        self, conf: located.Config, *, offline: bool
-    ) -> facts.CheckInput:
-        """What a configuration says, and the host."""
-        from nova_vfio_variant.conf import located
-        from nova_vfio_variant.declaration import facts
-        from nova_vfio_variant.pci import alias_parse, parse
-
-        specs, spec_findings = parse.parse_device_specs(
-            located.values(conf, "pci", "device_spec")
-        )
-        in_placement = ("filter_scheduler", "pci_in_placement")
-        aliases, alias_findings = alias_parse.parse_aliases(
-            # What is right in an alias hangs on that option.
-            ()
-            if in_placement in conf.at_fault
-            else located.values(conf, "pci", "alias"),
-            in_placement=conf.lookup(*in_placement),
-        )
-        return facts.CheckInput.of(
-            conf,
-            specs,
-            aliases,
-            (*conf.faults, *spec_findings, *alias_findings),
-            None if offline else self.scan_for(specs),
-        )
 
     @functools.cached_property
     def declared(self) -> facts.CheckInput:
@@ -251,24 +228,6 @@ class Node:
             )
         return found
 
-    def lost(self) -> tuple[host_scan.Lost, ...]:
-        """What could not be read of the host, as far as specs need it.
-
-        :raises ConfigError: the configuration has errors
-        :raises HostError: the host can't be seen at all
-        """
-        scan = self.declared.scan
-        assert scan is not None
-        return scan.problems
-
-    @property
-    def unread(self) -> frozenset[pci_address.PciAddress]:
-        """The functions of which nobody can say which spec takes them.
-
-        :raises VfioVariantError: as :meth:`lost`
-        """
-        return self.declared.unread
-
     @property
     def has_state(self) -> bool:
         """Whether anything was ever tracked here."""
@@ -295,49 +254,6 @@ class Node:
             self.state_path,
             database.connection(self.conf),
             read_only=read_only,
-        )
-
-    def decide(
-        self,
-        store: tracker_store.Store,
-        accepted: ty.Collection[pci_address.PciAddress] = (),
-    ) -> tracker_sync.SyncPlan:
-        """What a sync has to do to a store.
-
-        :param accepted: addresses of exchanged devices to be tracked anew
-        :raises ConfigError: the configuration has errors
-        :raises InvalidDeviceStatus: one of them can't be
-        """
-        from nova_vfio_variant.tracker import sync
-
-        scan = self.declared.scan
-        assert scan is not None
-        return sync.decide(
-            store.recorded(),
-            self.declared.desired,
-            self.declared.unread,
-            scan.get,
-            accepted,
-        )
-
-    def scan_for(
-        self, specs: ty.Sequence[spec.DeviceSpec]
-    ) -> host_scan.HostScan:
-        """The scan, with serial numbers where a spec asks for them."""
-        from nova_vfio_variant.pci import matching
-
-        remote = [one for one in specs if matching.remote_managed(one)]
-        if not remote:
-            return self.scan
-        from nova_vfio_variant.host.observe import vpd
-
-        return vpd.with_serial_numbers(
-            self.scan,
-            lambda function: any(
-                one.vendor_id in {None, function.vendor_id}
-                and one.product_id in {None, function.product_id}
-                for one in remote
-            ),
         )
 
     @contextlib.contextmanager

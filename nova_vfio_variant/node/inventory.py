@@ -11,29 +11,25 @@ import functools
 import pathlib
 import typing as ty
 
-import os_traits
-
-from nova_vfio_variant import exception, finding
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import desired as node_desired
 from nova_vfio_variant.placement import (
     allocations,
     diff,
     embedded,
     memory,
     observe,
-    reserve,
-    tree,
 )
 from nova_vfio_variant.placement import (
     report as placement_report,
 )
-from nova_vfio_variant.tracker import device as tracked
-from nova_vfio_variant.tracker import family, sync
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client, provider
+    from nova_vfio_variant.tracker import device as tracked
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class View:
     :param usages: provider's name -> resource class -> units in use; a
         provider that isn't published is not in it
     :param spent: devices for one time that had it
-    :param withheld: as of :attr:`Publication.withheld`
+    :param withheld: as of :attr:`Desired.withheld`
     :param unreachable: why Placement could not be asked, None if it was
     """
 
@@ -60,97 +56,26 @@ class Publication:
 
     :param conf: says which Placement, and below which root
     :param state_path: where an embedded one keeps its database
-    :param devices: the tracked devices
-    :param given: the specs that they came from, for the places of findings
+    :param desired: the providers that the tracked devices make
     :param known: the providers that we made
-    :param blocked: addresses of devices that can't be given to anybody, for a
-        reason that lasts: unless somebody has them they are reserved; None
-        where nobody looked, which leaves reserved what is
-    :param unknown: addresses of devices of which nobody can say that: as many
-        of them are reserved as were
     """
 
     def __init__(
         self,
         conf: located.Config,
         state_path: pathlib.Path,
-        devices: ty.Sequence[tracked.Device],
-        given: facts.CheckInput,
+        desired: node_desired.Desired,
         known: memory.ProviderMemory,
-        blocked: reserve.Addresses | None = None,
-        unknown: reserve.Addresses = frozenset(),
     ) -> None:
         self._conf = conf
         self._state_path = state_path
-        # Whoever only claimed a device hasn't spent it: a device for one
-        # time is reserved after its allocation, not before.
-        self._devices = [
-            dataclasses.replace(device, instance_uuid=None)
-            if device.status == tracked.Status.CLAIMED
-            else device
-            for device in _offered(devices, given)
-        ]
-        self._given = given
+        self._desired = desired
         self._known = known
-        keep = bool(conf.vfio.reserve_blocked)
-        self._not_known = unknown
-        self._blocked = blocked if keep else frozenset()
-        self._unknown = unknown if keep else frozenset()
 
     @property
     def embedded(self) -> bool:
         """Whether Placement is our own, in process."""
         return bool(self._conf.vfio.placement == "embedded")
-
-    @functools.cached_property
-    def _built(
-        self,
-    ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
-        providers, errors = tree.build(
-            self._devices,
-            self._given.root,
-            self._given.layout,
-            self._given.spec_of,
-        )
-        unknown = self._unknown
-        if self._blocked is None:
-            unknown = {
-                at
-                for one in providers
-                if self._known.shares(one.name)
-                for at in one.addresses
-            }
-        marked = reserve.marked(
-            providers, self._devices, self._blocked or (), unknown
-        )
-        return marked, errors
-
-    @property
-    def desired(self) -> tuple[provider.Provider, ...]:
-        """The providers that the devices make.
-
-        :raises ConfigError: Placement can't describe these devices
-        """
-        providers, errors = self._built
-        if errors:
-            raise _indescribable(errors)
-        return providers
-
-    @property
-    def withheld(self) -> tuple[pci_address.PciAddress, ...]:
-        """Published devices that nobody has and that are not offered.
-
-        They are reserved for being blocked, or nobody can say whether they
-        have to be.
-        """
-        published = {at for one in self._built[0] for at in one.addresses}
-        against = {*(self._blocked or ()), *self._not_known}
-        return tuple(
-            one.address
-            for one in self._devices
-            if one.address in published & against
-            and one.status not in family.IN_USE
-        )
 
     @functools.cached_property
     def client(self) -> client.PlacementClient:
@@ -160,6 +85,11 @@ class Publication:
         from nova_vfio_variant.placement import service
 
         return service.connect(self._conf)
+
+    @property
+    def withheld(self) -> tuple[pci_address.PciAddress, ...]:
+        """As :attr:`Desired.withheld`."""
+        return self._desired.withheld
 
     def view(self) -> View:
         """The desired providers with their usage; makes nothing."""
@@ -173,9 +103,12 @@ class Publication:
             except exception.PlacementError as error:
                 unreachable = error.message
         return View(
-            tuple(diff.left(one, there.get(one.name)) for one in self.desired),
+            tuple(
+                diff.left(one, there.get(one.name))
+                for one in self._desired.providers
+            ),
             {name: one.usages for name, one in there.items()},
-            _spent(self.desired, there),
+            node_desired.spent(self._desired.providers, there),
             self.withheld,
             unreachable,
         )
@@ -185,15 +118,11 @@ class Publication:
 
         :raises PlacementError: it can't be asked
         """
-        once = [
-            one
-            for one in self._built[0]
-            if os_traits.HW_PCI_ONE_TIME_USE in one.traits
-        ]
+        once = self._desired.one_time
         if not once or self._absent:
             return ()
         ask = self._ask_for(once)
-        return _spent(
+        return node_desired.spent(
             once, allocations.published(self.client, self._known, ask)
         )
 
@@ -218,7 +147,7 @@ class Publication:
     def _held(self) -> facts.Published | None:
         from nova_vfio_variant.declaration import facts
 
-        seen = observe.look(self.client, self._given.root, self._known)
+        seen = observe.look(self.client, self._desired.given.root, self._known)
         if seen.root is None:
             return None
         return facts.Published(
@@ -241,7 +170,7 @@ class Publication:
         """
         if self._absent:
             return placement_report.Result(
-                placement_report.additions(self.desired), ()
+                placement_report.additions(self._desired.providers), ()
             )
         return placement_report.compare(self.client, self._ask, self._known)
 
@@ -278,20 +207,17 @@ class Publication:
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
-        providers, errors = self._built
-        published = {at for one in providers for at in one.addresses}
-        if errors and any(
-            device.address not in published
-            and not device.tags.get("physical_network")
-            for device in devices
-        ):
-            raise _indescribable(errors)
+        self._desired.expect_described(devices)
         names = self.providers_of(devices)
         if names:
             self.expect_publishing()
             placement_report.report(
                 self.client,
-                self._ask_for(providers, only=names, whole=not errors),
+                self._ask_for(
+                    self._desired.described,
+                    only=names,
+                    whole=self._desired.is_whole,
+                ),
                 self._known,
             )
 
@@ -299,7 +225,7 @@ class Publication:
         self, devices: ty.Sequence[tracked.Device]
     ) -> frozenset[str]:
         """The names of the providers that publish some devices."""
-        return frozenset(self._amounts(devices))
+        return frozenset(self._desired.amounts(devices))
 
     def allocate(
         self, instance_uuid: str, devices: ty.Sequence[tracked.Device]
@@ -308,7 +234,7 @@ class Publication:
 
         :raises PlacementError: see :func:`allocations.put`
         """
-        wanted = self._amounts(devices)
+        wanted = self._desired.amounts(devices)
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
 
@@ -329,7 +255,7 @@ class Publication:
 
     @property
     def _ask(self) -> placement_report.ReportRequest:
-        return self._ask_for(self.desired)
+        return self._ask_for(self._desired.providers)
 
     def _ask_for(
         self,
@@ -339,75 +265,11 @@ class Publication:
         whole: bool = True,
     ) -> placement_report.ReportRequest:
         return placement_report.ReportRequest(
-            self._given.root,
+            self._desired.given.root,
             desired,
-            self._given.layout,
+            self._desired.given.layout,
             self.embedded,
-            any(
-                device.status == tracked.Status.ALLOCATED
-                for device in self._devices
-            ),
+            self._desired.is_any_allocated,
             only,
             whole,
         )
-
-    def _amounts(
-        self, devices: ty.Sequence[tracked.Device]
-    ) -> dict[str, dict[str, int]]:
-        return allocations.amounts(self._built[0], devices)
-
-
-def _offered(
-    devices: ty.Sequence[tracked.Device], given: facts.CheckInput
-) -> ty.Sequence[tracked.Device]:
-    """The devices that are still what they were tracked as.
-
-    One that somebody has keeps its unit, on which its allocation stands.
-    """
-    if given.scan is None:
-        return devices
-    others = {
-        one.device.address
-        for one in sync.exchanges(devices, given.scan.get)
-        if one.device.status not in family.IN_USE
-    }
-    others -= given.unread
-    if not others:
-        return devices
-    return [one for one in devices if one.address not in others]
-
-
-def _spent(
-    desired: ty.Iterable[provider.Provider],
-    there: ty.Mapping[str, provider.Published],
-) -> tuple[pci_address.PciAddress, ...]:
-    """Devices that nobody has and that are reserved all the same."""
-    return tuple(
-        address
-        for one in desired
-        if os_traits.HW_PCI_ONE_TIME_USE in one.traits
-        for name, inventory in one.inventories.items()
-        if one.name in there
-        and not inventory.reserved
-        and there[one.name].inventories.get(name, {}).get("reserved", 0)
-        > there[one.name].ours.get(name, 0)
-        for address in one.addresses
-    )
-
-
-def _indescribable(
-    errors: ty.Sequence[finding.Finding],
-) -> exception.ConfigError:
-    # A name that is too long is a warning wherever nothing is published.
-    return exception.ConfigError(
-        "Placement can't describe these devices",
-        findings=[
-            dataclasses.replace(
-                one,
-                code=dataclasses.replace(
-                    one.code, severity=finding.Severity.ERROR
-                ),
-            )
-            for one in errors
-        ],
-    )

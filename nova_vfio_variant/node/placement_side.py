@@ -8,6 +8,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import syncing
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
@@ -24,11 +25,11 @@ if ty.TYPE_CHECKING:
 class PlacementSide:
     """A node's side of Placement. Nothing is written.
 
-    :param on: the node
+    :param on: what one call sees of the node
     """
 
-    def __init__(self, on: context.Node) -> None:
-        self._node = on
+    def __init__(self, on: context.Context) -> None:
+        self._context = on
 
     def view(self) -> node_inventory.View:
         """The desired providers with their usage."""
@@ -53,9 +54,9 @@ class PlacementSide:
         :returns: None for an embedded one that isn't there yet
         :raises PlacementError: it can't be asked
         """
-        with self._node.beside_writers() as store:
+        with self._context.beside_writers() as store:
             published = self.publication(
-                store, (), self._node.given(offline=True)
+                store, (), self._context.given(offline=True)
             )
             return published.microversion()
 
@@ -80,7 +81,7 @@ class PlacementSide:
             else set()
         )
         return exchanged.findings(
-            plan.exchanged, self._node.declared.functions, known
+            plan.exchanged, self._context.declared.functions, known
         )
 
     def publication(
@@ -98,18 +99,24 @@ class PlacementSide:
         :param given: what is declared; without errors if None
         :raises ConfigError: ``given`` is None, and there are errors
         """
+        from nova_vfio_variant.node import desired
         from nova_vfio_variant.node import inventory as node_inventory
 
-        given = given or self._node.declared
+        given = given or self._context.declared
         if devices is None:
             devices = tuple(store.devices())
+        conf = self._context.conf
         return node_inventory.Publication(
-            self._node.conf,
-            self._node.state_path,
-            devices,
-            given,
+            conf,
+            self._context.state_path,
+            desired.Desired(
+                devices,
+                given,
+                store.provider_memory.shares,
+                *self._unassignable(store, devices, given),
+                reserve_blocked=bool(conf.vfio.reserve_blocked),
+            ),
             store.provider_memory,
-            *self._unassignable(store, devices, given),
         )
 
     def _unassignable(
@@ -134,7 +141,9 @@ class PlacementSide:
         if not devices:
             return blocked, unknown
         judge = given.judging(
-            records.survey(store, devices, given.scan, self._node.state_path)
+            records.survey(
+                store, devices, given.scan, self._context.state_path
+            )
         )
         for device in devices:
             answer = judge.at(device.address)
@@ -149,8 +158,8 @@ class PlacementSide:
         self,
     ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
-        with self._node.beside_writers() as store:
-            plan = self._node.decide(store)
+        with self._context.beside_writers() as store:
+            plan = syncing.plan(self._context, store)
             devices = sorted(
                 (
                     *plan.unchanged,
@@ -167,7 +176,7 @@ class PlacementSide:
     def held(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what Placement holds; or with why it doesn't say."""
         try:
-            with self._node.beside_writers() as store:
+            with self._context.beside_writers() as store:
                 return dataclasses.replace(
                     given, published=self.publication(store, (), given).held()
                 )

@@ -131,10 +131,10 @@ class Preparation:
 
     def __init__(
         self,
-        on: context.Node,
+        on: context.Context,
         observer: host_observer.Observer | None = None,
     ) -> None:
-        self._node = on
+        self._context = on
         self._observer = observer or host_observer.Observer()
 
     @functools.cached_property
@@ -144,7 +144,7 @@ class Preparation:
         :raises ConfigError: something is wrong with its text
         """
         specs, findings = host_spec.parse_host_specs(
-            located.values(self._node.conf, "vfio", "host_spec")
+            located.values(self._context.conf, "vfio", "host_spec")
         )
         if finding.worst(findings) is finding.Severity.ERROR:
             raise exception.ConfigError(
@@ -183,7 +183,8 @@ class Preparation:
         :raises JournalError: it is garbled, or a newer version made it
         """
         return journal.Journal.open(
-            self._node.state_path, function_state.boot_id(self._node.tree)
+            self._context.state_path,
+            function_state.boot_id(self._context.tree),
         )
 
     def _priors(self) -> identity.Priors:
@@ -194,8 +195,8 @@ class Preparation:
 
         :raises JournalError: see :meth:`journal`
         """
-        live = self._node.tree.root is not None
-        if live and (self._node.state_path / journal.NAME).exists():
+        live = self._context.tree.root is not None
+        if live and (self._context.state_path / journal.NAME).exists():
             return self.journal().priors
         return {}
 
@@ -263,13 +264,13 @@ class Preparation:
 
     def _look(self) -> facts.HostFacts:
         """The host as the node sees it, quarantines of other boots ended."""
-        seen = self._node.scan
-        with self._node.open_store(read_only=True) as opened:
+        seen = self._context.scan
+        with self._context.open_store(read_only=True) as opened:
             return dataclasses.replace(
                 facts.gather(seen), records=_recorded(opened, seen)
             ).knowing(
                 quarantined=opened.quarantined(
-                    self._node.tree.read_text(function_state.BOOT_ID)
+                    self._context.tree.read_text(function_state.BOOT_ID)
                 )
             )
 
@@ -280,15 +281,17 @@ class Preparation:
         """Somebody who acts, with the store and all locks above groups'."""
         by = self._executor()
         with (
-            state_lock.state_lock(self._node.state_path, context.LOCK_TIMEOUT),
+            state_lock.state_lock(
+                self._context.state_path, context.LOCK_TIMEOUT
+            ),
             by.hold([lock.HOST], context.LOCK_TIMEOUT),
-            self._node.open_store(read_only=False) as opened,
+            self._context.open_store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
             _after_reboot(known, opened, self._observer)
             yield (
                 host_actor.Actor(
-                    self._node.tree,
+                    self._context.tree,
                     by,
                     known,
                     _OnRecord(opened, known.boot),
@@ -302,7 +305,7 @@ class Preparation:
 
         :raises HostError: the host can't be changed, by us or at all
         """
-        root = self._node.tree.root
+        root = self._context.tree.root
         if root is None:
             raise exception.HostError(
                 "a recorded host can't be changed",

@@ -6,29 +6,31 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import syncing
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import assignability
     from nova_vfio_variant.node import context
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import sync as tracker_sync
 
 
 class TrackedDevices:
-    """The tracked devices of a node, to be read.
+    """The tracked devices of a node.
 
-    :param on: the node
+    :param on: what one call sees of the node
     """
 
-    def __init__(self, on: context.Node) -> None:
-        self._node = on
+    def __init__(self, on: context.Context) -> None:
+        self._context = on
 
     def devices(self) -> tuple[tracked.Device, ...]:
         """The tracked devices, or those that a first sync would track."""
-        if not self._node.has_state:
-            return tuple(self._node.declared.desired)
+        if not self._context.has_state:
+            return tuple(self._context.declared.desired)
         try:
-            return tuple(self._node.given().recorded)
+            return tuple(self._context.given().recorded)
         except exception.HostError:
             # What is recorded can be told without the host.
             return self._recorded()
@@ -53,7 +55,7 @@ class TrackedDevices:
         """
         found = tuple(
             device
-            for device in (self.devices() if self._node.has_state else ())
+            for device in (self.devices() if self._context.has_state else ())
             if device.instance_uuid == instance_uuid
         )
         if not found:
@@ -62,7 +64,7 @@ class TrackedDevices:
 
     def claims(self) -> tuple[tracked.Claim, ...]:
         """All claims."""
-        with self._node.open_store(read_only=True) as store:
+        with self._context.open_store(read_only=True) as store:
             return store.claims()
 
     def verdict(
@@ -80,7 +82,7 @@ class TrackedDevices:
         from nova_vfio_variant.host.decide import assignability, obstacles
 
         try:
-            return self._node.verdicts.at(address, instance_uuid, together)
+            return self._context.verdicts.at(address, instance_uuid, together)
         except exception.HostError as error:
             return assignability.Verdict(
                 unknown=(
@@ -102,14 +104,69 @@ class TrackedDevices:
         """
         from nova_vfio_variant.tracker import allowance
 
-        if not self._node.has_state:
+        if not self._context.has_state:
             return {}
-        with self._node.open_store(read_only=True) as store:
+        with self._context.open_store(read_only=True) as store:
             found = store.allowances.all()
-        return allowance.standing(found, self._node.scan.get) if found else {}
+        return (
+            allowance.standing(found, self._context.scan.get) if found else {}
+        )
+
+    def sync(
+        self,
+        *,
+        dry_run: bool = False,
+        accepted: ty.Collection[pci_address.PciAddress] = (),
+    ) -> tracker_sync.SyncPlan:
+        """Make the tracker equal to configuration and host.
+
+        :param accepted: addresses of devices that are tracked anew, though
+            other functions are there than when they were tracked
+        :raises ConfigError: the configuration has errors
+        :raises InvalidDeviceStatus: somebody has a device that is accepted,
+            or it is what it was
+        """
+        if dry_run:
+            with self._context.open_store(read_only=True) as store:
+                return syncing.plan(self._context, store, accepted)
+        # Errors stop it before anything is made.
+        _ = self._context.declared
+        with syncing.locked(self._context) as store:
+            return syncing.sync(self._context, store, accepted)
+
+    def allow(
+        self, address: pci_address.PciAddress, code: str, reason: str
+    ) -> None:
+        """Let an obstacle of a function not count, from now on.
+
+        It counts again where another function stands there.
+
+        :param code: id of the finding that says it
+        :raises ConfigError: the configuration has errors
+        :raises HostError: the host has no such function
+        """
+        identity = self._context.function(address).identity
+        # Errors stop it before anything is made.
+        _ = self._context.declared
+        with syncing.locked(self._context) as store:
+            syncing.sync(self._context, store)
+            store.allowances.add(address, code, reason, identity)
+
+    def disallow(
+        self, address: pci_address.PciAddress, code: str | None = None
+    ) -> int:
+        """Let an obstacle of a function count again.
+
+        :param code: None for all of that function
+        :returns: how many there were
+        """
+        if not self._context.has_state:
+            return 0
+        with syncing.locked(self._context) as store:
+            return store.allowances.remove(address, code)
 
     def _recorded(self) -> tuple[tracked.Device, ...]:
-        with self._node.open_store(read_only=True) as store:
+        with self._context.open_store(read_only=True) as store:
             return tuple(store.devices())
 
 

@@ -76,16 +76,16 @@ class Checks(upgradecheck.UpgradeCommands):
     :param on: the node that is looked at
     """
 
-    def __init__(self, on: context.Node) -> None:
-        self._node = on
+    def __init__(self, on: context.Context) -> None:
+        self._context = on
 
     @_fails
     def store(self) -> _Result:
         """A newer version's database stops us; an older one is upgraded."""
-        if not self._node.has_state:
+        if not self._context.has_state:
             return _Result(_SUCCESS, "there is none yet")
         try:
-            claims = tracked_devices.TrackedDevices(self._node).claims()
+            claims = tracked_devices.TrackedDevices(self._context).claims()
         except exception.StoreOutdatedError as error:
             return _Result(_WARNING, str(error))
         return _Result(_SUCCESS, f"has this version, and {len(claims)} claims")
@@ -96,7 +96,7 @@ class Checks(upgradecheck.UpgradeCommands):
         old = [
             f"{found.location}: {found.message}"
             for found in text.deprecated_options(
-                self._node.given(offline=True)
+                self._context.given(offline=True)
             )
         ]
         if old:
@@ -111,7 +111,7 @@ class Checks(upgradecheck.UpgradeCommands):
         this review: such VFs are set up on the host beforehand.
         """
         found: collections.Counter[source.Location] = collections.Counter()
-        for function, spec in self._node.given().winners:
+        for function, spec in self._context.given().winners:
             if (
                 function.vendor_id == _NVIDIA
                 and function.physfn is not None
@@ -137,13 +137,13 @@ class Checks(upgradecheck.UpgradeCommands):
 
         They stay whose they are; nobody else gets them.
         """
-        if not self._node.has_state:
+        if not self._context.has_state:
             return _Result(_SUCCESS)
         found = []
-        for device in tracked_devices.TrackedDevices(self._node).devices():
+        for device in tracked_devices.TrackedDevices(self._context).devices():
             if device.instance_uuid is None:
                 continue
-            answer = self._node.verdicts.at(
+            answer = self._context.verdicts.at(
                 device.address, device.instance_uuid
             )
             found += [
@@ -157,10 +157,12 @@ class Checks(upgradecheck.UpgradeCommands):
     @_fails
     def kernel(self) -> _Result:
         """Variant drivers, and the folder by which they are known."""
-        scan = self._node.scan
+        scan = self._context.scan
         release = scan.kernel_release
         if any(
-            self._node.tree.exists(f"{paths.DEVICES}/{one.address}/vfio-dev")
+            self._context.tree.exists(
+                f"{paths.DEVICES}/{one.address}/vfio-dev"
+            )
             for one in scan.functions
             if one.vfio_driver
         ):
@@ -187,7 +189,7 @@ class Checks(upgradecheck.UpgradeCommands):
     @_fails
     def libvirt(self) -> _Result:
         """The version, as the name of its library tells it."""
-        found = libvirt_version(self._node.tree)
+        found = libvirt_version(self._context.tree)
         if found is None:
             return _Result(_SUCCESS, "this host has none")
         shown = _dotted(found)
@@ -209,7 +211,7 @@ class Checks(upgradecheck.UpgradeCommands):
     @_fails
     def placement(self) -> _Result:
         """Whether Placement speaks the microversion that we use."""
-        newest = placement_side.PlacementSide(self._node).microversion()
+        newest = placement_side.PlacementSide(self._context).microversion()
         if newest is None:
             return _Result(_SUCCESS, "embedded, and not used yet")
         wanted = placement_client.MICROVERSION

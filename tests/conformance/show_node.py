@@ -11,7 +11,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.check import deviations
 from nova_vfio_variant.host.observe import scanner
 from nova_vfio_variant.host.tree import opening, paths
-from nova_vfio_variant.node import claims, context
+from nova_vfio_variant.node import claims, context, reporting
 from nova_vfio_variant.placement import client, diff, report, tree
 from nova_vfio_variant.placement.provider import Inventory, Provider, Published
 from nova_vfio_variant.testing import placement as fixture
@@ -117,8 +117,8 @@ def _embedded_always(nova: Nova) -> tuple[Any, Any]:
         )
         state = f"{folder}/state"
         with fixture.EmbeddedPlacement(state) as embedded:
-            on = context.Node([str(conf)], [], f"{folder}/host", state)
-            claims.Tracking(on).report()
+            on = context.Context([str(conf)], [], f"{folder}/host", state)
+            reporting.Reporting(on).report()
             root = embedded.client.find(NODE)
             assert root is not None
             ours = embedded.client.tree(root.uuid)
@@ -163,8 +163,10 @@ def _second_claim(nova: Nova) -> tuple[Any, Any]:
         conf.write_text(
             f"[pci]\ndevice_spec = {json.dumps(spec)}\nalias = {alias}\n"
         )
-        on = context.Node([str(conf)], [], f"{folder}/host", f"{folder}/state")
-        compute = claims.Tracking(on)
+        on = context.Context(
+            [str(conf)], [], f"{folder}/host", f"{folder}/state"
+        )
+        compute = claims.Claims(on)
         compute.claim(INSTANCES[0], "a:1")
         try:
             compute.claim(INSTANCES[0], "a:2")

@@ -57,7 +57,7 @@ class AgreementTest(cli_case.CliTestCase):
                 pathlib.Path("bare.conf").write_text(
                     random_hosts.configuration(host, declared=False)
                 )
-                on = context.Node(["nova.conf"], None, "host", "state")
+                on = context.Context(["nova.conf"], None, "host", "state")
                 with on.open_store(read_only=False) as opened:
                     agreement_asked.record(opened, on, host)
                 self._scan = on.scan
@@ -68,7 +68,7 @@ class AgreementTest(cli_case.CliTestCase):
 
     def _answers(self, host: random_hosts.Host) -> agreement.Answers:
         said = agreement.Answers()
-        on = context.Node(["nova.conf"], None, "host", "state")
+        on = context.Context(["nova.conf"], None, "host", "state")
         agreement_asked.learn(on.given().spec_of, said)
         agreement_asked.of_devices(
             tracked_devices.TrackedDevices(on).devices(), on.scan, said
@@ -164,7 +164,7 @@ class AgreementTest(cli_case.CliTestCase):
             if line.startswith(f"error: {at}: ") or "plan.conf:" in line
             for code in re.findall(r"\[(VFIO\d+)\]$", line)
         }
-        on = context.Node(["plan.conf"], None, "host", "state")
+        on = context.Context(["plan.conf"], None, "host", "state")
         seen = on.scan.get(pci_address.PciAddress.parse(at))
         assert seen is not None
         kept = agreement_asked.against_plan(

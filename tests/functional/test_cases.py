@@ -7,7 +7,7 @@ import tempfile
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.node import checking
-from nova_vfio_variant.node.context import Node
+from nova_vfio_variant.node.context import Context
 from tests import base
 from tests.functional import test_check_mends
 
@@ -21,7 +21,7 @@ class Cases(base.TestCase):
         self, case: str, conf: str = "nova.conf"
     ) -> dict[str, finding.Finding]:
         """What is found of one file, by code."""
-        node = Node(
+        node = Context(
             config_files=[str(CASES / case / conf)],
             host_root=str(CASES / case / "host.tar.gz"),
             state_path=str(self.state),
@@ -142,7 +142,7 @@ class Cases(base.TestCase):
         """What is found of a text on the host of a case."""
         conf = self.state.parent / "nova.conf"
         conf.write_text(text)
-        node = Node(
+        node = Context(
             config_files=[str(conf)],
             host_root=str(CASES / case / "host.tar.gz"),
             state_path=str(self.state),

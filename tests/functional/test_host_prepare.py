@@ -118,7 +118,7 @@ class HostCommands(base.TestCase):
 
     def test_what_is_in_the_way_of_one_function(self) -> None:
         self.declare()
-        on = context.Node(
+        on = context.Context(
             [f"{self.folder}/nova.conf"],
             None,
             str(self.host.root),

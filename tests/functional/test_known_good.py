@@ -73,7 +73,7 @@ class KnownGoodTest(cli_case.CliTestCase):
     def look(self, name: str) -> None:
         """Ask all commands about one of the hosts."""
         good = self.prepare(name)
-        seen = context.Node(["nova.conf"], None, "host", "state").verdicts
+        seen = context.Context(["nova.conf"], None, "host", "state").verdicts
         answers = {
             at: seen.at(address.PciAddress.parse(at)) for at in good.given
         }

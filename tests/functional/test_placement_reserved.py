@@ -6,7 +6,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import context, inventory
+from nova_vfio_variant.node import context, desired, inventory
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import provider, report
 from nova_vfio_variant.testing import placement
@@ -220,16 +220,19 @@ class NodeTest(cli_case.CliTestCase):
         judged: bool = True,
     ) -> tuple[int, int]:
         """Report, and say what is shown and what is there."""
-        on = context.Node(["nova.conf"], [], "host", "state")
+        on = context.Context(["nova.conf"], [], "host", "state")
         with tracker_store.Store.open(pathlib.Path("state")) as store:
             published = inventory.Publication(
                 on.conf,
                 on.state_path,
-                tuple(store.devices()),
-                on.declared,
+                desired.Desired(
+                    tuple(store.devices()),
+                    on.declared,
+                    store.provider_memory.shares,
+                    blocked if judged else None,
+                    unknown,
+                ),
                 store.provider_memory,
-                blocked if judged else None,
-                unknown,
             )
             (shown,) = published.view().desired
             published.report()

@@ -82,14 +82,14 @@ def _without(
 
 def _claim_forgets(*forgotten: ty.Any) -> ty.Any:
     """Claims whose verdicts lack some obstacles."""
-    real = claims.Tracking._verdicts
+    real = claims.Claims._verdicts
 
     def verdicts(*given: ty.Any) -> ty.Any:
         return {
             at: _without(one, *forgotten) for at, one in real(*given).items()
         }
 
-    return mock.patch.object(claims.Tracking, "_verdicts", verdicts)
+    return mock.patch.object(claims.Claims, "_verdicts", verdicts)
 
 
 def _plan_forgets(*forgotten: ty.Any) -> ty.Any:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node as an object that lives long: for managers of virtual machines."""
+
+from __future__ import annotations
+
+import typing as ty
+
+from nova_vfio_variant.node import (
+    checking,
+    claims,
+    context,
+    placement_side,
+    preparation,
+    reporting,
+    tracked_devices,
+)
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.act import observer
+
+
+class Node:
+    """A compute node. It keeps nothing of what it saw.
+
+    Every use of a property sees configuration, host and store anew; within
+    one call each is looked at once::
+
+        node = Node(config_files=["/etc/nova/nova.conf"])
+        node.claims.claim(instance_uuid, "A16_16A:1")
+
+    :param config_files: None for Nova's default files
+    :param config_dirs: None for Nova's default drop-ins
+    :param host_root: ``/``, another folder, or a recorded host
+    :param state_path: None for the default
+    """
+
+    def __init__(
+        self,
+        config_files: ty.Sequence[str] | None = None,
+        config_dirs: ty.Sequence[str] | None = None,
+        host_root: str = "/",
+        state_path: str | None = None,
+    ) -> None:
+        self._given = (config_files, config_dirs, host_root, state_path)
+
+    @property
+    def context(self) -> context.Context:
+        """What a call sees, from now on."""
+        return context.Context(*self._given)
+
+    @property
+    def checking(self) -> checking.Checking:
+        """Checking and explaining the configuration."""
+        return checking.Checking(self.context)
+
+    @property
+    def devices(self) -> tracked_devices.TrackedDevices:
+        """The tracked devices, and the verdict on each."""
+        return tracked_devices.TrackedDevices(self.context)
+
+    @property
+    def claims(self) -> claims.Claims:
+        """Giving devices to instances, and taking them back."""
+        return claims.Claims(self.context)
+
+    @property
+    def placement(self) -> placement_side.PlacementSide:
+        """What Placement has, beside what it should have."""
+        return placement_side.PlacementSide(self.context)
+
+    @property
+    def reporting(self) -> reporting.Reporting:
+        """Making Placement equal to what is declared."""
+        return reporting.Reporting(self.context)
+
+    def preparation(
+        self, observer: observer.Observer | None = None
+    ) -> preparation.Preparation:
+        """Preparing the host, and restoring it.
+
+        :param observer: is told of what is done as it goes
+        """
+        return preparation.Preparation(self.context, observer)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making Placement equal to what is declared: ``inventory report``."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant.node import claims, placement_side, syncing
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import context
+    from nova_vfio_variant.placement import report
+    from nova_vfio_variant.tracker import device as tracked
+
+
+class Reporting:
+    """Publishes what a node has.
+
+    :param on: what one call sees of the node
+    """
+
+    def __init__(self, on: context.Context) -> None:
+        self._context = on
+
+    def report(self, *, dry_run: bool = False) -> report.Result:
+        """Make Placement equal to what is declared.
+
+        Claims that a crash left half way are finished, and claims on
+        providers that were not there get their allocations again.
+
+        :raises ConfigError: the configuration has errors
+        :raises PlacementError: see :meth:`Publication.report`
+        """
+        if dry_run:
+            with placement_side.PlacementSide(self._context).observed() as (
+                published,
+                plan,
+            ):
+                return dataclasses.replace(
+                    published.report(dry_run=True),
+                    findings=placement_side.PlacementSide(
+                        self._context
+                    ).exchanged(plan),
+                    withheld=published.withheld,
+                )
+        from nova_vfio_variant.node import records
+
+        # Errors stop it before anything is made.
+        _ = self._context.declared
+        with syncing.locked(self._context) as store:
+            plan = syncing.sync(self._context, store)
+            published = placement_side.PlacementSide(
+                self._context
+            ).publication(store)
+            result = published.report()
+            records.remember_spent(store, published.spent())
+            made = {
+                one.provider for one in result.changes if one.change == "add"
+            }
+            finished = []
+            for instance_uuid, devices in _by_owner(store.devices()).items():
+                if devices[0].status == "claimed":
+                    claims.allocate(
+                        self._context, store, published, instance_uuid
+                    )
+                    finished.append(instance_uuid)
+                elif made & published.providers_of(devices):
+                    # Placement was lost, or somebody removed a provider.
+                    published.allocate(instance_uuid, devices)
+            return dataclasses.replace(
+                result,
+                finished=tuple(finished),
+                findings=placement_side.PlacementSide(self._context).exchanged(
+                    plan
+                ),
+                withheld=published.withheld,
+            )
+
+
+def _by_owner(
+    devices: ty.Iterable[tracked.Device],
+) -> dict[str, list[tracked.Device]]:
+    """The devices of each instance that has any."""
+    found: dict[str, list[tracked.Device]] = {}
+    for device in devices:
+        if device.instance_uuid is not None:
+            found.setdefault(device.instance_uuid, []).append(device)
+    return found

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How everything begins that writes to a node's store and its Placement.
+
+Every writer holds one lock in the state path, over store and Placement alike,
+and begins with a sync, so that nothing is decided on what was true yesterday.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import typing as ty
+
+from nova_vfio_variant.node import context as node_context
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import sync as tracker_sync
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def locked(
+    context: node_context.Context,
+) -> ty.Iterator[tracker_store.Store]:
+    """The store, to be written by nobody else. It is made if there is none.
+
+    :raises LockTimeout: another command writes
+    """
+    from nova_vfio_variant.tracker import lock
+
+    with (
+        lock.state_lock(context.state_path, node_context.LOCK_TIMEOUT),
+        context.open_store(read_only=False) as store,
+    ):
+        yield store
+
+
+def plan(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    accepted: ty.Collection[pci_address.PciAddress] = (),
+) -> tracker_sync.SyncPlan:
+    """What a sync has to do to a store.
+
+    :param accepted: addresses of exchanged devices to be tracked anew
+    :raises ConfigError: the configuration has errors
+    :raises InvalidDeviceStatus: one of them can't be
+    """
+    from nova_vfio_variant.tracker import sync as tracker_sync
+
+    declared = context.declared
+    assert declared.scan is not None
+    return tracker_sync.decide(
+        store.recorded(),
+        declared.desired,
+        declared.unread,
+        declared.scan.get,
+        accepted,
+    )
+
+
+def sync(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    accepted: ty.Collection[pci_address.PciAddress] = (),
+) -> tracker_sync.SyncPlan:
+    """Make a store equal to configuration and host.
+
+    :raises ConfigError: as :func:`plan`
+    :raises InvalidDeviceStatus: as :func:`plan`
+    """
+    todo = plan(context, store, accepted)
+    store.apply(todo)
+    if todo:
+        _LOG.info("the store is synced with nova.conf and the host")
+    return todo
