@@ -145,7 +145,7 @@ class Actor:
             self.observer.step(change, step, plan.StepState.BEGUN)
             try:
                 said = self._by.perform(step, keep, self._counting(step))
-                self._check(step, said)
+                _check(step, said)
             except process.Hung as error:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
@@ -234,25 +234,6 @@ class Actor:
             pf, now, to, reason, quietly=quietly, provider=change.provider
         )
 
-    def _check(self, step: plan.Step, seen: str) -> None:
-        """Whether what was read back is what was meant.
-
-        :raises HostStepFailed: it isn't
-        """
-        if step.action is plan.Action.PROBE and not step.value:
-            return
-        if step.action is plan.Action.LOAD_MODULE:
-            if seen:
-                return
-            raise exception.HostStepFailed(
-                "the module is loaded and no driver of its name is there"
-            )
-        if seen != step.value:
-            raise exception.HostStepFailed(
-                f"the kernel took it without an error, and {seen or 'nothing'}"
-                f" stands there in place of {step.value or 'nothing'}"
-            )
-
     def _take_back(
         self,
         number: int,
@@ -299,7 +280,7 @@ class Actor:
         error: process.Hung,
         seen: host_scan.HostScan,
     ) -> exception.HostStepHung:
-        who = self._holders(change, seen)
+        who = _holders(self._by, self.tree, change, seen)
         why = f"{step}: {error.message}; {who}"
         self.journal.step(host_journal.Kind.HUNG, number, step, why)
         _LOG.info("%s: hangs", step)
@@ -314,25 +295,51 @@ class Actor:
             "nova-vfio host recover",
         )
 
-    def _holders(self, change: plan.Change, seen: host_scan.HostScan) -> str:
-        """Who has a change's functions open, as half a sentence.
 
-        The host isn't scanned again: on older kernels to read
-        ``driver_override`` takes the lock of the device, which the write that
-        hangs has.
-        """
-        found = []
-        try:
-            opened = self._by.open_files()
-        except exception.HostError as error:
-            return f"who has it open can't be seen: {error.message}"
-        for name in (change.subject, *change.lost):
-            function = None
-            if change.what is not plan.What.MODULE:
-                function = seen.get(pci_address.PciAddress.parse(name))
-            if function is not None:
-                found += [str(one) for one in opened.of(self.tree, function)]
-        return "; ".join(found) or "no process is seen to have it open"
+def _check(step: plan.Step, seen: str) -> None:
+    """Whether what was read back is what was meant.
+
+    :raises HostStepFailed: it isn't
+    """
+    if step.action is plan.Action.PROBE and not step.value:
+        return
+    if step.action is plan.Action.LOAD_MODULE:
+        if seen:
+            return
+        raise exception.HostStepFailed(
+            "the module is loaded and no driver of its name is there"
+        )
+    if seen != step.value:
+        raise exception.HostStepFailed(
+            f"the kernel took it without an error, and {seen or 'nothing'}"
+            f" stands there in place of {step.value or 'nothing'}"
+        )
+
+
+def _holders(
+    by: executor.Executor,
+    tree: host_tree.HostTree,
+    change: plan.Change,
+    seen: host_scan.HostScan,
+) -> str:
+    """Who has a change's functions open, as half a sentence.
+
+    The host isn't scanned again: on older kernels to read
+    ``driver_override`` takes the lock of the device, which the write that
+    hangs has.
+    """
+    found = []
+    try:
+        opened = by.open_files()
+    except exception.HostError as error:
+        return f"who has it open can't be seen: {error.message}"
+    for name in (change.subject, *change.lost):
+        function = None
+        if change.what is not plan.What.MODULE:
+            function = seen.get(pci_address.PciAddress.parse(name))
+        if function is not None:
+            found += [str(one) for one in opened.of(tree, function)]
+    return "; ".join(found) or "no process is seen to have it open"
 
 
 def _why(error: Exception) -> str:

@@ -14,8 +14,10 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.decide import purpose as purposes
+from nova_vfio_variant.host.decide import recorded as recorded_obstacles
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import groups, records, sriov, vfio
+from nova_vfio_variant.host.observe import groups, records, vfio
 from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -32,39 +34,8 @@ class State(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Purpose:
-    """What a function is wanted for.
-
-    :param managed: what its ``<hostdev>`` will say; None where nothing is
-        declared, so that either would do
-    :param instance_uuid: the instance that is to have it; None for any that
-        has nothing yet
-    :param is_port: it goes to a port of Neutron's (``physical_network``),
-        which takes vDPA devices too
-    :param companions: members of its IOMMU group that ``host_spec`` lets
-        ``host apply`` unbind
-    :param mates: members of its IOMMU group that may go to the same guest,
-        and that libvirt, or ``host apply``, puts on a VFIO driver
-    :param driver: for ``host apply``, the VFIO driver that it is to go to; a
-        claim on it is no obstacle then where it is on none yet, and what
-        becomes of its VFs and its companions is the plan's to say
-    """
-
-    managed: bool | None = None
-    instance_uuid: str | None = None
-    is_port: bool = False
-    companions: ty.Collection[Address] = ()
-    mates: ty.Collection[Address] = ()
-    driver: str | None = None
-
-    def moves(self, function: observed.PciFunction) -> bool:
-        """Whether a function has to leave what it is on now."""
-        return self.driver is None or self.driver != function.driver
-
-
-ANYBODY: ty.Final = Purpose()
-
+Purpose = purposes.Purpose
+ANYBODY: ty.Final = purposes.ANYBODY
 
 Records = records.Records
 NOTHING_RECORDED: ty.Final = records.NOTHING
@@ -162,11 +133,15 @@ def verdict(
         *_of_family(function, facts, purpose),
     ]
     if purpose.moves(function):
-        found[:0] = _of_records(function, facts, recorded, purpose)
+        found[:0] = recorded_obstacles.of_function(
+            function, facts, recorded, purpose
+        )
         found += _of_uses(function, facts, recorded, purpose)
     if purpose.driver is None:
         found += _of_mates(function, facts, recorded, leaving)
-        found += _of_group_owners(function, facts, recorded, purpose)
+        found += recorded_obstacles.of_group(
+            function, facts, recorded, purpose
+        )
     return _weighed(function, found, recorded, facts.unseen)
 
 
@@ -222,82 +197,6 @@ def _weighed(
     )
 
 
-def _of_records(
-    function: observed.PciFunction,
-    facts: host_facts.HostFacts,
-    recorded: Records,
-    purpose: Purpose,
-) -> ty.Iterator[finding.Finding]:
-    """Whose it is, and whether it is what was recorded."""
-    at = function.address
-    if recorded.unreadable is not None:
-        yield obstacles.not_known(at, recorded.unreadable, "see to that first")
-    reason = recorded.quarantined.get(at)
-    if reason is not None:
-        yield obstacles.is_quarantined(at, reason)
-    if at in recorded.unsettled or function.physfn in recorded.unsettled:
-        yield finding.Finding(
-            codes.UNSETTLED,
-            "a change of "
-            + (
-                "it"
-                if at in recorded.unsettled
-                else f"its PF {function.physfn}"
-            )
-            + " was begun and has not ended",
-            subject=str(at),
-        )
-    tracked = recorded.identities.get(at)
-    if tracked is not None and tracked.is_another(function.identity):
-        yield obstacles.another_device(facts, function, recorded.identities)
-    owner = recorded.owners.get(at)
-    if owner is not None and owner != purpose.instance_uuid:
-        goes_to_vfio = purpose.driver is not None and not vfio.is_named(
-            facts.scan, function
-        )
-        if not goes_to_vfio or "driver" in function.lost:
-            yield obstacles.is_claimed(at, owner)
-    if at in recorded.spent and (
-        owner is None or owner != purpose.instance_uuid
-    ):
-        yield finding.Finding(
-            codes.SPENT,
-            "it was used once, and is reserved since",
-            subject=str(at),
-        )
-    if purpose.driver is None:
-        yield from _of_family_owners(function, facts, recorded, purpose)
-
-
-def _of_family_owners(
-    function: observed.PciFunction,
-    facts: host_facts.HostFacts,
-    recorded: Records,
-    purpose: Purpose,
-) -> ty.Iterator[finding.Finding]:
-    """Who has its PF, or one of its VFs."""
-    if not recorded.owners:
-        return
-    at = function.address
-    family: list[Address] = []
-    if function.physfn is not None:
-        family.append(function.physfn)
-    elif function.sriov_totalvfs:
-        family += [
-            vf.address for vf in sriov.vfs_of(facts.scan, function.address)
-        ]
-    for other in family:
-        owner = recorded.owners.get(other)
-        if owner is not None:
-            word = "PF" if function.physfn is not None else "VF"
-            yield finding.Finding(
-                codes.FAMILY_CLAIMED,
-                f"instance {owner} has its {word} {other}",
-                subject=str(at),
-            )
-            return
-
-
 def _of_mates(
     function: observed.PciFunction,
     facts: host_facts.HostFacts,
@@ -331,28 +230,6 @@ def _of_mates(
                     message=f"{mate.address} has to leave its driver for"
                     f" it: {one.message}",
                 )
-
-
-def _of_group_owners(
-    function: observed.PciFunction,
-    facts: host_facts.HostFacts,
-    recorded: Records,
-    purpose: Purpose,
-) -> ty.Iterator[finding.Finding]:
-    """Whether another instance has a member of its group."""
-    if not recorded.owners:
-        return
-    mine = purpose.instance_uuid or recorded.owners.get(function.address)
-    for other in groups.members(facts.scan, function):
-        owner = recorded.owners.get(other.address)
-        if owner is not None and owner != mine:
-            yield finding.Finding(
-                codes.GROUP_CLAIMED,
-                f"instance {owner} has {other.address}, which is in IOMMU"
-                f" group {function.iommu_group} with it",
-                subject=str(function.address),
-            )
-            return
 
 
 def _of_driver(

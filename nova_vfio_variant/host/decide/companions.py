@@ -18,6 +18,7 @@ from nova_vfio_variant.host.decide import (
     planning,
     refusal,
 )
+from nova_vfio_variant.host.decide import wishes as host_wishes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import groups
 from nova_vfio_variant.pci import address as pci_address
@@ -81,7 +82,7 @@ def _of_entry(
 
 def going(
     facts: host_facts.HostFacts,
-    wishes: ty.Mapping[pci_address.PciAddress, planning.Wish],
+    wishes: host_wishes.Wishes,
     functions: ty.Iterable[observed.PciFunction],
 ) -> dict[pci_address.PciAddress, bool]:
     """Which functions are to be on a driver.

@@ -9,7 +9,6 @@ look at the host.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import typing as ty
 
@@ -51,17 +50,6 @@ class Decision:
     companions: ty.Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
     )
-
-
-@dataclasses.dataclass(slots=True)
-class Wish:
-    """What all entries together want of one function."""
-
-    num_vfs: int | None = None
-    driver: str | None = None
-    companions: tuple[pci_address.PciAddress, ...] = ()
-    allow_pf: bool = False
-    by: dict[str, host_spec.HostSpec] = dataclasses.field(default_factory=dict)
 
 
 def driver_steps(
@@ -337,50 +325,6 @@ def predicted(
             )
         )
     return tuple(found)
-
-
-def wishes(
-    specs: ty.Iterable[host_spec.HostSpec],
-    functions: ty.Iterable[observed.PciFunction],
-    findings: list[finding.Finding],
-) -> dict[pci_address.PciAddress, Wish]:
-    """What all entries want of each function that one of them names.
-
-    :param findings: where two disagree, a finding is added
-    """
-    found: dict[pci_address.PciAddress, Wish] = collections.defaultdict(Wish)
-    told = set()
-    for function in functions:
-        for spec in specs:
-            if not spec.selects(function):
-                continue
-            key: str
-            value: int | str
-            if spec.num_vfs is not None and function.sriov_totalvfs:
-                key, value = "num_vfs", spec.num_vfs
-            elif spec.driver is not None and spec.num_vfs is None:
-                key, value = "driver", spec.driver
-            else:
-                continue
-            wish = found[function.address]
-            other = wish.by.setdefault(key, spec)
-            known = getattr(wish, key)
-            if known is None:
-                setattr(wish, key, value)
-            elif known != value and (other.index, spec.index) not in told:
-                told.add((other.index, spec.index))
-                findings.append(
-                    spec.on(
-                        codes.HOST_SPEC_CONFLICT,
-                        f"{key} of {function.address} is {value} here and "
-                        f"{known} at {other.location}",
-                        key,
-                        "let one entry name it, or both say the same",
-                    )
-                )
-            wish.companions += spec.companions
-            wish.allow_pf = wish.allow_pf or spec.allow_pf
-    return dict(found)
 
 
 def driver_of(

@@ -7,6 +7,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import codes, host_spec, planning, refusal
+from nova_vfio_variant.host.decide import wishes as host_wishes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -101,7 +102,7 @@ def _not_there(
     specs: ty.Sequence[host_spec.HostSpec],
     facts: host_facts.HostFacts,
 ) -> ty.Iterator[finding.Finding]:
-    wishes = planning.wishes(specs, facts.scan.functions, [])
+    wishes, _ = host_wishes.gather(specs, facts.scan.functions)
     for pf in facts.scan.functions:
         count = wishes[pf.address].num_vfs if pf.address in wishes else None
         vfs = planning.predicted(facts, pf, count or 0) or ()

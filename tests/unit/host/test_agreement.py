@@ -17,7 +17,12 @@ from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import host as check_host
 from nova_vfio_variant.declaration import facts as check_facts
 from nova_vfio_variant.declaration import verdicts as host_verdicts
-from nova_vfio_variant.host.decide import apply, assignability, refusal
+from nova_vfio_variant.host.decide import (
+    apply,
+    apply_drivers,
+    assignability,
+    refusal,
+)
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import holders
 from nova_vfio_variant.node import choosing, claims, placement_side
@@ -99,7 +104,7 @@ def _plan_forgets(*forgotten: ty.Any) -> ty.Any:
         return _without(assignability.verdict(*given), *forgotten)
 
     own = types.SimpleNamespace(verdict=verdict, Purpose=assignability.Purpose)
-    return mock.patch.object(apply, "assignability", own)
+    return mock.patch.object(apply_drivers, "assignability", own)
 
 
 def _rule(name: str, planted: check_facts.Rule) -> ty.Any:

@@ -355,13 +355,13 @@ class DamageTest(JournalCase):
         noted = self.open()
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.journal.VERSION", 2
+                "nova_vfio_variant.host.act.journal_file.VERSION", 2
             )
         )
         noted.begin(BIND, plan.Command.APPLY)
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.host.act.journal.VERSION", 1
+                "nova_vfio_variant.host.act.journal_file.VERSION", 1
             )
         )
         whole = self.path.read_bytes()

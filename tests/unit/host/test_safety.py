@@ -8,6 +8,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.act import actor as act_actor
 from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import (
     assignability,
@@ -355,7 +356,10 @@ class HoldersTest(test_act.ActCase):
                 (),
                 lost={VF: function_state.State()} if name == PF else {},
             )
-            self.assertIn(expected, actor._holders(change, seen))
+            self.assertIn(
+                expected,
+                act_actor._holders(actor._by, actor.tree, change, seen),
+            )
 
 
 class MovingVfsTest(test_act.ActCase):

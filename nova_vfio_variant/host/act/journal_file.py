@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of the journal: lines to which is only ever added.
+
+Each line is a checksum and a JSON object, and is on disk before the write that
+it announces. The checksum is of all lines so far, so that none can be missed,
+and the file begins with how many there are, so that it can't end too early. A
+line more that has no end is one that a crash cut short: it never counted.
+Anything else that isn't as it was written is damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import re
+import typing as ty
+import zlib
+
+from nova_vfio_variant import exception
+
+VERSION: ty.Final = 1
+
+#: What kind the first line is of.
+HEADER: ty.Final = "journal"
+
+#: The number of lines, at the beginning of the first one; and a line that was
+#: cut short.
+_COUNT = re.compile(rb"[0-9]{8}")
+_TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
+
+Entry = dict[str, ty.Any]
+
+
+class JournalFile:
+    """The lines of one boot.
+
+    :param path: the file
+    :param boot: the kernel's boot id
+    """
+
+    def __init__(self, path: pathlib.Path, boot: str) -> None:
+        self.path = path
+        self.boot = boot
+        #: Whether what was read is of an earlier boot.
+        self.is_stale = False
+        self._size = 0
+        self._lines = 0
+        self._checksum = 0
+        self._fd: int | None = None
+
+    def entries(self) -> ty.Iterator[tuple[int, Entry]]:
+        """The lines after the first, each with its number; none is made.
+
+        What an earlier boot's file says ends where it is damaged.
+
+        :raises JournalError: it is garbled or truncated, or a newer version
+            made it; it is left as it is
+        """
+        data = self._read()
+        if data is None:
+            return
+        whole, _, torn = data.rpartition(b"\n")
+        lines = whole.split(b"\n")
+        count, _, lines[0] = lines[0].partition(b" ")
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = self._checked(line)
+                if number == 1:
+                    self._take_header(count, entry)
+            except (KeyError, TypeError, ValueError) as error:
+                if self.is_stale:
+                    return
+                raise self.garbled(number, error) from error
+            self._lines = number
+            if number > 1:
+                yield number, entry
+        if self.is_stale:
+            return
+        if self._lines < int(count):
+            raise self._damaged(
+                f"truncated: it has {self._lines} lines of {int(count)}"
+            )
+        if not _TORN.fullmatch(torn):
+            raise self.garbled(self._lines + 1, "it has no end")
+        self._size = len(whole) + 1
+
+    def append(self, entry: Entry) -> Entry:
+        """Write a line; it is on disk when this returns.
+
+        :returns: the entry as it is read
+        :raises JournalError: it can't be written
+        """
+        try:
+            if self._fd is None:
+                self._fd = self._open()
+            self._append(self._fd, entry)
+        except OSError as error:
+            raise exception.JournalError(
+                f"the journal {self.path} can't be written: {error.strerror}",
+                "nothing is done to the host without it",
+            ) from error
+        read: Entry = json.loads(json.dumps(entry))
+        return read
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def garbled(
+        self, number: int, why: Exception | str
+    ) -> exception.JournalError:
+        """The error that a line isn't what was written."""
+        return self._damaged(f"garbled in line {number}: {why}")
+
+    def _damaged(self, how: str) -> exception.JournalError:
+        return exception.JournalError(
+            f"the journal {self.path} is {how}",
+            "compare the host with it by hand, then move the file away",
+        )
+
+    def _read(self) -> bytes | None:
+        """All of it, None if there is none."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise exception.JournalError(
+                f"the journal {self.path} can't be read: {error.strerror}"
+            ) from error
+        if not data:
+            raise self._damaged("truncated: it is empty")
+        return data
+
+    def _checked(self, line: bytes) -> Entry:
+        """The object of the line that comes next.
+
+        :raises ValueError: it isn't what was written
+        """
+        checksum, _, text = line.partition(b" ")
+        self._checksum = zlib.crc32(text, self._checksum)
+        if checksum != b"%08x" % self._checksum:
+            raise ValueError("its checksum differs")
+        entry = json.loads(text)
+        if not isinstance(entry, dict):
+            raise TypeError("it is no object")
+        return entry
+
+    def _take_header(self, count: bytes, entry: Entry) -> None:
+        if not _COUNT.fullmatch(count):
+            raise ValueError("it doesn't begin with a number")
+        if entry["kind"] != HEADER:
+            raise ValueError("it is not the first one")
+        if entry["version"] > VERSION:
+            raise exception.JournalError(
+                f"the journal {self.path} is of version {entry['version']}, "
+                f"and version {VERSION} is the newest that is known here",
+                "use the program that made it",
+            )
+        self.is_stale = entry["boot"] != self.boot
+
+    def _append(self, fd: int, entry: Entry) -> None:
+        text = json.dumps(entry).encode()
+        checksum = zlib.crc32(text, self._checksum)
+        line = b"%08x %s\n" % (checksum, text)
+        try:
+            _write(fd, line, self._size)
+            # What is cut off from here on is missed.
+            _write(fd, b"%08d" % (self._lines + 1), 0)
+            os.fsync(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                _write(fd, b"%08d" % self._lines, 0)
+                os.ftruncate(fd, self._size)
+            raise
+        self._size += len(line)
+        self._lines += 1
+        self._checksum = checksum
+
+    def _open(self) -> int:
+        """Open the file to add to it, and begin it if it is none yet."""
+        folder = self.path.parent
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if self.is_stale:
+            os.replace(self.path, self.path.with_suffix(".previous"))
+            self.is_stale, self._lines = False, 0
+        if not self._lines:
+            return self._begun()
+        fd = os.open(self.path, os.O_WRONLY)
+        try:
+            # What has no end never counted, and nothing may follow it.
+            os.ftruncate(fd, self._size)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise
+        return fd
+
+    def _begun(self) -> int:
+        """Begin the file. It has its first line from the beginning."""
+        text = json.dumps(
+            {
+                "kind": HEADER,
+                "number": 0,
+                "version": VERSION,
+                "boot": self.boot,
+            }
+        ).encode()
+        checksum = zlib.crc32(text)
+        line = b"%08d %08x %s\n" % (1, checksum, text)
+        new = self.path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write(fd, line, 0)
+            os.fsync(fd)
+            os.replace(new, self.path)
+            _sync_folder(self.path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            raise
+        self._size, self._lines, self._checksum = len(line), 1, checksum
+        return fd
+
+
+def _write(fd: int, data: bytes, place: int) -> None:
+    if os.pwrite(fd, data, place) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
