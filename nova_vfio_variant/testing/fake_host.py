@@ -51,6 +51,8 @@ class FakeHost:
         function; or one that another object made
     """
 
+    # Longer than 250 lines: whatever a test does to a host is found here.
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = pathlib.Path(os.path.realpath(root))
         self._kernel = kernel.Kernel(self.root)
