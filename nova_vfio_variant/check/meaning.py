@@ -14,7 +14,7 @@ from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import pattern, pools
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import codes as placement_codes
-from nova_vfio_variant.placement import tree
+from nova_vfio_variant.placement import tree, tree_findings
 from nova_vfio_variant.tracker import device as tracked
 
 #: From so many providers of one class on, Placement's authors advise to
@@ -210,7 +210,7 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 " commands refuse it",
             )
         return
-    yield from tree.refused_specs(given.specs)
+    yield from tree_findings.refused_specs(given.specs)
     yield from by_anybody
     if given.layout == "per_class":
         of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)

@@ -15,7 +15,7 @@ from nova_vfio_variant.check import text
 from nova_vfio_variant.host.decide import refusal
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.node import placement_side, tracked_devices
-from nova_vfio_variant.placement import client as placement_client
+from nova_vfio_variant.placement import rest
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.tree import host_tree
@@ -214,7 +214,7 @@ class Checks(upgradecheck.UpgradeCommands):
         newest = placement_side.PlacementSide(self._context).microversion()
         if newest is None:
             return _Result(_SUCCESS, "embedded, and not used yet")
-        wanted = placement_client.MICROVERSION
+        wanted = rest.MICROVERSION
         spoken, needed = _version(newest), _version(wanted)
         if spoken is None or needed is None or spoken < needed:
             return _Result(

@@ -1,53 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement's REST API, as far as we need it.
+"""What we ask of Placement, one method for each kind of request.
 
-Every request is pinned to one microversion, has a deadline that its session
-gives it, and is sent once: what failed on the way may have taken effect, and
-only whoever reads again can know. An answer that isn't the expected one
-becomes an error of :mod:`nova_vfio_variant.exception`.
+How a request is sent is in :mod:`~nova_vfio_variant.placement.rest`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import failure, provider
-
-if ty.TYPE_CHECKING:
-    import requests
-    from keystoneauth1 import adapter, session
-
-_LOG = logging.getLogger(__name__)
-
-#: Placement of Xena; the first with types of consumers.
-MICROVERSION = "1.38"
+from nova_vfio_variant.placement import provider, rest
 
 #: A name has up to 255 characters, and a URL that servers take up to 8,190.
 _NAMES_A_REQUEST = 25
 _INSTANCE = "INSTANCE"
-_Json = dict[str, ty.Any]
-
-
-F = ty.TypeVar("F", bound=ty.Callable[..., ty.Any])
-
-
-def _shaped(method: F) -> F:
-    """A method for whom an answer of another shape is none of Placement's."""
-
-    @functools.wraps(method)
-    def checked(
-        self: PlacementClient, *args: ty.Any, **more: ty.Any
-    ) -> ty.Any:
-        try:
-            return method(self, *args, **more)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise failure.no_answer(self.where) from error
-
-    return ty.cast("F", checked)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,19 +35,7 @@ class Allocations:
     consumer_type: str = _INSTANCE
 
 
-class Cloud(ty.Protocol):
-    """What is asked of a cloud, such as openstacksdk's Connection."""
-
-    @property
-    def session(self) -> session.Session:
-        """Who we are there."""
-
-    @property
-    def placement(self) -> adapter.Adapter:
-        """Sends requests to its Placement."""
-
-
-class PlacementClient:
+class PlacementClient(rest.Rest):
     """A Placement service, reached through keystoneauth.
 
     Each method may raise:
@@ -94,10 +49,6 @@ class PlacementClient:
     :param cloud: whose Placement
     :param where: how to call it in a message
     """
-
-    def __init__(self, cloud: Cloud, where: str) -> None:
-        self._cloud = cloud
-        self.where = where
 
     def find(self, name: str) -> provider.Listed | None:
         """The provider with this name, wherever it stands."""
@@ -115,13 +66,13 @@ class PlacementClient:
             query["required"] = required
         return self._list(query)
 
-    @_shaped
-    def inventories(self, uuid: str) -> tuple[int, dict[str, _Json]]:
+    @rest.shaped
+    def inventories(self, uuid: str) -> tuple[int, dict[str, rest.Json]]:
         """A provider's generation and inventories."""
         found = self._json("GET", f"/resource_providers/{uuid}/inventories")
         return found["resource_provider_generation"], found["inventories"]
 
-    @_shaped
+    @rest.shaped
     def traits(self, uuid: str) -> tuple[int, tuple[str, ...]]:
         """A provider's generation and traits, sorted."""
         found = self._json("GET", f"/resource_providers/{uuid}/traits")
@@ -130,13 +81,13 @@ class PlacementClient:
             tuple(sorted(found["traits"])),
         )
 
-    @_shaped
+    @rest.shaped
     def usages(self, uuid: str) -> dict[str, int]:
         """How much of each of a provider's resource classes is in use."""
         found = self._json("GET", f"/resource_providers/{uuid}/usages")
         return dict(found["usages"])
 
-    @_shaped
+    @rest.shaped
     def consumers(self, uuid: str) -> dict[str, dict[str, int]]:
         """Who uses a provider: consumer -> resource class -> amount."""
         found = self._json("GET", f"/resource_providers/{uuid}/allocations")
@@ -160,10 +111,10 @@ class PlacementClient:
             listed.uuid, listed.name, generation, inventories, traits
         )
 
-    @_shaped
+    @rest.shaped
     def create(self, uuid: str, name: str, parent_uuid: str | None) -> int:
         """Make a provider that has nothing; return its generation."""
-        body: _Json = {"uuid": uuid, "name": name}
+        body: rest.Json = {"uuid": uuid, "name": name}
         if parent_uuid is not None:
             body["parent_provider_uuid"] = parent_uuid
         made = self._json("POST", "/resource_providers", body)
@@ -173,7 +124,7 @@ class PlacementClient:
         """Remove a provider with its inventories and traits."""
         self._do("DELETE", f"/resource_providers/{uuid}")
 
-    @_shaped
+    @rest.shaped
     def put_inventories(
         self,
         uuid: str,
@@ -191,7 +142,7 @@ class PlacementClient:
         )
         return int(done["resource_provider_generation"])
 
-    @_shaped
+    @rest.shaped
     def put_traits(
         self, uuid: str, generation: int, traits: ty.Iterable[str]
     ) -> int:
@@ -206,7 +157,7 @@ class PlacementClient:
         )
         return int(done["resource_provider_generation"])
 
-    @_shaped
+    @rest.shaped
     def missing_traits(self, names: ty.Collection[str]) -> list[str]:
         """Those of these traits that Placement doesn't know, sorted."""
         known: set[str] = set()
@@ -217,7 +168,7 @@ class PlacementClient:
             known.update(found["traits"])
         return sorted(set(asked) - known)
 
-    @_shaped
+    @rest.shaped
     def missing_classes(self, names: ty.Collection[str]) -> list[str]:
         """Those of these resource classes that Placement doesn't know."""
         if not names:
@@ -241,7 +192,7 @@ class PlacementClient:
         """Remove a custom resource class that no provider has."""
         self._do("DELETE", f"/resource_classes/{name}")
 
-    @_shaped
+    @rest.shaped
     def allocations(self, consumer: str) -> Allocations:
         """What a consumer has; nothing for one that is unknown."""
         found = self._json("GET", f"/allocations/{consumer}")
@@ -282,25 +233,13 @@ class PlacementClient:
             },
         )
 
-    @property
-    def project_id(self) -> str:
-        """The project that new consumers belong to."""
-        with failure.reaching(self.where):
-            return self._cloud.session.get_project_id() or "nova-vfio"
-
-    @property
-    def user_id(self) -> str:
-        """The user that new consumers belong to."""
-        with failure.reaching(self.where):
-            return self._cloud.session.get_user_id() or "nova-vfio"
-
-    @_shaped
+    @rest.shaped
     def max_microversion(self) -> str:
         """The newest microversion that Placement speaks, ``1.39``."""
         versions = self._json("GET", "/")["versions"]
         return str(versions[0]["max_version"])
 
-    @_shaped
+    @rest.shaped
     def _list(self, query: dict[str, str]) -> list[provider.Listed]:
         found = self._json("GET", "/resource_providers", query=query)
         return [
@@ -312,54 +251,3 @@ class PlacementClient:
             )
             for one in found["resource_providers"]
         ]
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        body: _Json | None = None,
-        query: dict[str, str] | None = None,
-    ) -> _Json:
-        """Send a request whose answer has a JSON object for a body."""
-        answer = self._send(method, path, body, query)
-        try:
-            found = answer.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise failure.no_answer(f"{self.where} to {method} {path}")
-        return found
-
-    def _do(self, method: str, path: str, body: _Json | None = None) -> None:
-        """Send a request whose answer has no body, by which it is known."""
-        answer = self._send(method, path, body)
-        if answer.status_code not in {201, 204}:
-            raise failure.no_answer(f"{self.where} to {method} {path}")
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: _Json | None = None,
-        query: dict[str, str] | None = None,
-    ) -> requests.Response:
-        with failure.reaching(self.where):
-            answer: requests.Response = self._cloud.placement.request(
-                path,
-                method,
-                json=body,
-                params=query,
-                microversion=MICROVERSION,
-                raise_exc=False,
-                connect_retries=0,
-            )
-        _LOG.log(
-            logging.DEBUG if method == "GET" else logging.INFO,
-            "Placement: %s %s: status %d",
-            method,
-            path,
-            answer.status_code,
-        )
-        if answer.status_code >= 300:
-            raise failure.of(self.where, method, path, answer, MICROVERSION)
-        return answer

@@ -13,56 +13,17 @@ import typing as ty
 
 import os_traits
 
-from nova_vfio_variant.placement import diff, memory, provider
+from nova_vfio_variant.placement import memory, provider, steps
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.placement import client as placement_client
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """The published tree, as far as one list shows it.
-
-    :param root: None where there is no such provider
-    :param children: providers directly below it, by name
-    :param strays: providers of ours that stand elsewhere, by name: below the
-        root of an earlier name, and that root if we made it
-    """
-
-    root: provider.Listed | None
-    children: ty.Mapping[str, provider.Listed]
-    strays: ty.Mapping[str, provider.Listed]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
-    """One provider that isn't as it should be.
-
-    :param desired: None for one that shall go
-    :param published: None for one that isn't there
-    :param settled: what its inventories become
-    :param changes: the same, field by field; none where only our memory of
-        it is out of date
-    """
-
-    desired: provider.Provider | None
-    published: provider.Published | None
-    settled: diff.Settled
-    changes: tuple[diff.Change, ...]
-
-    @property
-    def name(self) -> str:
-        """The provider's name."""
-        one = self.desired or self.published
-        assert one is not None
-        return one.name
 
 
 def look(
     client: placement_client.PlacementClient,
     root_name: str,
     known: memory.ProviderMemory,
-) -> Seen:
+) -> steps.Seen:
     """The tree: one request for a root of ours, else two.
 
     Each provider that we remember and don't find there costs one more.
@@ -78,7 +39,9 @@ def look(
         for one in lines
         if root is not None and one.parent_uuid == root.uuid
     }
-    return Seen(root, children, _strays(client, {root_name, *children}, known))
+    return steps.Seen(
+        root, children, _strays(client, {root_name, *children}, known)
+    )
 
 
 def _strays(
@@ -111,7 +74,7 @@ def _strays(
 
 def managed(
     client: placement_client.PlacementClient,
-    seen: Seen,
+    seen: steps.Seen,
     desired: ty.Collection[str],
     known: memory.ProviderMemory,
 ) -> set[str]:
@@ -121,28 +84,20 @@ def managed(
     knows them.
     """
     extra = set(seen.children) - set(desired)
-    ours = {name for name in extra if is_ours(seen, name, known)}
+    ours = steps.superfluous(seen, desired, known)
     if seen.root is None or ours == extra:
         return ours
     marked = client.tree(seen.root.uuid, os_traits.COMPUTE_MANAGED_PCI_DEVICE)
     return ours | (extra & {one.name for one in marked})
 
 
-def is_ours(seen: Seen, name: str, known: memory.ProviderMemory) -> bool:
-    """Whether the child with this name is the one that we made."""
-    remembered = known.get(name)
-    return (
-        remembered is not None and remembered.uuid == seen.children[name].uuid
-    )
-
-
-def steps(
+def differing(
     client: placement_client.PlacementClient,
-    seen: Seen,
+    seen: steps.Seen,
     desired: ty.Sequence[provider.Provider],
     superfluous: ty.Iterable[str],
     known: memory.ProviderMemory,
-) -> list[Step]:
+) -> list[steps.Step]:
     """All providers that differ, or that had to be read to know.
 
     :param superfluous: names of providers below the root that shall go; those
@@ -152,12 +107,14 @@ def steps(
     for one in desired:
         listed = seen.children.get(one.name)
         if listed is None:
-            found.append(_step(one, None))
+            found.append(steps.step(one, None))
         elif not _as_remembered(one, listed, known):
-            found.append(_step(one, _read(client, listed, one, known)))
+            found.append(steps.step(one, _read(client, listed, one, known)))
     going = [seen.children[name] for name in sorted(superfluous)]
     going += seen.strays.values()
-    found.extend(_step(None, _read(client, one, None, known)) for one in going)
+    found.extend(
+        steps.step(None, _read(client, one, None, known)) for one in going
+    )
     return found
 
 
@@ -189,28 +146,8 @@ def _read(
     published = dataclasses.replace(
         published, ours=memory.ours(known, published)
     )
-    wanted = desired.inventories if desired else {}
-    if any(
-        name not in wanted or record["total"] > wanted[name].total
-        for name, record in published.inventories.items()
-    ):
+    if steps.may_shrink(desired, published):
         published = dataclasses.replace(
             published, usages=client.usages(listed.uuid)
         )
     return published
-
-
-def _step(
-    desired: provider.Provider | None, published: provider.Published | None
-) -> Step:
-    one = desired or published
-    assert one is not None
-    return Step(
-        desired,
-        published,
-        diff.settled(desired, published),
-        diff.difference(
-            {one.name: published} if published else {},
-            [desired] if desired else [],
-        ),
-    )

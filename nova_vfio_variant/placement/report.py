@@ -2,10 +2,9 @@
 """Make Placement equal to what is desired.
 
 Observe, decide, act: :mod:`~nova_vfio_variant.placement.observe` lists and
-reads, :mod:`~nova_vfio_variant.placement.diff` decides, and what follows
-from it is written here, in an order that offers nothing twice and nothing
-that isn't described yet: first what goes, then what shrinks, then the rest;
-of each provider the traits before the inventories.
+reads, :mod:`~nova_vfio_variant.placement.refusal` and
+:mod:`~nova_vfio_variant.placement.steps` decide, and what follows from it is
+written here, of each provider the traits before the inventories.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from nova_vfio_variant.placement import (
     memory,
     observe,
     provider,
+    refusal,
+    steps,
     tree,
     undo,
 )
@@ -121,8 +122,8 @@ def compare(
         seen = observe.look(client, ask.root_name, known)
         names = {one.name for one in ask.desired}
         superfluous = observe.managed(client, seen, names, known)
-        return _result(
-            observe.steps(client, seen, ask.desired, superfluous, known)
+        return result(
+            observe.differing(client, seen, ask.desired, superfluous, known)
         )
 
     return retrying()(once)
@@ -155,6 +156,26 @@ def report(
     return _Report(client, ask, known).run(dry_run)
 
 
+def given_up(
+    error: exception.PlacementError, left: ty.Sequence[str]
+) -> exception.PlacementError:
+    """The same error, as the end of all attempts.
+
+    :param left: names of providers that couldn't be put back
+    """
+    message = error.message
+    if isinstance(error, exception.PlacementConflict):
+        message = (
+            f"others changed the same providers {ATTEMPTS} times "
+            f"while we wrote: {message}"
+        )
+    if left:
+        message += (
+            f"; what was written to {', '.join(left)} could not be put back"
+        )
+    return type(error)(message, error.hint)
+
+
 class _Report:
     """One report, through all its attempts."""
 
@@ -168,25 +189,13 @@ class _Report:
         self._ask = ask
         self._known = known
         self._writer = undo.Writer(client, known)
-        self._written: list[observe.Step] = []
+        self._written: list[steps.Step] = []
 
     def run(self, dry_run: bool) -> Result:
         try:
             return retrying()(self._attempt, dry_run)
         except exception.PlacementError as error:
-            message = error.message
-            if isinstance(error, exception.PlacementConflict):
-                message = (
-                    f"others changed the same providers {ATTEMPTS} times "
-                    f"while we wrote: {message}"
-                )
-            left = self._writer.back()
-            if left:
-                message += (
-                    f"; what was written to {', '.join(left)} could not be "
-                    "put back"
-                )
-            raise type(error)(message, error.hint) from error
+            raise given_up(error, self._writer.back()) from error
 
     def _attempt(self, dry_run: bool) -> Result:
         """Look, refuse, decide and write, from a fresh list of the tree."""
@@ -199,140 +208,86 @@ class _Report:
             ask.layout,
         }
         only = None if other_layout or seen.strays else ask.only
-        if only is None and not ask.whole:
-            raise exception.InventoryRefused(
-                "the root provider or [vfio] provider_layout changed, and not"
-                " all devices can be published as they are",
-                "'inventory report' says what is wrong",
-            )
+        if only is None:
+            refusal.incomplete(ask.whole)
         wanted = [
             one for one in ask.desired if only is None or one.name in only
         ]
-        self._refuse_children(seen, wanted)
-        superfluous = self._superfluous(seen) if only is None else set()
+        if not ask.embedded:
+            refusal.children_of_another(
+                [one.name for one in wanted],
+                seen,
+                self._known,
+                self._client.where,
+            )
+        going = self._going(seen) if only is None else set()
         if other_layout:
-            self._refuse_layout(seen, superfluous)
+            refusal.another_layout(
+                ask.layout, self._in_use(seen.children[name] for name in going)
+            )
         if seen.strays:
-            self._refuse_moving(seen)
-        steps = observe.steps(
-            self._client, seen, wanted, superfluous, self._known
+            refusal.another_root(
+                ask.root_name, seen.strays, self._in_use(seen.strays.values())
+            )
+        found = observe.differing(
+            self._client, seen, wanted, going, self._known
         )
-        _refuse_owned(steps)
+        refusal.owned(found)
         if dry_run:
-            return _result(steps)
-        self._act(seen, steps)
+            return result(found)
+        self._act(seen, found)
         if only is None:
-            self._forget(seen)
-        same = [one for one in steps if not one.changes]
-        return _result([*self._written, *same])
+            for name in steps.forgotten(
+                seen,
+                ask.root_name,
+                (one.name for one in ask.desired),
+                self._known,
+            ):
+                self._known.forget(name)
+        same = [one for one in found if not one.changes]
+        return result([*self._written, *same])
 
-    def _superfluous(self, seen: observe.Seen) -> set[str]:
-        """Names of providers of ours that nobody desires any more."""
+    def _going(self, seen: steps.Seen) -> set[str]:
+        """Names of providers below the root that nobody desires any more."""
         names = {one.name for one in self._ask.desired}
         if self._ask.embedded:
             return observe.managed(self._client, seen, names, self._known)
-        return {
-            name
-            for name in seen.children
-            if name not in names and observe.is_ours(seen, name, self._known)
-        }
+        return steps.superfluous(seen, names, self._known)
 
-    def _refuse_root(self, seen: observe.Seen) -> None:
+    def _refuse_root(self, seen: steps.Seen) -> None:
         """Nothing is written below a root of somebody else."""
         root, name = seen.root, self._ask.root_name
+        ours = self._known.get(name)
+        if not self._ask.embedded:
+            refusal.root_of_another(name, root, ours, self._client.where)
         if root is None:
             return
-        ours = self._known.get(name)
-        mine = ours is not None and ours.uuid == root.uuid
-        if not mine and not self._ask.embedded:
-            raise exception.InventoryRefused(
-                f"provider {name} in {self._client.where} was not made by "
-                "us, so nothing is published below it",
-                "if it is Nova's, Nova publishes the devices itself, and "
-                "'inventory diff' compares; else choose another "
-                "[vfio] provider_root",
-            )
-        if ours is None or not mine or ours.generation != root.generation:
+        read = ours is not None and (ours.uuid, ours.generation) == (
+            root.uuid,
+            root.generation,
+        )
+        if not read:
             _, traits = self._client.traits(root.uuid)
-            _refuse_owner(
-                name,
-                traits,
-                "'inventory diff' shows how what stands below it differs",
-            )
+            refusal.owned_root(name, traits)
 
-    def _refuse_children(
-        self, seen: observe.Seen, wanted: ty.Iterable[provider.Provider]
-    ) -> None:
-        """Nothing is written to a provider that somebody else made."""
-        foreign = [
-            one.name
-            for one in wanted
-            if one.name in seen.children
-            and not observe.is_ours(seen, one.name, self._known)
-        ]
-        if foreign and not self._ask.embedded:
-            raise exception.InventoryRefused(
-                f"provider {', '.join(foreign)} in {self._client.where} was "
-                "not made by us, and is left alone"
-            )
+    def _in_use(self, listed: ty.Iterable[provider.Listed]) -> bool:
+        """Whether there are claims, or somebody has something of these."""
+        return self._ask.has_claims or any(
+            any(self._client.usages(one.uuid).values()) for one in listed
+        )
 
-    def _refuse_layout(
-        self, seen: observe.Seen, superfluous: ty.Iterable[str]
-    ) -> None:
-        """Claims stand on the providers of the layout they were made in."""
-        if self._ask.has_claims or any(
-            amount
-            for name in superfluous
-            for amount in self._client.usages(
-                seen.children[name].uuid
-            ).values()
-        ):
-            raise exception.InventoryRefused(
-                "[vfio] provider_layout can't be changed to "
-                f"{self._ask.layout} while there are claims",
-                "set it back, or delete the claims first",
-            )
-
-    def _refuse_moving(self, seen: observe.Seen) -> None:
-        """Claims stand on the providers that they were made on."""
-        if self._ask.has_claims or any(
-            amount
-            for one in seen.strays.values()
-            for amount in self._client.usages(one.uuid).values()
-        ):
-            raise exception.InventoryRefused(
-                f"providers of ours stand below another root than "
-                f"{self._ask.root_name}, and there are claims:"
-                f" {', '.join(sorted(seen.strays))}",
-                "set [DEFAULT] host or [vfio] provider_root back, or delete "
-                "the claims first",
-            )
-
-    def _act(self, seen: observe.Seen, steps: list[observe.Step]) -> None:
+    def _act(self, seen: steps.Seen, found: list[steps.Step]) -> None:
         """Write what differs, and remember what was read."""
         ask = self._ask
-        differing = [one for one in steps if one.changes]
-        if differing:
-            self._writer.words(
-                {
-                    name
-                    for one in differing
-                    for name in one.settled.inventories
-                },
-                {
-                    name
-                    for one in differing
-                    if one.desired
-                    for name in one.desired.traits
-                },
-            )
+        if any(one.changes for one in found):
+            self._writer.words(*steps.words(found))
         ours = self._known.get(ask.root_name)
         if seen.root is None:
             root_uuid = ours.uuid if ours else str(uuid.uuid4())
             generation = self._writer.create(root_uuid, ask.root_name, None)
         else:
             root_uuid, generation = seen.root.uuid, seen.root.generation
-        for one in sorted(steps, key=_rank):
+        for one in steps.in_order(found):
             stray = seen.strays.get(one.name)
             self._write(one, stray.parent_uuid if stray else root_uuid)
             if one.changes:
@@ -346,7 +301,7 @@ class _Report:
         ):
             self._known.put(ask.root_name, *now)
 
-    def _write(self, step: observe.Step, root_uuid: str | None) -> None:
+    def _write(self, step: steps.Step, root_uuid: str | None) -> None:
         """Make one provider what it shall be."""
         published, desired = step.published, step.desired
         if published is None:
@@ -360,14 +315,13 @@ class _Report:
                 {},
                 (),
             )
-        elif not step.settled.inventories and desired is None:
+        elif step.goes:
             self._writer.delete(published, root_uuid)
             return
         generation = published.generation
-        traits = diff.traits(desired, published)
-        if set(traits) != set(published.traits):
+        if set(step.traits) != set(published.traits):
             generation = self._writer.traits(
-                published, root_uuid, generation, traits
+                published, root_uuid, generation, step.traits
             )
         if step.settled.inventories != published.inventories:
             generation = self._writer.inventories(
@@ -378,67 +332,17 @@ class _Report:
                 published.name,
                 share.of(step.settled.ours),
             )
-        # What is kept for its users is not yet what is desired: read again.
-        done = desired is not None and not step.settled.kept
         self._known.put(
             published.name,
             published.uuid,
             generation,
-            memory.fingerprint(desired) if desired and done else None,
-        )
-
-    def _forget(self, seen: observe.Seen) -> None:
-        """Forget what is neither there nor desired: a crash came between."""
-        stay = {
-            self._ask.root_name,
-            *seen.children,
-            *(one.name for one in self._ask.desired),
-        }
-        for name in set(self._known.names()) - stay:
-            self._known.forget(name)
-
-
-def _refuse_owned(steps: ty.Iterable[observe.Step]) -> None:
-    """A provider of ours that got an owner since is not ours any more."""
-    for one in steps:
-        if one.published is not None:
-            _refuse_owner(
-                one.name,
-                one.published.traits,
-                "if nobody else publishes it, take the trait away",
-            )
-
-
-def _refuse_owner(name: str, traits: ty.Iterable[str], hint: str) -> None:
-    owners = [one for one in traits if one.startswith(diff.OWNER)]
-    if owners:
-        raise exception.InventoryRefused(
-            f"provider {name} has an owner, {', '.join(owners)}, and is "
-            "left alone",
-            hint,
+            memory.fingerprint(desired) if desired and step.done else None,
         )
 
 
-def _rank(step: observe.Step) -> tuple[int, str]:
-    """What goes, what shrinks, what changes otherwise, what is new.
-
-    Of what goes a root, which has no inventory, goes last.
-    """
-    if step.desired is None:
-        has_any = step.published and step.published.inventories
-        return 0 if has_any else 1, step.name
-    if step.published is None:
-        return 4, step.name
-    shrinks = any(
-        record["total"]
-        > step.settled.inventories.get(name, {"total": 0})["total"]
-        for name, record in step.published.inventories.items()
-    )
-    return 2 if shrinks else 3, step.name
-
-
-def _result(steps: ty.Iterable[observe.Step]) -> Result:
-    inorder = sorted(steps, key=lambda one: one.name)
+def result(found: ty.Iterable[steps.Step]) -> Result:
+    """What these steps do, in order of providers."""
+    inorder = sorted(found, key=lambda one: one.name)
     return Result(
         tuple(change for one in inorder for change in one.changes),
         tuple(

@@ -144,20 +144,7 @@ class Writer:
         """
         name = published.name
         was = share.of(published.ours)
-        begun = {
-            one: dataclasses.replace(
-                was.get(one, share.Share(0)),
-                write=share.Write(
-                    ours.get(one, 0),
-                    published.generation,
-                    _reserved(published.inventories, one),
-                    _reserved(inventories, one),
-                ),
-            )
-            for one in {*was, *ours}
-            if published.ours.get(one, 0) != ours.get(one, 0)
-        }
-        self._known.put_shares(name, {**was, **begun})
+        self._known.put_shares(name, begun(published, inventories, ours))
         try:
             generation = self._client.put_inventories(
                 published.uuid, published.generation, inventories
@@ -213,7 +200,7 @@ class Writer:
                 now = provider.Listed(
                     uuid, before.name, generation, before.parent_uuid
                 )
-            elif now.generation > was.generation + self._writes[uuid]:
+            elif is_anothers(was, now, self._writes[uuid]):
                 return False
             is_now = self._client.read(now)
             if is_now.traits != was.traits:
@@ -264,6 +251,44 @@ class Writer:
         except _NOT_DONE:
             self._writes[uuid] -= 1
             raise
+
+
+def begun(
+    published: provider.Published,
+    inventories: Inventories,
+    ours: ty.Mapping[str, int],
+) -> share.Shares:
+    """Our shares while inventories are written, and nobody knows how it ends.
+
+    :param published: as it is
+    :param inventories: as they shall be
+    :param ours: units of ours of what is reserved then, by class
+    """
+    was = share.of(published.ours)
+    return was | {
+        one: dataclasses.replace(
+            was.get(one, share.Share(0)),
+            write=share.Write(
+                ours.get(one, 0),
+                published.generation,
+                _reserved(published.inventories, one),
+                _reserved(inventories, one),
+            ),
+        )
+        for one in {*was, *ours}
+        if published.ours.get(one, 0) != ours.get(one, 0)
+    }
+
+
+def is_anothers(
+    was: provider.Published, now: provider.Listed, writes: int
+) -> bool:
+    """Whether somebody else wrote to a provider beside us.
+
+    :param was: as it was before our first write
+    :param writes: how often we wrote to it since, at most
+    """
+    return now.generation > was.generation + writes
 
 
 def _reserved(inventories: Inventories, resource_class: str) -> int:

@@ -37,11 +37,9 @@ def make_functions(
     """
     buses = -(-(vfs_per_pf + 1) // _FUNCTIONS_A_BUS)
     pfs_a_domain = _BUSES_A_DOMAIN // buses
-    functions = []
-    group = 0
+    functions: list[function.PciFunction] = []
     for index in range(pfs):
         in_domain, place = divmod(index, pfs_a_domain)
-        node = index % numa_nodes if numa_nodes else None
         first = place * buses * _FUNCTIONS_A_BUS
         pf = function.PciFunction(
             _address(domain + in_domain, first),
@@ -49,33 +47,41 @@ def make_functions(
             pf_product_id,
             0x020000,
             driver="igb",
-            iommu_group=group,
-            numa_node=node,
+            iommu_group=len(functions),
+            numa_node=index % numa_nodes if numa_nodes else None,
             sriov_totalvfs=vfs_per_pf,
             sriov_numvfs=vfs_per_pf,
             netdevs=(f"eth{index}",),
             modalias=_modalias(vendor_id, pf_product_id),
         )
         functions.append(pf)
-        group += 1
-        for offset in range(1, vfs_per_pf + 1):
-            functions.append(
-                function.PciFunction(
-                    _address(domain + in_domain, first + offset),
-                    vendor_id,
-                    vf_product_id,
-                    0x020000,
-                    driver=vf_driver,
-                    vfio=vf_driver is not None
-                    and vf_driver.replace("-", "_").endswith("vfio_pci"),
-                    iommu_group=group,
-                    numa_node=node,
-                    physfn=pf.address,
-                    modalias=_modalias(vendor_id, vf_product_id),
-                )
-            )
-            group += 1
+        functions += (
+            _vf(pf, number, vf_product_id, vf_driver)
+            for number in range(1, vfs_per_pf + 1)
+        )
     return tuple(functions)
+
+
+def _vf(
+    pf: function.PciFunction,
+    number: int,
+    product_id: str,
+    driver: str | None,
+) -> function.PciFunction:
+    """The VF of a PF that follows it at this distance."""
+    return function.PciFunction(
+        _address(pf.address.domain, (pf.address.bus << 8) + number),
+        pf.vendor_id,
+        product_id,
+        pf.class_code,
+        driver=driver,
+        vfio=driver is not None
+        and driver.replace("-", "_").endswith("vfio_pci"),
+        iommu_group=(pf.iommu_group or 0) + number,
+        numa_node=pf.numa_node,
+        physfn=pf.address,
+        modalias=_modalias(pf.vendor_id, product_id),
+    )
 
 
 def _address(domain: int, routing_id: int) -> address.PciAddress:

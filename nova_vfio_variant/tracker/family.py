@@ -97,17 +97,17 @@ class Families:
         :raises InvalidDeviceStatus: it, or one of its family, is in use
         """
         device = self[address]
-        self._expect(device, {Status.AVAILABLE})
+        _expect(device, {Status.AVAILABLE})
         children = self._children(device)
         for child in children:
             # A child that is blocked while its PF is available is Nova's
             # bug 1969496; claiming the PF is what mends it.
-            self._expect(child, {Status.AVAILABLE, *BLOCKED}, device)
+            _expect(child, {Status.AVAILABLE, *BLOCKED}, device)
         for child in children:
             self._set(child, Status.UNCLAIMABLE)
         parent = self._parent(device)
         if parent is not None:
-            self._expect(parent, {Status.AVAILABLE, *BLOCKED}, device)
+            _expect(parent, {Status.AVAILABLE, *BLOCKED}, device)
             if parent.status == Status.AVAILABLE:
                 self._set(parent, Status.UNCLAIMABLE)
         self._put(
@@ -130,17 +130,17 @@ class Families:
         :raises InvalidDeviceStatus: it is another's, or its family is in use
         """
         device = self[address]
-        self._expect(device, {Status.AVAILABLE, Status.CLAIMED})
+        _expect(device, {Status.AVAILABLE, Status.CLAIMED})
         if device.status == Status.CLAIMED:
-            self._expect_owner(device, instance_uuid)
+            _expect_owner(device, instance_uuid)
         children = self._children(device)
         for child in children:
-            self._expect(child, {Status.AVAILABLE, Status.UNCLAIMABLE}, device)
+            _expect(child, {Status.AVAILABLE, Status.UNCLAIMABLE}, device)
         for child in children:
             self._set(child, Status.UNAVAILABLE)
         parent = self._parent(device)
         if parent is not None:
-            self._expect(parent, {Status.AVAILABLE, *BLOCKED}, device)
+            _expect(parent, {Status.AVAILABLE, *BLOCKED}, device)
             self._set(parent, Status.UNAVAILABLE)
         self._put(
             dataclasses.replace(
@@ -158,9 +158,9 @@ class Families:
         :raises InvalidDeviceStatus: nobody has it, or somebody else
         """
         device = self[address]
-        self._expect(device, IN_USE)
+        _expect(device, IN_USE)
         if instance_uuid is not None:
-            self._expect_owner(device, instance_uuid)
+            _expect_owner(device, instance_uuid)
         children = self._children(device)
         parent = self._parent(device)
         siblings_free = parent is not None and all(
@@ -182,7 +182,7 @@ class Families:
         :raises InvalidDeviceStatus: somebody has it
         """
         device = self[address]
-        self._expect(device, {Status.AVAILABLE, *BLOCKED})
+        _expect(device, {Status.AVAILABLE, *BLOCKED})
         self._drop(device)
 
     def put(self, device: tracked.Device) -> None:
@@ -271,36 +271,33 @@ class Families:
             for address in self._vfs.get(device.address, ())
         ]
 
-    def _expect(
-        self,
-        device: tracked.Device,
-        statuses: ty.AbstractSet[Status],
-        asked: tracked.Device | None = None,
-    ) -> None:
-        if device.status in statuses:
-            return
-        owner = (
-            f" by instance {device.instance_uuid}"
-            if device.instance_uuid
-            else ""
-        )
-        subject = f"device {device.address} is {device.status}{owner}"
-        if asked is not None:
-            relation = "PF" if asked.dev_type in _VFS else "VF"
-            subject = (
-                f"device {asked.address} can't be used while its {relation}"
-                f" {device.address} is {device.status}{owner}"
-            )
-        else:
-            names = " or ".join(sorted(statuses))
-            subject += f", not {names}"
-        raise exception.InvalidDeviceStatus(subject)
 
-    def _expect_owner(
-        self, device: tracked.Device, instance_uuid: str
-    ) -> None:
-        if device.instance_uuid != instance_uuid:
-            raise exception.InvalidDeviceStatus(
-                f"device {device.address} is {device.status} by instance"
-                f" {device.instance_uuid}, not {instance_uuid}"
-            )
+def _expect(
+    device: tracked.Device,
+    statuses: ty.AbstractSet[Status],
+    asked: tracked.Device | None = None,
+) -> None:
+    if device.status in statuses:
+        return
+    owner = (
+        f" by instance {device.instance_uuid}" if device.instance_uuid else ""
+    )
+    subject = f"device {device.address} is {device.status}{owner}"
+    if asked is not None:
+        relation = "PF" if asked.dev_type in _VFS else "VF"
+        subject = (
+            f"device {asked.address} can't be used while its {relation}"
+            f" {device.address} is {device.status}{owner}"
+        )
+    else:
+        names = " or ".join(sorted(statuses))
+        subject += f", not {names}"
+    raise exception.InvalidDeviceStatus(subject)
+
+
+def _expect_owner(device: tracked.Device, instance_uuid: str) -> None:
+    if device.instance_uuid != instance_uuid:
+        raise exception.InvalidDeviceStatus(
+            f"device {device.address} is {device.status} by instance"
+            f" {device.instance_uuid}, not {instance_uuid}"
+        )

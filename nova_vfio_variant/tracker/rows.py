@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tracked device as a row of the store, and back."""
+"""Tracked devices as rows of the store, and back."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import typing as ty
 
@@ -17,6 +18,8 @@ from nova_vfio_variant.tracker import models, properties
 _TABLE = models.devices
 _BY_ID = _TABLE.c.id == sa.bindparam("row_id")
 
+#: So many addresses go into one question; SQLite takes 32,766 variables.
+_SLICE = 500
 SELECT = sa.select(_TABLE).order_by(_TABLE.c.id)
 MARKS = sa.select(_TABLE.c.id, _TABLE.c.mark).order_by(_TABLE.c.id)
 
@@ -67,6 +70,50 @@ def identity_text(one: function.Identity) -> str:
     return json.dumps({k: v for k, v in facts.items() if v is not None})
 
 
+def by_id(
+    link: sa.Connection, question: sa.Select[ty.Any] = SELECT
+) -> dict[int, sa.Row[ty.Any]]:
+    """The rows that answer a question, by their id."""
+    return {row[0]: row for row in link.execute(question)}
+
+
+def owned(
+    link: sa.Connection, instance_uuid: str | None
+) -> ty.Iterable[sa.Row[ty.Any]]:
+    """The rows of what an instance has; None for any instance."""
+    owner = _TABLE.c.instance_uuid
+    which = (
+        owner.is_not(None) if instance_uuid is None else owner == instance_uuid
+    )
+    return link.execute(SELECT.where(which))
+
+
+def families(
+    link: sa.Connection, addresses: ty.Iterable[pci_address.PciAddress]
+) -> ty.Iterable[sa.Row[ty.Any]]:
+    """The rows of the whole families of some devices."""
+    table = _TABLE.c
+    heads: dict[str, None] = {}
+    for some in _slices(map(str, addresses)):
+        question = sa.select(table.address, table.parent_addr)
+        for address, parent in link.execute(
+            question.where(table.address.in_(some))
+        ):
+            heads[parent or address] = None
+    found: dict[int, sa.Row[ty.Any]] = {}
+    for some in _slices(heads):
+        which = table.address.in_(some) | table.parent_addr.in_(some)
+        found |= by_id(link, SELECT.where(which))
+    return found.values()
+
+
+def _slices(texts: ty.Iterable[str]) -> ty.Iterator[list[str]]:
+    """No more than a database takes in one question."""
+    texts = iter(texts)
+    while some := list(itertools.islice(texts, _SLICE)):
+        yield some
+
+
 def insert(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
     """Add a row for each device."""
     values = [
@@ -91,6 +138,13 @@ def delete(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
     values = [{"row_id": tracked.number(one.address)} for one in devices]
     if values:
         link.execute(sa.delete(_TABLE).where(_BY_ID), values)
+
+
+def write(link: sa.Connection, changes: ty.Collection[tracked.Device]) -> None:
+    """Write what became of tracked devices, some of which are removed."""
+    gone = tracked.Status.REMOVED
+    update(link, [one for one in changes if one.status != gone])
+    delete(link, [one for one in changes if one.status == gone])
 
 
 def _values(one: tracked.Device) -> dict[str, ty.Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import itertools
 import pathlib
 import typing as ty
 import uuid
@@ -25,6 +24,7 @@ from nova_vfio_variant.tracker import (
     family,
     memory,
     models,
+    quarantine,
     rows,
     schema,
     sqlite,
@@ -35,12 +35,10 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias as pci_alias
     from nova_vfio_variant.tracker import sync
 
-#: So many addresses go into one question; SQLite takes 32,766 variables.
-_SLICE = 500
-
 _COUNT = sa.update(models.generation).values(
     value=models.generation.c.value + 1
 )
+_META = models.meta
 _GENERATION = sa.select(models.generation.c.value)
 
 
@@ -93,7 +91,15 @@ class Store:
 
     def devices(self) -> tracked.Devices:
         """All tracked devices."""
-        return self._tracked(at_once=True)
+        with self._read() as link:
+            # First, as in recorded().
+            generation = link.scalars(_GENERATION).one()
+            found = rows.by_id(link)
+        return tracked.Devices(
+            {number: row.mark for number, row in found.items()},
+            lambda number: _device(self._place, found[number]),
+            generation,
+        )
 
     def recorded(self) -> tracked.Devices:
         """All tracked devices, for a sync, which mostly needs their marks.
@@ -101,7 +107,23 @@ class Store:
         The rest is read when the first device is looked at. Hold the lock of
         the state path until then.
         """
-        return self._tracked(at_once=False)
+        with self._read() as link:
+            # In this order: what is written in between makes the plan that
+            # is decided on it stale, and apply() sees that.
+            generation = link.scalars(_GENERATION).one()
+            marks = {row[0]: row[1] for row in link.execute(rows.MARKS)}
+
+        @functools.cache
+        def load() -> dict[int, sa.Row[ty.Any]]:
+            with self._read() as link:
+                _expect(link, generation, self._place, "its devices were read")
+                return rows.by_id(link)
+
+        return tracked.Devices(
+            marks,
+            lambda number: _device(self._place, load()[number]),
+            generation,
+        )
 
     def apply(self, plan: sync.SyncPlan) -> None:
         """Make the store what a sync decided.
@@ -111,8 +133,8 @@ class Store:
         if not plan:
             return
         with self._write() as link:
-            if link.scalar(_GENERATION) != plan.generation + 1:
-                raise self._moved("a sync was decided")
+            now = plan.generation + 1
+            _expect(link, now, self._place, "a sync was decided")
             rows.insert(link, plan.added)
             rows.update(link, (*plan.updated, *plan.kept))
             rows.delete(link, plan.removed)
@@ -125,7 +147,7 @@ class Store:
         :param instance_uuid: None for all
         """
         with self._read() as link:
-            return _claims(self._owned(link, instance_uuid))
+            return _claims(self._devices(rows.owned(link, instance_uuid)))
 
     def claim(
         self,
@@ -147,7 +169,7 @@ class Store:
         ]
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
-            self._refuse_quarantined(link, everything)
+            quarantine.refuse(link, everything)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request_id = str(uuid.uuid4())
@@ -155,7 +177,7 @@ class Store:
                     families.claim(
                         place, instance_uuid, request_id, alias_name
                     )
-            rows.update(link, families.changes())
+            rows.write(link, families.changes())
         return _claims(families[place] for place in sorted(everything))
 
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
@@ -164,12 +186,12 @@ class Store:
         :returns: all that it has; nothing if it has nothing
         """
         with self._write() as link:
-            owned = self._owned(link, instance_uuid)
+            owned = self._devices(rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
                     families.allocate(one.address, instance_uuid)
-            rows.update(link, families.changes())
+            rows.write(link, families.changes())
         return _claims(families[one.address] for one in owned)
 
     def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
@@ -178,14 +200,11 @@ class Store:
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
-            owned = self._owned(link, instance_uuid)
+            owned = self._devices(rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 families.free(one.address, instance_uuid)
-            changes = families.changes()
-            gone = tracked.Status.REMOVED
-            rows.update(link, [d for d in changes if d.status != gone])
-            rows.delete(link, [d for d in changes if d.status == gone])
+            rows.write(link, families.changes())
         return _claims(owned)
 
     @functools.cached_property
@@ -200,18 +219,16 @@ class Store:
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""
-        table = models.meta
         with self._read() as link:
             return link.scalar(
-                sa.select(table.c.value).where(table.c.name == name)
+                sa.select(_META.c.value).where(_META.c.name == name)
             )
 
     def set_meta(self, name: str, value: str) -> None:
         """Record such a fact, in place of the one with this name."""
-        table = models.meta
         with self._write() as link:
-            link.execute(sa.delete(table).where(table.c.name == name))
-            link.execute(sa.insert(table), {"name": name, "value": value})
+            link.execute(sa.delete(_META).where(_META.c.name == name))
+            link.execute(sa.insert(_META), {"name": name, "value": value})
 
     def quarantined(
         self, boot: str | None = None
@@ -221,13 +238,7 @@ class Store:
         :param boot: of which boot of the host; None for all
         """
         with self._read() as link:
-            return {
-                pci_address.PciAddress.parse(row.address): row.reason
-                for row in link.execute(
-                    sa.select(models.quarantine).order_by("id")
-                )
-                if boot in {None, row.boot}
-            }
+            return quarantine.read(link, boot)
 
     def quarantine(
         self, address: pci_address.PciAddress, reason: str | None, boot: str
@@ -239,20 +250,8 @@ class Store:
         :param reason: None ends its quarantine
         :param boot: the boot of the host that this comes of
         """
-        table = models.quarantine
-        number = tracked.number(address)
         with self._write() as link:
-            link.execute(sa.delete(table).where(table.c.id == number))
-            if reason is not None:
-                link.execute(
-                    sa.insert(table),
-                    {
-                        "id": number,
-                        "address": str(address),
-                        "reason": reason,
-                        "boot": boot,
-                    },
-                )
+            quarantine.put(link, address, reason, boot)
 
     def end_quarantines(self, boot: str) -> tuple[pci_address.PciAddress, ...]:
         """End those of other boots: what hung then hangs no longer.
@@ -263,9 +262,8 @@ class Store:
         now = self.quarantined(boot)
         ended = tuple(one for one in self.quarantined() if one not in now)
         if ended:
-            table = models.quarantine
             with self._write() as link:
-                link.execute(sa.delete(table).where(table.c.boot != boot))
+                quarantine.end(link, boot)
         return ended
 
     @functools.cached_property
@@ -284,91 +282,42 @@ class Store:
             self._link.execute(_COUNT)
             yield self._link
 
-    def _tracked(self, *, at_once: bool) -> tracked.Devices:
-        @functools.cache
-        def load() -> dict[int, sa.Row[ty.Any]]:
-            with self._read() as link:
-                if link.scalar(_GENERATION) != generation:
-                    raise self._moved("its devices were read")
-                return _by_id(link, rows.SELECT)
+    def _devices(
+        self, found: ty.Iterable[sa.Row[ty.Any]]
+    ) -> list[tracked.Device]:
+        return [_device(self._place, row) for row in found]
 
-        def make(place: int) -> tracked.Device:
-            return self._device(load()[place])
+    def _families(
+        self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
+    ) -> family.Families:
+        """The whole families of some devices."""
+        return family.Families(self._devices(rows.families(link, devices)))
 
-        with self._read() as link:
-            # In this order: what is written in between makes the plan that
-            # is decided on it stale, and apply() sees that.
-            generation = link.scalars(_GENERATION).one()
-            if at_once:
-                found = _by_id(link, rows.SELECT)
-                return tracked.Devices(
-                    {place: row.mark for place, row in found.items()},
-                    lambda place: self._device(found[place]),
-                    generation,
-                )
-            marks = {row[0]: row[1] for row in link.execute(rows.MARKS)}
-        return tracked.Devices(marks, make, generation)
 
-    def _moved(self, what: str) -> exception.StoreError:
-        return exception.StoreError(
-            f"the state database {self._place} changed while {what}",
+def _expect(
+    link: sa.Connection, generation: int, place: schema.Place, what: str
+) -> None:
+    """See that nobody wrote since this generation.
+
+    :raises StoreError: somebody did
+    """
+    if link.scalar(_GENERATION) != generation:
+        raise exception.StoreError(
+            f"the state database {place} changed while {what}",
             "run it again",
         )
 
-    def _device(self, row: sa.Row[ty.Any]) -> tracked.Device:
-        try:
-            return rows.device(row)
-        except (AttributeError, TypeError, ValueError) as error:
-            reason = f"device {row.address}: {error}"
-            if isinstance(self._place, pathlib.Path):
-                raise sqlite.corrupt(self._place, reason) from error
-            raise exception.StoreCorruptError(
-                f"the state database {self._place} is corrupt ({reason})"
-            ) from error
 
-    def _owned(
-        self, link: sa.Connection, instance_uuid: str | None
-    ) -> list[tracked.Device]:
-        owner = models.devices.c.instance_uuid
-        which = (
-            owner.is_not(None)
-            if instance_uuid is None
-            else owner == instance_uuid
-        )
-        found = link.execute(rows.SELECT.where(which))
-        return [self._device(row) for row in found]
-
-    def _families(
-        self,
-        link: sa.Connection,
-        addresses: ty.Iterable[pci_address.PciAddress],
-    ) -> family.Families:
-        """The whole families of some devices."""
-        table = models.devices.c
-        heads: dict[str, None] = {}
-        for some in _slices(map(str, addresses)):
-            question = sa.select(table.address, table.parent_addr)
-            for address, parent in link.execute(
-                question.where(table.address.in_(some))
-            ):
-                heads[parent or address] = None
-        found: dict[int, sa.Row[ty.Any]] = {}
-        for some in _slices(heads):
-            which = table.address.in_(some) | table.parent_addr.in_(some)
-            found |= _by_id(link, rows.SELECT.where(which))
-        return family.Families(map(self._device, found.values()))
-
-    def _refuse_quarantined(
-        self,
-        link: sa.Connection,
-        addresses: ty.Iterable[pci_address.PciAddress],
-    ) -> None:
-        wanted = set(map(str, addresses))
-        for row in link.execute(sa.select(models.quarantine)):
-            if row.address in wanted:
-                raise exception.InvalidDeviceStatus(
-                    f"device {row.address} is quarantined: {row.reason}"
-                )
+def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:
+    try:
+        return rows.device(row)
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = f"device {row.address}: {error}"
+        if isinstance(place, pathlib.Path):
+            raise sqlite.corrupt(place, reason) from error
+        raise exception.StoreCorruptError(
+            f"the state database {place} is corrupt ({reason})"
+        ) from error
 
 
 def _claims(
@@ -393,16 +342,3 @@ def _claims(
             claims.items(), key=lambda item: (item[0][0], item[1][0].address)
         )
     )
-
-
-def _by_id(
-    link: sa.Connection, question: sa.Select[ty.Any]
-) -> dict[int, sa.Row[ty.Any]]:
-    return {row[0]: row for row in link.execute(question)}
-
-
-def _slices(texts: ty.Iterable[str]) -> ty.Iterator[list[str]]:
-    """No more than a database takes in one question."""
-    texts = iter(texts)
-    while some := list(itertools.islice(texts, _SLICE)):
-        yield some

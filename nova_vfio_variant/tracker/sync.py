@@ -186,15 +186,10 @@ def decide(
     """
     recorded = marked(recorded)
     desired = marked(desired)
-    before, after = recorded.marks, desired.marks
-    look = before.get
-    stirred = [place for place, mark in after.items() if look(place) != mark]
-    lost = [place for place in before if place not in after]
-    hidden = {tracked.number(address) for address in unread}
-    if hidden:
-        stirred = [place for place in stirred if place not in hidden]
-        lost = [place for place in lost if place not in hidden]
-        hidden &= before.keys()
+    before = recorded.marks
+    stirred, lost, hidden = _compare(
+        before, desired.marks, set(map(tracked.number, unread))
+    )
     left = tuple(recorded.make(place) for place in sorted(hidden))
     if not (stirred or lost or left or accepted):
         return SyncPlan((), (), (), recorded, (), recorded.generation)
@@ -203,26 +198,12 @@ def decide(
     kept, removed, exchanged = _lose(
         families, [recorded.make(place).address for place in lost], there
     )
-    same = after.keys() - stirred - hidden
-    added = []
-    updated = []
-    moved = []
-    for wanted in map(desired.make, stirred):
-        place = tracked.number(wanted.address)
-        if place not in before:
-            added.append(wanted.address)
-            moved.append(wanted.address)
-            families.put(wanted)
-            continue
-        device = families[wanted.address]
-        if is_exchanged(device, wanted.known):
-            exchanged.append(Exchange(device, wanted.known, wanted))
-        elif _take(families, wanted):
-            moved.append(wanted.address)
-        if families[wanted.address] != device:
-            updated.append(wanted.address)
-        elif not is_exchanged(device, wanted.known):
-            same.add(place)
+    added, updated, moved, others = _gain(
+        families, before, map(desired.make, stirred)
+    )
+    exchanged += others
+    another = {tracked.number(one.device.address) for one in exchanged}
+    another |= hidden.union(map(tracked.number, updated))
     taken = _accept(families, exchanged, accepted)
     updated += taken
     for address in (*moved, *taken):
@@ -231,12 +212,33 @@ def decide(
         tuple(families[address] for address in added),
         tuple(families[address] for address in updated),
         tuple(removed),
-        recorded.only(place for place in before if place in same),
+        recorded.only(
+            place
+            for place in before
+            if place in desired.marks and place not in another
+        ),
         tuple(families[address] for address in kept),
         recorded.generation,
         left,
         tuple(one for one in exchanged if one.device.address not in taken),
     )
+
+
+def _compare(
+    before: ty.Mapping[int, str], after: ty.Mapping[int, str], unread: set[int]
+) -> tuple[list[int], list[int], set[int]]:
+    """Where what is recorded isn't what is desired, by number of address.
+
+    :returns: what is desired and not recorded in the same way, what is
+        recorded and not desired, and what is recorded and unread
+    """
+    look = before.get
+    stirred = [place for place, mark in after.items() if look(place) != mark]
+    lost = [place for place in before if place not in after]
+    if unread:
+        stirred = [place for place in stirred if place not in unread]
+        lost = [place for place in lost if place not in unread]
+    return stirred, lost, unread & before.keys()
 
 
 def _lose(
@@ -264,6 +266,43 @@ def _lose(
             kept.append(address)
             families.put(dataclasses.replace(device, pending={}))
     return kept, removed, exchanged
+
+
+def _gain(
+    families: family.Families,
+    before: ty.Container[int],
+    devices: ty.Iterable[tracked.Device],
+) -> tuple[
+    list[pci_address.PciAddress],
+    list[pci_address.PciAddress],
+    list[pci_address.PciAddress],
+    list[Exchange],
+]:
+    """Track devices as they are desired.
+
+    :param before: the numbers of those that were tracked
+    :returns: those that were not, those that change, those of both whose
+        place in their family does, and those that stay as they are while
+        another function is in their place
+    """
+    added = []
+    updated = []
+    moved = []
+    exchanged = []
+    for wanted in devices:
+        if tracked.number(wanted.address) not in before:
+            added.append(wanted.address)
+            moved.append(wanted.address)
+            families.put(wanted)
+            continue
+        device = families[wanted.address]
+        if is_exchanged(device, wanted.known):
+            exchanged.append(Exchange(device, wanted.known, wanted))
+        elif _take(families, wanted):
+            moved.append(wanted.address)
+        if families[wanted.address] != device:
+            updated.append(wanted.address)
+    return added, updated, moved, exchanged
 
 
 def _accept(

@@ -12,7 +12,7 @@ from nova_vfio_variant.check import deviations
 from nova_vfio_variant.finding import Code
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.placement import codes as placement_codes
-from nova_vfio_variant.placement import tree
+from nova_vfio_variant.placement import tree, tree_findings
 from nova_vfio_variant.placement.provider import Provider
 from nova_vfio_variant.tracker.device import Device
 from tests.conformance.ask_tracker import INSTANCES, changed, nodes
@@ -129,7 +129,7 @@ def _judge(
         ],
         NODE,
     )
-    findings = (*findings, *tree.refused_specs(both.ours.specs))
+    findings = (*findings, *tree_findings.refused_specs(both.ours.specs))
     if theirs.error is not None:
         if theirs.error in {_REFUSALS[one.code] for one in findings}:
             return [theirs.error]

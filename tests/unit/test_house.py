@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The code is laid out as ``specs/the-house.rst`` says."""
 
+import ast
 import importlib.util
 import pathlib
+import re
 import typing as ty
 
 from tests import base
 
 _FILE = pathlib.Path(__file__).parents[2] / "doc/ext/house.py"
+
+_MARK = re.compile(r"^ *# (Longer than \d+ lines): \S", re.MULTILINE)
+_Measured = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_LIMITS: dict[type[ast.AST], int] = {
+    ast.Module: 400,
+    ast.ClassDef: 250,
+    ast.FunctionDef: 60,
+    ast.AsyncFunctionDef: 60,
+}
 
 
 def _house() -> ty.Any:
@@ -18,6 +29,29 @@ def _house() -> ty.Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _measured(
+    text: str,
+) -> ty.Iterator[tuple[str, int, int, set[str]]]:
+    """Name, lines, limit and marks of all in a module that has a limit.
+
+    A mark stands before the first statement of what it is about.
+    """
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        limit = _LIMITS.get(type(node))
+        if not isinstance(node, _Measured) or limit is None:
+            continue
+        name = "the module"
+        start, end = 1, len(lines)
+        if not isinstance(node, ast.Module):
+            name, start, end = node.name, node.lineno, node.end_lineno or 0
+        documented = ast.get_docstring(node) is not None
+        statements = node.body[documented:]
+        until = statements[0].lineno - 1 if statements else end
+        head = "\n".join(lines[start - 1 : until])
+        yield name, end - start + 1, limit, set(_MARK.findall(head))
 
 
 class HouseTest(base.TestCase):
@@ -97,3 +131,18 @@ class HouseTest(base.TestCase):
         for number, room in enumerate(self.rooms, 1):
             self.assertIn(f">{number} {room}<", drawn)
         self.assertGreater(len(self.house.uses()), len(self.rooms))
+
+    def test_what_is_too_long_and_nothing_else_says_why(self) -> None:
+        wrong = []
+        for path in self.files.values():
+            text = (self.house.ROOT / self.house.PACKAGE / path).read_text()
+            unread = len(_MARK.findall(text))
+            for name, lines, limit, marks in _measured(text):
+                unread -= len(marks)
+                mark = f"Longer than {limit} lines"
+                if marks != ({mark} if lines > limit else set()):
+                    said = ", ".join(marks) or f"no '# {mark}: REASON'"
+                    wrong.append(f"{path}: {name}: {lines} lines, and {said}")
+            if unread:
+                wrong.append(f"{path}: a reason stands where nothing is long")
+        self.assertEqual([], wrong)

@@ -25,7 +25,7 @@ from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import executor, lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import use
-from nova_vfio_variant.host.observe.use import processes
+from nova_vfio_variant.host.observe.use import open_file, processes
 from nova_vfio_variant.host.tree import opening
 
 _LOG = logging.getLogger(__name__)
@@ -314,15 +314,15 @@ class PrivilegedExecutor(executor.Executor):
             raise exception.HostStepFailed(text)
         return str(text)
 
-    def open_files(self) -> processes.OpenFiles:
+    def open_files(self) -> open_file.OpenFiles:
         """See :meth:`.executor.Executor.open_files`.
 
         :raises HostError: who could look is gone
         """
         files, unreadable = _ask(look_into_processes)
-        return processes.OpenFiles(
+        return open_file.OpenFiles(
             tuple(
-                processes.OpenFile(use.Holder(*holder), place)
+                open_file.OpenFile(use.Holder(*holder), place)
                 for *holder, place in files
             ),
             tuple(unreadable),

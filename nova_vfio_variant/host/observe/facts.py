@@ -25,6 +25,7 @@ from nova_vfio_variant.host.observe.use import (
     children,
     display,
     network,
+    open_file,
     processes,
     storage,
 )
@@ -144,7 +145,7 @@ class HostFacts:
 
 
 def gather(
-    host: host_scan.HostScan, opened: processes.OpenFiles | None = None
+    host: host_scan.HostScan, opened: open_file.OpenFiles | None = None
 ) -> HostFacts:
     """Read what stands in the way of each function of a host.
 
@@ -156,7 +157,7 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
-    open_files = processes.Index(opened, children.look(tree))
+    open_files = open_file.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
         address = str(function.address)

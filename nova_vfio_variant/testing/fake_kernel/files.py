@@ -210,7 +210,7 @@ class Files:
         for marker in markers:
             marker.touch()
         behind = [
-            self._bar(place / _LOCKED)
+            _bar(self.hidden, place / _LOCKED)
             for place in self.locks
             if (place / _LOCKED).is_file()
         ]
@@ -223,32 +223,9 @@ class Files:
         finally:
             self._take()
             for path, kept in behind:
-                self._unbar(path, kept)
+                _unbar(path, kept)
             for marker in markers:
                 marker.unlink(missing_ok=True)
-
-    def _bar(self, path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-        """Put a fifo in a file's place: who opens it waits."""
-        kept = self.hidden / "barred" / f"{path.parent.name}.{path.name}"
-        kept.parent.mkdir(exist_ok=True)
-        path.rename(kept)
-        os.mkfifo(path)
-        return path, kept
-
-    def _unbar(self, path: pathlib.Path, kept: pathlib.Path) -> None:
-        """Put the file back, and tell its text to whoever waits."""
-        if not path.parent.exists():
-            kept.unlink()
-            return
-        text = kept.read_bytes()
-        fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        try:
-            os.write(fifo, text)
-            kept.rename(path)
-            # Whoever waited has it open by now, and reads before it closes.
-            time.sleep(_PAUSE)
-        finally:
-            os.close(fifo)
 
     def device(self, address: str) -> pathlib.Path:
         """The directory of a function.
@@ -355,6 +332,33 @@ class Files:
             return ""
         with open(fd, encoding="utf-8", errors="replace") as file:
             return file.read().strip()
+
+
+def _bar(
+    hidden: pathlib.Path, path: pathlib.Path
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Put a fifo in a file's place: who opens it waits."""
+    kept = hidden / "barred" / f"{path.parent.name}.{path.name}"
+    kept.parent.mkdir(exist_ok=True)
+    path.rename(kept)
+    os.mkfifo(path)
+    return path, kept
+
+
+def _unbar(path: pathlib.Path, kept: pathlib.Path) -> None:
+    """Put the file back, and tell its text to whoever waits."""
+    if not path.parent.exists():
+        kept.unlink()
+        return
+    text = kept.read_bytes()
+    fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(fifo, text)
+        kept.rename(path)
+        # Whoever waited has it open by now, and reads before it closes.
+        time.sleep(_PAUSE)
+    finally:
+        os.close(fifo)
 
 
 def lowest_free(names: ty.Iterable[str], prefix: str = "") -> int:

@@ -66,6 +66,32 @@ def make(
         (place / "config").write_bytes(raw)
 
 
+def make_pf(
+    files: fake_files.Files,
+    place: pathlib.Path,
+    total: int,
+    device: str,
+    offset: int,
+    stride: int,
+) -> None:
+    """Let a function have VFs.
+
+    :param total: as how many
+    :param device: their product id
+    :param offset: routing IDs from its own to the first one's
+    :param stride: from each to the next one's
+    """
+    files.put(
+        place,
+        sriov_totalvfs=total,
+        sriov_numvfs=0,
+        sriov_drivers_autoprobe=1,
+        sriov_offset=offset,
+        sriov_stride=stride,
+        sriov_vf_device=device,
+    )
+
+
 def header_type(place: pathlib.Path) -> int:
     """The type of a function's header: 0, 1 of a bridge, 2 of CardBus."""
     try:

@@ -118,7 +118,7 @@ class Kernel:
         """Show a driver, and let it look at all functions."""
         self.files.memory.drivers[name].loaded = True
         (self.root / fake_files.DRIVERS / name).mkdir(exist_ok=True)
-        self.pci.attach_all(name)
+        self.pci.drivers.attach_all(name)
 
     def can_load(self, module: str) -> None:
         """Put a module among those of the kernel."""

@@ -8,7 +8,7 @@ from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import apply, undoing
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.host.observe.use import processes
+from nova_vfio_variant.host.observe.use import open_file
 from tests.unit.host import acting, test_act, test_plan
 from tests.unit.host.test_plan import NIC, OTHER, PF, VF
 
@@ -147,7 +147,7 @@ class LooksTest(test_act.ActCase):
         actor = super().actor()
         look = self.by.look
 
-        def counted() -> processes.OpenFiles:
+        def counted() -> open_file.OpenFiles:
             self.looks += 1
             return look()
 

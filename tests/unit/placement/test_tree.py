@@ -7,7 +7,7 @@ import typing as ty
 from nova_vfio_variant import source
 from nova_vfio_variant.pci import address, spec
 from nova_vfio_variant.placement import codes as placement_codes
-from nova_vfio_variant.placement import provider, tree
+from nova_vfio_variant.placement import provider, tree, tree_findings
 from nova_vfio_variant.tracker import device
 from tests import base
 
@@ -304,7 +304,7 @@ class RefusalTest(base.TestCase):
         one = dataclasses.replace(
             make_spec(0, devname=("eth0", "")), devname="eth0"
         )
-        (found,) = tree.refused_specs([one, make_spec(1)])
+        (found,) = tree_findings.refused_specs([one, make_spec(1)])
         self.assertIs(placement_codes.DEVNAME_WITH_PLACEMENT, found.code)
         self.assertEqual("nova.conf:1:27", str(found.location))
 

@@ -342,6 +342,64 @@ class ReservedTest(ReservedCase):
         self.assertEqual(theirs, self.reserved)
 
 
+class DecisionTest(base.TestCase):
+    def before(
+        self, reserved: int, ours: int, generation: int = 7
+    ) -> provider.Published:
+        return provider.Published(
+            "a uuid",
+            "one",
+            generation,
+            {RC: {"total": TOTAL, "reserved": reserved}},
+            (),
+            ours={RC: ours} if ours else {},
+        )
+
+    def test_a_write_is_remembered_with_what_tells_whether_it_was_done(
+        self,
+    ) -> None:
+        self.assertEqual(
+            {RC: share.Share(1, share.Write(3, 7, 2, 4))},
+            undo.begun(self.before(2, 1), {RC: {"reserved": 4}}, {RC: 3}),
+        )
+
+    def test_a_class_of_which_nothing_was_ours_begins_with_nothing(
+        self,
+    ) -> None:
+        self.assertEqual(
+            {"CUSTOM_B": share.Share(0, share.Write(2, 7, 0, 2))},
+            undo.begun(
+                self.before(0, 0),
+                {"CUSTOM_B": {"reserved": 2}},
+                {"CUSTOM_B": 2},
+            ),
+        )
+
+    def test_a_class_that_goes_takes_our_share_along(self) -> None:
+        self.assertEqual(
+            {RC: share.Share(1, share.Write(0, 7, 1, 0))},
+            undo.begun(self.before(1, 1), {}, {}),
+        )
+
+    def test_where_our_share_stays_nothing_is_begun(self) -> None:
+        self.assertEqual(
+            {RC: share.Share(1)},
+            undo.begun(self.before(1, 1), {RC: {"reserved": 3}}, {RC: 1}),
+        )
+
+    def test_more_generations_than_writes_are_somebody_elses(self) -> None:
+        was = self.before(0, 0, generation=7)
+        for generation, writes, others in (
+            (7, 0, False),
+            (7, 2, False),  # refused, or not done
+            (9, 2, False),
+            (10, 2, True),
+            (8, 0, True),
+        ):
+            now = provider.Listed("a uuid", "one", generation, None)
+            self.assertEqual(others, undo.is_anothers(was, now, writes))
+
+
 class ShareTest(base.TestCase):
     def test_a_write_of_which_nobody_knows_is_settled_by_reading(
         self,

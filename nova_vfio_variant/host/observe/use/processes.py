@@ -8,7 +8,6 @@ is the number of a device file, not its name.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import logging
 import re
@@ -17,19 +16,15 @@ import typing as ty
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import (
     Holder,
-    Kind,
-    Use,
-    children,
     devices,
     guests,
     mounts,
+    open_file,
 )
 from nova_vfio_variant.host.tree import host_tree
-from nova_vfio_variant.pci import function as observed
 
 _LOG = logging.getLogger(__name__)
 
-_DEVICE_FD = "anon_inode:[vfio-device]"
 #: Names the device of such a file (Linux 6.18).
 _SYSPATH = re.compile(
     rb"^vfio-device-syspath:\s*/sys/devices/(.+)$", re.MULTILINE
@@ -48,221 +43,19 @@ _UNREACHABLE = (errno.ESTALE, errno.ENOTCONN)
 #: What the kernel adds to the name of a file that was removed: a device
 #: whose node is gone may be open all the same.
 _REMOVED = " (deleted)"
-_GROUP = re.compile(r"virtual/vfio/(?:noiommu-)?(\d+)")
-_HEAD = re.compile(r"virtual/nvme-subsystem/[^/]+/(?:ng|nvme)(\d+n\d+\w*)")
-#: Device files of all functions on some driver together.
-_COMMON_TO = (
-    (re.compile(r"virtual/kfd/"), re.compile(r"amdgpu")),
-    (
-        re.compile(r"virtual/qat_adf_ctl/"),
-        re.compile(r"(?:4xxx|420xx|6xxx|c3xxx|c4xxx|c6xx|d15xx|dh895xcc).*"),
-    ),
-)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class OpenFile:
-    """What a process has open of what may be a function's.
-
-    :param holder: the process
-    :param place: to what the file leads, below ``/sys/devices``; None for a
-        VFIO device that nobody can tell from others
-    """
-
-    holder: Holder
-    place: str | None
-
-    @property
-    def group(self) -> int | None:
-        """The IOMMU group of which it is the file."""
-        found = _GROUP.fullmatch(self.place or "")
-        return int(found[1]) if found else None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class OpenFiles:
-    """What all processes have open of what may be a function's.
-
-    :param files: in the order of the processes' ids
-    :param unreadable: the processes that can't be looked into, and why
-    :param unseen: the root can't show any process
-    """
-
-    files: tuple[OpenFile, ...] = ()
-    unreadable: tuple[str, ...] = ()
-    unseen: bool = False
-
-    @property
-    def holders(self) -> tuple[Holder, ...]:
-        """Who has something open."""
-        return tuple(one.holder for one in self.files)
-
-    def of(
-        self,
-        tree: host_tree.HostTree,
-        function: observed.PciFunction,
-        disks: ty.Collection[str] = (),
-    ) -> tuple[Holder, ...]:
-        """The holders of one function, and of what stands below it.
-
-        :param disks: the names of its disks
-        """
-        below = children.look(tree)
-        return tuple(
-            one.holder
-            for one in Index(self, below).uses(function, disks)
-            if one.holder is not None
-        )
-
-
-class Index:
-    """The uses of a host's functions by processes.
-
-    :param opened: what processes have open
-    :param below: what stands below functions
-    """
-
-    def __init__(self, opened: OpenFiles, below: children.Children) -> None:
-        self._opened = opened
-        self._below = below
-        self._of_address: dict[str, list[OpenFile]] = {}
-        self._of_group: dict[int, list[OpenFile]] = {}
-        self._others: list[OpenFile] = []
-        #: Of which process a file says which VFIO device it has.
-        self._telling: set[int] = set()
-        for file in opened.files:
-            address = use.last_address(file.place or "")
-            if address is not None:
-                self._of_address.setdefault(address, []).append(file)
-            elif file.group is not None:
-                self._of_group.setdefault(file.group, []).append(file)
-            else:
-                self._others.append(file)
-            if file.group is not None or "/vfio-dev/" in (file.place or ""):
-                self._telling.add(file.holder.pid)
-
-    def uses(
-        self,
-        function: observed.PciFunction,
-        disks: ty.Collection[str] = (),
-        members: int = 1,
-    ) -> tuple[Use, ...]:
-        """Who has one function or what is below it open, and what may.
-
-        :param disks: the names of its disks
-        :param members: how many functions are in its IOMMU group
-        """
-        found = [
-            *self._of_children(function),
-            *self._open(function, disks, members),
-        ]
-        if function.driver is not None or "driver" in function.lost:
-            if self._below.unread is not None and not function.vfio:
-                found.append(
-                    use.unknown(
-                        "what stands below it can't be read: "
-                        f"{self._below.unread}"
-                    )
-                )
-            if "iommu_group" in function.lost:
-                found.append(
-                    use.unknown(
-                        "what its device files are can't be read: iommu_group"
-                    )
-                )
-        # Its own files in sysfs can be open whatever driver it is on.
-        found += (
-            use.unknown(f"{why}, which may have it open")
-            for why in self._opened.unreadable[:1]
-        )
-        return tuple(found)
-
-    def _of_children(self, function: observed.PciFunction) -> ty.Iterator[Use]:
-        """Of what stands below it, idle or open."""
-        address = str(function.address)
-        for child in self._below.of(address):
-            files = [
-                file
-                for file in self._of_address.get(address, ())
-                if child.name in (file.place or "").split("/")
-            ]
-            if child.group is not None:
-                files += self._of_group.get(child.group, ())
-            for file in files:
-                yield Use(child.kind, f"{child}: {file.holder}", file.holder)
-            if not files:
-                yield Use(
-                    child.kind,
-                    f"{child} stands below it, and is removed without a word "
-                    "when the driver lets go",
-                )
-
-    def _open(
-        self,
-        function: observed.PciFunction,
-        disks: ty.Collection[str],
-        members: int,
-    ) -> ty.Iterator[Use]:
-        """Of its own files."""
-        address = str(function.address)
-        below = {child.name for child in self._below.of(address)}
-        exact = set()
-        for file in self._of_address.get(address, ()):
-            if below.isdisjoint((file.place or "").split("/")):
-                exact.add(file.holder.pid)
-                if file.holder.path != _DEVICE_FD:
-                    yield _open(file.holder)
-        group: ty.Sequence[OpenFile] = ()
-        if function.iommu_group is not None:
-            group = self._of_group.get(function.iommu_group, ())
-        for file in group:
-            shared = members > 1 and file.holder.pid not in exact
-            yield _open(file.holder, shared=shared)
-        told = {file.holder.pid for file in group}
-        for file in self._of_address.get(address, ()):
-            if file.holder.path == _DEVICE_FD and file.holder.pid not in told:
-                yield _open(file.holder)
-        for file in self._others:
-            if self._may_be(file, function, disks):
-                yield _open(file.holder)
-
-    def _may_be(
-        self,
-        file: OpenFile,
-        function: observed.PciFunction,
-        disks: ty.Collection[str],
-    ) -> bool:
-        """Whether a file that names no function may be of this one."""
-        place = file.place
-        if place is None:
-            return function.vfio and file.holder.pid not in self._telling
-        head = _HEAD.fullmatch(place)
-        if head is not None:
-            return f"nvme{head[1]}" in disks
-        driver = function.driver or ""
-        if place.startswith(f"{devices.UNLISTED}/"):
-            return place.split("/")[1] == driver
-        return any(
-            files.match(place) and drivers.fullmatch(driver)
-            for files, drivers in _COMMON_TO
-        )
-
-
-def _open(holder: Holder, *, shared: bool = False) -> Use:
-    return Use(Kind.OPEN, str(holder), holder, shared)
-
-
-def look(tree: host_tree.HostTree) -> OpenFiles:
+def look(tree: host_tree.HostTree) -> open_file.OpenFiles:
     """Look into every process of a host."""
     try:
         with tree.folder("proc") as folder:
             pids = sorted(int(n) for n in folder.names() if n.isdigit())
     except OSError as error:
         if use.is_picture(tree):
-            return OpenFiles(unseen=True)
-        return OpenFiles((), (f"/proc: {error.strerror}",))
+            return open_file.OpenFiles(unseen=True)
+        return open_file.OpenFiles((), (f"/proc: {error.strerror}",))
     if not pids and use.is_picture(tree):
-        return OpenFiles(unseen=True)
+        return open_file.OpenFiles(unseen=True)
     return _Looker(tree).look(pids)
 
 
@@ -277,8 +70,8 @@ class _Looker:
         self._remote: dict[str, tuple[str, ...]] = {}
         self._last: tuple[int, tuple[str, ...]] = (0, ())
 
-    def look(self, pids: ty.Sequence[int]) -> OpenFiles:
-        files: list[OpenFile] = []
+    def look(self, pids: ty.Sequence[int]) -> open_file.OpenFiles:
+        files: list[open_file.OpenFile] = []
         unreadable = []
         if 1 not in pids:
             # /proc hides other users' processes (hidepid), or isn't there.
@@ -298,17 +91,17 @@ class _Looker:
             len(files),
             len(unreadable),
         )
-        return OpenFiles(tuple(files), tuple(unreadable))
+        return open_file.OpenFiles(tuple(files), tuple(unreadable))
 
     def _of(
         self, pid: int, found: ty.Iterable[tuple[str, str]]
-    ) -> ty.Iterator[OpenFile]:
+    ) -> ty.Iterator[open_file.OpenFile]:
         """Files of a process, given as path and place."""
         command = self._tree.read_text(f"proc/{pid}/comm") or "?"
         instance = self._guests.instance_of(pid)
         for path, place in found:
             holder = Holder(pid, command, path, instance)
-            yield OpenFile(holder, place or None)
+            yield open_file.OpenFile(holder, place or None)
 
     def _opened(self, pid: int) -> set[tuple[str, str]]:
         """What a process has open of any device: path and place.
@@ -337,7 +130,7 @@ class _Looker:
         :raises OSError: that can't be told
         """
         if not target.startswith("/"):
-            if target.startswith(_DEVICE_FD):
+            if target.startswith(open_file.DEVICE_FD):
                 return (self._syspath(pid, name),)
             return ()
         path = target.removesuffix(_REMOVED)
@@ -355,7 +148,9 @@ class _Looker:
             places = self._devices.of_path(path) if known else ()
         else:
             places = self._devices.of_number(number) if number else ()
-        return [place for place in places if _is_some_functions(place)]
+        return [
+            place for place in places if open_file.is_some_functions(place)
+        ]
 
     def _syspath(self, pid: int, name: str) -> str:
         """Which device the file of a VFIO device is; empty if untold."""
@@ -391,14 +186,3 @@ def _of_itself(path: str) -> str | None:
     if found is not None:
         return f"pci/{found[1] or '0000'}:{found[2].replace('/', ':')}"
     return None
-
-
-def _is_some_functions(place: str) -> bool:
-    """Whether a place may be one of a PCI function."""
-    return (
-        use.last_address(place) is not None
-        or place.startswith(f"{devices.UNLISTED}/")
-        or _GROUP.fullmatch(place) is not None
-        or _HEAD.fullmatch(place) is not None
-        or any(files.match(place) for files, _ in _COMMON_TO)
-    )

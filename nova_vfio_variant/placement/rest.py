@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to Placement, and whether its answer is one of Placement's.
+
+Every request is pinned to one microversion, has a deadline that its session
+gives it, and is sent once: what failed on the way may have taken effect, and
+only whoever reads again can know. An answer that isn't the expected one
+becomes an error of :mod:`nova_vfio_variant.exception`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import typing as ty
+
+from nova_vfio_variant.placement import failure
+
+if ty.TYPE_CHECKING:
+    import requests
+    from keystoneauth1 import adapter, session
+
+_LOG = logging.getLogger(__name__)
+
+#: Placement of Xena; the first with types of consumers.
+MICROVERSION = "1.38"
+Json = dict[str, ty.Any]
+
+F = ty.TypeVar("F", bound=ty.Callable[..., ty.Any])
+
+
+def shaped(method: F) -> F:
+    """A method for whom an answer of another shape is none of Placement's."""
+
+    @functools.wraps(method)
+    def checked(self: Rest, *args: ty.Any, **more: ty.Any) -> ty.Any:
+        try:
+            return method(self, *args, **more)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise failure.no_answer(self.where) from error
+
+    return ty.cast("F", checked)
+
+
+class Cloud(ty.Protocol):
+    """What is asked of a cloud, such as openstacksdk's Connection."""
+
+    @property
+    def session(self) -> session.Session:
+        """Who we are there."""
+
+    @property
+    def placement(self) -> adapter.Adapter:
+        """Sends requests to its Placement."""
+
+
+class Rest:
+    """A service that answers requests with JSON, or with nothing.
+
+    :param cloud: whose Placement
+    :param where: how to call it in a message
+    """
+
+    def __init__(self, cloud: Cloud, where: str) -> None:
+        self._cloud = cloud
+        self.where = where
+
+    @property
+    def project_id(self) -> str:
+        """The project that new consumers belong to."""
+        with failure.reaching(self.where):
+            return self._cloud.session.get_project_id() or "nova-vfio"
+
+    @property
+    def user_id(self) -> str:
+        """The user that new consumers belong to."""
+        with failure.reaching(self.where):
+            return self._cloud.session.get_user_id() or "nova-vfio"
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: dict[str, str] | None = None,
+    ) -> Json:
+        """Send a request whose answer has a JSON object for a body."""
+        answer = self._send(method, path, body, query)
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise failure.no_answer(f"{self.where} to {method} {path}")
+        return found
+
+    def _do(self, method: str, path: str, body: Json | None = None) -> None:
+        """Send a request whose answer has no body, by which it is known."""
+        answer = self._send(method, path, body)
+        if answer.status_code not in {201, 204}:
+            raise failure.no_answer(f"{self.where} to {method} {path}")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: dict[str, str] | None = None,
+    ) -> requests.Response:
+        with failure.reaching(self.where):
+            answer: requests.Response = self._cloud.placement.request(
+                path,
+                method,
+                json=body,
+                params=query,
+                microversion=MICROVERSION,
+                raise_exc=False,
+                connect_retries=0,
+            )
+        _LOG.log(
+            logging.DEBUG if method == "GET" else logging.INFO,
+            "Placement: %s %s: status %d",
+            method,
+            path,
+            answer.status_code,
+        )
+        if answer.status_code >= 300:
+            raise failure.of(self.where, method, path, answer, MICROVERSION)
+        return answer
