@@ -72,7 +72,7 @@ class ActCase(base.TestCase):
         tree = self.host.tree
         known = journal.Journal.open(self.state, function_state.boot_id(tree))
         self.addCleanup(known.close)
-        by = acting.Doing(self.host.hands())
+        by = acting.Doing(self.host.writer())
         whole = by.way
 
         def perform(
@@ -146,11 +146,11 @@ class ApplyTest(ActCase):
     def test_prior_driver_and_override_come_back_together(self) -> None:
         # A driver that the kernel would not choose, and a name that no
         # driver has, as somebody else left them.
-        self.host.hands().set_override(NIC, "igbvf")
-        self.host.hands().unbind(NIC)
-        self.host.hands().probe(NIC)
-        self.host.hands().set_override(NIC, "nobody")
-        self.host.hands().unbind(OTHER)
+        self.host.writer().set_override(NIC, "igbvf")
+        self.host.writer().unbind(NIC)
+        self.host.writer().probe(NIC)
+        self.host.writer().set_override(NIC, "nobody")
+        self.host.writer().unbind(OTHER)
         before = self.host.picture()
         self.assertEqual(
             (), self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
@@ -160,10 +160,10 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_vfs_that_went_come_back_as_they_were(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.host.picture()
         self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
@@ -171,7 +171,7 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         before = self.host.picture()
         none = test_plan.FOUR_VFS.replace("4", "0")
         away = (
@@ -188,13 +188,13 @@ class ApplyTest(ActCase):
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
         self.apply(test_plan.FOUR_VFS, PAIR)
-        worker = self.host.hands()
+        writer = self.host.writer()
         for name in (NIC, OTHER):
             before = self.states()[name]
-            worker.set_override(name, "igbvf")
+            writer.set_override(name, "igbvf")
             if before.driver:
-                worker.unbind(name)
-            worker.probe(name)
+                writer.unbind(name)
+            writer.probe(name)
             picture = self.host.picture()
             error = self.assertRaises(
                 exception.HostRefused, undoing.restore, self.actor()
@@ -209,15 +209,15 @@ class ApplyTest(ActCase):
                 str(error.hint),
             )
             self.assertEqual(picture, self.host.picture())
-            worker.unbind(name)
-            worker.set_override(name, before.override or "")
-            worker.probe(name)
+            writer.unbind(name)
+            writer.set_override(name, before.override or "")
+            writer.probe(name)
         # What is as we left it, or on no driver, is taken back; and so is
         # what somebody took back.
-        worker.set_override(OTHER, "e1000")
-        worker.probe(OTHER)
-        worker.set_override(OTHER, "")
-        worker.unbind(NIC)
+        writer.set_override(OTHER, "e1000")
+        writer.probe(OTHER)
+        writer.set_override(OTHER, "")
+        writer.unbind(NIC)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual({}, self.actor().journal.priors)
@@ -225,11 +225,11 @@ class ApplyTest(ActCase):
     def test_a_vf_that_the_kernel_bound_is_what_our_number_of_vfs_made(
         self,
     ) -> None:
-        worker = self.host.hands()
-        worker.set_numvfs(PF, 2)
-        worker.set_override(VF, "vfio-pci")
-        worker.unbind(VF)
-        worker.probe(VF)
+        writer = self.host.writer()
+        writer.set_numvfs(PF, 2)
+        writer.set_override(VF, "vfio-pci")
+        writer.unbind(VF)
+        writer.probe(VF)
         self.apply(VARIANT)
         self.apply(test_plan.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
@@ -267,7 +267,7 @@ class ApplyTest(ActCase):
         start = self.host.picture()
         self.assertEqual((), self.apply(away).failed)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         before = self.host.picture()
         error = self.assertRaises(
             exception.HostRefused, undoing.restore, self.actor()
@@ -275,7 +275,7 @@ class ApplyTest(ActCase):
         self.assertIn("it has 2 VFs, which go when it", error.message)
         self.assertIn("by its sriov_numvfs", str(error.hint))
         self.assertEqual(before, self.host.picture())
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 0)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(start, self.host.picture())
@@ -351,13 +351,13 @@ class FailureTest(ActCase):
 
     def test_a_write_without_effect_is_a_failure(self) -> None:
         self.host.modprobe = lambda name: None  # type: ignore[method-assign]
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         outcome = self.apply(VARIANT)
         self.assertIn("no driver of its name is there", outcome.failed[0])
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_a_probe_that_binds_nothing_is_taken_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.assertEqual((), self.apply(test_plan.ON_VFIO).failed)
         before = self.states()
         # The kernel's driver refuses the function, and says so nowhere.
@@ -373,10 +373,10 @@ class FailureTest(ActCase):
         self.assertEqual(before, self.states())
 
     def test_a_number_of_vfs_that_fails_halfway_is_taken_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.states()
         self.failing[f"{PF} set-numvfs 4"] = 12
         outcome = self.apply(test_plan.FOUR_VFS)
@@ -405,18 +405,20 @@ class HangTest(ActCase):
                 time.sleep(3600)
             write(rel, data)
 
-        worker = sysfs_writer.Hands(self.host.tree, slow, self.host.modprobe)
+        writer = sysfs_writer.SysfsWriter(
+            self.host.tree, slow, self.host.modprobe
+        )
 
         def perform(
             step: plan.Step, keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
-            return process.run(lambda: executor.do(worker, step), 1.0, keep)
+            return process.run(lambda: executor.do(writer, step), 1.0, keep)
 
         self.by.way = perform
         return actor
 
     def hung(self, action: str) -> exception.HostStepHung:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         started = time.monotonic()
         error: ty.Any = self.assertRaises(
             exception.HostStepHung,
@@ -562,38 +564,38 @@ class HelperTest(base.TestCase):
         )
 
 
-class HandsTest(ActCase):
+class SysfsWriterTest(ActCase):
     def test_what_is_no_address_and_no_name_reaches_no_path(self) -> None:
         written: list[str] = []
-        worker = sysfs_writer.Hands(
+        writer = sysfs_writer.SysfsWriter(
             self.host.tree,
             lambda rel, data: written.append(rel),
             written.append,
         )
         for bad in ("", "../..", "0000:21:00.0/../x", "0000:21:00.0\n", "x"):
             for method in (
-                worker.unbind,
-                worker.probe,
-                lambda one: worker.set_override(one, "vfio-pci"),
-                lambda one: worker.set_numvfs(one, 1),
-                lambda one: worker.set_autoprobe(one, True),
+                writer.unbind,
+                writer.probe,
+                lambda one: writer.set_override(one, "vfio-pci"),
+                lambda one: writer.set_numvfs(one, 1),
+                lambda one: writer.set_autoprobe(one, True),
             ):
                 self.assertRaises(ValueError, method, bad)
         for bad in ("a/b", "a b", "a\n", "\0", ".", "-x", "x" * 65):
-            self.assertRaises(ValueError, worker.set_override, PF, bad)
-            self.assertRaises(ValueError, worker.load_module, bad)
+            self.assertRaises(ValueError, writer.set_override, PF, bad)
+            self.assertRaises(ValueError, writer.load_module, bad)
         for count in (-1, 65536, True):
-            self.assertRaises(ValueError, worker.set_numvfs, PF, count)
+            self.assertRaises(ValueError, writer.set_numvfs, PF, count)
         self.assertEqual([], written)
 
     def test_a_bridge_is_never_taken_from_its_driver(self) -> None:
         bridge = "0000:20:00.0"
         self.host.add(bridge, "8086:3420", class_code=0x060400)
         before = self.host.picture()
-        worker = self.host.hands()
-        self.assertRaises(ValueError, worker.unbind, bridge)
+        writer = self.host.writer()
+        self.assertRaises(ValueError, writer.unbind, bridge)
         for driver in ("pci-stub", ""):
-            self.assertRaises(ValueError, worker.set_override, bridge, driver)
+            self.assertRaises(ValueError, writer.set_override, bridge, driver)
         self.assertEqual(before, self.host.picture())
 
     def test_only_what_forwards_is_left_alone(self) -> None:
@@ -604,30 +606,30 @@ class HandsTest(ActCase):
             (0x068000, 1): False,
             (0x060700, None): False,
         }
-        worker = self.host.hands()
+        writer = self.host.writer()
         for slot, ((code, header), may) in enumerate(kinds.items()):
             name = f"0000:20:{slot:02x}.0"
             self.host.add(name, "8086:3420", class_code=code, header=header)
             if may:
-                worker.set_override(name, "vfio-pci")
-                worker.probe(name)
-                self.assertEqual("vfio-pci", worker.driver(name))
+                writer.set_override(name, "vfio-pci")
+                writer.probe(name)
+                self.assertEqual("vfio-pci", writer.driver(name))
             else:
                 self.assertRaises(
-                    ValueError, worker.set_override, name, "vfio-pci"
+                    ValueError, writer.set_override, name, "vfio-pci"
                 )
 
     def test_no_module_is_loaded_for_another_root(self) -> None:
-        worker = sysfs_writer.of_directory(str(self.host.root))
-        error = self.assertRaises(OSError, worker.load_module, "vfio_pci")
+        writer = sysfs_writer.of_directory(str(self.host.root))
+        error = self.assertRaises(OSError, writer.load_module, "vfio_pci")
         self.assertEqual(1, error.errno)
 
     def test_an_override_is_cleared_with_a_line_feed(self) -> None:
         written: list[bytes] = []
-        worker = sysfs_writer.Hands(
+        writer = sysfs_writer.SysfsWriter(
             self.host.tree,
             lambda rel, data: written.append(data),
             self.host.modprobe,
         )
-        worker.set_override(PF, "")
+        writer.set_override(PF, "")
         self.assertEqual([b"\n"], written)

@@ -40,11 +40,11 @@ class MeanwhileTest(MeanwhileCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         for name in (VF, VF_TOO):
-            self.host.hands().set_override(name, "vfio-pci")
-            self.host.hands().unbind(name)
-            self.host.hands().probe(name)
+            self.host.writer().set_override(name, "vfio-pci")
+            self.host.writer().unbind(name)
+            self.host.writer().probe(name)
         self.specs = test_plan.specs(
             *(f'{{"address": "{one}", "driver": "host"}}' for one in VFS)
         )
@@ -71,7 +71,7 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_what_is_otherwise_by_then_comes_back_as_it_is(self) -> None:
         actor = self.after_the_first(
-            lambda: self.host.hands().set_override(VF_TOO, "nobody")
+            lambda: self.host.writer().set_override(VF_TOO, "nobody")
         )
         self.assertEqual((), apply.apply(actor, self.specs).failed)
         self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
@@ -82,9 +82,9 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_what_is_done_by_then_is_not_done_again(self) -> None:
         def bind() -> None:
-            self.host.hands().set_override(VF_TOO, "")
-            self.host.hands().unbind(VF_TOO)
-            self.host.hands().probe(VF_TOO)
+            self.host.writer().set_override(VF_TOO, "")
+            self.host.writer().unbind(VF_TOO)
+            self.host.writer().probe(VF_TOO)
 
         outcome = apply.apply(self.after_the_first(bind), self.specs)
         self.assertEqual((), outcome.failed)
@@ -104,9 +104,9 @@ class MeanwhileTest(MeanwhileCase):
                 "probe",
                 "done",
             ):
-                self.host.hands().set_override(VF, "vfio-pci")
-                self.host.hands().unbind(VF)
-                self.host.hands().probe(VF)
+                self.host.writer().set_override(VF, "vfio-pci")
+                self.host.writer().unbind(VF)
+                self.host.writer().probe(VF)
                 self.written = len(self.host.written)
                 self.host.hold(VF)
 
@@ -169,12 +169,12 @@ class LooksTest(test_act.ActCase):
         self.assertEqual(few, self.of_apply(6))
 
     def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.apply(test_plan.ON_VFIO)
         few = self.looks
         self.looks = 0
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 4)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 4)
         self.apply(test_plan.ON_VFIO)
         self.assertEqual(few + 3, self.looks)
 
@@ -184,12 +184,12 @@ class WithoutDriverTest(MeanwhileCase):
 
     def setUp(self) -> None:
         super().setUp()
-        worker = self.host.hands()
-        worker.set_autoprobe(PF, False)
-        worker.set_numvfs(PF, 2)
+        writer = self.host.writer()
+        writer.set_autoprobe(PF, False)
+        writer.set_numvfs(PF, 2)
         for name in (NIC, OTHER):
-            if worker.driver(name):
-                worker.unbind(name)
+            if writer.driver(name):
+                writer.unbind(name)
 
     def apply_while(
         self, what: ty.Callable[[], object], *texts: str
@@ -199,11 +199,11 @@ class WithoutDriverTest(MeanwhileCase):
         return apply.apply(actor, test_plan.specs(*texts))
 
     def bind(self, name: str, driver: str = "igbvf") -> None:
-        worker = self.host.hands()
-        worker.set_override(name, driver)
-        worker.probe(name)
-        worker.set_override(name, "")
-        self.assertEqual(driver, worker.driver(name))
+        writer = self.host.writer()
+        writer.set_override(name, driver)
+        writer.probe(name)
+        writer.set_override(name, "")
+        self.assertEqual(driver, writer.driver(name))
 
     def test_what_is_bound_by_then_is_decided_anew(self) -> None:
         outcome = self.apply_while(

@@ -15,10 +15,10 @@ ENTRY = f'{{"address": "{NIC}", "driver": "vfio-pci"}}'
 
 class CompanionsTest(test_plan.PlanCase):
     def bind(self, address: str, driver: str = "vfio-pci") -> None:
-        hands = self.host.hands()
-        hands.set_override(address, driver)
-        hands.unbind(address)
-        hands.probe(address)
+        writer = self.host.writer()
+        writer.set_override(address, driver)
+        writer.unbind(address)
+        writer.probe(address)
 
     def hints(self, *texts: str) -> list[tuple[str, str]]:
         """Who is in the way, and what is to be done."""
@@ -43,7 +43,7 @@ class CompanionsTest(test_plan.PlanCase):
         # And once they are named they are unbound.
         text = ENTRY.replace("}", f', "companions": ["{OTHER}"]}}')
         self.assertEqual([f"{OTHER} unbind"], self.steps(text))
-        self.host.hands().unbind(OTHER)
+        self.host.writer().unbind(OTHER)
         self.assertEqual([], self.steps(text))
         self.assertEqual([], self.steps(ENTRY))
 
@@ -135,15 +135,15 @@ class CompanionsTest(test_plan.PlanCase):
         self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
 
     def test_a_vf_whose_pf_is_on_a_vfio_driver(self) -> None:
-        hands = self.host.hands()
+        writer = self.host.writer()
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
         self.bind(PF)
-        hands.set_numvfs(PF, 1)
+        writer.set_numvfs(PF, 1)
         self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
-        hands.set_override(VF, "vfio-pci")
-        if hands.driver(VF):
-            hands.unbind(VF)
-        hands.probe(VF)
+        writer.set_override(VF, "vfio-pci")
+        if writer.driver(VF):
+            writer.unbind(VF)
+        writer.probe(VF)
         self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
         now = facts.gather(scanner.scan(self.host.tree))
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
@@ -158,7 +158,7 @@ class VgpuTest(test_plan.PlanCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
 
     def give_type(self, text: str, address: str = VF) -> None:
         self.put(f"{paths.DEVICES}/{address}/nvidia/current_vgpu_type", text)

@@ -68,7 +68,7 @@ class OnlyTest(PlanCase):
         self.assertEqual([PF, VF], [one.subject for one in found.plan.changes])
 
     def test_a_vf_of_a_pf_whose_number_stays_for_now(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         found = self.decision(FOUR_VFS, ON_VFIO, only=(VF,))
         self.assertEqual((), found.refusals)
         self.assertEqual(

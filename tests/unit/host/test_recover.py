@@ -99,7 +99,7 @@ class RecoverTest(test_act.ActCase):
             ' "allow_pf": true}'
         )
         self.crash(f"done {PF} set-override vfio-pci", away)
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         found = self.recovered()
         self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertIn("it has 2 VFs", found[0].reason)
@@ -109,8 +109,8 @@ class RecoverTest(test_act.ActCase):
 
     def test_what_somebody_else_changed_is_left_and_reported(self) -> None:
         self.crash(f"done {NIC} unbind", test_act.PAIR)
-        self.host.hands().set_override(NIC, "igbvf")
-        self.host.hands().probe(NIC)
+        self.host.writer().set_override(NIC, "igbvf")
+        self.host.writer().probe(NIC)
         before = self.host.picture()
         for _ in range(2):
             found = self.recovered()
@@ -138,12 +138,12 @@ class RecoverTest(test_act.ActCase):
                 f"begun {card} set-numvfs 3",
                 f'{{"address": "{card}", "num_vfs": 3}}',
             )
-            hands = self.host.hands()
-            hands.unbind(card)
+            writer = self.host.writer()
+            writer.unbind(card)
             if driver:
-                hands.set_override(card, driver)
-                hands.probe(card)
-                hands.set_override(card, "")
+                writer.set_override(card, driver)
+                writer.probe(card)
+                writer.set_override(card, "")
             # It can't be finished: the tool is there no longer.
             tool.unlink()
             (found,) = self.recovered()
@@ -232,7 +232,7 @@ class RecoverTest(test_act.ActCase):
         self.assertIsNone(self.quarantined[NIC])
 
     def test_a_number_of_vfs_is_finished_from_every_point(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         for where in (
             f"begun {PF} set-autoprobe 0",
             f"done {PF} set-autoprobe 0",
@@ -257,10 +257,10 @@ class RecoverTest(test_act.ActCase):
             self.assertEqual(2, self.states()[PF].numvfs)
 
     def test_vfs_whose_change_is_undone_are_what_they_were(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.host.picture()
         self.crash(f"done {PF} set-numvfs 0", test_plan.FOUR_VFS)
         # Four can't be made any more: it is tried, and then taken back.
@@ -272,7 +272,7 @@ class RecoverTest(test_act.ActCase):
     def test_new_vfs_have_drivers_though_they_were_to_come_back_quietly(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 12
         self.crash(f"done {PF} set-autoprobe 0", test_plan.FOUR_VFS)
         self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
@@ -283,7 +283,7 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual("igbvf", states["0000:21:10.6"].driver)
 
     def test_a_vf_that_is_what_it_was_by_itself_is_owed_nothing(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.FOUR_VFS)
         # Going back fails before anything of it takes effect.
         self.failing[f"{PF} set-autoprobe 0"] = 5
@@ -300,7 +300,7 @@ class RecoverTest(test_act.ActCase):
 
     def owe(self) -> None:
         """Let both VFs come back by a change that fails, without a driver."""
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 5
         self.host.break_driver("igbvf")
         self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
@@ -341,7 +341,7 @@ class RecoverTest(test_act.ActCase):
         self.assertIn(f"{NIC} probe vfio-pci: done", logged.output)
 
     def test_what_failed_before_a_write_hangs_is_told(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 5
         self.failing[f"{VF_TOO} probe igbvf"] = 16
         self.host.break_driver("igbvf")
@@ -369,9 +369,9 @@ class RecoverTest(test_act.ActCase):
 
     def test_a_vf_that_is_refused_keeps_no_other_from_its_driver(self) -> None:
         self.owe()
-        hands = self.host.hands()
-        hands.set_override(VF, "vfio-pci")
-        hands.probe(VF)
+        writer = self.host.writer()
+        writer.set_override(VF, "vfio-pci")
+        writer.probe(VF)
         self.host.break_driver("igbvf", broken=False)
         (found,) = self.recovered()
         self.assertEqual(VF, found.change.subject)

@@ -43,35 +43,35 @@ class CountTest(test_act.ActCase):
 
     def test_vfs_that_somebody_else_made_are_left(self) -> None:
         self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         hint = self.refused(f"{PF}: ", "it has 6 VFs")
         self.assertIn("or restore the others", hint)
         self.assertIn("4 VFs", hint)
         # What it says helps.
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 4)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 4)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(0, self.states()[PF].numvfs)
 
     def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 0)
         self.refused("it has 0 VFs")
 
     def test_a_number_that_somebody_put_back_is_as_it_was(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 2)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_the_others_are_restored_by_their_addresses(self) -> None:
         self.apply(test_plan.FOUR_VFS, test_act.PAIR)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
         self.assertEqual((), undoing.restore(self.actor(), both))
         self.assertEqual("e1000", self.states()[NIC].driver)
@@ -79,9 +79,9 @@ class CountTest(test_act.ActCase):
 
     def test_a_flag_that_somebody_else_wrote_is_left(self) -> None:
         self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_autoprobe(PF, False)
+        self.host.writer().set_autoprobe(PF, False)
         self.refused("sriov_drivers_autoprobe is 0")
-        self.host.hands().set_autoprobe(PF, True)
+        self.host.writer().set_autoprobe(PF, True)
         self.assertEqual((), undoing.restore(self.actor()))
 
     def test_a_number_that_we_never_changed_is_left(self) -> None:
@@ -90,30 +90,30 @@ class CountTest(test_act.ActCase):
             ' "allow_pf": true}'
         )
         self.apply(away)
-        hands = self.host.hands()
-        hands.unbind(PF)
-        hands.set_override(PF, "igb")
-        hands.probe(PF)
-        hands.set_override(PF, "")
-        hands.set_numvfs(PF, 3)
+        writer = self.host.writer()
+        writer.unbind(PF)
+        writer.set_override(PF, "igb")
+        writer.probe(PF)
+        writer.set_override(PF, "")
+        writer.set_numvfs(PF, 3)
         self.refused("it has 3 VFs")
 
     def test_a_vf_of_somebody_elses_stays_with_all_the_others(self) -> None:
         self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
-        hands = self.host.hands()
-        hands.set_override(VF_TOO, "igbvf")
-        hands.unbind(VF_TOO)
-        hands.probe(VF_TOO)
+        writer = self.host.writer()
+        writer.set_override(VF_TOO, "igbvf")
+        writer.unbind(VF_TOO)
+        writer.probe(VF_TOO)
         self.refused(f"VF {VF_TOO} would go with the others", "on igbvf")
-        hands.set_override(VF_TOO, "vfio-pci")
-        hands.unbind(VF_TOO)
-        hands.probe(VF_TOO)
+        writer.set_override(VF_TOO, "vfio-pci")
+        writer.unbind(VF_TOO)
+        writer.probe(VF_TOO)
         self.assertEqual((), undoing.restore(self.actor()))
 
     def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
         self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         self.failing[f"{PF} set-numvfs 4"] = 5
         self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
         self.assertEqual(6, self.states()[PF].numvfs)
@@ -122,19 +122,19 @@ class CountTest(test_act.ActCase):
     def test_an_override_after_the_kernels_choice_is_somebody_elses(
         self,
     ) -> None:
-        hands = self.host.hands()
-        hands.set_override(NIC, "vfio-pci")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        writer = self.host.writer()
+        writer.set_override(NIC, "vfio-pci")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.apply('{"address": "0000:31:01.0", "driver": "host"}')
         self.assertEqual("e1000", self.states()[NIC].driver)
-        hands.set_override(NIC, "igbvf")
+        writer.set_override(NIC, "igbvf")
         error = self.assertRaises(
             exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("with the override igbvf", error.message)
         self.assertIn("clear its driver_override", str(error.hint))
-        hands.set_override(NIC, "")
+        writer.set_override(NIC, "")
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
 
@@ -180,17 +180,17 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
         before = self.states()[NIC]
         self.apply(test_act.PAIR)
-        hands = self.host.hands()
-        hands.set_override(NIC, "")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        writer = self.host.writer()
+        writer.set_override(NIC, "")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.assertEqual(before, self.states()[NIC])
         self.swap(NIC)
         undoing.settle(self.actor(), [NIC])
         self.assertIn(NIC, self.actor().journal.priors)
 
     def test_a_vf_that_went_with_others_is_one_of_its_pfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.FOUR_VFS)
         self.swap(PF)
         actor = self.actor()
@@ -205,7 +205,7 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_a_vf_at_whose_address_another_of_its_pf_is_comes_back(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.ON_VFIO)
         self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
         actor = self.actor()
@@ -222,10 +222,10 @@ class AnotherDeviceTest(test_act.ActCase):
 
     def test_apply_refuses_it(self) -> None:
         self.apply(test_act.PAIR)
-        hands = self.host.hands()
-        hands.set_override(NIC, "")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        writer = self.host.writer()
+        writer.set_override(NIC, "")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.swap(NIC)
         before = self.host.picture()
         error = self.assertRaises(
@@ -300,7 +300,7 @@ class AnotherDeviceTest(test_act.ActCase):
 
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:
         self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 0)
         self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 

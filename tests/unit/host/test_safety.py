@@ -46,7 +46,7 @@ class ClaimedPfTest(test_act.ActCase):
         return error.message
 
     def test_apply_makes_it_no_other_vfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         said = self.unchanged(
             lambda: apply.apply(
                 self.actor(), test_plan.specs(test_plan.FOUR_VFS)
@@ -62,7 +62,7 @@ class ClaimedPfTest(test_act.ActCase):
         )
 
     def test_restore_puts_no_number_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         owners = self.owners
         self.owners = {}
         self.apply(test_plan.FOUR_VFS)
@@ -126,7 +126,7 @@ class VgpuTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_restore_leaves_it_on_its_driver(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.ON_VFIO)
         self.give_type(VF)
         error = self.assertRaises(
@@ -139,7 +139,7 @@ class VgpuTest(test_act.ActCase):
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_recover_leaves_it(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         actor = self.actor()
         wanted = restore.decision({}, actor.look())
         self.assertFalse(wanted.plan)
@@ -226,7 +226,7 @@ class FirstVfTest(test_act.ActCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 3)
+        self.host.writer().set_numvfs(PF, 3)
         self.host.vanish(VF)
 
     def test_it_counts_as_missing_and_the_others_as_what_they_are(
@@ -292,7 +292,7 @@ class LockTest(test_act.ActCase):
         self.assertIn("whoever has the device open", str(group.hint))
 
     def test_a_vf_is_served_by_its_pfs_lock_too(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         tree = self.host.tree
         group = str(tree.readlink(f"{paths.DEVICES}/{VF}/iommu_group"))
         mine = f"group-{group.rpartition('/')[2]}"
@@ -302,10 +302,10 @@ class LockTest(test_act.ActCase):
 
 class OwedTest(test_act.ActCase):
     def test_vfs_that_came_with_another_number_are_owed_nothing(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
         known = self.actor().journal
         self.assertIn(VF, known.priors)
@@ -314,7 +314,7 @@ class OwedTest(test_act.ActCase):
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_vfs_that_we_made_are_never_owed(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
         # With their PF's own number two of them come back, as they were.
         actor = self.actor()
@@ -337,7 +337,7 @@ class OwedTest(test_act.ActCase):
 
 class HoldersTest(test_act.ActCase):
     def test_who_has_it_open_is_named_and_nobody_else(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.ON_VFIO)
         pid = self.host.hold(VF)
         actor = self.actor()
@@ -362,7 +362,7 @@ class MovingVfsTest(test_act.ActCase):
     def test_vfs_wait_for_their_pfs_number_and_made_ones_go_with_it(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.apply(test_plan.ON_VFIO)
         self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
         actor = self.actor()
@@ -425,7 +425,7 @@ class PlanTest(test_plan.PlanCase):
         self.assertNotIn(f"{VF} probe", [str(one) for one in change.steps])
 
     def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         now = facts.gather(scanner.scan(self.host.tree))
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
