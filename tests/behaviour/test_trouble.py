@@ -14,7 +14,7 @@ from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe.use import processes
 from nova_vfio_variant.tracker import store
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
-from tests.behaviour.test_preparing import (
+from tests.behaviour.preparing_case import (
     EDUS,
     FOUR,
     PAIR,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The code is laid out as ``specs/the-house.rst`` says."""
 
+import ast
 import importlib.util
 import pathlib
 import typing as ty
@@ -8,6 +9,7 @@ import typing as ty
 from tests import base
 
 _FILE = pathlib.Path(__file__).parents[2] / "doc/ext/house.py"
+_TESTS = pathlib.Path(__file__).parents[1]
 
 
 def _house() -> ty.Any:
@@ -97,3 +99,26 @@ class HouseTest(base.TestCase):
         for number, room in enumerate(self.rooms, 1):
             self.assertIn(f">{number} {room}<", drawn)
         self.assertGreater(len(self.house.uses()), len(self.rooms))
+
+
+class TestsTest(base.TestCase):
+    def test_no_test_module_is_imported(self) -> None:
+        """What tests share stands in a module that has no tests."""
+        self.assertEqual(
+            [],
+            [
+                f"{path.relative_to(_TESTS)} imports {name}"
+                for path in sorted(_TESTS.rglob("*.py"))
+                for name in _imported(path)
+                if name.startswith("tests.") and ".test_" in name
+            ],
+        )
+
+
+def _imported(path: pathlib.Path) -> ty.Iterator[str]:
+    """The whole name of whatever a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -3,7 +3,6 @@
 
 import mmap
 import os
-import pathlib
 import signal
 import time
 import typing as ty
@@ -22,99 +21,18 @@ from nova_vfio_variant.host.act import (
     undoing,
 )
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import (
-    function_state,
-    host_scan,
-    records,
-    scanner,
-)
+from nova_vfio_variant.host.observe import function_state, scanner
 from nova_vfio_variant.pci import address as pci_address
-from tests import base, sample_hosts
-from tests.unit.host import acting, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
-
-VARIANT = test_plan.ON_VFIO.replace("vfio-pci", "variant")
-PAIR = (
-    '{"address": "0000:31:01.0", "driver": "vfio-pci",'
-    ' "companions": ["0000:31:02.0"]}'
-)
-
-
-class _OnRecord(host_actor.OnRecord):
-    """What a test says is recorded."""
-
-    def __init__(self, test: "ActCase") -> None:
-        self._test = test
-
-    def of(self, seen: host_scan.HostScan) -> records.Records:
-        return records.Records(owners=self._test.owners)
-
-    def quarantine(
-        self, address: pci_address.PciAddress, reason: str | None
-    ) -> None:
-        self._test.isolate(address, reason)
-
-
-class ActCase(base.TestCase):
-    """A host, a state path, and somebody who acts."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = sample_hosts.with_igb(self.folder / "host")
-        self.state = self.folder / "state"
-        self.owners: dict[pci_address.PciAddress, str] = {}
-        self.quarantined: dict[str, str | None] = {}
-        self.said: list[str] = []
-        self.failing: dict[str, int] = {}
-
-    def actor(self) -> host_actor.Actor:
-        tree = self.host.tree
-        known = journal.Journal.open(self.state, function_state.boot_id(tree))
-        self.addCleanup(known.close)
-        by = acting.Doing(self.host.writer())
-        whole = by.way
-
-        def perform(
-            step: plan.Step,
-            keep: tuple[int, ...],
-            meanwhile: process.Meanwhile,
-        ) -> str:
-            if str(step) in self.failing:
-                number = self.failing.pop(str(step))
-                raise OSError(number, os.strerror(number))
-            return whole(step, keep, meanwhile)
-
-        by.way = perform
-        self.by = by
-        return host_actor.Actor(
-            tree,
-            by,
-            known,
-            _OnRecord(self),
-            acting.Told(
-                lambda _, step, state: self.said.append(f"{state} {step}")
-            ),
-        )
-
-    def apply(self, *texts: str) -> apply.Outcome:
-        return apply.apply(self.actor(), test_plan.specs(*texts))
-
-    def isolate(
-        self, address: pci_address.PciAddress, reason: str | None
-    ) -> None:
-        """Remember who is quarantined."""
-        self.quarantined[str(address)] = reason
-
-    def states(self) -> dict[str, function_state.State]:
-        found = self.actor().look().states
-        return {str(address): state for address, state in found.items()}
+from tests import base
+from tests.unit.host import plan_case
+from tests.unit.host.act_case import PAIR, VARIANT, ActCase
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 
 class ApplyTest(ActCase):
     def test_the_host_becomes_what_is_declared_and_is_restored(self) -> None:
         before = self.host.picture()
-        outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
+        outcome = self.apply(plan_case.FOUR_VFS, VARIANT, PAIR)
         self.assertEqual((), outcome.failed)
         states = self.states()
         self.assertEqual(
@@ -136,7 +54,7 @@ class ApplyTest(ActCase):
         # Nothing is left to do, and nothing is done.
         lines = (self.state / journal.NAME).read_bytes()
         self.assertEqual(
-            (), self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
+            (), self.apply(plan_case.FOUR_VFS, VARIANT, PAIR).done
         )
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
         self.assertEqual((), undoing.restore(self.actor()))
@@ -165,7 +83,7 @@ class ApplyTest(ActCase):
         self.host.writer().unbind(VF)
         self.host.writer().probe(VF)
         before = self.host.picture()
-        self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(plan_case.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
         undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
@@ -173,7 +91,7 @@ class ApplyTest(ActCase):
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
         self.host.writer().set_numvfs(PF, 2)
         before = self.host.picture()
-        none = test_plan.FOUR_VFS.replace("4", "0")
+        none = plan_case.FOUR_VFS.replace("4", "0")
         away = (
             '{"address": "0000:21:00.0", "driver": "vfio-pci",'
             ' "allow_pf": true}'
@@ -187,7 +105,7 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
-        self.apply(test_plan.FOUR_VFS, PAIR)
+        self.apply(plan_case.FOUR_VFS, PAIR)
         writer = self.host.writer()
         for name in (NIC, OTHER):
             before = self.states()[name]
@@ -231,14 +149,14 @@ class ApplyTest(ActCase):
         writer.unbind(VF)
         writer.probe(VF)
         self.apply(VARIANT)
-        self.apply(test_plan.FOUR_VFS)
+        self.apply(plan_case.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
         vf = pci_address.PciAddress.parse(VF)
         self.assertEqual((), undoing.restore(self.actor(), [vf]))
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
-        self.apply(test_plan.FOUR_VFS, VARIANT)
+        self.apply(plan_case.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)
         self.assertEqual((), undoing.restore(self.actor(), [vf]))
         states = self.states()
@@ -253,7 +171,7 @@ class ApplyTest(ActCase):
         )
 
     def test_restore_is_refused_while_somebody_has_a_vf(self) -> None:
-        self.apply(test_plan.FOUR_VFS, VARIANT)
+        self.apply(plan_case.FOUR_VFS, VARIANT)
         before = self.host.picture()
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertRaises(exception.HostRefused, undoing.restore, self.actor())
@@ -305,7 +223,7 @@ class FailureTest(ActCase):
     ) -> None:
         before = self.states()
         self.failing[f"{NIC} probe vfio-pci"] = 16
-        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        outcome = self.apply(PAIR, plan_case.FOUR_VFS)
         self.assertEqual(
             (
                 (
@@ -323,7 +241,7 @@ class FailureTest(ActCase):
     def test_a_companion_goes_back_with_whom_it_was_unbound_for(self) -> None:
         before = self.host.picture()
         self.failing[f"{NIC} probe vfio-pci"] = 16
-        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        outcome = self.apply(PAIR, plan_case.FOUR_VFS)
         self.assertEqual(1, len(outcome.failed))
         self.assertEqual([PF], [change.subject for change in outcome.done])
         self.assertEqual("e1000", self.states()[OTHER].driver)
@@ -358,7 +276,7 @@ class FailureTest(ActCase):
 
     def test_a_probe_that_binds_nothing_is_taken_back(self) -> None:
         self.host.writer().set_numvfs(PF, 1)
-        self.assertEqual((), self.apply(test_plan.ON_VFIO).failed)
+        self.assertEqual((), self.apply(plan_case.ON_VFIO).failed)
         before = self.states()
         # The kernel's driver refuses the function, and says so nowhere.
         text = '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}'
@@ -379,7 +297,7 @@ class FailureTest(ActCase):
         self.host.writer().probe(VF)
         before = self.states()
         self.failing[f"{PF} set-numvfs 4"] = 12
-        outcome = self.apply(test_plan.FOUR_VFS)
+        outcome = self.apply(plan_case.FOUR_VFS)
         self.assertEqual(1, len(outcome.failed))
         self.assertEqual(before, self.states())
         self.assertEqual(set(), self.actor().journal.owed)
@@ -424,7 +342,7 @@ class HangTest(ActCase):
             exception.HostStepHung,
             apply.apply,
             self.hanging(action),
-            test_plan.specs(test_plan.ON_VFIO, PAIR),
+            plan_case.specs(plan_case.ON_VFIO, PAIR),
         )
         self.assertLess(time.monotonic() - started, 5)
         pid = int(error.message.rpartition("process ")[2].split()[0])
@@ -460,7 +378,7 @@ class HangTest(ActCase):
             exception.HostStepHung,
             apply.apply,
             actor,
-            test_plan.specs(PAIR),
+            plan_case.specs(PAIR),
         )
         self.assertIn("a process may be left in the kernel", error.message)
         self.assertIn(f"can't be seen: {ended}", error.message)

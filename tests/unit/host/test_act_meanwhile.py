@@ -9,14 +9,14 @@ from nova_vfio_variant.host.act import apply, undoing
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.observe.use import processes
-from tests.unit.host import acting, test_act, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import act_case, acting, plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
 VFS = (VF, VF_TOO)
 
 
-class MeanwhileCase(test_act.ActCase):
+class MeanwhileCase(act_case.ActCase):
     """Something happens between two changes."""
 
     def after_the_first(
@@ -45,7 +45,7 @@ class MeanwhileTest(MeanwhileCase):
             self.host.writer().set_override(name, "vfio-pci")
             self.host.writer().unbind(name)
             self.host.writer().probe(name)
-        self.specs = test_plan.specs(
+        self.specs = plan_case.specs(
             *(f'{{"address": "{one}", "driver": "host"}}' for one in VFS)
         )
 
@@ -117,7 +117,7 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_a_companion_of_what_is_opened_by_then_is_given_back(self) -> None:
         before = self.states()
-        pair = test_plan.specs(test_act.PAIR)
+        pair = plan_case.specs(act_case.PAIR)
         actor = self.actor()
 
         def progress(
@@ -136,7 +136,7 @@ class MeanwhileTest(MeanwhileCase):
         self.assertEqual(before, self.states())
 
 
-class LooksTest(test_act.ActCase):
+class LooksTest(act_case.ActCase):
     """A whole look at the host is dear: it grows with the host."""
 
     def setUp(self) -> None:
@@ -157,8 +157,8 @@ class LooksTest(test_act.ActCase):
     def of_apply(self, count: int) -> int:
         """How many looks it takes to make VFs and give each a driver."""
         self.looks = 0
-        num_vfs = test_plan.FOUR_VFS.replace("4", str(count))
-        outcome = self.apply(num_vfs, test_plan.ON_VFIO)
+        num_vfs = plan_case.FOUR_VFS.replace("4", str(count))
+        outcome = self.apply(num_vfs, plan_case.ON_VFIO)
         self.assertEqual((), outcome.failed)
         self.assertEqual(count + 1, len(outcome.done))
         return self.looks
@@ -170,12 +170,12 @@ class LooksTest(test_act.ActCase):
 
     def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:
         self.host.writer().set_numvfs(PF, 1)
-        self.apply(test_plan.ON_VFIO)
+        self.apply(plan_case.ON_VFIO)
         few = self.looks
         self.looks = 0
         self.host.writer().set_numvfs(PF, 0)
         self.host.writer().set_numvfs(PF, 4)
-        self.apply(test_plan.ON_VFIO)
+        self.apply(plan_case.ON_VFIO)
         self.assertEqual(few + 3, self.looks)
 
 
@@ -196,7 +196,7 @@ class WithoutDriverTest(MeanwhileCase):
     ) -> apply.Outcome:
         """Apply, and let something happen once the first VF is done."""
         actor = self.after_the_first(what)
-        return apply.apply(actor, test_plan.specs(*texts))
+        return apply.apply(actor, plan_case.specs(*texts))
 
     def bind(self, name: str, driver: str = "igbvf") -> None:
         writer = self.host.writer()
@@ -207,7 +207,7 @@ class WithoutDriverTest(MeanwhileCase):
 
     def test_what_is_bound_by_then_is_decided_anew(self) -> None:
         outcome = self.apply_while(
-            lambda: self.bind(VF_TOO), test_plan.ON_VFIO
+            lambda: self.bind(VF_TOO), plan_case.ON_VFIO
         )
         self.assertEqual((), outcome.failed)
         self.assertEqual("vfio-pci", self.states()[VF_TOO].driver)
@@ -225,14 +225,14 @@ class WithoutDriverTest(MeanwhileCase):
             (net / "master").symlink_to("../../../../virtual/net/br0")
 
         error = self.assertRaises(
-            exception.HostRefused, self.apply_while, use, test_plan.ON_VFIO
+            exception.HostRefused, self.apply_while, use, plan_case.ON_VFIO
         )
         self.assertIn(f"{VF_TOO}: ", error.message)
         self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
 
     def test_what_is_gone_by_then_is_left(self) -> None:
         outcome = self.apply_while(
-            lambda: self.host.vanish(VF_TOO), test_plan.ON_VFIO
+            lambda: self.host.vanish(VF_TOO), plan_case.ON_VFIO
         )
         self.assertEqual((), outcome.failed)
         self.assertEqual([VF], [one.subject for one in outcome.done])
@@ -243,7 +243,7 @@ class WithoutDriverTest(MeanwhileCase):
             exception.HostRefused,
             self.apply_while,
             lambda: self.bind(OTHER, "e1000"),
-            test_plan.ON_VFIO,
+            plan_case.ON_VFIO,
             alone,
         )
         self.assertIn(f"{OTHER} is in IOMMU group", error.message)
@@ -255,7 +255,7 @@ class WithoutDriverTest(MeanwhileCase):
             exception.HostRefused,
             self.apply_while,
             lambda: driver.write_text("no link"),
-            test_plan.ON_VFIO,
+            plan_case.ON_VFIO,
             f'{{"address": "{NIC}", "driver": "vfio-pci"}}',
         )
         self.assertIn("on a driver that could not be read", error.message)

@@ -2,7 +2,7 @@
 """What is planned, and refused, where only some functions are meant."""
 
 from nova_vfio_variant.host.decide import codes as host_codes
-from tests.unit.host.test_plan import FOUR_VFS, NIC, ON_VFIO, PF, VF, PlanCase
+from tests.unit.host.plan_case import FOUR_VFS, NIC, ON_VFIO, PF, VF, PlanCase
 
 NIC_ON_VFIO = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
 
