@@ -17,7 +17,7 @@ from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.decide import judgement, plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address as pci_address
@@ -586,17 +586,28 @@ class _Telling(host_observer.Observer):
         other: host_observer.Observer,
         told: ty.Callable[[plan.Change, plan.Step, plan.StepState], None],
     ) -> None:
+        self._other = other
         self._told = told
-        self.count = other.count  # type: ignore[method-assign]
-        self.changed = other.changed  # type: ignore[method-assign]
-        self.failed = other.failed  # type: ignore[method-assign]
-        self.recovered = other.recovered  # type: ignore[method-assign]
-        self.note = other.note  # type: ignore[method-assign]
 
     def step(
         self, change: plan.Change, step: plan.Step, state: plan.StepState
     ) -> None:
         self._told(change, step, state)
+
+    def count(self, step: plan.Step, vfs: int) -> None:
+        self._other.count(step, vfs)
+
+    def changed(self, change: plan.Change) -> None:
+        self._other.changed(change)
+
+    def failed(self, why: str) -> None:
+        self._other.failed(why)
+
+    def recovered(self, judged: judgement.Judgement) -> None:
+        self._other.recovered(judged)
+
+    def note(self, what: str) -> None:
+        self._other.note(what)
 
 
 class _At:
