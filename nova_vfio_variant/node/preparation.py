@@ -122,7 +122,7 @@ class _OnRecord(host_actor.OnRecord):
 
 
 class Preparation:
-    """The acting half of a node.
+    """Plans and makes the changes of a node's host, and takes them back.
 
     :param on: the node whose configuration, host and state it uses
     :param observer: is told of what is done as it goes, and what a reboot
