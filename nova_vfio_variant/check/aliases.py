@@ -136,8 +136,8 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             yield facts.on_alias(
                 codes.ALIAS_SOME_NODES,
                 f"alias {alias.name!r} has numa_policy {policy}, and its"
-                f" devices are {_spread(fitting)}: guests on"
-                f" {_nodes(far)} get none"
+                f" devices are {_spread(fitting)}: guests on {_nodes(far)} get"
+                " none"
                 + (
                     " (this host doesn't tell its sockets)"
                     if policy == "socket" and None in sockets.values()

@@ -42,11 +42,11 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             ):
                 by_driver[seen.driver].append(seen)
         for driver, those in by_driver.items():
+            bound = f"driver {driver}" if driver else "no driver"
             yield facts.on_spec(
                 codes.NOT_PREPARED,
-                f"managed is no, and {facts.named(those)} {facts.are(those)}"
-                f" {f'on driver {driver}' if driver else 'on no driver'}:"
-                " libvirt will refuse to start a guest with"
+                f"managed is no, and {facts.named(those)} {facts.are(those)} on"
+                f" {bound}: libvirt will refuse to start a guest with"
                 f" {facts.it(those)}",
                 spec,
                 "managed",
@@ -67,10 +67,10 @@ def _preparing(
                     f"The host uses {seen.address} ({one.message}): name only"
                     " devices that it can do without."
                 )
+    driver = _variant(given, those[0]) or "vfio-pci"
     return (
-        f"Bind {facts.it(those)} to {_variant(given, those[0]) or 'vfio-pci'}"
-        " before nova-compute starts, or leave it to libvirt with managed"
-        " yes."
+        f"Bind {facts.it(those)} to {driver} before nova-compute starts, or"
+        " leave it to libvirt with managed yes."
     )
 
 
@@ -89,11 +89,10 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         ]
         if those:
             driver = those[0].driver
+            bound = f"driver {driver}" if driver else "no driver"
             yield facts.on_spec(
                 host_codes.NO_VFIO_DEV,
-                f"{facts.named(those)} on"
-                f" {f'driver {driver}' if driver else 'no driver'}"
-                f" {facts.have(those)} no"
+                f"{facts.named(those)} on {bound} {facts.have(those)} no"
                 " vfio-dev/, by which libvirt knows a VFIO driver",
                 spec,
                 "managed",
@@ -110,7 +109,9 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             if seen.vfio and seen.driver not in (None, "vfio-pci")
         ]
         if those:
-            why = f"managed is {'yes' if spec.managed else 'not set, which is yes'}"
+            why = "managed is yes"
+            if not spec.managed:
+                why = "managed is not set, which is yes"
             hint = None
             if host_verdicts.goes_to_port(spec):
                 key = "physical_network"
@@ -120,10 +121,9 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 hint = f"Leave {key} out, or bind to vfio-pci."
             yield facts.on_spec(
                 codes.VARIANT_LOST,
-                f"{facts.named(those)} {facts.are(those)}"
-                " on the variant driver"
-                f" {those[0].driver}, and {why}:"
-                " libvirt binds the device anew, and migration may be lost",
+                f"{facts.named(those)} {facts.are(those)} on the variant driver"
+                f" {those[0].driver}, and {why}: libvirt binds the device anew,"
+                " and migration may be lost",
                 spec,
                 "managed",
                 str(those[0].address),
@@ -146,9 +146,9 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         for module, those in by_module.items():
             yield facts.on_spec(
                 codes.BETTER_DRIVER,
-                f"{facts.named(those)} {facts.are(those)}"
-                f" on {those[0].driver}, and the"
-                f" module {module} holds a VFIO driver made for {facts.it(those)}",
+                f"{facts.named(those)} {facts.are(those)} on {those[0].driver},"
+                f" and the module {module} holds a VFIO driver made for"
+                f" {facts.it(those)}",
                 spec,
                 "managed",
                 str(those[0].address),

@@ -162,9 +162,8 @@ WOULD_BE_REFUSED: ty.Final = finding.Code(
     "[pci] report_in_placement is off, so that Nova starts with this; it "
     "would refuse to once the option is on. Placement can't describe it "
     "either way, so claims of these devices and all inventory commands "
-    "refuse it as it is. "
-    "Or [vfio] provider_layout is per_class, which publishes what Nova "
-    "refuses.",
+    "refuse it as it is. Or [vfio] provider_layout is per_class, which "
+    "publishes what Nova refuses.",
     "a PF and its VFs both match",
     "Mend it before the devices are published.",
 )

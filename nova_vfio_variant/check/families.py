@@ -37,8 +37,8 @@ def pf_alone(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             spec,
             None,
             str(pfs[0].address),
-            "If the VFs are meant, write"
-            f" {mends.in_place_of(spec, entries)} in its place."
+            f"If the VFs are meant, write {mends.in_place_of(spec, entries)}"
+            " in its place."
             if entries
             else None,
         )
@@ -50,10 +50,8 @@ def counted(found: ty.Sequence[host_function.PciFunction]) -> str:
     kinds = {words[one.kind] for one in found}
     word = kinds.pop() if len(kinds) == 1 else "function"
     ids = sorted({f"{one.vendor_id}:{one.product_id}" for one in found})
-    return (
-        f"{len(found)} {word}{'' if len(found) == 1 else 's'}"
-        f" {' and '.join(ids)}"
-    )
+    plural = "" if len(found) == 1 else "s"
+    return f"{len(found)} {word}{plural} {' and '.join(ids)}"
 
 
 def apart(

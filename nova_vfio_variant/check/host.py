@@ -92,9 +92,8 @@ def no_group(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     for spec, those in having(given, host_codes.NOT_IN_A_GROUP):
         yield facts.on_spec(
             codes.NO_IOMMU_GROUP,
-            f"{facts.named(those)} {facts.have(those)}"
-            " no IOMMU group, though others have"
-            f" one: no guest can have {facts.it(those)}",
+            f"{facts.named(those)} {facts.have(those)} no IOMMU group, though"
+            f" others have one: no guest can have {facts.it(those)}",
             spec,
             None,
             str(those[0].address),
@@ -177,9 +176,8 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             elif len(mine) > 1:
                 yield facts.on_spec(
                     codes.GROUP_SHARED,
-                    f"{facts.named(mine)} share IOMMU group {group}, so"
-                    " that no two guests can have them"
-                    f"{_behind(scan, group)}",
+                    f"{facts.named(mine)} share IOMMU group {group}, so that"
+                    f" no two guests can have them{_behind(scan, group)}",
                     spec,
                     None,
                     str(mine[0].address),
@@ -244,9 +242,8 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         )
         yield facts.on_spec(
             codes.VGPU_TYPE_UNSET,
-            f"{facts.named(those)} {facts.have(those)}"
-            " no vGPU type: guests with"
-            f" {facts.it(those)} fail when they start",
+            f"{facts.named(those)} {facts.have(those)} no vGPU type: guests"
+            f" with {facts.it(those)} fail when they start",
             spec,
             None,
             str(those[0].address),
@@ -260,9 +257,9 @@ def _full_card(
     """What to do where no VF without a type can be given one."""
     typed = [seen for seen in given.by_spec[spec.index] if seen not in those]
     only = f"name only {facts.named(typed)}" if typed else "name other devices"
+    these = "this VF" if len(those) == 1 else "these VFs"
     return (
-        "The card is full: creatable_vgpu_types of"
-        f" {'this VF' if len(those) == 1 else 'these VFs'} is empty; {only}"
+        f"The card is full: creatable_vgpu_types of {these} is empty; {only}"
         " (config suggest)."
     )
 

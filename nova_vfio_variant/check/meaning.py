@@ -148,8 +148,8 @@ def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             told.add(pair)
             other = given.spec_of[first.address]
             shown = ", ".join(
-                f"{key} is {_shown(device, key)} here and"
-                f" {_shown(first, key)} at {other.location}"
+                f"{key} is {_shown(device, key)} here and {_shown(first, key)}"
+                f" at {other.location}"
                 for key in keys
             )
             yield facts.on_spec(
@@ -309,8 +309,8 @@ def post_copy(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if spec.live_migratable:
             yield facts.on_option(
                 codes.POST_COPY,
-                "post-copy is permitted, and the devices of"
-                f" {spec.location} are live_migratable",
+                f"post-copy is permitted, and the devices of {spec.location}"
+                " are live_migratable",
                 given.places.get(_MIGRATABLE),
                 "[libvirt] live_migration_permit_post_copy",
             )

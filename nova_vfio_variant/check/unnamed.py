@@ -56,8 +56,7 @@ class Unnamed:
         message = (
             f"no device satisfies alias {alias.name!r}: this host has"
             f" {families.counted(found)} ({facts.named(found)}), and no"
-            " device_spec names"
-            f" {facts.it(found)}"
+            f" device_spec names {facts.it(found)}"
         )
         if not blamed:
             return facts.on_alias(

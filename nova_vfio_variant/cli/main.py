@@ -20,6 +20,7 @@ DESCRIPTION = (
     " PCI devices, and make them agree."
 )
 
+DEBUG_HELP: ty.Final = "show a traceback when something fails, and log all"
 _PACKAGE = "nova_vfio_variant.cli"
 
 #: So many new objects make Python look for circles among them. At its own 700
@@ -134,7 +135,7 @@ class App(app.App):
         parser.add_argument(
             "--debug",
             action="store_true",
-            help="show a traceback when something fails, and log all",
+            help=DEBUG_HELP,
         )
         return parser
 

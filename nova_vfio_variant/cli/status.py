@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--debug",
         action="store_true",
-        help="show a traceback when something fails, and log all",
+        help=cli_main.DEBUG_HELP,
     )
     upgrade = top.add_subparsers(required=True, metavar="upgrade").add_parser(
         "upgrade", help="about upgrades"

@@ -200,7 +200,7 @@ def _bad_references(
     message = "names no option that is known here or set in a file"
     if uses and all(_known(conf, group, name) for *_, name in uses):
         message = "leads back to itself"
-    hint = "Write $$ for a dollar sign."
+    hint = codes.INTERPOLATION.mend
     if variable in os.environ:
         return [
             finding.Finding(
@@ -289,19 +289,11 @@ def _known(conf: located.Config, group: str, name: str) -> bool:
 
 def _changed(error: Exception) -> exception.ConfigError:
     """The first reading was fine, oslo.config's a moment later was not."""
-    return exception.ConfigError(
-        "the configuration can't be read",
-        findings=(
-            finding.Finding(
-                codes.CHANGED_MEANWHILE,
-                " ".join(str(error).split()),
-            ),
-        ),
+    return located.unreadable(
+        finding.Finding(codes.CHANGED_MEANWHILE, " ".join(str(error).split()))
     )
 
 
 def _stop_on(findings: ty.Sequence[finding.Finding]) -> None:
     if findings:
-        raise exception.ConfigError(
-            "the configuration can't be read", findings=findings
-        )
+        raise located.unreadable(*findings)

@@ -85,7 +85,7 @@ def read(path: str) -> Written:
         with open(os.path.expanduser(path), "rb") as stream:
             data = stream.read()
     except OSError as error:
-        raise _broken(
+        raise unreadable(
             finding.Finding(
                 codes.FILE_UNREADABLE,
                 error.strerror or str(error),
@@ -95,12 +95,12 @@ def read(path: str) -> Written:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _broken(_not_utf8(path, data, error)) from error
+        raise unreadable(_not_utf8(path, data, error)) from error
     parser = _Parser(path, io.StringIO(text, newline=None).readlines())
     try:
         parser.parse()
     except iniparser.ParseError as error:
-        raise _broken(_syntax(path, error)) from error
+        raise unreadable(_syntax(path, error)) from error
     return tuple(parser.found)
 
 
@@ -164,7 +164,7 @@ def values(
         for text, value in zip(raw, given, strict=False)
     ]
     if len(raw) != len(given) or None in found:
-        raise _broken(
+        raise unreadable(
             finding.Finding(
                 codes.CHANGED_MEANWHILE,
                 f"two readings of [{group}] {option} differ",
@@ -307,9 +307,10 @@ class _Parser(cfg.ConfigParser):
         )
 
 
-def _broken(found: finding.Finding) -> exception.ConfigError:
+def unreadable(*findings: finding.Finding) -> exception.ConfigError:
+    """That the configuration can't be read, and why."""
     return exception.ConfigError(
-        "the configuration can't be read", findings=(found,)
+        "the configuration can't be read", findings=findings
     )
 
 

@@ -37,7 +37,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts, function_state, host_scan
 from nova_vfio_variant.host.observe import records as host_records
-from nova_vfio_variant.node import context
+from nova_vfio_variant.node import context, records
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
@@ -122,7 +122,7 @@ class _OnRecord(host_actor.OnRecord):
 
 
 class Preparation:
-    """The acting half of a node.
+    """Plans and makes the changes of a node's host, and takes them back.
 
     :param on: the node whose configuration, host and state it uses
     :param observer: is told of what is done as it goes, and what a reboot
@@ -190,15 +190,12 @@ class Preparation:
     def _priors(self) -> identity.Priors:
         """What was before us of what we touched; damage is looked for too.
 
-        A recorded host has no journal: what stands in the state path is the
-        live one's.
-
         :raises JournalError: see :meth:`journal`
         """
-        live = self._context.tree.root is not None
-        if live and (self._context.state_path / journal.NAME).exists():
-            return self.journal().priors
-        return {}
+        known = records.journal_of(
+            self._context.tree, self._context.state_path
+        )
+        return {} if known is None else known.priors
 
     def apply(self, only: Addresses = ()) -> Result:
         """Make the host what host_spec says, after recovering.

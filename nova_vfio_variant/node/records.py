@@ -10,10 +10,12 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import function_state, host_scan
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.act import journal
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
 
@@ -73,17 +75,29 @@ def unsettled(
 ) -> frozenset[pci_address.PciAddress]:
     """Functions that a change of the host concerns that hasn't ended.
 
+    :raises JournalError: the journal is damaged
+    """
+    known = journal_of(scan.tree, state_path)
+    if known is None:
+        return frozenset()
+    return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
+
+
+def journal_of(
+    tree: host_tree.HostTree, state_path: pathlib.Path
+) -> journal.Journal | None:
+    """The journal of a host; None if nothing was ever done to it.
+
     A recorded host has no journal: what stands in the state path is the
     live one's.
 
-    :raises JournalError: the journal is damaged
+    :raises JournalError: it is damaged
     """
     from nova_vfio_variant.host.act import journal
 
-    if scan.tree.root is None or not (state_path / journal.NAME).exists():
-        return frozenset()
-    known = journal.Journal.open(state_path, function_state.boot_id(scan.tree))
-    return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
+    if tree.root is None or not (state_path / journal.NAME).exists():
+        return None
+    return journal.Journal.open(state_path, function_state.boot_id(tree))
 
 
 def spent(

@@ -238,7 +238,7 @@ class _Reader(entry.Entry):
     def _published(self, key: str) -> str | None:
         text = self.text_of(key)
         if text == "":
-            self.ignored(key, f"an empty {key} counts as not set")
+            self.counts_as_unset(key)
         return text or None
 
     def _live_migratable(self) -> bool | None:

@@ -99,9 +99,9 @@ NOT_BOOLEAN: ty.Final = finding.Code(
     _ERROR,
     "a value that is neither yes nor no",
     "managed, live_migratable and one_time_use take what "
-    "oslo_utils.strutils.bool_from_string(strict=True) takes. "
-    "Nova reads remote_managed leniently, and anything it doesn't know as "
-    "no; that is an error here.",
+    "oslo_utils.strutils.bool_from_string(strict=True) takes. Nova reads "
+    "remote_managed leniently, and anything it doesn't know as no; that is an "
+    "error here.",
     'device_spec = { "address": "0000:25:00.4", "managed": "maybe" }',
     'Write "yes" or "no".',
 )

@@ -113,6 +113,10 @@ class Entry:
         """Note a value that Nova reads and that changes nothing."""
         self.report(codes.IGNORED_VALUE, why, self.members[key].node)
 
+    def counts_as_unset(self, key: str) -> None:
+        """Note an empty value."""
+        self.ignored(key, f"an empty {key} counts as not set")
+
     def boolean(self, key: str) -> bool | None:
         """A key that Nova reads strictly as a boolean; null counts as unset.
 

@@ -252,7 +252,7 @@ class _Reader(entry.Entry):
         if member is None:
             return None
         if member.node.value in (None, ""):
-            self.ignored(key, f"an empty {key} counts as not set")
+            self.counts_as_unset(key)
             return None
         return self.text_of(key)
 

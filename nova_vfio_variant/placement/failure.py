@@ -15,6 +15,7 @@ if ty.TYPE_CHECKING:
 
 #: In ``http://user:password@host``.
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
+_SEE_OPTIONS = "look at the options in [placement]"
 _CONCURRENT_UPDATE = "placement.concurrent_update"
 
 
@@ -65,7 +66,7 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
         ):
             raise exception.PlacementRefused(
                 f"{self._where} can't be looked up: {_line(error)}",
-                "look at the options in [placement]",
+                _SEE_OPTIONS,
             ) from error
         if isinstance(
             error, (ks_exceptions.ClientException, sdk_exceptions.SDKException)
@@ -78,7 +79,7 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
             # was sent with such a URL, deadline or certificate.
             raise exception.PlacementRefused(
                 f"{self._where} can't be used: {_line(error)}",
-                "look at the options in [placement]",
+                _SEE_OPTIONS,
             ) from error
 
 

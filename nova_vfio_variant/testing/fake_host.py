@@ -85,18 +85,18 @@ class FakeHost:
         """The host, to read; what blocks on a real one blocks."""
         return _Tree(str(self.root))
 
-    def hands(self) -> sysfs_writer.Hands:
+    def writer(self) -> sysfs_writer.SysfsWriter:
         """What changes the host, for this project's own code."""
-        return sysfs_writer.Hands(self.tree, self.write, self.modprobe)
+        return sysfs_writer.SysfsWriter(self.tree, self.write, self.modprobe)
 
     @contextlib.contextmanager
     def plugged_in(self) -> ty.Iterator[None]:
         """Let commands with ``--host-root`` here write to this host."""
         real = sysfs_writer.of_directory
 
-        def of_directory(root: str) -> sysfs_writer.Hands:
+        def of_directory(root: str) -> sysfs_writer.SysfsWriter:
             if os.path.realpath(root) == str(self.root):
-                return self.hands()
+                return self.writer()
             return real(root)
 
         with mock.patch.object(sysfs_writer, "of_directory", of_directory):

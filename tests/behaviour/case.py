@@ -14,7 +14,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant.cli import main
-from nova_vfio_variant.host.act import sysfs_writer as host_hands
+from nova_vfio_variant.host.act import sysfs_writer
 from tests import base
 from tests.behaviour import host as under_test
 from tests.behaviour.host import DEVICES, DRIVERS
@@ -92,13 +92,13 @@ class BehaviourCase(base.TestCase):
         self.declare()
         self.useFixture(
             fixtures.MonkeyPatch(
-                f"{host_hands.__name__}.of_directory", self._of_directory
+                f"{sysfs_writer.__name__}.of_directory", self._of_directory
             )
         )
-        self._hands = self.host.hands
+        self._writer = self.host.writer
 
-    def _of_directory(self, root: str) -> host_hands.Hands:
-        return self._hands()
+    def _of_directory(self, root: str) -> sysfs_writer.SysfsWriter:
+        return self._writer()
 
     # The kernel
 

@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import tempfile
 
-from nova_vfio_variant.host.act import sysfs_writer as host_hands
+from nova_vfio_variant.host.act import sysfs_writer
 from nova_vfio_variant.host.tree import host_tree, opening
 from nova_vfio_variant.testing import fake_host
 from tests import sample_hosts
@@ -102,7 +102,7 @@ class HostUnderTest(abc.ABC):
         """
 
     @abc.abstractmethod
-    def hands(self) -> host_hands.Hands:
+    def writer(self) -> sysfs_writer.SysfsWriter:
         """What the commands write with, here."""
 
     @abc.abstractmethod
@@ -174,9 +174,9 @@ class Fake(HostUnderTest):
         """Write to it."""
         self.fake.write(path, data)
 
-    def hands(self) -> host_hands.Hands:
+    def writer(self) -> sysfs_writer.SysfsWriter:
         """Its own."""
-        return self.fake.hands()
+        return self.fake.writer()
 
     def modprobe(self, name: str) -> None:
         """Load a module of its own."""

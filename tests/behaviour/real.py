@@ -15,7 +15,7 @@ import tempfile
 import time
 import typing as ty
 
-from nova_vfio_variant.host.act import sysfs_writer as host_hands
+from nova_vfio_variant.host.act import sysfs_writer
 from tests.behaviour import host
 from tests.lab import qmp
 
@@ -32,7 +32,7 @@ _IFF_UP = 0x1
 _IFREQ = 40
 _SETTLE = 10.0
 #: As it is while a test replaces it.
-_of_directory = host_hands.of_directory
+_of_directory = sysfs_writer.of_directory
 
 
 class Real(host.HostUnderTest):
@@ -62,8 +62,8 @@ class Real(host.HostUnderTest):
         finally:
             os.close(fd)
 
-    def hands(self) -> host_hands.Hands:
-        """Those of the commands."""
+    def writer(self) -> sysfs_writer.SysfsWriter:
+        """That of the commands."""
         return _of_directory("/")
 
     def modprobe(self, name: str) -> None:

@@ -7,7 +7,7 @@ from nova_vfio_variant.host.observe import facts, scanner
 from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from tests.behaviour.host import DEVICES, EDU, NIC, NVME
-from tests.behaviour.test_preparing import EDUS, PAIR, PreparingCase
+from tests.behaviour.preparing_case import EDUS, PAIR, PreparingCase
 
 
 class InUseCase(PreparingCase):

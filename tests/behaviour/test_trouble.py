@@ -14,7 +14,7 @@ from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe.use import open_file, processes
 from nova_vfio_variant.tracker import store
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
-from tests.behaviour.test_preparing import (
+from tests.behaviour.preparing_case import (
     EDUS,
     FOUR,
     PAIR,
@@ -287,11 +287,11 @@ def _killed(test: PreparingCase, number: int, *words: str) -> int | None:
     :returns: its status if it came to its end; None if not
     """
     count = mmap.mmap(-1, 8)
-    real = test.host.hands
+    real = test.host.writer
 
-    def counted() -> sysfs_writer.Hands:
-        worker = real()
-        write = worker._write
+    def counted() -> sysfs_writer.SysfsWriter:
+        writer = real()
+        write = writer._write
 
         def kill_at(rel: str, data: bytes) -> None:
             (so_far,) = struct.unpack("q", count[:8])
@@ -303,14 +303,14 @@ def _killed(test: PreparingCase, number: int, *words: str) -> int | None:
                 os.kill(os.getpid(), signal.SIGKILL)
             write(rel, data)
 
-        worker._write = kill_at
-        return worker
+        writer._write = kill_at
+        return writer
 
     started = os.fork()
     if not started:
         try:
             main = os.getpid()
-            test._hands = counted
+            test._writer = counted
             status = test.run_command(*words).status
         except BaseException:  # noqa: BLE001 - told by the status
             status = 99

@@ -11,12 +11,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from nova_vfio_variant.conf import placement as placement_options
-from nova_vfio_variant.placement import (
-    client,
-    provider,
-    report,
-    service,
-)
+from nova_vfio_variant.placement import client, provider, report, service
 from nova_vfio_variant.testing import placement as fixture
 from tests import base
 
@@ -183,3 +178,33 @@ class PlacementTestCase(base.TestCase):
             client.Allocations({listed.uuid: {resource_class: amount}}),
         )
         return consumer
+
+
+class Crash(BaseException):
+    """The process ends here: nothing catches this."""
+
+
+class Dying(client.PlacementClient):
+    """A client whose process is killed at one of its writes.
+
+    :param living: the client that it writes through
+    :param at: the number of that write
+    :param after: it is killed after Placement did it, not before
+    """
+
+    def __init__(
+        self, living: client.PlacementClient, at: int, *, after: bool
+    ) -> None:
+        super().__init__(living._cloud, living.where)
+        self._left = at
+        self._after = after
+
+    def _send(self, method: str, *args: ty.Any) -> ty.Any:
+        self._left -= method != "GET"
+        dies = method != "GET" and self._left == 0
+        if dies and not self._after:
+            raise Crash
+        answer = super()._send(method, *args)
+        if dies:
+            raise Crash
+        return answer

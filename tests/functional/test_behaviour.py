@@ -3,14 +3,6 @@
 
 import unittest
 
-from tests.behaviour import (
-    test_facts,
-    test_groups,
-    test_in_use,
-    test_preparing,
-    test_trouble,
-)
-
 
 def load_tests(
     loader: unittest.TestLoader,
@@ -18,13 +10,12 @@ def load_tests(
     _pattern: str | None,
 ) -> unittest.TestSuite:
     """All tests of the suite."""
-    suite = unittest.TestSuite()
-    for module in (
-        test_facts,
-        test_groups,
-        test_in_use,
-        test_preparing,
-        test_trouble,
-    ):
-        suite.addTests(loader.loadTestsFromModule(module))
-    return suite
+    return loader.loadTestsFromNames(
+        [
+            "tests.behaviour.test_facts",
+            "tests.behaviour.test_groups",
+            "tests.behaviour.test_in_use",
+            "tests.behaviour.test_preparing",
+            "tests.behaviour.test_trouble",
+        ]
+    )

@@ -9,7 +9,7 @@ from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.node import checking
 from nova_vfio_variant.node.context import Context
 from tests import base
-from tests.functional import test_check_mends
+from tests.functional import hints
 
 CASES = pathlib.Path(__file__).parent / "cases"
 
@@ -116,10 +116,8 @@ class Cases(base.TestCase):
                 text = conf.read_text()
                 given, before = self.asked(case, text)
                 for one in before:
-                    for kind, piece in test_check_mends.offered(str(one.hint)):
-                        new = test_check_mends.written_into(
-                            text, given, one, kind, piece
-                        )
+                    for kind, piece in hints.offered(str(one.hint)):
+                        new = hints.written_into(text, given, one, kind, piece)
                         assert new is not None, (case, piece)
                         pasted.add(one.code.id)
                         _, after = self.asked(case, new)

@@ -47,17 +47,17 @@ class HostCase(cli_case.CliTestCase):
         return done
 
     def driver(self, address: str) -> str:
-        return self.fake.hands().driver(address)
+        return self.fake.writer().driver(address)
 
     def take_off(self, address: str, driver: str = "") -> None:
         """Put a function on another driver, or on none."""
-        hands = self.fake.hands()
-        if hands.driver(address):
-            hands.unbind(address)
+        writer = self.fake.writer()
+        if writer.driver(address):
+            writer.unbind(address)
         if driver:
-            hands.set_override(address, driver)
-            hands.probe(address)
-        hands.set_override(address, "")
+            writer.set_override(address, driver)
+            writer.probe(address)
+        writer.set_override(address, "")
 
     def paste(self, said: str) -> None:
         """Write the companions that a hint names into each host_spec."""
@@ -155,11 +155,11 @@ class GpuWithAudioAndUsbTest(HostCase):
             "0000:25:00.2",
             "0000:25:00.3",
         ):
-            hands = self.fake.hands()
-            hands.set_override(address, "")
-            if hands.driver(address):
-                hands.unbind(address)
-            hands.probe(address)
+            writer = self.fake.writer()
+            writer.set_override(address, "")
+            if writer.driver(address):
+                writer.unbind(address)
+            writer.probe(address)
 
     def test_nothing_is_said_where_it_is_as_declared(self) -> None:
         self.configured = CASES / self.case / "good.conf"

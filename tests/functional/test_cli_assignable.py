@@ -29,11 +29,11 @@ class AssignableCase(cli_case.CliTestCase):
         self.fake.add_driver("igbvf", ["8086:10ca"])
         self.fake.add_driver("vfio-pci", vfio=True)
         self.fake.add(PF, "8086:10c9", vfs=7, vf_device="10ca")
-        hands = self.fake.hands()
-        hands.set_numvfs(PF, 2)
-        hands.unbind(VF)
-        hands.set_override(VF, "vfio-pci")
-        hands.probe(VF)
+        writer = self.fake.writer()
+        writer.set_numvfs(PF, 2)
+        writer.unbind(VF)
+        writer.set_override(VF, "vfio-pci")
+        writer.probe(VF)
         self.configure(
             'device_spec = { "vendor_id": "8086", "product_id": "10ca" }',
             'alias = { "name": "vf", "vendor_id": "8086",'

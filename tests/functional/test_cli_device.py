@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ``device list`` says beside its rows, and of those that wait."""
 
+import pathlib
 import shutil
 
+from nova_vfio_variant.host.tree import paths
 from tests.functional import check_host, cli_case
-from tests.functional.test_cli_unread import DEVICES, NIC, SPEC, VF
+from tests.functional.card_conf import ALIAS, SPEC, VF
 
 
 class DeviceListTest(cli_case.CliTestCase):
     def test_a_device_that_goes_when_it_is_freed_says_so(self) -> None:
         self.host(*check_host.card(vfs=1))
-        self.configure(SPEC, NIC)
+        self.configure(SPEC, ALIAS)
         self.ok("claim", "create", "--instance", cli_case.ONE, "--alias=nic:1")
         columns = ("-c", "address", "-c", "pending")
         said = self.ok("device", "list", *columns).out
         self.assertNotIn("removed", said)
-        (DEVICES / VF).unlink()
+        pathlib.Path("host", paths.DEVICES, VF).unlink()
         shutil.rmtree("host/sys/devices/pci0000:00/" + VF)
         self.ok("device", "sync", status=1)
         for words in (("device", "list", *columns), ("device", "show", VF)):

@@ -7,16 +7,9 @@ import sqlite3
 
 from nova_vfio_variant.placement import client
 from tests.functional import check_host, cli_case
+from tests.functional.card_conf import CLASS_ALIAS, CLASS_SPEC, IDS
 from tests.functional.placement_case import Answer
-from tests.functional.test_cli_placement_faults import (
-    CLAIM,
-    REPORT,
-    ServiceCase,
-)
-
-SPEC = '"vendor_id": "8086", "product_id": "10ca"'
-NIC = f'device_spec = {{ {SPEC}, "resource_class": "NIC" }}'
-ALIAS = 'alias = { "name": "nic", "resource_class": "NIC" }'
+from tests.functional.service_case import CLAIM, REPORT, ServiceCase
 
 
 def claim(instance: str, alias: str = "nic:1") -> tuple[str, ...]:
@@ -110,7 +103,7 @@ class MovedRootTest(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host(*check_host.card(vfs=2))
-        self.configure(NIC, ALIAS)
+        self.configure(CLASS_SPEC, CLASS_ALIAS)
         self.ok("inventory", "report")
 
     def rename(self) -> None:
@@ -187,7 +180,7 @@ class WaitingTest(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host(*check_host.card(vfs=3))
-        self.configure(NIC, ALIAS)
+        self.configure(CLASS_SPEC, CLASS_ALIAS)
         self.ok(*claim(cli_case.ONE))
 
     def totals(self) -> dict[str, int]:
@@ -198,7 +191,9 @@ class WaitingTest(cli_case.CliTestCase):
         return total
 
     def test_changed_traits_hold_nobody_up(self) -> None:
-        self.configure(NIC.replace(" }", ', "traits": "NEW" }'), ALIAS)
+        self.configure(
+            CLASS_SPEC.replace(" }", ', "traits": "NEW" }'), CLASS_ALIAS
+        )
         self.ok("config", "check")
         self.ok("inventory", "report")
         self.ok(*claim(cli_case.TWO))
@@ -210,7 +205,8 @@ class WaitingTest(cli_case.CliTestCase):
 
     def test_a_changed_class_is_published_beside_the_one_in_use(self) -> None:
         self.configure(
-            NIC.replace("NIC", "OTHER"), ALIAS.replace('"NIC', '"OTHER')
+            CLASS_SPEC.replace("NIC", "OTHER"),
+            CLASS_ALIAS.replace('"NIC', '"OTHER'),
         )
         self.ok("inventory", "report")
         self.assertEqual({"CUSTOM_NIC": 1, "CUSTOM_OTHER": 2}, self.totals())
@@ -226,7 +222,7 @@ class InUseTest(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host(*check_host.card(vfs=7))
-        self.configure(NIC, ALIAS)
+        self.configure(CLASS_SPEC, CLASS_ALIAS)
         self.ok("inventory", "report")
         listed = self.placement.find("compute-1_0000:25:00.0")
         assert listed is not None
@@ -234,7 +230,9 @@ class InUseTest(cli_case.CliTestCase):
             cli_case.THREE,
             client.Allocations({listed.uuid: {"CUSTOM_NIC": 5}}),
         )
-        self.configure(NIC.replace(SPEC, '"address": "0000:25:00.4"'), ALIAS)
+        self.configure(
+            CLASS_SPEC.replace(IDS, '"address": "0000:25:00.4"'), CLASS_ALIAS
+        )
 
     def test_what_stays_is_told_as_long_as_it_stays(self) -> None:
         stays = (

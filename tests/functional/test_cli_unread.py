@@ -5,16 +5,11 @@ import pathlib
 import shutil
 
 from tests.functional import check_host, cli_case
+from tests.functional.card_conf import ALIAS, SPEC, VF
 
-SPEC = 'device_spec = { "vendor_id": "8086", "product_id": "10ca" }'
-NIC = (
-    'alias = { "name": "nic", "vendor_id": "8086", "product_id": "10ca",'
-    ' "device_type": "type-VF" }'
-)
 PROVIDER = "compute-1_0000:25:00.0"
 DEVICES = pathlib.Path("host/sys/bus/pci/devices")
 FUNCTIONS = pathlib.Path("host/sys/devices/pci0000:00")
-VF = "0000:25:00.4"
 #: Each command that writes what the host has.
 WRITERS = (
     ("device", "sync"),
@@ -40,7 +35,7 @@ class UnreadCase(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host(*check_host.card(vfs=3))
-        self.configure(SPEC, NIC)
+        self.configure(SPEC, ALIAS)
         self.ok("claim", "create", "--instance", cli_case.ONE, "--alias=nic:1")
         self.ok("inventory", "report")
 
@@ -139,7 +134,7 @@ class FunctionTest(UnreadCase):
         self.configure(
             'device_spec = { "address": "0000:25:00.0",'
             ' "product_id": "10ca" }',
-            NIC,
+            ALIAS,
         )
         self.ok("inventory", "report")
         self.without("sriov_totalvfs", pf)

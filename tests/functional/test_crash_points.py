@@ -101,9 +101,9 @@ Start = ty.Callable[[fake_host.FakeHost], None]
 
 def bound(host: fake_host.FakeHost, name: str, driver: str) -> None:
     """Put a function on a driver."""
-    host.hands().set_override(name, driver)
-    host.hands().unbind(name)
-    host.hands().probe(name)
+    host.writer().set_override(name, driver)
+    host.writer().unbind(name)
+    host.writer().probe(name)
 
 
 def plain(host: fake_host.FakeHost) -> None:
@@ -112,20 +112,20 @@ def plain(host: fake_host.FakeHost) -> None:
 
 def two_vfs(host: fake_host.FakeHost) -> None:
     """Two VFs, one of them on vfio-pci already."""
-    host.hands().set_numvfs(PF, 2)
+    host.writer().set_numvfs(PF, 2)
     bound(host, VF, "vfio-pci")
 
 
 def no_autoprobe(host: fake_host.FakeHost) -> None:
     """New VFs get no driver."""
-    host.hands().set_autoprobe(PF, False)
+    host.writer().set_autoprobe(PF, False)
 
 
 def odd_override(host: fake_host.FakeHost) -> None:
     """Bound by one override, and left with another."""
     bound(host, NIC, "igbvf")
-    host.hands().set_override(NIC, "nobody")
-    host.hands().unbind(OTHER)
+    host.writer().set_override(NIC, "nobody")
+    host.writer().unbind(OTHER)
 
 
 def on_vfio(host: fake_host.FakeHost) -> None:
@@ -155,9 +155,9 @@ def card(host: fake_host.FakeHost) -> None:
 def card_with_vfs(host: fake_host.FakeHost) -> None:
     """It has them already, one of them on vfio-pci."""
     card(host)
-    host.hands().set_numvfs(CARD, 2)
-    host.hands().set_override("0000:25:00.4", "vfio-pci")
-    host.hands().probe("0000:25:00.4")
+    host.writer().set_numvfs(CARD, 2)
+    host.writer().set_override("0000:25:00.4", "vfio-pci")
+    host.writer().probe("0000:25:00.4")
 
 
 class Tool(nvidia.NvidiaVfProvider):
@@ -167,10 +167,8 @@ class Tool(nvidia.NvidiaVfProvider):
     is there, by whichever driver, for all that there is to do.
     """
 
-    def _run(
-        self, writer: vf_provider.SysfsWriter, flag: str, address: str
-    ) -> str:
-        assert isinstance(writer, sysfs_writer.Hands)
+    def _run(self, writer: vf_provider.Writer, flag: str, address: str) -> str:
+        assert isinstance(writer, sysfs_writer.SysfsWriter)
         count = 2 if flag == "-e" else 0
         drivers, card = "sys/bus/pci/drivers", f"sys/bus/pci/devices/{address}"
         if writer.root.read_text(f"{card}/sriov_numvfs") == str(count):
@@ -239,14 +237,14 @@ class Points:
         #: Set when it was.
         self.struck = False
 
-    def perform(self, worker: sysfs_writer.Hands) -> acting.Perform:
+    def perform(self, writer: sysfs_writer.SysfsWriter) -> acting.Perform:
         """Do steps as helpers do; they may be killed."""
 
         def perform(
             step: plan.Step, _keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
             try:
-                return executor.do(worker, step)
+                return executor.do(writer, step)
             except Killed:
                 # What the command hears of it (helper.run).
                 raise exception.HostStepFailed(
@@ -453,17 +451,17 @@ class Lab:
     def actor(
         self,
         perform: acting.Perform | None = None,
-        worker: sysfs_writer.Hands | None = None,
+        writer: sysfs_writer.SysfsWriter | None = None,
     ) -> host_actor.Actor:
         """Who acts."""
         host = self.host
-        mine = host.hands()
+        mine = host.writer()
         self._journal.close()
         self._journal = self.read_journal()
         return host_actor.Actor(
             host.tree,
-            executor.LocalExecutor(worker)
-            if worker is not None
+            executor.LocalExecutor(writer)
+            if writer is not None
             else acting.Doing(
                 mine,
                 perform or (lambda step, _keep, _: executor.do(mine, step)),
@@ -578,10 +576,10 @@ class CrashPointsTest(base.TestCase):
         points = Points(at, lab.changed)
         points.helper = helper
         host = lab.host
-        worker = sysfs_writer.Hands(
+        writer = sysfs_writer.SysfsWriter(
             host.tree, points.write(host.write), host.modprobe
         )
-        actor = lab.actor(points.perform(worker))
+        actor = lab.actor(points.perform(writer))
         with points.watched():
             command(actor)
         lab.changed()
@@ -658,11 +656,11 @@ def _killed(lab: Lab, command: Command, number: int) -> bool:
         try:
             points = Points(at)
             host = lab.host
-            worker = sysfs_writer.Hands(
+            writer = sysfs_writer.SysfsWriter(
                 host.tree, points.write(host.write), host.modprobe
             )
             with points.watched():
-                command(lab.actor(worker=worker))
+                command(lab.actor(writer=writer))
         except BaseException:  # noqa: BLE001 - shown, and told by status
             traceback.print_exc()
             kill(os.getpid(), signal.SIGABRT)

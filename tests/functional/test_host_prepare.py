@@ -17,7 +17,7 @@ from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.decide import judgement, plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import context
 from nova_vfio_variant.pci import address as pci_address
@@ -207,7 +207,7 @@ class HostCommands(base.TestCase):
         self.assertFalse(self.state.exists())
 
     def test_claimed_and_quarantined_functions_are_refused(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.declare(VARIANT)
         with store.Store.open(self.state) as opened:
             opened.quarantine(
@@ -223,7 +223,7 @@ class HostCommands(base.TestCase):
 
     def reboot(self) -> None:
         """The VFs are gone, and all overrides."""
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 0)
         path = self.host.root / function_state.BOOT_ID
         path.write_text("aaaaaaaa-0000-4000-8000-000000000002\n")
 
@@ -234,7 +234,7 @@ class HostCommands(base.TestCase):
         (place / "vendor").write_text("0x1000\n")
         text = (place / "modalias").read_text()
         (place / "modalias").write_text(text.replace("8086", "1000", 1))
-        self.host.hands().unbind(NIC)
+        self.host.writer().unbind(NIC)
         before, written = self.host.picture(), self.host.written
         for words in (
             ("plan",),
@@ -517,10 +517,10 @@ class HostCommands(base.TestCase):
     def test_what_was_recovered_and_what_can_not_be_are_both_said(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         self.declare(FOUR)
         with _Interrupted(self, f"{PF} set-numvfs 0"):
             self.run_command("host", "apply")
@@ -586,17 +586,28 @@ class _Telling(host_observer.Observer):
         other: host_observer.Observer,
         told: ty.Callable[[plan.Change, plan.Step, plan.StepState], None],
     ) -> None:
+        self._other = other
         self._told = told
-        self.count = other.count  # type: ignore[method-assign]
-        self.changed = other.changed  # type: ignore[method-assign]
-        self.failed = other.failed  # type: ignore[method-assign]
-        self.recovered = other.recovered  # type: ignore[method-assign]
-        self.note = other.note  # type: ignore[method-assign]
 
     def step(
         self, change: plan.Change, step: plan.Step, state: plan.StepState
     ) -> None:
         self._told(change, step, state)
+
+    def count(self, step: plan.Step, vfs: int) -> None:
+        self._other.count(step, vfs)
+
+    def changed(self, change: plan.Change) -> None:
+        self._other.changed(change)
+
+    def failed(self, why: str) -> None:
+        self._other.failed(why)
+
+    def recovered(self, judged: judgement.Judgement) -> None:
+        self._other.recovered(judged)
+
+    def note(self, what: str) -> None:
+        self._other.note(what)
 
 
 class _At:

@@ -4,15 +4,16 @@
 import functools
 import logging
 import time
-import typing as ty
 
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import client, report
+from nova_vfio_variant.placement import report
 from tests.functional.placement_case import (
     AUTOMATIC,
     Answer,
+    Crash,
+    Dying,
     PlacementTestCase,
     ask,
     connect,
@@ -189,36 +190,6 @@ class BrokenPlacementTest(PlacementTestCase):
         self.faults.rules.clear()
         self.report(make(1, 6), make(2))
         self.assertEqual(2, len(self.published()))
-
-
-class Crash(BaseException):
-    """The process ends here: nothing catches this."""
-
-
-class Dying(client.PlacementClient):
-    """A client whose process is killed at one of its writes.
-
-    :param living: the client that it writes through
-    :param at: the number of that write
-    :param after: it is killed after Placement did it, not before
-    """
-
-    def __init__(
-        self, living: client.PlacementClient, at: int, *, after: bool
-    ) -> None:
-        super().__init__(living._cloud, living.where)
-        self._left = at
-        self._after = after
-
-    def _send(self, method: str, *args: ty.Any) -> ty.Any:
-        self._left -= method != "GET"
-        dies = method != "GET" and self._left == 0
-        if dies and not self._after:
-            raise Crash
-        answer = super()._send(method, *args)
-        if dies:
-            raise Crash
-        return answer
 
 
 class CrashTest(PlacementTestCase):

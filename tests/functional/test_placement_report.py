@@ -4,11 +4,7 @@
 import dataclasses
 import uuid
 
-from nova_vfio_variant.placement import (
-    allocations,
-    report,
-    tree,
-)
+from nova_vfio_variant.placement import allocations, report, tree
 from tests.functional.placement_case import (
     AUTOMATIC,
     ROOT,
@@ -17,7 +13,7 @@ from tests.functional.placement_case import (
     connect,
     make,
 )
-from tests.unit.placement import test_tree
+from tests.unit.placement import devices as tracked_devices
 
 
 class ReportTest(PlacementTestCase):
@@ -181,7 +177,7 @@ class LayoutTest(PlacementTestCase):
         self,
     ) -> None:
         devices = [
-            test_tree.make(f"0000:25:00.{place}", resource_class=name)
+            tracked_devices.make(f"0000:25:00.{place}", resource_class=name)
             for place, name in enumerate(
                 ("CUSTOM_A16_16A", "CUSTOM_A16_8A", "CUSTOM_A16_8A"), 4
             )

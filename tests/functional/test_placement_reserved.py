@@ -13,14 +13,15 @@ from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import share
 from nova_vfio_variant.tracker import store as tracker_store
 from tests.functional import check_host, cli_case
+from tests.functional.card_conf import CLASS_ALIAS, CLASS_SPEC
 from tests.functional.placement_case import (
     Answer,
+    Crash,
+    Dying,
     PlacementTestCase,
     ask,
     make,
 )
-from tests.functional.test_cli_published import ALIAS, NIC
-from tests.functional.test_placement_faults import Crash, Dying
 
 RC = "CUSTOM_A16_16A"
 
@@ -206,7 +207,7 @@ class NodeTest(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host(*check_host.card(vfs=4))
-        self.configure(NIC, ALIAS)
+        self.configure(CLASS_SPEC, CLASS_ALIAS)
         self.ok("inventory", "report")
         self.first, self.second = (
             pci_address.PciAddress.parse(f"0000:25:00.{number}")
@@ -273,5 +274,7 @@ class NodeTest(cli_case.CliTestCase):
     def test_switched_off_ours_is_given_back(self) -> None:
         self.assertEqual((2, 2), self.report(self.first, self.second))
         self.reserve("compute-1_0000:25:00.0", 3)
-        self.configure(NIC, ALIAS, tail="[vfio]\nreserve_blocked = false\n")
+        self.configure(
+            CLASS_SPEC, CLASS_ALIAS, tail="[vfio]\nreserve_blocked = false\n"
+        )
         self.assertEqual((1, 1), self.report(self.first, self.second))

@@ -265,7 +265,7 @@ class StepTest(base.TestCase):
         return sorted(lock.that_serve(self.host.tree, address))[:1]
 
     def test_nothing_is_done_without_its_lock(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         before = self.host.picture()
         steps = (
             (PF, "set-numvfs", "0"),

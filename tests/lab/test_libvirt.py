@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 from tests.behaviour.host import PF, VFS
-from tests.behaviour.test_preparing import FOUR, PreparingCase
+from tests.behaviour.preparing_case import FOUR, PreparingCase
 
 #: One VF each: on its host driver, on vfio-pci, on its variant driver, and
 #: one that libvirt is to bind.

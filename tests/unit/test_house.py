@@ -10,6 +10,7 @@ import typing as ty
 from tests import base
 
 _FILE = pathlib.Path(__file__).parents[2] / "doc/ext/house.py"
+_TESTS = pathlib.Path(__file__).parents[1]
 
 _MARK = re.compile(r"^ *# (Longer than \d+ lines): \S", re.MULTILINE)
 _Measured = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -146,3 +147,26 @@ class HouseTest(base.TestCase):
             if unread:
                 wrong.append(f"{path}: a reason stands where nothing is long")
         self.assertEqual([], wrong)
+
+
+class TestsTest(base.TestCase):
+    def test_no_test_module_is_imported(self) -> None:
+        """What tests share stands in a module that has no tests."""
+        self.assertEqual(
+            [],
+            [
+                f"{path.relative_to(_TESTS)} imports {name}"
+                for path in sorted(_TESTS.rglob("*.py"))
+                for name in _imported(path)
+                if name.startswith("tests.") and ".test_" in name
+            ],
+        )
+
+
+def _imported(path: pathlib.Path) -> ty.Iterator[str]:
+    """The whole name of whatever a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -33,6 +33,11 @@ _LOG = logging.getLogger(__name__)
 Decide = ty.Callable[[facts.HostFacts], planning.Decision]
 #: Seconds to wait for another command, or a left helper, in the same group.
 LOCK_TIMEOUT: ty.Final = 20.0
+#: What is to be done about a write that hangs.
+WHEN_HUNG: ty.Final = (
+    "it goes on when whoever has the device open lets go; then run "
+    "nova-vfio host recover"
+)
 
 
 class OnRecord:
@@ -291,8 +296,7 @@ class Actor:
             left = f"process {error.pid} is"
         return exception.HostStepHung(
             f"{why}; {left} left in the kernel with it",
-            "it goes on when whoever has the device open lets go; then run "
-            "nova-vfio host recover",
+            WHEN_HUNG,
         )
 
 

@@ -12,7 +12,7 @@ from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe.use import open_file, processes
 
 
-def do(worker: sysfs_writer.Hands, step: plan.Step) -> str:
+def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     """Do a step and read back. It may block for ever.
 
     :returns: what stands there now, in the form of the step's value
@@ -20,24 +20,24 @@ def do(worker: sysfs_writer.Hands, step: plan.Step) -> str:
     """
     subject, value = step.subject, step.value
     if step.action is plan.Action.LOAD_MODULE:
-        worker.load_module(subject)
-        return worker.has_driver(subject)
+        writer.load_module(subject)
+        return writer.has_driver(subject)
     if step.action is plan.Action.SET_OVERRIDE:
-        worker.set_override(subject, value)
-        return worker.override(subject)
+        writer.set_override(subject, value)
+        return writer.override(subject)
     if step.action is plan.Action.UNBIND:
-        worker.unbind(subject)
-        return worker.driver(subject)
+        writer.unbind(subject)
+        return writer.driver(subject)
     if step.action is plan.Action.PROBE:
-        worker.probe(subject)
-        return worker.driver(subject, value)
+        writer.probe(subject)
+        return writer.driver(subject, value)
     if step.action is plan.Action.SET_AUTOPROBE:
-        worker.set_autoprobe(subject, value == "1")
-        return worker.autoprobe(subject)
+        writer.set_autoprobe(subject, value == "1")
+        return writer.autoprobe(subject)
     assert step.action is plan.Action.SET_NUMVFS, step.action
     way = vf_provider.named(step.provider)
-    way.set_numvfs(worker, subject, int(value))
-    return str(worker.numvfs(subject, int(value)))
+    way.set_numvfs(writer, subject, int(value))
+    return str(writer.numvfs(subject, int(value)))
 
 
 class Executor(abc.ABC):
@@ -79,7 +79,7 @@ class Executor(abc.ABC):
 class LocalExecutor(Executor):
     """Does it as we are, each step in a process of its own."""
 
-    def __init__(self, writer: sysfs_writer.Hands) -> None:
+    def __init__(self, writer: sysfs_writer.SysfsWriter) -> None:
         self._writer = writer
         self._root = writer.root.root or "/"
 

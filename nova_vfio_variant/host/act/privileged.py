@@ -102,7 +102,7 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
     is, is seen here.
 
     :param step: the fields of a :class:`~nova_vfio_variant.host.decide.plan.Step`;
-        :class:`~nova_vfio_variant.host.act.sysfs_writer.Hands` checks each again
+        :class:`~nova_vfio_variant.host.act.sysfs_writer.SysfsWriter` checks each again
     :returns: ``ok`` and what is seen, ``os`` and an errno with its text,
         ``hung`` and the process that is left, or ``failed`` and why
     """
@@ -115,8 +115,8 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
             for key, fd in zip(one.keys, one.descriptors, strict=True)
             if key != lock.HOST
         )
-        worker = sysfs_writer.of_directory(ROOT)
-        seen = executor.LocalExecutor(worker).perform(
+        writer = sysfs_writer.of_directory(ROOT)
+        seen = executor.LocalExecutor(writer).perform(
             wanted, keep, lambda: None
         )
     except OSError as error:

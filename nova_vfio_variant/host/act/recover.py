@@ -76,7 +76,7 @@ def _judgements(
         )
     for name, prior in undoing.settle(actor).items():
         if name not in gone:
-            yield judgement.Judgement(
+            yield judgement.gone(
                 plan.Change(
                     name,
                     plan.What.DRIVER,
@@ -84,10 +84,7 @@ def _judgements(
                     prior.state,
                     (),
                     prior.pf,
-                ),
-                judgement.Verdict.UNDO,
-                "the function is gone, and all that was done to it",
-                gone=True,
+                )
             )
 
 
@@ -125,8 +122,7 @@ def _unreadable(
     if left:
         raise exception.HostStepHung(
             "; ".join(left),
-            "it goes on when whoever has the device open lets go; then run "
-            "nova-vfio host recover",
+            host_actor.WHEN_HUNG,
         )
 
 

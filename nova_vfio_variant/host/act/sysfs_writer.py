@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _SETTLE = 3.0
 
 
-class Hands:
+class SysfsWriter:
     """Writes to one host, each a method.
 
     Every method raises OSError with the kernel's errno, and ValueError for an
@@ -167,17 +167,19 @@ class Hands:
         self._write(f"{paths.DEVICES}/{place}/{name}", text.encode())
 
 
-def of_directory(root: str) -> Hands:
-    """Hands for a live host.
+def of_directory(root: str) -> SysfsWriter:
+    """Make the writer of a live host.
 
     :param root: ``/``, but for whoever mounts sysfs elsewhere
     :raises HostError: there is no such directory
     """
     tree = opening.open_tree(root)
-    return Hands(tree, _Writer(root), _modprobe if root == "/" else _elsewhere)
+    return SysfsWriter(
+        tree, _ExistingFiles(root), _modprobe if root == "/" else _elsewhere
+    )
 
 
-class _Writer:
+class _ExistingFiles:
     """Writes to files that exist, in one system call each."""
 
     def __init__(self, root: str) -> None:

@@ -252,17 +252,10 @@ def _of_driver(
         and purpose.driver is None
         and vfio.is_named(facts.scan, function)
     ):
-        yield finding.Finding(
-            codes.NO_VFIO_DEV,
-            f"its driver {function.driver} shows no vfio-dev/, by which"
-            " libvirt knows a VFIO driver",
-            subject=name,
-        )
+        yield _no_vfio_dev(function)
         return
     if "driver" in function.lost:
-        yield obstacles.not_known(
-            function.address, "its driver could not be read"
-        )
+        yield obstacles.driver_not_known(function)
         return
     yield from obstacles.of_vfio(facts, function)
     if purpose.driver is not None:
@@ -278,6 +271,15 @@ def _of_driver(
         f"it is {on}: {who}",
         subject=name,
         hint="nothing is to be done" if purpose.managed else None,
+    )
+
+
+def _no_vfio_dev(function: observed.PciFunction) -> finding.Finding:
+    return finding.Finding(
+        codes.NO_VFIO_DEV,
+        f"its driver {function.driver or 'is missing, and'} shows no"
+        " vfio-dev/, by which libvirt knows a VFIO driver",
+        subject=str(function.address),
     )
 
 
@@ -300,12 +302,7 @@ def _of_vgpu(
             subject=name,
         )
     elif not function.vfio:
-        yield finding.Finding(
-            codes.NO_VFIO_DEV,
-            f"its driver {function.driver or 'is missing, and'} shows no"
-            " vfio-dev/, by which libvirt knows a VFIO driver",
-            subject=name,
-        )
+        yield _no_vfio_dev(function)
     elif purpose.managed:
         yield finding.Finding(
             codes.VENDOR_REBIND,

@@ -44,6 +44,16 @@ class Judgement:
     gone: bool = False
 
 
+def gone(change: plan.Change) -> Judgement:
+    """Nothing is left to do about a change of what is no longer there."""
+    return Judgement(
+        change,
+        Verdict.UNDO,
+        "the function is gone, and all that was done to it",
+        gone=True,
+    )
+
+
 def judge(
     unfinished: plan.Unfinished,
     now: facts.HostFacts,
@@ -67,12 +77,7 @@ def judge(
     if state is None:
         for one in refusal.unreadable(now, change.subject):
             return Judgement(change, Verdict.LEAVE, one.message)
-        return Judgement(
-            change,
-            Verdict.UNDO,
-            "the function is gone, and all that was done to it",
-            gone=True,
-        )
+        return gone(change)
     foreign = _foreign(change, now, state, known)
     if foreign is not None:
         return Judgement(change, Verdict.LEAVE, foreign)

@@ -22,6 +22,7 @@ if ty.TYPE_CHECKING:
 
 Identities = ty.Mapping[pci_address.PciAddress, observed.Identity]
 
+NO_SUCH_FUNCTION: ty.Final = "this host has no such function"
 _AS_ROOT = "run the command as root; what can't be read counts as in use"
 _USES = {
     uses.Kind.DISPLAY: codes.DISPLAY_IN_USE,
@@ -93,6 +94,11 @@ def not_known(
     return finding.Finding(
         codes.NOT_KNOWN, what, subject=str(address), hint=hint
     )
+
+
+def driver_not_known(function: observed.PciFunction) -> finding.Finding:
+    """A function of which nobody knows what driver it is on."""
+    return not_known(function.address, "its driver could not be read")
 
 
 def unread(address: pci_address.PciAddress) -> finding.Finding:
@@ -196,7 +202,7 @@ def vanished(
     identities: Identities,
 ) -> finding.Finding:
     """There is nothing at an address."""
-    said = "this host has no such function"
+    said = NO_SUCH_FUNCTION
     if address in identities:
         where = _whereabouts(facts, address, identities)
         said = f"it is tracked, and {said}; {where}"

@@ -18,6 +18,9 @@ from nova_vfio_variant.pci import function as observed
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
 
+#: Where the addresses that a host has are to be seen.
+SHOWN_BY: ty.Final = "nova-vfio host list shows what is there"
+
 
 def because(
     code: finding.Code, subject: str, message: str, hint: str
@@ -69,9 +72,7 @@ def _unread(
 ) -> ty.Iterator[finding.Finding]:
     """Whether nobody knows which driver it would be taken from."""
     if "driver" in function.lost:
-        yield obstacles.not_known(
-            function.address, "its driver could not be read"
-        )
+        yield obstacles.driver_not_known(function)
 
 
 def is_another(
@@ -181,8 +182,8 @@ def no_such_function(
     return unreadable(facts, str(address)) or (
         nothing_meant(
             address,
-            "this host has no such function",
-            "nova-vfio host list shows what is there",
+            obstacles.NO_SUCH_FUNCTION,
+            SHOWN_BY,
         ),
     )
 

@@ -31,7 +31,7 @@ def absent(
             codes.HOST_SPEC_ABSENT,
             f"no function of this host is {spec}",
             "address",
-            "nova-vfio host list shows what is there",
+            refusal.SHOWN_BY,
         )
     there = {one.address for one in functions}
     for address in spec.companions:

@@ -22,7 +22,7 @@ NAMESPACE: ty.Final = "nova_vfio_variant.vf_provider"
 PLAIN: ty.Final = "sysfs"
 
 
-class SysfsWriter(ty.Protocol):
+class Writer(ty.Protocol):
     """What a provider may do to the host, and read back.
 
     Each raises OSError with the kernel's errno, and ValueError for an address
@@ -85,9 +85,7 @@ class VfProvider(abc.ABC):
         return 30.0 + 2.0 * max(before, after)
 
     @abc.abstractmethod
-    def set_numvfs(
-        self, writer: SysfsWriter, address: str, count: int
-    ) -> None:
+    def set_numvfs(self, writer: Writer, address: str, count: int) -> None:
         """Make a PF have this many VFs.
 
         What came of it is read from sysfs afterwards, so that it need not

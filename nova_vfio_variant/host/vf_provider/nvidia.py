@@ -55,7 +55,7 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         return _PATIENCE + super().deadline(before, after)
 
     def set_numvfs(
-        self, writer: vf_provider.SysfsWriter, address: str, count: int
+        self, writer: vf_provider.Writer, address: str, count: int
     ) -> None:
         """Run the tool until sysfs shows the VFs, three times at most.
 
@@ -77,9 +77,7 @@ class NvidiaVfProvider(vf_provider.VfProvider):
             raise OSError(errno.EIO, f"{TOOL} left it off {_DRIVER}: {said}")
         raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
 
-    def _run(
-        self, writer: vf_provider.SysfsWriter, flag: str, address: str
-    ) -> str:
+    def _run(self, writer: vf_provider.Writer, flag: str, address: str) -> str:
         """What the tool prints, in one line."""
         place = programs.find(writer.root, TOOL)
         if place is None:

@@ -17,7 +17,7 @@ class SysfsVfProvider(vf_provider.VfProvider):
         return True
 
     def set_numvfs(
-        self, writer: vf_provider.SysfsWriter, address: str, count: int
+        self, writer: vf_provider.Writer, address: str, count: int
     ) -> None:
         """Write it.
 

@@ -19,7 +19,7 @@ class Doing(executor.LocalExecutor):
     """
 
     def __init__(
-        self, writer: sysfs_writer.Hands, way: Perform | None = None
+        self, writer: sysfs_writer.SysfsWriter, way: Perform | None = None
     ) -> None:
         super().__init__(writer)
         self.way: Perform = way or super().perform

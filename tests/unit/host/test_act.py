@@ -3,7 +3,6 @@
 
 import mmap
 import os
-import pathlib
 import signal
 import time
 import typing as ty
@@ -22,99 +21,18 @@ from nova_vfio_variant.host.act import (
     undoing,
 )
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import (
-    function_state,
-    host_scan,
-    records,
-    scanner,
-)
+from nova_vfio_variant.host.observe import function_state, scanner
 from nova_vfio_variant.pci import address as pci_address
-from tests import base, sample_hosts
-from tests.unit.host import acting, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
-
-VARIANT = test_plan.ON_VFIO.replace("vfio-pci", "variant")
-PAIR = (
-    '{"address": "0000:31:01.0", "driver": "vfio-pci",'
-    ' "companions": ["0000:31:02.0"]}'
-)
-
-
-class _OnRecord(host_actor.OnRecord):
-    """What a test says is recorded."""
-
-    def __init__(self, test: "ActCase") -> None:
-        self._test = test
-
-    def of(self, seen: host_scan.HostScan) -> records.Records:
-        return records.Records(owners=self._test.owners)
-
-    def quarantine(
-        self, address: pci_address.PciAddress, reason: str | None
-    ) -> None:
-        self._test.isolate(address, reason)
-
-
-class ActCase(base.TestCase):
-    """A host, a state path, and somebody who acts."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = sample_hosts.with_igb(self.folder / "host")
-        self.state = self.folder / "state"
-        self.owners: dict[pci_address.PciAddress, str] = {}
-        self.quarantined: dict[str, str | None] = {}
-        self.said: list[str] = []
-        self.failing: dict[str, int] = {}
-
-    def actor(self) -> host_actor.Actor:
-        tree = self.host.tree
-        known = journal.Journal.open(self.state, function_state.boot_id(tree))
-        self.addCleanup(known.close)
-        by = acting.Doing(self.host.hands())
-        whole = by.way
-
-        def perform(
-            step: plan.Step,
-            keep: tuple[int, ...],
-            meanwhile: process.Meanwhile,
-        ) -> str:
-            if str(step) in self.failing:
-                number = self.failing.pop(str(step))
-                raise OSError(number, os.strerror(number))
-            return whole(step, keep, meanwhile)
-
-        by.way = perform
-        self.by = by
-        return host_actor.Actor(
-            tree,
-            by,
-            known,
-            _OnRecord(self),
-            acting.Told(
-                lambda _, step, state: self.said.append(f"{state} {step}")
-            ),
-        )
-
-    def apply(self, *texts: str) -> apply.Outcome:
-        return apply.apply(self.actor(), test_plan.specs(*texts))
-
-    def isolate(
-        self, address: pci_address.PciAddress, reason: str | None
-    ) -> None:
-        """Remember who is quarantined."""
-        self.quarantined[str(address)] = reason
-
-    def states(self) -> dict[str, function_state.State]:
-        found = self.actor().look().states
-        return {str(address): state for address, state in found.items()}
+from tests import base
+from tests.unit.host import plan_case
+from tests.unit.host.act_case import PAIR, VARIANT, ActCase
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 
 class ApplyTest(ActCase):
     def test_the_host_becomes_what_is_declared_and_is_restored(self) -> None:
         before = self.host.picture()
-        outcome = self.apply(test_plan.FOUR_VFS, VARIANT, PAIR)
+        outcome = self.apply(plan_case.FOUR_VFS, VARIANT, PAIR)
         self.assertEqual((), outcome.failed)
         states = self.states()
         self.assertEqual(
@@ -136,7 +54,7 @@ class ApplyTest(ActCase):
         # Nothing is left to do, and nothing is done.
         lines = (self.state / journal.NAME).read_bytes()
         self.assertEqual(
-            (), self.apply(test_plan.FOUR_VFS, VARIANT, PAIR).done
+            (), self.apply(plan_case.FOUR_VFS, VARIANT, PAIR).done
         )
         self.assertEqual(lines, (self.state / journal.NAME).read_bytes())
         self.assertEqual((), undoing.restore(self.actor()))
@@ -146,11 +64,11 @@ class ApplyTest(ActCase):
     def test_prior_driver_and_override_come_back_together(self) -> None:
         # A driver that the kernel would not choose, and a name that no
         # driver has, as somebody else left them.
-        self.host.hands().set_override(NIC, "igbvf")
-        self.host.hands().unbind(NIC)
-        self.host.hands().probe(NIC)
-        self.host.hands().set_override(NIC, "nobody")
-        self.host.hands().unbind(OTHER)
+        self.host.writer().set_override(NIC, "igbvf")
+        self.host.writer().unbind(NIC)
+        self.host.writer().probe(NIC)
+        self.host.writer().set_override(NIC, "nobody")
+        self.host.writer().unbind(OTHER)
         before = self.host.picture()
         self.assertEqual(
             (), self.apply(PAIR.replace("]", ', "0000:31:02.0"]')).failed
@@ -160,20 +78,20 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_vfs_that_went_come_back_as_they_were(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.host.picture()
-        self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(plan_case.FOUR_VFS).failed)
         self.assertEqual(4, self.states()[PF].numvfs)
         undoing.restore(self.actor())
         self.assertEqual(before, self.host.picture())
 
     def test_a_pf_gets_its_driver_back_before_its_vfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         before = self.host.picture()
-        none = test_plan.FOUR_VFS.replace("4", "0")
+        none = plan_case.FOUR_VFS.replace("4", "0")
         away = (
             '{"address": "0000:21:00.0", "driver": "vfio-pci",'
             ' "allow_pf": true}'
@@ -187,14 +105,14 @@ class ApplyTest(ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_what_somebody_else_bound_meanwhile_is_left(self) -> None:
-        self.apply(test_plan.FOUR_VFS, PAIR)
-        worker = self.host.hands()
+        self.apply(plan_case.FOUR_VFS, PAIR)
+        writer = self.host.writer()
         for name in (NIC, OTHER):
             before = self.states()[name]
-            worker.set_override(name, "igbvf")
+            writer.set_override(name, "igbvf")
             if before.driver:
-                worker.unbind(name)
-            worker.probe(name)
+                writer.unbind(name)
+            writer.probe(name)
             picture = self.host.picture()
             error = self.assertRaises(
                 exception.HostRefused, undoing.restore, self.actor()
@@ -209,15 +127,15 @@ class ApplyTest(ActCase):
                 str(error.hint),
             )
             self.assertEqual(picture, self.host.picture())
-            worker.unbind(name)
-            worker.set_override(name, before.override or "")
-            worker.probe(name)
+            writer.unbind(name)
+            writer.set_override(name, before.override or "")
+            writer.probe(name)
         # What is as we left it, or on no driver, is taken back; and so is
         # what somebody took back.
-        worker.set_override(OTHER, "e1000")
-        worker.probe(OTHER)
-        worker.set_override(OTHER, "")
-        worker.unbind(NIC)
+        writer.set_override(OTHER, "e1000")
+        writer.probe(OTHER)
+        writer.set_override(OTHER, "")
+        writer.unbind(NIC)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual({}, self.actor().journal.priors)
@@ -225,20 +143,20 @@ class ApplyTest(ActCase):
     def test_a_vf_that_the_kernel_bound_is_what_our_number_of_vfs_made(
         self,
     ) -> None:
-        worker = self.host.hands()
-        worker.set_numvfs(PF, 2)
-        worker.set_override(VF, "vfio-pci")
-        worker.unbind(VF)
-        worker.probe(VF)
+        writer = self.host.writer()
+        writer.set_numvfs(PF, 2)
+        writer.set_override(VF, "vfio-pci")
+        writer.unbind(VF)
+        writer.probe(VF)
         self.apply(VARIANT)
-        self.apply(test_plan.FOUR_VFS)
+        self.apply(plan_case.FOUR_VFS)
         self.assertEqual("igbvf", self.states()[VF].driver)
         vf = pci_address.PciAddress.parse(VF)
         self.assertEqual((), undoing.restore(self.actor(), [vf]))
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_one_function_is_restored_and_the_others_are_not(self) -> None:
-        self.apply(test_plan.FOUR_VFS, VARIANT)
+        self.apply(plan_case.FOUR_VFS, VARIANT)
         vf = pci_address.PciAddress.parse(VF)
         self.assertEqual((), undoing.restore(self.actor(), [vf]))
         states = self.states()
@@ -253,7 +171,7 @@ class ApplyTest(ActCase):
         )
 
     def test_restore_is_refused_while_somebody_has_a_vf(self) -> None:
-        self.apply(test_plan.FOUR_VFS, VARIANT)
+        self.apply(plan_case.FOUR_VFS, VARIANT)
         before = self.host.picture()
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertRaises(exception.HostRefused, undoing.restore, self.actor())
@@ -267,7 +185,7 @@ class ApplyTest(ActCase):
         start = self.host.picture()
         self.assertEqual((), self.apply(away).failed)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         before = self.host.picture()
         error = self.assertRaises(
             exception.HostRefused, undoing.restore, self.actor()
@@ -275,7 +193,7 @@ class ApplyTest(ActCase):
         self.assertIn("it has 2 VFs, which go when it", error.message)
         self.assertIn("by its sriov_numvfs", str(error.hint))
         self.assertEqual(before, self.host.picture())
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 0)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(start, self.host.picture())
@@ -305,7 +223,7 @@ class FailureTest(ActCase):
     ) -> None:
         before = self.states()
         self.failing[f"{NIC} probe vfio-pci"] = 16
-        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        outcome = self.apply(PAIR, plan_case.FOUR_VFS)
         self.assertEqual(
             (
                 (
@@ -323,7 +241,7 @@ class FailureTest(ActCase):
     def test_a_companion_goes_back_with_whom_it_was_unbound_for(self) -> None:
         before = self.host.picture()
         self.failing[f"{NIC} probe vfio-pci"] = 16
-        outcome = self.apply(PAIR, test_plan.FOUR_VFS)
+        outcome = self.apply(PAIR, plan_case.FOUR_VFS)
         self.assertEqual(1, len(outcome.failed))
         self.assertEqual([PF], [change.subject for change in outcome.done])
         self.assertEqual("e1000", self.states()[OTHER].driver)
@@ -351,14 +269,14 @@ class FailureTest(ActCase):
 
     def test_a_write_without_effect_is_a_failure(self) -> None:
         self.host.modprobe = lambda name: None  # type: ignore[method-assign]
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         outcome = self.apply(VARIANT)
         self.assertIn("no driver of its name is there", outcome.failed[0])
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_a_probe_that_binds_nothing_is_taken_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
-        self.assertEqual((), self.apply(test_plan.ON_VFIO).failed)
+        self.host.writer().set_numvfs(PF, 1)
+        self.assertEqual((), self.apply(plan_case.ON_VFIO).failed)
         before = self.states()
         # The kernel's driver refuses the function, and says so nowhere.
         text = '{"address": "0000:31:*.0", "driver": "igbvf_vfio_pci"}'
@@ -373,13 +291,13 @@ class FailureTest(ActCase):
         self.assertEqual(before, self.states())
 
     def test_a_number_of_vfs_that_fails_halfway_is_taken_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.states()
         self.failing[f"{PF} set-numvfs 4"] = 12
-        outcome = self.apply(test_plan.FOUR_VFS)
+        outcome = self.apply(plan_case.FOUR_VFS)
         self.assertEqual(1, len(outcome.failed))
         self.assertEqual(before, self.states())
         self.assertEqual(set(), self.actor().journal.owed)
@@ -405,24 +323,26 @@ class HangTest(ActCase):
                 time.sleep(3600)
             write(rel, data)
 
-        worker = sysfs_writer.Hands(self.host.tree, slow, self.host.modprobe)
+        writer = sysfs_writer.SysfsWriter(
+            self.host.tree, slow, self.host.modprobe
+        )
 
         def perform(
             step: plan.Step, keep: tuple[int, ...], _: process.Meanwhile
         ) -> str:
-            return process.run(lambda: executor.do(worker, step), 1.0, keep)
+            return process.run(lambda: executor.do(writer, step), 1.0, keep)
 
         self.by.way = perform
         return actor
 
     def hung(self, action: str) -> exception.HostStepHung:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         started = time.monotonic()
         error: ty.Any = self.assertRaises(
             exception.HostStepHung,
             apply.apply,
             self.hanging(action),
-            test_plan.specs(test_plan.ON_VFIO, PAIR),
+            plan_case.specs(plan_case.ON_VFIO, PAIR),
         )
         self.assertLess(time.monotonic() - started, 5)
         pid = int(error.message.rpartition("process ")[2].split()[0])
@@ -458,7 +378,7 @@ class HangTest(ActCase):
             exception.HostStepHung,
             apply.apply,
             actor,
-            test_plan.specs(PAIR),
+            plan_case.specs(PAIR),
         )
         self.assertIn("a process may be left in the kernel", error.message)
         self.assertIn(f"can't be seen: {ended}", error.message)
@@ -562,38 +482,38 @@ class HelperTest(base.TestCase):
         )
 
 
-class HandsTest(ActCase):
+class SysfsWriterTest(ActCase):
     def test_what_is_no_address_and_no_name_reaches_no_path(self) -> None:
         written: list[str] = []
-        worker = sysfs_writer.Hands(
+        writer = sysfs_writer.SysfsWriter(
             self.host.tree,
             lambda rel, data: written.append(rel),
             written.append,
         )
         for bad in ("", "../..", "0000:21:00.0/../x", "0000:21:00.0\n", "x"):
             for method in (
-                worker.unbind,
-                worker.probe,
-                lambda one: worker.set_override(one, "vfio-pci"),
-                lambda one: worker.set_numvfs(one, 1),
-                lambda one: worker.set_autoprobe(one, True),
+                writer.unbind,
+                writer.probe,
+                lambda one: writer.set_override(one, "vfio-pci"),
+                lambda one: writer.set_numvfs(one, 1),
+                lambda one: writer.set_autoprobe(one, True),
             ):
                 self.assertRaises(ValueError, method, bad)
         for bad in ("a/b", "a b", "a\n", "\0", ".", "-x", "x" * 65):
-            self.assertRaises(ValueError, worker.set_override, PF, bad)
-            self.assertRaises(ValueError, worker.load_module, bad)
+            self.assertRaises(ValueError, writer.set_override, PF, bad)
+            self.assertRaises(ValueError, writer.load_module, bad)
         for count in (-1, 65536, True):
-            self.assertRaises(ValueError, worker.set_numvfs, PF, count)
+            self.assertRaises(ValueError, writer.set_numvfs, PF, count)
         self.assertEqual([], written)
 
     def test_a_bridge_is_never_taken_from_its_driver(self) -> None:
         bridge = "0000:20:00.0"
         self.host.add(bridge, "8086:3420", class_code=0x060400)
         before = self.host.picture()
-        worker = self.host.hands()
-        self.assertRaises(ValueError, worker.unbind, bridge)
+        writer = self.host.writer()
+        self.assertRaises(ValueError, writer.unbind, bridge)
         for driver in ("pci-stub", ""):
-            self.assertRaises(ValueError, worker.set_override, bridge, driver)
+            self.assertRaises(ValueError, writer.set_override, bridge, driver)
         self.assertEqual(before, self.host.picture())
 
     def test_only_what_forwards_is_left_alone(self) -> None:
@@ -604,30 +524,30 @@ class HandsTest(ActCase):
             (0x068000, 1): False,
             (0x060700, None): False,
         }
-        worker = self.host.hands()
+        writer = self.host.writer()
         for slot, ((code, header), may) in enumerate(kinds.items()):
             name = f"0000:20:{slot:02x}.0"
             self.host.add(name, "8086:3420", class_code=code, header=header)
             if may:
-                worker.set_override(name, "vfio-pci")
-                worker.probe(name)
-                self.assertEqual("vfio-pci", worker.driver(name))
+                writer.set_override(name, "vfio-pci")
+                writer.probe(name)
+                self.assertEqual("vfio-pci", writer.driver(name))
             else:
                 self.assertRaises(
-                    ValueError, worker.set_override, name, "vfio-pci"
+                    ValueError, writer.set_override, name, "vfio-pci"
                 )
 
     def test_no_module_is_loaded_for_another_root(self) -> None:
-        worker = sysfs_writer.of_directory(str(self.host.root))
-        error = self.assertRaises(OSError, worker.load_module, "vfio_pci")
+        writer = sysfs_writer.of_directory(str(self.host.root))
+        error = self.assertRaises(OSError, writer.load_module, "vfio_pci")
         self.assertEqual(1, error.errno)
 
     def test_an_override_is_cleared_with_a_line_feed(self) -> None:
         written: list[bytes] = []
-        worker = sysfs_writer.Hands(
+        writer = sysfs_writer.SysfsWriter(
             self.host.tree,
             lambda rel, data: written.append(data),
             self.host.modprobe,
         )
-        worker.set_override(PF, "")
+        writer.set_override(PF, "")
         self.assertEqual([b"\n"], written)

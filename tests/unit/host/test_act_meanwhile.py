@@ -9,14 +9,14 @@ from nova_vfio_variant.host.act import apply, undoing
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.observe.use import open_file
-from tests.unit.host import acting, test_act, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import act_case, acting, plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
 VFS = (VF, VF_TOO)
 
 
-class MeanwhileCase(test_act.ActCase):
+class MeanwhileCase(act_case.ActCase):
     """Something happens between two changes."""
 
     def after_the_first(
@@ -40,12 +40,12 @@ class MeanwhileTest(MeanwhileCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         for name in (VF, VF_TOO):
-            self.host.hands().set_override(name, "vfio-pci")
-            self.host.hands().unbind(name)
-            self.host.hands().probe(name)
-        self.specs = test_plan.specs(
+            self.host.writer().set_override(name, "vfio-pci")
+            self.host.writer().unbind(name)
+            self.host.writer().probe(name)
+        self.specs = plan_case.specs(
             *(f'{{"address": "{one}", "driver": "host"}}' for one in VFS)
         )
 
@@ -71,7 +71,7 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_what_is_otherwise_by_then_comes_back_as_it_is(self) -> None:
         actor = self.after_the_first(
-            lambda: self.host.hands().set_override(VF_TOO, "nobody")
+            lambda: self.host.writer().set_override(VF_TOO, "nobody")
         )
         self.assertEqual((), apply.apply(actor, self.specs).failed)
         self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
@@ -82,9 +82,9 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_what_is_done_by_then_is_not_done_again(self) -> None:
         def bind() -> None:
-            self.host.hands().set_override(VF_TOO, "")
-            self.host.hands().unbind(VF_TOO)
-            self.host.hands().probe(VF_TOO)
+            self.host.writer().set_override(VF_TOO, "")
+            self.host.writer().unbind(VF_TOO)
+            self.host.writer().probe(VF_TOO)
 
         outcome = apply.apply(self.after_the_first(bind), self.specs)
         self.assertEqual((), outcome.failed)
@@ -104,9 +104,9 @@ class MeanwhileTest(MeanwhileCase):
                 "probe",
                 "done",
             ):
-                self.host.hands().set_override(VF, "vfio-pci")
-                self.host.hands().unbind(VF)
-                self.host.hands().probe(VF)
+                self.host.writer().set_override(VF, "vfio-pci")
+                self.host.writer().unbind(VF)
+                self.host.writer().probe(VF)
                 self.written = len(self.host.written)
                 self.host.hold(VF)
 
@@ -117,7 +117,7 @@ class MeanwhileTest(MeanwhileCase):
 
     def test_a_companion_of_what_is_opened_by_then_is_given_back(self) -> None:
         before = self.states()
-        pair = test_plan.specs(test_act.PAIR)
+        pair = plan_case.specs(act_case.PAIR)
         actor = self.actor()
 
         def progress(
@@ -136,7 +136,7 @@ class MeanwhileTest(MeanwhileCase):
         self.assertEqual(before, self.states())
 
 
-class LooksTest(test_act.ActCase):
+class LooksTest(act_case.ActCase):
     """A whole look at the host is dear: it grows with the host."""
 
     def setUp(self) -> None:
@@ -157,8 +157,8 @@ class LooksTest(test_act.ActCase):
     def of_apply(self, count: int) -> int:
         """How many looks it takes to make VFs and give each a driver."""
         self.looks = 0
-        num_vfs = test_plan.FOUR_VFS.replace("4", str(count))
-        outcome = self.apply(num_vfs, test_plan.ON_VFIO)
+        num_vfs = plan_case.FOUR_VFS.replace("4", str(count))
+        outcome = self.apply(num_vfs, plan_case.ON_VFIO)
         self.assertEqual((), outcome.failed)
         self.assertEqual(count + 1, len(outcome.done))
         return self.looks
@@ -169,13 +169,13 @@ class LooksTest(test_act.ActCase):
         self.assertEqual(few, self.of_apply(6))
 
     def test_a_function_that_is_taken_from_a_driver_costs_one(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
-        self.apply(test_plan.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 1)
+        self.apply(plan_case.ON_VFIO)
         few = self.looks
         self.looks = 0
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 4)
-        self.apply(test_plan.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 4)
+        self.apply(plan_case.ON_VFIO)
         self.assertEqual(few + 3, self.looks)
 
 
@@ -184,30 +184,30 @@ class WithoutDriverTest(MeanwhileCase):
 
     def setUp(self) -> None:
         super().setUp()
-        worker = self.host.hands()
-        worker.set_autoprobe(PF, False)
-        worker.set_numvfs(PF, 2)
+        writer = self.host.writer()
+        writer.set_autoprobe(PF, False)
+        writer.set_numvfs(PF, 2)
         for name in (NIC, OTHER):
-            if worker.driver(name):
-                worker.unbind(name)
+            if writer.driver(name):
+                writer.unbind(name)
 
     def apply_while(
         self, what: ty.Callable[[], object], *texts: str
     ) -> apply.Outcome:
         """Apply, and let something happen once the first VF is done."""
         actor = self.after_the_first(what)
-        return apply.apply(actor, test_plan.specs(*texts))
+        return apply.apply(actor, plan_case.specs(*texts))
 
     def bind(self, name: str, driver: str = "igbvf") -> None:
-        worker = self.host.hands()
-        worker.set_override(name, driver)
-        worker.probe(name)
-        worker.set_override(name, "")
-        self.assertEqual(driver, worker.driver(name))
+        writer = self.host.writer()
+        writer.set_override(name, driver)
+        writer.probe(name)
+        writer.set_override(name, "")
+        self.assertEqual(driver, writer.driver(name))
 
     def test_what_is_bound_by_then_is_decided_anew(self) -> None:
         outcome = self.apply_while(
-            lambda: self.bind(VF_TOO), test_plan.ON_VFIO
+            lambda: self.bind(VF_TOO), plan_case.ON_VFIO
         )
         self.assertEqual((), outcome.failed)
         self.assertEqual("vfio-pci", self.states()[VF_TOO].driver)
@@ -225,14 +225,14 @@ class WithoutDriverTest(MeanwhileCase):
             (net / "master").symlink_to("../../../../virtual/net/br0")
 
         error = self.assertRaises(
-            exception.HostRefused, self.apply_while, use, test_plan.ON_VFIO
+            exception.HostRefused, self.apply_while, use, plan_case.ON_VFIO
         )
         self.assertIn(f"{VF_TOO}: ", error.message)
         self.assertEqual(function_state.State("igbvf"), self.states()[VF_TOO])
 
     def test_what_is_gone_by_then_is_left(self) -> None:
         outcome = self.apply_while(
-            lambda: self.host.vanish(VF_TOO), test_plan.ON_VFIO
+            lambda: self.host.vanish(VF_TOO), plan_case.ON_VFIO
         )
         self.assertEqual((), outcome.failed)
         self.assertEqual([VF], [one.subject for one in outcome.done])
@@ -243,7 +243,7 @@ class WithoutDriverTest(MeanwhileCase):
             exception.HostRefused,
             self.apply_while,
             lambda: self.bind(OTHER, "e1000"),
-            test_plan.ON_VFIO,
+            plan_case.ON_VFIO,
             alone,
         )
         self.assertIn(f"{OTHER} is in IOMMU group", error.message)
@@ -255,7 +255,7 @@ class WithoutDriverTest(MeanwhileCase):
             exception.HostRefused,
             self.apply_while,
             lambda: driver.write_text("no link"),
-            test_plan.ON_VFIO,
+            plan_case.ON_VFIO,
             f'{{"address": "{NIC}", "driver": "vfio-pci"}}',
         )
         self.assertIn("on a driver that could not be read", error.message)

@@ -9,8 +9,7 @@ import testtools
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import process, vf_provider
-from nova_vfio_variant.host.act import lock
-from nova_vfio_variant.host.act import sysfs_writer as host_hands
+from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -44,12 +43,12 @@ class ProviderTest(base.TestCase):
         self.host = fake_host.FakeHost(folder / "host")
         self.host.add_driver("nvidia", ["10de:*:0302*"])
         self.host.add(CARD, "10de:25b6", class_code=0x030200, vfs=3)
-        self.hands = self.host.hands()
+        self.writer = self.host.writer()
         self.folder = folder
         self.log_file = folder / "log"
         self.useFixture(fixtures.MonkeyPatch(f"{nvidia.__name__}._PAUSE", 0))
         self.useFixture(
-            fixtures.MonkeyPatch(f"{host_hands.__name__}._SETTLE", 0)
+            fixtures.MonkeyPatch(f"{sysfs_writer.__name__}._SETTLE", 0)
         )
 
     def tool(self, busy: str = "", also: str = "") -> None:
@@ -95,15 +94,15 @@ class ProviderTest(base.TestCase):
     def test_vfs_are_made_and_removed_by_the_tool(self) -> None:
         self.tool()
         way = nvidia.NvidiaVfProvider()
-        way.set_numvfs(self.hands, CARD, 3)
-        self.assertEqual(3, self.hands.numvfs(CARD, 3))
-        way.set_numvfs(self.hands, CARD, 0)
-        self.assertEqual(0, self.hands.numvfs(CARD, 0))
+        way.set_numvfs(self.writer, CARD, 3)
+        self.assertEqual(3, self.writer.numvfs(CARD, 3))
+        way.set_numvfs(self.writer, CARD, 0)
+        self.assertEqual(0, self.writer.numvfs(CARD, 0))
         self.assertEqual(f"-e {CARD}\n-d {CARD}\n", self.log_file.read_text())
 
     def test_a_card_that_is_busy_for_a_moment_is_tried_again(self) -> None:
         self.tool(busy="2")
-        nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
+        nvidia.NvidiaVfProvider().set_numvfs(self.writer, CARD, 3)
         self.assertEqual(3, len(self.log_file.read_text().splitlines()))
 
     def test_a_card_that_stays_busy_is_a_failure_with_its_words(self) -> None:
@@ -111,7 +110,7 @@ class ProviderTest(base.TestCase):
         error = self.assertRaises(
             OSError,
             nvidia.NvidiaVfProvider().set_numvfs,
-            self.hands,
+            self.writer,
             CARD,
             3,
         )
@@ -123,7 +122,7 @@ class ProviderTest(base.TestCase):
         error = self.assertRaises(
             OSError,
             nvidia.NvidiaVfProvider().set_numvfs,
-            self.hands,
+            self.writer,
             CARD,
             3,
         )
@@ -132,8 +131,8 @@ class ProviderTest(base.TestCase):
     def test_a_card_left_without_driver_gets_it_back(self) -> None:
         bound = self.host.root / f"sys/bus/pci/drivers/nvidia/{CARD}"
         self.tool(also=f"rm driver {bound}")
-        nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
-        self.assertEqual("nvidia", self.hands.driver(CARD))
+        nvidia.NvidiaVfProvider().set_numvfs(self.writer, CARD, 3)
+        self.assertEqual("nvidia", self.writer.driver(CARD))
 
     def test_a_card_that_gets_no_driver_is_a_failure(self) -> None:
         bound = self.host.root / f"sys/bus/pci/drivers/nvidia/{CARD}"
@@ -142,7 +141,7 @@ class ProviderTest(base.TestCase):
         error = self.assertRaises(
             OSError,
             nvidia.NvidiaVfProvider().set_numvfs,
-            self.hands,
+            self.writer,
             CARD,
             3,
         )
@@ -152,7 +151,7 @@ class ProviderTest(base.TestCase):
         """Make three VFs, as a command does, with a group's lock held."""
 
         def work() -> str:
-            nvidia.NvidiaVfProvider().set_numvfs(self.hands, CARD, 3)
+            nvidia.NvidiaVfProvider().set_numvfs(self.writer, CARD, 3)
             return ""
 
         with lock.hold(self.folder, ["group-1"], 0) as keep:
@@ -173,13 +172,13 @@ class ProviderTest(base.TestCase):
         with testtools.ExpectedException(exception.LockTimeout):
             lock.hold(self.folder, ["group-1"], 0.1).__enter__()
         with lock.hold(self.folder, ["group-1"], 20):
-            self.assertEqual(3, self.hands.numvfs(CARD, 3))
+            self.assertEqual(3, self.writer.numvfs(CARD, 3))
 
     def test_the_tool_is_missing(self) -> None:
         error = self.assertRaises(
             OSError,
             nvidia.NvidiaVfProvider().set_numvfs,
-            self.hands,
+            self.writer,
             CARD,
             3,
         )

@@ -6,19 +6,19 @@ from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 THIRD = "0000:31:03.0"
 ENTRY = f'{{"address": "{NIC}", "driver": "vfio-pci"}}'
 
 
-class CompanionsTest(test_plan.PlanCase):
+class CompanionsTest(plan_case.PlanCase):
     def bind(self, address: str, driver: str = "vfio-pci") -> None:
-        hands = self.host.hands()
-        hands.set_override(address, driver)
-        hands.unbind(address)
-        hands.probe(address)
+        writer = self.host.writer()
+        writer.set_override(address, driver)
+        writer.unbind(address)
+        writer.probe(address)
 
     def hints(self, *texts: str) -> list[tuple[str, str]]:
         """Who is in the way, and what is to be done."""
@@ -43,7 +43,7 @@ class CompanionsTest(test_plan.PlanCase):
         # And once they are named they are unbound.
         text = ENTRY.replace("}", f', "companions": ["{OTHER}"]}}')
         self.assertEqual([f"{OTHER} unbind"], self.steps(text))
-        self.host.hands().unbind(OTHER)
+        self.host.writer().unbind(OTHER)
         self.assertEqual([], self.steps(text))
         self.assertEqual([], self.steps(ENTRY))
 
@@ -135,16 +135,16 @@ class CompanionsTest(test_plan.PlanCase):
         self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
 
     def test_a_vf_whose_pf_is_on_a_vfio_driver(self) -> None:
-        hands = self.host.hands()
+        writer = self.host.writer()
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
         self.bind(PF)
-        hands.set_numvfs(PF, 1)
-        self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
-        hands.set_override(VF, "vfio-pci")
-        if hands.driver(VF):
-            hands.unbind(VF)
-        hands.probe(VF)
-        self.refused(host_codes.VF_TOKEN, VF, test_plan.ON_VFIO)
+        writer.set_numvfs(PF, 1)
+        self.refused(host_codes.VF_TOKEN, VF, plan_case.ON_VFIO)
+        writer.set_override(VF, "vfio-pci")
+        if writer.driver(VF):
+            writer.unbind(VF)
+        writer.probe(VF)
+        self.refused(host_codes.VF_TOKEN, VF, plan_case.ON_VFIO)
         now = facts.gather(scanner.scan(self.host.tree))
         vf = now.scan.get(pci_address.PciAddress.parse(VF))
         assert vf is not None
@@ -153,23 +153,23 @@ class CompanionsTest(test_plan.PlanCase):
         self.assertIn(f"its PF {PF} is on vfio-pci", found.message)
 
 
-class VgpuTest(test_plan.PlanCase):
+class VgpuTest(plan_case.PlanCase):
     """A VF that has a vGPU type is never taken from its driver."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
 
     def give_type(self, text: str, address: str = VF) -> None:
         self.put(f"{paths.DEVICES}/{address}/nvidia/current_vgpu_type", text)
 
     def test_neither_it_nor_its_pf_is_touched(self) -> None:
-        for_host = test_plan.ON_VFIO.replace("vfio-pci", "e1000")
+        for_host = plan_case.ON_VFIO.replace("vfio-pci", "e1000")
         self.give_type("470\n")
-        for text in (test_plan.ON_VFIO, for_host):
+        for text in (plan_case.ON_VFIO, for_host):
             self.refused(host_codes.HAS_VGPU_TYPE, VF, text)
-        self.refused(host_codes.VFS_IN_USE, PF, test_plan.FOUR_VFS)
-        (found,) = self.decision(test_plan.FOUR_VFS).refusals
+        self.refused(host_codes.VFS_IN_USE, PF, plan_case.FOUR_VFS)
+        (found,) = self.decision(plan_case.FOUR_VFS).refusals
         self.assertIn(f"VF {VF} would go with the others", found.message)
         self.assertIn("vGPU type 470", found.message)
         # Its neighbour may go.
@@ -192,11 +192,11 @@ class VgpuTest(test_plan.PlanCase):
 
     def test_without_a_type_it_is_like_any_other(self) -> None:
         self.give_type("0\n")
-        self.assertEqual(2, len(self.steps(test_plan.FOUR_VFS)))
+        self.assertEqual(2, len(self.steps(plan_case.FOUR_VFS)))
 
     def test_a_type_that_can_not_be_read_counts_as_one(self) -> None:
         self.give_type("")
-        self.refused(host_codes.HAS_VGPU_TYPE, VF, test_plan.ON_VFIO)
+        self.refused(host_codes.HAS_VGPU_TYPE, VF, plan_case.ON_VFIO)
 
     def test_where_it_is_it_is_no_obstacle_to_a_guest(self) -> None:
         self.give_type("470\n")
@@ -209,7 +209,7 @@ class VgpuTest(test_plan.PlanCase):
         )
 
 
-class ProgramTest(test_plan.PlanCase):
+class ProgramTest(plan_case.PlanCase):
     CARD = "0000:25:00.0"
     ENTRY = f'{{"address": "{CARD}", "num_vfs": 3}}'
 

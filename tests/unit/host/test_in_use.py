@@ -16,7 +16,7 @@ from nova_vfio_variant.host.observe.use import network
 from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.pci import address as pci_address
 from tests import base
-from tests.unit.host.test_plan import NIC, PlanCase
+from tests.unit.host.plan_case import NIC, PlanCase
 
 
 class UseCase(PlanCase):

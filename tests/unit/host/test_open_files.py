@@ -321,7 +321,7 @@ class GroupTest(OpenCase):
         self.assertEqual([NIC], list(self.in_use()))
 
     def test_a_group_of_one_is_not_shared(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.on_vfio(VF)
         self.host.hold(VF)
         self.assertEqual([False], [use.shared for use in self.uses(VF)])

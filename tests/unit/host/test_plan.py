@@ -1,80 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is planned for a host, and that planning writes nothing."""
 
-import pathlib
 import shutil
 
-import fixtures
-
-from nova_vfio_variant import source
-from nova_vfio_variant.host.decide import apply, host_spec, plan, planning
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.host.observe import facts, function_state, scanner
+from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
-from tests import base, sample_hosts
-
-PF = "0000:21:00.0"
-VF = "0000:21:10.0"
-NIC = "0000:31:01.0"
-OTHER = "0000:31:02.0"
-FOUR_VFS = '{"address": "0000:21:00.0", "num_vfs": 4}'
-ON_VFIO = '{"vendor_id": "8086", "product_id": "10ca", "driver": "vfio-pci"}'
-
-
-def specs(*texts: str) -> tuple[host_spec.HostSpec, ...]:
-    """Entries of host_spec that are right."""
-    found, findings = host_spec.parse_host_specs(
-        [source.SourceText.of(text, "host_spec", "vfio") for text in texts]
-    )
-    assert not findings, findings
-    return found
-
-
-class PlanCase(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = sample_hosts.with_igb(root / "host")
-        self.owners: dict[pci_address.PciAddress, str] = {}
-        self.quarantined: dict[pci_address.PciAddress, str] = {}
-
-    def put(self, place: str, text: str = "") -> None:
-        """Make a file of the host."""
-        path = self.host.root / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def decision(
-        self, *texts: str, only: tuple[str, ...] = ()
-    ) -> planning.Decision:
-        """What is decided for these entries."""
-        before = self.host.picture()
-        found = apply.decision(
-            specs(*texts),
-            facts.gather(scanner.scan(self.host.tree)).knowing(
-                owners=self.owners, quarantined=self.quarantined
-            ),
-            [pci_address.PciAddress.parse(name) for name in only],
-        )
-        self.assertEqual(before, self.host.picture())
-        return found
-
-    def steps(self, *texts: str) -> list[str]:
-        found = self.decision(*texts)
-        self.assertEqual(((), ()), (found.refusals, found.findings))
-        return [str(step) for step in found.plan.steps]
-
-    def refused(self, code: object, subject: str, *texts: str) -> None:
-        """Refused with this code, and with no plan for the function."""
-        found = self.decision(*texts)
-        self.assertIn(
-            (code, subject),
-            [(one.code, one.subject) for one in found.refusals],
-        )
-        self.assertNotIn(
-            subject, [change.subject for change in found.plan.changes]
-        )
+from tests.unit.host.plan_case import (
+    FOUR_VFS,
+    NIC,
+    ON_VFIO,
+    OTHER,
+    PF,
+    VF,
+    PlanCase,
+)
 
 
 class PlanTest(PlanCase):
@@ -114,7 +56,7 @@ class PlanTest(PlanCase):
         )
 
     def test_some_vfs_become_others_by_way_of_none(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         change = self.decision(FOUR_VFS).plan.changes[0]
         self.assertEqual(
             [f"{PF} set-numvfs 0", f"{PF} set-numvfs 4"],
@@ -138,7 +80,7 @@ class PlanTest(PlanCase):
         self.assertEqual(6, seven - four)
 
     def test_a_vf_is_taken_from_its_driver_by_an_override(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.assertEqual(
             [
                 f"{VF} set-override vfio-pci",
@@ -151,10 +93,10 @@ class PlanTest(PlanCase):
     def test_what_is_as_declared_needs_nothing_though_it_is_in_use(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 4)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 4)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertEqual(
             [],
@@ -164,7 +106,7 @@ class PlanTest(PlanCase):
         )
 
     def test_a_variant_driver_is_loaded_and_named_by_its_driver(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         text = ON_VFIO.replace("vfio-pci", "variant")
         found = self.decision(text)
         self.assertEqual(
@@ -204,7 +146,7 @@ class PlanTest(PlanCase):
         )
         allowed = text.replace("]}", '], "allow_pf": true}')
         self.assertEqual(f"{pf} unbind", self.steps(allowed)[0])
-        self.host.hands().set_numvfs(pf, 1)
+        self.host.writer().set_numvfs(pf, 1)
         [found] = self.decision(allowed).refusals
         self.assertEqual(
             (host_codes.VFS_IN_USE, pf), (found.code, found.subject)
@@ -217,9 +159,9 @@ class PlanTest(PlanCase):
     def test_a_function_is_left_to_the_kernel(self) -> None:
         text = '{"address": "0000:31:01.0", "driver": "host"}'
         self.assertEqual([], self.steps(text))
-        self.host.hands().set_override(NIC, "vfio-pci")
-        self.host.hands().unbind(NIC)
-        self.host.hands().probe(NIC)
+        self.host.writer().set_override(NIC, "vfio-pci")
+        self.host.writer().unbind(NIC)
+        self.host.writer().probe(NIC)
         self.assertEqual(
             [f"{NIC} clear-override", f"{NIC} unbind", f"{NIC} probe"],
             self.steps(text),
@@ -235,7 +177,7 @@ class PlanTest(PlanCase):
         self.assertEqual([PF], [one.subject for one in found.plan.changes])
 
     def test_each_step_says_how_it_is_undone(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         text = '{"address": "0000:21:10.0", "driver": "variant"}'
         self.assertEqual(
             [
@@ -303,14 +245,14 @@ class RefusalTest(PlanCase):
         )
 
     def test_vfs_of_a_pf_that_is_on_vfio_pci(self) -> None:
-        self.host.hands().set_override(PF, "vfio-pci")
-        self.host.hands().unbind(PF)
+        self.host.writer().set_override(PF, "vfio-pci")
+        self.host.writer().unbind(PF)
         self.refused(host_codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
-        self.host.hands().probe(PF)
+        self.host.writer().probe(PF)
         self.refused(host_codes.PF_WITHOUT_DRIVER, PF, FOUR_VFS)
 
     def test_another_number_of_vfs_while_one_is_claimed_or_open(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.refused(host_codes.VFS_IN_USE, PF, FOUR_VFS)
         self.owners.clear()
@@ -323,7 +265,7 @@ class RefusalTest(PlanCase):
         self.refused(host_codes.PF_NOT_ALLOWED, PF, text)
         allowed = text.replace("}", ', "allow_pf": true}')
         self.assertEqual(3, len(self.steps(allowed)))
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.refused(host_codes.VFS_IN_USE, PF, allowed)
 
     def test_a_pf_with_vfs_that_is_left_to_the_kernel(self) -> None:
@@ -344,27 +286,27 @@ class RefusalTest(PlanCase):
     def pf_on_vfio(self) -> None:
         """A PF whose VFs vfio-pci made."""
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"1")
-        worker = self.host.hands()
-        worker.set_override(PF, "vfio-pci")
-        worker.unbind(PF)
-        worker.probe(PF)
-        worker.set_autoprobe(PF, False)
-        worker.set_numvfs(PF, 2)
-        worker.set_override(VF, "vfio-pci")
-        worker.probe(VF)
+        writer = self.host.writer()
+        writer.set_override(PF, "vfio-pci")
+        writer.unbind(PF)
+        writer.probe(PF)
+        writer.set_autoprobe(PF, False)
+        writer.set_numvfs(PF, 2)
+        writer.set_override(VF, "vfio-pci")
+        writer.probe(VF)
 
     def test_a_group_with_others_in_it(self) -> None:
         text = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
         self.refused(host_codes.GROUP_COMPANIONS, NIC, text)
-        self.host.hands().unbind(OTHER)
+        self.host.writer().unbind(OTHER)
         self.assertEqual(3, len(self.steps(text)))
 
     def test_a_claimed_function_stays_on_its_vfio_driver(self) -> None:
-        worker = self.host.hands()
-        worker.set_numvfs(PF, 1)
-        worker.set_override(VF, "vfio-pci")
-        worker.unbind(VF)
-        worker.probe(VF)
+        writer = self.host.writer()
+        writer.set_numvfs(PF, 1)
+        writer.set_override(VF, "vfio-pci")
+        writer.unbind(VF)
+        writer.probe(VF)
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         for driver in ("variant", "igbvf", "host"):
             self.refused(
@@ -375,9 +317,9 @@ class RefusalTest(PlanCase):
         # As after a reboot.
         self.owners[pci_address.PciAddress.parse(VF)] = "x"
         self.assertEqual(11, len(self.steps(FOUR_VFS, ON_VFIO)))
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.assertEqual(3, len(self.steps(ON_VFIO)))
-        self.host.hands().unbind(VF)
+        self.host.writer().unbind(VF)
         self.assertEqual(2, len(self.steps(ON_VFIO)))
         self.refused(
             host_codes.IS_CLAIMED, VF, ON_VFIO.replace("vfio-pci", "igbvf")
@@ -396,13 +338,13 @@ class RefusalTest(PlanCase):
         self.refused(host_codes.IS_QUARANTINED, VF, FOUR_VFS, ON_VFIO)
 
     def test_a_quarantined_function_comes_to_no_driver(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
-        self.host.hands().unbind(VF)
+        self.host.writer().set_numvfs(PF, 1)
+        self.host.writer().unbind(VF)
         self.quarantined[pci_address.PciAddress.parse(VF)] = "it hung"
         self.refused(host_codes.IS_QUARANTINED, VF, ON_VFIO)
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         self.open_file(self.vf_group())
         self.refused(host_codes.IS_OPEN, VF, ON_VFIO)
         [found] = self.decision(ON_VFIO).refusals
@@ -411,7 +353,7 @@ class RefusalTest(PlanCase):
         )
 
     def test_processes_that_cannot_be_looked_into(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         # A file in its place: not a directory, whoever asks.
         self.put("proc/7/fd")
         self.refused(host_codes.NOT_KNOWN, VF, ON_VFIO)

@@ -2,7 +2,7 @@
 """What is planned, and refused, where only some functions are meant."""
 
 from nova_vfio_variant.host.decide import codes as host_codes
-from tests.unit.host.test_plan import FOUR_VFS, NIC, ON_VFIO, PF, VF, PlanCase
+from tests.unit.host.plan_case import FOUR_VFS, NIC, ON_VFIO, PF, VF, PlanCase
 
 NIC_ON_VFIO = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
 
@@ -68,7 +68,7 @@ class OnlyTest(PlanCase):
         self.assertEqual([PF, VF], [one.subject for one in found.plan.changes])
 
     def test_a_vf_of_a_pf_whose_number_stays_for_now(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         found = self.decision(FOUR_VFS, ON_VFIO, only=(VF,))
         self.assertEqual((), found.refusals)
         self.assertEqual(

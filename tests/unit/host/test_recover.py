@@ -13,8 +13,8 @@ from nova_vfio_variant.host.act import apply, lock, recover, undoing
 from nova_vfio_variant.host.decide import judgement, plan, restore
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import acting, test_act, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import act_case, acting, plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
 
@@ -27,11 +27,11 @@ def _die(*_args: object) -> None:
     raise Crash
 
 
-class RecoverTest(test_act.ActCase):
+class RecoverTest(act_case.ActCase):
     def crash(self, where: str, *texts: str) -> None:
         """Apply, and die when a step is begun or done."""
         actor = self.actor()
-        specs = test_plan.specs(*texts)
+        specs = plan_case.specs(*texts)
 
         def die(
             _change: plan.Change, step: plan.Step, state: plan.StepState
@@ -70,7 +70,7 @@ class RecoverTest(test_act.ActCase):
                 f"done {NIC} probe vfio-pci",
             )
         ):
-            self.crash(where, test_act.PAIR)
+            self.crash(where, act_case.PAIR)
             self.assertEqual("unfinished", self.actor().journal.account(NIC))
             self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
             self.assertEqual("as declared", self.actor().journal.account(NIC))
@@ -85,7 +85,7 @@ class RecoverTest(test_act.ActCase):
 
     def test_what_is_claimed_meanwhile_is_undone(self) -> None:
         before = self.states()[NIC]
-        self.crash(f"done {NIC} set-override vfio-pci", test_act.PAIR)
+        self.crash(f"done {NIC} set-override vfio-pci", act_case.PAIR)
         nic = pci_address.PciAddress.parse(NIC)
         found = self.recovered({nic: "x"})
         self.assert_verdict(judgement.Verdict.UNDO, found)
@@ -99,7 +99,7 @@ class RecoverTest(test_act.ActCase):
             ' "allow_pf": true}'
         )
         self.crash(f"done {PF} set-override vfio-pci", away)
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         found = self.recovered()
         self.assert_verdict(judgement.Verdict.UNDO, found)
         self.assertIn("it has 2 VFs", found[0].reason)
@@ -108,9 +108,9 @@ class RecoverTest(test_act.ActCase):
         )
 
     def test_what_somebody_else_changed_is_left_and_reported(self) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
-        self.host.hands().set_override(NIC, "igbvf")
-        self.host.hands().probe(NIC)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
+        self.host.writer().set_override(NIC, "igbvf")
+        self.host.writer().probe(NIC)
         before = self.host.picture()
         for _ in range(2):
             found = self.recovered()
@@ -138,12 +138,12 @@ class RecoverTest(test_act.ActCase):
                 f"begun {card} set-numvfs 3",
                 f'{{"address": "{card}", "num_vfs": 3}}',
             )
-            hands = self.host.hands()
-            hands.unbind(card)
+            writer = self.host.writer()
+            writer.unbind(card)
             if driver:
-                hands.set_override(card, driver)
-                hands.probe(card)
-                hands.set_override(card, "")
+                writer.set_override(card, driver)
+                writer.probe(card)
+                writer.set_override(card, "")
             # It can't be finished: the tool is there no longer.
             tool.unlink()
             (found,) = self.recovered()
@@ -161,7 +161,7 @@ class RecoverTest(test_act.ActCase):
                 )
 
     def test_a_function_that_is_gone_needs_nothing(self) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         (self.host.root / "sys/bus/pci/devices" / NIC).unlink()
         found = self.recovered()
         self.assert_verdict(judgement.Verdict.UNDO, found)
@@ -172,7 +172,7 @@ class RecoverTest(test_act.ActCase):
     def test_a_function_that_can_not_be_read_is_left_and_remembered(
         self,
     ) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         where = self.host.root / "sys/bus/pci/devices" / NIC
         texts = {n: (where / n).read_text() for n in ("modalias", "vendor")}
         for name in texts:
@@ -188,7 +188,7 @@ class RecoverTest(test_act.ActCase):
         self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
 
     def test_a_group_that_a_helper_is_busy_with_is_left(self) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         # Long enough for a process to start on a machine that is busy.
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -206,7 +206,7 @@ class RecoverTest(test_act.ActCase):
 
     def test_a_function_that_makes_readers_wait_is_left(self) -> None:
         # As driver_override did on older kernels, while an unbind waits.
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         self.useFixture(fixtures.Timeout(30, gentle=True))
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -232,7 +232,7 @@ class RecoverTest(test_act.ActCase):
         self.assertIsNone(self.quarantined[NIC])
 
     def test_a_number_of_vfs_is_finished_from_every_point(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         for where in (
             f"begun {PF} set-autoprobe 0",
             f"done {PF} set-autoprobe 0",
@@ -244,7 +244,7 @@ class RecoverTest(test_act.ActCase):
         ):
             self.crash(
                 where,
-                test_plan.FOUR_VFS,
+                plan_case.FOUR_VFS,
                 '{"address": "0000:21:10.0", "driver": "vfio-pci"}',
             )
             self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
@@ -257,12 +257,12 @@ class RecoverTest(test_act.ActCase):
             self.assertEqual(2, self.states()[PF].numvfs)
 
     def test_vfs_whose_change_is_undone_are_what_they_were(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
         before = self.host.picture()
-        self.crash(f"done {PF} set-numvfs 0", test_plan.FOUR_VFS)
+        self.crash(f"done {PF} set-numvfs 0", plan_case.FOUR_VFS)
         # Four can't be made any more: it is tried, and then taken back.
         self.failing[f"{PF} set-numvfs 4"] = 12
         self.assert_verdict(judgement.Verdict.UNDO, self.recovered())
@@ -272,9 +272,9 @@ class RecoverTest(test_act.ActCase):
     def test_new_vfs_have_drivers_though_they_were_to_come_back_quietly(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 12
-        self.crash(f"done {PF} set-autoprobe 0", test_plan.FOUR_VFS)
+        self.crash(f"done {PF} set-autoprobe 0", plan_case.FOUR_VFS)
         self.assert_verdict(judgement.Verdict.FINISH, self.recovered())
         states = self.states()
         self.assertEqual(
@@ -283,8 +283,8 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual("igbvf", states["0000:21:10.6"].driver)
 
     def test_a_vf_that_is_what_it_was_by_itself_is_owed_nothing(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.FOUR_VFS)
         # Going back fails before anything of it takes effect.
         self.failing[f"{PF} set-autoprobe 0"] = 5
         self.assertEqual(1, len(undoing.restore(self.actor())))
@@ -300,10 +300,10 @@ class RecoverTest(test_act.ActCase):
 
     def owe(self) -> None:
         """Let both VFs come back by a change that fails, without a driver."""
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 5
         self.host.break_driver("igbvf")
-        self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
+        self.assertTrue(self.apply(plan_case.FOUR_VFS).failed)
         self.assertEqual({VF, VF_TOO}, self.actor().journal.owed)
 
     def test_vfs_that_can_not_be_put_back_are_left_and_reported(self) -> None:
@@ -320,7 +320,7 @@ class RecoverTest(test_act.ActCase):
             self.assertIn(f"{VF} probe igbvf: ", found[0].reason)
             self.assertEqual("unfinished", self.actor().journal.account(VF))
         # Nobody else has to wait for them.
-        self.assertEqual((), self.apply(test_act.PAIR).failed)
+        self.assertEqual((), self.apply(act_case.PAIR).failed)
         nics = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
         self.assertEqual((), undoing.restore(self.actor(), nics))
         self.assertEqual("as before", self.actor().journal.account(NIC))
@@ -330,7 +330,7 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_what_is_recovered_is_logged(self) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         logged = self.useFixture(
             fixtures.FakeLogger("nova_vfio_variant", level=logging.INFO)
         )
@@ -341,7 +341,7 @@ class RecoverTest(test_act.ActCase):
         self.assertIn(f"{NIC} probe vfio-pci: done", logged.output)
 
     def test_what_failed_before_a_write_hangs_is_told(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         self.failing[f"{PF} set-numvfs 4"] = 5
         self.failing[f"{VF_TOO} probe igbvf"] = 16
         self.host.break_driver("igbvf")
@@ -361,7 +361,7 @@ class RecoverTest(test_act.ActCase):
             exception.HostStepHung,
             apply.apply,
             actor,
-            test_plan.specs(test_plan.FOUR_VFS),
+            plan_case.specs(plan_case.FOUR_VFS),
         )
         first, second = told.failures
         self.assertIn(f"{PF} set-numvfs 4", first)
@@ -369,9 +369,9 @@ class RecoverTest(test_act.ActCase):
 
     def test_a_vf_that_is_refused_keeps_no_other_from_its_driver(self) -> None:
         self.owe()
-        hands = self.host.hands()
-        hands.set_override(VF, "vfio-pci")
-        hands.probe(VF)
+        writer = self.host.writer()
+        writer.set_override(VF, "vfio-pci")
+        writer.probe(VF)
         self.host.break_driver("igbvf", broken=False)
         (found,) = self.recovered()
         self.assertEqual(VF, found.change.subject)
@@ -383,7 +383,7 @@ class RecoverTest(test_act.ActCase):
     def test_a_quarantine_ends_with_the_trouble(self) -> None:
         self.failing[f"{NIC} probe vfio-pci"] = 16
         self.failing[f"{NIC} set-override e1000"] = 5
-        self.apply(test_act.PAIR)
+        self.apply(act_case.PAIR)
         self.assertIsNotNone(self.quarantined[NIC])
         found = self.recovered()
         self.assert_verdict(judgement.Verdict.UNDO, found)
@@ -392,11 +392,11 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual("e1000", self.states()[NIC].driver)
 
     def test_no_quarantine_is_left_when_its_change_has_ended(self) -> None:
-        self.crash(f"done {NIC} unbind", test_act.PAIR)
+        self.crash(f"done {NIC} unbind", act_case.PAIR)
         actor = self.actor()
 
         with fixtures.MonkeyPatch(
-            "tests.unit.host.test_act.ActCase.isolate", _die
+            "tests.unit.host.act_case.ActCase.isolate", _die
         ):
             self.assertRaises(Crash, recover.recover, actor)
         actor.journal.close()
@@ -405,7 +405,7 @@ class RecoverTest(test_act.ActCase):
 
     def test_an_unfinished_restore_is_finished(self) -> None:
         before = self.host.picture()
-        self.apply(test_act.PAIR)
+        self.apply(act_case.PAIR)
         actor = self.actor()
 
         def die(
@@ -422,7 +422,7 @@ class RecoverTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
 
 
-class SharedTest(test_act.ActCase):
+class SharedTest(act_case.ActCase):
     def test_apply_waits_for_whoever_is_busy_in_a_group(self) -> None:
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -430,7 +430,7 @@ class SharedTest(test_act.ActCase):
             )
         )
         with lock.hold(self.host.root, ["group-2"], 0):
-            outcome = self.apply(test_act.PAIR, test_plan.FOUR_VFS)
+            outcome = self.apply(act_case.PAIR, plan_case.FOUR_VFS)
         self.assertIn("still holds the lock", outcome.failed[0])
         self.assertEqual(4, self.states()[PF].numvfs)
         self.assertEqual("e1000", self.states()[NIC].driver)

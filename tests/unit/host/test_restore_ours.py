@@ -15,14 +15,14 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import test_act, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import act_case, plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
 ON_VFIO = '{"address": "0000:31:01.0", "driver": "vfio-pci"}'
 
 
-class CountTest(test_act.ActCase):
+class CountTest(act_case.ActCase):
     """A number of VFs is put back only if it is still what we left."""
 
     def refused(self, *words: str) -> str:
@@ -42,46 +42,46 @@ class CountTest(test_act.ActCase):
         return str(error.hint)
 
     def test_vfs_that_somebody_else_made_are_left(self) -> None:
-        self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.apply(plan_case.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         hint = self.refused(f"{PF}: ", "it has 6 VFs")
         self.assertIn("or restore the others", hint)
         self.assertIn("4 VFs", hint)
         # What it says helps.
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 4)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 4)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(0, self.states()[PF].numvfs)
 
     def test_vfs_that_somebody_else_took_away_are_not_made_again(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 0)
         self.refused("it has 0 VFs")
 
     def test_a_number_that_somebody_put_back_is_as_it_was(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 2)
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
     def test_the_others_are_restored_by_their_addresses(self) -> None:
-        self.apply(test_plan.FOUR_VFS, test_act.PAIR)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.apply(plan_case.FOUR_VFS, act_case.PAIR)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         both = [pci_address.PciAddress.parse(one) for one in (NIC, OTHER)]
         self.assertEqual((), undoing.restore(self.actor(), both))
         self.assertEqual("e1000", self.states()[NIC].driver)
         self.assertEqual(6, self.states()[PF].numvfs)
 
     def test_a_flag_that_somebody_else_wrote_is_left(self) -> None:
-        self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_autoprobe(PF, False)
+        self.apply(plan_case.FOUR_VFS)
+        self.host.writer().set_autoprobe(PF, False)
         self.refused("sriov_drivers_autoprobe is 0")
-        self.host.hands().set_autoprobe(PF, True)
+        self.host.writer().set_autoprobe(PF, True)
         self.assertEqual((), undoing.restore(self.actor()))
 
     def test_a_number_that_we_never_changed_is_left(self) -> None:
@@ -90,56 +90,56 @@ class CountTest(test_act.ActCase):
             ' "allow_pf": true}'
         )
         self.apply(away)
-        hands = self.host.hands()
-        hands.unbind(PF)
-        hands.set_override(PF, "igb")
-        hands.probe(PF)
-        hands.set_override(PF, "")
-        hands.set_numvfs(PF, 3)
+        writer = self.host.writer()
+        writer.unbind(PF)
+        writer.set_override(PF, "igb")
+        writer.probe(PF)
+        writer.set_override(PF, "")
+        writer.set_numvfs(PF, 3)
         self.refused("it has 3 VFs")
 
     def test_a_vf_of_somebody_elses_stays_with_all_the_others(self) -> None:
-        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
-        hands = self.host.hands()
-        hands.set_override(VF_TOO, "igbvf")
-        hands.unbind(VF_TOO)
-        hands.probe(VF_TOO)
+        self.apply(plan_case.FOUR_VFS, plan_case.ON_VFIO)
+        writer = self.host.writer()
+        writer.set_override(VF_TOO, "igbvf")
+        writer.unbind(VF_TOO)
+        writer.probe(VF_TOO)
         self.refused(f"VF {VF_TOO} would go with the others", "on igbvf")
-        hands.set_override(VF_TOO, "vfio-pci")
-        hands.unbind(VF_TOO)
-        hands.probe(VF_TOO)
+        writer.set_override(VF_TOO, "vfio-pci")
+        writer.unbind(VF_TOO)
+        writer.probe(VF_TOO)
         self.assertEqual((), undoing.restore(self.actor()))
 
     def test_what_failed_leaves_what_was_somebody_elses(self) -> None:
-        self.apply(test_plan.FOUR_VFS)
-        self.host.hands().set_numvfs(PF, 0)
-        self.host.hands().set_numvfs(PF, 6)
+        self.apply(plan_case.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 0)
+        self.host.writer().set_numvfs(PF, 6)
         self.failing[f"{PF} set-numvfs 4"] = 5
-        self.assertTrue(self.apply(test_plan.FOUR_VFS).failed)
+        self.assertTrue(self.apply(plan_case.FOUR_VFS).failed)
         self.assertEqual(6, self.states()[PF].numvfs)
         self.refused("it has 6 VFs")
 
     def test_an_override_after_the_kernels_choice_is_somebody_elses(
         self,
     ) -> None:
-        hands = self.host.hands()
-        hands.set_override(NIC, "vfio-pci")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        writer = self.host.writer()
+        writer.set_override(NIC, "vfio-pci")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.apply('{"address": "0000:31:01.0", "driver": "host"}')
         self.assertEqual("e1000", self.states()[NIC].driver)
-        hands.set_override(NIC, "igbvf")
+        writer.set_override(NIC, "igbvf")
         error = self.assertRaises(
             exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("with the override igbvf", error.message)
         self.assertIn("clear its driver_override", str(error.hint))
-        hands.set_override(NIC, "")
+        writer.set_override(NIC, "")
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual("vfio-pci", self.states()[NIC].driver)
 
 
-class AnotherDeviceTest(test_act.ActCase):
+class AnotherDeviceTest(act_case.ActCase):
     """What stands on record of one card is not done to another."""
 
     def swap(self, name: str, ids: str = "1000:0097") -> None:
@@ -155,7 +155,7 @@ class AnotherDeviceTest(test_act.ActCase):
         )
 
     def test_restore_leaves_it_and_says_where_the_other_is(self) -> None:
-        self.apply(test_act.PAIR)
+        self.apply(act_case.PAIR)
         self.swap(NIC)
         before = self.host.picture()
         error = self.assertRaises(
@@ -179,19 +179,19 @@ class AnotherDeviceTest(test_act.ActCase):
 
     def test_it_stays_on_record_though_it_is_as_the_other_was(self) -> None:
         before = self.states()[NIC]
-        self.apply(test_act.PAIR)
-        hands = self.host.hands()
-        hands.set_override(NIC, "")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        self.apply(act_case.PAIR)
+        writer = self.host.writer()
+        writer.set_override(NIC, "")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.assertEqual(before, self.states()[NIC])
         self.swap(NIC)
         undoing.settle(self.actor(), [NIC])
         self.assertIn(NIC, self.actor().journal.priors)
 
     def test_a_vf_that_went_with_others_is_one_of_its_pfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.FOUR_VFS)
         self.swap(PF)
         actor = self.actor()
         found = restore.decision(actor.journal.priors, actor.look(), [VF])
@@ -205,9 +205,9 @@ class AnotherDeviceTest(test_act.ActCase):
     def test_a_vf_at_whose_address_another_of_its_pf_is_comes_back(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.ON_VFIO)
-        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.ON_VFIO)
+        self.apply(plan_case.ON_VFIO, plan_case.FOUR_VFS)
         actor = self.actor()
         priors = dict(actor.journal.priors)
         noted = priors[VF].identity
@@ -221,22 +221,22 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertIn("VF 1 of", found.message)
 
     def test_apply_refuses_it(self) -> None:
-        self.apply(test_act.PAIR)
-        hands = self.host.hands()
-        hands.set_override(NIC, "")
-        hands.unbind(NIC)
-        hands.probe(NIC)
+        self.apply(act_case.PAIR)
+        writer = self.host.writer()
+        writer.set_override(NIC, "")
+        writer.unbind(NIC)
+        writer.probe(NIC)
         self.swap(NIC)
         before = self.host.picture()
         error = self.assertRaises(
-            exception.HostRefused, self.apply, test_act.PAIR
+            exception.HostRefused, self.apply, act_case.PAIR
         )
         self.assertIn("[VFIO560]", error.message)
         self.assertEqual(before, self.host.picture())
         # Of others nothing is said.
         actor = self.actor()
         now = actor.look()
-        wanted = apply.decision(test_plan.specs(test_plan.FOUR_VFS), now)
+        wanted = apply.decision(plan_case.specs(plan_case.FOUR_VFS), now)
         self.assertEqual(
             wanted, identity.checked(wanted, actor.journal.priors, now)
         )
@@ -245,7 +245,7 @@ class AnotherDeviceTest(test_act.ActCase):
         actor = self.actor()
         now = actor.look()
         wanted = apply.decision(
-            test_plan.specs(
+            plan_case.specs(
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
             ),
             now,
@@ -267,7 +267,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertEqual(before, self.states()[NIC])
 
     def test_a_restore_that_was_begun_is_of_the_same_function(self) -> None:
-        self.apply(test_act.PAIR)
+        self.apply(act_case.PAIR)
         actor = self.actor()
         wanted = restore.decision(actor.journal.priors, actor.look())
         (change,) = [one for one in wanted.plan.changes if one.subject == NIC]
@@ -282,7 +282,7 @@ class AnotherDeviceTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_what_is_gone_is_told_once(self) -> None:
-        self.apply(test_act.PAIR, test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        self.apply(act_case.PAIR, plan_case.FOUR_VFS, plan_case.ON_VFIO)
         self.host.vanish(NIC)
         self.host.vanish(PF)
         found = recover.recover(self.actor())
@@ -299,13 +299,13 @@ class AnotherDeviceTest(test_act.ActCase):
         )
 
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:
-        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
-        self.host.hands().set_numvfs(PF, 0)
+        self.apply(plan_case.FOUR_VFS, plan_case.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 0)
         self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual({}, self.actor().journal.priors)
 
 
-class RecoverTest(test_act.ActCase):
+class RecoverTest(act_case.ActCase):
     def test_an_override_of_somebody_elses_on_the_way_to_the_kernels_choice(
         self,
     ) -> None:

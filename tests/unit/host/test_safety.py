@@ -21,8 +21,8 @@ from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, function_state, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
-from tests.unit.host import acting, test_act, test_plan
-from tests.unit.host.test_plan import NIC, OTHER, PF, VF
+from tests.unit.host import act_case, acting, plan_case
+from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
 VF_TOO = "0000:21:10.2"
 
@@ -31,7 +31,7 @@ def parsed(*names: str) -> list[pci_address.PciAddress]:
     return [pci_address.PciAddress.parse(name) for name in names]
 
 
-class ClaimedPfTest(test_act.ActCase):
+class ClaimedPfTest(act_case.ActCase):
     """A PF that an instance has keeps its VFs as they are."""
 
     def setUp(self) -> None:
@@ -47,10 +47,10 @@ class ClaimedPfTest(test_act.ActCase):
         return error.message
 
     def test_apply_makes_it_no_other_vfs(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         said = self.unchanged(
             lambda: apply.apply(
-                self.actor(), test_plan.specs(test_plan.FOUR_VFS)
+                self.actor(), plan_case.specs(plan_case.FOUR_VFS)
             )
         )
         self.assertIn(f"{PF}: instance x has it [VFIO518]", said)
@@ -58,15 +58,15 @@ class ClaimedPfTest(test_act.ActCase):
     def test_apply_makes_it_no_first_vfs(self) -> None:
         self.unchanged(
             lambda: apply.apply(
-                self.actor(), test_plan.specs(test_plan.FOUR_VFS)
+                self.actor(), plan_case.specs(plan_case.FOUR_VFS)
             )
         )
 
     def test_restore_puts_no_number_back(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         owners = self.owners
         self.owners = {}
-        self.apply(test_plan.FOUR_VFS)
+        self.apply(plan_case.FOUR_VFS)
         self.owners = owners
         for only in ([], parsed(PF)):
             said = self.unchanged(
@@ -108,7 +108,7 @@ class ClaimedPfTest(test_act.ActCase):
             self.assertEqual(expected, [one.code for one in found])
 
 
-class VgpuTest(test_act.ActCase):
+class VgpuTest(act_case.ActCase):
     """A VF keeps the vGPU type that it got after host apply."""
 
     def give_type(self, address: str) -> None:
@@ -117,7 +117,7 @@ class VgpuTest(test_act.ActCase):
         (place / "current_vgpu_type").write_text("470\n")
 
     def test_restore_leaves_it_and_its_pf(self) -> None:
-        self.apply(test_plan.FOUR_VFS)
+        self.apply(plan_case.FOUR_VFS)
         self.give_type(VF)
         before = self.host.picture()
         error = self.assertRaises(
@@ -127,8 +127,8 @@ class VgpuTest(test_act.ActCase):
         self.assertEqual(before, self.host.picture())
 
     def test_restore_leaves_it_on_its_driver(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.ON_VFIO)
         self.give_type(VF)
         error = self.assertRaises(
             exception.HostRefused,
@@ -140,7 +140,7 @@ class VgpuTest(test_act.ActCase):
         self.assertEqual("vfio-pci", self.states()[VF].driver)
 
     def test_recover_leaves_it(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         actor = self.actor()
         wanted = restore.decision({}, actor.look())
         self.assertFalse(wanted.plan)
@@ -166,7 +166,7 @@ class VgpuTest(test_act.ActCase):
         self.assertEqual("igbvf", self.states()[VF].driver)
 
 
-class ModuleGoneTest(test_act.ActCase):
+class ModuleGoneTest(act_case.ActCase):
     """The driver that a function was on has gone since host apply."""
 
     def unload(self, name: str, *, for_ever: bool) -> None:
@@ -187,7 +187,7 @@ class ModuleGoneTest(test_act.ActCase):
 
     def on_vfio(self) -> None:
         both = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
-        self.assertEqual((), self.apply(both, test_plan.FOUR_VFS).failed)
+        self.assertEqual((), self.apply(both, plan_case.FOUR_VFS).failed)
 
     def test_it_is_loaded_again_before_its_functions_come_back(self) -> None:
         before = self.states()
@@ -222,12 +222,12 @@ class ModuleGoneTest(test_act.ActCase):
         self.assertEqual(before[PF], self.states()[PF])
 
 
-class FirstVfTest(test_act.ActCase):
+class FirstVfTest(act_case.ActCase):
     """A PF whose first VF is missing has the others as they are."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.host.hands().set_numvfs(PF, 3)
+        self.host.writer().set_numvfs(PF, 3)
         self.host.vanish(VF)
 
     def test_it_counts_as_missing_and_the_others_as_what_they_are(
@@ -276,7 +276,7 @@ class FirstVfTest(test_act.ActCase):
         self.assertEqual({VF_TOO, "0000:21:10.4"}, set(changed.lost))
 
 
-class LockTest(test_act.ActCase):
+class LockTest(act_case.ActCase):
     def held(self, key: str) -> exception.LockTimeout:
         hold = functools.partial(lock.hold, self.host.root)
         with hold([key], 0):
@@ -293,7 +293,7 @@ class LockTest(test_act.ActCase):
         self.assertIn("whoever has the device open", str(group.hint))
 
     def test_a_vf_is_served_by_its_pfs_lock_too(self) -> None:
-        self.host.hands().set_numvfs(PF, 1)
+        self.host.writer().set_numvfs(PF, 1)
         tree = self.host.tree
         group = str(tree.readlink(f"{paths.DEVICES}/{VF}/iommu_group"))
         mine = f"group-{group.rpartition('/')[2]}"
@@ -301,13 +301,13 @@ class LockTest(test_act.ActCase):
         self.assertEqual({"group-1"}, lock.that_serve(tree, PF))
 
 
-class OwedTest(test_act.ActCase):
+class OwedTest(act_case.ActCase):
     def test_vfs_that_came_with_another_number_are_owed_nothing(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.host.hands().set_override(VF, "vfio-pci")
-        self.host.hands().unbind(VF)
-        self.host.hands().probe(VF)
-        self.assertEqual((), self.apply(test_plan.FOUR_VFS).failed)
+        self.host.writer().set_numvfs(PF, 2)
+        self.host.writer().set_override(VF, "vfio-pci")
+        self.host.writer().unbind(VF)
+        self.host.writer().probe(VF)
+        self.assertEqual((), self.apply(plan_case.FOUR_VFS).failed)
         known = self.actor().journal
         self.assertIn(VF, known.priors)
         self.assertEqual(set(), known.owed)
@@ -315,8 +315,8 @@ class OwedTest(test_act.ActCase):
         self.assertEqual("igbvf", self.states()[VF].driver)
 
     def test_vfs_that_we_made_are_never_owed(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.FOUR_VFS, test_plan.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.FOUR_VFS, plan_case.ON_VFIO)
         # With their PF's own number two of them come back, as they were.
         actor = self.actor()
         now = actor.look()
@@ -336,10 +336,10 @@ class OwedTest(test_act.ActCase):
         self.assertEqual({VF, VF_TOO}, actor.journal.owed)
 
 
-class HoldersTest(test_act.ActCase):
+class HoldersTest(act_case.ActCase):
     def test_who_has_it_open_is_named_and_nobody_else(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.ON_VFIO)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.ON_VFIO)
         pid = self.host.hold(VF)
         actor = self.actor()
         seen = actor.look().scan
@@ -362,13 +362,13 @@ class HoldersTest(test_act.ActCase):
             )
 
 
-class MovingVfsTest(test_act.ActCase):
+class MovingVfsTest(act_case.ActCase):
     def test_vfs_wait_for_their_pfs_number_and_made_ones_go_with_it(
         self,
     ) -> None:
-        self.host.hands().set_numvfs(PF, 2)
-        self.apply(test_plan.ON_VFIO)
-        self.apply(test_plan.ON_VFIO, test_plan.FOUR_VFS)
+        self.host.writer().set_numvfs(PF, 2)
+        self.apply(plan_case.ON_VFIO)
+        self.apply(plan_case.ON_VFIO, plan_case.FOUR_VFS)
         actor = self.actor()
         found = restore.decision(actor.journal.priors, actor.look())
         self.assertEqual(
@@ -377,22 +377,22 @@ class MovingVfsTest(test_act.ActCase):
         )
 
 
-class OutcomeTest(test_act.ActCase):
+class OutcomeTest(act_case.ActCase):
     def test_what_comes_of_it_is_told_as_it_comes(self) -> None:
         actor = self.actor()
         told = ty.cast("acting.Told", actor.observer)
-        found = apply.apply(actor, test_plan.specs(test_plan.FOUR_VFS))
+        found = apply.apply(actor, plan_case.specs(plan_case.FOUR_VFS))
         self.assertEqual([PF], [one.subject for one in found.done])
         self.assertEqual([PF], [one.subject for one in told.changes])
 
 
-class PlanTest(test_plan.PlanCase):
+class PlanTest(plan_case.PlanCase):
     def test_only_what_is_meant_is_looked_at(self) -> None:
         absent = '{"address": "0000:99:00.0", "driver": "vfio-pci"}'
-        here = test_plan.FOUR_VFS.replace(
+        here = plan_case.FOUR_VFS.replace(
             "}", ', "companions": ["0000:99:00.0"]}'
         )
-        found = self.decision(test_plan.FOUR_VFS, absent, only=(PF,))
+        found = self.decision(plan_case.FOUR_VFS, absent, only=(PF,))
         self.assertEqual((), found.findings)
         found = self.decision(here, only=(PF,))
         self.assertEqual(
@@ -406,10 +406,10 @@ class PlanTest(test_plan.PlanCase):
         (nic,) = ('{"address": "0000:31:*.0", "driver": "vfio-pci"}',)
         for text, quietly in (
             (nic, False),
-            (test_plan.ON_VFIO, True),
-            (test_plan.ON_VFIO.replace("vfio-pci", "host"), False),
+            (plan_case.ON_VFIO, True),
+            (plan_case.ON_VFIO.replace("vfio-pci", "host"), False),
         ):
-            found = self.decision(test_plan.FOUR_VFS, text)
+            found = self.decision(plan_case.FOUR_VFS, text)
             (change,) = [
                 one for one in found.plan.changes if one.what is plan.What.VFS
             ]
@@ -421,7 +421,7 @@ class PlanTest(test_plan.PlanCase):
 
     def test_a_vf_that_is_left_to_the_kernel_gets_its_choice(self) -> None:
         change = self.decision(
-            test_plan.FOUR_VFS,
+            plan_case.FOUR_VFS,
             f'{{"address": "{VF}", "driver": "vfio-pci"}}',
             f'{{"address": "{VF_TOO}", "driver": "host"}}',
         ).plan.changes[0]
@@ -429,7 +429,7 @@ class PlanTest(test_plan.PlanCase):
         self.assertNotIn(f"{VF} probe", [str(one) for one in change.steps])
 
     def test_a_pf_with_vfs_is_shown_as_none_for_a_guest(self) -> None:
-        self.host.hands().set_numvfs(PF, 2)
+        self.host.writer().set_numvfs(PF, 2)
         now = facts.gather(scanner.scan(self.host.tree))
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
@@ -437,7 +437,7 @@ class PlanTest(test_plan.PlanCase):
         self.assertEqual([host_codes.PF_HAS_VFS], [one.code for one in found])
 
 
-class MeanwhileTest(test_act.ActCase):
+class MeanwhileTest(act_case.ActCase):
     def test_a_function_whose_group_is_another_by_now_is_left(self) -> None:
         actor = self.actor()
         look = actor.look
@@ -463,7 +463,7 @@ class MeanwhileTest(test_act.ActCase):
         )
         outcome = apply.apply(
             actor,
-            test_plan.specs(
+            plan_case.specs(
                 '{"address": "0000:31:01.0", "driver": "e1000"}',
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}',
             )[1:],

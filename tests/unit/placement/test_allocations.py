@@ -5,9 +5,7 @@ import dataclasses
 
 from nova_vfio_variant.placement import allocations, memory, tree
 from tests import base
-from tests.unit.placement import test_tree
-
-make = test_tree.make
+from tests.unit.placement.devices import make
 
 
 class AmountsTest(base.TestCase):

@@ -2,7 +2,6 @@
 """The provider tree that tracked devices make."""
 
 import dataclasses
-import typing as ty
 
 from nova_vfio_variant import source
 from nova_vfio_variant.pci import address, spec
@@ -10,27 +9,9 @@ from nova_vfio_variant.placement import codes as placement_codes
 from nova_vfio_variant.placement import provider, tree, tree_findings
 from nova_vfio_variant.tracker import device
 from tests import base
+from tests.unit.placement.devices import PF, make
 
 AUTOMATIC = "COMPUTE_MANAGED_PCI_DEVICE"
-PF = "0000:25:00.0"
-
-
-def make(
-    where: str,
-    parent: str | None = PF,
-    resource_class: str = "CUSTOM_A16_16A",
-    **others: ty.Any,
-) -> device.Device:
-    return device.Device(
-        address.PciAddress.parse(where),
-        "10de",
-        "25b6",
-        others.pop("dev_type", "type-VF" if parent else "type-PF"),
-        None,
-        address.PciAddress.parse(parent) if parent else None,
-        resource_class,
-        **others,
-    )
 
 
 def make_spec(index: int, **values: tuple[str, str]) -> spec.DeviceSpec:

@@ -61,15 +61,15 @@ class MadeUpTest(FakeHostCase):
     def test_pci_pf_stub_leaves_a_pf_its_vfs(self) -> None:
         host = self.made()
         host.add_driver("pci-pf-stub", makes_vfs=True)
-        hands = host.hands()
+        writer = host.writer()
         for name, left in (("pci-pf-stub", 2), ("igb", 0)):
-            hands.unbind(PF)
-            hands.set_override(PF, name)
-            hands.probe(PF)
-            hands.set_numvfs(PF, 2)
-            hands.unbind(PF)
-            self.assertEqual(left, hands.numvfs(PF, left))
-            hands.probe(PF)
+            writer.unbind(PF)
+            writer.set_override(PF, name)
+            writer.probe(PF)
+            writer.set_numvfs(PF, 2)
+            writer.unbind(PF)
+            self.assertEqual(left, writer.numvfs(PF, left))
+            writer.probe(PF)
 
     def test_vfs_look_as_a_scan_expects_them(self) -> None:
         host = self.made()
@@ -139,7 +139,7 @@ class MadeUpTest(FakeHostCase):
                 driver="vfio-pci",
             )
             driver = "vfio-pci" if binds else ""
-            self.assertEqual(driver, host.hands().driver(name))
+            self.assertEqual(driver, host.writer().driver(name))
             seen = scanner.scan(host.tree, [name]).functions[0]
             self.assertEqual(binds, not seen.is_bridge)
 
@@ -190,35 +190,35 @@ class MdevsOfFunctionTest(FakeHostCase):
         host = self.parent()
         [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("igb-1",), seen.mdev_types)
-        host.hands().unbind(PF)
+        host.writer().unbind(PF)
         self.assertEqual([], host.tree.listdir("sys/bus/mdev/devices"))
         self.assertEqual((), scanner.scan(host.tree).functions[0].mdev_types)
-        host.hands().probe(PF)
+        host.writer().probe(PF)
         [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("igb", ("igb-1",)), (seen.driver, seen.mdev_types))
 
     def test_an_open_one_lets_the_unbind_wait(self) -> None:
         host = self.parent()
         pid = host.hold(self.UUID)
-        writer = os.fork()
-        if not writer:
+        child = os.fork()
+        if not child:
             try:
-                host.hands().unbind(PF)
+                host.writer().unbind(PF)
             finally:
                 os._exit(0)
         end = time.monotonic() + 10
-        while host.hands().driver(PF) and time.monotonic() < end:
+        while host.writer().driver(PF) and time.monotonic() < end:
             time.sleep(0.02)
-        self.assertEqual("", host.hands().driver(PF))
-        self.assertEqual((0, 0), os.waitpid(writer, os.WNOHANG))
+        self.assertEqual("", host.writer().driver(PF))
+        self.assertEqual((0, 0), os.waitpid(child, os.WNOHANG))
         host.let_go(pid)
-        os.waitpid(writer, 0)
+        os.waitpid(child, 0)
         self.assertEqual([], host.tree.listdir("sys/bus/mdev/devices"))
 
     def test_a_second_modules_do_not_go_with_the_driver(self) -> None:
         host = self.made()
         host.add_mdev_parent("own", {"own-1": 1}, 4, module="own", function=PF)
-        host.hands().unbind(PF)
+        host.writer().unbind(PF)
         [seen] = scanner.scan(host.tree).functions
         self.assertEqual(("own-1",), seen.mdev_types)
 
@@ -237,13 +237,13 @@ class LoadedTest(FakeHostCase):
         host = fake_host.FakeHost.load(
             self.folder / "host", HOSTS / "variant-drivers.tar.gz"
         )
-        self.assertEqual("igbvf_vfio_pci", host.hands().driver(VF))
+        self.assertEqual("igbvf_vfio_pci", host.writer().driver(VF))
         pid = host.hold(VF)
         self.assertRaises(OSError, host.hold, VF)
         host.let_go(pid)
         host.write(NUMVFS, b"0")
         host.write(NUMVFS, b"7")
-        self.assertEqual(7, host.hands().numvfs(PF, 7))
+        self.assertEqual(7, host.writer().numvfs(PF, 7))
 
     def test_commands_prepare_it_and_take_it_back(self) -> None:
         host = fake_host.FakeHost.load(
@@ -308,7 +308,7 @@ class FaultTest(FakeHostCase):
         host = self.made()
         host.fault(1, crash="raise")
         self.assertRaises(faults.Crashed, host.write, NUMVFS, b"1")
-        self.assertEqual(0, host.hands().numvfs(PF, 0))
+        self.assertEqual(0, host.writer().numvfs(PF, 0))
         host.fault(1, crash="writer", after=True)
         pid = os.fork()
         if not pid:
@@ -318,7 +318,7 @@ class FaultTest(FakeHostCase):
                 os._exit(0)
         _, status = os.waitpid(pid, 0)
         self.assertEqual(signal.SIGKILL, os.WTERMSIG(status))
-        self.assertEqual(2, host.hands().numvfs(PF, 2))
+        self.assertEqual(2, host.writer().numvfs(PF, 2))
 
     def test_a_process_that_was_killed_is_dead_for_its_parent_too(
         self,
@@ -340,7 +340,7 @@ class FaultTest(FakeHostCase):
         host = self.made()
         host.break_driver("igbvf")
         host.write(NUMVFS, b"1")
-        self.assertEqual("", host.hands().driver(VF))
+        self.assertEqual("", host.writer().driver(VF))
         host.break_driver("igbvf", broken=False)
-        host.hands().probe(VF)
-        self.assertEqual("igbvf", host.hands().driver(VF))
+        host.writer().probe(VF)
+        self.assertEqual("igbvf", host.writer().driver(VF))
