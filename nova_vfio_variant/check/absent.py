@@ -62,13 +62,13 @@ def _few_vfs(
         wanted = pci_address.PciAddress.parse(single)
     except ValueError:
         return None
-    for one in pfs:
-        pf = one.seen
+    for listed in pfs:
+        pf = listed.seen
         if pf.address == wanted:
             if pf.sriov_numvfs == 0 and spec.product_id != pf.product_id:
                 return _fewer(spec, pf, "its VFs are meant")
             continue
-        number = one.number(wanted)
+        number = listed.number(wanted)
         if number is not None and number > (pf.sriov_numvfs or 0):
             return _fewer(spec, pf, f"{wanted} would be number {number}")
     return None
@@ -248,7 +248,7 @@ class _Near:
         left = _most(fields, left)
         if not fields:
             left &= ~self._ranks.get(_NEVER_MEANT, 0)
-        told = any(one & left for one in (*ids, *fields))
+        told = any(field & left for field in (*ids, *fields))
         if spec.product_id is not None:
             digits, left = self._likest(spec.product_id, left)
             told = told or digits <= 1

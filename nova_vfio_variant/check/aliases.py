@@ -91,7 +91,7 @@ def _meant(
         return None
     (word,) = found
     better = dataclasses.replace(alias, **{field: word})  # type: ignore[arg-type] # all are strings
-    if not any(_fits(better, one) for one in kinds):
+    if not any(_fits(better, device) for device in kinds):
         return None
     if getattr(alias, field) is None:
         return f'Add "{field}": "{word}", if that is meant.'
@@ -112,7 +112,7 @@ def across_numa(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if policy not in ("required", "socket"):
             continue
         fitting = _fitting(given, same)
-        nodes = {one.numa_node for one in fitting} - {None}
+        nodes = {device.numa_node for device in fitting} - {None}
         if fitting and not nodes:
             yield facts.on_alias(
                 codes.ALIAS_ACROSS_NUMA,
@@ -162,7 +162,7 @@ def _sockets(given: facts.CheckInput) -> dict[int, int | None]:
 
 def _spread(devices: ty.Iterable[tracked.Device]) -> str:
     """How many devices each node has: "2 on NUMA node 0"."""
-    counts = collections.Counter(one.numa_node for one in devices)
+    counts = collections.Counter(device.numa_node for device in devices)
     shown = [
         f"{counts[node]} on {_nodes([node])}"
         for node in sorted(node for node in counts if node is not None)
@@ -187,7 +187,9 @@ def takes_pf(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             device.address
             for group in given.alike
             if group[0].dev_type == "type-PF"
-            and all(_field_fits(alias, group[0], one) for one in _FIELDS[:-1])
+            and all(
+                _field_fits(alias, group[0], field) for field in _FIELDS[:-1]
+            )
             for device in group
         ]
         if pfs and any(_fits(alias, group[0]) for group in given.alike):
@@ -212,7 +214,7 @@ def _fitting(
     return [
         device
         for group in given.alike
-        if any(_fits(one, group[0]) for one in same)
+        if any(_fits(alias, group[0]) for alias in same)
         for device in group
     ]
 
@@ -251,9 +253,11 @@ def _in_the_way(
     if not left:
         return None, set()
     for field in _FIELDS:
-        fitting = [one for one in left if _field_fits(alias, one, field)]
+        fitting = [
+            device for device in left if _field_fits(alias, device, field)
+        ]
         if not fitting:
-            return field, {_has(one, field) for one in left}
+            return field, {_has(device, field) for device in left}
         left = fitting
     return None, set()
 

@@ -37,8 +37,8 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         by_driver = collections.defaultdict(list)
         for seen in found:
             if any(
-                one.code is host_codes.NOT_BOUND
-                for one in given.verdicts.of(seen).obstacles
+                obstacle.code is host_codes.NOT_BOUND
+                for obstacle in given.verdicts.of(seen).obstacles
             ):
                 by_driver[seen.driver].append(seen)
         for driver, those in by_driver.items():
@@ -61,10 +61,10 @@ def _preparing(
     """What to do with devices that are on no VFIO driver."""
     assert given.verdicts is not None
     for seen in those:
-        for one in given.verdicts.of(seen).blocking:
-            if one.code in USES:
+        for obstacle in given.verdicts.of(seen).blocking:
+            if obstacle.code in USES:
                 return (
-                    f"The host uses {seen.address} ({one.message}): name only"
+                    f"The host uses {seen.address} ({obstacle.message}): name only"
                     " devices that it can do without."
                 )
     driver = _variant(given, those[0]) or "vfio-pci"
@@ -83,8 +83,8 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             seen
             for seen in found
             if any(
-                one.code is host_codes.NO_VFIO_DEV
-                for one in given.verdicts.of(seen).blocking
+                obstacle.code is host_codes.NO_VFIO_DEV
+                for obstacle in given.verdicts.of(seen).blocking
             )
         ]
         if those:

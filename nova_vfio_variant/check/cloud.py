@@ -36,9 +36,9 @@ def filter_missing(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     # With its module before it the filter has a name that Nova doesn't know.
     near = [
-        one for one in enabled if one.rpartition(".")[2] == _FILTER
+        name for name in enabled if name.rpartition(".")[2] == _FILTER
     ] or difflib.get_close_matches(_FILTER, enabled, 1, 0.8)
-    better = [_FILTER if one in near else one for one in enabled]
+    better = [_FILTER if name in near else name for name in enabled]
     if not near:
         better.append(_FILTER)
     start = text.text.find(near[0]) if near else 0

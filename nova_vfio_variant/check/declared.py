@@ -36,19 +36,19 @@ def unlike_declared(
             _without_open_files(given.host_facts), records=given.records
         ),
     )
-    for one in decision.findings:
+    for problem in decision.findings:
         yield dataclasses.replace(
-            one,
+            problem,
             code=codes.HOST_SPEC_UNFIT,
-            message=f"{one.message} ({one.code.id})",
+            message=f"{problem.message} ({problem.code.id})",
         )
     differ = [
         f"{change.subject}: {change.steps[0].reason}"
         for change in decision.plan.changes
     ]
     differ += [
-        f"{one.subject}: {one.message} ({one.code.id})"
-        for one in decision.refusals
+        f"{refusal.subject}: {refusal.message} ({refusal.code.id})"
+        for refusal in decision.refusals
     ]
     if differ:
         more = len(differ) - _NAMED
@@ -68,7 +68,7 @@ def _without_open_files(now: host_facts.HostFacts) -> host_facts.HostFacts:
         now,
         unseen=(),
         in_use={
-            at: tuple(one for one in found if one.kind not in momentary)
+            at: tuple(use for use in found if use.kind not in momentary)
             for at, found in now.in_use.items()
         },
     )

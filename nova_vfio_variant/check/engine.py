@@ -53,14 +53,14 @@ def check(
     for written in given.written:
         files.setdefault(written.file, len(files))
 
-    def place(one: finding.Finding) -> tuple[int, int, int, int, str]:
-        at = one.location
+    def place(problem: finding.Finding) -> tuple[int, int, int, int, str]:
+        at = problem.location
         return (
-            one.severity,
+            problem.severity,
             -1 if at is None else files.get(at.file, len(files)),
             0 if at is None else at.line,
             0 if at is None else at.column,
-            one.code.id,
+            problem.code.id,
         )
 
     return tuple(sorted(dict.fromkeys(found), key=place))
@@ -81,5 +81,7 @@ def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
     ):
         found += rule(given)
     return tuple(
-        one for one in found if one.severity is finding.Severity.ERROR
+        problem
+        for problem in found
+        if problem.severity is finding.Severity.ERROR
     )

@@ -25,22 +25,22 @@ def findings(
         them as it always did is not what moved away from another
     """
     exchanges = tuple(exchanges)
-    gone = {one.device.address for one in exchanges}
+    gone = {exchange.device.address for exchange in exchanges}
     others = [
         seen
         for seen in functions
         if seen.address not in known or seen.address in gone
     ]
     stayed = [seen for seen in functions if seen not in others]
-    return tuple(_finding(one, others, stayed) for one in exchanges)
+    return tuple(_finding(exchange, others, stayed) for exchange in exchanges)
 
 
 def _finding(
-    one: sync.Exchange,
+    exchange: sync.Exchange,
     others: ty.Sequence[host_function.PciFunction],
     stayed: ty.Sequence[host_function.PciFunction],
 ) -> finding.Finding:
-    device, was = one.device, one.device.known
+    device, was = exchange.device, exchange.device.known
     owner = device.instance_uuid
     found, alike = _like(was, others), _like(was, stayed)
     if found:
@@ -52,11 +52,11 @@ def _finding(
     ways = []
     if device.status in family.IN_USE:
         ways.append(f"'nova-vfio claim delete {owner}'")
-    if one.desired is not None:
+    if exchange.desired is not None:
         ways.append(f"'nova-vfio device sync --accept {device.address}'")
     return finding.Finding(
         host_codes.ANOTHER_DEVICE,
-        f"it was tracked as {was.shown}; what is there now is {one.now.shown}"
+        f"it was tracked as {was.shown}; what is there now is {exchange.now.shown}"
         + (f"; instance {owner} has it" if owner else "")
         + f"; {where}",
         subject=str(device.address),
@@ -87,12 +87,15 @@ def another_device(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.scan is None or not given.recorded:
         return
     found = [
-        one
-        for one in sync.exchanges(
+        exchange
+        for exchange in sync.exchanges(
             given.recorded, given.scan.get, sync.marked(given.desired).get
         )
-        if one.device.address not in given.unread
-        and (one.device.status in family.IN_USE or one.desired is not None)
+        if exchange.device.address not in given.unread
+        and (
+            exchange.device.status in family.IN_USE
+            or exchange.desired is not None
+        )
     ]
     known = {device.address for device in given.recorded}
     yield from findings(found, given.functions, known)
@@ -106,9 +109,9 @@ def vanished(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         if device.status in family.IN_USE:
             answer = given.verdicts.at(device.address)
             yield from (
-                one
-                for one in answer.blocking
-                if one.code is host_codes.VANISHED
+                obstacle
+                for obstacle in answer.blocking
+                if obstacle.code is host_codes.VANISHED
             )
 
 

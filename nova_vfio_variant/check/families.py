@@ -47,9 +47,11 @@ def pf_alone(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 def counted(found: ty.Sequence[host_function.PciFunction]) -> str:
     """How many there are, of which kind and ids: 4 VFs 15b3:101e."""
     words = {"VF": "VF", "PF": "PF", "PCI": "function"}
-    kinds = {words[one.kind] for one in found}
+    kinds = {words[function.kind] for function in found}
     word = kinds.pop() if len(kinds) == 1 else "function"
-    ids = sorted({f"{one.vendor_id}:{one.product_id}" for one in found})
+    ids = sorted(
+        {f"{function.vendor_id}:{function.product_id}" for function in found}
+    )
     plural = "" if len(found) == 1 else "s"
     return f"{len(found)} {word}{plural} {' and '.join(ids)}"
 
@@ -59,13 +61,13 @@ def apart(
 ) -> ty.Iterator[finding.Finding]:
     """Say of each PF that matches with its VFs how to name either alone."""
     known: dict[int, str | None] = {}
-    for one in found:
-        at = _address(one.subject)
+    for problem in found:
+        at = _address(problem.subject)
         if (
-            one.code is not placement_codes.PF_AND_VF_MATCHED
+            problem.code is not placement_codes.PF_AND_VF_MATCHED
             or at not in given.spec_of
         ):
-            yield one
+            yield problem
             continue
         spec = given.spec_of[at]
         vf = next(
@@ -80,7 +82,7 @@ def apart(
             if spec.index not in known:
                 known[spec.index] = _parted(given, spec)
             hint = known[spec.index]
-        yield dataclasses.replace(one, hint=hint or one.code.mend)
+        yield dataclasses.replace(problem, hint=hint or problem.code.mend)
 
 
 def _address(subject: str | None) -> pci_address.PciAddress | None:
@@ -93,10 +95,10 @@ def _address(subject: str | None) -> pci_address.PciAddress | None:
 def _parted(given: facts.CheckInput, spec: pci_spec.DeviceSpec) -> str | None:
     """How to write an entry for the VFs, or for the PFs, that it takes."""
     taken = given.by_spec[spec.index]
-    parents = {one.physfn for one in taken}
+    parents = {function.physfn for function in taken}
     base = mends.written(spec)
     said = []
-    vfs = [one for one in taken if one.address not in parents]
+    vfs = [function for function in taken if function.address not in parents]
     every = sum(len(given.vfs_of.get(pf, ())) for pf in parents if pf)
     for whom, those in (
         (
@@ -105,7 +107,10 @@ def _parted(given: facts.CheckInput, spec: pci_spec.DeviceSpec) -> str | None:
             else f"{len(vfs)} of the {every} VFs",
             vfs,
         ),
-        ("the PF alone", [one for one in taken if one.physfn is None]),
+        (
+            "the PF alone",
+            [function for function in taken if function.physfn is None],
+        ),
     ):
         entries = mends.taking(those, given.functions, base)
         if entries:
@@ -117,10 +122,12 @@ def _parted(given: facts.CheckInput, spec: pci_spec.DeviceSpec) -> str | None:
 
 def remote_managed(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """``remote_managed`` on what Nova takes for a PF, or doesn't find."""
-    specs = [one for one in given.specs if matching.remote_managed(one)]
+    specs = [entry for entry in given.specs if matching.remote_managed(entry)]
     if given.scan is None or not specs:
         return
-    by_address = {str(one.address): one for one in given.functions}
+    by_address = {
+        str(function.address): function for function in given.functions
+    }
     by_name = _interfaces(given)
     for spec in specs:
         if spec.devname is not None:
@@ -169,9 +176,9 @@ def _interfaces(
 def wide_domains(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Functions that an entry means and Nova skips, or stumbles over."""
     wide = [
-        one
-        for one in given.functions
-        if one.address.domain > pattern.MAX_DOMAIN
+        function
+        for function in given.functions
+        if function.address.domain > pattern.MAX_DOMAIN
     ]
     if not wide:
         return
@@ -179,17 +186,17 @@ def wide_domains(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     # In domain 0 they would be taken as Nova takes any other.
     moved = [
         dataclasses.replace(
-            one,
-            address=dataclasses.replace(one.address, domain=0),
+            function,
+            address=dataclasses.replace(function.address, domain=0),
             physfn=None,
         )
-        for one in wide
+        for function in wide
     ]
     free = [
-        one
-        for one in given.specs
-        if one.devname is None
-        and (one.address is None or one.address.wanted("domain") is None)
+        entry
+        for entry in given.specs
+        if entry.devname is None
+        and (entry.address is None or entry.address.wanted("domain") is None)
     ]
     meant: dict[int, list[host_function.PciFunction]] = {}
     winners = matching.Matcher(free, moved).winners(moved)
@@ -234,7 +241,8 @@ def null_tags(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             of_pf.setdefault(given.spec_of[device.address].index, device)
     for pf, of_pf in families.items():
         made = {
-            index: pools.properties_of(one) for index, one in of_pf.items()
+            index: pools.properties_of(tracked_device)
+            for index, tracked_device in of_pf.items()
         }
         for index, mine in made.items():
             other = next(

@@ -57,7 +57,8 @@ def having(
             seen
             for seen in found
             if any(
-                one.code in wanted for one in given.verdicts.of(seen).obstacles
+                obstacle.code in wanted
+                for obstacle in given.verdicts.of(seen).obstacles
             )
         ]
         if those:
@@ -81,7 +82,7 @@ def iommu_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 def _is_iommu_on(scan: host_scan.HostScan) -> bool:
     """Whether a function has an IOMMU group, be it one that can't be read."""
     return bool(scan.iommu_groups) or any(
-        "iommu_group" in one.lost for one in scan.functions
+        "iommu_group" in function.lost for function in scan.functions
     )
 
 
@@ -137,9 +138,9 @@ def use_of(
     """What the host uses a function for, as half a sentence."""
     if seen.vfio or given.verdicts is None:
         return None
-    for one in given.verdicts.of(seen).blocking:
-        if one.code in binding.USES:
-            return one.message
+    for obstacle in given.verdicts.of(seen).blocking:
+        if obstacle.code in binding.USES:
+            return obstacle.message
     return None
 
 
@@ -162,9 +163,9 @@ def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 for seen in mine
                 if (
                     against := [
-                        one
-                        for one in verdicts.of(seen).blocking
-                        if one.code is host_codes.GROUP_COMPANIONS
+                        obstacle
+                        for obstacle in verdicts.of(seen).blocking
+                        if obstacle.code is host_codes.GROUP_COMPANIONS
                     ]
                 )
             }
@@ -193,9 +194,9 @@ def _in_use(
 ) -> finding.Finding:
     """A group whose members keep it from any guest."""
     shown = ", ".join(
-        one.message.partition(" is in IOMMU group ")[0]
-        + one.message.rpartition(",")[2]
-        for one in against[:3]
+        refusal.message.partition(" is in IOMMU group ")[0]
+        + refusal.message.rpartition(",")[2]
+        for refusal in against[:3]
     )
     assert given.scan is not None
     return facts.on_spec(
@@ -274,13 +275,14 @@ def as_the_verdict_says(
         by_code: dict[finding.Code, Functions] = collections.defaultdict(list)
         first: dict[finding.Code, finding.Finding] = {}
         for seen in found:
-            for one in given.verdicts.of(seen).blocking:
-                if one.code in _TOLD_AS_THEY_ARE or (
+            for obstacle in given.verdicts.of(seen).blocking:
+                if obstacle.code in _TOLD_AS_THEY_ARE or (
                     # Those of a mate; of its own other rules tell.
-                    one.code is host_codes.PF_HAS_VFS and not seen.sriov_numvfs
+                    obstacle.code is host_codes.PF_HAS_VFS
+                    and not seen.sriov_numvfs
                 ):
-                    by_code[one.code].append(seen)
-                    first.setdefault(one.code, one)
+                    by_code[obstacle.code].append(seen)
+                    first.setdefault(obstacle.code, obstacle)
         for code, those in by_code.items():
             distinct = list(dict.fromkeys(those))
             others = len(distinct) - 1
@@ -308,14 +310,14 @@ def not_known(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     told: dict[str, tuple[finding.Finding, Functions]] = {}
     for seen, _ in given.winners:
-        for one in given.verdicts.of(seen).unknown:
-            told.setdefault(one.message, (one, []))[1].append(seen)
-    for one, those in told.values():
+        for obstacle in given.verdicts.of(seen).unknown:
+            told.setdefault(obstacle.message, (obstacle, []))[1].append(seen)
+    for obstacle, those in told.values():
         yield dataclasses.replace(
-            one,
-            message=f"{facts.named(those)}: {one.message}",
+            obstacle,
+            message=f"{facts.named(those)}: {obstacle.message}",
             subject=None,
-            hint=_sentence(one.hint),
+            hint=_sentence(obstacle.hint),
         )
 
 
@@ -324,9 +326,9 @@ def overruled(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.verdicts is None:
         return
     for seen, _ in given.winners:
-        for one in given.verdicts.of(seen).remarks:
-            if one.code is host_codes.OVERRULED:
-                yield one
+        for remark in given.verdicts.of(seen).remarks:
+            if remark.code is host_codes.OVERRULED:
+                yield remark
 
 
 def facts_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -355,9 +357,9 @@ def _behind(scan: host_scan.HostScan, group: int) -> str:
     """The bridges of a group: what is behind them they don't isolate."""
     members = (scan.get(at) for at in scan.iommu_groups[group])
     bridges = [
-        one
-        for one in members
-        if one is not None and one.class_code >> 8 == _PCI_BRIDGE
+        function
+        for function in members
+        if function is not None and function.class_code >> 8 == _PCI_BRIDGE
     ]
     if not bridges:
         return ""

@@ -50,19 +50,19 @@ def also_given_away(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     if given.scan is None:
         return
     named = list(_named(given))
-    for one in named:
+    for card in named:
         try:
-            at = pci_address.PciAddress.parse(one.name)
+            at = pci_address.PciAddress.parse(card.name)
         except ValueError:
             continue
         taken = _taken(given, at)
         if taken is not None:
-            yield one.finding(
-                codes.MDEV_AND_SPEC, _said(given, one.kind, taken)
+            yield card.finding(
+                codes.MDEV_AND_SPEC, _said(given, card.kind, taken)
             )
-    apart = {one.name for one in named}
+    apart = {card.name for card in named}
     for kind in _enabled(given):
-        if any(one.kind == kind for one in named):
+        if any(card.kind == kind for card in named):
             continue
         for seen in given.functions:
             if kind in seen.mdev_types and str(seen.address) not in apart:
@@ -85,10 +85,12 @@ def _taken(
     Its PF takes a VF away with it; other VFs of its PF are others.
     """
     seen = given.scan.get(at) if given.scan else None
-    family = [at, *(one.address for one in given.vfs_of.get(at, ()))]
+    family = [at, *(function.address for function in given.vfs_of.get(at, ()))]
     if seen is not None and seen.physfn is not None:
         family.append(seen.physfn)
-    return next((one for one in family if one in given.spec_of), None)
+    return next(
+        (address for address in family if address in given.spec_of), None
+    )
 
 
 def _said(
@@ -129,11 +131,14 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                     hint,
                 )
             continue
-        for one in named:
-            if one.kind == kind and one.name.rpartition("/")[2] not in parents:
-                yield one.finding(
+        for card in named:
+            if (
+                card.kind == kind
+                and card.name.rpartition("/")[2] not in parents
+            ):
+                yield card.finding(
                     codes.MDEV_NOT_OFFERED,
-                    f"{one.name} offers no mediated devices of {kind}",
+                    f"{card.name} offers no mediated devices of {kind}",
                     f"Those that do: {', '.join(sorted(parents))}.",
                 )
 
@@ -167,7 +172,9 @@ def _offered(given: facts.CheckInput) -> dict[str, set[str]] | None:
     Parents that are no PCI function stand in the class alone.
     """
     scan = given.scan
-    if scan is None or any(_OFFERED in one.lost for one in scan.functions):
+    if scan is None or any(
+        _OFFERED in function.lost for function in scan.functions
+    ):
         return None
     if not scan.tree.exists("sys/class"):
         return None

@@ -24,10 +24,10 @@ _MANY_PROVIDERS = 8
 #: Every text that a field of an address can have, all domains but a few
 #: left aside.
 _POSSIBLE = {
-    "domain": [f"{one:04x}" for one in (*range(0x20), 0x1000, 0xFFFF)],
-    "bus": [f"{one:02x}" for one in range(0x100)],
-    "slot": [f"{one:02x}" for one in range(0x20)],
-    "function": [f"{one:x}" for one in range(8)],
+    "domain": [f"{number:04x}" for number in (*range(0x20), 0x1000, 0xFFFF)],
+    "bus": [f"{number:02x}" for number in range(0x100)],
+    "slot": [f"{number:02x}" for number in range(0x20)],
+    "function": [f"{number:x}" for number in range(8)],
 }
 
 _MIGRATABLE = ("libvirt", "live_migration_permit_post_copy")
@@ -166,12 +166,12 @@ def pool_splits(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 _NONE = object()
 
 
-def _differ(one: tracked.Device, other: tracked.Device) -> list[str]:
+def _differ(device: tracked.Device, other: tracked.Device) -> list[str]:
     """The tags by which Nova parts two devices into pools."""
-    mine, theirs = pools.properties_of(one), pools.properties_of(other)
+    mine, theirs = pools.properties_of(device), pools.properties_of(other)
     return sorted(
         key
-        for key in one.tags.keys() | other.tags.keys()
+        for key in device.tags.keys() | other.tags.keys()
         if mine.get(key, _NONE) != theirs.get(key, _NONE)
     )
 
@@ -195,17 +195,17 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         families.apart(
             given,
             (
-                one
-                for one in given.tree[1]
-                if one.code is not placement_codes.NAME_TOO_LONG
+                problem
+                for problem in given.tree[1]
+                if problem.code is not placement_codes.NAME_TOO_LONG
             ),
         )
     )
     if not given.report_in_placement:
-        for one in by_anybody:
+        for problem in by_anybody:
             yield _would_be(
-                one,
-                f"with [pci] report_in_placement this is {one.code.id}, and"
+                problem,
+                f"with [pci] report_in_placement this is {problem.code.id}, and"
                 " as it is claims of these devices and all 'inventory'"
                 " commands refuse it",
             )
@@ -214,10 +214,10 @@ def refusals(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     yield from by_anybody
     if given.layout == "per_class":
         of_nova = tree.build(given.desired, given.root, "nova", given.spec_of)
-        for one in of_nova[1]:
-            if one.code is placement_codes.MIXED_RESOURCE_CLASSES:
+        for problem in of_nova[1]:
+            if problem.code is placement_codes.MIXED_RESOURCE_CLASSES:
                 yield _would_be(
-                    one,
+                    problem,
                     "[vfio] provider_layout = per_class publishes them, but"
                     " a nova-compute that reads this file does not start",
                 )
@@ -248,9 +248,11 @@ def perhaps_mixed(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 )
 
 
-def _would_be(one: finding.Finding, why: str) -> finding.Finding:
+def _would_be(problem: finding.Finding, why: str) -> finding.Finding:
     return dataclasses.replace(
-        one, code=codes.WOULD_BE_REFUSED, message=f"{one.message}; {why}"
+        problem,
+        code=codes.WOULD_BE_REFUSED,
+        message=f"{problem.message}; {why}",
     )
 
 
@@ -323,8 +325,8 @@ def wide_tree(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     counts = collections.Counter(
         resource_class
-        for one in given.tree[0]
-        for resource_class in one.inventories
+        for provider in given.tree[0]
+        for resource_class in provider.inventories
     )
     for resource_class, count in sorted(counts.items()):
         if count >= _MANY_PROVIDERS:

@@ -44,13 +44,13 @@ def taking(
         return None
     common = {key: base[key] for key in base if key != "devname"}
     for key in ("vendor_id", "product_id"):
-        values = {getattr(one, key) for one in wanted}
+        values = {getattr(function, key) for function in wanted}
         common.pop(key, None)
         if len(values) == 1:
             common[key] = values.pop()
     ordered = {key: common[key] for key in (*_FIRST, *common) if key in common}
     bare = {key: ordered[key] for key in ordered if key != "address"}
-    pfs = {one.physfn for one in wanted}
+    pfs = {function.physfn for function in wanted}
     ways: list[list[Entry]] = []
     if "product_id" in ordered:
         ways += [[ordered]] if by_pf else []
@@ -58,7 +58,9 @@ def taking(
     if by_pf and len(pfs) == 1 and None not in pfs:
         ways.append([_at(bare, str(pfs.pop()))])
     ways.append([_at(bare, at) for at in places.of(wanted)])
-    ways.append([_at(bare, places.alone(one.address)) for one in wanted])
+    ways.append(
+        [_at(bare, places.alone(function.address)) for function in wanted]
+    )
     for entries in ways:
         if 0 < len(entries) <= _MANY and _takes(entries, wanted, functions):
             return entries
@@ -81,9 +83,9 @@ def _takes(
     if found:
         return False
     taken = matching.Matcher(specs, functions).winners(functions)
-    return {one.address for one in wanted} == {
-        one.address
-        for one, spec in zip(functions, taken, strict=True)
+    return {function.address for function in wanted} == {
+        function.address
+        for function, spec in zip(functions, taken, strict=True)
         if spec is not None
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import typing as ty
 
@@ -128,7 +129,7 @@ def _names(given: facts.CheckInput) -> ty.Iterator[_Name]:
             )
         if spec.traits:
             yield from _traits(spec.text, *spec.keys["traits"][2:])
-    for alias in (one for same in given.aliases.values() for one in same):
+    for alias in itertools.chain.from_iterable(given.aliases.values()):
         node, _ = jsontext.parse(alias.text)
         members = {} if node is None else node.keys()
         if alias.resource_class and "resource_class" in members:

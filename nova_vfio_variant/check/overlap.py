@@ -24,7 +24,7 @@ def overlapping(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Entries that lose all or some of their devices to an earlier one."""
     twins: dict[_Criteria, pci_spec.DeviceSpec] = {}
     wide: dict[_Asked, pci_spec.DeviceSpec] = {}
-    places = {one.index: one for one in given.specs}
+    places = {entry.index: entry for entry in given.specs}
     for number, spec in enumerate(given.specs):
         twin = twins.setdefault(_criteria(spec), spec)
         if twin is not spec:
@@ -48,7 +48,7 @@ def _by_text(
     """Whether the text proves that an earlier one matches all of it."""
     covering = [wide[key] for key in _wider(spec) if key in wide]
     if covering:
-        first = min(covering, key=lambda one: one.index)
+        first = min(covering, key=lambda entry: entry.index)
         yield facts.on_spec(
             codes.SHADOWED,
             f"the entry of {first.location} comes first and takes all that"
@@ -124,7 +124,7 @@ def _wider(spec: pci_spec.DeviceSpec) -> ty.Iterator[_Asked]:
     # A whole address may be a PF's, and then means its VFs as well.
     if spec.address is not None and not spec.address.single:
         assert fields is not None
-        places += itertools.product(*({None, one} for one in fields))
+        places += itertools.product(*({None, field} for field in fields))
     yield from itertools.product(
         {None, spec.vendor_id}, {None, spec.product_id}, places
     )

@@ -19,7 +19,7 @@ def of(
     expression.
     """
     slots: dict[tuple[int, int], dict[int, str]] = {}
-    for seen in sorted(functions, key=lambda one: one.address):
+    for seen in sorted(functions, key=lambda function: function.address):
         at = seen.address
         of_bus = slots.setdefault((at.domain, at.bus), {})
         of_bus[at.slot] = of_bus.get(at.slot, "") + f"{at.function:x}"

@@ -46,8 +46,8 @@ def switched_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     names = sorted(
         name
-        for name, one in given.published.providers.items()
-        if os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
+        for name, published in given.published.providers.items()
+        if os_traits.COMPUTE_MANAGED_PCI_DEVICE in published.traits
     )
     if names:
         key = ("pci", "report_in_placement")
@@ -67,14 +67,16 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         return
     of_nova = {
         name: dataclasses.replace(
-            one,
+            published,
             traits=tuple(
-                trait for trait in one.traits if trait != facts.OWNER_NOVA
+                trait
+                for trait in published.traits
+                if trait != facts.OWNER_NOVA
             ),
         )
-        for name, one in given.published.providers.items()
-        if facts.OWNER_NOVA in one.traits
-        and os_traits.COMPUTE_MANAGED_PCI_DEVICE in one.traits
+        for name, published in given.published.providers.items()
+        if facts.OWNER_NOVA in published.traits
+        and os_traits.COMPUTE_MANAGED_PCI_DEVICE in published.traits
     }
     if not of_nova:
         return
@@ -89,9 +91,9 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         yield finding.Finding(
             codes.NOVA_DIFFERS,
             "; ".join(
-                f"{one.field} {_shown(one.published)} is published, and"
-                f" {_shown(one.desired)} would be"
-                for one in those
+                f"{changed.field} {_shown(changed.published)} is published, and"
+                f" {_shown(changed.desired)} would be"
+                for changed in those
             )
             if those[0].change != "delete"
             else "is published, and no device of this host makes it",
@@ -112,8 +114,8 @@ def allocated_to_another(
     if given.published is None:
         return
     for name, owners in _owners(given).items():
-        one = given.published.providers.get(name)
-        if one is None:
+        rp = given.published.providers.get(name)
+        if rp is None:
             continue
         consumers = given.published.consumers.get(name, {})
         has = {
@@ -124,7 +126,7 @@ def allocated_to_another(
             recorded, published = owners[instance], has.get(instance, 0)
             if recorded == published:
                 continue
-            if recorded == 0 and facts.OWNER_NOVA in one.traits:
+            if recorded == 0 and facts.OWNER_NOVA in rp.traits:
                 # Guests of Nova's that no claim of ours is in the way of.
                 continue
             yield finding.Finding(
@@ -139,7 +141,7 @@ def _owners(
     given: facts.CheckInput,
 ) -> dict[str, collections.Counter[str]]:
     """Provider's name -> how many of its devices each instance has."""
-    by_address = {str(one.address): one for one in given.recorded}
+    by_address = {str(device.address): device for device in given.recorded}
     providers, _ = tree.build(given.recorded, given.root, given.layout)
     return {
         provider.name: collections.Counter(
@@ -157,7 +159,10 @@ def guest_without_claim(
     """Devices of running guests that neither side has a claim for."""
     if given.scan is None or not (given.recorded or given.published):
         return
-    recorded = {one.address: one for one in given.recorded}
+    recorded = {
+        tracked_device.address: tracked_device
+        for tracked_device in given.recorded
+    }
     for passed in _passed(given):
         device = recorded.get(passed.address)
         if device is None and passed.address not in given.spec_of:
@@ -184,9 +189,10 @@ def _allocated(given: facts.CheckInput, passed: _Passed) -> bool:
         return False
     providers, _ = tree.build(given.desired, given.root, given.layout)
     return any(
-        passed.instance_uuid in given.published.consumers.get(one.name, {})
-        for one in providers
-        if str(passed.address) in one.devices
+        passed.instance_uuid
+        in given.published.consumers.get(provider.name, {})
+        for provider in providers
+        if str(passed.address) in provider.devices
     )
 
 

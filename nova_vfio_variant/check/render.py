@@ -26,7 +26,7 @@ def text(findings: ty.Iterable[finding.Finding]) -> str:
     What an operator's file holds is shown so that it can't command the
     terminal: control characters become question marks.
     """
-    return "".join(f"{_one(found)}\n" for found in findings)
+    return "".join(f"{_one(problem)}\n" for problem in findings)
 
 
 def data(found: finding.Finding) -> dict[str, str | None]:

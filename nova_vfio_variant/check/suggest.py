@@ -99,13 +99,14 @@ def text(host: verdicts.Verdicts) -> str:
                 f"PF {seen.address} could have {seen.sriov_totalvfs} VFs, and"
                 " has none"
             )
-    by_pf = itertools.groupby(groups, lambda one: one.pf)
-    if any(len({one.kind for one in some}) > 1 for _, some in by_pf):
+    by_pf = itertools.groupby(groups, lambda entry: entry.pf)
+    if any(len({entry.kind for entry in some}) > 1 for _, some in by_pf):
         lines.append(_VFIO)
     lines.append("\n[pci]\n")
     lines += [_spec_lines(scan, group) for group in groups]
     for kind, of_kind in itertools.groupby(
-        sorted(groups, key=lambda one: one.kind), lambda one: one.kind
+        sorted(groups, key=lambda entry: entry.kind),
+        lambda entry: entry.kind,
     ):
         lines.append(_alias_lines(kind, list(of_kind)))
     lines += [f"# not suggested: {remark}\n" for remark in remarks]
@@ -184,15 +185,15 @@ def _unfit(
     if seen.address.domain > pattern.MAX_DOMAIN:
         return f"is in a domain above {pattern.MAX_DOMAIN:x}: Nova skips it"
     answer = host.of(seen)
-    for one in (*answer.blocking, *answer.unknown):
-        if one.code in binding.USES and not seen.vfio:
-            return f"is in use by the host ({one.message})"
-        if one.code not in assignability.MOMENTARY:
-            return one.message.removeprefix("it ")
+    for obstacle in (*answer.blocking, *answer.unknown):
+        if obstacle.code in binding.USES and not seen.vfio:
+            return f"is in use by the host ({obstacle.message})"
+        if obstacle.code not in assignability.MOMENTARY:
+            return obstacle.message.removeprefix("it ")
     others = [
-        one
-        for one in groups.members(host.facts.scan, seen)
-        if not one.is_bridge
+        function
+        for function in groups.members(host.facts.scan, seen)
+        if not function.is_bridge
     ]
     if others:
         return (

@@ -230,7 +230,11 @@ def _also_wrong(
         _, found = parse.parse_device_specs([text])
     else:
         _, found = host_spec.parse_host_specs([text])
-    errors = [one for one in found if one.severity is finding.Severity.ERROR]
+    errors = [
+        problem
+        for problem in found
+        if problem.severity is finding.Severity.ERROR
+    ]
     if not errors:
         return ""
     return f" Its value would be refused too: {errors[0].message}."

@@ -49,7 +49,9 @@ class Unnamed:
         # Beside their PF they can't be published, so it is one or the other.
         blamed = [
             spec
-            for pf in sorted({one.physfn for one in found if one.physfn})
+            for pf in sorted(
+                {function.physfn for function in found if function.physfn}
+            )
             if (spec := self._given.spec_of.get(pf)) is not None
         ]
         entries = self._entries(alias, found, blamed)
@@ -88,7 +90,7 @@ class Unnamed:
         base: mends.Entry = {}
         if blamed:
             base |= mends.written(blamed[0])
-        elif all(one.vfio for one in found):
+        elif all(function.vfio for function in found):
             base["managed"] = "no"
         if alias.resource_class:
             base["resource_class"] = alias.resource_class

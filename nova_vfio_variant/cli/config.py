@@ -112,14 +112,14 @@ class Check(base.Lister):
         parsed_args.findings = findings
         return CHECK_COLUMNS, [
             (
-                str(found.severity),
-                found.code.id,
-                None if found.location is None else str(found.location),
-                found.subject,
-                found.message,
-                found.hint,
+                str(problem.severity),
+                problem.code.id,
+                None if problem.location is None else str(problem.location),
+                problem.subject,
+                problem.message,
+                problem.hint,
             )
-            for found in findings
+            for problem in findings
         ]
 
 
@@ -147,8 +147,8 @@ class Explain(base.Lister):
         for number, match in enumerate(entries):
             if isinstance(match, tuple):
                 rows += [
-                    (number, str(one.location), "invalid", *_why(one))
-                    for one in match
+                    (number, str(problem.location), "invalid", *_why(problem))
+                    for problem in match
                 ]
                 continue
             if match.wins:
@@ -174,9 +174,9 @@ class Explain(base.Lister):
         return EXPLAIN_COLUMNS, rows
 
 
-def _why(one: finding.Finding) -> tuple[None, None, None, None, str]:
+def _why(problem: finding.Finding) -> tuple[None, None, None, None, str]:
     """The columns from field on, of an entry that says nothing."""
-    return None, None, None, None, f"{one.message} [{one.code.id}]"
+    return None, None, None, None, f"{problem.message} [{problem.code.id}]"
 
 
 class Suggest(base.Base):

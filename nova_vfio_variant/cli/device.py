@@ -106,9 +106,9 @@ class Sync(base.ShowOne):
         self.warn(placement_side.PlacementSide(self.context).exchanged(plan))
         for device in plan.kept:
             gone = [
-                one.message
-                for one in self.tracked.verdict(device.address).blocking
-                if one.code is host_codes.VANISHED
+                obstacle.message
+                for obstacle in self.tracked.verdict(device.address).blocking
+                if obstacle.code is host_codes.VANISHED
             ]
             self.note(
                 ": ".join([f"kept while in use: {device.address}", *gone])
@@ -153,11 +153,11 @@ class List(base.Lister):
         self.tell_of_verdicts()
         return COLUMNS, [
             _shown(
-                one,
-                str(self.tracked.verdict(one.address).state),
+                device,
+                str(self.tracked.verdict(device.address).state),
                 parsed_args,
             )
-            for one in devices
+            for device in devices
         ]
 
 
@@ -187,8 +187,8 @@ class Show(base.ShowOne):
             (
                 *_shown(device, str(verdict.state), parsed_args),
                 allowed,
-                [refusal.line(one) for one in verdict.obstacles],
-                [refusal.line(one) for one in verdict.remarks],
+                [refusal.line(obstacle) for obstacle in verdict.obstacles],
+                [refusal.line(remark) for remark in verdict.remarks],
             ),
         )
 
@@ -265,7 +265,7 @@ def _code(text: str) -> str:
     """
     from nova_vfio_variant.host.decide import obstacles
 
-    known = sorted(one.id for one in obstacles.OVERRULABLE)
+    known = sorted(code.id for code in obstacles.OVERRULABLE)
     if text not in known:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no obstacle that can be overruled; those are"

@@ -65,7 +65,10 @@ class Explain(base.Lister):
         subject = parsed_args.subject
         tracked_ones = self._tracked()
         if isinstance(subject, str):
-            chosen = [one.address for one in self.tracked.devices_of(subject)]
+            chosen = [
+                tracked_device.address
+                for tracked_device in self.tracked.devices_of(subject)
+            ]
         else:
             chosen = [subject]
             if subject not in tracked_ones:
@@ -95,7 +98,9 @@ class Explain(base.Lister):
     ) -> dict[pci_address.PciAddress, tracked.Device]:
         """The tracked devices; a store that can't be used costs them alone."""
         try:
-            return {one.address: one for one in self.tracked.devices()}
+            return {
+                device.address: device for device in self.tracked.devices()
+            }
         except exception.VfioVariantError as error:
             self.note(f"warning: {error.message}")
             return {}
@@ -115,9 +120,9 @@ class Explain(base.Lister):
         if function is None or function.iommu_group is None:
             return
         members = [
-            f"{one} on {getattr(scan.get(one), 'driver', None) or 'no driver'}"
-            for one in scan.iommu_groups[function.iommu_group]
-            if one != address
+            f"{place} on {getattr(scan.get(place), 'driver', None) or 'no driver'}"
+            for place in scan.iommu_groups[function.iommu_group]
+            if place != address
         ]
         yield (
             "group",
@@ -157,10 +162,14 @@ def _of_verdict(
 ) -> ty.Iterator[_Topic]:
     whom = f" for instance {owner}" if owner else ""
     yield "verdict", f"{verdict.state}{whom}", None
-    for one in verdict.obstacles:
-        yield "obstacle", f"{one.message} [{one.code.id}]", one.hint
-    for one in verdict.remarks:
-        yield "remark", f"{one.message} [{one.code.id}]", None
+    for obstacle in verdict.obstacles:
+        yield (
+            "obstacle",
+            f"{obstacle.message} [{obstacle.code.id}]",
+            obstacle.hint,
+        )
+    for remark in verdict.remarks:
+        yield "remark", f"{remark.message} [{remark.code.id}]", None
     if verdict.unseen:
         yield "unseen", ", ".join(verdict.unseen), None
 

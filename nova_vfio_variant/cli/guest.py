@@ -65,9 +65,10 @@ class _ForDevices(base.Base):
                 device.address, device.instance_uuid, together
             )
             wrong = [
-                one
-                for one in verdict.blocking
-                if one.code in (host_codes.ANOTHER_DEVICE, host_codes.VANISHED)
+                obstacle
+                for obstacle in verdict.blocking
+                if obstacle.code
+                in (host_codes.ANOTHER_DEVICE, host_codes.VANISHED)
             ]
             against += wrong
             if wrong:
@@ -76,9 +77,9 @@ class _ForDevices(base.Base):
             if self.is_for_libvirt and device.managed:
                 # It prepares the rest when the guest starts.
                 told = (*verdict.blocking, *verdict.unknown)
-            for one in told:
+            for finding in told:
                 self.status = 1
-                self.note(f"warning: {refusal.line(one)}")
+                self.note(f"warning: {refusal.line(finding)}")
         if against:
             raise refusal.error(against)
 

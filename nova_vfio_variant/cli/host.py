@@ -146,7 +146,9 @@ class Show(base.ShowOne):
             "driver_override": function.driver_override,
             "iommu_group": function.iommu_group,
             "group_members": [
-                str(one) for one in group if one != function.address
+                str(address)
+                for address in group
+                if address != function.address
             ],
             "numa_node": function.numa_node,
             "physfn": function.physfn and str(function.physfn),
@@ -157,8 +159,10 @@ class Show(base.ShowOne):
             "modalias": function.modalias,
             "assignable": str(verdict.state),
             "passthrough": verdict.is_assignable,
-            "obstacles": [refusal.line(one) for one in verdict.obstacles],
-            "remarks": [refusal.line(one) for one in verdict.remarks],
+            "obstacles": [
+                refusal.line(obstacle) for obstacle in verdict.obstacles
+            ],
+            "remarks": [refusal.line(remark) for remark in verdict.remarks],
             "unseen": list(verdict.unseen),
         }
         return tuple(shown), tuple(shown.values())

@@ -79,16 +79,16 @@ class Prepare(base.Lister):
 
     def refuse(self, refusals: ty.Sequence[finding.Finding]) -> None:
         """Say what is in the way."""
-        for one in refusals:
+        for reason in refusals:
             self.app.stderr.write(
-                f"error: {refusal.line(one)}\nhint: {one.hint}\n"
+                f"error: {refusal.line(reason)}\nhint: {reason.hint}\n"
             )
             self.status = 2
 
     def tell(self, result: preparation.Result) -> base.Rows:
         """What was done, and what was not."""
-        for one in result.recovered:
-            self.note(f"recovered: {_sentence(one)}")
+        for judged in result.recovered:
+            self.note(f"recovered: {_sentence(judged)}")
         self.excuse(result)
         return COLUMNS, self._rows
 
@@ -217,11 +217,11 @@ class Recover(Prepare):
         """Do it."""
         result = self.prepared.recover()
         rows: list[base.Row] = []
-        for number, one in enumerate(result.recovered, start=1):
-            account = self.prepared.journal().account(one.change.subject)
-            action = f"{one.verdict}: {one.reason}"
-            rows.append((number, one.change.subject, action, None, account))
-            if one.verdict is judgement.Verdict.LEAVE:
+        for number, judged in enumerate(result.recovered, start=1):
+            account = self.prepared.journal().account(judged.change.subject)
+            action = f"{judged.verdict}: {judged.reason}"
+            rows.append((number, judged.change.subject, action, None, account))
+            if judged.verdict is judgement.Verdict.LEAVE:
                 self.status = 1
         self.excuse(result)
         return COLUMNS, rows

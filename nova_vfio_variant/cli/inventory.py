@@ -53,8 +53,10 @@ class _Inventory(base.Lister):
         reasons: dict[str, list[str]] = {}
         for at in addresses:
             answer = self.tracked.verdict(at)
-            for one in answer.lasting[:1]:
-                reason = f"reserved, for {one.code.title} [{one.code.id}]"
+            for obstacle in answer.lasting[:1]:
+                reason = (
+                    f"reserved, for {obstacle.code.title} [{obstacle.code.id}]"
+                )
                 reasons.setdefault(reason, []).append(str(at))
             if answer.state is assignability.State.UNKNOWN:
                 first = answer.unknown[0]

@@ -200,7 +200,7 @@ def _near(words: str) -> list[str]:
     """Commands that begin so, else the one that is written most alike."""
     import difflib
 
-    begin = [one for one in sorted(COMMANDS) if one.startswith(f"{words} ")]
+    begin = [name for name in sorted(COMMANDS) if name.startswith(f"{words} ")]
     return begin or difflib.get_close_matches(words, COMMANDS, 1)
 
 

@@ -199,10 +199,10 @@ def references(
     text: source.SourceText,
 ) -> ty.Iterator[tuple[int, int, str]]:
     """Each ``$name`` of a raw value: start, end, and the name."""
-    for found in _TEMPLATE.finditer(text.text.replace(r"\$", "$$")):
-        name = found["named"] or found["braced"]
+    for match in _TEMPLATE.finditer(text.text.replace(r"\$", "$$")):
+        name = match["named"] or match["braced"]
         if name:
-            yield found.start(), found.end(), name
+            yield match.start(), match.end(), name
 
 
 def _interpolated(
@@ -218,15 +218,15 @@ def _interpolated(
     pieces: list[tuple[int, int]] = []
     at = 0
     # oslo.config takes \$ for $$, which is as long.
-    for found in _TEMPLATE.finditer(raw.text.replace(r"\$", "$$")):
-        if found["invalid"] is not None:
+    for match in _TEMPLATE.finditer(raw.text.replace(r"\$", "$$")):
+        if match["invalid"] is not None:
             continue
-        pieces += [(at, found.start()), found.span()]
-        escaped = found["escaped"] is not None
-        pattern += f"({re.escape(raw.text[at : found.start()])})" + (
+        pieces += [(at, match.start()), match.span()]
+        escaped = match["escaped"] is not None
+        pattern += f"({re.escape(raw.text[at : match.start()])})" + (
             r"(\$)" if escaped else "(.*?)"
         )
-        at = found.end()
+        at = match.end()
     pieces.append((at, len(raw.text)))
     pattern += f"({re.escape(raw.text[at:])})"
     matched = re.fullmatch(pattern, value, re.DOTALL)

@@ -130,8 +130,8 @@ class CheckInput:
         return ("vfio", "placement") in self.places and not (
             self.published
             and any(
-                OWNER_NOVA in one.traits
-                for one in self.published.providers.values()
+                OWNER_NOVA in published.traits
+                for published in self.published.providers.values()
             )
         )
 
@@ -351,7 +351,7 @@ def on_option(
 
 def listed(addresses: ty.Iterable[pci_address.PciAddress]) -> str:
     """Addresses as a sentence names them: three, and how many more."""
-    found = [str(one) for one in sorted(addresses)]
+    found = [str(address) for address in sorted(addresses)]
     if len(found) <= _NAMED + 1:
         return ", ".join(found)
     return f"{', '.join(found[:_NAMED])} and {len(found) - _NAMED} more"

@@ -82,7 +82,7 @@ class Verdicts:
             purpose = dataclasses.replace(
                 purpose,
                 mates=frozenset(
-                    one for one in purpose.mates if one in together
+                    address for address in purpose.mates if address in together
                 ),
             )
         answer = assignability.verdict(
@@ -102,15 +102,17 @@ class Verdicts:
         mates = groups.members(self.facts.scan, function)
         companions: set[Address] = set()
         if mates:
-            for one in self._host_specs:
-                if one.companions and one.selects(function):
-                    companions.update(one.companions)
+            for entry in self._host_specs:
+                if entry.companions and entry.selects(function):
+                    companions.update(entry.companions)
         return assignability.Purpose(
             None if spec is None else is_managed(spec),
             instance_uuid,
             spec is not None and goes_to_port(spec),
             frozenset(companions),
-            frozenset(one.address for one in mates if self._goes_along(one)),
+            frozenset(
+                seen.address for seen in mates if self._goes_along(seen)
+            ),
         )
 
     def _goes_along(self, mate: observed.PciFunction) -> bool:
@@ -123,10 +125,10 @@ class Verdicts:
         if spec is not None and is_managed(spec):
             return True
         return any(
-            one.driver not in (None, host_spec.HOST)
-            and one.num_vfs is None
-            and one.selects(mate)
-            for one in self._host_specs
+            entry.driver not in (None, host_spec.HOST)
+            and entry.num_vfs is None
+            and entry.selects(mate)
+            for entry in self._host_specs
         )
 
 

@@ -175,7 +175,7 @@ def _close_all_but(keep: ty.Collection[int]) -> None:
         if number not in keep:
             os.dup2(null, number)
     first = 3
-    for number in sorted(one for one in keep if one > 2):
+    for number in sorted(fd for fd in keep if fd > 2):
         os.closerange(first, number)
         first = number + 1
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))

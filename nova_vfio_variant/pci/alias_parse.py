@@ -107,7 +107,7 @@ class _Reader(entry.Entry):
         ):
             self._without_ids(name, in_placement, bool(resource_class))
             return None
-        if any(found.code is codes.UNKNOWN_KEY for found in self.findings):
+        if any(problem.code is codes.UNKNOWN_KEY for problem in self.findings):
             # Unlike in device_spec, Nova refuses it.
             return None
         return alias.Alias(

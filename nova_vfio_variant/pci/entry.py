@@ -37,9 +37,9 @@ class Entry:
     def failed(self) -> bool:
         """Whether something was found that makes it unusable."""
         return any(
-            found.severity is finding.Severity.ERROR
-            and found.code is not codes.UNKNOWN_KEY
-            for found in self.findings
+            problem.severity is finding.Severity.ERROR
+            and problem.code is not codes.UNKNOWN_KEY
+            for problem in self.findings
         )
 
     def report(

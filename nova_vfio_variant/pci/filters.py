@@ -97,8 +97,8 @@ def _is_any_of(
     wanted: ty.Iterable[ty.Mapping[str, str]],
 ) -> bool:
     """Whether one of the alternatives fits (``pci_device_prop_match``)."""
-    for one in wanted:
-        for key, value in one.items():
+    for alternative in wanted:
+        for key, value in alternative.items():
             found = properties.get(key)
             if not isinstance(found, str) or found.lower() != value:
                 break

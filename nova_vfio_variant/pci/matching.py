@@ -107,7 +107,7 @@ class Matcher:
     ) -> None:
         self.specs = tuple(specs)
         functions = tuple(functions)
-        pfs = {str(one.address) for one in functions if one.sriov_totalvfs}
+        pfs = {str(seen.address) for seen in functions if seen.sriov_totalvfs}
         interfaces: dict[str, pci_address.PciAddress] = {}
         if any(spec.devname is not None for spec in self.specs):
             for function in functions:
@@ -242,8 +242,8 @@ class Matcher:
                 return 0
             text = show(value)
             mask = always | exact.get(text, 0)
-            for one, entries in tested.items():
-                if one.accepts(field, text):
+            for address_pattern, entries in tested.items():
+                if address_pattern.accepts(field, text):
                     mask |= entries
             return mask
 

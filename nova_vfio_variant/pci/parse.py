@@ -57,7 +57,7 @@ def parse_device_specs(
     read = list(entries(texts))
     return (
         tuple(made for made, _ in read if made is not None),
-        tuple(found for _, findings in read for found in findings),
+        tuple(problem for _, findings in read for problem in findings),
     )
 
 

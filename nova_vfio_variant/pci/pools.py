@@ -242,7 +242,7 @@ def _not_enough(
     if place.numa_cells:
         nodes = ", ".join(map(str, sorted(place.numa_cells)))
         near = f" by NUMA policy {request.numa_policy} near node {nodes}"
-    asked = {one for spec in request.specs for one in spec.asked_traits}
+    asked = {trait for spec in request.specs for trait in spec.asked_traits}
     asked.update(spec.asked_class or "" for spec in request.specs)
     names = ", ".join(sorted(asked - {""}))
     return exception.NotEnoughDevices(

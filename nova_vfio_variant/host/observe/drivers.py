@@ -89,16 +89,16 @@ def best_variant(
         for pattern, module in aliases
         if _compiled(pattern).fullmatch(wanted)
     ]
-    return min(fitting, key=lambda one: one[0])[1] if fitting else None
+    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
-def same_name(one: str, other: str) -> bool:
+def same_name(name: str, other: str) -> bool:
     """Whether two names of drivers or modules mean the same.
 
     A module is always shown with ``_`` where its driver may have ``-``
     (module ``vfio_pci``, driver ``vfio-pci``).
     """
-    return one.replace("-", "_") == other.replace("-", "_")
+    return name.replace("-", "_") == other.replace("-", "_")
 
 
 def override_in(text: str | None) -> str | None:

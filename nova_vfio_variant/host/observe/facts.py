@@ -126,9 +126,9 @@ class HostFacts:
         """The driver of this name that is there, ``-`` and ``_`` alike."""
         if name in self.drivers:
             return name
-        for one in self.drivers:
-            if drivers.same_name(one, name):
-                return one
+        for driver in self.drivers:
+            if drivers.same_name(driver, name):
+                return driver
         return None
 
     def can_load(self, name: str) -> bool | None:

@@ -43,7 +43,9 @@ def parse_modalias(raw: bytes) -> Ids:
     if found is None:
         raise ValueError(f"modalias is {text[:80]!r}")
     *numbers, base, sub, interface = found.groups()
-    vendor, product, *subsystem = (f"{int(one, 16):04x}" for one in numbers)
+    vendor, product, *subsystem = (
+        f"{int(number, 16):04x}" for number in numbers
+    )
     return Ids(
         vendor,
         product,

@@ -36,7 +36,7 @@ def members(
         for address in scan.iommu_groups.get(function.iommu_group, ())
         if address != function.address
     )
-    return tuple(one for one in found if one is not None)
+    return tuple(seen for seen in found if seen is not None)
 
 
 def leaves_viable(
@@ -64,5 +64,7 @@ def in_the_way(
     Those of which it can't be known are among them.
     """
     return tuple(
-        one for one in members(scan, function) if not leaves_viable(scan, one)
+        seen
+        for seen in members(scan, function)
+        if not leaves_viable(scan, seen)
     )

@@ -35,7 +35,7 @@ def of_claim(
     seen = scanner.scan(tree, mine)
     index = open_file.Index(processes.look(tree), children.look(tree))
     found = [
-        f"{one.subject} can't be read: {one.why}" for one in seen.problems
+        f"{lost.subject} can't be read: {lost.why}" for lost in seen.problems
     ]
     for function in seen.functions:
         place = f"{paths.DEVICES}/{function.address}/iommu_group/devices"

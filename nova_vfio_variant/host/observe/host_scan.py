@@ -60,7 +60,7 @@ class HostScan:
     def _by_address(
         self,
     ) -> dict[pci_address.PciAddress, function.PciFunction]:
-        return {found.address: found for found in self.functions}
+        return {seen.address: seen for seen in self.functions}
 
     @functools.cached_property
     def vfs(
@@ -92,9 +92,9 @@ class HostScan:
                 {
                     *(at for at, group in self._unread_groups if group < 0),
                     *(
-                        one.address
-                        for one in self.functions
-                        if "iommu_group" in one.lost
+                        seen.address
+                        for seen in self.functions
+                        if "iommu_group" in seen.lost
                     ),
                 }
             )
@@ -128,9 +128,9 @@ class HostScan:
     ) -> ty.Mapping[int, tuple[pci_address.PciAddress, ...]]:
         """The addresses in each IOMMU group, in rising order."""
         groups: dict[int, list[pci_address.PciAddress]] = {}
-        for found in self.functions:
-            if found.iommu_group is not None:
-                groups.setdefault(found.iommu_group, []).append(found.address)
+        for seen in self.functions:
+            if seen.iommu_group is not None:
+                groups.setdefault(seen.iommu_group, []).append(seen.address)
         return {number: tuple(groups[number]) for number in sorted(groups)}
 
     @functools.cached_property

@@ -58,10 +58,10 @@ class Names:
     def excerpt(self, functions: ty.Iterable[function.PciFunction]) -> str:
         """The lines of pci.ids that these functions need, as pci.ids."""
         wanted: dict[str, set[str]] = {}
-        for one in functions:
-            wanted.setdefault(one.vendor_id, set()).add(one.product_id)
-            wanted.setdefault(f"C {one.class_code >> 16:02x}", set()).add(
-                f"{one.class_code >> 8 & 0xFF:02x}"
+        for seen in functions:
+            wanted.setdefault(seen.vendor_id, set()).add(seen.product_id)
+            wanted.setdefault(f"C {seen.class_code >> 16:02x}", set()).add(
+                f"{seen.class_code >> 8 & 0xFF:02x}"
             )
         lines = []
         for key in sorted(wanted):

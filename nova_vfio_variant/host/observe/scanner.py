@@ -181,7 +181,9 @@ class _Scanner:
             netdevs,
             mdev_types,
             ids.modalias,
-            lost=frozenset([str(one.fact) for one in self._problems[before:]])
+            lost=frozenset(
+                [str(lost.fact) for lost in self._problems[before:]]
+            )
             if len(self._problems) > before
             else _NOTHING,
             vdpa=pf is not None

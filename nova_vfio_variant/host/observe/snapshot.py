@@ -294,9 +294,9 @@ class _Recorder:
             [
                 header.strip(),
                 *(
-                    "\t".join([one[0], one[1], "00000000", *one[3:]])
-                    for one in fields
-                    if one[1:2] == ["00000000"]
+                    "\t".join([field[0], field[1], "00000000", *field[3:]])
+                    for field in fields
+                    if field[1:2] == ["00000000"]
                 ),
             ]
         )

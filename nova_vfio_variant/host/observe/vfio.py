@@ -30,7 +30,7 @@ def is_driver(scan: host_scan.HostScan, name: str) -> bool | None:
     """
     if name.replace("-", "_") in scan.vfio_modules:
         return True
-    shown = {one.vfio for one in scan.functions if one.driver == name}
+    shown = {seen.vfio for seen in scan.functions if seen.driver == name}
     if len(shown) == 1:
         return shown.pop()
     # NVIDIA's serves VFs as a VFIO driver and their PF as the host's.
@@ -58,7 +58,7 @@ def available(scan: host_scan.HostScan) -> bool | None:
     if (
         "vfio_pci" in scan.modules
         or scan.tree.exists(f"sys/bus/pci/drivers/{drivers.VFIO_PCI}")
-        or any(one.driver == drivers.VFIO_PCI for one in scan.functions)
+        or any(seen.driver == drivers.VFIO_PCI for seen in scan.functions)
         or any(
             drivers.same_name(drivers.VFIO_PCI, module)
             for _, module in scan.vfio_aliases

@@ -70,18 +70,18 @@ def with_serial_numbers(
                 )
         return known[address]
 
-    def told(one: function.PciFunction) -> function.PciFunction:
-        if not wanted(one):
-            return one
-        card = None if one.vdpa else one.physfn
-        number = serial(one.address) or serial(card)
+    def told(seen: function.PciFunction) -> function.PciFunction:
+        if not wanted(seen):
+            return seen
+        card = None if seen.vdpa else seen.physfn
+        number = serial(seen.address) or serial(card)
         lost = number is None and not problems.keys().isdisjoint(
-            (one.address, card)
+            (seen.address, card)
         )
         return dataclasses.replace(
-            one,
+            seen,
             card_serial_number=number,
-            lost=one.lost | {"vpd"} if lost else one.lost,
+            lost=seen.lost | {"vpd"} if lost else seen.lost,
         )
 
     functions = tuple(map(told, found.functions))

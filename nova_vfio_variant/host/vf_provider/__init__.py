@@ -99,10 +99,10 @@ class VfProvider(abc.ABC):
 
 @functools.cache
 def _providers() -> dict[str, VfProvider]:
-    found: extension.ExtensionManager[VfProvider] = extension.ExtensionManager(
-        NAMESPACE, invoke_on_load=True
+    installed: extension.ExtensionManager[VfProvider] = (
+        extension.ExtensionManager(NAMESPACE, invoke_on_load=True)
     )
-    return {one.name: one.obj for one in found if one.obj is not None}
+    return {way.name: way.obj for way in installed if way.obj is not None}
 
 
 def of(pf: observed.PciFunction) -> tuple[str, VfProvider]:

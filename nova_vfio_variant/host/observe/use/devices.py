@@ -139,7 +139,9 @@ class Devices:
             text = self._tree.read_text("proc/devices") or ""
             lines = text.partition("Block devices:")[0].splitlines()
             fields = [line.split() for line in lines]
-            self._majors = {one[0]: one[1] for one in fields if len(one) == 2}
+            self._majors = {
+                field[0]: field[1] for field in fields if len(field) == 2
+            }
         return self._majors.get(major, "")
 
     def _unlisted(self, name: str) -> tuple[str, ...]:

@@ -101,8 +101,8 @@ def _of_process(tree: host_tree.HostTree, pid: int) -> list[_Mount]:
         fields, more = left.split(), right.split()
         if len(fields) > 4 and len(more) > 1:
             # bcachefs names all its disks, with colons between them.
-            sources = [one for one in more[1].split(":/") if one]
-            sources[1:] = [f"/{one}" for one in sources[1:]]
+            sources = [disk for disk in more[1].split(":/") if disk]
+            sources[1:] = [f"/{source}" for source in sources[1:]]
             options = more[2].split(",") if len(more) > 2 else []
             sources += [
                 option.partition("=")[2]

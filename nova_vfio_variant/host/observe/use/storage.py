@@ -90,9 +90,9 @@ def look(tree: host_tree.HostTree) -> Disks:
         held = backing.look(tree, disks)
         for address, names in owned.items():
             found = [
-                one
+                usage
                 for name in names
-                for one in (*_uses(tree, name, seen), *held.of(tree, name))
+                for usage in (*_uses(tree, name, seen), *held.of(tree, name))
             ]
             if found:
                 uses[address] = tuple(found)
@@ -139,7 +139,7 @@ def _uses(tree: host_tree.HostTree, name: str, seen: _Seen) -> list[Use]:
                 uses.append(
                     _storage(f"{name} belongs to a btrfs that is mounted")
                 )
-            elif any(tree.exists(f"{one}/{name}") for one in _MOUNTED):
+            elif any(tree.exists(f"{folder}/{name}") for folder in _MOUNTED):
                 # In a namespace that no process has any more.
                 uses.append(_storage(f"{name} is mounted somewhere"))
     if seen.swaps is None:
@@ -178,18 +178,18 @@ def _owners(
         return _nearest(link)
     place = f"{_SUBSYSTEMS}/{below[1]}"
     ways = [
-        f"{place}/{one}"
-        for one in use.names(tree, place)
-        if _CONTROLLER.fullmatch(one)
+        f"{place}/{name}"
+        for name in use.names(tree, place)
+        if _CONTROLLER.fullmatch(name)
     ]
     if not ways:
         # Older recordings lack them. A path's name begins with the number of
         # its subsystem (nvme_mpath_set_disk_name in the kernel).
         number = below[1].removeprefix("nvme-subsys")
         ways = [
-            f"{_BLOCK}/{one}"
-            for one in disks
-            if one.startswith(f"nvme{number}c")
+            f"{_BLOCK}/{disk}"
+            for disk in disks
+            if disk.startswith(f"nvme{number}c")
         ]
     if not ways:
         raise OSError(errno.ENOENT, f"/{place} lists no controller")
