@@ -97,7 +97,9 @@ class Checking:
         )
         return tuple(
             tuple(
-                one for one in found if one.severity is finding.Severity.ERROR
+                problem
+                for problem in found
+                if problem.severity is finding.Severity.ERROR
             )
             if made is None
             else next(matches)

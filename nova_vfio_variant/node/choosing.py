@@ -51,7 +51,11 @@ def choose(
             return _consume(ready, requests, numa_cells, sockets)
         except exception.NotEnoughDevices:
             # A pool's last device is taken first.
-            fit = [one for one in fit if one not in ready] + ready
+            fit = [
+                tracked_device
+                for tracked_device in fit
+                if tracked_device not in ready
+            ] + ready
     try:
         return _consume(fit, requests, numa_cells, sockets)
     except exception.NotEnoughDevices as error:
@@ -139,8 +143,8 @@ def _fitting(
     """The devices that would satisfy a request if they were free."""
     free = pools.Pools.of(
         (
-            dataclasses.replace(one, status=tracked.Status.AVAILABLE)
-            for one in devices
+            dataclasses.replace(device, status=tracked.Status.AVAILABLE)
+            for device in devices
         ),
         by_class=True,
     )

@@ -153,13 +153,14 @@ class Publication:
         return facts.Published(
             {
                 name: dataclasses.replace(
-                    self.client.read(one), usages=self.client.usages(one.uuid)
+                    self.client.read(listed),
+                    usages=self.client.usages(listed.uuid),
                 )
-                for name, one in seen.children.items()
+                for name, listed in seen.children.items()
             },
             {
-                name: self.client.consumers(one.uuid)
-                for name, one in seen.children.items()
+                name: self.client.consumers(listed.uuid)
+                for name, listed in seen.children.items()
             },
         )
 

@@ -68,14 +68,14 @@ class PlacementSide:
 
         known = (
             {
-                one.address
+                device.address
                 for some in (
                     plan.unchanged,
                     plan.updated,
                     plan.unread,
                     plan.kept,
                 )
-                for one in some
+                for device in some
             }
             if plan.exchanged
             else set()
@@ -167,7 +167,7 @@ class PlacementSide:
                     *plan.added,
                     *plan.kept,
                     *plan.unread,
-                    *(one.device for one in plan.exchanged),
+                    *(exchange.device for exchange in plan.exchanged),
                 ),
                 key=lambda device: device.address,
             )

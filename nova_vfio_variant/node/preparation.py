@@ -174,7 +174,7 @@ class Preparation:
         return restore.decision(
             self.journal().priors,
             self._look(),
-            {str(one) for one in only},
+            {str(address) for address in only},
         )
 
     def journal(self) -> journal.Journal:
@@ -238,7 +238,7 @@ class Preparation:
             found = restore.decision(
                 actor.journal.priors,
                 actor.look().knowing(quarantined=quarantined),
-                {str(one) for one in only},
+                {str(address) for address in only},
             )
             result.refusals = found.refusals
             if not found.refusals:
@@ -334,7 +334,9 @@ def _recorded(
             for claim in opened.claims()
             for address in claim.addresses
         },
-        identities={one.address: one.known for one in opened.devices()},
+        identities={
+            device.address: device.known for device in opened.devices()
+        },
         allowed=allowance.standing(opened.allowances.all(), seen.get),
     )
 

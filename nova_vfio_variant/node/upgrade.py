@@ -60,7 +60,7 @@ def _fails(check: _Check) -> _Check:
                 "; ".join(
                     [
                         error.message,
-                        *(str(found) for found in error.findings),
+                        *(str(problem) for problem in error.findings),
                     ]
                 ),
             )
@@ -147,8 +147,8 @@ class Checks(upgradecheck.UpgradeCommands):
                 device.address, device.instance_uuid
             )
             found += [
-                f"instance {device.instance_uuid}: {refusal.line(one)}"
-                for one in answer.blocking[:1]
+                f"instance {device.instance_uuid}: {refusal.line(obstacle)}"
+                for obstacle in answer.blocking[:1]
             ]
         if found:
             return _Result(_WARNING, "; ".join(found))

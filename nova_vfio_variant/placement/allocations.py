@@ -30,9 +30,7 @@ def amounts(
     Devices that no provider publishes, those of a physical network, amount
     to nothing.
     """
-    names = {
-        address: one.name for one in providers for address in one.addresses
-    }
+    names = {address: rp.name for rp in providers for address in rp.addresses}
     found: dict[str, dict[str, int]] = {}
     for device in devices:
         name = names.get(device.address)
@@ -62,9 +60,9 @@ def put(
     """
     ours = {}
     for name in known.names():
-        one = known.get(name)
-        if one is not None:
-            ours[name] = one.uuid
+        remembered = known.get(name)
+        if remembered is not None:
+            ours[name] = remembered.uuid
     missing = sorted(set(wanted) - set(ours))
     if missing:
         raise exception.PlacementRefused(
@@ -111,13 +109,13 @@ def published(
     def once() -> dict[str, provider.Published]:
         seen = observe.look(client, ask.root_name, known)
         return {
-            one.name: dataclasses.replace(
+            rp.name: dataclasses.replace(
                 read,
                 usages=client.usages(listed.uuid),
                 ours=memory.ours(known, read),
             )
-            for one in ask.desired
-            if (listed := seen.children.get(one.name)) is not None
+            for rp in ask.desired
+            if (listed := seen.children.get(rp.name)) is not None
             and (read := client.read(listed))
         }
 

@@ -92,8 +92,8 @@ class PlacementClient(rest.Rest):
         """Who uses a provider: consumer -> resource class -> amount."""
         found = self._json("GET", f"/resource_providers/{uuid}/allocations")
         return {
-            consumer: one["resources"]
-            for consumer, one in found["allocations"].items()
+            consumer: allocation["resources"]
+            for consumer, allocation in found["allocations"].items()
         }
 
     def read(self, listed: provider.Listed) -> provider.Published:
@@ -174,7 +174,7 @@ class PlacementClient(rest.Rest):
         if not names:
             return []
         known = self._json("GET", "/resource_classes")["resource_classes"]
-        return sorted(set(names) - {one["name"] for one in known})
+        return sorted(set(names) - {record["name"] for record in known})
 
     def create_trait(self, name: str) -> None:
         """Make a custom trait, if it isn't there."""
@@ -200,8 +200,8 @@ class PlacementClient(rest.Rest):
             return Allocations({})
         return Allocations(
             {
-                uuid: dict(one["resources"])
-                for uuid, one in found["allocations"].items()
+                uuid: dict(allocation["resources"])
+                for uuid, allocation in found["allocations"].items()
             },
             found["consumer_generation"],
             found["project_id"],
@@ -244,10 +244,10 @@ class PlacementClient(rest.Rest):
         found = self._json("GET", "/resource_providers", query=query)
         return [
             provider.Listed(
-                one["uuid"],
-                one["name"],
-                one["generation"],
-                one["parent_provider_uuid"],
+                record["uuid"],
+                record["name"],
+                record["generation"],
+                record["parent_provider_uuid"],
             )
-            for one in found["resource_providers"]
+            for record in found["resource_providers"]
         ]

@@ -83,26 +83,30 @@ def settled(
         trait.startswith(OWNER) for trait in published.traits
     )
     for resource_class in sorted({*wanted, *there}):
-        one = wanted.get(resource_class, provider.Inventory(0, 0))
-        total = max(one.total, used.get(resource_class, 0))
+        inventory = wanted.get(resource_class, provider.Inventory(0, 0))
+        total = max(inventory.total, used.get(resource_class, 0))
         if total == 0:
             continue
-        if total > one.total:
+        if total > inventory.total:
             kept.append(
                 f"{resource_class} of {name} stays at {total} where "
-                f"{one.total} would be right: so many are in use"
+                f"{inventory.total} would be right: so many are in use"
             )
         record = dict(there.get(resource_class, {}))
         share = published.ours.get(resource_class, 0) if published else 0
         others = min(
-            max(int(record.get("reserved", 0)) - share, one.reserved), total
+            max(int(record.get("reserved", 0)) - share, inventory.reserved),
+            total,
         )
         if not owned:
-            share = max(one.blocked, min(share, one.blocked + one.unknown))
+            share = max(
+                inventory.blocked,
+                min(share, inventory.blocked + inventory.unknown),
+            )
             ours[resource_class] = share = min(share, total - others)
         inventories[resource_class] = record | {
             "total": total,
-            "max_unit": max(one.max_unit, total),
+            "max_unit": max(inventory.max_unit, total),
             "reserved": others + share,
         }
     return Settled(inventories, tuple(kept), _some(ours))
@@ -143,7 +147,7 @@ def difference(
     :param desired: all that shall be there
     :returns: sorted by provider, then class and field
     """
-    wanted = {one.name: one for one in desired}
+    wanted = {rp.name: rp for rp in desired}
     return tuple(
         change
         for name in sorted({*wanted, *published})
@@ -180,7 +184,7 @@ def _of_one(
     if kind == "delete":
         yield Change(kind, name, "traits", has, None)
     elif has is None or {
-        one for one in has if not one.startswith(OWNER)
+        trait for trait in has if not trait.startswith(OWNER)
     } != set(shall):
         yield Change(kind, name, "traits", has, shall)
 

@@ -64,8 +64,8 @@ def unusable(state_path: str | pathlib.Path) -> str | None:
     can be written: it brings its tables up to date when it starts.
     """
     path = database(state_path)
-    for one in (path, path.parent, path.with_name(lock.NAME)):
-        if one.exists() and not os.access(one, os.W_OK):
+    for place in (path, path.parent, path.with_name(lock.NAME)):
+        if place.exists() and not os.access(place, os.W_OK):
             return (
                 f"the embedded Placement's database {path} can't be used:"
                 " Permission denied"

@@ -137,8 +137,8 @@ def _details(answer: requests.Response) -> tuple[str, str]:
 
 def _line(text: object) -> str:
     """The last line that says something: webob puts its own before it."""
-    lines = [one.strip() for one in str(text).splitlines()]
-    said = next((one for one in reversed(lines) if one), "")
+    lines = [line.strip() for line in str(text).splitlines()]
+    said = next((line for line in reversed(lines) if line), "")
     # keystoneauth's words for an answer that says nothing but its status.
     if said.startswith("None (HTTP "):
         said = said[6:-1]

@@ -68,9 +68,9 @@ def ours(
     """
     return {
         name: units
-        for name, one in known.shares(published.name).items()
+        for name, part in known.shares(published.name).items()
         if (
-            units := one.now(
+            units := part.now(
                 published.generation,
                 int(published.inventories.get(name, {}).get("reserved", 0)),
             )
@@ -86,17 +86,17 @@ def fingerprint(desired: provider.Provider) -> str:
             desired.parent,
             desired.traits,
             [
-                (name, *_said(one))
-                for name, one in sorted(desired.inventories.items())
+                (name, *_said(inventory))
+                for name, inventory in sorted(desired.inventories.items())
             ],
         ]
     )
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _said(one: provider.Inventory) -> tuple[int, ...]:
+def _said(inventory: provider.Inventory) -> tuple[int, ...]:
     """As short as it was before anything could be blocked."""
-    usual = (one.total, one.max_unit, one.reserved)
-    if one.blocked or one.unknown:
-        return (*usual, one.blocked, one.unknown)
+    usual = (inventory.total, inventory.max_unit, inventory.reserved)
+    if inventory.blocked or inventory.unknown:
+        return (*usual, inventory.blocked, inventory.unknown)
     return usual

@@ -30,14 +30,16 @@ def look(
     """
     ours = known.get(root_name)
     lines = client.tree(ours.uuid) if ours is not None else []
-    root = next((one for one in lines if ours and one.uuid == ours.uuid), None)
+    root = next(
+        (listed for listed in lines if ours and listed.uuid == ours.uuid), None
+    )
     if root is None:
         root = client.find(root_name)
         lines = [] if root is None else client.tree(root.uuid)
     children = {
-        one.name: one
-        for one in lines
-        if root is not None and one.parent_uuid == root.uuid
+        listed.name: listed
+        for listed in lines
+        if root is not None and listed.parent_uuid == root.uuid
     }
     return steps.Seen(
         root, children, _strays(client, {root_name, *children}, known)
@@ -53,21 +55,25 @@ def _strays(
     found: dict[str, provider.Listed] = {}
     seen: set[str] = set()
     elsewhere = {
-        name: one.uuid
+        name: remembered.uuid
         for name in known.names()
-        if name not in here and (one := known.get(name)) is not None
+        if name not in here and (remembered := known.get(name)) is not None
     }
     for uuid in elsewhere.values():
         if uuid in seen:
             continue
         lines = client.tree(uuid)
-        seen.update(one.uuid for one in lines)
-        ours = [one for one in lines if elsewhere.get(one.name) == one.uuid]
+        seen.update(listed.uuid for listed in lines)
+        ours = [
+            listed
+            for listed in lines
+            if elsewhere.get(listed.name) == listed.uuid
+        ]
         # Below a root of ours there may be others' providers by now.
         found |= {
-            one.name: one
-            for one in ours
-            if one.parent_uuid is not None or len(ours) == len(lines)
+            listed.name: listed
+            for listed in ours
+            if listed.parent_uuid is not None or len(ours) == len(lines)
         }
     return found
 
@@ -88,7 +94,7 @@ def managed(
     if seen.root is None or ours == extra:
         return ours
     marked = client.tree(seen.root.uuid, os_traits.COMPUTE_MANAGED_PCI_DEVICE)
-    return ours | (extra & {one.name for one in marked})
+    return ours | (extra & {listed.name for listed in marked})
 
 
 def differing(
@@ -104,8 +110,8 @@ def differing(
         that stand elsewhere shall go, too
     """
     found = []
-    for one in desired:
-        listed = seen.children.get(one.name)
+    for rp in desired:
+        listed = seen.children.get(rp.name)
         if listed is None:
             found.append(steps.step(one, None))
         elif not _as_remembered(one, listed, known):
@@ -130,7 +136,8 @@ def _as_remembered(
         and remembered.generation == listed.generation
         and remembered.fingerprint == memory.fingerprint(desired)
         and all(
-            one.write is None for one in known.shares(desired.name).values()
+            share.write is None
+            for share in known.shares(desired.name).values()
         )
     )
 

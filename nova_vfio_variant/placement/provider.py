@@ -52,7 +52,7 @@ class Provider:
     @property
     def devices(self) -> tuple[str, ...]:
         """Addresses of the devices behind it, in rising order, as text."""
-        return tuple(str(one) for one in sorted(self.addresses))
+        return tuple(str(place) for place in sorted(self.addresses))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

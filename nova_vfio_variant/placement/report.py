@@ -120,7 +120,7 @@ def compare(
 
     def once() -> Result:
         seen = observe.look(client, ask.root_name, known)
-        names = {one.name for one in ask.desired}
+        names = {rp.name for rp in ask.desired}
         superfluous = observe.managed(client, seen, names, known)
         return result(
             observe.differing(client, seen, ask.desired, superfluous, known)
@@ -344,8 +344,10 @@ def result(found: ty.Iterable[steps.Step]) -> Result:
     """What these steps do, in order of providers."""
     inorder = sorted(found, key=lambda one: one.name)
     return Result(
-        tuple(change for one in inorder for change in one.changes),
+        tuple(change for step in inorder for change in step.changes),
         tuple(
-            dict.fromkeys(kept for one in inorder for kept in one.settled.kept)
+            dict.fromkeys(
+                kept for step in inorder for kept in step.settled.kept
+            )
         ),
     )

@@ -31,32 +31,32 @@ def marked(
     if not (blocked or unknown):
         return tuple(providers)
     free = {
-        one.address: one.resource_class
-        for one in devices
-        if one.status not in family.IN_USE
-        and (one.address in blocked or one.address in unknown)
+        device.address: device.resource_class
+        for device in devices
+        if device.status not in family.IN_USE
+        and (device.address in blocked or device.address in unknown)
     }
-    return tuple(_marked(one, free, blocked) for one in providers)
+    return tuple(_marked(rp, free, blocked) for rp in providers)
 
 
 def _marked(
-    one: provider.Provider,
+    rp: provider.Provider,
     free: ty.Mapping[pci_address.PciAddress, str],
     blocked: Addresses,
 ) -> provider.Provider:
     units = collections.Counter(
-        (free[at], at in blocked) for at in one.addresses if at in free
+        (free[at], at in blocked) for at in rp.addresses if at in free
     )
     if not units:
-        return one
+        return rp
     return dataclasses.replace(
-        one,
+        rp,
         inventories={
             name: dataclasses.replace(
                 inventory,
                 blocked=units[name, True],
                 unknown=units[name, False],
             )
-            for name, inventory in one.inventories.items()
+            for name, inventory in rp.inventories.items()
         },
     )

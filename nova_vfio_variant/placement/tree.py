@@ -70,14 +70,14 @@ def build(
     specs = specs or {}
     whole, parts, findings = _by_owner(devices, specs)
     made: list[tuple[pci_address.PciAddress, provider.Provider]] = []
-    for owner, one in whole.items():
+    for owner, device in whole.items():
         if owner in parts:
             findings.append(
                 tree_findings.pf_and_vf(one, parts[owner][0][0], specs)
             )
             continue
         name = _name(root_name, owner)
-        made.append((owner, _of_whole(name, root_name, one)))
+        made.append((owner, _of_whole(name, root_name, device)))
     for owner, runs in parts.items():
         if owner in whole:
             continue
@@ -121,7 +121,7 @@ def _by_owner(
         if first.status in _GONE or first.tags.get("physical_network"):
             continue
         if first.dev_type not in _OF_A_PARENT:
-            whole.update((one.address, one) for one in run)
+            whole.update((device.address, device) for device in run)
         elif first.parent_addr is not None:
             parts.setdefault(first.parent_addr, []).append(run)
         else:
@@ -168,7 +168,7 @@ def _uniform(
         ]
         mixed.extend(refused)
         if not refused:
-            fine[resource_class] = [one for run in group for one in run]
+            fine[resource_class] = [device for run in group for device in run]
     findings.extend(mixed)
     if layout == "nova" and mixed:
         return []
@@ -181,27 +181,27 @@ def _uniform(
 
 
 def _of_whole(
-    name: str, root_name: str, one: tracked.Device
+    name: str, root_name: str, device: tracked.Device
 ) -> provider.Provider:
     """A provider of one unit: a PF or a plain PCI function.
 
     One for one time is reserved once it is in use, and never given back by
     us: whoever made it clean again sets ``reserved`` to 0.
     """
-    spent = one.tags.get("one_time_use") == "true" and one.instance_uuid
+    spent = device.tags.get("one_time_use") == "true" and device.instance_uuid
     return provider.Provider(
         name,
         root_name,
-        {one.resource_class: provider.Inventory(1, 1, 1 if spent else 0)},
-        names.device_traits(one),
-        (one.address,),
+        {device.resource_class: provider.Inventory(1, 1, 1 if spent else 0)},
+        names.device_traits(device),
+        (device.address,),
     )
 
 
 def _of_parts(
     name: str, root_name: str, group: list[tracked.Device]
 ) -> provider.Provider:
-    totals = collections.Counter([one.resource_class for one in group])
+    totals = collections.Counter([device.resource_class for device in group])
     return provider.Provider(
         name,
         root_name,
@@ -210,7 +210,7 @@ def _of_parts(
             for resource_class, total in totals.items()
         },
         names.device_traits(group[0]),
-        tuple([one.address for one in group]),
+        tuple([device.address for device in group]),
     )
 
 

@@ -173,7 +173,7 @@ class Writer:
                     left.append(before.name)
             except exception.PlacementUnreachable:
                 # Each further one would wait for the same deadline.
-                names = [one.name for one in self._before.values()]
+                names = [was.name for was in self._before.values()]
                 return names[: names.index(before.name) + 1] + left
             except exception.PlacementError:
                 left.append(before.name)
@@ -186,7 +186,12 @@ class Writer:
     def _restore(self, uuid: str, before: _Before) -> bool:
         """Put one provider back, unless somebody else has changed it."""
         now = next(
-            (one for one in self._client.tree(uuid) if one.uuid == uuid), None
+            (
+                listed
+                for listed in self._client.tree(uuid)
+                if listed.uuid == uuid
+            ),
+            None,
         )
         was = before.published
         if was is None:

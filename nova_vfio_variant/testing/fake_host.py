@@ -315,9 +315,9 @@ class FakeHost:
     def rmmod(self, name: str) -> None:
         """Unload the module of a parent of mdevs; they go with it."""
         with self._files.held() as memory:
-            for one, parent in memory.parents.items():
+            for address, parent in memory.parents.items():
                 if parent.driver == name:
-                    self._kernel.mdevs.unregister(one)
+                    self._kernel.mdevs.unregister(address)
 
     def hold(
         self,

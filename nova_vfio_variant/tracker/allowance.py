@@ -64,7 +64,12 @@ class Allowances:
                 )
                 for row in link.execute(sa.select(models.allowances))
             ]
-        return tuple(sorted(found, key=lambda one: (one.address, one.code)))
+        return tuple(
+            sorted(
+                found,
+                key=lambda allowance: (allowance.address, allowance.code),
+            )
+        )
 
     def add(
         self,
@@ -109,10 +114,14 @@ def standing(
     :returns: address -> code -> reason
     """
     found: dict[pci_address.PciAddress, dict[str, str]] = {}
-    for one in allowances:
-        seen = there(one.address)
-        if seen is not None and not one.identity.is_another(seen.identity):
-            found.setdefault(one.address, {})[one.code] = one.reason
+    for allowance in allowances:
+        seen = there(allowance.address)
+        if seen is not None and not allowance.identity.is_another(
+            seen.identity
+        ):
+            found.setdefault(allowance.address, {})[allowance.code] = (
+                allowance.reason
+            )
     return found
 
 

@@ -60,17 +60,18 @@ class StoredProviderMemory:
         fingerprint: str | None,
     ) -> None:
         """Remember a provider, in place of what was known of it."""
-        one = Remembered(uuid, generation, fingerprint)
+        remembered = Remembered(uuid, generation, fingerprint)
         known = self._all()
-        if known.get(name) == one:
+        if known.get(name) == remembered:
             return
         table = models.providers
         with self._write() as connection:
             connection.execute(sa.delete(table).where(table.c.name == name))
             connection.execute(
-                sa.insert(table), {"name": name, **dataclasses.asdict(one)}
+                sa.insert(table),
+                {"name": name, **dataclasses.asdict(remembered)},
             )
-        known[name] = one
+        known[name] = remembered
 
     def forget(self, name: str) -> None:
         """Forget a provider, if it is remembered."""
@@ -101,9 +102,9 @@ class StoredProviderMemory:
             connection.execute(
                 sa.delete(table).where(table.c.provider == name)
             )
-            for resource_class, one in shares.items():
+            for resource_class, part in shares.items():
                 connection.execute(
-                    sa.insert(table), _row(name, resource_class, one)
+                    sa.insert(table), _row(name, resource_class, part)
                 )
         known[name] = dict(shares)
 
@@ -139,13 +140,13 @@ def _share(row: sa.Row[ty.Any]) -> share.Share:
 
 
 def _row(
-    name: str, resource_class: str, one: share.Share
+    name: str, resource_class: str, part: share.Share
 ) -> dict[str, ty.Any]:
-    write = one.write
+    write = part.write
     return {
         "provider": name,
         "resource_class": resource_class,
-        "units": one.units,
+        "units": part.units,
         "intended": None if write is None else write.units,
         "generation": None if write is None else write.generation,
         "before": None if write is None else write.before,

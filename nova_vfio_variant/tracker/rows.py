@@ -64,9 +64,9 @@ def identity(text: str) -> function.Identity:
     return function.Identity(**json.loads(text))
 
 
-def identity_text(one: function.Identity) -> str:
+def identity_text(identity: function.Identity) -> str:
     """Which function it is, as JSON, without what isn't known of it."""
-    facts = dataclasses.asdict(one)
+    facts = dataclasses.asdict(identity)
     return json.dumps({k: v for k, v in facts.items() if v is not None})
 
 
@@ -117,7 +117,11 @@ def _slices(texts: ty.Iterable[str]) -> ty.Iterator[list[str]]:
 def insert(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
     """Add a row for each device."""
     values = [
-        {"id": tracked.number(one.address), **_values(one)} for one in devices
+        {
+            "id": tracked.number(tracked_device.address),
+            **_values(tracked_device),
+        }
+        for tracked_device in devices
     ]
     if values:
         link.execute(sa.insert(_TABLE), values)
@@ -126,8 +130,11 @@ def insert(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
 def update(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
     """Write the rows of tracked devices anew."""
     values = [
-        {"row_id": tracked.number(one.address), **_values(one)}
-        for one in devices
+        {
+            "row_id": tracked.number(tracked_device.address),
+            **_values(tracked_device),
+        }
+        for tracked_device in devices
     ]
     if values:
         link.execute(sa.update(_TABLE).where(_BY_ID), values)
@@ -135,7 +142,10 @@ def update(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
 
 def delete(link: sa.Connection, devices: ty.Iterable[tracked.Device]) -> None:
     """Take the rows of devices away."""
-    values = [{"row_id": tracked.number(one.address)} for one in devices]
+    values = [
+        {"row_id": tracked.number(tracked_device.address)}
+        for tracked_device in devices
+    ]
     if values:
         link.execute(sa.delete(_TABLE).where(_BY_ID), values)
 
@@ -151,23 +161,23 @@ def _values(one: tracked.Device) -> dict[str, ty.Any]:
     parent = one.parent_addr
     pending = None if one.pending is None else json.dumps(dict(one.pending))
     return {
-        "mark": properties.mark(one),
-        "address": str(one.address),
-        "vendor_id": one.vendor_id,
-        "product_id": one.product_id,
-        "dev_type": one.dev_type,
-        "numa_node": one.numa_node,
+        "mark": properties.mark(tracked_device),
+        "address": str(tracked_device.address),
+        "vendor_id": tracked_device.vendor_id,
+        "product_id": tracked_device.product_id,
+        "dev_type": tracked_device.dev_type,
+        "numa_node": tracked_device.numa_node,
         "parent_addr": None if parent is None else str(parent),
-        "resource_class": one.resource_class,
-        "traits": json.dumps(one.traits),
-        "tags": json.dumps(dict(one.tags)),
-        "status": str(one.status),
-        "instance_uuid": one.instance_uuid,
-        "request_id": one.request_id,
-        "alias_name": one.alias_name,
-        "extra_info": json.dumps(dict(one.extra_info)),
+        "resource_class": tracked_device.resource_class,
+        "traits": json.dumps(tracked_device.traits),
+        "tags": json.dumps(dict(tracked_device.tags)),
+        "status": str(tracked_device.status),
+        "instance_uuid": tracked_device.instance_uuid,
+        "request_id": tracked_device.request_id,
+        "alias_name": tracked_device.alias_name,
+        "extra_info": json.dumps(dict(tracked_device.extra_info)),
         "pending": pending,
         "identity": None
-        if one.identity is None
-        else identity_text(one.identity),
+        if tracked_device.identity is None
+        else identity_text(tracked_device.identity),
     }

@@ -166,7 +166,7 @@ def _bring_up(
     from alembic import script
 
     scripts = script.ScriptDirectory.from_config(_config())
-    known = {one.revision for one in scripts.walk_revisions()}
+    known = {script.revision for script in scripts.walk_revisions()}
     if found is not None and found not in known:
         raise exception.StoreVersionError(
             f"the state database {shown} has version {found}, made by a newer"

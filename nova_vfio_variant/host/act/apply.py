@@ -75,14 +75,14 @@ class _Applying:
         """Do what is decided, and take back what was done in vain."""
         decision = planning.Decision(plan.Plan())
         try:
-            for one in converge.rounds(
+            for turn in converge.rounds(
                 self._actor, decide, plan.Command.APPLY
             ):
-                decision = one.decision
+                decision = turn.decision
                 self._note(decision)
-                for change in one.ready:
-                    self._take(change, next(one.attempts))
-                if one.ready:
+                for change in turn.ready:
+                    self._take(change, next(turn.attempts))
+                if turn.ready:
                     self._give_back()
         except (exception.ConfigError, exception.HostRefused):
             # Nothing is done after it.
@@ -102,7 +102,7 @@ class _Applying:
             if others
         }
         self._undone |= {
-            (one.subject, one.what) for one in decision.plan.changes
+            (change.subject, change.what) for change in decision.plan.changes
         }
 
     def _take(

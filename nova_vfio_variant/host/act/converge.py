@@ -78,11 +78,15 @@ def rounds(
         decision = decide(now)
         news: list[finding.Finding] = []
         if partly:
-            news = [one for one in decision.refusals if one not in refused]
+            news = [
+                reason for reason in decision.refusals if reason not in refused
+            ]
             refused += dict.fromkeys(news)
         else:
             check(decision)
-        locked = {lock.of_name(str(one.subject), now.scan) for one in refused}
+        locked = {
+            lock.of_name(str(reason.subject), now.scan) for reason in refused
+        }
         ready = tuple(
             change
             for change in decision.plan.ready
@@ -96,8 +100,8 @@ def rounds(
             news: ty.Sequence[finding.Finding] = tuple(dict.fromkeys(news)),
             ready: tuple[plan.Change, ...] = ready,
         ) -> ty.Iterator[Attempt | Failure]:
-            for one in news:
-                yield Failure(str(one.subject), refusal.line(one))
+            for reason in news:
+                yield Failure(str(reason.subject), refusal.line(reason))
             for change in ready:
                 yield _attempt(actor, change, command, now, decide, partly)
 

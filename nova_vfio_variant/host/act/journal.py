@@ -93,14 +93,18 @@ class Journal:
     def is_unfinished(self, subject: str) -> bool:
         """Whether a change was begun that concerns a function."""
         return any(
-            subject in one.change.functions for one in self.unfinished.values()
+            subject in unfinished.change.functions
+            for unfinished in self.unfinished.values()
         )
 
     @property
     def unsettled(self) -> set[str]:
         """The functions that are neither as before nor as declared."""
         return self.owed.union(
-            *(one.change.functions for one in self.unfinished.values())
+            *(
+                unfinished.change.functions
+                for unfinished in self.unfinished.values()
+            )
         )
 
     def begin(self, change: plan.Change, command: plan.Command) -> int:

@@ -64,7 +64,11 @@ def of_change(change: plan.Change, seen: host_scan.HostScan) -> set[str]:
     if change.what is plan.What.MODULE:
         return {of_module(change.subject)}
     subject = pci_address.PciAddress.parse(change.subject)
-    vfs = {key(one) for one in seen.functions if one.physfn == subject}
+    vfs = {
+        key(pci_function)
+        for pci_function in seen.functions
+        if pci_function.physfn == subject
+    }
     return vfs | {of_name(name, seen) for name in change.functions}
 
 

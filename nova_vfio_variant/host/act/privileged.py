@@ -111,8 +111,8 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
         _check_locked(wanted)
         keep = tuple(
             fd
-            for one in _held
-            for key, fd in zip(one.keys, one.descriptors, strict=True)
+            for held in _held
+            for key, fd in zip(held.keys, held.descriptors, strict=True)
             if key != lock.HOST
         )
         writer = sysfs_writer.of_directory(ROOT)
@@ -142,13 +142,13 @@ def look_into_processes() -> tuple[
     found = processes.look(opening.open_tree(ROOT))
     return [
         (
-            one.holder.pid,
-            one.holder.command,
-            one.holder.path,
-            one.holder.instance_uuid,
-            one.place,
+            file.holder.pid,
+            file.holder.command,
+            file.holder.path,
+            file.holder.instance_uuid,
+            file.place,
         )
-        for one in found.files
+        for file in found.files
     ], list(found.unreadable)
 
 
@@ -187,7 +187,9 @@ def _shown(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TypeError(f"{text!r} is no text")
-    return "".join(one if one.isprintable() else "?" for one in text[:_SHOWN])
+    return "".join(
+        char if char.isprintable() else "?" for char in text[:_SHOWN]
+    )
 
 
 def _check_locked(step: plan.Step) -> None:
@@ -201,7 +203,7 @@ def _check_locked(step: plan.Step) -> None:
     else:
         tree = opening.open_tree(ROOT)
         serve = lock.that_serve(tree, step.subject)
-    held = {key for one in _held for key in one.keys}
+    held = {key for held in _held for key in held.keys}
     for wanted in ({lock.HOST}, serve):
         if not wanted & held:
             raise exception.HostStepFailed(

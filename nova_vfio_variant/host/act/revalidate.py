@@ -52,9 +52,9 @@ def is_spared(change: plan.Change, seen: host_scan.HostScan) -> bool:
         and now.get(subject) == before
         and function_state.state(seen.tree, before) == change.before
         and all(
-            one.driver in (None, *groups.MANAGED_DMA, change.after.driver)
-            for one in now.functions
-            if one.address != subject
+            function.driver in (None, *groups.MANAGED_DMA, change.after.driver)
+            for function in now.functions
+            if function.address != subject
         )
     )
 
@@ -76,9 +76,9 @@ def decided(
     """
     held = lock.of_change(change, seen)
     against = [
-        one
-        for one in decision.refusals
-        if lock.of_name(str(one.subject), now) in held
+        reason
+        for reason in decision.refusals
+        if lock.of_name(str(reason.subject), now) in held
     ]
     if against:
         raise refusal.error(against)

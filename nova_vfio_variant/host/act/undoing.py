@@ -31,9 +31,9 @@ def restore(
     """
     names = {str(address) for address in only}
     failed = []
-    for one in _failures(actor, names, quarantined):
-        failed.append(one.why_not)
-        actor.observer.failed(one.why_not)
+    for failure in _failures(actor, names, quarantined):
+        failed.append(failure.why_not)
+        actor.observer.failed(failure.why_not)
     settle(actor, names)
     return tuple(failed)
 
@@ -64,11 +64,11 @@ def put_back(
         return [], ()
     failed: list[str] = []
     reasons: dict[str, str] = {}
-    for one in _failures(actor, owed, at_once=True):
+    for failure in _failures(actor, owed, at_once=True):
         if tell:
-            actor.observer.failed(one.why_not)
-        failed.append(one.why_not)
-        reasons.setdefault(one.subject, one.why_not)
+            actor.observer.failed(failure.why_not)
+        failed.append(failure.why_not)
+        reasons.setdefault(failure.subject, failure.why_not)
     known = actor.journal
     now = actor.look()
     left = []
@@ -91,7 +91,7 @@ def put_back(
             left.append(Owed(change, reasons[name]))
         elif state is not None:
             # It is told where its driver's module can't be loaded.
-            others = [reasons[one] for one in reasons.keys() - owed]
+            others = [reasons[name] for name in reasons.keys() - owed]
             why = "; ".join([f"it is not what it was: {state.shown}", *others])
             left.append(Owed(change, why))
     settle(actor, owed)
@@ -104,9 +104,9 @@ def take_back(actor: host_actor.Actor, names: ty.Collection[str]) -> list[str]:
     :returns: what failed, each in one sentence; the observer is told of it
     """
     failed = []
-    for one in _failures(actor, names, at_once=True):
-        actor.observer.failed(one.why_not)
-        failed.append(one.why_not)
+    for failure in _failures(actor, names, at_once=True):
+        actor.observer.failed(failure.why_not)
+        failed.append(failure.why_not)
     settle(actor, names)
     return failed
 
@@ -127,7 +127,7 @@ def settle(
     known = actor.journal
     chosen = restore_plan.chosen(known.priors, only)
     # PFs first.
-    for name, prior in sorted(chosen, key=lambda one: one[1].pf is not None):
+    for name, prior in sorted(chosen, key=lambda item: item[1].pf is not None):
         state = now.states.get(pci_address.PciAddress.parse(name))
         if known.is_unfinished(name):
             continue
@@ -166,9 +166,9 @@ def _failures(
         )
         return restore_plan.of_priors(actor.journal.priors, known, names)
 
-    for one in converge.rounds(
+    for turn in converge.rounds(
         actor, decide, plan.Command.RESTORE, partly=at_once
     ):
-        for attempt in one.attempts:
+        for attempt in turn.attempts:
             if isinstance(attempt, converge.Failure):
                 yield attempt

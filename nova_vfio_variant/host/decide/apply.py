@@ -72,7 +72,11 @@ class _Planner:
                 self._future[pf.address] = planning.predicted(
                     facts, pf, wanted
                 )
-        functions = [one for one in here if one.physfn not in self._future]
+        functions = [
+            function
+            for function in here
+            if function.physfn not in self._future
+        ]
         for vfs in self._future.values():
             functions += vfs or ()
         functions.sort(key=lambda one: one.address)

@@ -113,7 +113,9 @@ class Verdict:
     @property
     def lasting(self) -> tuple[finding.Finding, ...]:
         """The obstacles that stay until somebody sees to the host."""
-        return tuple(one for one in self.blocking if one.code in LASTING)
+        return tuple(
+            obstacle for obstacle in self.blocking if obstacle.code in LASTING
+        )
 
 
 def verdict(
@@ -170,24 +172,27 @@ def _weighed(
     """Sort what was found by what it means; what was overruled is told."""
     allowed = recorded.allowed.get(function.address, {})
     blocking, unknown, preparing, remarks = [], [], [], []
-    for one in dict.fromkeys(found):
-        if one.code.id in allowed and one.code in obstacles.OVERRULABLE:
+    for problem in dict.fromkeys(found):
+        if (
+            problem.code.id in allowed
+            and problem.code in obstacles.OVERRULABLE
+        ):
             remarks.append(
                 finding.Finding(
                     codes.OVERRULED,
-                    f"overruled: {allowed[one.code.id]} ({one.code.id}:"
-                    f" {one.message})",
-                    subject=one.subject,
+                    f"overruled: {allowed[problem.code.id]} ({problem.code.id}:"
+                    f" {problem.message})",
+                    subject=problem.subject,
                 )
             )
-        elif one.code is codes.NOT_KNOWN:
-            unknown.append(one)
-        elif one.code in (codes.NOT_BOUND, codes.MATES_TO_PREPARE):
-            preparing.append(one)
-        elif one.severity is finding.Severity.INFO:
-            remarks.append(one)
+        elif problem.code is codes.NOT_KNOWN:
+            unknown.append(problem)
+        elif problem.code in (codes.NOT_BOUND, codes.MATES_TO_PREPARE):
+            preparing.append(problem)
+        elif problem.severity is finding.Severity.INFO:
+            remarks.append(problem)
         else:
-            blocking.append(one)
+            blocking.append(problem)
     return Verdict(
         tuple(blocking),
         tuple(unknown),
@@ -212,9 +217,9 @@ def _of_mates(
         if mate.address not in leaving:
             continue
         found = [
-            one
+            obstacle
             for use in facts.in_use.get(mate.address, ())
-            for one in obstacles.of_use(mate, use)
+            for obstacle in obstacles.of_use(mate, use)
         ]
         found += obstacles.of_vgpu_type(facts, mate)
         if mate.sriov_numvfs:
@@ -222,13 +227,13 @@ def _of_mates(
         reason = recorded.quarantined.get(mate.address)
         if reason is not None:
             found.append(obstacles.is_quarantined(mate.address, reason))
-        for one in obstacles.counting(facts, mate, found):
-            if one.code is not codes.LINK_UP:
+        for obstacle in obstacles.counting(facts, mate, found):
+            if obstacle.code is not codes.LINK_UP:
                 yield dataclasses.replace(
-                    one,
+                    obstacle,
                     subject=str(function.address),
                     message=f"{mate.address} has to leave its driver for"
-                    f" it: {one.message}",
+                    f" it: {obstacle.message}",
                 )
 
 
@@ -337,7 +342,7 @@ def _of_uses(
     """What it is used for now, by the host or by a guest."""
     owner = recorded.owners.get(function.address)
     uses = facts.in_use.get(function.address, ())
-    if function.vdpa and not any(one.kind is Kind.VDPA for one in uses):
+    if function.vdpa and not any(usage.kind is Kind.VDPA for usage in uses):
         # Mostly the bus names it; a recording may lack that.
         uses = (*uses, Use(Kind.VDPA, "it carries a vDPA device"))
     for use in uses:

@@ -50,12 +50,12 @@ def hinted(
     :param blocked: what to say of those whose group isn't viable, by address
     """
     told = set()
-    for one in refusals:
-        known = blocked.get(str(one.subject))
-        if one.code is not codes.GROUP_COMPANIONS or known is None:
-            yield one
-        elif one.subject not in told:
-            told.add(one.subject)
+    for reason in refusals:
+        known = blocked.get(str(reason.subject))
+        if reason.code is not codes.GROUP_COMPANIONS or known is None:
+            yield reason
+        elif reason.subject not in told:
+            told.add(reason.subject)
             yield from _of_entry(known, blocked.values(), facts)
 
 
@@ -65,9 +65,9 @@ def _of_entry(
     spec = mine.spec
     named = {
         other.address: other
-        for one in blocked
-        if one.spec == spec
-        for other in one.others
+        for mate in blocked
+        if mate.spec == spec
+        for other in mate.others
     }
     for address in spec.companions:
         known: observed.PciFunction | None = facts.scan.get(address)
@@ -110,6 +110,6 @@ def allowed(
     :param wanted: those that an entry has unbound
     :param drivers: as :func:`going` gives them: these get one
     """
-    return {one for one in wanted if drivers.get(one, True)} | {
-        one for one, is_harmless in drivers.items() if is_harmless
+    return {address for address in wanted if drivers.get(address, True)} | {
+        address for address, is_harmless in drivers.items() if is_harmless
     }

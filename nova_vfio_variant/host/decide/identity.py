@@ -32,9 +32,9 @@ def another(
     if there is None or known is None or not known.is_another(there.identity):
         return ()
     moved = [
-        str(one.address)
-        for one in now.scan.functions
-        if one.address != address and known.may_have_moved_to(one.identity)
+        str(seen.address)
+        for seen in now.scan.functions
+        if seen.address != address and known.may_have_moved_to(seen.identity)
     ]
     return (
         refusal.because(
@@ -71,9 +71,11 @@ def of_prior(
         known = dataclasses.replace(known, vf_index=None)
     return another(name, known, now) or tuple(
         dataclasses.replace(
-            one, subject=name, message=f"of its PF {prior.pf}: {one.message}"
+            reason,
+            subject=name,
+            message=f"of its PF {prior.pf}: {reason.message}",
         )
-        for one in another(prior.pf, pf.identity, now)
+        for reason in another(prior.pf, pf.identity, now)
     )
 
 
@@ -83,19 +85,23 @@ def checked(
     """A decision without the changes of what is another function by now."""
     against = {
         change.subject: [
-            one
+            reason
             for name in change.functions
-            for one in of_prior(name, priors, now)
+            for reason in of_prior(name, priors, now)
         ]
         for change in found.plan.changes
     }
-    refusals = dict.fromkeys(one for some in against.values() for one in some)
+    refusals = dict.fromkeys(
+        reason for some in against.values() for reason in some
+    )
     return dataclasses.replace(
         found,
         plan=dataclasses.replace(
             found.plan,
             changes=tuple(
-                one for one in found.plan.changes if not against[one.subject]
+                planned
+                for planned in found.plan.changes
+                if not against[planned.subject]
             ),
         ),
         refusals=(*refusals, *found.refusals),

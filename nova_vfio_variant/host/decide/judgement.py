@@ -75,8 +75,8 @@ def judge(
     if change.what is plan.What.MODULE:
         return _module(change, now)
     if state is None:
-        for one in refusal.unreadable(now, change.subject):
-            return Judgement(change, Verdict.LEAVE, one.message)
+        for reason in refusal.unreadable(now, change.subject):
+            return Judgement(change, Verdict.LEAVE, reason.message)
         return gone(change)
     foreign = _foreign(change, now, state, known)
     if foreign is not None:
@@ -116,8 +116,8 @@ def _foreign(
     known: function.Identity | None,
 ) -> str | None:
     """Why what stands there is none of ours; None if it is."""
-    for one in identity.another(change.subject, known, now):
-        return one.message
+    for reason in identity.another(change.subject, known, now):
+        return reason.message
     if not _is_strange(change, state):
         return None
     return f"somebody else changed it meanwhile: {_shown(change, state)}"
@@ -167,7 +167,8 @@ def _against(
     subject = now.scan.get(pci_address.PciAddress.parse(change.subject))
     if subject is None:
         return tuple(
-            one.message for one in refusal.unreadable(now, change.subject)
+            reason.message
+            for reason in refusal.unreadable(now, change.subject)
         )
     found: list[finding.Finding] = []
     for step in steps:
@@ -188,4 +189,4 @@ def _against(
         elif step.action is plan.Action.SET_NUMVFS:
             found += planning.vfs_refusals(now, subject, int(step.value))
             break
-    return tuple(one.message for one in found)
+    return tuple(problem.message for problem in found)

@@ -81,9 +81,9 @@ def counting(
     """The obstacles of a function that nobody overruled."""
     allowed = facts.records.allowed.get(function.address, {})
     return tuple(
-        one
-        for one in found
-        if not (one.code.id in allowed and one.code in OVERRULABLE)
+        problem
+        for problem in found
+        if not (problem.code.id in allowed and problem.code in OVERRULABLE)
     )
 
 
@@ -222,11 +222,15 @@ def _whereabouts(
     tracked = identities[address]
     moved: list[str] = []
     alike: list[str] = []
-    for one in facts.scan.functions:
-        if one.address != address and tracked.may_have_moved_to(one.identity):
-            known = identities.get(one.address)
-            stayed = known is not None and not known.is_another(one.identity)
-            (alike if stayed else moved).append(str(one.address))
+    for function in facts.scan.functions:
+        if function.address != address and tracked.may_have_moved_to(
+            function.identity
+        ):
+            known = identities.get(function.address)
+            stayed = known is not None and not known.is_another(
+                function.identity
+            )
+            (alike if stayed else moved).append(str(function.address))
     if moved:
         return f"what was tracked may be {', '.join(moved[:3])} now"
     if alike:
@@ -292,9 +296,9 @@ def of_group(
         return
     against = groups.in_the_way(facts.scan, function)
     staying = [
-        one
-        for one in against
-        if one.address not in leaving or one.is_bridge or one.is_host_bridge
+        seen
+        for seen in against
+        if seen.address not in leaving or seen.is_bridge or seen.is_host_bridge
     ]
     for other in against:
         if "driver" in other.lost:
@@ -346,15 +350,20 @@ def _group_mend(
             "a function of another group"
         )
     named = [
-        one
-        for one in companions
-        if not (one.is_bridge or one.is_host_bridge or "driver" in one.lost)
+        function
+        for function in companions
+        if not (
+            function.is_bridge
+            or function.is_host_bridge
+            or "driver" in function.lost
+        )
     ]
     listed = ", ".join(
-        f'"{one}"' for one in sorted({one.address for one in named})
+        f'"{address}"'
+        for address in sorted({function.address for function in named})
     )
     mend = f'{verb} "companions": [{listed}]'
-    if any(one.kind is observed.Kind.PF for one in named):
+    if any(function.kind is observed.Kind.PF for function in named):
         mend += ' and "allow_pf": true'
     return f"{mend} to have them unbound"
 

@@ -215,12 +215,12 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps of all changes, in order."""
-        return tuple(step for one in self.changes for step in one.steps)
+        return tuple(step for change in self.changes for step in change.steps)
 
     @property
     def ready(self) -> tuple[Change, ...]:
         """The changes that can be done now."""
-        return tuple(one for one in self.changes if not one.expected)
+        return tuple(change for change in self.changes if not change.expected)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -189,8 +189,8 @@ def vfs_change(
     now = facts.states[pf.address]
     steps = vfs_steps(pf, now, to, reason, quietly=quietly)
     steps += tuple(
-        plan.Step(str(one), plan.Action.PROBE, "", "", reason, _BIND)
-        for one in probes
+        plan.Step(str(address), plan.Action.PROBE, "", "", reason, _BIND)
+        for address in probes
     )
     return plan.Change(
         str(pf.address),
@@ -251,7 +251,7 @@ def vfs_refusals(
             codes.PROVIDER_REFUSES,
             name,
             f"{way.program} is in none of "
-            + ", ".join(f"/{one}" for one in programs.FOLDERS),
+            + ", ".join(f"/{folder}" for folder in programs.FOLDERS),
             "install the vendor's driver for hosts, which it comes with",
         )
     if way.disturbs_pf:
@@ -284,13 +284,13 @@ def vfs_in_use(
 ) -> ty.Iterator[finding.Finding]:
     """Why the VFs of a PF may not go."""
     for vf in sriov.vfs_of(facts.scan, pf.address):
-        for one in refusal.to_touch(facts, vf):
+        for obstacle in refusal.to_touch(facts, vf):
             yield dataclasses.replace(
-                one,
+                obstacle,
                 code=codes.VFS_IN_USE,
                 subject=str(pf.address),
                 message=f"VF {vf.address} would go with the others, and "
-                f"{one.message}",
+                f"{obstacle.message}",
             )
 
 

@@ -93,9 +93,9 @@ def in_use(
     found: list[finding.Finding] = []
     for use in facts.in_use.get(function.address, ()):
         found += (
-            one
-            for one in obstacles.of_use(function, use)
-            if one.code is not codes.LINK_UP
+            obstacle
+            for obstacle in obstacles.of_use(function, use)
+            if obstacle.code is not codes.LINK_UP
         )
     found += obstacles.of_vgpu_type(facts, function)
     return tuple(found)

@@ -37,10 +37,10 @@ def decision(
     """
     found = of_priors(priors, now, only)
     unknown = [
-        one
+        reason
         for name in sorted(only)
         if now.scan.get(address := pci_address.PciAddress.parse(name)) is None
-        for one in refusal.no_such_function(now, address)
+        for reason in refusal.no_such_function(now, address)
     ]
     return dataclasses.replace(found, refusals=(*unknown, *found.refusals))
 
@@ -73,12 +73,12 @@ def of_priors(
         expected = prior.pf in moving
         if expected and prior.made:
             continue
-        one = _driver_change(name, prior, now, expected=expected)
-        if one is None:
+        planned = _driver_change(name, prior, now, expected=expected)
+        if planned is None:
             continue
-        changes.append(one)
+        changes.append(planned)
         if not expected:
-            refusals += _against(one, prior, now)
+            refusals += _against(planned, prior, now)
     return planning.Decision(
         plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
     )
@@ -131,7 +131,7 @@ def _vfs_change(
         to,
         _REASON,
         quietly=any(
-            one.pf == name and not one.made for one in priors.values()
+            prior.pf == name and not prior.made for prior in priors.values()
         ),
     )
     return dataclasses.replace(change, expected=expected), against

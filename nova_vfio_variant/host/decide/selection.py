@@ -33,7 +33,7 @@ def absent(
             "address",
             refusal.SHOWN_BY,
         )
-    there = {one.address for one in functions}
+    there = {function.address for function in functions}
     for address in spec.companions:
         if address not in there and not unknown:
             yield spec.on(
@@ -51,10 +51,10 @@ def unread(
     if spec.address is None:
         return ()
     return tuple(
-        one
+        reason
         for address in sorted(facts.scan.unread)
         if pattern.matches(spec.address, address)
-        for one in refusal.unreadable(facts, str(address))
+        for reason in refusal.unreadable(facts, str(address))
     )
 
 
@@ -64,11 +64,11 @@ def no_pf(
     facts: host_facts.HostFacts,
 ) -> ty.Iterator[finding.Finding]:
     """Why an entry asks in vain for VFs: nothing that it names has any."""
-    named = [one for one in functions if spec.selects(one)]
+    named = [function for function in functions if spec.selects(function)]
     if (
         spec.num_vfs is not None
         and named
-        and not any(one.sriov_totalvfs for one in named)
+        and not any(function.sriov_totalvfs for function in named)
     ):
         yield from planning.vfs_refusals(facts, named[0], spec.num_vfs)
 
@@ -84,7 +84,7 @@ def in_vain(
     :param only: the addresses
     :param functions: all that are there, or are to be by what is meant
     """
-    there = {one.address: one for one in functions}
+    there = {seen.address: seen for seen in functions}
     for address in sorted(only):
         function = there.get(address)
         if function is None:

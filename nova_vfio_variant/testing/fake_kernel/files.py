@@ -134,9 +134,15 @@ class Files:
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         data = json.loads((self.hidden / "memory").read_text())
         self.memory = Memory(
-            {name: Driver(**one) for name, one in data["drivers"].items()},
-            {name: Parent(**one) for name, one in data["parents"].items()},
-            {name: tuple(one) for name, one in data["removed"].items()},
+            {
+                name: Driver(**driver)
+                for name, driver in data["drivers"].items()
+            },
+            {
+                name: Parent(**parent)
+                for name, parent in data["parents"].items()
+            },
+            {name: tuple(place) for name, place in data["removed"].items()},
             data.get("tokens", {}),
         )
 
@@ -163,8 +169,8 @@ class Files:
             number = 0
             try:
                 os.setsid()
-                for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    signal.signal(one, signal.SIG_IGN)
+                for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    signal.signal(signum, signal.SIG_IGN)
                 work()
             except OSError as caught:
                 number = caught.errno or errno.EIO
@@ -262,7 +268,9 @@ class Files:
         """The directories of a group's members."""
         folder = self.root / "sys/kernel/iommu_groups" / group / "devices"
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        return [pathlib.Path(os.path.realpath(folder / one)) for one in names]
+        return [
+            pathlib.Path(os.path.realpath(folder / name)) for name in names
+        ]
 
     def join_group(self, place: pathlib.Path, group: int | None) -> None:
         """Make a device a member of a group, the lowest free one if None."""
@@ -274,10 +282,12 @@ class Files:
             members.mkdir(parents=True)
             # All groups of a host are of one kind.
             others = sorted(
-                one for one in folder.iterdir() if one.name != str(group)
+                path for path in folder.iterdir() if path.name != str(group)
             )
             for name in ("type", "reserved_regions"):
-                kept = [one / name for one in others if (one / name).exists()]
+                kept = [
+                    path / name for path in others if (path / name).exists()
+                ]
                 if kept:
                     shutil.copy(kept[0], folder / str(group) / name)
                 elif name == "type":
@@ -368,4 +378,4 @@ def lowest_free(names: ty.Iterable[str], prefix: str = "") -> int:
         for name in names
         if (found := re.fullmatch(rf"{prefix}(\d+)", name))
     }
-    return next(one for one in range(len(taken) + 1) if one not in taken)
+    return next(free for free in range(len(taken) + 1) if free not in taken)

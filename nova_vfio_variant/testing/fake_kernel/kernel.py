@@ -102,17 +102,17 @@ class Kernel:
                     f"modprobe: FATAL: Module {name} not found in directory "
                     f"/{MODULES}",
                 )
-            for one, driver in memory.drivers.items():
+            for own_name, driver in memory.drivers.items():
                 if driver.module == module and not driver.loaded:
-                    self.load(one)
-            for one, parent in memory.parents.items():
-                shown = self.root / "sys/class/mdev_bus" / one
+                    self.load(own_name)
+            for address, parent in memory.parents.items():
+                shown = self.root / "sys/class/mdev_bus" / address
                 if (
                     parent.driver == module
                     and not parent.of
                     and not shown.is_symlink()
                 ):
-                    self.mdevs.register(one)
+                    self.mdevs.register(address)
 
     def load(self, name: str) -> None:
         """Show a driver, and let it look at all functions."""
@@ -166,9 +166,9 @@ class Kernel:
             tree = opening.open_tree(str(self.root))
             for _, module in host_drivers.read_aliases(tree, RELEASE):
                 same = [
-                    one
-                    for one in drivers
-                    if host_drivers.same_name(one, module)
+                    driver
+                    for driver in drivers
+                    if host_drivers.same_name(driver, module)
                 ]
                 for name in same:
                     drivers[name].vfio = True
@@ -188,10 +188,10 @@ class Kernel:
             driver.vfio = True
             if (place / "sriov_totalvfs").exists():
                 files.memory.tokens[place.name] = ""
-            for one in place.glob("vfio-dev/vfio*"):
-                shown = self.root / "sys/class/vfio-dev" / one.name
+            for path in place.glob("vfio-dev/vfio*"):
+                shown = self.root / "sys/class/vfio-dev" / path.name
                 if not shown.is_symlink():
-                    files.link(shown, one)
+                    files.link(shown, path)
             return
         driver.makes_vfs |= (place / "sriov_totalvfs").exists()
         found = functions.MODALIAS.fullmatch(files.text(place / "modalias"))

@@ -61,9 +61,11 @@ def _has_id(
     found = functions.MODALIAS.fullmatch(files.text(place / "modalias"))
     if found is None:
         return False
-    vendor, device, *class_code = (one.lower() for one in found.groups())
+    vendor, device, *class_code = (group.lower() for group in found.groups())
     mine = f"{vendor}:{device}:{''.join(class_code)}"
     return any(
-        fnmatch.fnmatchcase(mine, one if one.count(":") > 1 else f"{one}:*")
-        for one in (*driver.ids, *driver.new_ids)
+        fnmatch.fnmatchcase(
+            mine, new_id if new_id.count(":") > 1 else f"{new_id}:*"
+        )
+        for new_id in (*driver.ids, *driver.new_ids)
     )

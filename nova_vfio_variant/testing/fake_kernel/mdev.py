@@ -112,7 +112,9 @@ class Mdevs:
         uuid = data.decode(errors="replace").removesuffix("\n").lower()
         if not _UUID.fullmatch(uuid):
             raise fake_files.error(errno.EINVAL)
-        if any(uuid in one.mdevs for one in files.memory.parents.values()):
+        if any(
+            uuid in parent.mdevs for parent in files.memory.parents.values()
+        ):
             raise fake_files.error(errno.EEXIST)
         types = files.root / parent.path / _TYPES
         if files.text(types / kind / "available_instances") == "0":
@@ -155,6 +157,6 @@ class Mdevs:
         shutil.rmtree(place)
         files.wait_while(lambda: self._groups.device_is_open(uuid))
         # Whoever waited has read the memory anew.
-        for one in files.memory.parents.values():
-            if one.mdevs.pop(uuid, None):
-                self._count(one)
+        for known in files.memory.parents.values():
+            if known.mdevs.pop(uuid, None):
+                self._count(known)

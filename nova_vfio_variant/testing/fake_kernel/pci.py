@@ -130,7 +130,7 @@ class PciBus:
         found = functions.MODALIAS.fullmatch(files.text(pf / "modalias"))
         if found is None:
             raise fake_files.error(errno.EIO)
-        vendor, _, *class_code = (one.lower() for one in found.groups())
+        vendor, _, *class_code = (group.lower() for group in found.groups())
         device = f"{int(files.text(pf / 'sriov_vf_device'), 16):04x}"
         for number in range(count):
             place = pf.parent / functions.vf_name(files, pf, number)
@@ -155,9 +155,9 @@ class PciBus:
     def _remove_vfs(self, pf: pathlib.Path) -> None:
         """sriov_disable(): one by one, and the number at the end."""
         links = sorted(
-            (int(found[1]), one)
-            for one in pf.iterdir()
-            if (found := _VIRTFN.fullmatch(one.name))
+            (int(found[1]), path)
+            for path in pf.iterdir()
+            if (found := _VIRTFN.fullmatch(path.name))
         )
         for _, link in links:
             place = pf.parent / link.readlink().name
@@ -170,12 +170,12 @@ class PciBus:
 
     def remove(self, place: pathlib.Path) -> None:
         """Take a function away; a rescan finds it again."""
-        for one in self._behind(place):
-            self._files.memory.removed[one.name] = (
-                str(one.relative_to(self._files.root)),
-                self._files.group_of(one) or "",
+        for path in self._behind(place):
+            self._files.memory.removed[path.name] = (
+                str(path.relative_to(self._files.root)),
+                self._files.group_of(path) or "",
             )
-            self._delete(one)
+            self._delete(path)
 
     def _behind(self, place: pathlib.Path) -> list[pathlib.Path]:
         """A function and what stands behind it, the farthest first.
@@ -184,12 +184,12 @@ class PciBus:
         """
         return sorted(
             (
-                one
-                for one in self._files.functions()
-                if (one == place or place in one.parents)
-                and not (one / "physfn").is_symlink()
+                path
+                for path in self._files.functions()
+                if (path == place or place in path.parents)
+                and not (path / "physfn").is_symlink()
             ),
-            key=lambda one: len(one.parts),
+            key=lambda path: len(path.parts),
             reverse=True,
         )
 
@@ -204,8 +204,8 @@ class PciBus:
                 ):
                     link.unlink()
             self._delete(place)
-        for one in self._behind(place):
-            self._delete(one)
+        for path in self._behind(place):
+            self._delete(path)
 
     def _delete(self, place: pathlib.Path) -> None:
         files = self._files
@@ -228,7 +228,7 @@ class PciBus:
         found = files.memory.removed.items()
         # A bridge before what stands behind it.
         for name, (where, group) in sorted(
-            found, key=lambda one: (len(one[1][0]), one)
+            found, key=lambda item: (len(item[1][0]), item)
         ):
             place = files.root / where
             (files.hidden / "removed" / name).rename(place)

@@ -27,9 +27,9 @@ def start(
     :returns: its id
     """
     folder = root / "proc"
-    taken = [int(one) for one in os.listdir(folder) if one.isdigit()]
+    taken = [int(name) for name in os.listdir(folder) if name.isdigit()]
     pid = _FIRST + fake_files.lowest_free(
-        str(one - _FIRST) for one in taken if one >= _FIRST
+        str(pid - _FIRST) for pid in taken if pid >= _FIRST
     )
     place = folder / str(pid)
     (place / "fd").mkdir(parents=True)

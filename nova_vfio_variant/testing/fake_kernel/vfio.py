@@ -42,7 +42,7 @@ class Groups:
         return (
             group is not None
             and self._open.is_dir()
-            and any(one.read_text() == group for one in self._open.iterdir())
+            and any(path.read_text() == group for path in self._open.iterdir())
         )
 
     def is_vfio(self, place: pathlib.Path) -> bool:
@@ -52,9 +52,9 @@ class Groups:
     def is_viable(self, group: str) -> bool:
         """Whether no member is on a driver of the host."""
         return all(
-            self._files.driver_of(one) in (None, *HARMLESS)
-            or self.is_vfio(one)
-            for one in self._files.members(group)
+            self._files.driver_of(path) in (None, *HARMLESS)
+            or self.is_vfio(path)
+            for path in self._files.members(group)
         )
 
     def appear(self, place: pathlib.Path) -> None:
@@ -125,5 +125,5 @@ class Groups:
     def close(self, pid: int) -> None:
         """End a process, and with it all that it has open."""
         processes.end(self._files.root, pid)
-        for one in self._open.glob(f"{pid}.*"):
-            one.unlink()
+        for path in self._open.glob(f"{pid}.*"):
+            path.unlink()
