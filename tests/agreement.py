@@ -65,8 +65,8 @@ _USES = {
     host_codes.STORAGE_IN_USE.id,
     host_codes.IS_OPEN.id,
 }
-_LASTING = {one.id for one in assignability.LASTING}
-_MOMENTARY = {one.id for one in assignability.MOMENTARY}
+_LASTING = {code.id for code in assignability.LASTING}
+_MOMENTARY = {code.id for code in assignability.MOMENTARY}
 #: What keeps a function from a VFIO driver, on whichever it is now.
 _OF_PLACE = {
     host_codes.IS_BRIDGE.id,
@@ -199,9 +199,9 @@ def _of_states(said: Answers) -> ty.Iterator[str]:
 
 
 def _of_check(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
-    has_groups = any(one.group is not None for one in host.functions)
-    once = {one.id: told.id for one, told in TOLD_ONCE.items()}
-    at_entry = {one.id: told.id for one, told in TOLD.items()}
+    has_groups = any(function.group is not None for function in host.functions)
+    once = {code.id: told.id for code, told in TOLD_ONCE.items()}
+    at_entry = {code.id: told.id for code, told in TOLD.items()}
     del (once if has_groups else at_entry)[host_codes.NOT_IN_A_GROUP.id]
     at_entry.update(dict.fromkeys(_USES, check_codes.CARRIES_HOST.id))
     at_entry[host_codes.NOT_BOUND.id] = check_codes.NOT_PREPARED.id
@@ -245,7 +245,7 @@ def _to_tell(
 
 def _is_head(host: random_hosts.Host, at: str) -> bool:
     """Whether a function has VFs."""
-    return any(one.physfn == at for one in host.functions)
+    return any(function.physfn == at for function in host.functions)
 
 
 def _of_subjects(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
@@ -267,9 +267,9 @@ def _of_subjects(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
 
 
 def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
-    for one in host.functions:
-        at = one.address
-        if one.physfn is None or at not in said.undeclared:
+    for function in host.functions:
+        at = function.address
+        if function.physfn is None or at not in said.undeclared:
             continue
         shown = said.undeclared[at]
         lasting = shown.obstacles - _MOMENTARY
@@ -281,12 +281,12 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
         mates = [
             other
             for other in host.functions
-            if other.group == one.group and other.address != at
+            if other.group == function.group and other.address != at
         ]
         alike = {
             (other.driver, other.vfio)
             for other in host.functions
-            if other.physfn == one.physfn
+            if other.physfn == function.physfn
         }
         if (
             shown.state in ASSIGNABLE
@@ -325,41 +325,45 @@ def _of_plans(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
             )
 
 
-def _at_stake(host: random_hosts.Host, one: random_hosts.Function) -> set[str]:
+def _at_stake(
+    host: random_hosts.Host, function: random_hosts.Function
+) -> set[str]:
     """What goes when a function loses its driver, whatever was overruled."""
     found = set()
-    if one.vgpu not in (None, "0"):
+    if function.vgpu not in (None, "0"):
         found.add(host_codes.HAS_VGPU_TYPE.id)
-    if _is_head(host, one.address):
+    if _is_head(host, function.address):
         found.add(host_codes.VFS_IN_USE.id)
     return found
 
 
 def _of_claims(said: Answers) -> ty.Iterator[str]:
-    for one in said.claims:
+    for claim in said.claims:
         fit = {
             state: {
                 at
                 for at, device in said.tracked.items()
-                if (device.resource_class, device.dev_type) == one.alias
+                if (device.resource_class, device.dev_type) == claim.alias
                 and said.shown[at].state == state
             }
             for state in ASSIGNABLE
         }
         every = fit["ready"] | fit["preparable"]
-        what = f"claim create: {one.count} of {one.alias}"
-        if one.given is None:
-            if len(every) >= one.count:
-                yield f"{what} are refused ({one.said}); host show: {fit}"
-            elif _has_others(said, one.alias, every) and ";" not in one.said:
-                yield f"{what} are refused without a reason: {one.said}"
+        what = f"claim create: {claim.count} of {claim.alias}"
+        if claim.given is None:
+            if len(every) >= claim.count:
+                yield f"{what} are refused ({claim.said}); host show: {fit}"
+            elif (
+                _has_others(said, claim.alias, every) and ";" not in claim.said
+            ):
+                yield f"{what} are refused without a reason: {claim.said}"
             continue
-        if len(every) < one.count or len(one.given) != one.count:
-            yield f"{what} are given: {one.given}; host show: {fit}"
-        for at in one.given:
+        if len(every) < claim.count or len(claim.given) != claim.count:
+            yield f"{what} are given: {claim.given}; host show: {fit}"
+        for at in claim.given:
             if at not in every:
                 yield f"{what}: {at} is given; host show: {said.shown[at]}"
-            elif at not in fit["ready"] and len(fit["ready"]) >= one.count:
+            elif at not in fit["ready"] and len(fit["ready"]) >= claim.count:
                 yield f"{what}: {at} before what is ready: {fit['ready']}"
 
 

@@ -68,13 +68,15 @@ def record(
             plan,
             added=tuple(
                 dataclasses.replace(
-                    one,
+                    tracked_device,
                     product_id="ffff",
-                    identity=dataclasses.replace(one.known, product_id="ffff"),
+                    identity=dataclasses.replace(
+                        tracked_device.known, product_id="ffff"
+                    ),
                 )
-                if str(one.address) in host.exchanged
-                else one
-                for one in plan.added
+                if str(tracked_device.address) in host.exchanged
+                else tracked_device
+                for tracked_device in plan.added
             ),
         )
     )
@@ -120,7 +122,7 @@ def codes_of(lines: ty.Iterable[str]) -> frozenset[str]:
 def shown(verdict: assignability.Verdict) -> agreement.Shown:
     return agreement.Shown(
         str(verdict.state),
-        frozenset(one.code.id for one in verdict.obstacles),
+        frozenset(obstacle.code.id for obstacle in verdict.obstacles),
     )
 
 
@@ -149,19 +151,19 @@ class MemoryStore:
     recorded = devices
 
     def apply(self, plan: tracker_sync.SyncPlan) -> None:
-        for one in (*plan.added, *plan.updated, *plan.kept):
-            self._devices[one.address] = one
-        for one in plan.removed:
-            del self._devices[one.address]
+        for device in (*plan.added, *plan.updated, *plan.kept):
+            self._devices[device.address] = device
+        for device in plan.removed:
+            del self._devices[device.address]
 
     def claims(
         self, instance_uuid: str | None = None
     ) -> tuple[tracked.Claim, ...]:
         return store._claims(
-            one
-            for one in self.devices()
-            if one.instance_uuid is not None
-            and instance_uuid in (None, one.instance_uuid)
+            device
+            for device in self.devices()
+            if device.instance_uuid is not None
+            and instance_uuid in (None, device.instance_uuid)
         )
 
     def claim(self, instance_uuid: str, taken: ty.Iterable[ty.Any]) -> None:
@@ -185,18 +187,18 @@ class MemoryStore:
         self, instance_uuid: str, how: ty.Callable[..., None]
     ) -> tuple[tracked.Claim, ...]:
         families = family.Families(self._devices.values())
-        for one in self.devices():
-            if one.instance_uuid == instance_uuid:
-                how(families, one.address, instance_uuid)
+        for device in self.devices():
+            if device.instance_uuid == instance_uuid:
+                how(families, device.address, instance_uuid)
         had = self.claims(instance_uuid)
         self._put(families)
         return self.claims(instance_uuid) or had
 
     def _put(self, families: family.Families) -> None:
-        for one in families.changes():
-            self._devices[one.address] = one
-            if one.status == tracked.Status.REMOVED:
-                del self._devices[one.address]
+        for device in families.changes():
+            self._devices[device.address] = device
+            if device.status == tracked.Status.REMOVED:
+                del self._devices[device.address]
 
     def meta(self, name: str) -> str | None:
         return self._meta.get(name)
@@ -314,11 +316,11 @@ class _Asking:
         self._plans(self.anew(), opened)
         inventory(
             (
-                (name, one.total, one.reserved)
+                (name, stock.total, stock.reserved)
                 for provider in placement_side.PlacementSide(self.anew())
                 .view()
                 .desired
-                for name, one in provider.inventories.items()
+                for name, stock in provider.inventories.items()
             ),
             said,
         )
@@ -336,19 +338,21 @@ class _Asking:
         learn(given.spec_of, self._said)
         found = engine.check(given)
         errors = [
-            one
-            for one in engine.blocking(given)
-            if one.severity is finding.Severity.ERROR
+            obstacle
+            for obstacle in engine.blocking(given)
+            if obstacle.severity is finding.Severity.ERROR
         ]
         assert not errors, errors
         told(
             (
                 (
-                    one.code.id,
-                    one.subject,
-                    None if one.location is None else one.location.line,
+                    problem.code.id,
+                    problem.subject,
+                    None
+                    if problem.location is None
+                    else problem.location.line,
                 )
-                for one in found
+                for problem in found
             ),
             self._host,
             self._said,
@@ -372,10 +376,10 @@ class _Asking:
             specs, _ = host_spec.parse_host_specs([text])
             found = host_apply.decision(specs, seen_of)
             self._said.plans[at] = {
-                one.code.id
-                for one in (*found.refusals, *found.findings)
+                refusal.code.id
+                for refusal in (*found.refusals, *found.findings)
                 # Of its companions others are told.
-                if one.subject == at or one in found.findings
+                if refusal.subject == at or refusal in found.findings
             }
             judge = host_verdicts.Verdicts(seen_of, records)
             kept = against_plan(judge, seen, specs[0].companions, self._said)
@@ -393,7 +397,9 @@ class _Asking:
             except exception.ClaimError as error:
                 words = error.message
             else:
-                given = tuple(str(at) for one in made for at in one.addresses)
+                given = tuple(
+                    str(at) for claim in made for at in claim.addresses
+                )
                 opened.free(instance)
             self._said.claims.append(
                 agreement.Claimed(alias, count, given, words)
@@ -426,11 +432,13 @@ def against_plan(
     )
     purpose = assignability.Purpose(driver="vfio-pci", companions=companions)
     said.to_plan[str(seen.address)] = frozenset(
-        one.code.id for one in asked(purpose).obstacles
+        obstacle.code.id for obstacle in asked(purpose).obstacles
     )
     return any(
-        _OF_MATES in one.message
-        for one in asked(dataclasses.replace(purpose, driver=None)).obstacles
+        _OF_MATES in obstacle.message
+        for obstacle in asked(
+            dataclasses.replace(purpose, driver=None)
+        ).obstacles
     )
 
 

@@ -132,7 +132,11 @@ class Host:
 
     def at(self, address: str) -> Function:
         """The function at an address."""
-        return next(one for one in self.functions if one.address == address)
+        return next(
+            function
+            for function in self.functions
+            if function.address == address
+        )
 
 
 def _shown(value: ty.Any) -> str:
@@ -186,7 +190,7 @@ class _Maker:
             self._processes(functions, claims),
             self._often(0.92),
             self._often(0.95)
-            or any(one.driver == "vfio-pci" for one in functions),
+            or any(function.driver == "vfio-pci" for function in functions),
             specs,
             self._host_specs(functions),
             claims,
@@ -357,38 +361,39 @@ class _Maker:
         """The functions, some of them without a group or in another's."""
         if self._often(0.04):
             return tuple(
-                dataclasses.replace(one, group=None) for one in self._found
+                dataclasses.replace(function, group=None)
+                for function in self._found
             )
         made: list[Function] = []
-        for one in self._found:
+        for function in self._found:
             if self._often(0.03):
-                one = dataclasses.replace(one, group=None)
+                function = dataclasses.replace(function, group=None)
             elif made and made[-1].group and self._often(0.12):
-                one = dataclasses.replace(one, group=made[-1].group)
-            if one.driver and self._often(0.02):
+                function = dataclasses.replace(function, group=made[-1].group)
+            if function.driver and self._often(0.02):
                 lost = self._any.choice(("driver", "iommu_group"))
-                one = dataclasses.replace(one, lost=lost, vfio=False)
-            made.append(one)
+                function = dataclasses.replace(function, lost=lost, vfio=False)
+            made.append(function)
         return tuple(made)
 
     # What is declared.
 
     def _specs(self, functions: ty.Sequence[Function]) -> Specs:
         specs: list[dict[str, ty.Any]] = []
-        heads = {one.physfn for one in functions}
+        heads = {function.physfn for function in functions}
         wanted: list[dict[str, ty.Any]] = []
         # Some operators name devices by their ids, others by addresses.
         by_ids = self._often(0.4)
-        for one in functions:
+        for function in functions:
             share = 0.15 if by_ids else 0.65
-            if self._often(0.1 if one.address in heads else share):
-                wanted.append({"address": one.address})
-                if one.address in heads:
+            if self._often(0.1 if function.address in heads else share):
+                wanted.append({"address": function.address})
+                if function.address in heads:
                     # Alone it means the VFs as well.
-                    wanted[-1] |= _ids(one.ids)
+                    wanted[-1] |= _ids(function.ids)
         wanted += (
             _ids(ids)
-            for ids in sorted({one.ids for one in functions})
+            for ids in sorted({function.ids for function in functions})
             if self._often(0.7 if by_ids else 0.2)
         )
         for spec in wanted:
@@ -406,16 +411,18 @@ class _Maker:
 
     def _host_specs(self, functions: ty.Sequence[Function]) -> Specs:
         found: list[dict[str, ty.Any]] = []
-        for one in functions:
+        for function in functions:
             mates = [
                 other.address
                 for other in functions
-                if other.group == one.group and other != one
+                if other.group == function.group and other != function
             ]
-            if one.group is None or not self._often(0.4 if mates else 0.1):
+            if function.group is None or not self._often(
+                0.4 if mates else 0.1
+            ):
                 continue
             spec: dict[str, ty.Any] = {
-                "address": one.address,
+                "address": function.address,
                 "driver": "vfio-pci",
                 "allow_pf": True,
             }
@@ -429,7 +436,9 @@ class _Maker:
     def _some(
         self, functions: ty.Iterable[Function], share: float
     ) -> tuple[str, ...]:
-        return tuple(one.address for one in functions if self._often(share))
+        return tuple(
+            function.address for function in functions if self._often(share)
+        )
 
     def _claims(
         self, functions: ty.Iterable[Function]
@@ -442,7 +451,7 @@ class _Maker:
     def _allowed(
         self, functions: ty.Iterable[Function]
     ) -> tuple[tuple[str, str], ...]:
-        codes = sorted(one.id for one in obstacles.OVERRULABLE)
+        codes = sorted(code.id for code in obstacles.OVERRULABLE)
         return tuple(
             (at, self._any.choice(codes)) for at in self._some(functions, 0.1)
         )
@@ -454,24 +463,24 @@ class _Maker:
     ) -> tuple[Process, ...]:
         owners = dict(claims)
         found: list[Process] = []
-        for number, one in enumerate(functions):
+        for number, function in enumerate(functions):
             pid = 100 + number
-            opens = self._opened(number, one)
+            opens = self._opened(number, function)
             if opens is not None and self._often(
-                0.5 if one.address in owners else 0.12
+                0.5 if function.address in owners else 0.12
             ):
-                owner = owners.get(one.address)
+                owner = owners.get(function.address)
                 found.append(
                     Process(pid, opens, owner if self._often(0.7) else None)
                 )
         return tuple(found)
 
-    def _opened(self, number: int, one: Function) -> int | str | None:
-        if one.child == "mdev":
+    def _opened(self, number: int, function: Function) -> int | str | None:
+        if function.child == "mdev":
             return CHILDREN + number
-        if one.driver in VFIO and one.group is not None:
-            return one.group
-        return one.address if self._often(0.5) else None
+        if function.driver in VFIO and function.group is not None:
+            return function.group
+        return function.address if self._often(0.5) else None
 
 
 def _ids(ids: str) -> dict[str, str]:
@@ -486,18 +495,19 @@ def _is_family(
 ) -> bool:
     """Whether entries match a PF and one of its VFs."""
     matched = [
-        one
-        for one in functions
+        function
+        for function in functions
         if any(
-            spec.get("address", one.address) in (one.address, one.physfn)
-            and spec.items() >= _ids(one.ids).items()
+            spec.get("address", function.address)
+            in (function.address, function.physfn)
+            and spec.items() >= _ids(function.ids).items()
             if "product_id" in spec
-            else spec["address"] == one.address
+            else spec["address"] == function.address
             for spec in specs
         )
     ]
-    taken = {one.address for one in matched}
-    return any(one.physfn in taken for one in matched)
+    taken = {function.address for function in matched}
+    return any(function.physfn in taken for function in matched)
 
 
 # As files.
@@ -525,8 +535,8 @@ class Files:
         if host.has_vfio:
             self.texts["sys/bus/pci/drivers/vfio-pci/.keep"] = ""
             self.texts["proc/modules"] = "vfio_pci 16384 0 - Live 0x0\n"
-        for number, one in enumerate(host.functions):
-            self._function(number, one)
+        for number, function in enumerate(host.functions):
+            self._function(number, function)
         for pf in host.functions:
             vfs = [x for x in host.functions if x.physfn == pf.address]
             for index, vf in enumerate(vfs):
@@ -535,43 +545,47 @@ class Files:
         if host.live:
             self._live()
 
-    def _function(self, number: int, one: Function) -> None:
-        home = f"sys/devices/pci0000:00/{one.address}"
-        self.links[f"{DEVICES}/{one.address}"] = f"../../../../{home}"
-        texts = {name: f"{text}\n" for name, text in _facts(one)}
-        links = self._links_of(one)
-        if one.lost in links:
+    def _function(self, number: int, function: Function) -> None:
+        home = f"sys/devices/pci0000:00/{function.address}"
+        self.links[f"{DEVICES}/{function.address}"] = f"../../../../{home}"
+        texts = {name: f"{text}\n" for name, text in _facts(function)}
+        links = self._links_of(function)
+        if function.lost in links:
             # What should be a link, and is none, can't be read.
-            del links[one.lost]
-            texts[one.lost] = ""
-        if one.vfio:
+            del links[function.lost]
+            texts[function.lost] = ""
+        if function.vfio:
             texts[f"vfio-dev/vfio{number}/dev"] = f"509:{number}\n"
-        if one.disk is not None:
+        if function.disk is not None:
             self._disk(number, home, texts)
-        if one.child is not None:
-            self._child(number, home, one.child)
+        if function.child is not None:
+            self._child(number, home, function.child)
         for name, text in texts.items():
             self.texts[f"{home}/{name}"] = text
         for name, target in links.items():
             self.links[f"{home}/{name}"] = target
-        if one.net in ("down", "up", "address", "default"):
-            name = interface(one)
+        if function.net in ("down", "up", "address", "default"):
+            name = interface(function)
             self.links[f"sys/class/net/{name}"] = f"../../../{home}/net/{name}"
 
-    def _links_of(self, one: Function) -> dict[str, str]:
+    def _links_of(self, function: Function) -> dict[str, str]:
         """The links of a function."""
         links: dict[str, str] = {}
-        if one.driver:
-            links["driver"] = f"../../../bus/pci/drivers/{one.driver}"
-            self.texts[f"sys/bus/pci/drivers/{one.driver}/.keep"] = ""
-        if one.group is not None:
-            links["iommu_group"] = f"../../../kernel/iommu_groups/{one.group}"
-            at = f"sys/kernel/iommu_groups/{one.group}/devices/{one.address}"
-            self.links[at] = f"../../../../devices/pci0000:00/{one.address}"
-        if one.physfn:
-            links["physfn"] = f"../{one.physfn}"
-        if one.net == "member":
-            links[f"net/{interface(one)}/master"] = "../../virtual/br0"
+        if function.driver:
+            links["driver"] = f"../../../bus/pci/drivers/{function.driver}"
+            self.texts[f"sys/bus/pci/drivers/{function.driver}/.keep"] = ""
+        if function.group is not None:
+            links["iommu_group"] = (
+                f"../../../kernel/iommu_groups/{function.group}"
+            )
+            at = f"sys/kernel/iommu_groups/{function.group}/devices/{function.address}"
+            self.links[at] = (
+                f"../../../../devices/pci0000:00/{function.address}"
+            )
+        if function.physfn:
+            links["physfn"] = f"../{function.physfn}"
+        if function.net == "member":
+            links[f"net/{interface(function)}/master"] = "../../virtual/br0"
         return links
 
     def _disk(self, number: int, home: str, texts: dict[str, str]) -> None:
@@ -597,16 +611,16 @@ class Files:
 
     def _live(self) -> None:
         mounts, routes, addresses = [], [], []
-        for number, one in enumerate(self._host.functions):
-            name = interface(one)
-            if one.disk:
+        for number, function in enumerate(self._host.functions):
+            name = interface(function)
+            if function.disk:
                 mounts.append(
                     f"{30 + number} 1 259:{number} / /mnt/{number} rw -"
                     f" ext4 /dev/nvme{number}n1 rw\n"
                 )
-            if one.net == "default":
+            if function.net == "default":
                 routes.append(f"{name} 00000000 0 0003 0 0 0 00000000 0 0 0\n")
-            if one.net == "address":
+            if function.net == "address":
                 addresses.append(f"2{'0' * 31} 02 40 00 80 {name}\n")
         self._process(1, "init")
         self.texts["proc/1/mountinfo"] = "".join(mounts)
@@ -645,39 +659,46 @@ class Files:
                     make(path, what)
 
 
-def interface(one: Function) -> str:
+def interface(function: Function) -> str:
     """The name of a function's interface."""
-    bus, slot, number = one.address[5:7], one.address[8:10], one.address[-1]
+    bus, slot, number = (
+        function.address[5:7],
+        function.address[8:10],
+        function.address[-1],
+    )
     return f"e{bus}{slot}{number}"
 
 
-def _facts(one: Function) -> ty.Iterator[tuple[str, str]]:
+def _facts(function: Function) -> ty.Iterator[tuple[str, str]]:
     """A function's attributes."""
-    vendor, product = one.ids.upper().split(":")
-    code = one.class_code.upper()
+    vendor, product = function.ids.upper().split(":")
+    code = function.class_code.upper()
     ids = f"v0000{vendor}d0000{product}sv00000000sd00000000"
     yield "modalias", f"pci:{ids}bc{code[:2]}sc{code[2:4]}i{code[4:]}"
     yield "numa_node", "0"
     if code.startswith("03"):
-        yield "boot_vga", str(int(one.vga))
-    if one.total:
-        yield "sriov_totalvfs", str(one.total)
+        yield "boot_vga", str(int(function.vga))
+    if function.total:
+        yield "sriov_totalvfs", str(function.total)
         yield "sriov_drivers_autoprobe", "1"
-        offset = "4" if one.ids.startswith("10de") else "16"
+        offset = "4" if function.ids.startswith("10de") else "16"
         yield "sriov_offset", offset
         yield "sriov_stride", "1"
         yield "sriov_vf_device", product.lower()
-    if one.vgpu == "?":
+    if function.vgpu == "?":
         yield "nvidia/current_vgpu_type/.keep", ""
-    elif one.vgpu is not None:
-        yield "nvidia/current_vgpu_type", one.vgpu
+    elif function.vgpu is not None:
+        yield "nvidia/current_vgpu_type", function.vgpu
         yield "nvidia/creatable_vgpu_types", f"{TYPE} : A16-4Q"
-    if one.net == "away":
+    if function.net == "away":
         yield "net/.keep", ""
-    elif one.net is not None:
-        place = f"net/{interface(one)}"
-        yield f"{place}/flags", "0x1002" if one.net == "down" else "0x1003"
-        if one.net == "carries":
+    elif function.net is not None:
+        place = f"net/{interface(function)}"
+        yield (
+            f"{place}/flags",
+            "0x1002" if function.net == "down" else "0x1003",
+        )
+        if function.net == "carries":
             yield f"{place}/upper_br0/.keep", ""
 
 
@@ -802,11 +823,11 @@ def alias(resource_class: str, kind: str) -> dict[str, str]:
 
 def smaller(host: Host) -> ty.Iterator[Host]:
     """Hosts like this one with a little less of it."""
-    for one in host.functions:
+    for function in host.functions:
         gone = {
             other.address
             for other in host.functions
-            if one.address in (other.address, other.physfn)
+            if function.address in (other.address, other.physfn)
         }
         yield dataclasses.replace(
             host,
@@ -827,10 +848,10 @@ def smaller(host: Host) -> ty.Iterator[Host]:
         for number in range(len(those)):
             rest = those[:number] + those[number + 1 :]
             yield dataclasses.replace(host, **{name: rest})
-    for number, one in enumerate(host.functions):
+    for number, function in enumerate(host.functions):
         for field in ("net", "child", "lost", "disk"):
-            if getattr(one, field) is not None:
-                less: Function = dataclasses.replace(one, **{field: None})  # type: ignore[arg-type] # each may be None
+            if getattr(function, field) is not None:
+                less: Function = dataclasses.replace(function, **{field: None})  # type: ignore[arg-type] # each may be None
                 some = list(host.functions)
                 some[number] = less
                 yield dataclasses.replace(host, functions=tuple(some))

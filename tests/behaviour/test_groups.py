@@ -134,8 +134,8 @@ class ViabilityFacts(BehaviourCase):
 
     def test_only_what_forwards_is_a_bridge_to_us(self) -> None:
         seen = {
-            str(one.address): one
-            for one in scanner.scan(self.host.tree).functions
+            str(function.address): function
+            for function in scanner.scan(self.host.tree).functions
         }
         for name in (ISA, OTHER):
             self.assertFalse(seen[name].is_bridge)
@@ -208,7 +208,8 @@ class ExchangeFacts(BehaviourCase):
         self.assertEqual(
             ("8086:10d3", "1234:11e8"),
             tuple(
-                f"{one.vendor_id}:{one.product_id}" for one in (before, after)
+                f"{function.vendor_id}:{function.product_id}"
+                for function in (before, after)
             ),
         )
         self.assertTrue(before.identity.is_another(after.identity))

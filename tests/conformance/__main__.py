@@ -168,7 +168,7 @@ def _begin() -> None:
 def _ask(name: str, cases: int, seed: int) -> Result:
     """Ask one question, in a process of those that :func:`_begin` began."""
     result = Result()
-    (question,) = (one for one in QUESTIONS if one.name == name)
+    (question,) = (question for question in QUESTIONS if question.name == name)
     begun = time.monotonic()
     try:
         result.asked = ask(_NOVA[0], question, cases, seed, result.met)
@@ -204,8 +204,10 @@ def main() -> int:
         help="processes that ask, each a Nova of its own (default: CPUs)",
     )
     options = parser.parse_args()
-    chosen = [one for one in QUESTIONS if options.only in one.name]
-    shares = sum(one.share for one in chosen)
+    chosen = [
+        question for question in QUESTIONS if options.only in question.name
+    ]
+    shares = sum(question.share for question in chosen)
     # Installed once, before there are processes that want it.
     nova_python()
     # Old names of options are asked about on purpose.
@@ -226,7 +228,7 @@ def main() -> int:
                 options.seed,
             ): question
             for question in sorted(
-                chosen, key=lambda one: one.share, reverse=True
+                chosen, key=lambda question: question.share, reverse=True
             )
         }
         table = None if options.only else pool.submit(_still_differ)

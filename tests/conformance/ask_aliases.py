@@ -30,7 +30,9 @@ def read(
         [SourceText.of(value, "alias") for value in values],
         in_placement=in_placement,
     )
-    return aliases, [one for one in findings if one.severity is Severity.ERROR]
+    return aliases, [
+        finding for finding in findings if finding.severity is Severity.ERROR
+    ]
 
 
 def stricter(error: Finding) -> Deviation | None:
@@ -58,15 +60,15 @@ def _told(spec: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _ours(one: Alias) -> tuple[Any, ...]:
+def _ours(alias: Alias) -> tuple[Any, ...]:
     return (
-        one.vendor_id or "",
-        one.product_id or "",
-        one.device_type,
-        one.resource_class,
-        one.traits,
-        one.live_migratable,
-        one.capability_type,
+        alias.vendor_id or "",
+        alias.product_id or "",
+        alias.device_type,
+        alias.resource_class,
+        alias.traits,
+        alias.live_migratable,
+        alias.capability_type,
     )
 
 
@@ -99,7 +101,10 @@ def _compare_aliases(nova: Nova, case: dict[str, Any]) -> Iterable[Deviation]:
             for name, one in theirs.value.items()
         },
         {
-            name: (same_name[0].numa_policy, [_ours(one) for one in same_name])
+            name: (
+                same_name[0].numa_policy,
+                [_ours(alias) for alias in same_name],
+            )
             for name, same_name in aliases.items()
         },
         case,

@@ -97,9 +97,13 @@ class _Asked:
         )
         found, findings = tree.build(both.ours.devices, NODE)
         assert not findings, findings
-        self.providers: dict[str, Provider] = {one.name: one for one in found}
+        self.providers: dict[str, Provider] = {
+            provider.name: provider for provider in found
+        }
         self.home: dict[PciAddress, str] = {
-            at: one.name for one in found for at in one.addresses
+            at: provider.name
+            for provider in found
+            for at in provider.addresses
         }
 
     def take(self) -> list[tuple[PciRequest, tuple[Device, ...]]] | None:
@@ -150,12 +154,13 @@ def _compare(nova: Nova, case: dict[str, Any]) -> Iterable[Met]:
         _nobody_else_would(asked, case)
         return []
     chosen = [
-        [asked.home[one.address] for one in devices] for _, devices in taken
+        [asked.home[device.address] for device in devices]
+        for _, devices in taken
     ]
     for group in asked.groups:
         name = chosen[group["request"]][group["number"]]
         assert asked.could_choose(name, group), (name, group, case)
-    ours = sorted(str(one.address) for _, some in taken for one in some)
+    ours = sorted(str(device.address) for _, some in taken for device in some)
     theirs = asked.tell("claim", chosen)
     if theirs.error is not None:
         same(theirs.error, "PciDeviceRequestFailed", case)
@@ -201,11 +206,11 @@ def _split(
     """Whether devices of a chosen provider differ in their tags."""
     names = {name for some in chosen for name in some}
     tags: dict[str, list[Any]] = {name: [] for name in names}
-    for one in devices:
-        if home.get(one.address) in names:
-            found = tags[home[one.address]]
-            if one.tags not in found:
-                found.append(one.tags)
+    for device in devices:
+        if home.get(device.address) in names:
+            found = tags[home[device.address]]
+            if device.tags not in found:
+                found.append(device.tags)
     return any(len(found) > 1 for found in tags.values())
 
 
@@ -237,7 +242,7 @@ def _claim_by_class(nova: Nova) -> tuple[Any, Any]:
     aliases, _ = read_aliases(case["aliases"], in_placement=False)
     free = Pools.of(Both(nova, case).ours.devices, by_class=True)
     taken = free.consume(flavor.parse_request("a:1", aliases))
-    return theirs.said, [str(one.address) for one in taken[0][1]]
+    return theirs.said, [str(device.address) for device in taken[0][1]]
 
 
 @shows(

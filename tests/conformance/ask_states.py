@@ -89,9 +89,9 @@ class _Ours:
     def step(self, verb: str, address: str, instance: str | None) -> bool:
         """Do one step; tell whether it was refused."""
         families = Families(
-            one
-            for one in self.devices.values()
-            if one.status not in {"removed", "deleted"}
+            tracked_device
+            for tracked_device in self.devices.values()
+            if tracked_device.status not in {"removed", "deleted"}
         )
         where = PciAddress.parse(address)
         args = () if verb == "remove" else (instance,)

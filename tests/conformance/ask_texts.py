@@ -48,7 +48,9 @@ def read(
     specs, findings = parse.parse_device_specs(
         [SourceText.of(value) for value in values]
     )
-    return specs, [one for one in findings if one.severity is Severity.ERROR]
+    return specs, [
+        finding for finding in findings if finding.severity is Severity.ERROR
+    ]
 
 
 def stricter(error: Finding) -> Deviation | None:

@@ -122,16 +122,16 @@ def _judge(
     providers, findings = tree.build(
         [
             # Our scan takes no VF whose PF it doesn't know.
-            dataclasses.replace(one, dev_type="type-VF")
-            if str(one.address) in orphans
-            else one
-            for one in both.ours.devices
+            dataclasses.replace(tracked_device, dev_type="type-VF")
+            if str(tracked_device.address) in orphans
+            else tracked_device
+            for tracked_device in both.ours.devices
         ],
         NODE,
     )
     findings = (*findings, *tree_findings.refused_specs(both.ours.specs))
     if theirs.error is not None:
-        if theirs.error in {_REFUSALS[one.code] for one in findings}:
+        if theirs.error in {_REFUSALS[finding.code] for finding in findings}:
             return [theirs.error]
         # Nova judges what is held by what is declared for it now, and may
         # look for the provider of what isn't declared.
@@ -143,9 +143,9 @@ def _judge(
     nova, ours = _told(children), _ours(providers)
     refused = {
         _name(device.parent_addr or device.address)
-        for one in findings
+        for finding in findings
         for device in both.ours.devices
-        if str(device.address) == one.subject
+        if str(device.address) == finding.subject
     }
     assert refused <= aside, (findings, aside, case)
     same(_without(nova, aside), _without(ours, aside), case)
@@ -189,19 +189,19 @@ def _told(children: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _ours(providers: Iterable[Provider]) -> dict[str, Any]:
     return {
-        one.name: (
-            one.parent,
+        provider.name: (
+            provider.parent,
             {
                 name: {
                     "total": inventory.total,
                     "max_unit": inventory.max_unit,
                     "reserved": inventory.reserved,
                 }
-                for name, inventory in one.inventories.items()
+                for name, inventory in provider.inventories.items()
             },
-            list(one.traits),
+            list(provider.traits),
         )
-        for one in providers
+        for provider in providers
     }
 
 
@@ -236,24 +236,32 @@ def _compare_changes(nova: Nova, case: dict[str, Any]) -> Iterable[Met]:
     allocated = _allocations(both)
     both.step(case["change"])
     both.add({"do": "publish", "allocations": allocated})
-    held = [one for one in both.ours.devices if one.pending is not None]
+    held = [
+        device for device in both.ours.devices if device.pending is not None
+    ]
     return _judge(
-        both, case, frozenset(name for one in held for name in _names(one))
+        both,
+        case,
+        frozenset(name for device in held for name in _names(device)),
     )
 
 
 def _allocations(both: Both) -> dict[str, dict[str, dict[str, int]]]:
     """What Placement holds for the instances of a published host."""
     providers, _ = tree.build(both.ours.devices, NODE)
-    names = {at: one.name for one in providers for at in one.addresses}
+    names = {
+        at: provider.name
+        for provider in providers
+        for at in provider.addresses
+    }
     held: dict[str, dict[str, dict[str, int]]] = {}
-    for one in both.ours.devices:
-        if one.instance_uuid and one.address in names:
-            resources = held.setdefault(one.instance_uuid, {}).setdefault(
-                names[one.address], {}
+    for device in both.ours.devices:
+        if device.instance_uuid and device.address in names:
+            resources = held.setdefault(device.instance_uuid, {}).setdefault(
+                names[device.address], {}
             )
-            count = resources.get(one.resource_class, 0)
-            resources[one.resource_class] = count + 1
+            count = resources.get(device.resource_class, 0)
+            resources[device.resource_class] = count + 1
     return held
 
 

@@ -87,7 +87,9 @@ class Both:
         self.add({"do": "publish"})
         providers, findings = tree.build(self.ours.devices, NODE)
         self.ours.publish(providers)
-        self.providers = {one.name: one.addresses for one in providers}
+        self.providers = {
+            provider.name: provider.addresses for provider in providers
+        }
         return bool(providers) and not findings
 
     def _ask(self, step: dict[str, Any]) -> None:
@@ -99,7 +101,8 @@ class Both:
         )
         requests = self.ours.requests(step["extra_spec"], step["policy"])
         if any(
-            one.instance_uuid == step["instance"] for one in self.ours.devices
+            device.instance_uuid == step["instance"]
+            for device in self.ours.devices
         ):
             # See SECOND_CLAIM.
             step = {**step, "do": "fits"}
@@ -147,9 +150,9 @@ class Both:
     def _free(self) -> dict[str, list[tuple[str, str]]]:
         """The ids of what each provider has to give."""
         ids = {
-            one.address: (one.vendor_id, one.product_id)
-            for one in self.ours.devices
-            if one.status == Status.AVAILABLE
+            device.address: (device.vendor_id, device.product_id)
+            for device in self.ours.devices
+            if device.status == Status.AVAILABLE
         }
         return {
             name: [ids[at] for at in addresses if at in ids]

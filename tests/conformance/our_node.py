@@ -170,8 +170,12 @@ class OurNode:
     def _settle(self, families: Families) -> None:
         gone = Status.REMOVED
         self._keep(
-            [one for one in families.changes() if one.status != gone],
-            [one.address for one in families.changes() if one.status == gone],
+            [device for device in families.changes() if device.status != gone],
+            [
+                device.address
+                for device in families.changes()
+                if device.status == gone
+            ],
         )
 
     def _keep(self, changed: Sequence[Device], gone: Sequence[Any]) -> None:

@@ -91,7 +91,9 @@ def _per_class(nova: Nova) -> tuple[Any, Any]:
     assert not findings, findings
     return (
         theirs.said,
-        sorted(name for one in providers for name in one.inventories),
+        sorted(
+            name for provider in providers for name in provider.inventories
+        ),
     )
 
 
@@ -123,7 +125,7 @@ def _embedded_always(nova: Nova) -> tuple[Any, Any]:
             assert root is not None
             ours = embedded.client.tree(root.uuid)
     return sorted(one["name"] for one in theirs), sorted(
-        one.name for one in ours
+        listed.name for listed in ours
     )
 
 
@@ -222,7 +224,7 @@ def _others_left(nova: Nova) -> tuple[Any, Any]:
         generation = ours.direct.create(other, _NAME, root.uuid)
         ours.direct.put_traits(other, generation, (_MANAGED,))
         ours.report()
-        left = [one.name for one in ours.direct.tree(root.uuid)]
+        left = [listed.name for listed in ours.direct.tree(root.uuid)]
     return (
         [one["name"] for one in theirs.value["providers"]],
         sorted(left),

@@ -139,7 +139,7 @@ def _interface_gone(nova: Nova) -> tuple[Any, Any]:
     for specs in (alone, f"[{alone}, {{}}]"):
         both = Both(nova, _case(specs))
         both.ours.sync([])
-        ours.append([str(one.address) for one in both.ours.devices])
+        ours.append([str(device.address) for device in both.ours.devices])
         both.add({"do": "sync", "host": []})
         told = both.tell().value
         given = [at for pool in told["pools"] for at in pool["devices"]]

@@ -66,22 +66,22 @@ class Checked(base.TestCase):
         if case.claimed and scan is not None:
             devices = [
                 dataclasses.replace(
-                    one,
+                    device,
                     status=tracked.Status.ALLOCATED,
-                    instance_uuid=case.claimed[str(one.address)],
+                    instance_uuid=case.claimed[str(device.address)],
                 )
-                if str(one.address) in case.claimed
-                else one
-                for one in sync.desired(specs, scan.functions)
+                if str(device.address) in case.claimed
+                else device
+                for device in sync.desired(specs, scan.functions)
             ]
-            for place, one in enumerate(devices):
-                ids = case.was.get(str(one.address))
-                if ids is not None and one.identity is not None:
+            for place, device in enumerate(devices):
+                ids = case.was.get(str(device.address))
+                if ids is not None and device.identity is not None:
                     vendor, _, product = ids.partition(":")
                     devices[place] = dataclasses.replace(
-                        one,
+                        device,
                         identity=dataclasses.replace(
-                            one.identity,
+                            device.identity,
                             vendor_id=vendor,
                             product_id=product,
                         ),
@@ -125,9 +125,9 @@ class Checked(base.TestCase):
         if case.orphans:
             # A scan knows a VF by its PF, so that it has no such VFs.
             vars(given)["desired"] = [
-                dataclasses.replace(one, parent_addr=None)
-                if str(one.address) in case.orphans
-                else one
-                for one in given.desired
+                dataclasses.replace(device, parent_addr=None)
+                if str(device.address) in case.orphans
+                else device
+                for device in given.desired
             ]
         return given

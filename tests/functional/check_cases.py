@@ -345,7 +345,7 @@ MEANING = {
     ),
     "WIDE_TREE": Case(
         specs(f"{{ {VF} }}", before=PUBLISHED),
-        [one for bus in range(0x21, 0x29) for one in card(bus, 1)],
+        [function for bus in range(0x21, 0x29) for function in card(bus, 1)],
     ),
     "PF_AND_VF_MATCHED": Case(
         specs('{ "address": "0000:25:00.0" }', before=PUBLISHED), card()
@@ -399,7 +399,10 @@ HOST = {
     ),
     "IOMMU_OFF": Case(
         specs(f"{{ {VF} }}"),
-        [dataclasses.replace(one, group=None) for one in card(driver="igbvf")],
+        [
+            dataclasses.replace(function, group=None)
+            for function in card(driver="igbvf")
+        ],
     ),
     "NO_IOMMU_GROUP": Case(
         specs(f'{{ {VF}, "managed": "no" }}'),

@@ -93,19 +93,21 @@ def build(
         ),
     }
     targets: dict[str, str] = {}
-    for number, one in enumerate(functions):
-        home = f"sys/devices/pci0000:00/{one.address}"
-        targets[f"sys/bus/pci/devices/{one.address}"] = f"../../../../{home}"
-        for name, target in _links(one, number):
+    for number, function in enumerate(functions):
+        home = f"sys/devices/pci0000:00/{function.address}"
+        targets[f"sys/bus/pci/devices/{function.address}"] = (
+            f"../../../../{home}"
+        )
+        for name, target in _links(function, number):
             targets[f"{home}/{name}"] = target
-        for name, text in _texts(one, number):
+        for name, text in _texts(function, number):
             texts[f"{home}/{name}"] = f"{text}\n"
-        if one.physfn:
+        if function.physfn:
             count = sum(
-                other.physfn == one.physfn for other in functions[:number]
+                other.physfn == function.physfn for other in functions[:number]
             )
-            pf = f"sys/devices/pci0000:00/{one.physfn}"
-            targets[f"{pf}/virtfn{count}"] = f"../{one.address}"
+            pf = f"sys/devices/pci0000:00/{function.physfn}"
+            targets[f"{pf}/virtfn{count}"] = f"../{function.address}"
     # A host without functions lists none.
     (folder / paths.DEVICES).mkdir(parents=True, exist_ok=True)
     for name, text in {**texts, **(files or {})}.items():
@@ -119,26 +121,26 @@ def build(
     return scanner.scan(opening.open_tree(str(folder)))
 
 
-def _links(one: Function, number: int) -> ty.Iterator[tuple[str, str]]:
-    if one.driver:
-        yield "driver", f"../../../bus/pci/drivers/{one.driver}"
-    group = number if one.group == -1 else one.group
+def _links(function: Function, number: int) -> ty.Iterator[tuple[str, str]]:
+    if function.driver:
+        yield "driver", f"../../../bus/pci/drivers/{function.driver}"
+    group = number if function.group == -1 else function.group
     if group is not None:
         yield "iommu_group", f"../../../kernel/iommu_groups/{group}"
-    if one.physfn:
-        yield "physfn", f"../{one.physfn}"
+    if function.physfn:
+        yield "physfn", f"../{function.physfn}"
 
 
-def _texts(one: Function, number: int) -> ty.Iterator[tuple[str, str]]:
-    vendor, product = one.ids.upper().split(":")
-    code = one.class_code.upper()
+def _texts(function: Function, number: int) -> ty.Iterator[tuple[str, str]]:
+    vendor, product = function.ids.upper().split(":")
+    code = function.class_code.upper()
     ids = f"v0000{vendor}d0000{product}sv00000000sd00000000"
     yield "modalias", f"pci:{ids}bc{code[:2]}sc{code[2:4]}i{code[4:]}"
-    yield "numa_node", str(one.node)
-    if one.vfs:
-        yield "sriov_totalvfs", str(one.vfs)
-    if one.netdev:
-        yield f"net/{one.netdev}/mtu", "1500"
-    if "vfio" in (one.driver or ""):
+    yield "numa_node", str(function.node)
+    if function.vfs:
+        yield "sriov_totalvfs", str(function.vfs)
+    if function.netdev:
+        yield f"net/{function.netdev}/mtu", "1500"
+    if "vfio" in (function.driver or ""):
         yield f"vfio-dev/vfio{number}/dev", f"509:{number}"
-    yield from one.files.items()
+    yield from function.files.items()

@@ -171,9 +171,9 @@ class CliTestCase(base.TestCase):
         written anew where something can't be known any more.
         """
         found = sorted(
-            one.name
-            for one in self.state.glob("*")
-            if not one.name.endswith(("-shm", "-wal", ".lock"))
+            file.name
+            for file in self.state.glob("*")
+            if not file.name.endswith(("-shm", "-wal", ".lock"))
         )
         for path in (
             self.state / "nova-vfio.sqlite",

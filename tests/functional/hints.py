@@ -42,7 +42,7 @@ def offered(hint: str) -> ty.Iterator[tuple[str, str]]:
 def written_into(
     conf: str,
     given: facts.CheckInput,
-    one: finding.Finding,
+    problem: finding.Finding,
     kind: str,
     text: str,
 ) -> str | None:
@@ -57,7 +57,7 @@ def written_into(
         if f"[{group}]\n" not in conf:
             return f"{conf}[{group}]\n{text}\n"
         return conf.replace(f"[{group}]\n", f"[{group}]\n{text}\n", 1)
-    here = one.location
+    here = problem.location
     lines = conf.splitlines()
     if here is not None and kind.startswith("moved"):
         value = re.split("[=:]", lines.pop(here.line - 1), maxsplit=1)[1]
@@ -65,7 +65,7 @@ def written_into(
         return "\n".join([*lines, f"[{group}]", f"{text} = {value}", ""])
     if here is not None and kind == "value":
         line = lines[here.line - 1]
-        before, behind = here.column - 1, here.column - 1 + one.length
+        before, behind = here.column - 1, here.column - 1 + problem.length
         lines[here.line - 1] = line[:before] + text + line[behind:]
         return "\n".join([*lines, ""])
     places = [(str(spec), spec.text.at(spec.start)) for spec in given.specs]

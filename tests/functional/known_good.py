@@ -57,10 +57,18 @@ def of(
     :param keys: what their entries say besides
     """
     named = addresses.split()
-    ids = next(one.ids for one in functions if one.address == named[0])
+    ids = next(
+        function.ids for function in functions if function.address == named[0]
+    )
     vendor, product = ids.split(":")
-    is_vf = any(one.physfn for one in functions if one.address == named[0])
-    is_pf = any(one.vfs for one in functions if one.address == named[0])
+    is_vf = any(
+        function.physfn
+        for function in functions
+        if function.address == named[0]
+    )
+    is_pf = any(
+        function.vfs for function in functions if function.address == named[0]
+    )
     kind = "VF" if is_vf else "PF" if is_pf else "PCI"
     whole: dict[str, ty.Any] = {
         "specs": tuple(f'"address": "{at}"{keys}' for at in named),

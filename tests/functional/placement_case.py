@@ -156,23 +156,23 @@ class PlacementTestCase(base.TestCase):
         if root is None:
             return {}
         found = {}
-        for one in self.direct.tree(root.uuid):
-            if one.uuid == root.uuid:
+        for listed in self.direct.tree(root.uuid):
+            if listed.uuid == root.uuid:
                 continue
-            read = self.direct.read(one)
+            read = self.direct.read(listed)
             totals = {
                 name: int(record["total"])
                 for name, record in read.inventories.items()
             }
-            found[one.name] = totals, read.traits
+            found[listed.name] = totals, read.traits
         return found
 
-    def use(self, one: provider.Provider, amount: int = 1) -> str:
+    def use(self, rp: provider.Provider, amount: int = 1) -> str:
         """Let somebody have units of a provider; return who."""
-        listed = self.direct.find(one.name)
+        listed = self.direct.find(rp.name)
         assert listed is not None
         consumer = str(uuid.uuid4())
-        (resource_class,) = one.inventories
+        (resource_class,) = rp.inventories
         self.direct.put_allocations(
             consumer,
             client.Allocations({listed.uuid: {resource_class: amount}}),

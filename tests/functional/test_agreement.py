@@ -116,8 +116,8 @@ class AgreementTest(cli_case.CliTestCase):
             for one in self._bare("host", "list")
         }
         ready = 0
-        for one in host.functions:
-            at = one.address
+        for function in host.functions:
+            at = function.address
             # What is ready has no obstacles: one of those is shown.
             is_ready = said.states["host list"][at] == "ready"
             ready += is_ready
@@ -129,7 +129,7 @@ class AgreementTest(cli_case.CliTestCase):
                     shown["assignable"],
                     agreement_asked.codes_of(shown["obstacles"]),
                 )
-            if one.physfn is not None:
+            if function.physfn is not None:
                 obstacles: list[str] = []
                 if bare[at] not in agreement.ASSIGNABLE:
                     obstacles = self._bare("host", "show", at)["obstacles"]

@@ -26,7 +26,10 @@ class Cases(base.TestCase):
             host_root=str(CASES / case / "host.tar.gz"),
             state_path=str(self.state),
         )
-        return {one.code.id: one for one in checking.Checking(node).check()}
+        return {
+            problem.code.id: problem
+            for problem in checking.Checking(node).check()
+        }
 
     def setUp(self) -> None:
         super().setUp()
@@ -115,14 +118,16 @@ class Cases(base.TestCase):
             for conf in sorted((CASES / case).glob("*.conf")):
                 text = conf.read_text()
                 given, before = self.asked(case, text)
-                for one in before:
-                    for kind, piece in hints.offered(str(one.hint)):
-                        new = hints.written_into(text, given, one, kind, piece)
+                for problem in before:
+                    for kind, piece in hints.offered(str(problem.hint)):
+                        new = hints.written_into(
+                            text, given, problem, kind, piece
+                        )
                         assert new is not None, (case, piece)
-                        pasted.add(one.code.id)
+                        pasted.add(problem.code.id)
                         _, after = self.asked(case, new)
                         self.assertNotIn(
-                            (one.code, one.message),
+                            (problem.code, problem.message),
                             [(x.code, x.message) for x in after],
                         )
                         self.assertNotIn(

@@ -26,9 +26,9 @@ class EveryFinding(Checked):
         """The case has its finding, and both outputs are as expected."""
         found = self.check(case)
         wanted = catalogue.everything()[name.partition("-")[0]]
-        self.assertIn(wanted.id, [one.code.id for one in found])
-        self.assertTrue(all(one.hint for one in found))
-        data = [render.data(one) for one in found]
+        self.assertIn(wanted.id, [finding.code.id for finding in found])
+        self.assertTrue(all(finding.hint for finding in found))
+        data = [render.data(finding) for finding in found]
         for suffix, output in (
             ("txt", render.text(found)),
             ("json", json.dumps(data, indent=2) + "\n"),

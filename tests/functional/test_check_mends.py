@@ -23,16 +23,18 @@ class Pasted(check_case.Checked):
                 pathlib.Path("host"), case.functions, case.files, case.links
             )
         given, before = self.asked(case.conf, case, scan)
-        for one in before:
-            for kind, text in hints.offered(one.hint or ""):
-                conf = hints.written_into(case.conf, given, one, kind, text)
+        for problem in before:
+            for kind, text in hints.offered(problem.hint or ""):
+                conf = hints.written_into(
+                    case.conf, given, problem, kind, text
+                )
                 if conf is None:
                     continue
                 _, after = self.asked(conf, case, scan)
-                said = f"{one.code.id}: {text}\n{[str(x) for x in after]}"
+                said = f"{problem.code.id}: {text}\n{[str(x) for x in after]}"
                 self.assertFalse(
                     any(
-                        (x.code, x.message) == (one.code, one.message)
+                        (x.code, x.message) == (problem.code, problem.message)
                         for x in after
                     ),
                     said,

@@ -44,7 +44,7 @@ class Rules(base.TestCase):
         self, conf: str, functions: list[Function] | None = None
     ) -> list[str]:
         given = self.given(conf, functions)
-        return [one.code.id for one in engine.check(given)]
+        return [finding.code.id for finding in engine.check(given)]
 
     def test_a_file_that_is_right_has_no_finding(self) -> None:
         conf = specs(f'{{ {VF}, "managed": "no" }}')
@@ -75,9 +75,9 @@ class Rules(base.TestCase):
         def hints(bus: str) -> list[str | None]:
             conf = specs(f'{{ {VF}, "address": {{ "bus": "{bus}" }} }}')
             return [
-                one.hint
-                for one in engine.check(self.given(conf))
-                if one.code.id == "VFIO202"
+                finding.hint
+                for finding in engine.check(self.given(conf))
+                if finding.code.id == "VFIO202"
             ]
 
         self.assertEqual(['Write "21|4$", or all digits.'], hints("21|4"))
@@ -136,7 +136,7 @@ class Rules(base.TestCase):
         self.assertEqual((), engine.blocking(off))
         on = self.given(specs(spec, before=check_cases.PUBLISHED), card())
         self.assertEqual(
-            ["VFIO281"], [one.code.id for one in engine.blocking(on)]
+            ["VFIO281"], [obstacle.code.id for obstacle in engine.blocking(on)]
         )
 
     def test_what_is_said_about_a_pf_and_its_vfs_mends_it(self) -> None:
@@ -161,14 +161,15 @@ class Rules(base.TestCase):
             ):
                 conf = specs(conf, before=check_cases.PUBLISHED)
                 given = self.given(conf, host)
-                found = [one.code.id for one in engine.check(given)]
+                found = [finding.code.id for finding in engine.check(given)]
                 self.assertTrue(given.winners)
                 self.assertEqual(there, "VFIO281" in found, conf)
 
     def test_errors_of_the_text_block(self) -> None:
         given = self.given(specs('{ "address": ".4", "mangaed": "no" }'))
         self.assertEqual(
-            ["VFIO104"], [one.code.id for one in engine.blocking(given)]
+            ["VFIO104"],
+            [obstacle.code.id for obstacle in engine.blocking(given)],
         )
 
     def test_the_worst_comes_last(self) -> None:
@@ -252,7 +253,7 @@ class Rules(base.TestCase):
             (f"{{ {VF}, {tag} }}", False),
         ):
             given = self.given(specs(entry), card())
-            blocks = [one.code.id for one in engine.blocking(given)]
+            blocks = [obstacle.code.id for obstacle in engine.blocking(given)]
             self.assertEqual(["VFIO288"] if there else [], blocks, entry)
 
     def test_a_pf_beside_its_vfs_is_not_alone(self) -> None:

@@ -66,7 +66,11 @@ class Suggest(base.TestCase):
         for path in hosts:
             scan = scanner.scan(opening.open_tree(str(path)))
             self.assertEqual((), self.findings(scan))
-            vfs = {str(one.address) for one in scan.functions if one.physfn}
+            vfs = {
+                str(function.address)
+                for function in scan.functions
+                if function.physfn
+            }
             self.assertEqual(vfs, self.taken(scan))
 
     def test_the_lines_can_be_published_by_nova(self) -> None:
@@ -184,7 +188,7 @@ class Suggest(base.TestCase):
 
     def test_many_cards_of_one_kind_get_lines_that_pass(self) -> None:
         scan = self.host(
-            [one for bus in range(0x21, 0x2A) for one in card(bus)]
+            [function for bus in range(0x21, 0x2A) for function in card(bus)]
         )
         self.assertEqual((), self.findings(scan))
 

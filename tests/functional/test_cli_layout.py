@@ -244,13 +244,13 @@ class FamilyTest(cli_case.CliTestCase):
 
     def test_a_pf_in_use_keeps_its_vfs_from_everybody(self) -> None:
         vfs = pathlib.Path("host/sys/bus/pci/devices/0000:25:00.0")
-        links = {one: one.readlink() for one in vfs.glob("virtfn*")}
-        for one in links:
-            one.unlink()
+        links = {path: path.readlink() for path in vfs.glob("virtfn*")}
+        for path in links:
+            path.unlink()
         # As it is a whole one until somebody makes VFs of it.
         self.ok(*CLAIM, "pf:1")
-        for one, target in links.items():
-            one.symlink_to(target)
+        for path, target in links.items():
+            path.symlink_to(target)
         self.assertEqual(
             ["allocated", "unavailable", "unavailable"], self.statuses()
         )

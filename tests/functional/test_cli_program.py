@@ -186,7 +186,7 @@ class ProgramTest(base.TestCase):
     def test_the_live_machine_is_listed(self) -> None:
         folder = pathlib.Path("/sys/bus/pci/devices")
         there = sorted(
-            one.name for one in (folder.iterdir() if folder.exists() else ())
+            path.name for path in (folder.iterdir() if folder.exists() else ())
         )
         done = cli_case.program("host", "list", "-f", "json")
         self.assertEqual((0, ""), (done.returncode, done.stderr))
@@ -262,9 +262,9 @@ class OrdinaryUserTest(base.TestCase):
         )
         done = cli_case.program(*options, "inventory", "report")
         self.assertEqual(0, done.returncode, str(done))
-        before = sorted(one.name for one in state.iterdir())
-        for one in (*state.iterdir(), state):
-            one.chmod(0o555 if one.is_dir() else 0o444)
+        before = sorted(path.name for path in state.iterdir())
+        for path in (*state.iterdir(), state):
+            path.chmod(0o555 if path.is_dir() else 0o444)
         self.addCleanup(state.chmod, 0o755)
         why = f"{state}/placement.sqlite can't be used: Permission denied"
         done = self.as_nobody(home, *options, "inventory", "show", "-f=json")
@@ -285,7 +285,7 @@ class OrdinaryUserTest(base.TestCase):
             done = self.as_nobody(home, *options, *words.split())
             self.assertEqual(2, done.returncode, str(done))
             self.assertRegex(done.stderr, f"^error: .*{why}\nhint: [^\n]*\n$")
-        self.assertEqual(before, sorted(one.name for one in state.iterdir()))
+        self.assertEqual(before, sorted(path.name for path in state.iterdir()))
 
     def open_home(self) -> pathlib.Path:
         """A folder that others may read."""

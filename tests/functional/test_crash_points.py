@@ -398,18 +398,18 @@ class Lab:
             unfinished = sorted(
                 repr(
                     (
-                        one.change,
-                        one.command,
+                        begun.change,
+                        begun.command,
                         [
                             str(step)
-                            for step in one.change.steps
-                            if step.action == "probe" and step in one.done
+                            for step in begun.change.steps
+                            if step.action == "probe" and step in begun.done
                         ],
-                        one.trouble is not None,
-                        one.hung,
+                        begun.trouble is not None,
+                        begun.hung,
                     )
                 )
-                for one in found.unfinished.values()
+                for begun in found.unfinished.values()
             )
             self._noted = repr(
                 (

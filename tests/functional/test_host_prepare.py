@@ -126,7 +126,8 @@ class HostCommands(base.TestCase):
         )
         found = on.verdicts.at(pci_address.PciAddress.parse(NIC))
         self.assertEqual(
-            [host_codes.GROUP_COMPANIONS], [one.code for one in found.blocking]
+            [host_codes.GROUP_COMPANIONS],
+            [obstacle.code for obstacle in found.blocking],
         )
         self.assertFalse(self.state.exists())
 

@@ -13,8 +13,8 @@ from tests.functional import check_host, cli_case, known_good
 
 #: Findings that say that a device can't go to a guest.
 _IN_THE_WAY = {
-    one.id
-    for one in (
+    code.id
+    for code in (
         *assignability.LASTING,
         *assignability.MOMENTARY,
         check_codes.IOMMU_OFF,

@@ -119,7 +119,7 @@ class OtherMachinesTest(OtherMachinesCase):
             make(root)
             found[make.__name__] = self.scan(root)
         domains = {
-            name: len({one.address.domain for one in seen.functions})
+            name: len({function.address.domain for function in seen.functions})
             for name, seen in found.items()
         }
         self.assertEqual(10, domains["ten_domains"])
@@ -128,16 +128,17 @@ class OtherMachinesTest(OtherMachinesCase):
         self.assertEqual(
             [0, 1],
             [
-                one.vf_index
-                for one in found["old_kernel"].functions
-                if one.physfn
+                function.vf_index
+                for function in found["old_kernel"].functions
+                if function.physfn
             ],
         )
         self.assertEqual(
             [False, False, True, True, False],
-            [one.is_bridge for one in reversed(found["new_kernel"].functions)][
-                ::-1
-            ],
+            [
+                function.is_bridge
+                for function in reversed(found["new_kernel"].functions)
+            ][::-1],
         )
         last = found["long_domains"].functions[-1]
         self.assertEqual("7ffffffe:e1:00.1", str(last.address))

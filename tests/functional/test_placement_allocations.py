@@ -29,7 +29,9 @@ class AllocationTest(PlacementTestCase):
         there = allocations.published(
             self.client, self.known, ask(make(1), make(2))
         )
-        return {name: dict(one.usages) for name, one in there.items()}
+        return {
+            name: dict(published.usages) for name, published in there.items()
+        }
 
     def test_a_claim_publishes_its_provider_first(self) -> None:
         instance = str(uuid.uuid4())

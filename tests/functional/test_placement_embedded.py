@@ -22,9 +22,9 @@ from tests.functional import claimants
 def listening() -> set[str]:
     """Sockets that this process has open."""
     found = set()
-    for one in pathlib.Path("/proc/self/fd").iterdir():
+    for path in pathlib.Path("/proc/self/fd").iterdir():
         try:
-            what = str(one.readlink())
+            what = str(path.readlink())
         except FileNotFoundError:
             continue
         if what.startswith("socket:"):

@@ -51,7 +51,7 @@ class RefusalTest(PlacementTestCase):
         changes = report.compare(self.client, ask(make(1)), self.known).changes
         self.assertEqual(
             {("add", make(1).name), ("delete", make(2).name)},
-            {(one.change, one.provider) for one in changes},
+            {(change.change, change.provider) for change in changes},
         )
 
     def test_an_owner_is_no_difference(self) -> None:

@@ -162,7 +162,7 @@ class ReportTest(PlacementTestCase):
 
         self.assertEqual(
             {ROOT: root, make(1).name: made, make(2).name: unmade},
-            {one.name: one.uuid for one in self.direct.tree(root)},
+            {listed.name: listed.uuid for listed in self.direct.tree(root)},
         )
         self.assertEqual(2, len(self.published()))
 
@@ -209,8 +209,8 @@ class LayoutTest(PlacementTestCase):
         self.assertEqual(
             {big: {"CUSTOM_A16_16A": 0}, small: {"CUSTOM_A16_8A": 1}},
             {
-                name: one.usages
-                for name, one in allocations.published(
+                name: published.usages
+                for name, published in allocations.published(
                     self.client, self.known, asked
                 ).items()
             },

@@ -73,7 +73,7 @@ class TwoNodeHostTest(base.TestCase):
     def test_two_functions_share_a_group(self) -> None:
         self.assertEqual(
             ["0000:00:10.0", "0000:00:10.1"],
-            [str(one) for one in self.host.iommu_groups[6]],
+            [str(place) for place in self.host.iommu_groups[6]],
         )
 
     def test_numa_nodes_are_those_of_the_cards(self) -> None:
@@ -154,8 +154,8 @@ class ReplayTest(base.TestCase):
         self.assertEqual(
             [
                 # Nor is what names one card among all.
-                dataclasses.replace(one, serial_number=None)
-                for one in seen.functions
+                dataclasses.replace(function, serial_number=None)
+                for function in seen.functions
             ],
             list(replayed.functions),
         )

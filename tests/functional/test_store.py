@@ -68,7 +68,7 @@ class StoreTestCase(base.TestCase):
         return store
 
     def listing(self) -> list[str]:
-        return sorted(one.name for one in self.path.iterdir())
+        return sorted(path.name for path in self.path.iterdir())
 
 
 class RecordingTest(StoreTestCase):
@@ -117,7 +117,7 @@ class RecordingTest(StoreTestCase):
         self.assertIn("changed while a sync was decided", str(error))
         self.assertEqual(
             {"true"},
-            {one.extra_info["managed"] for one in store.devices()},
+            {device.extra_info["managed"] for device in store.devices()},
         )
 
     def test_devices_that_were_overtaken_before_they_were_read_are_refused(
@@ -157,7 +157,7 @@ class RecordingTest(StoreTestCase):
 
     def test_a_quarantine_ends_with_the_boot(self) -> None:
         store = self.synced()
-        first, second = (one.address for one in store.devices()[:2])
+        first, second = (device.address for device in store.devices()[:2])
         store.quarantine(first, "it hung", "b1")
         store.quarantine(second, "it hung too", "b2")
         self.assertEqual({second: "it hung too"}, store.quarantined("b2"))
@@ -265,11 +265,11 @@ class ClaimTest(StoreTestCase):
             ],
             [
                 (
-                    one.alias_name,
-                    [str(a) for a in one.addresses],
-                    str(one.status),
+                    claim.alias_name,
+                    [str(a) for a in claim.addresses],
+                    str(claim.status),
                 )
-                for one in made
+                for claim in made
             ],
         )
         self.assertEqual(made, self.open().claims())
@@ -280,7 +280,8 @@ class ClaimTest(StoreTestCase):
         self.assertEqual("allocated", self.status(2))
         freed = self.store.free(ONE)
         self.assertEqual(
-            [one.addresses for one in made], [one.addresses for one in freed]
+            [claim.addresses for claim in made],
+            [claim.addresses for claim in freed],
         )
         self.assertEqual(self.devices, list(self.open().devices()))
         self.assertEqual((), self.store.free(ONE))
@@ -348,11 +349,15 @@ class ClaimTest(StoreTestCase):
 
     def test_a_device_that_vanished_in_use_goes_when_it_is_freed(self) -> None:
         self.claim(ONE, self.devices[0])
-        host = [one for one in HOST if one.address != self.devices[0].address]
+        host = [
+            function
+            for function in HOST
+            if function.address != self.devices[0].address
+        ]
         plan = sync.decide(self.store.recorded(), wanted(host=host))
         self.store.apply(plan)
         self.assertEqual(
-            [self.devices[0].address], [one.address for one in plan.kept]
+            [self.devices[0].address], [device.address for device in plan.kept]
         )
         self.assertEqual({}, self.open().devices()[0].pending)
         self.store.free(ONE)
@@ -512,14 +517,14 @@ class DamageTest(StoreTestCase):
     def test_each_older_version_becomes_this_one_with_what_it_holds(
         self,
     ) -> None:
-        first, second = (one.address for one in list(wanted())[:2])
+        first, second = (device.address for device in list(wanted())[:2])
         for version in ("0001", "0002"):
             old = self.of(version)
             store = self.open()
             devices = store.devices()
-            self.assertEqual(old, [one.known for one in devices])
+            self.assertEqual(old, [device.known for device in devices])
             self.assertEqual(
-                {None}, {one.identity for one in devices}, version
+                {None}, {device.identity for device in devices}, version
             )
             (claim,) = store.claims()
             self.assertEqual(
@@ -547,8 +552,8 @@ class DamageTest(StoreTestCase):
             self.assertEqual((), plan.exchanged)
             store.apply(plan)
             self.assertEqual(
-                [one.identity for one in wanted()],
-                [one.identity for one in store.devices()],
+                [device.identity for device in wanted()],
+                [device.identity for device in store.devices()],
             )
             self.assertEqual((claim,), store.claims())
             self.assertFalse(sync.decide(store.recorded(), wanted()))
@@ -575,19 +580,19 @@ class DamageTest(StoreTestCase):
                 link.execute(f"INSERT INTO {table} VALUES ({marks})", values)
 
             devices = list(wanted())
-            for one in devices:
-                first = one is devices[0]
+            for device in devices:
+                first = device is devices[0]
                 insert(
                     "devices",
-                    number(one.address),
+                    number(device.address),
                     "an older mark",
-                    str(one.address),
-                    one.vendor_id,
-                    one.product_id,
-                    one.dev_type,
-                    one.numa_node,
-                    str(one.parent_addr),
-                    one.resource_class,
+                    str(device.address),
+                    device.vendor_id,
+                    device.product_id,
+                    device.dev_type,
+                    device.numa_node,
+                    str(device.parent_addr),
+                    device.resource_class,
                     "[]",
                     "{}",
                     "allocated" if first else "available",
@@ -602,7 +607,7 @@ class DamageTest(StoreTestCase):
             insert("meta", "layout", "nova")
             insert("providers", "n1_0000:00:00.0", TWO, 7, "f")
         link.close()
-        return [one.known for one in devices]
+        return [device.known for device in devices]
 
     def test_garbage_is_kept_aside_and_never_taken_for_nothing(self) -> None:
         self.file.write_bytes(b"this is no database" * 1000)

@@ -86,9 +86,9 @@ def claim_any(path: pathlib.Path, *, locked: bool) -> str | None:
 
 def _claim_first(store: Store, instance: str) -> str | None:
     free = [
-        one
-        for one in store.devices()
-        if one.status == Status.AVAILABLE and one.parent_addr is not None
+        device
+        for device in store.devices()
+        if device.status == Status.AVAILABLE and device.parent_addr is not None
     ]
     if not free:
         return None
@@ -133,8 +133,8 @@ class ProcessesTest(base.TestCase):
     def claims(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = collections.defaultdict(list)
         with Store.open(self.path, read_only=True) as store:
-            for one in store.claims():
-                found[one.instance_uuid] += map(str, one.addresses)
+            for claim in store.claims():
+                found[claim.instance_uuid] += map(str, claim.addresses)
         return dict(found)
 
     def assert_sound(self) -> None:
@@ -142,11 +142,12 @@ class ProcessesTest(base.TestCase):
         with Store.open(self.path, read_only=True) as store:
             devices = list(store.devices())
         rated = family.Families(devices)
-        for one in devices:
+        for device in devices:
             self.assertEqual(
-                one.status in family.IN_USE, one.instance_uuid is not None
+                device.status in family.IN_USE,
+                device.instance_uuid is not None,
             )
-            rated.rate(one.address)
+            rated.rate(device.address)
         self.assertEqual((), rated.changes())
 
 
@@ -192,7 +193,7 @@ class RaceTest(ProcessesTest):
                 [store.meta(str(n)) for n in range(6)],
             )
         self.assertEqual(
-            [sqlite.NAME], [one.name for one in self.path.iterdir()]
+            [sqlite.NAME], [path.name for path in self.path.iterdir()]
         )
 
 
@@ -278,8 +279,8 @@ class RightsTest(ProcessesTest):
                 above.chmod(above.stat().st_mode | 0o055)
             above = above.parent
         self.addCleanup(self.path.chmod, 0o755)
-        for one in writable:
-            one.chmod(0o555 if one.is_dir() else 0o444)
+        for path in writable:
+            path.chmod(0o555 if path.is_dir() else 0o444)
 
         def changed() -> ty.Any:
             if os.getuid() == 0:
@@ -293,7 +294,7 @@ class RightsTest(ProcessesTest):
     def read(self) -> tuple[int, list[str]]:
         with Store.open(self.path, read_only=True) as store:
             found = len(store.devices())
-        return found, sorted(one.name for one in self.path.iterdir())
+        return found, sorted(path.name for path in self.path.iterdir())
 
     def test_who_may_only_read_reads_and_leaves_nothing(self) -> None:
         self.sync()
@@ -306,7 +307,7 @@ class RightsTest(ProcessesTest):
 
             def look() -> ty.Any:
                 with Store.open(self.path, read_only=True) as mine:
-                    return [one.instance_uuid for one in mine.claims()]
+                    return [claim.instance_uuid for claim in mine.claims()]
 
             self.assertEqual([ONE], self.as_nobody(look))
 

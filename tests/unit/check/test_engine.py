@@ -88,15 +88,18 @@ class Engine(base.TestCase):
         self, case: facts.CheckInput
     ) -> None:
         found = engine.check(case)
-        for one in found:
-            render.text([one])
-            if one.location is not None:
-                assert one.line is not None
+        for problem in found:
+            render.text([problem])
+            if problem.location is not None:
+                assert problem.line is not None
                 self.assertTrue(
-                    1 <= one.location.column <= len(one.line) + 1, one
+                    1 <= problem.location.column <= len(problem.line) + 1,
+                    problem,
                 )
         errors = {
-            one for one in found if one.severity is finding.Severity.ERROR
+            problem
+            for problem in found
+            if problem.severity is finding.Severity.ERROR
         }
         self.assertEqual(errors, set(engine.blocking(case)))
 

@@ -67,7 +67,7 @@ class PlanCase(base.TestCase):
         found = self.decision(*texts)
         self.assertIn(
             (code, subject),
-            [(one.code, one.subject) for one in found.refusals],
+            [(refusal.code, refusal.subject) for refusal in found.refusals],
         )
         self.assertNotIn(
             subject, [change.subject for change in found.plan.changes]

@@ -61,7 +61,7 @@ class MeanwhileTest(MeanwhileCase):
         )
         self.assertIn(f"{VF_TOO}: /dev/vfio/", error.message)
         self.assertIn("is open in process", error.message)
-        self.assertEqual([VF], [one.subject for one in told.changes])
+        self.assertEqual([VF], [change.subject for change in told.changes])
         states = self.states()
         self.assertEqual("igbvf", states[VF].driver)
         self.assertEqual(
@@ -88,7 +88,7 @@ class MeanwhileTest(MeanwhileCase):
 
         outcome = apply.apply(self.after_the_first(bind), self.specs)
         self.assertEqual((), outcome.failed)
-        self.assertEqual([VF], [one.subject for one in outcome.done])
+        self.assertEqual([VF], [change.subject for change in outcome.done])
         self.assertNotIn(VF_TOO, self.actor().journal.priors)
 
     def test_a_restore_looks_again_too(self) -> None:
@@ -235,7 +235,7 @@ class WithoutDriverTest(MeanwhileCase):
             lambda: self.host.vanish(VF_TOO), plan_case.ON_VFIO
         )
         self.assertEqual((), outcome.failed)
-        self.assertEqual([VF], [one.subject for one in outcome.done])
+        self.assertEqual([VF], [change.subject for change in outcome.done])
 
     def test_a_member_of_its_group_that_is_bound_by_then_counts(self) -> None:
         alone = f'{{"address": "{NIC}", "driver": "vfio-pci"}}'

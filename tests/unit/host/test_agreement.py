@@ -77,10 +77,14 @@ def _without(
     return dataclasses.replace(
         verdict,
         blocking=tuple(
-            one for one in verdict.blocking if one.code not in forgotten
+            obstacle
+            for obstacle in verdict.blocking
+            if obstacle.code not in forgotten
         ),
         unknown=tuple(
-            one for one in verdict.unknown if one.code not in forgotten
+            obstacle
+            for obstacle in verdict.unknown
+            if obstacle.code not in forgotten
         ),
     )
 
@@ -174,7 +178,9 @@ class PlantedTest(AgreementCase):
     def test_check_has_its_own_vfio_drivers(self) -> None:
         def not_prepared(given: check_facts.CheckInput) -> ty.Any:
             for spec, found in given.of_guests(managed=False):
-                if any("vfio" not in (one.driver or "") for one in found):
+                if any(
+                    "vfio" not in (function.driver or "") for function in found
+                ):
                     yield check_facts.on_spec(
                         check_codes.NOT_PREPARED, "", spec
                     )

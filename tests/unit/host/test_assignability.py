@@ -94,12 +94,15 @@ class TableTest(base.TestCase):
         """How the verdict differs from a row; empty if it doesn't."""
         answer = self.verdict(device, devices.PURPOSES[row.purpose])
         told = (*answer.obstacles, *answer.remarks)
-        said = tuple(sorted({one.code.id for one in told}))
+        said = tuple(sorted({finding.code.id for finding in told}))
         if (answer.state, said) != (row.state, row.codes):
             return f"{answer.state} {said} {[one.message for one in told]}"
         if answer.is_assignable != (row.state in ("ready", "preparable")):
             return f"is_assignable: {answer.is_assignable}"
-        if any(not one.hint or one.subject != devices.AT for one in told):
+        if any(
+            not finding.hint or finding.subject != devices.AT
+            for finding in told
+        ):
             return "a finding without a mend, or about something else"
         if bool(answer.unseen) != device.is_picture:
             return f"unseen: {answer.unseen}"

@@ -25,11 +25,12 @@ class CompanionsTest(plan_case.PlanCase):
         found = self.decision(*texts)
         self.assertEqual((), found.plan.changes)
         self.assertEqual(
-            {host_codes.GROUP_COMPANIONS}, {one.code for one in found.refusals}
+            {host_codes.GROUP_COMPANIONS},
+            {refusal.code for refusal in found.refusals},
         )
         return [
-            (one.message.partition(" ")[0], str(one.hint))
-            for one in found.refusals
+            (refusal.message.partition(" ")[0], str(refusal.hint))
+            for refusal in found.refusals
         ]
 
     def test_bound_already_it_is_refused_as_before(self) -> None:
@@ -205,7 +206,10 @@ class VgpuTest(plan_case.PlanCase):
         assert vf is not None
         self.assertNotIn(
             host_codes.HAS_VGPU_TYPE,
-            [one.code for one in assignability.verdict(vf, now).obstacles],
+            [
+                obstacle.code
+                for obstacle in assignability.verdict(vf, now).obstacles
+            ],
         )
 
 

@@ -48,8 +48,8 @@ class GroupsTest(base.TestCase):
             self.assertEqual(
                 drivers,
                 {
-                    one.driver: groups.leaves_viable(host, one)
-                    for one in members
+                    function.driver: groups.leaves_viable(host, function)
+                    for function in members
                 },
             )
 

@@ -26,7 +26,7 @@ class UseCase(PlanCase):
         found = self.decision(
             '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
         )
-        return [one.message for one in found.refusals]
+        return [refusal.message for refusal in found.refusals]
 
     def interface(self, flags: str = "0x1002") -> str:
         place = f"sys/bus/pci/devices/{NIC}/net/eth7"
@@ -102,7 +102,7 @@ class InUseTest(UseCase):
         self.assertEqual(["eth7 is up"], self.uses())
         known = facts.gather(scanner.scan(self.host.tree)).in_use
         found = known[pci_address.PciAddress.parse(NIC)]
-        self.assertEqual([use.Kind.LINK], [one.kind for one in found])
+        self.assertEqual([use.Kind.LINK], [usage.kind for usage in found])
 
     def test_an_interface_below_a_virtio_device(self) -> None:
         home = f"sys/devices/pci0000:31/{NIC}/virtio4"
@@ -481,8 +481,10 @@ class InUseTest(UseCase):
                 host_codes.NOT_BOUND,
             ],
             [
-                one.code
-                for one in assignability.verdict(function, known).obstacles
+                obstacle.code
+                for obstacle in assignability.verdict(
+                    function, known
+                ).obstacles
             ],
         )
 
@@ -512,7 +514,9 @@ class UnknownTest(UseCase):
                 '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
             ).refusals
             self.assertEqual(
-                {host_codes.NOT_KNOWN}, {one.code for one in found}, place
+                {host_codes.NOT_KNOWN},
+                {finding.code for finding in found},
+                place,
             )
             if path.is_dir():
                 path.rmdir()

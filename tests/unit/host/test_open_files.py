@@ -84,7 +84,7 @@ class DeviceFilesTest(OpenCase):
             self.assertEqual(
                 {NIC: [f"{path} is open in process {pid} (holder)"]},
                 {
-                    at: [one.what for one in u]
+                    at: [use.what for use in u]
                     for at, u in self.in_use().items()
                 },
                 place,
@@ -176,7 +176,7 @@ class DeviceFilesTest(OpenCase):
             self.assertEqual(
                 {NIC: [f"{path} is open in process {pid} (holder)"]},
                 {
-                    at: [one.what for one in u]
+                    at: [use.what for use in u]
                     for at, u in self.in_use().items()
                 },
             )
@@ -306,7 +306,7 @@ class GroupTest(OpenCase):
             f"pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:31/{NIC}\n",
         )
         shared = {
-            at: [one.shared for one in u] for at, u in self.in_use().items()
+            at: [use.shared for use in u] for at, u in self.in_use().items()
         }
         self.assertEqual({NIC: [False], OTHER: [True]}, shared)
 
@@ -452,7 +452,8 @@ class ChildrenTest(OpenCase):
         self.assertIn(UUID, found.message)
         opened = processes.look(self.host.tree)
         self.assertEqual(
-            [pid], [one.pid for one in opened.of(self.host.tree, function)]
+            [pid],
+            [holder.pid for holder in opened.of(self.host.tree, function)],
         )
 
     def test_vdpa_devices_idle_and_open(self) -> None:
@@ -525,13 +526,15 @@ class UnseenTest(OpenCase):
         assert function is not None
         self.assertEqual(
             [host_codes.NOT_KNOWN],
-            [one.code for one in refusal.to_touch(found, function)],
+            [obstacle.code for obstacle in refusal.to_touch(found, function)],
         )
         self.assertNotIn(
             host_codes.NOT_KNOWN,
             [
-                one.code
-                for one in assignability.verdict(function, found).obstacles
+                obstacle.code
+                for obstacle in assignability.verdict(
+                    function, found
+                ).obstacles
             ],
         )
 

@@ -174,7 +174,9 @@ class PlanTest(PlanCase):
             only=(PF,),
         )
         self.assertEqual((), found.refusals)
-        self.assertEqual([PF], [one.subject for one in found.plan.changes])
+        self.assertEqual(
+            [PF], [change.subject for change in found.plan.changes]
+        )
 
     def test_each_step_says_how_it_is_undone(self) -> None:
         self.host.writer().set_numvfs(PF, 1)
@@ -192,7 +194,7 @@ class PlanTest(PlanCase):
 
 class FindingTest(PlanCase):
     def found(self, *texts: str) -> list[object]:
-        return [one.code for one in self.decision(*texts).findings]
+        return [finding.code for finding in self.decision(*texts).findings]
 
     def test_a_function_that_is_not_there(self) -> None:
         self.assertEqual(
@@ -276,7 +278,7 @@ class RefusalTest(PlanCase):
         token = "a0b1c2d3-0000-4000-8000-00000000abcd"
         self.host.let_go(self.host.hold(PF, token=token))
         pid = self.host.hold(VF, token=token)
-        found = [one.message for one in self.decision(text).refusals]
+        found = [refusal.message for refusal in self.decision(text).refusals]
         self.assertIn("it has 2 VFs, which go when it loses its driver", found)
         self.assertIn(f"is open in process {pid} (", found[1])
         self.host.let_go(pid)

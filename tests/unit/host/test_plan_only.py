@@ -12,16 +12,22 @@ class OnlyTest(PlanCase):
         """With these entries too, only the PF's VFs are made."""
         found = self.decision(FOUR_VFS, *texts, only=(PF,))
         self.assertEqual(((), ()), (found.refusals, found.findings))
-        self.assertEqual([PF], [one.subject for one in found.plan.changes])
+        self.assertEqual(
+            [PF], [change.subject for change in found.plan.changes]
+        )
 
     def told(self, *texts: str, only: tuple[str, ...]) -> list[str]:
         """What there is to say of the functions that are meant."""
         found = self.decision(*texts, only=only)
         self.assertEqual((), found.findings)
         self.assertEqual(
-            {host_codes.NOTHING_MEANT}, {one.code for one in found.refusals}
+            {host_codes.NOTHING_MEANT},
+            {refusal.code for refusal in found.refusals},
         )
-        return [f"{one.subject}: {one.message}" for one in found.refusals]
+        return [
+            f"{refusal.subject}: {refusal.message}"
+            for refusal in found.refusals
+        ]
 
     def test_what_is_against_others_is_left_out(self) -> None:
         self.nothing_else(NIC_ON_VFIO)
@@ -39,7 +45,7 @@ class OnlyTest(PlanCase):
         found = self.decision(FOUR_VFS, FOUR_VFS.replace("4", "5"), only=(PF,))
         self.assertEqual(
             [host_codes.HOST_SPEC_CONFLICT],
-            [one.code for one in found.findings],
+            [finding.code for finding in found.findings],
         )
 
     def test_a_function_that_is_not_there(self) -> None:
@@ -65,7 +71,9 @@ class OnlyTest(PlanCase):
         )
         found = self.decision(FOUR_VFS, ON_VFIO, only=(PF, VF))
         self.assertEqual((), found.refusals)
-        self.assertEqual([PF, VF], [one.subject for one in found.plan.changes])
+        self.assertEqual(
+            [PF, VF], [change.subject for change in found.plan.changes]
+        )
 
     def test_a_vf_of_a_pf_whose_number_stays_for_now(self) -> None:
         self.host.writer().set_numvfs(PF, 2)

@@ -54,7 +54,7 @@ class RecoverTest(act_case.ActCase):
         verdict: judgement.Verdict,
         found: ty.Sequence[judgement.Judgement],
     ) -> None:
-        self.assertEqual([verdict], [one.verdict for one in found])
+        self.assertEqual([verdict], [judged.verdict for judged in found])
 
     def test_nothing_is_done_where_nothing_was_left(self) -> None:
         self.assertEqual((), self.recovered())
@@ -315,7 +315,7 @@ class RecoverTest(act_case.ActCase):
                     (VF, judgement.Verdict.LEAVE),
                     (VF_TOO, judgement.Verdict.LEAVE),
                 ],
-                [(one.change.subject, one.verdict) for one in found],
+                [(judged.change.subject, judged.verdict) for judged in found],
             )
             self.assertIn(f"{VF} probe igbvf: ", found[0].reason)
             self.assertEqual("unfinished", self.actor().journal.account(VF))

@@ -197,7 +197,7 @@ class AnotherDeviceTest(act_case.ActCase):
         found = restore.decision(actor.journal.priors, actor.look(), [VF])
         self.assertEqual(
             [(host_codes.ANOTHER_DEVICE_JOURNALLED, VF)],
-            [(one.code, one.subject) for one in found.refusals],
+            [(refusal.code, refusal.subject) for refusal in found.refusals],
         )
         self.assertIn(f"of its PF {PF}: ", found.refusals[0].message)
         self.assertEqual((), found.plan.changes)
@@ -260,7 +260,7 @@ class AnotherDeviceTest(act_case.ActCase):
         found = recover.recover(self.actor())
         self.assertEqual(
             [(NIC, judgement.Verdict.LEAVE), (OTHER, judgement.Verdict.UNDO)],
-            [(one.change.subject, one.verdict) for one in found],
+            [(judged.change.subject, judged.verdict) for judged in found],
         )
         self.assertIn("there is 1000:0097", found[0].reason)
         self.assertTrue(found[1].gone)
@@ -270,7 +270,11 @@ class AnotherDeviceTest(act_case.ActCase):
         self.apply(act_case.PAIR)
         actor = self.actor()
         wanted = restore.decision(actor.journal.priors, actor.look())
-        (change,) = [one for one in wanted.plan.changes if one.subject == NIC]
+        (change,) = [
+            planned
+            for planned in wanted.plan.changes
+            if planned.subject == NIC
+        ]
         # As older journals have it.
         change = dataclasses.replace(change, identity=None)
         actor.journal.begin(change, plan.Command.RESTORE)
@@ -287,7 +291,8 @@ class AnotherDeviceTest(act_case.ActCase):
         self.host.vanish(PF)
         found = recover.recover(self.actor())
         self.assertEqual(
-            [PF, NIC], [one.change.subject for one in found if one.gone]
+            [PF, NIC],
+            [judged.change.subject for judged in found if judged.gone],
         )
         self.assertEqual((), recover.recover(self.actor()))
         self.assertEqual([OTHER], [*self.actor().journal.priors])
@@ -295,7 +300,8 @@ class AnotherDeviceTest(act_case.ActCase):
         actor = self.actor()
         named = restore.decision(actor.journal.priors, actor.look(), [NIC])
         self.assertEqual(
-            [host_codes.NOTHING_MEANT], [one.code for one in named.refusals]
+            [host_codes.NOTHING_MEANT],
+            [refusal.code for refusal in named.refusals],
         )
 
     def test_vfs_that_we_made_and_that_went_are_not_missed(self) -> None:

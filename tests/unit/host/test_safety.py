@@ -105,7 +105,7 @@ class ClaimedPfTest(act_case.ActCase):
             (hung, [host_codes.IS_QUARANTINED]),
         ):
             found = planning.vfs_refusals(known, pf, 4)
-            self.assertEqual(expected, [one.code for one in found])
+            self.assertEqual(expected, [finding.code for finding in found])
 
 
 class VgpuTest(act_case.ActCase):
@@ -201,7 +201,7 @@ class ModuleGoneTest(act_case.ActCase):
         )
         self.assertEqual(
             {NIC: True, OTHER: True, PF: False},
-            {one.subject: one.expected for one in others},
+            {change.subject: change.expected for change in others},
         )
         actor.journal.close()
         self.assertEqual((), undoing.restore(self.actor()))
@@ -235,7 +235,11 @@ class FirstVfTest(act_case.ActCase):
     ) -> None:
         tree = self.host.tree
         found = scanner.scan(tree)
-        (pf,) = [one for one in found.functions if str(one.address) == PF]
+        (pf,) = [
+            function
+            for function in found.functions
+            if str(function.address) == PF
+        ]
         self.assertEqual(2, pf.sriov_numvfs)
         self.assertEqual(2, function_state.count_vfs(tree, PF))
         state = function_state.state_now(tree, PF)
@@ -244,9 +248,9 @@ class FirstVfTest(act_case.ActCase):
         self.assertEqual(
             [(VF_TOO, 1), ("0000:21:10.4", 2)],
             [
-                (str(one.address), one.vf_index)
-                for one in found.functions
-                if one.physfn is not None
+                (str(function.address), function.vf_index)
+                for function in found.functions
+                if function.physfn is not None
             ],
         )
 
@@ -256,7 +260,7 @@ class FirstVfTest(act_case.ActCase):
         assert pf is not None
         found = planning.predicted(now, pf, 2)
         self.assertEqual(
-            [VF, VF_TOO], [str(one.address) for one in found or ()]
+            [VF, VF_TOO], [str(function.address) for function in found or ()]
         )
         self.assertEqual((), planning.predicted(now, pf, 0))
 
@@ -321,9 +325,11 @@ class OwedTest(act_case.ActCase):
         actor = self.actor()
         now = actor.look()
         (change,) = [
-            one
-            for one in restore.decision(actor.journal.priors, now).plan.changes
-            if one.subject == PF
+            planned
+            for planned in restore.decision(
+                actor.journal.priors, now
+            ).plan.changes
+            if planned.subject == PF
         ]
         self.assertTrue(
             actor.do(
@@ -373,7 +379,7 @@ class MovingVfsTest(act_case.ActCase):
         found = restore.decision(actor.journal.priors, actor.look())
         self.assertEqual(
             {PF: False, VF: True, VF_TOO: True},
-            {one.subject: one.expected for one in found.plan.changes},
+            {change.subject: change.expected for change in found.plan.changes},
         )
 
 
@@ -382,8 +388,8 @@ class OutcomeTest(act_case.ActCase):
         actor = self.actor()
         told = ty.cast("acting.Told", actor.observer)
         found = apply.apply(actor, plan_case.specs(plan_case.FOUR_VFS))
-        self.assertEqual([PF], [one.subject for one in found.done])
-        self.assertEqual([PF], [one.subject for one in told.changes])
+        self.assertEqual([PF], [change.subject for change in found.done])
+        self.assertEqual([PF], [change.subject for change in told.changes])
 
 
 class PlanTest(plan_case.PlanCase):
@@ -396,7 +402,8 @@ class PlanTest(plan_case.PlanCase):
         self.assertEqual((), found.findings)
         found = self.decision(here, only=(PF,))
         self.assertEqual(
-            [host_codes.HOST_SPEC_ABSENT], [one.code for one in found.findings]
+            [host_codes.HOST_SPEC_ABSENT],
+            [finding.code for finding in found.findings],
         )
 
     def test_vfs_that_can_not_be_told_come_quietly_if_somebody_waits(
@@ -411,7 +418,9 @@ class PlanTest(plan_case.PlanCase):
         ):
             found = self.decision(plan_case.FOUR_VFS, text)
             (change,) = [
-                one for one in found.plan.changes if one.what is plan.What.VFS
+                planned
+                for planned in found.plan.changes
+                if planned.what is plan.What.VFS
             ]
             self.assertEqual(
                 quietly,
@@ -434,7 +443,9 @@ class PlanTest(plan_case.PlanCase):
         pf = now.scan.get(parsed(PF)[0])
         assert pf is not None
         found = assignability.verdict(pf, now).blocking
-        self.assertEqual([host_codes.PF_HAS_VFS], [one.code for one in found])
+        self.assertEqual(
+            [host_codes.PF_HAS_VFS], [finding.code for finding in found]
+        )
 
 
 class MeanwhileTest(act_case.ActCase):

@@ -258,7 +258,7 @@ class ScanTest(ScanCase):
             self.assertEqual(2, len(seen.functions))
             self.assertEqual(
                 [f"0000:00:01.0: {fact}: {os.strerror(number)}"],
-                [str(one) for one in seen.problems],
+                [str(lost) for lost in seen.problems],
             )
             self.assertEqual("10ca", seen.functions[0].product_id)
             self.assertEqual({fact}, seen.functions[0].lost)
@@ -278,7 +278,7 @@ class ScanTest(ScanCase):
         )
         self.assertEqual(
             [f"0000:00:01.0: left out: {fact}: Permission denied"],
-            [str(one) for one in seen.problems],
+            [str(lost) for lost in seen.problems],
         )
         self.assertEqual({address.PciAddress(0, 0, 1, 0)}, seen.unread)
 
@@ -308,7 +308,7 @@ class ScanTest(ScanCase):
                 "0000:00:01.0: modalias: Input/output error",
                 "0000:00:01.0: left out: Input/output error",
             ],
-            [str(one) for one in seen.problems],
+            [str(lost) for lost in seen.problems],
         )
         self.assertEqual({address.PciAddress(0, 0, 1, 0)}, seen.unread)
 
@@ -318,7 +318,7 @@ class ScanTest(ScanCase):
         self.assertEqual((), seen.functions)
         self.assertEqual(
             ["0000:00:01.0: left out: No such file or directory"],
-            [str(one) for one in seen.problems],
+            [str(lost) for lost in seen.problems],
         )
 
     def test_facts_that_make_no_sense_are_lost(self) -> None:
@@ -476,7 +476,7 @@ class IdentityTest(ScanCase):
         for name in ("0000:00:10.0", "0000:00:10.2", "0000:00:11.4"):
             self.add(name, physfn="->../0000:00:00.0")
         self.assertEqual(
-            [None, 0, 1, 6], [one.vf_index for one in self.scan().functions]
+            [None, 0, 1, 6], [seen.vf_index for seen in self.scan().functions]
         )
         # Also where it is the only one that is looked at.
         host = opening.open_tree(str(self.root))
@@ -500,7 +500,7 @@ class IdentityTest(ScanCase):
                 self.add("0000:00:14.0", physfn="->../0000:00:00.0")
                 self.assertEqual(
                     [None, 0, 5, None],
-                    [one.vf_index for one in self.scan().functions],
+                    [seen.vf_index for seen in self.scan().functions],
                 )
 
 
@@ -525,8 +525,8 @@ class BridgeTest(ScanCase):
         self.assertEqual(
             list(kinds.values()),
             [
-                (one.is_bridge, one.is_host_bridge)
-                for one in self.scan().functions
+                (seen.is_bridge, seen.is_host_bridge)
+                for seen in self.scan().functions
             ],
         )
         self.assertEqual((), self.scan().problems)
@@ -542,10 +542,11 @@ class BridgeTest(ScanCase):
         found = self.scan()
         self.assertEqual(
             [header & 0x7F for header in headers],
-            [one.header_type for one in found.functions],
+            [seen.header_type for seen in found.functions],
         )
         self.assertEqual(
-            list(headers.values()), [one.is_bridge for one in found.functions]
+            list(headers.values()),
+            [seen.is_bridge for seen in found.functions],
         )
 
     def test_a_header_that_can_not_be_read_is_lost(self) -> None:

@@ -33,17 +33,19 @@ class UnreadTest(base.TestCase):
         """What speaks against the VF, given what was lost of which."""
         functions = tuple(
             dataclasses.replace(
-                one,
+                seen,
                 lost=frozenset(
-                    fact for fact, at in lost.items() if at == str(one.address)
+                    fact
+                    for fact, at in lost.items()
+                    if at == str(seen.address)
                 ),
                 iommu_group=(
                     None
-                    if lost.get("iommu_group") == str(one.address)
-                    else one.iommu_group
+                    if lost.get("iommu_group") == str(seen.address)
+                    else seen.iommu_group
                 ),
             )
-            for one in self.seen.functions
+            for seen in self.seen.functions
         )
         known = facts.gather(
             dataclasses.replace(self.seen, functions=functions)
@@ -55,7 +57,7 @@ class UnreadTest(base.TestCase):
             known,
             purpose=assignability.Purpose(driver="vfio-pci"),
         )
-        return [one.code.id for one in verdict.obstacles]
+        return [obstacle.code.id for obstacle in verdict.obstacles]
 
     def test_nothing_speaks_against_what_was_read(self) -> None:
         self.assertEqual([], self.codes())
@@ -99,5 +101,6 @@ class UnreadTest(base.TestCase):
         found = apply.decision(specs, facts.gather(unread))
         self.assertEqual((), found.findings)
         self.assertEqual(
-            [host_codes.NOT_KNOWN], [one.code for one in found.refusals]
+            [host_codes.NOT_KNOWN],
+            [refusal.code for refusal in found.refusals],
         )

@@ -47,7 +47,7 @@ class WithSerialNumbersTest(base.TestCase):
         (home / "0000:25:00.5/vpd").write_bytes(_data((b"SN", b"its own")))
 
     def _serials(self, found: host_scan.HostScan) -> list[str | None]:
-        return [one.card_serial_number for one in found.functions]
+        return [function.card_serial_number for function in found.functions]
 
     def test_a_vf_has_its_own_or_that_of_its_pf(self) -> None:
         self.assertEqual([None, None, None], self._serials(self.found))
@@ -62,8 +62,8 @@ class WithSerialNumbersTest(base.TestCase):
         carriers = dataclasses.replace(
             self.found,
             functions=tuple(
-                dataclasses.replace(one, vdpa=one.physfn is not None)
-                for one in self.found.functions
+                dataclasses.replace(function, vdpa=function.physfn is not None)
+                for function in self.found.functions
             ),
         )
         self.assertEqual(
@@ -90,9 +90,9 @@ class WithSerialNumbersTest(base.TestCase):
         self.assertEqual([None, None, "its own"], self._serials(seen))
         self.assertEqual(
             [{"vpd"}, {"vpd"}, frozenset()],
-            [one.lost for one in seen.functions],
+            [pci_function.lost for pci_function in seen.functions],
         )
         self.assertEqual(
             ["0000:25:00.0: vpd: Is a directory"],
-            [str(one) for one in seen.problems],
+            [str(lost) for lost in seen.problems],
         )

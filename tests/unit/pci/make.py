@@ -80,9 +80,11 @@ def seen(
 ) -> list[tuple[str, str]]:
     """Each finding's code, and the piece of the line that it is about."""
     told = []
-    for one in findings:
-        assert one.location is not None
-        assert one.line is not None
-        start = one.location.column - 1
-        told.append((one.code.id, one.line[start : start + one.length]))
+    for problem in findings:
+        assert problem.location is not None
+        assert problem.line is not None
+        start = problem.location.column - 1
+        told.append(
+            (problem.code.id, problem.line[start : start + problem.length])
+        )
     return told

@@ -173,7 +173,7 @@ class MergingTest(base.TestCase):
             f'{{"name": "a ", {_IDS}, {second}}}',
             in_placement=in_placement,
         )
-        return len(aliases["a"]), [one.code.id for one in findings]
+        return len(aliases["a"]), [finding.code.id for finding in findings]
 
     def test_aliases_of_one_name_are_alternatives(self) -> None:
         vf = '"device_type": "type-VF"'

@@ -71,7 +71,7 @@ class ValidTextTest(base.TestCase):
         )
         self.assertEqual(
             ["<text>:1:2", "<text>:1:16"],
-            [str(one.location) for one in findings],
+            [str(problem.location) for problem in findings],
         )
 
     def test_a_list_too_deep_for_python_is_refused_with_a_finding(
@@ -79,14 +79,18 @@ class ValidTextTest(base.TestCase):
     ) -> None:
         node, findings = _parse("[" * 100_000 + "]" * 100_000)
         self.assertIsNone(node)
-        self.assertEqual([pci_codes.NOT_JSON], [one.code for one in findings])
+        self.assertEqual(
+            [pci_codes.NOT_JSON], [problem.code for problem in findings]
+        )
 
     def test_a_number_too_long_for_python_is_refused_with_a_finding(
         self,
     ) -> None:
         node, findings = _parse("9" * 5000)
         self.assertIsNone(node)
-        self.assertEqual([pci_codes.NOT_JSON], [one.code for one in findings])
+        self.assertEqual(
+            [pci_codes.NOT_JSON], [problem.code for problem in findings]
+        )
 
 
 class BrokenTextTest(base.TestCase):
@@ -95,8 +99,8 @@ class BrokenTextTest(base.TestCase):
         node, findings = _parse(text)
         if node is None:
             self.assertNotEqual((), findings)
-            for one in findings:
-                self.assertEqual(finding.Severity.ERROR, one.severity)
+            for problem in findings:
+                self.assertEqual(finding.Severity.ERROR, problem.severity)
 
     @given(_JSON, st.data())
     def test_valid_text_with_a_character_lost_gives_a_value_or_a_finding(

@@ -126,11 +126,11 @@ class GrammarTest(base.TestCase):
             made = make.specs(*texts)
         self.assertEqual(list(range(len(entries))), [s.index for s in made])
         self.assertEqual(entries, [json.loads(str(s)) for s in made])
-        for entry, one in zip(entries, made, strict=True):
-            for key, place in one.keys.items():
+        for entry, spec in zip(entries, made, strict=True):
+            for key, place in spec.keys.items():
                 if key in entry:
                     self.assertEqual(
-                        f'"{key}"', one.text.text[slice(*place[:2])]
+                        f'"{key}"', spec.text.text[slice(*place[:2])]
                     )
 
     @given(_ANYTHING | st.lists(_ANYTHING, max_size=2))
@@ -140,10 +140,10 @@ class GrammarTest(base.TestCase):
         made, findings = make.read(json.dumps(value))
         entries = value if isinstance(value, list) else [value]
         errors = [
-            one
-            for one in findings
-            if one.severity is finding.Severity.ERROR
-            and one.code.id != "VFIO104"
+            problem
+            for problem in findings
+            if problem.severity is finding.Severity.ERROR
+            and problem.code.id != "VFIO104"
         ]
         self.assertEqual(len(made) < len(entries), bool(errors))
 
@@ -161,7 +161,7 @@ class GrammarTest(base.TestCase):
 
     def test_entries_are_counted_over_all_values(self) -> None:
         made = make.specs('[{}, {"managed": "no"}]', "{}")
-        self.assertEqual([0, 1, 2], [one.index for one in made])
+        self.assertEqual([0, 1, 2], [spec.index for spec in made])
 
     def test_ids_are_read_as_nova_reads_them(self) -> None:
         for text, id_ in (
@@ -318,8 +318,8 @@ class MistakesTest(base.TestCase):
         )
         # Counted as they stand, so that each keeps its number once all are
         # right.
-        self.assertEqual([1], [one.index for one in made])
+        self.assertEqual([1], [spec.index for spec in made])
         self.assertIs(False, made[0].managed)
         self.assertEqual(
-            ["VFIO118", "VFIO110"], [one.code.id for one in findings]
+            ["VFIO118", "VFIO110"], [problem.code.id for problem in findings]
         )

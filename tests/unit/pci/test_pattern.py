@@ -41,10 +41,10 @@ class GlobTest(base.TestCase):
 
     @given(ADDRESSES, ADDRESSES)
     def test_a_full_address_matches_itself_alone(
-        self, one: address.PciAddress, other: address.PciAddress
+        self, place: address.PciAddress, other: address.PciAddress
     ) -> None:
-        found = pattern.GlobPattern.of(one)
-        self.assertEqual(one == other, pattern.matches(found, other))
+        found = pattern.GlobPattern.of(place)
+        self.assertEqual(place == other, pattern.matches(found, other))
 
     @given(st.text(alphabet="0123456789abcdefABCDEFx*:._- ", max_size=14))
     def test_any_text_is_read_or_refused(self, text: str) -> None:

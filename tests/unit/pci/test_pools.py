@@ -49,7 +49,7 @@ def _taken(
     free: pools.Pools[device.Device], *requests: Any, **where: Any
 ) -> list[list[str]]:
     return [
-        [str(one.address)[5:] for one in devices]
+        [str(tracked_device.address)[5:] for tracked_device in devices]
         for _, devices in free.consume(requests, **where)
     ]
 
@@ -102,8 +102,10 @@ class ClassTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.devices = [
-            dataclasses.replace(one, resource_class=of, traits=traits)
-            for one, of, traits in zip(
+            dataclasses.replace(
+                tracked_device, resource_class=of, traits=traits
+            )
+            for tracked_device, of, traits in zip(
                 _vfs("25", 3),
                 ("CUSTOM_A", "CUSTOM_B", "CUSTOM_PCI_10DE_25B6"),
                 (("CUSTOM_T", "CUSTOM_U"), (), ()),
@@ -114,9 +116,9 @@ class ClassTest(base.TestCase):
     def _got(self, *requests: Any) -> list[str]:
         free = pools.Pools.of(self.devices, by_class=True)
         return [
-            str(one.address)
+            str(tracked_device.address)
             for _, devices in free.consume(requests)
-            for one in devices
+            for tracked_device in devices
         ]
 
     def test_an_alias_gets_devices_of_its_class(self) -> None:
@@ -331,12 +333,20 @@ class ConsumeTest(base.TestCase):
         # Without a type, PFs that count as near are left out only afterwards;
         # consuming has removed them, counting has not. So it is in Nova.
         self.assertTrue(fits or any(t is None for _, t, _ in asked))
-        given_away = [one for _, devices in answer for one in devices]
+        given_away = [
+            tracked_device
+            for _, devices in answer
+            for tracked_device in devices
+        ]
         self.assertEqual([n for n, _, _ in asked], [len(d) for _, d in answer])
-        places = {one.address for one in given_away}
+        places = {tracked_device.address for tracked_device in given_away}
         self.assertEqual(len(given_away), len(places))
         self.assertFalse(
-            [one for one in given_away if one.parent_addr in places]
+            [
+                tracked_device
+                for tracked_device in given_away
+                if tracked_device.parent_addr in places
+            ]
         )
 
 

@@ -42,15 +42,15 @@ def there(
 
 
 def blocked_of(
-    one: provider.Provider, blocked: int, unknown: int = 0
+    rp: provider.Provider, blocked: int, unknown: int = 0
 ) -> provider.Provider:
     return dataclasses.replace(
-        one,
+        rp,
         inventories={
             name: dataclasses.replace(
                 inventory, blocked=blocked, unknown=unknown
             )
-            for name, inventory in one.inventories.items()
+            for name, inventory in rp.inventories.items()
         },
     )
 
@@ -96,12 +96,12 @@ class DifferenceTest(base.TestCase):
 
     def test_a_provider_that_nobody_wants_is_deleted(self) -> None:
         changes = diff.difference({NAME: there()}, [])
-        self.assertEqual({"delete"}, {one.change for one in changes})
-        self.assertEqual({None}, {one.desired for one in changes})
+        self.assertEqual({"delete"}, {change.change for change in changes})
+        self.assertEqual({None}, {change.desired for change in changes})
 
     def test_a_provider_in_use_shrinks_to_what_is_in_use(self) -> None:
         changes = diff.difference({NAME: there(used=1)}, [])
-        self.assertEqual({"update"}, {one.change for one in changes})
+        self.assertEqual({"update"}, {change.change for change in changes})
         self.assertIn(
             diff.Change("update", NAME, "CUSTOM_A.total", 4, 1), changes
         )

@@ -30,14 +30,14 @@ class ReserveTest(base.TestCase):
     ) -> dict[str, tuple[int, int, int]]:
         made, _ = tree.build(devices, "n1", "per_class")
         return {
-            name: (one.total, one.blocked, one.unknown)
+            name: (inventory.total, inventory.blocked, inventory.unknown)
             for of_it in reserve.marked(
                 made,
                 devices,
                 {samples.at(f"0000:05:00.{place}") for place in blocked},
                 {samples.at(f"0000:05:00.{place}") for place in unknown},
             )
-            for name, one in of_it.inventories.items()
+            for name, inventory in of_it.inventories.items()
         }
 
     def test_free_devices_are_counted_by_class(self) -> None:

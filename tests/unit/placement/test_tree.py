@@ -68,7 +68,7 @@ class NovaTreeTest(base.TestCase):
         )
         self.assertEqual(
             ["Host_0000:AB:00.0", "Host_1000A:CD:00.0"],
-            [one.name for one in made],
+            [rp.name for rp in made],
         )
 
     def test_a_whole_function_is_a_provider_of_one_unit(self) -> None:
@@ -90,7 +90,7 @@ class NovaTreeTest(base.TestCase):
             "host",
         )
         self.assertEqual((), findings)
-        self.assertEqual([2, 2], [len(one.addresses) for one in made])
+        self.assertEqual([2, 2], [len(rp.addresses) for rp in made])
 
     def test_live_migratable_is_a_trait_beside_those_of_the_user(self) -> None:
         made, _ = tree.build(
@@ -117,8 +117,8 @@ class NovaTreeTest(base.TestCase):
     def test_a_device_for_one_time_is_reserved_once_it_is_in_use(self) -> None:
         free = make("0000:25:00.0", None, tags={"one_time_use": "true"})
         used = dataclasses.replace(free, instance_uuid="an instance")
-        for one, reserved in ((free, 0), (used, 1)):
-            made, _ = tree.build([one], "host")
+        for tracked_device, reserved in ((free, 0), (used, 1)):
+            made, _ = tree.build([tracked_device], "host")
             self.assertEqual(
                 {"CUSTOM_A16_16A": provider.Inventory(1, 1, reserved)},
                 made[0].inventories,
@@ -217,7 +217,10 @@ class RefusalTest(base.TestCase):
         self.assertEqual((), findings)
         self.assertEqual(
             {"CUSTOM_A16_16A": 1, "CUSTOM_B": 2},
-            {name: one.total for name, one in made.inventories.items()},
+            {
+                name: inventory.total
+                for name, inventory in made.inventories.items()
+            },
         )
         self.assertNotIn("CUSTOM_OLD", made.traits)
 
@@ -250,7 +253,9 @@ class RefusalTest(base.TestCase):
             make("0000:25:00.5", tags=tags),
         ]
         _, findings = tree.build(
-            devices, "host", specs={one.address: by for one in devices}
+            devices,
+            "host",
+            specs={tracked_device.address: by for tracked_device in devices},
         )
         self.assertEqual(2, len(findings))
 
@@ -278,7 +283,7 @@ class RefusalTest(base.TestCase):
             ],
             "host",
         )
-        self.assertEqual(["host_0000:26:00.0"], [one.name for one in made])
+        self.assertEqual(["host_0000:26:00.0"], [rp.name for rp in made])
         self.assertEqual(1, len(findings))
 
     def test_a_spec_by_devname_is_refused_whatever_it_matches(self) -> None:
@@ -316,11 +321,11 @@ class PerClassTest(base.TestCase):
                 ),
             },
             {
-                one.name: (
-                    sum(i.total for i in one.inventories.values()),
-                    one.traits,
+                rp.name: (
+                    sum(i.total for i in rp.inventories.values()),
+                    rp.traits,
                 )
-                for one in made
+                for rp in made
             },
         )
 
@@ -340,7 +345,7 @@ class PerClassTest(base.TestCase):
         )
         self.assertIs(placement_codes.MIXED_TRAITS, found.code)
         self.assertEqual(
-            ["host_0000:25:00.0_CUSTOM_B"], [one.name for one in made]
+            ["host_0000:25:00.0_CUSTOM_B"], [rp.name for rp in made]
         )
 
     def test_long_names_are_cut_so_that_they_still_differ(self) -> None:
@@ -352,7 +357,7 @@ class PerClassTest(base.TestCase):
         made, findings = tree.build(devices, "host", "per_class")
 
         self.assertEqual((), findings)
-        self.assertEqual([200, 200], [len(one.name) for one in made])
+        self.assertEqual([200, 200], [len(rp.name) for rp in made])
         self.assertNotEqual(made[0].name, made[1].name)
         self.assertEqual(made, tree.build(devices, "host", "per_class")[0])
 

@@ -34,9 +34,11 @@ class Client:
 
     def tree(self, uuid: str) -> list[provider.Listed]:
         return [
-            provider.Listed(one.uuid, one.name, one.generation, None)
-            for one in self.providers.values()
-            if one.uuid == uuid
+            provider.Listed(
+                published.uuid, published.name, published.generation, None
+            )
+            for published in self.providers.values()
+            if published.uuid == uuid
         ]
 
     def read(self, listed: provider.Listed) -> provider.Published:
@@ -69,16 +71,18 @@ class Client:
             generation,
         )
 
-    def _write(self, one: provider.Published, generation: int) -> int:
+    def _write(self, published: provider.Published, generation: int) -> int:
         self._raise("instead")
-        there = self.providers.get(one.uuid)
+        there = self.providers.get(published.uuid)
         if there is not None:
             if there.generation != generation:
                 raise exception.PlacementConflict("the generation moved")
-            one = dataclasses.replace(one, generation=generation + 1)
-        self.providers[one.uuid] = one
+            published = dataclasses.replace(
+                published, generation=generation + 1
+            )
+        self.providers[published.uuid] = published
         self._raise("behind")
-        return one.generation
+        return published.generation
 
     def _raise(self, when: str) -> None:
         error = getattr(self, when)

@@ -20,17 +20,19 @@ class MakeFunctionsTest(base.TestCase):
                 ("0000:01:00.2", "VF"),
                 ("0000:01:00.3", "VF"),
             ],
-            [(str(one.address), str(one.kind)) for one in made],
+            [(str(seen.address), str(seen.kind)) for seen in made],
         )
         self.assertEqual(made[4].address, made[5].physfn)
         self.assertEqual([0, 0, 0, 0, 1, 1, 1, 1], [f.numa_node for f in made])
 
     def test_no_address_and_no_group_is_given_twice(self) -> None:
         made = hosts.make_functions(260, 63, numa_nodes=0)
-        self.assertEqual(260 * 64, len({one.address for one in made}))
-        self.assertEqual(260 * 64, len({one.iommu_group for one in made}))
-        self.assertEqual({None}, {one.numa_node for one in made})
-        self.assertEqual(sorted(made, key=lambda one: one.address), list(made))
+        self.assertEqual(260 * 64, len({seen.address for seen in made}))
+        self.assertEqual(260 * 64, len({seen.iommu_group for seen in made}))
+        self.assertEqual({None}, {seen.numa_node for seen in made})
+        self.assertEqual(
+            sorted(made, key=lambda seen: seen.address), list(made)
+        )
 
     def test_a_full_domain_is_followed_by_the_next(self) -> None:
         made = hosts.make_functions(129, 256, domain=0xFFFF)

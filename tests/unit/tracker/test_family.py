@@ -34,7 +34,9 @@ class FamilyTest(base.TestCase):
         self.families = family.Families(card())
 
     def statuses(self) -> list[str]:
-        return [str(self.families[one].status) for one in (PF, VF1, VF2)]
+        return [
+            str(self.families[address].status) for address in (PF, VF1, VF2)
+        ]
 
     def refused(self, text: str, call: ty.Any, *args: ty.Any) -> None:
         error = self.assertRaises(exception.InvalidDeviceStatus, call, *args)
@@ -75,10 +77,10 @@ class FamilyTest(base.TestCase):
     def test_a_vf_that_carries_a_vdpa_device_blocks_its_pf_too(self) -> None:
         self.families = family.Families(
             [
-                dataclasses.replace(one, dev_type="vdpa")
-                if one.dev_type == "type-VF"
-                else one
-                for one in card()
+                dataclasses.replace(device, dev_type="vdpa")
+                if device.dev_type == "type-VF"
+                else device
+                for device in card()
             ]
         )
         self.families.claim(VF1, ONE)
@@ -215,8 +217,8 @@ class FamilyTest(base.TestCase):
         self.assertEqual(
             {"0000:05:00.0": "available", "0000:05:00.1": "removed"},
             {
-                str(one.address): str(one.status)
-                for one in self.families.changes()
+                str(device.address): str(device.status)
+                for device in self.families.changes()
             },
         )
 
@@ -237,7 +239,8 @@ class FamilyTest(base.TestCase):
         self.families.claim(VF1, ONE)
         self.families.claim(VF2, ONE)
         self.assertEqual(
-            {PF, VF1, VF2}, {one.address for one in self.families.changes()}
+            {PF, VF1, VF2},
+            {device.address for device in self.families.changes()},
         )
         self.assertEqual((), family.Families(card()).changes())
 
@@ -317,7 +320,7 @@ class Exclusion(stateful.RuleBasedStateMachine):
     @stateful.rule(device=st.sampled_from(CARDS + LONERS))
     def come_back(self, device: Device) -> None:
         if device not in self.devices() and device.address not in {
-            one.address for one in self.devices()
+            tracked_device.address for tracked_device in self.devices()
         }:
             self.families.put(device)
             self.families.rate(device.address)
@@ -341,10 +344,10 @@ class Exclusion(stateful.RuleBasedStateMachine):
             )
             if device.status in family.BLOCKED:
                 assert any(
-                    one.status in family.IN_USE
-                    for one in devices
-                    if device.address == one.parent_addr
-                    or device.parent_addr == one.address
+                    tracked_device.status in family.IN_USE
+                    for tracked_device in devices
+                    if device.address == tracked_device.parent_addr
+                    or device.parent_addr == tracked_device.address
                 ), device
 
     def teardown(self) -> None:

@@ -54,7 +54,7 @@ class LockTest(base.TestCase):
         inner = pathlib.Path(self.path, "a", "b")
         with lock.state_lock(inner, 1):
             self.assertEqual(
-                ["nova-vfio.lock"], [one.name for one in inner.iterdir()]
+                ["nova-vfio.lock"], [path.name for path in inner.iterdir()]
             )
 
     def test_a_state_path_that_is_no_folder_is_an_error(self) -> None:

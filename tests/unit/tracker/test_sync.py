@@ -33,25 +33,25 @@ def wanted(spec: ty.Any = VFS, host: ty.Any = HOST) -> Devices:
 def having(devices: ty.Iterable[Device], **status: Status) -> list[Device]:
     """The devices, with this status at (say) ``vf1``, owned if in use."""
     found = []
-    for one in devices:
-        name = f"vf{one.address.function}"
-        one = dataclasses.replace(
-            one, status=status.get(name, Status.AVAILABLE)
+    for device in devices:
+        name = f"vf{device.address.function}"
+        device = dataclasses.replace(
+            device, status=status.get(name, Status.AVAILABLE)
         )
-        if one.status in family.IN_USE:
-            one = dataclasses.replace(one, instance_uuid=ONE)
-        found.append(one)
+        if device.status in family.IN_USE:
+            device = dataclasses.replace(device, instance_uuid=ONE)
+        found.append(device)
     return found
 
 
 def after(recorded: ty.Iterable[Device], plan: sync.SyncPlan) -> list[Device]:
     """What is recorded when a plan was applied."""
-    kept = {one.address: one for one in recorded}
-    for one in (*plan.added, *plan.updated, *plan.kept):
-        kept[one.address] = one
-    for one in plan.removed:
-        del kept[one.address]
-    return sorted(kept.values(), key=lambda one: one.address)
+    kept = {device.address: device for device in recorded}
+    for device in (*plan.added, *plan.updated, *plan.kept):
+        kept[device.address] = device
+    for device in plan.removed:
+        del kept[device.address]
+    return sorted(kept.values(), key=lambda device: device.address)
 
 
 class DesiredTest(base.TestCase):
@@ -144,14 +144,14 @@ class DecideTest(base.TestCase):
         )
         self.assertEqual(
             ["true", "true"],
-            [one.extra_info["managed"] for one in plan.updated],
+            [device.extra_info["managed"] for device in plan.updated],
         )
         self.assertEqual(0, len(plan.unchanged))
 
     def test_what_can_not_be_read_stays_as_it_is(self) -> None:
         recorded = having(wanted(), vf2=Status.ALLOCATED)
-        seen = [one for one in HOST if str(one.address) == PF]
-        both = [one.address for one in recorded]
+        seen = [function for function in HOST if str(function.address) == PF]
+        both = [device.address for device in recorded]
         plan = sync.decide(recorded, wanted(host=seen), both)
         self.assertEqual(tuple(recorded), plan.unread)
         self.assertEqual(((), ()), (plan.removed, plan.kept))
@@ -202,8 +202,8 @@ class DecideTest(base.TestCase):
 
     def test_what_the_host_does_to_a_device_in_use_does_not_wait(self) -> None:
         host = [
-            dataclasses.replace(one, driver="igbvf", vfio=False)
-            for one in HOST
+            dataclasses.replace(function, driver="igbvf", vfio=False)
+            for function in HOST
         ]
         recorded = having(wanted(host=host), vf1=Status.ALLOCATED)
         plan = sync.decide(recorded, wanted())
@@ -230,7 +230,7 @@ class DecideTest(base.TestCase):
         families = family.Families(recorded)
         families.free(samples.at(VF))
         self.assertEqual(
-            [Status.REMOVED], [one.status for one in families.changes()]
+            [Status.REMOVED], [device.status for device in families.changes()]
         )
 
     def test_a_kept_device_that_comes_back_stays(self) -> None:
@@ -244,7 +244,7 @@ class DecideTest(base.TestCase):
         both = sync.desired([PFS, dataclasses.replace(VFS, index=1)], HOST)
         plan = sync.decide(recorded, both)
         self.assertEqual(
-            [Status.UNAVAILABLE] * 2, [one.status for one in plan.added]
+            [Status.UNAVAILABLE] * 2, [device.status for device in plan.added]
         )
 
     def test_a_new_pf_of_a_claimed_vf_is_unclaimable(self) -> None:
@@ -252,7 +252,7 @@ class DecideTest(base.TestCase):
         both = sync.desired([PFS, dataclasses.replace(VFS, index=1)], HOST)
         plan = sync.decide(recorded, both)
         self.assertEqual(
-            [Status.UNCLAIMABLE], [one.status for one in plan.added]
+            [Status.UNCLAIMABLE], [device.status for device in plan.added]
         )
 
     def test_a_vf_whose_pf_is_lost_from_sight_is_not_free_beside_it(
@@ -265,10 +265,14 @@ class DecideTest(base.TestCase):
             vf1=Status.UNCLAIMABLE,
             vf2=Status.UNCLAIMABLE,
         )
-        blind = [dataclasses.replace(one, physfn=None) for one in HOST]
+        blind = [
+            dataclasses.replace(function, physfn=None) for function in HOST
+        ]
         plan = sync.decide(recorded, sync.desired(both, blind))
         self.assertFalse(plan, "they stay as they are, unclaimable")
-        self.assertEqual(recorded[1:], [one.device for one in plan.exchanged])
+        self.assertEqual(
+            recorded[1:], [exchange.device for exchange in plan.exchanged]
+        )
 
     def test_a_pf_that_stops_to_look_like_one_stays_blocked(self) -> None:
         both = [PFS, dataclasses.replace(VFS, index=1)]
@@ -277,7 +281,10 @@ class DecideTest(base.TestCase):
             vf0=Status.UNAVAILABLE,
             vf1=Status.ALLOCATED,
         )
-        blind = [dataclasses.replace(one, sriov_totalvfs=0) for one in HOST]
+        blind = [
+            dataclasses.replace(function, sriov_totalvfs=0)
+            for function in HOST
+        ]
         plan = sync.decide(recorded, sync.desired(both, blind))
         self.assertEqual(Status.UNAVAILABLE, plan.updated[0].status)
 
@@ -290,7 +297,7 @@ class DecideTest(base.TestCase):
             recorded, wanted(samples.spec(vendor_id="8086"), [card])
         )
         self.assertEqual(
-            [Status.AVAILABLE], [one.status for one in plan.added]
+            [Status.AVAILABLE], [device.status for device in plan.added]
         )
         families = family.Families(after(recorded, plan))
         families.claim(samples.at(PF), samples.TWO)
@@ -315,14 +322,14 @@ class ExchangeTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.host = [
-            dataclasses.replace(one, vf_index=n - 1 if n else None)
-            for n, one in enumerate(HOST)
+            dataclasses.replace(function, vf_index=n - 1 if n else None)
+            for n, function in enumerate(HOST)
         ]
         self.other = [
-            dataclasses.replace(one, vendor_id="15b3")
-            if str(one.address) == VF
-            else one
-            for one in self.host
+            dataclasses.replace(function, vendor_id="15b3")
+            if str(function.address) == VF
+            else function
+            for function in self.host
         ]
 
     def decide(
@@ -332,7 +339,7 @@ class ExchangeTest(base.TestCase):
         spec: ty.Any = None,
         accepted: ty.Sequence[str] = (),
     ) -> sync.SyncPlan:
-        there = {one.address: one for one in host}
+        there = {function.address: function for function in host}
         return sync.decide(
             recorded,
             wanted(spec or ANY_VENDOR, host),
@@ -350,7 +357,11 @@ class ExchangeTest(base.TestCase):
             recorded = having(wanted(host=self.host), vf1=status)
             plan = self.decide(recorded, self.other)
             self.assertFalse(
-                [one for one in plan.updated if str(one.address) == VF]
+                [
+                    device
+                    for device in plan.updated
+                    if str(device.address) == VF
+                ]
             )
             (one,) = plan.exchanged
             self.assertEqual(
@@ -376,7 +387,8 @@ class ExchangeTest(base.TestCase):
         facts: ty.Any = ("subsystem", "8086:0001"), ("serial_number", "00-01")
         for fact, value in facts:
             told = [
-                dataclasses.replace(one, **{fact: value}) for one in self.host
+                dataclasses.replace(function, **{fact: value})
+                for function in self.host
             ]
             for status in (Status.AVAILABLE, Status.ALLOCATED):
                 recorded = having(wanted(host=self.host), vf1=status)
@@ -384,7 +396,10 @@ class ExchangeTest(base.TestCase):
                 self.assertEqual((), plan.exchanged)
                 self.assertEqual(
                     {value},
-                    {getattr(one.identity, fact) for one in plan.updated},
+                    {
+                        getattr(device.identity, fact)
+                        for device in plan.updated
+                    },
                 )
                 known = after(recorded, plan)
                 self.assertFalse(sync.decide(known, wanted(host=told)))
@@ -394,7 +409,8 @@ class ExchangeTest(base.TestCase):
                 self.assertEqual(2, len(again.unchanged))
                 another: ty.Any = {fact: "another"}
                 others = [
-                    dataclasses.replace(one, **another) for one in self.host
+                    dataclasses.replace(function, **another)
+                    for function in self.host
                 ]
                 self.assertEqual(
                     2, len(sync.decide(known, wanted(host=others)).exchanged)
@@ -402,10 +418,10 @@ class ExchangeTest(base.TestCase):
 
     def test_another_vf_of_the_same_pf_is_another_device(self) -> None:
         moved = [
-            dataclasses.replace(one, vf_index=one.vf_index + 1)
-            if one.vf_index is not None
-            else one
-            for one in self.host
+            dataclasses.replace(function, vf_index=function.vf_index + 1)
+            if function.vf_index is not None
+            else function
+            for function in self.host
         ]
         plan = sync.decide(wanted(host=self.host), wanted(host=moved))
         self.assertEqual(2, len(plan.exchanged))
@@ -419,14 +435,14 @@ class ExchangeTest(base.TestCase):
             (Status.ALLOCATED, True),
         ):
             old = [
-                dataclasses.replace(one, identity=None)
-                for one in having(wanted(host=self.host), vf1=status)
+                dataclasses.replace(device, identity=None)
+                for device in having(wanted(host=self.host), vf1=status)
             ]
             same = self.decide(old, self.host)
             self.assertEqual((), same.exchanged)
             self.assertEqual(
-                [one.identity for one in self.host[1:]],
-                [one.identity for one in same.updated],
+                [function.identity for function in self.host[1:]],
+                [device.identity for device in same.updated],
             )
             other = self.decide(old, self.other)
             self.assertEqual(named, bool(other.exchanged))
@@ -506,9 +522,9 @@ class AnyHostTest(base.TestCase):
         self, specs: ty.Any, host: list[PciFunction]
     ) -> None:
         devices = sync.desired(specs, host)
-        for one in devices:
+        for device in devices:
             self.assertEqual(
-                properties.mark(one), devices.marks[number(one.address)]
+                properties.mark(device), devices.marks[number(device.address)]
             )
 
     @hypothesis.settings(deadline=None)
@@ -522,12 +538,12 @@ class AnyHostTest(base.TestCase):
     ) -> None:
         families = family.Families(sync.desired(*before))
         recorded = list(sync.desired(*before))
-        for one in recorded:
+        for device in recorded:
             if data.draw(st.booleans()):
                 # Where a relative of it was claimed before.
                 with contextlib.suppress(exception.InvalidDeviceStatus):
-                    families.claim(one.address, ONE)
-        recorded = [families[one.address] for one in recorded]
+                    families.claim(device.address, ONE)
+        recorded = [families[device.address] for device in recorded]
         new = sync.desired(*now)
         plan = sync.decide(recorded, new)
         self.assertEqual(
@@ -552,12 +568,16 @@ class AnyHostTest(base.TestCase):
             (again.added, again.updated, again.removed, again.kept),
         )
         families = family.Families(recorded)
-        for one in recorded:
-            if one.instance_uuid:
-                families.free(one.address)
-        end = {one.address: one for one in recorded}
-        end.update({one.address: one for one in families.changes()})
+        for device in recorded:
+            if device.instance_uuid:
+                families.free(device.address)
+        end = {device.address: device for device in recorded}
+        end.update({device.address: device for device in families.changes()})
         self.assertEqual(
             list(new),
-            [one for one in end.values() if one.status != Status.REMOVED],
+            [
+                device
+                for device in end.values()
+                if device.status != Status.REMOVED
+            ],
         )
