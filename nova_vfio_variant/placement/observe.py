@@ -113,13 +113,13 @@ def differing(
     for rp in desired:
         listed = seen.children.get(rp.name)
         if listed is None:
-            found.append(steps.step(one, None))
-        elif not _as_remembered(one, listed, known):
-            found.append(steps.step(one, _read(client, listed, one, known)))
+            found.append(steps.step(rp, None))
+        elif not _as_remembered(rp, listed, known):
+            found.append(steps.step(rp, _read(client, listed, rp, known)))
     going = [seen.children[name] for name in sorted(superfluous)]
     going += seen.strays.values()
     found.extend(
-        steps.step(None, _read(client, one, None, known)) for one in going
+        steps.step(None, _read(client, rp, None, known)) for rp in going
     )
     return found
 

@@ -73,7 +73,7 @@ def build(
     for owner, device in whole.items():
         if owner in parts:
             findings.append(
-                tree_findings.pf_and_vf(one, parts[owner][0][0], specs)
+                tree_findings.pf_and_vf(device, parts[owner][0][0], specs)
             )
             continue
         name = _name(root_name, owner)

@@ -157,9 +157,13 @@ def write(link: sa.Connection, changes: ty.Collection[tracked.Device]) -> None:
     delete(link, [one for one in changes if one.status == gone])
 
 
-def _values(one: tracked.Device) -> dict[str, ty.Any]:
-    parent = one.parent_addr
-    pending = None if one.pending is None else json.dumps(dict(one.pending))
+def _values(tracked_device: tracked.Device) -> dict[str, ty.Any]:
+    parent = tracked_device.parent_addr
+    pending = (
+        None
+        if tracked_device.pending is None
+        else json.dumps(dict(tracked_device.pending))
+    )
     return {
         "mark": properties.mark(tracked_device),
         "address": str(tracked_device.address),

@@ -167,7 +167,7 @@ class Store:
             (request.alias_name, [device.address for device in devices])
             for request, devices in taken
         ]
-        everything = [address for _, places in wanted for address in places]
+        everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             quarantine.refuse(link, everything)
             families = self._families(link, everything)
@@ -260,9 +260,7 @@ class Store:
         :returns: the functions that were quarantined
         """
         now = self.quarantined(boot)
-        ended = tuple(
-            address for address in self.quarantined() if address not in now
-        )
+        ended = tuple(one for one in self.quarantined() if one not in now)
         if ended:
             with self._write() as link:
                 quarantine.end(link, boot)
@@ -329,15 +327,15 @@ def _claims(
     claims: dict[tuple[str, str], list[tracked.Device]] = (
         collections.defaultdict(list)
     )
-    for device in devices:
-        assert device.instance_uuid is not None
-        claims[device.instance_uuid, device.request_id or ""].append(device)
+    for one in devices:
+        assert one.instance_uuid is not None
+        claims[one.instance_uuid, one.request_id or ""].append(one)
     return tuple(
         tracked.Claim(
             instance_uuid,
             some[0].alias_name or "",
             request_id,
-            tuple(device.address for device in some),
+            tuple(one.address for one in some),
             some[0].status,
         )
         for (instance_uuid, request_id), some in sorted(

@@ -220,11 +220,7 @@ def decide(
         tuple(families[address] for address in kept),
         recorded.generation,
         left,
-        tuple(
-            exchange
-            for exchange in exchanged
-            if exchange.device.address not in taken
-        ),
+        tuple(one for one in exchanged if one.device.address not in taken),
     )
 
 
@@ -318,22 +314,22 @@ def _accept(
 
     :raises InvalidDeviceStatus: see :func:`decide`
     """
-    found = {exchange.device.address: exchange for exchange in exchanged}
+    found = {one.device.address: one for one in exchanged}
     for address in accepted:
-        exchange = found.get(address)
-        if exchange is None:
+        one = found.get(address)
+        if one is None:
             raise exception.InvalidDeviceStatus(
                 f"no device {address} is tracked whose function is another"
                 " one now, so there is nothing to accept"
             )
-        if exchange.device.status in family.IN_USE or exchange.desired is None:
-            owner = exchange.device.instance_uuid
+        if one.device.status in family.IN_USE or one.desired is None:
+            owner = one.device.instance_uuid
             raise exception.InvalidDeviceStatus(
-                f"device {address} is {exchange.device.status} by instance {owner}"
+                f"device {address} is {one.device.status} by instance {owner}"
                 ", so what is there now is not accepted in its place",
                 f"'nova-vfio claim delete {owner}' takes it back first",
             )
-        families.put(properties.changed(exchange.device, exchange.desired))
+        families.put(properties.changed(one.device, one.desired))
     return [address for address in found if address in accepted]
 
 
@@ -341,7 +337,7 @@ def marked(devices: ty.Iterable[tracked.Device]) -> tracked.Devices:
     """The same devices, sorted and with their marks."""
     if isinstance(devices, tracked.Devices):
         return devices
-    made = {tracked.number(device.address): device for device in devices}
+    made = {tracked.number(one.address): one for one in devices}
     marks = {place: properties.mark(made[place]) for place in sorted(made)}
     return tracked.Devices(marks, made.__getitem__)
 

@@ -129,6 +129,8 @@ class _Scanner:
         :raises OSError: its ids can't be read
         :raises ValueError: what it is can't be read, or makes no sense
         """
+        # Longer than 60 lines: a fact after the other, in the order of reading
+        # that asks for nothing in vain.
         address = pci_address.PciAddress.parse(name)
         before = len(self._problems)
         names = set(folder.names())
