@@ -35,6 +35,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--reach",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="keep there what each test module reaches, and don't measure it"
+        " again as long as it stands there",
+    )
     given = parser.parse_args()
     if given.count < 1 or given.jobs < 1:
         parser.error("--count and --jobs: at least 1")
@@ -119,7 +126,9 @@ def main() -> int:
     clock = _Clock()
     mutants = making.sample(_ROOT, given.count, seed)
     clock.say("mutants are made; now which test reaches what")
-    reach = asking.Reach.measured(_ROOT, given.jobs, clock.say)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = given.reach or pathlib.Path(folder)
+        reach = asking.Reach.measured(_ROOT, given.jobs, kept, clock.say)
     for name in reach.failed:
         print(f"fails without any mistake, so isn't asked: {name}")
     clock.say(f"{len(reach)} tests")

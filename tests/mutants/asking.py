@@ -54,16 +54,23 @@ class Reach:
 
     @classmethod
     def measured(
-        cls, root: pathlib.Path, jobs: int, say: Callable[[str], None]
+        cls,
+        root: pathlib.Path,
+        jobs: int,
+        kept: pathlib.Path,
+        say: Callable[[str], None],
     ) -> "Reach":
         """Run all tests once.
 
+        :param kept: a folder for what is measured; what stands there already
+            is believed
         :raises subprocess.CalledProcessError: if that can't be done
         """
         reach = cls()
+        kept.mkdir(exist_ok=True)
         modules = tests.modules(root)
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            answers = pool.map(lambda one: _reached(root, one), modules)
+            answers = pool.map(lambda one: _reached(root, one, kept), modules)
             for at, (module, told) in enumerate(
                 zip(modules, answers, strict=True), 1
             ):
@@ -108,17 +115,22 @@ class Reach:
         return found
 
 
-def _reached(root: pathlib.Path, module: str) -> Mapping[str, ty.Any]:
-    with _own_folder() as env:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.mutants.reach", module],
-            cwd=root,
-            env=env | {"PYTHONPATH": str(root)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-    found: Mapping[str, ty.Any] = json.loads(done.stdout)
+def _reached(
+    root: pathlib.Path, module: str, kept: pathlib.Path
+) -> Mapping[str, ty.Any]:
+    file = kept / f"{module}.json"
+    if not file.exists():
+        with _own_folder() as env:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.mutants.reach", module],
+                cwd=root,
+                env=env | {"PYTHONPATH": str(root)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+        file.write_bytes(done.stdout)
+    found: Mapping[str, ty.Any] = json.loads(file.read_bytes())
     return found
 
 

@@ -4,6 +4,7 @@
 import ast
 import dataclasses
 import difflib
+import itertools
 import pathlib
 import random
 import typing as ty
@@ -71,6 +72,14 @@ _FOR_READERS = (
 
 #: Arguments that stop a program that is wrong.
 _GUARDS = ("frozen", "kw_only", "slots", "strict")
+
+#: What the operators look at that there are most of: to show each node to
+#: each of them takes a minute.
+_LOOKS_AT = {
+    "ReplaceBinaryOperator": ("operator",),
+    "ReplaceComparisonOperator": ("comparison",),
+    "ReplaceUnaryOperator": ("factor", "not_test"),
+}
 
 _COMPOUND = (
     "file_input",
@@ -195,13 +204,18 @@ _OPERATORS: ty.Final = _operators()
 
 def _places(module: str, source: str) -> list[Place]:
     tree = cosmic_ray.ast.get_ast(source)
-    nodes = [*cosmic_ray.ast.ast_nodes(tree)]
+    nodes: dict[str, list[ty.Any]] = {"": []}
+    for node in cosmic_ray.ast.ast_nodes(tree):
+        nodes.setdefault(node.type, []).append(node)
+        nodes[""].append(node)
     ways: dict[operators.Span, list[tuple[str, int]]] = {}
     for name, made in _OPERATORS.items():
+        kinds = _LOOKS_AT.get(name.partition("_")[0], ("",))
+        looker = made()
         found = (
             position
-            for node in nodes
-            for position in made().mutation_positions(node)
+            for node in itertools.chain(*(nodes.get(one, ()) for one in kinds))
+            for position in looker.mutation_positions(node)
         )
         for occurrence, position in enumerate(found):
             ways.setdefault(position, []).append((name, occurrence))
@@ -245,18 +259,18 @@ def _is_for_readers(node: ty.Any) -> bool:
 
     An assertion says to a reader what can't be otherwise.
     """
-    text = node.get_code().strip()
     if node.type == "assert_stmt":
         return True
+    if node.type not in ("if_stmt", "argument", "atom_expr", "decorator"):
+        return False
+    text = node.get_code().strip()
     if node.type == "if_stmt":
         return bool(text.startswith("if ty.TYPE_CHECKING:"))
     if node.type == "argument":
         return node.children[0].get_code().strip() in _GUARDS
     if node.type == "atom_expr":
         return bool(text.startswith("_LOG."))
-    if node.type == "decorator":
-        return text[1:].partition("(")[0] in _FOR_READERS
-    return False
+    return text[1:].partition("(")[0] in _FOR_READERS
 
 
 def _function(leaf: ty.Any) -> str:

@@ -34,13 +34,15 @@ class Test:
 
 
 def modules(root: pathlib.Path) -> list[str]:
-    """The names of all test modules."""
+    """The names of all test modules, those of the unit tests first."""
     found = (
         ".".join(path.relative_to(root).with_suffix("").parts)
         for path in (root / "tests").rglob("test_*.py")
         if path.relative_to(root).parts[1] in ("unit", "functional")
     )
-    return sorted(one for one in found if one not in _TOO_LONG + _BESIDE)
+    return sorted(
+        (one for one in found if one not in _TOO_LONG + _BESIDE), reverse=True
+    )
 
 
 def load(module: str) -> dict[str, unittest.TestCase]:
