@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tests.mutants import making, tests
 
 #: Seconds of tests, as measured, that a mutant is shown to.
-_SECONDS = 60
+_SECONDS = 180
 
 #: A test hangs that takes so much longer than it did.
 _TIMES, _MORE = 8, 20
@@ -95,19 +95,26 @@ class Reach:
         return len(self._tests)
 
     def of(self, place: making.Place) -> list[tests.Test]:
-        """The tests that may notice a mistake there, the quickest first.
+        """The tests that may notice a mistake there, as far as time allows.
 
+        First the quickest of each test module, then the next ones: those of
+        one module are about the same, and may fill all the time.
         A line that no test reaches may be run by one in another process: so
-        those that reach its module are asked, as far as time allows.
+        those that reach its module are asked.
         """
         lines = self._lines.get(place.module, {})
         names = set[str]().union(*(lines.get(at, ()) for at in place.lines))
         if not names:
             names = set[str]().union(*lines.values())
-        found, left = [], float(_SECONDS)
+        before: collections.Counter[str] = collections.Counter()
+        turns = []
         for test in sorted(
             self._tests[name] for name in names if name in self._tests
         ):
+            turns.append((before[test.module], test))
+            before[test.module] += 1
+        found, left = [], float(_SECONDS)
+        for _, test in sorted(turns):
             left -= test.seconds
             if left < 0:
                 break
