@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows a mutant to the tests that can notice it."""
+
+import collections
+import compileall
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import typing as ty
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from tests.mutants import making, tests
+
+#: Seconds of tests, as measured, that a mutant is shown to.
+_SECONDS = 180
+
+#: A test hangs that takes so much longer than it did.
+_TIMES, _MORE = 8, 20
+
+#: What a copy of the tree does without.
+_NOT_COPIED = shutil.ignore_patterns(
+    ".*", "build", "releasenotes", "*.egg-info", "__pycache__"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a mutant.
+
+    :param killer: the test that noticed it, None if it survived
+    :param how: in a few words
+    """
+
+    killer: str | None
+    how: str
+
+
+class Reach:
+    """Which tests reach which lines, and how long they take."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, tests.Test] = {}
+        self._lines: dict[str, dict[int, set[str]]] = {}
+        #: Tests that fail without any mistake.
+        self.failed: list[str] = []
+
+    @classmethod
+    def measured(
+        cls,
+        root: pathlib.Path,
+        jobs: int,
+        kept: pathlib.Path,
+        say: Callable[[str], None],
+    ) -> "Reach":
+        """Run all tests once.
+
+        :param kept: a folder for what is measured; what stands there already
+            is believed
+        :raises subprocess.CalledProcessError: if that can't be done
+        """
+        reach = cls()
+        kept.mkdir(exist_ok=True)
+        modules = tests.modules(root)
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            answers = pool.map(lambda one: _reached(root, one, kept), modules)
+            for at, (module, told) in enumerate(
+                zip(modules, answers, strict=True), 1
+            ):
+                reach._learn(module, told)
+                say(f"{at}/{len(modules)} {module}")
+        return reach
+
+    def _learn(self, module: str, told: ty.Any) -> None:
+        self.failed += told["failed"]
+        for name, seconds in told["seconds"].items():
+            if name not in self.failed:
+                is_functional = not module.startswith("tests.unit.")
+                self._tests[name] = tests.Test(
+                    is_functional, seconds, name, module
+                )
+        for path, lines in told["lines"].items():
+            known = self._lines.setdefault(path, collections.defaultdict(set))
+            for line, names in lines.items():
+                known[int(line)].update(names)
+
+    def __len__(self) -> int:
+        return len(self._tests)
+
+    def of(self, place: making.Place) -> list[tests.Test]:
+        """The tests that may notice a mistake there, as far as time allows.
+
+        First the quickest of each test module, then the next ones: those of
+        one module are about the same, and may fill all the time.
+        A line that no test reaches may be run by one in another process: so
+        those that reach its module are asked.
+        """
+        lines = self._lines.get(place.module, {})
+        names = set[str]().union(*(lines.get(at, ()) for at in place.lines))
+        if not names:
+            names = set[str]().union(*lines.values())
+        before: collections.Counter[str] = collections.Counter()
+        turns = []
+        for test in sorted(
+            self._tests[name] for name in names if name in self._tests
+        ):
+            turns.append((before[test.module], test))
+            before[test.module] += 1
+        found, left = [], float(_SECONDS)
+        for _, test in sorted(turns):
+            left -= test.seconds
+            if left < 0:
+                break
+            found.append(test)
+        return found
+
+
+def _reached(
+    root: pathlib.Path, module: str, kept: pathlib.Path
+) -> Mapping[str, ty.Any]:
+    file = kept / f"{module}.json"
+    if not file.exists():
+        with _own_folder() as env:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.mutants.reach", module],
+                cwd=root,
+                env=env | {"PYTHONPATH": str(root)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+        file.write_bytes(done.stdout)
+    found: Mapping[str, ty.Any] = json.loads(file.read_bytes())
+    return found
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[dict[str, str]]:
+    """What killed tests leave is removed with it."""
+    with tempfile.TemporaryDirectory(
+        prefix="m", ignore_cleanup_errors=True
+    ) as folder:
+        yield {
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": folder,
+        }
+
+
+class Copy:
+    """A copy of the tree, in which a module may be wrong for a while."""
+
+    def __init__(self, root: pathlib.Path, folder: pathlib.Path) -> None:
+        self._root = folder
+        shutil.copytree(
+            root, folder, ignore=_NOT_COPIED, dirs_exist_ok=True, symlinks=True
+        )
+        compileall.compile_dir(folder, quiet=2)
+
+    @contextlib.contextmanager
+    def _mutated(self, mutant: making.Mutant) -> Iterator[None]:
+        path = making.path(self._root, mutant.place.module)
+        right, at = path.read_text(), path.stat()
+        path.write_text(mutant.source)
+        # Compiled code is taken for that of a file of the same age.
+        os.utime(path, (1, 1))
+        try:
+            yield
+        finally:
+            path.write_text(right)
+            os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+
+    def ask(
+        self, mutant: making.Mutant, chosen: Iterable[tests.Test]
+    ) -> Outcome:
+        """Show it to these, until one notices."""
+        chosen = [*chosen]
+        if not chosen:
+            return Outcome(None, "no test reaches it")
+        with self._mutated(mutant), _own_folder() as env:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutants.until"],
+                cwd=self._root,
+                env=env | {"PYTHONPATH": str(self._root)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+            said, late = _said(process, chosen)
+        last = said.split()[-1] if said else chosen[0].name
+        if late or process.returncode == -signal.SIGALRM:
+            return Outcome(last, f"hangs in {last}")
+        if process.returncode:
+            return Outcome(last, f"killed by {last}")
+        return Outcome(None, f"passes {len(chosen)} tests")
+
+
+def _said(
+    process: "subprocess.Popen[str]", chosen: list[tests.Test]
+) -> tuple[str, bool]:
+    """What it printed, and whether it had to be ended."""
+    words = json.dumps(
+        [
+            (one.module, one.name, one.seconds * _TIMES + _MORE)
+            for one in chosen
+        ]
+    )
+    late = False
+    try:
+        said, _ = process.communicate(words, timeout=_SECONDS * _TIMES + _MORE)
+    except subprocess.TimeoutExpired:
+        late = True
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if late:
+        said, _ = process.communicate()
+    return said, late
