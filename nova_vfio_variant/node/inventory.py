@@ -19,6 +19,7 @@ from nova_vfio_variant.placement import (
     embedded,
     memory,
     observe,
+    retry,
 )
 from nova_vfio_variant.placement import (
     report as placement_report,
@@ -142,7 +143,7 @@ class Publication:
         """
         if self._absent:
             return None
-        return placement_report.retrying()(self._held)
+        return retry.retrying()(self._held)
 
     def _held(self) -> facts.Published | None:
         from nova_vfio_variant.declaration import facts

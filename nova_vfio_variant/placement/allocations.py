@@ -11,7 +11,13 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import memory, observe, provider, report
+from nova_vfio_variant.placement import (
+    memory,
+    observe,
+    provider,
+    report,
+    retry,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -70,13 +76,13 @@ def put(
         )
     shall = {ours[name]: resources for name, resources in wanted.items()}
     try:
-        report.retrying()(
+        retry.retrying()(
             _put_once, client, set(ours.values()), instance_uuid, shall
         )
     except exception.PlacementConflict as error:
         raise exception.PlacementConflict(
             f"others changed instance {instance_uuid} or its providers"
-            f" {report.ATTEMPTS} times while its allocations were written",
+            f" {retry.ATTEMPTS} times while its allocations were written",
             "try again, and look at who writes there",
         ) from error
 
@@ -119,7 +125,7 @@ def published(
             and (read := client.read(listed))
         }
 
-    return report.retrying()(once)
+    return retry.retrying()(once)
 
 
 def _put_once(

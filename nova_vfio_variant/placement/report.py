@@ -21,6 +21,7 @@ from nova_vfio_variant.placement import (
     observe,
     provider,
     refusal,
+    retry,
     steps,
     tree,
     undo,
@@ -28,17 +29,10 @@ from nova_vfio_variant.placement import (
 from nova_vfio_variant.tracker import share
 
 if ty.TYPE_CHECKING:
-    import tenacity
-
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client as placement_client
 
 _LOG = logging.getLogger(__name__)
-
-#: How often a piece of work is begun when generations move under it.
-ATTEMPTS = 5
-#: Seconds between two attempts, at most.
-_PAUSE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,24 +84,6 @@ def additions(
     return diff.difference({}, desired)
 
 
-def _tell_retry(state: tenacity.RetryCallState) -> None:
-    why = state.outcome.exception() if state.outcome is not None else None
-    _LOG.info("attempt %d: %s; trying again", state.attempt_number, why)
-
-
-def retrying() -> tenacity.Retrying:
-    """Calls a function again while generations move, and nothing else."""
-    import tenacity
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(exception.PlacementConflict),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_random(0, _PAUSE),
-        before_sleep=_tell_retry,
-        reraise=True,
-    )
-
-
 def compare(
     client: placement_client.PlacementClient,
     ask: ReportRequest,
@@ -126,7 +102,7 @@ def compare(
             observe.differing(client, seen, ask.desired, superfluous, known)
         )
 
-    return retrying()(once)
+    return retry.retrying()(once)
 
 
 def report(
@@ -166,7 +142,7 @@ def given_up(
     message = error.message
     if isinstance(error, exception.PlacementConflict):
         message = (
-            f"others changed the same providers {ATTEMPTS} times "
+            f"others changed the same providers {retry.ATTEMPTS} times "
             f"while we wrote: {message}"
         )
     if left:
@@ -193,7 +169,7 @@ class _Report:
 
     def run(self, dry_run: bool) -> Result:
         try:
-            return retrying()(self._attempt, dry_run)
+            return retry.retrying()(self._attempt, dry_run)
         except exception.PlacementError as error:
             raise given_up(error, self._writer.back()) from error
 

@@ -11,7 +11,7 @@ import fixtures
 from nova_vfio_variant.host import vf_provider
 from nova_vfio_variant.host.act import actor, journal, sysfs_writer
 from nova_vfio_variant.host.decide import plan, planning
-from nova_vfio_variant.host.observe.use import open_file, processes
+from nova_vfio_variant.host.observe.use import device_files, processes
 from nova_vfio_variant.tracker import store
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
 from tests.behaviour.preparing_case import (
@@ -47,7 +47,7 @@ class HangTest(HangCase):
         super().setUp()
         self.pid = self.host.hold(VF)
         self.unseen = fixtures.MonkeyPatch(
-            f"{processes.__name__}.look", lambda tree: open_file.OpenFiles()
+            f"{processes.__name__}.look", lambda tree: device_files.OpenFiles()
         )
         self.useFixture(self.unseen)
 

@@ -9,7 +9,7 @@ import typing as ty
 from nova_vfio_variant.host import process, vf_provider
 from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe.use import open_file, processes
+from nova_vfio_variant.host.observe.use import device_files, processes
 
 
 def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
@@ -69,7 +69,7 @@ class Executor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def open_files(self) -> open_file.OpenFiles:
+    def open_files(self) -> device_files.OpenFiles:
         """What all processes have open.
 
         :raises HostError: it can't be seen any more
@@ -100,6 +100,6 @@ class LocalExecutor(Executor):
         """See :meth:`Executor.hold`."""
         return lock.hold(self._root, keys, timeout)
 
-    def open_files(self) -> open_file.OpenFiles:
+    def open_files(self) -> device_files.OpenFiles:
         """See :meth:`Executor.open_files`."""
         return processes.look(self._writer.root)

@@ -25,7 +25,7 @@ from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import executor, lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import use
-from nova_vfio_variant.host.observe.use import open_file, processes
+from nova_vfio_variant.host.observe.use import device_files, processes
 from nova_vfio_variant.host.tree import opening
 
 _LOG = logging.getLogger(__name__)
@@ -316,15 +316,15 @@ class PrivilegedExecutor(executor.Executor):
             raise exception.HostStepFailed(text)
         return str(text)
 
-    def open_files(self) -> open_file.OpenFiles:
+    def open_files(self) -> device_files.OpenFiles:
         """See :meth:`.executor.Executor.open_files`.
 
         :raises HostError: who could look is gone
         """
         files, unreadable = _ask(look_into_processes)
-        return open_file.OpenFiles(
+        return device_files.OpenFiles(
             tuple(
-                open_file.OpenFile(use.Holder(*holder), place)
+                device_files.OpenFile(use.Holder(*holder), place)
                 for *holder, place in files
             ),
             tuple(unreadable),

@@ -23,9 +23,9 @@ from nova_vfio_variant.host.observe import records as host_records
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe.use import (
     children,
+    device_files,
     display,
     network,
-    open_file,
     processes,
     storage,
 )
@@ -145,7 +145,7 @@ class HostFacts:
 
 
 def gather(
-    host: host_scan.HostScan, opened: open_file.OpenFiles | None = None
+    host: host_scan.HostScan, opened: device_files.OpenFiles | None = None
 ) -> HostFacts:
     """Read what stands in the way of each function of a host.
 
@@ -157,7 +157,7 @@ def gather(
         opened = processes.look(tree)
     disks = storage.look(tree)
     routing = network.Routing.of(tree)
-    open_files = open_file.Index(opened, children.look(tree))
+    open_files = device_files.Index(opened, children.look(tree))
     in_use = {}
     for function in host.functions:
         address = str(function.address)

@@ -7,7 +7,11 @@ import typing as ty
 
 from nova_vfio_variant.host.observe import scanner, vfio
 from nova_vfio_variant.host.observe import use as uses
-from nova_vfio_variant.host.observe.use import children, open_file, processes
+from nova_vfio_variant.host.observe.use import (
+    children,
+    device_files,
+    processes,
+)
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 
@@ -33,7 +37,7 @@ def of_claim(
         if owner == instance_uuid and tree.exists(f"{paths.DEVICES}/{at}")
     ]
     seen = scanner.scan(tree, mine)
-    index = open_file.Index(processes.look(tree), children.look(tree))
+    index = device_files.Index(processes.look(tree), children.look(tree))
     found = [
         f"{lost.subject} can't be read: {lost.why}" for lost in seen.problems
     ]

@@ -6,7 +6,7 @@ import typing as ty
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import executor, observer, sysfs_writer
 from nova_vfio_variant.host.decide import judgement, plan
-from nova_vfio_variant.host.observe.use import open_file
+from nova_vfio_variant.host.observe.use import device_files
 
 Perform = ty.Callable[[plan.Step, tuple[int, ...], process.Meanwhile], str]
 
@@ -23,7 +23,7 @@ class Doing(executor.LocalExecutor):
     ) -> None:
         super().__init__(writer)
         self.way: Perform = way or super().perform
-        self.look: ty.Callable[[], open_file.OpenFiles] = super().open_files
+        self.look: ty.Callable[[], device_files.OpenFiles] = super().open_files
 
     def perform(
         self,
@@ -34,7 +34,7 @@ class Doing(executor.LocalExecutor):
         """In the test's way."""
         return self.way(step, keep, meanwhile)
 
-    def open_files(self) -> open_file.OpenFiles:
+    def open_files(self) -> device_files.OpenFiles:
         """In the test's way."""
         return self.look()
 

@@ -8,7 +8,7 @@ from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import apply, undoing
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.host.observe.use import open_file
+from nova_vfio_variant.host.observe.use import device_files
 from tests.unit.host import act_case, acting, plan_case
 from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
@@ -147,7 +147,7 @@ class LooksTest(act_case.ActCase):
         actor = super().actor()
         look = self.by.look
 
-        def counted() -> open_file.OpenFiles:
+        def counted() -> device_files.OpenFiles:
             self.looks += 1
             return look()
 

@@ -2,7 +2,7 @@
 """What a report says that it did."""
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import provider, report, steps
+from nova_vfio_variant.placement import provider, report, retry, steps
 from tests import base
 
 RC = "CUSTOM_A"
@@ -91,7 +91,7 @@ class RetryTest(base.TestCase):
             if done <= times:
                 raise error
 
-        again = report.retrying().copy(wait=lambda _: 0)
+        again = retry.retrying().copy(wait=lambda _: 0)
         try:
             again(work)
         except type(error) as raised:
@@ -103,7 +103,7 @@ class RetryTest(base.TestCase):
     ) -> None:
         moved = exception.PlacementConflict("moved")
         self.assertEqual(
-            [1, 3, report.ATTEMPTS],
+            [1, 3, retry.ATTEMPTS],
             [self.tries(moved, times) for times in (0, 2, 100)],
         )
         self.assertEqual(1, self.tries(exception.PlacementRefused("no"), 100))

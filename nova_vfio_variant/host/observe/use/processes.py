@@ -16,10 +16,10 @@ import typing as ty
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import (
     Holder,
+    device_files,
     devices,
     guests,
     mounts,
-    open_file,
 )
 from nova_vfio_variant.host.tree import host_tree
 
@@ -45,17 +45,17 @@ _UNREACHABLE = (errno.ESTALE, errno.ENOTCONN)
 _REMOVED = " (deleted)"
 
 
-def look(tree: host_tree.HostTree) -> open_file.OpenFiles:
+def look(tree: host_tree.HostTree) -> device_files.OpenFiles:
     """Look into every process of a host."""
     try:
         with tree.folder("proc") as folder:
             pids = sorted(int(n) for n in folder.names() if n.isdigit())
     except OSError as error:
         if use.is_picture(tree):
-            return open_file.OpenFiles(unseen=True)
-        return open_file.OpenFiles((), (f"/proc: {error.strerror}",))
+            return device_files.OpenFiles(unseen=True)
+        return device_files.OpenFiles((), (f"/proc: {error.strerror}",))
     if not pids and use.is_picture(tree):
-        return open_file.OpenFiles(unseen=True)
+        return device_files.OpenFiles(unseen=True)
     return _Looker(tree).look(pids)
 
 
@@ -70,8 +70,8 @@ class _Looker:
         self._remote: dict[str, tuple[str, ...]] = {}
         self._last: tuple[int, tuple[str, ...]] = (0, ())
 
-    def look(self, pids: ty.Sequence[int]) -> open_file.OpenFiles:
-        files: list[open_file.OpenFile] = []
+    def look(self, pids: ty.Sequence[int]) -> device_files.OpenFiles:
+        files: list[device_files.OpenFile] = []
         unreadable = []
         if 1 not in pids:
             # /proc hides other users' processes (hidepid), or isn't there.
@@ -91,17 +91,17 @@ class _Looker:
             len(files),
             len(unreadable),
         )
-        return open_file.OpenFiles(tuple(files), tuple(unreadable))
+        return device_files.OpenFiles(tuple(files), tuple(unreadable))
 
     def _of(
         self, pid: int, found: ty.Iterable[tuple[str, str]]
-    ) -> ty.Iterator[open_file.OpenFile]:
+    ) -> ty.Iterator[device_files.OpenFile]:
         """Files of a process, given as path and place."""
         command = self._tree.read_text(f"proc/{pid}/comm") or "?"
         instance = self._guests.instance_of(pid)
         for path, place in found:
             holder = Holder(pid, command, path, instance)
-            yield open_file.OpenFile(holder, place or None)
+            yield device_files.OpenFile(holder, place or None)
 
     def _opened(self, pid: int) -> set[tuple[str, str]]:
         """What a process has open of any device: path and place.
@@ -130,7 +130,7 @@ class _Looker:
         :raises OSError: that can't be told
         """
         if not target.startswith("/"):
-            if target.startswith(open_file.DEVICE_FD):
+            if target.startswith(device_files.DEVICE_FD):
                 return (self._syspath(pid, name),)
             return ()
         path = target.removesuffix(_REMOVED)
@@ -149,7 +149,7 @@ class _Looker:
         else:
             places = self._devices.of_number(number) if number else ()
         return [
-            place for place in places if open_file.is_some_functions(place)
+            place for place in places if device_files.is_some_functions(place)
         ]
 
     def _syspath(self, pid: int, name: str) -> str:
