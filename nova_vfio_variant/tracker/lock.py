@@ -71,9 +71,11 @@ def _process_lock(
         taken = lock.acquire(blocking=False)
         if not taken:
             _LOG.info("waiting for the lock %s", path)
-        taken = taken or lock.acquire(
-            timeout=max(deadline - time.monotonic(), 0), max_delay=0.05
-        )
+        taken = taken or _acquired(lock, deadline)
+        while taken and not _is_still_there(lock.lockfile, path):
+            # Somebody removed the file, so that others have another one.
+            lock.release()
+            taken = _acquired(lock, deadline)
     except OSError as error:
         raise sqlite.unwritable(path.parent, error) from None
     file = lock.lockfile
@@ -81,17 +83,41 @@ def _process_lock(
         file.close()
         raise _timeout(path, timeout, _holder(path))
     try:
-        file.truncate(0)
-        file.write(f"{os.getpid()} {shlex.join(sys.argv)}\n")
-        file.flush()
+        _note(file.fileno())
         yield
     finally:
         lock.release()
 
 
+def _acquired(lock: ty.Any, deadline: float) -> bool:
+    return bool(
+        lock.acquire(
+            timeout=max(deadline - time.monotonic(), 0), max_delay=0.05
+        )
+    )
+
+
+def _is_still_there(file: ty.IO[str], path: pathlib.Path) -> bool:
+    """Whether what is locked is what others find at its path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _note(fd: int) -> None:
+    """Write who holds the lock. Only those who wait read it."""
+    note = f"{os.getpid()} {shlex.join(sys.argv)}\n"
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, note.encode("utf-8", "replace"), 0)
+
+
 def _holder(path: pathlib.Path) -> str:
     try:
-        pid, _, command = path.read_text().strip().partition(" ")
+        pid, _, command = (
+            path.read_text("utf-8", "replace").strip().partition(" ")
+        )
     except OSError:
         pid = command = ""
     return f"process {pid} ({command})" if pid else "another process"

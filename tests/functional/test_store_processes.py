@@ -268,6 +268,25 @@ class KillTest(ProcessesTest):
         with lock.state_lock(self.path, 1):
             pass
 
+    def test_a_lock_that_was_removed_while_we_waited_is_not_taken(
+        self,
+    ) -> None:
+        """Others would find another file, and not wait for us."""
+        mine, theirs = _FORK.Pipe(duplex=False)
+
+        def hold() -> None:
+            with lock.state_lock(self.path, 1):
+                theirs.send("held")
+                # By then the parent has opened the file that goes.
+                time.sleep(0.5)
+                (self.path / lock.NAME).unlink()
+
+        child = Child(hold)
+        mine.recv()
+        with lock.state_lock(self.path, 30):
+            self.assertTrue((self.path / lock.NAME).exists())
+        child.result()
+
 
 class RightsTest(ProcessesTest):
     def as_nobody(self, work: ty.Callable[[], ty.Any]) -> ty.Any:

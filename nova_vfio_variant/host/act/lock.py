@@ -128,9 +128,14 @@ def hold(
         for name in sorted(set(keys)):
             if not _KEY.fullmatch(name):
                 raise ValueError(f"{name!r} is no key of a lock")
-            fd = _opened(folder, name)
+            fd = None
+            while fd is None or not _is_still_there(fd, folder / name):
+                # One that somebody removed locks nobody else out.
+                if fd is not None:
+                    os.close(fd)
+                fd = _locked(folder, name, deadline, timeout)
             stack.callback(os.close, fd)
-            _take(fd, folder / name, deadline, timeout, holder or ourselves())
+            _note(fd, holder or ourselves())
             held.append(fd)
         yield tuple(held)
 
@@ -152,12 +157,29 @@ def _opened(folder: pathlib.Path, name: str) -> int:
         ) from error
 
 
+def _locked(
+    folder: pathlib.Path, name: str, deadline: float, timeout: float
+) -> int:
+    """A descriptor of a lock's file, which is locked."""
+    fd = _opened(folder, name)
+    try:
+        _take(fd, folder / name, deadline, timeout)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_still_there(fd: int, path: pathlib.Path) -> bool:
+    """Whether what is locked is what others find at its path."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def _take(
-    fd: int,
-    path: pathlib.Path,
-    deadline: float,
-    timeout: float,
-    holder: str,
+    fd: int, path: pathlib.Path, deadline: float, timeout: float
 ) -> None:
     waits = False
     while True:
@@ -176,7 +198,10 @@ def _take(
             ) from error
         else:
             break
-    # Only those who wait read it; the lock is ours without it.
+
+
+def _note(fd: int, holder: str) -> None:
+    """Write who holds a lock. Only those who wait read it."""
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{holder}\n".encode(errors="replace"), 0)

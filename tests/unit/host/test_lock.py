@@ -3,7 +3,10 @@
 
 import errno
 import os
+import pathlib
 import tempfile
+import threading
+import time
 import typing as ty
 
 import fixtures
@@ -49,3 +52,28 @@ class LockTest(base.TestCase):
                 lock.hold(self.root, ["host"], 0).__enter__,
             )
         self.assertIn("process 4711 (nova-vfio host apply)", error.message)
+
+    def test_one_that_was_removed_while_we_waited_locks_nobody_out(
+        self,
+    ) -> None:
+        path = pathlib.Path(self.root, lock.FOLDER, "host")
+        begun, ended = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            with lock.hold(self.root, ["host"], 30) as (fd,):
+                self.assertTrue(
+                    os.path.samestat(os.fstat(fd), path.stat()),
+                    "what is locked is not what others find",
+                )
+            ended.set()
+
+        waiter = threading.Thread(target=wait)
+        with lock.hold(self.root, ["host"], 0):
+            waiter.start()
+            begun.wait()
+            # By then it has opened the file that goes.
+            time.sleep(0.2)
+            path.unlink()
+        waiter.join()
+        self.assertTrue(ended.is_set())
