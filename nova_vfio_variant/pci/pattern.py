@@ -17,6 +17,7 @@ import warnings
 import regex
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.pci import repeats
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address
@@ -48,6 +49,11 @@ _SHORT = 40
 #: Measured with Python's re on "ffff": three nested stars take 3 ms, four
 #: 0.6 s, five 260 s.
 _MAX_NESTING = 3
+#: What an expression may have; four fields of an address have 12 characters.
+MAX_LENGTH: ty.Final = 512
+#: What an expression may have with its repeats written out: ``regex`` takes
+#: 274 MiB for the million of ``(a{1000}){1000}``.
+MAX_SIZE: ty.Final = 65_535
 #: Texts on which an expression is tried when it is made.
 _PROBES = {
     "domain": ("0000", "ffff"),
@@ -63,14 +69,21 @@ class PatternError(ValueError):
     :param message: what is wrong with it
     :param field: which field of the address, None for the whole
     :param slow: it can be read, and may take for ever
+    :param large: it wasn't read, for that may take all memory
     """
 
     def __init__(
-        self, message: str, field: str | None = None, slow: bool = False
+        self,
+        message: str,
+        field: str | None = None,
+        *,
+        slow: bool = False,
+        large: bool = False,
     ) -> None:
         super().__init__(message)
         self.field = field
         self.slow = slow
+        self.large = large
 
 
 class AddressPattern(ty.Protocol):
@@ -187,7 +200,7 @@ class RegexPattern:
         """Make a pattern of an address object's known fields.
 
         :raises PatternError: not a regular expression, or one that may take
-            for ever
+            for ever or all memory
         """
         for field, text in fields.items():
             fits = _compile(field, text)
@@ -274,6 +287,20 @@ def _compile(
     does the matching of what is short and has no group, for that can't take
     long; anything else is matched by ``regex``, which can be stopped.
     """
+    if len(text) > MAX_LENGTH:
+        raise PatternError(
+            f"{field}: the regular expression has {len(text):,} characters, "
+            f"and {MAX_LENGTH} are allowed",
+            field,
+            large=True,
+        )
+    if repeats.size(text) > MAX_SIZE:
+        raise PatternError(
+            f"{field}: the regular expression {text!r} with its repeats "
+            f"written out has more than {MAX_SIZE:,} parts",
+            field,
+            large=True,
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -281,7 +308,7 @@ def _compile(
             if len(text) <= _SHORT and "(" not in text:
                 quick = plain.fullmatch if whole else plain.match
                 return lambda value: quick(value) is not None
-            if _nesting(text) > _MAX_NESTING:
+            if repeats.nesting(text) > _MAX_NESTING:
                 raise _slow(field, text)
             stoppable = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
     except (re.error, regex.error, OverflowError, RecursionError) as error:
@@ -307,48 +334,3 @@ _REPEAT_OR_BRACE = re.compile(r"\\.|\{(?!\d+(?:,\d*)?\}|,\d*\})", re.DOTALL)
 
 def _escaped(found: re.Match[str]) -> str:
     return r"\{" if found[0] == "{" else found[0]
-
-
-_TOKEN = re.compile(
-    r"""
-    \\.                          # an escaped character
-    | \[\^?\]?(?:\\.|[^\]\\])*\]  # a set
-    | (?P<open>\()
-    | (?P<close>\))
-    | (?P<repeat>[*+?]|\{\d*,?\d*\})
-    | .
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
-def _nesting(text: str) -> int:
-    """How deep repeats stand inside groups that are repeated themselves."""
-    deepest = [0]
-    behind_group = 0
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup
-        if kind == "open":
-            deepest.append(0)
-        elif kind == "close" and len(deepest) > 1:
-            behind_group = deepest.pop()
-            deepest[-1] = max(deepest[-1], behind_group)
-            continue
-        elif kind == "repeat" and _is_ambiguous(token[0], behind_group):
-            deepest[-1] = max(deepest[-1], behind_group + 1)
-        behind_group = 0
-    return max(deepest)
-
-
-def _is_ambiguous(repeat: str, nesting: int) -> bool:
-    """Whether it can share out the same text in several ways.
-
-    It repeats more than once, and either any number of times or something
-    that is ambiguous itself.
-    """
-    if repeat in "*+":
-        return True
-    low, comma, high = repeat.strip("{}").partition(",")
-    if not comma:
-        return nesting > 0 and low not in ("", "0", "1")
-    return high not in ("0", "1") and (low != high or nesting > 0)
