@@ -23,6 +23,9 @@ if ty.TYPE_CHECKING:
 
 _MACHINE_FORMATS = {"json", "yaml"}
 
+#: How a formula begins, and what is only a number.
+_FORMULA = re.compile(r"[=+@-](?!(?<=[+-])\d+(\.\d+)?\Z)")
+
 Row = tuple[ty.Any, ...]
 Rows = tuple[tuple[str, ...], list[Row]]
 
@@ -181,6 +184,8 @@ class Lister(Base, lister.Lister):
         _expect_columns(parsed_args.columns, column_names)
         if not is_for_machines(parsed_args):
             data = [tuple(human(cell) for cell in row) for row in data]
+        if parsed_args.formatter == "csv":
+            data = [tuple(_inert(cell) for cell in row) for row in data]
         if parsed_args.formatter == "table" and not (data := list(data)):
             if self.status < 2:
                 self.note(self.empty)
@@ -204,6 +209,16 @@ class ShowOne(Base, show.ShowOne):
         if parsed_args.formatter == "shell":
             data = tuple(_quoted(cell) for cell in data)
         return super().produce_output(parsed_args, column_names, data)
+
+
+def _inert(value: object) -> object:
+    """A cell that a spreadsheet takes for text, not for a formula.
+
+    Tabs and carriage returns, which hide one, are escaped already.
+    """
+    if isinstance(value, str) and _FORMULA.match(value):
+        return f"'{value}"
+    return value
 
 
 def _quoted(value: object) -> object:

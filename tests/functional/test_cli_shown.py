@@ -2,6 +2,7 @@
 """What stands in a host, a file or an argument commands no terminal."""
 
 import contextlib
+import csv
 import io
 import logging
 import pathlib
@@ -158,3 +159,32 @@ class ShownTest(cli_case.CliTestCase):
                 )
             self.assertIn("Placement" if not words else "{", out.getvalue())
             self.assert_harmless(out.getvalue() + err.getvalue())
+
+    def test_a_spreadsheet_runs_no_cell(self) -> None:
+        for text, cell in (
+            ("=1+1", "'=1+1"),
+            ("+1 more", "'+1 more"),
+            ("-x", "'-x"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("--1", "'--1"),
+            ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+            # What is only a number is no formula.
+            ("-1", "-1"),
+            ("+1.5", "+1.5"),
+            ("A=1", "A=1"),
+        ):
+            pathlib.Path("host/usr/share/misc/pci.ids").write_text(
+                f"8086  Intel Corporation\n\t10ca  {text}\n"
+            )
+            out = self.ok("host", "list", "-f", "csv").out
+            rows = csv.DictReader(io.StringIO(out), escapechar="\\")
+            self.assertEqual(cell, [*rows][-1]["name"])
+
+    def test_only_a_spreadsheet_needs_the_apostrophe(self) -> None:
+        pathlib.Path("host/usr/share/misc/pci.ids").write_text(
+            "8086  Intel Corporation\n\t10ca  =1\n"
+        )
+        for form in ("table", "value", "json"):
+            out = self.ok("host", "list", "-c", "name", "-f", form).out
+            self.assertIn("=1", out)
+            self.assertNotIn("'", out)
