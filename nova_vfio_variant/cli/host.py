@@ -173,7 +173,7 @@ class Snapshot(base.Base):
     """Record this host, to be replayed with --host-root.
 
     No serial numbers or MAC addresses are recorded unless --identities is
-    given.
+    given, and of the kernel's command line only what sets up devices.
     """
 
     example = "host snapshot my-host.tar.gz"
@@ -190,7 +190,10 @@ class Snapshot(base.Base):
         parser.add_argument(
             "--identities",
             action="store_true",
-            help="record serial numbers and MAC addresses too",
+            help=(
+                "record serial numbers, MAC addresses and the whole command"
+                " line of the kernel too"
+            ),
         )
         return parser
 
