@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as ty
 import unicodedata
 
-from nova_vfio_variant import finding
+from nova_vfio_variant import finding, shown
 
 #: How far the operator's line and everything about it are moved in.
 _INDENT = "    "
@@ -23,8 +23,8 @@ _CUT = "..."
 def text(findings: ty.Iterable[finding.Finding]) -> str:
     """Each finding: its sentence, the line with the place marked, the hint.
 
-    What an operator's file holds is shown so that it can't command the
-    terminal: control characters become question marks.
+    What an operator's file holds is escaped, so that it can't command the
+    terminal.
     """
     return "".join(f"{_one(problem)}\n" for problem in findings)
 
@@ -42,11 +42,11 @@ def data(found: finding.Finding) -> dict[str, str | None]:
 
 
 def _one(found: finding.Finding) -> str:
-    lines = [_printable(str(found))]
+    lines = [shown.line(str(found))]
     if found.location is not None and found.line is not None:
         lines += marked(found.line, found.location.column, found.length)
     if found.hint:
-        lines += [_printable(line) for line in found.hint.splitlines()]
+        lines += map(shown.line, found.hint.split("\n"))
     return f"\n{_INDENT}".join(lines)
 
 
@@ -64,22 +64,19 @@ def marked(line: str, column: int, length: int) -> tuple[str, str]:
     end = max(min(start + length, len(line)), start + 1)
     first = max(start - _BEFORE, 0) if len(line) > _WIDTH else 0
     last = max(first + _WIDTH, min(end, start + _WIDTH))
-    shown = _printable(line[first:last])
-    before = _cells(line[first:start])
-    carets = max(_cells(line[start : min(end, last)]), 1)
+    piece = _printable(line[first:last])
+    before = _cells(_printable(line[first:start]))
+    carets = max(_cells(_printable(line[start : min(end, last)])), 1)
     if first:
-        shown = _CUT + shown
+        piece = _CUT + piece
         before += len(_CUT)
     if last < len(line):
-        shown += _CUT
-    return shown, " " * before + "^" * carets
+        piece += _CUT
+    return piece, " " * before + "^" * carets
 
 
 def _printable(line: str) -> str:
-    return "".join(
-        " " if sign == "\t" else sign if sign.isprintable() else "?"
-        for sign in line
-    )
+    return shown.line(line.replace("\t", " "))
 
 
 def _cells(piece: str) -> int:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import collections.abc
 import functools
+import re
 import traceback
 import typing as ty
 import uuid
 
 from cliff import command, lister, show
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
@@ -21,6 +22,9 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
 
 _MACHINE_FORMATS = {"json", "yaml"}
+
+#: How a formula begins, and what is only a number.
+_FORMULA = re.compile(r"[=+@-](?!(?<=[+-])\d+(\.\d+)?\Z)")
 
 Row = tuple[ty.Any, ...]
 Rows = tuple[tuple[str, ...], list[Row]]
@@ -32,16 +36,20 @@ def is_for_machines(parsed_args: argparse.Namespace) -> bool:
 
 
 def human(value: object) -> object:
-    """A cell as a person reads it: lists and maps without Python's signs."""
+    """A cell as a person reads it: lists and maps without Python's signs.
+
+    Nothing in it commands a terminal: ``value``, ``csv`` and ``shell`` are
+    printed there too.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, collections.abc.Mapping):
-        return ", ".join(f"{key}={human(value[key])}" for key in value)
+        return ", ".join(f"{human(key)}={human(value[key])}" for key in value)
     if isinstance(value, list | tuple):
         return ", ".join(str(human(item)) for item in value)
-    return value
+    return shown.line(value) if isinstance(value, str) else value
 
 
 class Base(command.Command):
@@ -94,9 +102,16 @@ class Base(command.Command):
         return self.status
 
     def note(self, text: str) -> None:
-        """Say something beside the result, unless -q was given."""
+        """Say a line beside the result, unless -q was given."""
         if self.app.options.verbose_level:
-            self.app.stderr.write(f"{text}\n")
+            self.app.stderr.write(f"{shown.line(text)}\n")
+
+    def tell_error(self, message: str, hint: str | None = None) -> None:
+        """Say what went wrong in a line, and in another what to do."""
+        self.status = 2
+        self.app.stderr.write(f"error: {shown.line(message)}\n")
+        if hint:
+            self.app.stderr.write(f"hint: {shown.line(hint)}\n")
 
     def tell_of_verdicts(self) -> None:
         """Say what the verdicts that are shown could not look at."""
@@ -121,10 +136,10 @@ class Base(command.Command):
 
     def warn(self, findings: ty.Sequence[finding.Finding]) -> None:
         """Say what is wrong beside the result, unless -q was given."""
-        if findings:
+        if findings and self.app.options.verbose_level:
             from nova_vfio_variant.check import render
 
-            self.note(render.text(findings).rstrip())
+            self.app.stderr.write(render.text(findings))
 
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""
@@ -134,25 +149,22 @@ class Base(command.Command):
 
     def fail(self, error: Exception) -> None:
         """Say what went wrong in one line, with each place if it has any."""
-        self.status = 2
         if self.app.options.debug:
-            traceback.print_exception(error, file=self.app.stderr)
+            told = "".join(traceback.format_exception(error))
+            self.app.stderr.write(shown.lines(told))
         if isinstance(error, exception.VfioVariantError):
-            self.app.stderr.write(f"error: {error.message}\n")
-            if error.hint:
-                self.app.stderr.write(f"hint: {error.hint}\n")
+            self.tell_error(error.message, error.hint)
             if isinstance(error, exception.ConfigError):
                 from nova_vfio_variant.check import render
 
                 self.app.stderr.write(render.text(error.findings))
         elif isinstance(error, OSError) and error.strerror:
             place = f"{error.filename}: " if error.filename else ""
-            self.app.stderr.write(f"error: {place}{error.strerror}\n")
+            self.tell_error(f"{place}{error.strerror}")
         else:
             text = " ".join(str(error).split())
-            self.app.stderr.write(
-                f"error: {type(error).__name__}: {text} (--debug shows where)"
-                "\n"
+            self.tell_error(
+                f"{type(error).__name__}: {text} (--debug shows where)"
             )
 
 
@@ -172,6 +184,8 @@ class Lister(Base, lister.Lister):
         _expect_columns(parsed_args.columns, column_names)
         if not is_for_machines(parsed_args):
             data = [tuple(human(cell) for cell in row) for row in data]
+        if parsed_args.formatter == "csv":
+            data = [tuple(_inert(cell) for cell in row) for row in data]
         if parsed_args.formatter == "table" and not (data := list(data)):
             if self.status < 2:
                 self.note(self.empty)
@@ -192,7 +206,26 @@ class ShowOne(Base, show.ShowOne):
         _expect_columns(parsed_args.columns, column_names)
         if not is_for_machines(parsed_args):
             data = tuple(human(cell) for cell in data)
+        if parsed_args.formatter == "shell":
+            data = tuple(_quoted(cell) for cell in data)
         return super().produce_output(parsed_args, column_names, data)
+
+
+def _inert(value: object) -> object:
+    """A cell that a spreadsheet takes for text, not for a formula.
+
+    Tabs and carriage returns, which hide one, are escaped already.
+    """
+    if isinstance(value, str) and _FORMULA.match(value):
+        return f"'{value}"
+    return value
+
+
+def _quoted(value: object) -> object:
+    """A cell for the double quotes of cliff, which escapes only those."""
+    if isinstance(value, str):
+        return re.sub(r"([\\$`])", r"\\\1", value)
+    return value
 
 
 def _expect_columns(

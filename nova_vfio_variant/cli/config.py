@@ -10,7 +10,7 @@ import typing as ty
 from cliff.formatters import base as formatters
 from stevedore import extension
 
-from nova_vfio_variant import finding
+from nova_vfio_variant import finding, shown
 from nova_vfio_variant.check import render
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.node import checking
@@ -191,4 +191,5 @@ class Suggest(base.Base):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Suggest."""
         del parsed_args
-        self.app.stdout.write(checking.Checking(self.context).suggest())
+        suggested = checking.Checking(self.context).suggest()
+        self.app.stdout.write(shown.lines(suggested))

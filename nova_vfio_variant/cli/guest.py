@@ -7,6 +7,7 @@ import argparse
 import pathlib
 import typing as ty
 
+from nova_vfio_variant import shown
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.guest import qemu
 from nova_vfio_variant.tracker import device as tracked
@@ -117,7 +118,7 @@ class Xml(_ForDevices):
             parsed_args.output_dir.mkdir(parents=True, exist_ok=True)
             path = parsed_args.output_dir / f"{device.address}.xml"
             path.write_text(text, encoding="utf-8")
-            self.app.stdout.write(f"{path}\n")
+            self.app.stdout.write(f"{shown.line(str(path))}\n")
 
 
 class Qemu(_ForDevices):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
+from nova_vfio_variant import shown
 from nova_vfio_variant.cli import base
 
 COLUMNS = (
@@ -132,7 +133,7 @@ class Show(base.ShowOne):
         )
         verdict = self.context.verdicts.of(function)
         self.tell_of_verdicts()
-        shown: dict[str, object] = {
+        facts: dict[str, object] = {
             "address": str(function.address),
             "kind": str(function.kind),
             "class": class_word(function.class_code),
@@ -165,14 +166,14 @@ class Show(base.ShowOne):
             "remarks": [refusal.line(remark) for remark in verdict.remarks],
             "unseen": list(verdict.unseen),
         }
-        return tuple(shown), tuple(shown.values())
+        return tuple(facts), tuple(facts.values())
 
 
 class Snapshot(base.Base):
     """Record this host, to be replayed with --host-root.
 
     No serial numbers or MAC addresses are recorded unless --identities is
-    given.
+    given, and of the kernel's command line only what sets up devices.
     """
 
     example = "host snapshot my-host.tar.gz"
@@ -189,7 +190,10 @@ class Snapshot(base.Base):
         parser.add_argument(
             "--identities",
             action="store_true",
-            help="record serial numbers and MAC addresses too",
+            help=(
+                "record serial numbers, MAC addresses and the whole command"
+                " line of the kernel too"
+            ),
         )
         return parser
 
@@ -200,4 +204,4 @@ class Snapshot(base.Base):
         snapshot.record(
             self.context.tree, parsed_args.file, parsed_args.identities
         )
-        self.app.stdout.write(f"{parsed_args.file}\n")
+        self.app.stdout.write(f"{shown.line(str(parsed_args.file))}\n")

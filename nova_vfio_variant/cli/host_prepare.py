@@ -80,10 +80,7 @@ class Prepare(base.Lister):
     def refuse(self, refusals: ty.Sequence[finding.Finding]) -> None:
         """Say what is in the way."""
         for reason in refusals:
-            self.app.stderr.write(
-                f"error: {refusal.line(reason)}\nhint: {reason.hint}\n"
-            )
-            self.status = 2
+            self.tell_error(refusal.line(reason), reason.hint)
 
     def tell(self, result: preparation.Result) -> base.Rows:
         """What was done, and what was not."""
@@ -96,8 +93,7 @@ class Prepare(base.Lister):
         """Say why something wasn't done."""
         self.refuse(result.refusals)
         for why in result.failed:
-            self.app.stderr.write(f"error: {why}\n")
-            self.status = 2
+            self.tell_error(why)
         if result.ended_by is not None:
             self.fail(result.ended_by)
 

@@ -15,6 +15,9 @@ import typing as ty
 
 from cliff import app, command, commandmanager
 
+from nova_vfio_variant import shown
+from nova_vfio_variant.cli import log_lines
+
 DESCRIPTION = (
     "Prove that nova.conf, the host, the tracker and Placement agree about"
     " PCI devices, and make them agree."
@@ -207,7 +210,9 @@ def _near(words: str) -> list[str]:
 def reject(parser: argparse.ArgumentParser, message: str) -> ty.NoReturn:
     """End as every failure does, where argparse would print its usage."""
     parser.exit(
-        2, f"error: {message}\nhint: {parser.prog} --help shows all options\n"
+        2,
+        f"error: {shown.line(message)}\n"
+        f"hint: {parser.prog} --help shows all options\n",
     )
 
 
@@ -345,6 +350,8 @@ def set_up_logging(
             ],
         )
     log.setup(conf, name)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(log_lines.Formatter(handler.formatter))
 
 
 class _Version(argparse.Action):

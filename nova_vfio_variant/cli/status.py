@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import main as cli_main
 from nova_vfio_variant.node import context
 
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             if isinstance(error, exception.VfioVariantError)
             else f"{type(error).__name__}: {' '.join(str(error).split())}"
         )
-        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.write(f"error: {shown.line(message)}\n")
         return _BROKEN
 
 
@@ -91,4 +93,7 @@ def _check(options: argparse.Namespace) -> int:
     words = ["upgrade", "check", *(["--json"] if options.json else [])]
     conf(words, project=NAME, default_config_files=[], default_config_dirs=[])
     upgradecheck.CONF = conf
-    return int(checks.check())
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        status = checks.check()
+    sys.stdout.write(shown.lines(printed.getvalue()))
+    return int(status)

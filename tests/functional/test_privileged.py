@@ -344,4 +344,4 @@ class StepTest(base.TestCase):
             exception.LockTimeout,
             lock.hold(self.host.root, ["host"], 0).__enter__,
         )
-        self.assertIn("process 4711 (apply??[1m)", error.message)
+        self.assertIn("process 4711 (apply\\n\\x1b[1m)", error.message)

@@ -20,7 +20,7 @@ import typing as ty
 
 from oslo_privsep import capabilities, daemon, priv_context
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, shown
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import executor, lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
@@ -187,9 +187,7 @@ def _shown(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TypeError(f"{text!r} is no text")
-    return "".join(
-        char if char.isprintable() else "?" for char in text[:_SHOWN]
-    )
+    return shown.line(text[:_SHOWN])
 
 
 def _check_locked(step: plan.Step) -> None:

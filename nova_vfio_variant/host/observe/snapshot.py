@@ -28,6 +28,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import (
     drivers,
     function_ids,
+    identity,
     numa,
     pciids,
     scanner,
@@ -89,16 +90,6 @@ _HEADER = b"\0" * 14 + b"%c\0"
 
 _MODULES = _words("vfio vfio_iommu_type1 vfio_pci vfio_pci_core")
 
-#: What names one machine among all, wherever it stands in a text.
-_IDENTITY = re.compile(
-    r"(?P<mac>\b[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5,7}\b)"
-    r"|(?P<uuid>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"
-    r"|(?P<long>\b[0-9a-f]{32}\b)"
-    r"|(?P<named>(?<=by-id/)\S+|\b(?:wwn-|eui\.|iqn\.|naa\.)\S+)",
-    re.IGNORECASE,
-)
-_MAC_NAME = re.compile(r"\benx[0-9a-f]{12}\b")
-
 #: A link's target, a file's bytes, or None for a directory.
 Entry = str | bytes | None
 
@@ -115,9 +106,10 @@ def record(
 
     :param tree: the host
     :param out_path: a ``.tar.gz``; what stood there is replaced
-    :param identities: serial numbers and MAC addresses too; without them,
-        what looks like one in the kernel's command line, a mount or the
-        name of a network interface is replaced
+    :param identities: serial numbers, MAC addresses and the whole of the
+        kernel's command line too; without them, what looks like one in a
+        text or the name of a network interface is replaced, and so are the
+        user and the query of a URL
     :raises HostError: the file can't be written
     """
     _write(entries(tree, identities), pathlib.Path(out_path))
@@ -138,7 +130,7 @@ class _Recorder:
     tree: host_tree.HostTree
     identities: bool
     found: dict[str, Entry] = dataclasses.field(default_factory=dict)
-    mac_names: dict[str, str] = dataclasses.field(default_factory=dict)
+    hider: identity.Hider = dataclasses.field(default_factory=identity.Hider)
 
     def entries(self) -> dict[str, Entry]:
         """Path to what stands there, in no order, parents not all there."""
@@ -166,7 +158,7 @@ class _Recorder:
         if self.identities:
             return self.found
         return {
-            self._hidden(path): self._without_identity(self.found[path])
+            self.hider.name(path): self._without_identity(self.found[path])
             for path in sorted(self.found)
         }
 
@@ -255,7 +247,10 @@ class _Recorder:
             modules and re.sub(r"\b0x[0-9a-f]+", f"0x{0:016x}", modules),
         )
         self._text("proc/sys/kernel/osrelease", seen.kernel_release)
-        self._text("proc/cmdline", seen.cmdline)
+        cmdline = seen.cmdline
+        if cmdline and not self.identities:
+            cmdline = identity.known_parameters(cmdline)
+        self._text("proc/cmdline", cmdline)
         self._text("proc/swaps", self.tree.read_text("proc/swaps"))
         self._text("proc/mounts", self._mounts())
         self._text("proc/net/route", self._default_routes())
@@ -307,26 +302,11 @@ class _Recorder:
 
     def _without_identity(self, entry: Entry) -> Entry:
         if isinstance(entry, str):
-            return self._hidden(entry)
+            return self.hider.name(entry)
         if entry is None:
             return None
-        text = self._hidden(entry.decode("utf-8", "surrogateescape"))
-        return _IDENTITY.sub(_zeros, text).encode("utf-8", "surrogateescape")
-
-    def _hidden(self, text: str) -> str:
-        """The text with names made of a MAC address numbered instead."""
-        return _MAC_NAME.sub(
-            lambda match: self.mac_names.setdefault(
-                match[0], f"enx{len(self.mac_names):012x}"
-            ),
-            text,
-        )
-
-
-def _zeros(match: re.Match[str]) -> str:
-    if match.lastgroup == "named":
-        return "0"
-    return re.sub(r"[0-9a-f]", "0", match[0], flags=re.IGNORECASE)
+        text = self.hider.text(entry.decode("utf-8", "surrogateescape"))
+        return text.encode("utf-8", "surrogateescape")
 
 
 def _write(entries: ty.Mapping[str, Entry], out: pathlib.Path) -> None:

@@ -78,6 +78,10 @@ class Text(base.TestCase):
         text = render.text([on('{ "\x1b[31m": 1 }', 2, 9), odd])
         self.assertEqual(set("\n"), {c for c in text if not c.isprintable()})
 
+    def test_what_is_escaped_keeps_the_carets_in_their_place(self) -> None:
+        self.assertEqual("bad", self.marks("\x1b[31m\u202e bad", 7, 10))
+        self.assertEqual(r"b\x1bd", self.marks("\x1b b\x1bd", 2, 5))
+
     def test_a_finding_without_a_place_names_its_subject(self) -> None:
         text = render.text(
             [

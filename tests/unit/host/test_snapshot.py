@@ -81,15 +81,20 @@ _LINKS = {
 class SnapshotTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        root = pathlib.Path(tempfile.mkdtemp())
+        self.root = root = pathlib.Path(tempfile.mkdtemp())
         for name, text in _FILES.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
+            self.put(name, text)
         for name, target in _LINKS.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to(target)
         self.host = opening.open_tree(str(root))
         self.out = pathlib.Path(tempfile.mkdtemp()) / "host.tar.gz"
+
+    def put(self, name: str, text: str) -> None:
+        """Give the host a file."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
     def record(self, identities: bool = False) -> host_tree.HostTree:
         snapshot.record(self.host, self.out, identities)
@@ -143,7 +148,96 @@ class SnapshotTest(base.TestCase):
         ):
             self.assertNotIn(word, seen)
         self.assertIn("intel_iommu=on", seen)
-        self.assertIn("root=UUID=00000000-0000", seen)
+        self.assertIn("/dev/disk/by-uuid/00000000-0000", seen)
+
+    def test_only_known_parameters_of_the_kernel_are_recorded(self) -> None:
+        kept = (
+            "intel_iommu=on iommu=pt iommu.passthrough=1 amd_iommu=off"
+            " vfio-pci.ids=10de:2236,10de:1aef vfio_iommu_type1.x=1"
+            " pci=realloc,nocrs pci-stub.ids=8086:10ca kvm-intel.nested=1"
+            " kvm.ignore_msrs=1 default_hugepagesz=1G hugepagesz=1G"
+            " hugepages=64 isolcpus=managed_irq,domain,2-31 nohz_full=2-31"
+            " mitigations=off modprobe.blacklist=nouveau"
+            " module_blacklist=nvidiafb rd.driver.pre=vfio-pci"
+            " arm-smmu-v3.disable_bypass=1 intel-iommu=on"
+        )
+        secret = (
+            "BOOT_IMAGE=(hd0)/vmlinuz-secret root=/dev/mapper/secret-vg"
+            " ip=10.1.2.3::10.1.2.1:255.255.255.0:secret:eth0:none"
+            " inst.ks=https://secret:secret@secret/ks?token=secret"
+            " rd.luks.key=secret systemd.hostname=secret console=ttyS0"
+            ' note="secret iommu=secret" ds=nocloud;h=secret pci_secret=1'
+            " iommu_secret=1 xkvm=secret -- iommu=secret"
+        )
+        head, _, tail = secret.partition(" -- ")
+        for text in (f"{kept} {secret}", f"{head} {kept} -- {tail}"):
+            self.put("proc/cmdline", f"{text}\n")
+            self.assertEqual(kept, self.record().read_text("proc/cmdline"))
+            self.assertEqual(
+                text, self.record(identities=True).read_text("proc/cmdline")
+            )
+
+    def test_a_value_in_quotes_is_kept_or_left_out_as_a_whole(self) -> None:
+        for text, kept in (
+            ('pci="a b" x="a iommu=pt" iommu=pt', 'pci="a b" iommu=pt'),
+            ('"pci=a b" "x=a iommu=on"', '"pci=a b"'),
+            ('x="never closed iommu=pt', ""),
+            ("quiet", ""),
+        ):
+            self.put("proc/cmdline", f"{text}\n")
+            self.assertEqual(kept, self.record().read_text("proc/cmdline"))
+
+    def test_each_scheme_of_names_made_of_a_mac_is_numbered(self) -> None:
+        names = {
+            f"{scheme}x525400000{number:03x}": f"{scheme}x{number:012x}"
+            for number, scheme in enumerate(("en", "ib", "sl", "wl", "ww"))
+        }
+        (self.root / "proc/net/route").write_text(
+            "Iface\tDestination\tGateway\tFlags\n"
+            + "".join(f"{name}\t00000000\t0\t0003\n" for name in names)
+        )
+        for name in names:
+            self.put(f"{_DEVICE}/net/{name}/flags", "0x1003\n")
+        # They have no MAC address in them.
+        plain = ("enp0s20f0u1", "enp0s20f0u1c2", "wlp3s0", "enxyz", "ibx12")
+        for name in plain:
+            self.put(f"{_DEVICE}/net/{name}/flags", "0x1003\n")
+        host = self.record()
+        self.assertNotIn("525400", self.everything(host))
+        self.assertLessEqual(
+            {*names.values(), *plain}, {*host.listdir(f"{_DEVICE}/net")}
+        )
+        for name in names.values():
+            self.assertIn(name, host.read_text("proc/net/route") or "")
+
+    def test_nobody_s_word_stands_in_a_url(self) -> None:
+        path = "sys/module/vfio_pci/parameters/note"
+        for text, shown in (
+            (
+                "a https://me:pa@ss@host:8/x?token=secret#y b",
+                "a https://0@host:8/x?0 b",
+            ),
+            ("ftp://me@host/x", "ftp://0@host/x"),
+            ("nvme+tcp://host/x#secret", "nvme+tcp://host/x?0"),
+            ("https://host?secret", "https://host?0"),
+            ("https://host/a@b", "https://host/a@b"),
+            (
+                f"https://host/{_UUID}",
+                "https://host/00000000-0000-0000-0000-000000000000",
+            ),
+            ("a ? b@c", "a ? b@c"),
+        ):
+            self.put(path, f"{text}\n")
+            self.assertEqual(shown, self.record().read_text(path))
+            self.assertEqual(
+                text, self.record(identities=True).read_text(path)
+            )
+
+    def test_the_whole_of_a_long_address_is_hidden(self) -> None:
+        path = "sys/module/vfio_pci/parameters/note"
+        octets = ":".join(f"{number:02x}" for number in range(0x70, 0x84))
+        self.put(path, f"{octets}\n")
+        self.assertEqual(":".join(["00"] * 20), self.record().read_text(path))
 
     def test_identities_are_recorded_when_asked_for(self) -> None:
         seen = self.everything(self.record(identities=True))
