@@ -21,7 +21,7 @@ class TakingTest(base.TestCase):
         # Nor are those that they don't have in common.
         other = make.pci("25:00.6", "10de:1")
         (found,) = mends.taking([other, VFS[0]], [PF, *VFS, other], base) or []
-        self.assertEqual(["vendor_id", "address", "managed"], [*found], found)
+        self.assertEqual(["vendor_id", "address", "managed"], [*found])
         self.assertEqual("[46]", found["address"]["function"])
 
     def test_a_device_name_is_not_kept(self) -> None:

@@ -141,6 +141,6 @@ class JudgeTest(test_plan.PlanCase):
                 self.now, states={**self.now.states, at: seen}
             )
             found = self.judge(change, forward=(four,), now=now)
-            self.assertEqual(verdict, found.verdict, number)
+            self.assertEqual(verdict, found.verdict, str(number))
             if verdict is LEAVE:
                 self.assertIn("it has 2 VFs, and", found.reason)
