@@ -5,8 +5,7 @@
 from all that cosmic-ray and ``operators.py`` can make in what decides,
 refuses, restores, undoes and checks; ``making.py`` says which modules these
 are, and what is no mistake by construction: types, log lines, assertions,
-guards. Each is shown to the tests that reach it, the quickest first, until one
-fails or hangs.
+guards. Each is shown to the tests that reach it, until one fails or hangs.
 
 The exit status is 1 if less than 92 of a hundred are killed of those that are
 not equivalent, or if ``known.toml`` speaks of code that is gone.

@@ -49,6 +49,8 @@ class Reach:
     def __init__(self) -> None:
         self._tests: dict[str, tests.Test] = {}
         self._lines: dict[str, dict[int, set[str]]] = {}
+        #: How many lines a test reaches.
+        self._counts: collections.Counter[str] = collections.Counter()
         #: Tests that fail without any mistake.
         self.failed: list[str] = []
 
@@ -82,14 +84,12 @@ class Reach:
         self.failed += told["failed"]
         for name, seconds in told["seconds"].items():
             if name not in self.failed:
-                is_functional = not module.startswith("tests.unit.")
-                self._tests[name] = tests.Test(
-                    is_functional, seconds, name, module
-                )
+                self._tests[name] = tests.Test(name, module, seconds)
         for path, lines in told["lines"].items():
             known = self._lines.setdefault(path, collections.defaultdict(set))
             for line, names in lines.items():
                 known[int(line)].update(names)
+                self._counts.update(names)
 
     def __len__(self) -> int:
         return len(self._tests)
@@ -97,8 +97,7 @@ class Reach:
     def of(self, place: making.Place) -> list[tests.Test]:
         """The tests that may notice a mistake there, as far as time allows.
 
-        First the quickest of each test module, then the next ones: those of
-        one module are about the same, and may fill all the time.
+        First those that reach the least of the package: they are about it.
         A line that no test reaches may be run by one in another process: so
         those that reach its module are asked.
         """
@@ -106,19 +105,15 @@ class Reach:
         names = set[str]().union(*(lines.get(at, ()) for at in place.lines))
         if not names:
             names = set[str]().union(*lines.values())
-        before: collections.Counter[str] = collections.Counter()
-        turns = []
-        for test in sorted(
-            self._tests[name] for name in names if name in self._tests
-        ):
-            turns.append((before[test.module], test))
-            before[test.module] += 1
         found, left = [], float(_SECONDS)
-        for _, test in sorted(turns):
-            left -= test.seconds
+        for name in sorted(
+            names & self._tests.keys(),
+            key=lambda one: (self._counts[one], one),
+        ):
+            left -= self._tests[name].seconds
             if left < 0:
                 break
-            found.append(test)
+            found.append(self._tests[name])
         return found
 
 
