@@ -138,15 +138,18 @@ def _reached(
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[dict[str, str]]:
-    """What killed tests leave is removed with it."""
+    """What killed tests leave is ended, and removed with it."""
     with tempfile.TemporaryDirectory(
         prefix="m", ignore_cleanup_errors=True
     ) as folder:
-        yield {
-            **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": folder,
-        }
+        try:
+            yield {
+                **os.environ,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": folder,
+            }
+        finally:
+            _end_all(folder)
 
 
 class Copy:
@@ -180,42 +183,56 @@ class Copy:
         if not chosen:
             return Outcome(None, "no test reaches it")
         with self._mutated(mutant), _own_folder() as env:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mutants.until"],
-                cwd=self._root,
-                env=env | {"PYTHONPATH": str(self._root)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-            said, late = _said(process, chosen)
+            status, said = self._run(chosen, env)
         last = said.split()[-1] if said else chosen[0].name
-        if late or process.returncode == -signal.SIGALRM:
+        if status in (None, -signal.SIGALRM):
             return Outcome(last, f"hangs in {last}")
-        if process.returncode:
+        if status:
             return Outcome(last, f"killed by {last}")
         return Outcome(None, f"passes {len(chosen)} tests")
 
+    def _run(
+        self, chosen: list[tests.Test], env: Mapping[str, str]
+    ) -> tuple[int | None, str]:
+        """Run tests until one fails.
 
-def _said(
-    process: "subprocess.Popen[str]", chosen: list[tests.Test]
-) -> tuple[str, bool]:
-    """What it printed, and whether it had to be ended."""
-    words = json.dumps(
-        [
-            (one.module, one.name, one.seconds * _TIMES + _MORE)
-            for one in chosen
-        ]
-    )
-    late = False
-    try:
-        said, _ = process.communicate(words, timeout=_SECONDS * _TIMES + _MORE)
-    except subprocess.TimeoutExpired:
-        late = True
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if late:
-        said, _ = process.communicate()
-    return said, late
+        :returns: the exit status, None if it had to be ended; and which
+            tests were begun
+        """
+        # Files, for what hangs may keep a pipe open.
+        asked = pathlib.Path(env["TMPDIR"], "asked")
+        begun = asked.with_name("begun")
+        asked.write_text(
+            json.dumps(
+                [
+                    (one.module, one.name, one.seconds * _TIMES + _MORE)
+                    for one in chosen
+                ]
+            )
+        )
+        with asked.open() as words, begun.open("w") as progress:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutants.until"],
+                cwd=self._root,
+                env={**env, "PYTHONPATH": str(self._root)},
+                stdin=words,
+                stdout=progress,
+                stderr=subprocess.DEVNULL,
+            )
+        status: int | None = None
+        try:
+            status = process.wait(_SECONDS * _TIMES + _MORE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return status, begun.read_text()
+
+
+def _end_all(folder: str) -> None:
+    """End processes that are left of the tests, which have this folder."""
+    mark = f"TMPDIR={folder}".encode()
+    for place in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        # It may have ended meanwhile, or be somebody else's.
+        with contextlib.suppress(OSError):
+            if mark in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)

@@ -60,6 +60,9 @@ _SAME = (
     "ReplaceComparisonOperator_IsNot_NotEq",
 )
 
+#: An operator of cosmic-ray's that ``operators.py`` has another for.
+_OURS_INSTEAD = "ExceptionReplacer"
+
 #: Decorators without which a program that is right does the same.
 _FOR_READERS = (
     "abc.abstractmethod",
@@ -194,7 +197,7 @@ def _operators() -> dict[str, ty.Any]:
         made = cosmic_ray.plugins.get_operator(name)
         short = name.partition("/")[2]
         # Those with arguments ask for names of variables.
-        if not made.arguments() and short not in _SAME:
+        if not made.arguments() and short not in (*_SAME, _OURS_INSTEAD):
             found[short] = made
     return found | operators.OPERATORS
 
