@@ -109,7 +109,8 @@ class WriteTest(ReportCase):
         self.report(make("a"))
         self.assertEqual(["inventories a"], self.written(make("a", 5)))
         self.assertEqual(
-            ["traits a"], self.written(make("a", 5, traits=(AUTOMATIC, "CUSTOM_X")))
+            ["traits a"],
+            self.written(make("a", 5, traits=(AUTOMATIC, "CUSTOM_X"))),
         )
 
     def test_a_dry_run_writes_nothing_and_says_the_same(self) -> None:
