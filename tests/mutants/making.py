@@ -134,11 +134,15 @@ class Mutant:
         """The folder."""
         return self.place.module.rpartition("/")[0]
 
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+        return f"{self.place.module}.py:{self.place.position[0][0]}"
+
     def __str__(self) -> str:
-        where = f"{self.place.module}.py:{self.place.position[0][0]}"
         return "\n".join(
             [
-                f"{where} in {self.place.function or 'the module'}",
+                f"{self.where} in {self.place.function or 'the module'}",
                 *(f"  - {one}" for one in self.line.splitlines()),
                 *(f"  + {one}" for one in self.becomes.splitlines()),
             ]
