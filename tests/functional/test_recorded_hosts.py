@@ -3,7 +3,6 @@
 
 import collections
 import dataclasses
-import dataclasses
 import pathlib
 import tarfile
 import tempfile

@@ -5,8 +5,7 @@
 from all that cosmic-ray and ``operators.py`` can make in what decides,
 refuses, restores, undoes and checks; ``making.py`` says which modules these
 are, and what is no mistake by construction: types, log lines, assertions,
-guards. Each is shown to the tests that reach it, the quickest first, until one
-fails or hangs.
+guards. Each is shown to the tests that reach it, until one fails or hangs.
 
 The exit status is 1 if less than 92 of a hundred are killed of those that are
 not equivalent, or if ``known.toml`` speaks of code that is gone.
@@ -76,17 +75,20 @@ def _ask_all(
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         for at in range(jobs):
             copies.put(asking.Copy(_ROOT, pathlib.Path(folder, str(at))))
-        outcomes = []
+        outcomes: dict[int, asking.Outcome] = {}
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for at, (mutant, outcome) in enumerate(
-                zip(mutants, pool.map(ask, mutants), strict=True), 1
-            ):
-                outcomes.append(outcome)
+            begun = {
+                pool.submit(ask, mutant): at
+                for at, mutant in enumerate(mutants)
+            }
+            for done in concurrent.futures.as_completed(begun):
+                at = begun[done]
+                outcomes[at] = done.result()
                 clock.say(
-                    f"{at}/{len(mutants)} {mutant.place.module}.py:"
-                    f"{mutant.place.position[0][0]} {outcome.how}"
+                    f"{len(outcomes)}/{len(mutants)} {mutants[at].where}"
+                    f" {outcomes[at].how}"
                 )
-    return outcomes
+    return [outcomes[at] for at in range(len(mutants))]
 
 
 def _report(

@@ -49,6 +49,8 @@ class Reach:
     def __init__(self) -> None:
         self._tests: dict[str, tests.Test] = {}
         self._lines: dict[str, dict[int, set[str]]] = {}
+        #: How many lines a test reaches.
+        self._counts: collections.Counter[str] = collections.Counter()
         #: Tests that fail without any mistake.
         self.failed: list[str] = []
 
@@ -82,14 +84,12 @@ class Reach:
         self.failed += told["failed"]
         for name, seconds in told["seconds"].items():
             if name not in self.failed:
-                is_functional = not module.startswith("tests.unit.")
-                self._tests[name] = tests.Test(
-                    is_functional, seconds, name, module
-                )
+                self._tests[name] = tests.Test(name, module, seconds)
         for path, lines in told["lines"].items():
             known = self._lines.setdefault(path, collections.defaultdict(set))
             for line, names in lines.items():
                 known[int(line)].update(names)
+                self._counts.update(names)
 
     def __len__(self) -> int:
         return len(self._tests)
@@ -97,8 +97,7 @@ class Reach:
     def of(self, place: making.Place) -> list[tests.Test]:
         """The tests that may notice a mistake there, as far as time allows.
 
-        First the quickest of each test module, then the next ones: those of
-        one module are about the same, and may fill all the time.
+        First those that reach the least of the package: they are about it.
         A line that no test reaches may be run by one in another process: so
         those that reach its module are asked.
         """
@@ -106,19 +105,15 @@ class Reach:
         names = set[str]().union(*(lines.get(at, ()) for at in place.lines))
         if not names:
             names = set[str]().union(*lines.values())
-        before: collections.Counter[str] = collections.Counter()
-        turns = []
-        for test in sorted(
-            self._tests[name] for name in names if name in self._tests
-        ):
-            turns.append((before[test.module], test))
-            before[test.module] += 1
         found, left = [], float(_SECONDS)
-        for _, test in sorted(turns):
-            left -= test.seconds
+        for name in sorted(
+            names & self._tests.keys(),
+            key=lambda one: (self._counts[one], one),
+        ):
+            left -= self._tests[name].seconds
             if left < 0:
                 break
-            found.append(test)
+            found.append(self._tests[name])
         return found
 
 
@@ -143,15 +138,18 @@ def _reached(
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[dict[str, str]]:
-    """What killed tests leave is removed with it."""
+    """What killed tests leave is ended, and removed with it."""
     with tempfile.TemporaryDirectory(
         prefix="m", ignore_cleanup_errors=True
     ) as folder:
-        yield {
-            **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": folder,
-        }
+        try:
+            yield {
+                **os.environ,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": folder,
+            }
+        finally:
+            _end_all(folder)
 
 
 class Copy:
@@ -185,42 +183,56 @@ class Copy:
         if not chosen:
             return Outcome(None, "no test reaches it")
         with self._mutated(mutant), _own_folder() as env:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mutants.until"],
-                cwd=self._root,
-                env=env | {"PYTHONPATH": str(self._root)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-            said, late = _said(process, chosen)
+            status, said = self._run(chosen, env)
         last = said.split()[-1] if said else chosen[0].name
-        if late or process.returncode == -signal.SIGALRM:
+        if status in (None, -signal.SIGALRM):
             return Outcome(last, f"hangs in {last}")
-        if process.returncode:
+        if status:
             return Outcome(last, f"killed by {last}")
         return Outcome(None, f"passes {len(chosen)} tests")
 
+    def _run(
+        self, chosen: list[tests.Test], env: Mapping[str, str]
+    ) -> tuple[int | None, str]:
+        """Run tests until one fails.
 
-def _said(
-    process: "subprocess.Popen[str]", chosen: list[tests.Test]
-) -> tuple[str, bool]:
-    """What it printed, and whether it had to be ended."""
-    words = json.dumps(
-        [
-            (one.module, one.name, one.seconds * _TIMES + _MORE)
-            for one in chosen
-        ]
-    )
-    late = False
-    try:
-        said, _ = process.communicate(words, timeout=_SECONDS * _TIMES + _MORE)
-    except subprocess.TimeoutExpired:
-        late = True
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if late:
-        said, _ = process.communicate()
-    return said, late
+        :returns: the exit status, None if it had to be ended; and which
+            tests were begun
+        """
+        # Files, for what hangs may keep a pipe open.
+        asked = pathlib.Path(env["TMPDIR"], "asked")
+        begun = asked.with_name("begun")
+        asked.write_text(
+            json.dumps(
+                [
+                    (one.module, one.name, one.seconds * _TIMES + _MORE)
+                    for one in chosen
+                ]
+            )
+        )
+        with asked.open() as words, begun.open("w") as progress:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutants.until"],
+                cwd=self._root,
+                env={**env, "PYTHONPATH": str(self._root)},
+                stdin=words,
+                stdout=progress,
+                stderr=subprocess.DEVNULL,
+            )
+        status: int | None = None
+        try:
+            status = process.wait(_SECONDS * _TIMES + _MORE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return status, begun.read_text()
+
+
+def _end_all(folder: str) -> None:
+    """End processes that are left of the tests, which have this folder."""
+    mark = f"TMPDIR={folder}".encode()
+    for place in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        # It may have ended meanwhile, or be somebody else's.
+        with contextlib.suppress(OSError):
+            if mark in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)

@@ -60,6 +60,9 @@ _SAME = (
     "ReplaceComparisonOperator_IsNot_NotEq",
 )
 
+#: An operator of cosmic-ray's that ``operators.py`` has another for.
+_OURS_INSTEAD = "ExceptionReplacer"
+
 #: Decorators without which a program that is right does the same.
 _FOR_READERS = (
     "abc.abstractmethod",
@@ -131,11 +134,15 @@ class Mutant:
         """The folder."""
         return self.place.module.rpartition("/")[0]
 
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+        return f"{self.place.module}.py:{self.place.position[0][0]}"
+
     def __str__(self) -> str:
-        where = f"{self.place.module}.py:{self.place.position[0][0]}"
         return "\n".join(
             [
-                f"{where} in {self.place.function or 'the module'}",
+                f"{self.where} in {self.place.function or 'the module'}",
                 *(f"  - {one}" for one in self.line.splitlines()),
                 *(f"  + {one}" for one in self.becomes.splitlines()),
             ]
@@ -194,7 +201,7 @@ def _operators() -> dict[str, ty.Any]:
         made = cosmic_ray.plugins.get_operator(name)
         short = name.partition("/")[2]
         # Those with arguments ask for names of variables.
-        if not made.arguments() and short not in _SAME:
+        if not made.arguments() and short not in (*_SAME, _OURS_INSTEAD):
             found[short] = made
     return found | operators.OPERATORS
 

@@ -66,6 +66,35 @@ class NegateCondition:
         return node
 
 
+class CatchAnother:
+    """One of the errors that are caught is another one.
+
+    As cosmic-ray's ExceptionReplacer, which takes no names with dots.
+    """
+
+    def _at(self, node: ty.Any) -> list[tuple[ty.Any, int]]:
+        """Where errors stand: what holds them, and at which place."""
+        if node.type != "except_clause":
+            return []
+        caught = node.children[1]
+        if caught.type != "atom":
+            return [(node, 1)]
+        inside = caught.children[1]
+        if inside.type != "testlist_comp":
+            return [(caught, 1)]
+        return [(inside, at) for at in range(0, len(inside.children), 2)]
+
+    def mutation_positions(self, node: ty.Any) -> Iterator[Span]:
+        for holder, at in self._at(node):
+            yield holder.children[at].start_pos, holder.children[at].end_pos
+
+    def mutate(self, node: ty.Any, index: int) -> ty.Any:
+        holder, at = self._at(node)[index]
+        prefix = holder.children[at].get_first_leaf().prefix
+        holder.children[at] = parso.parse(f"{prefix}ZeroDivisionError")
+        return node
+
+
 class DropStatement:
     """What is done for its effect isn't done, nor refused."""
 
@@ -115,5 +144,11 @@ def _has_effect(statement: ty.Any) -> bool:
 
 OPERATORS: ty.Final = {
     one.__name__: one
-    for one in (InvertIn, NegateCondition, DropStatement, ReturnNothing)
+    for one in (
+        InvertIn,
+        NegateCondition,
+        CatchAnother,
+        DropStatement,
+        ReturnNothing,
+    )
 }

@@ -23,26 +23,23 @@ _BESIDE = (
 )
 
 
-@dataclasses.dataclass(frozen=True, order=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Test:
-    """A test that passes, and where it is loaded from; the best come first."""
+    """A test that passes, where it is loaded from, and how long it takes."""
 
-    is_functional: bool
-    seconds: float
     name: str
     module: str
+    seconds: float
 
 
 def modules(root: pathlib.Path) -> list[str]:
-    """The names of all test modules, those of the unit tests first."""
+    """The names of all test modules."""
     found = (
         ".".join(path.relative_to(root).with_suffix("").parts)
         for path in (root / "tests").rglob("test_*.py")
         if path.relative_to(root).parts[1] in ("unit", "functional")
     )
-    return sorted(
-        (one for one in found if one not in _TOO_LONG + _BESIDE), reverse=True
-    )
+    return sorted(one for one in found if one not in _TOO_LONG + _BESIDE)
 
 
 def load(module: str) -> dict[str, unittest.TestCase]:

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 
 import fixtures
 
@@ -49,6 +50,23 @@ class ActCase(base.TestCase):
         self.quarantined: dict[str, str | None] = {}
         self.said: list[str] = []
         self.failing: dict[str, int] = {}
+
+    def unload(self, name: str, *, for_ever: bool) -> None:
+        """Take a driver's module away; for ever, from the disk as well."""
+        shutil.rmtree(self.host.root / "sys/bus/pci/drivers" / name)
+        with self.host._files.held() as memory:
+            memory.drivers[name].loaded = False
+            if for_ever:
+                del memory.drivers[name]
+        if for_ever:
+            path = self.host.root / "lib/modules/6.12/modules.dep"
+            path.write_text(
+                "".join(
+                    line
+                    for line in path.read_text().splitlines(keepends=True)
+                    if f"/{name}.ko" not in line
+                )
+            )
 
     def actor(self) -> host_actor.Actor:
         tree = self.host.tree

@@ -227,6 +227,19 @@ class JournalTest(JournalCase):
         noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.UNDONE)
         self.assertEqual({VF}, noted.owed)
 
+    def test_a_vf_that_went_with_others_is_as_its_pf_is(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.DONE)
+        self.assertEqual("as declared", noted.account(VF))
+
+    def test_a_vf_that_we_made_is_nothing_that_was_declared(self) -> None:
+        noted = self.open()
+        noted.end(noted.begin(MORE, plan.Command.APPLY), plan.Outcome.DONE)
+        change = dataclasses.replace(BIND, before=BEFORE)
+        noted.end(noted.begin(change, plan.Command.APPLY), plan.Outcome.UNDONE)
+        self.assertTrue(noted.priors[VF].made)
+        self.assertEqual("as before", noted.account(VF))
+
     def test_a_vf_stays_owed_until_it_is_put_back(self) -> None:
         noted = self.open()
         noted.end(noted.begin(FEWER, plan.Command.APPLY), plan.Outcome.UNDONE)

@@ -329,6 +329,24 @@ class RecoverTest(act_case.ActCase):
         self.assertEqual("igbvf", self.states()[VF].driver)
         self.assertEqual({}, self.actor().journal.priors)
 
+    def test_vfs_that_lost_their_drivers_module_are_left_as_well(self) -> None:
+        self.owe()
+        self.unload("igbvf", for_ever=True)
+        found = self.recovered()
+        self.assertEqual(
+            [
+                (VF, judgement.Verdict.LEAVE),
+                (VF_TOO, judgement.Verdict.LEAVE),
+            ],
+            [(one.change.subject, one.verdict) for one in found],
+        )
+        self.assertEqual({VF, VF_TOO}, self.actor().journal.owed)
+
+    def test_of_vfs_that_went_since_nothing_is_owed(self) -> None:
+        self.owe()
+        self.host.writer().set_numvfs(PF, 0)
+        self.assertEqual((), self.recovered())
+
     def test_what_is_recovered_is_logged(self) -> None:
         self.crash(f"done {NIC} unbind", act_case.PAIR)
         logged = self.useFixture(

@@ -2,7 +2,6 @@
 """What is looked at before anything is taken from somebody."""
 
 import functools
-import shutil
 import typing as ty
 
 import fixtures
@@ -168,22 +167,6 @@ class VgpuTest(act_case.ActCase):
 
 class ModuleGoneTest(act_case.ActCase):
     """The driver that a function was on has gone since host apply."""
-
-    def unload(self, name: str, *, for_ever: bool) -> None:
-        shutil.rmtree(self.host.root / "sys/bus/pci/drivers" / name)
-        with self.host._files.held() as memory:
-            memory.drivers[name].loaded = False
-            if for_ever:
-                del memory.drivers[name]
-        if for_ever:
-            path = self.host.root / "lib/modules/6.12/modules.dep"
-            path.write_text(
-                "".join(
-                    line
-                    for line in path.read_text().splitlines(keepends=True)
-                    if f"/{name}.ko" not in line
-                )
-            )
 
     def on_vfio(self) -> None:
         both = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'

@@ -4,7 +4,7 @@
 import itertools
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_vfio_variant import exception
@@ -202,6 +202,7 @@ class RegexTest(base.TestCase):
         )
         self.assertIn("may take for ever", str(found))
 
+    @settings(deadline=None)
     @given(_repeated())
     def test_what_is_large_when_written_out_is_refused_unread(
         self, drawn: tuple[str, int]

@@ -12,6 +12,7 @@ from nova_vfio_variant.placement import diff, memory, provider, undo
 from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import share
 from tests import base
+from tests.unit.placement import small
 
 RC = "CUSTOM_A"
 TOTAL = 4
@@ -21,76 +22,6 @@ class Crash(BaseException):
     """The process ends here: nothing catches this."""
 
 
-class Client:
-    """As much of Placement as is written to here."""
-
-    where = "a Placement of this test"
-
-    def __init__(self) -> None:
-        self.providers: dict[str, provider.Published] = {}
-        #: What to raise instead of, or after, the next write.
-        self.instead: BaseException | None = None
-        self.behind: BaseException | None = None
-
-    def tree(self, uuid: str) -> list[provider.Listed]:
-        return [
-            provider.Listed(
-                published.uuid, published.name, published.generation, None
-            )
-            for published in self.providers.values()
-            if published.uuid == uuid
-        ]
-
-    def read(self, listed: provider.Listed) -> provider.Published:
-        return self.providers[listed.uuid]
-
-    def create(self, uuid: str, name: str, parent: str | None) -> int:
-        del parent
-        self._write(provider.Published(uuid, name, 0, {}, ()), 0)
-        return 0
-
-    def delete(self, uuid: str) -> None:
-        self._raise("instead")
-        del self.providers[uuid]
-
-    def put_traits(
-        self, uuid: str, generation: int, traits: ty.Iterable[str]
-    ) -> int:
-        return self._write(
-            dataclasses.replace(self.providers[uuid], traits=tuple(traits)),
-            generation,
-        )
-
-    def put_inventories(
-        self, uuid: str, generation: int, inventories: undo.Inventories
-    ) -> int:
-        return self._write(
-            dataclasses.replace(
-                self.providers[uuid], inventories=dict(inventories)
-            ),
-            generation,
-        )
-
-    def _write(self, published: provider.Published, generation: int) -> int:
-        self._raise("instead")
-        there = self.providers.get(published.uuid)
-        if there is not None:
-            if there.generation != generation:
-                raise exception.PlacementConflict("the generation moved")
-            published = dataclasses.replace(
-                published, generation=generation + 1
-            )
-        self.providers[published.uuid] = published
-        self._raise("behind")
-        return published.generation
-
-    def _raise(self, when: str) -> None:
-        error = getattr(self, when)
-        setattr(self, when, None)
-        if error is not None:
-            raise error
-
-
 class UndoCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -98,7 +29,7 @@ class UndoCase(base.TestCase):
 
     def begin(self) -> None:
         """With nothing written yet."""
-        self.client = ty.cast("ty.Any", Client())
+        self.client = small.Placement()
         self.known = placement.Memory()
         self.writer = undo.Writer(self.client, self.known)
 
