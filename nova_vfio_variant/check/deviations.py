@@ -90,6 +90,16 @@ SLOW_REGEX = Deviation(
     "nova.pci.devspec.PciAddressRegexSpec.match",
     findings=(pci_codes.SLOW_REGEX,),
 )
+LARGE_REGEX = Deviation(
+    "large-regex",
+    "Nova takes a regular expression of any length, with repeats inside "
+    "repeats of any number; to us one of more than 512 characters, or of "
+    "more than 65,535 parts with its repeats written out, is an error.",
+    "What Python makes of (a{65535}){65535} takes gigabytes, and a field "
+    "has four digits at most.",
+    "nova.pci.devspec.PciAddressRegexSpec",
+    findings=(pci_codes.LARGE_REGEX,),
+)
 REMOTE_MANAGED_PF = Deviation(
     "remote-managed-pf",
     "Nova refuses every remote_managed entry that names a PF, for its "

@@ -157,6 +157,17 @@ SLOW_REGEX: ty.Final = finding.Code(
     'device_spec = { "address": { "bus": "((((2*)*)*)*)*x" } }',
     "Write it without a repeat inside a repeat.",
 )
+LARGE_REGEX: ty.Final = finding.Code(
+    "VFIO127",
+    _ERROR,
+    "a regular expression that is too large",
+    "It has more than 512 characters, or more than 65,535 parts when its "
+    "repeats are written out. Nova has no such bound: Python makes of "
+    "(a{65535}){65535} what takes gigabytes. It is refused before anything "
+    "is made of it.",
+    'device_spec = { "address": { "bus": "(2{300}){300}" } }',
+    "A field has one to four digits: write an expression for those.",
+)
 UNKNOWN_ADDRESS_KEY: ty.Final = finding.Code(
     "VFIO124",
     _ERROR,

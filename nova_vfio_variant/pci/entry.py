@@ -178,7 +178,11 @@ class Entry:
                 try:
                     pattern.RegexPattern.parse({key: value})
                 except pattern.PatternError as error:
-                    code = codes.SLOW_REGEX if error.slow else codes.BAD_REGEX
+                    code = codes.BAD_REGEX
+                    if error.slow:
+                        code = codes.SLOW_REGEX
+                    elif error.large:
+                        code = codes.LARGE_REGEX
                     self.report(code, str(error), member.node)
                 else:
                     fields[key] = value

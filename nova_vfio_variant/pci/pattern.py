@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import string
 import typing as ty
@@ -48,6 +49,11 @@ _SHORT = 40
 #: Measured with Python's re on "ffff": three nested stars take 3 ms, four
 #: 0.6 s, five 260 s.
 _MAX_NESTING = 3
+#: What an expression may have; four fields of an address have 12 characters.
+MAX_LENGTH: ty.Final = 512
+#: What an expression may have with its repeats written out: ``regex`` takes
+#: 274 MiB for the million of ``(a{1000}){1000}``.
+MAX_SIZE: ty.Final = 65_535
 #: Texts on which an expression is tried when it is made.
 _PROBES = {
     "domain": ("0000", "ffff"),
@@ -63,14 +69,21 @@ class PatternError(ValueError):
     :param message: what is wrong with it
     :param field: which field of the address, None for the whole
     :param slow: it can be read, and may take for ever
+    :param large: it wasn't read, for that may take all memory
     """
 
     def __init__(
-        self, message: str, field: str | None = None, slow: bool = False
+        self,
+        message: str,
+        field: str | None = None,
+        *,
+        slow: bool = False,
+        large: bool = False,
     ) -> None:
         super().__init__(message)
         self.field = field
         self.slow = slow
+        self.large = large
 
 
 class AddressPattern(ty.Protocol):
@@ -187,7 +200,7 @@ class RegexPattern:
         """Make a pattern of an address object's known fields.
 
         :raises PatternError: not a regular expression, or one that may take
-            for ever
+            for ever or all memory
         """
         for field, text in fields.items():
             fits = _compile(field, text)
@@ -274,6 +287,20 @@ def _compile(
     does the matching of what is short and has no group, for that can't take
     long; anything else is matched by ``regex``, which can be stopped.
     """
+    if len(text) > MAX_LENGTH:
+        raise PatternError(
+            f"{field}: the regular expression has {len(text):,} characters, "
+            f"and {MAX_LENGTH} are allowed",
+            field,
+            large=True,
+        )
+    if _size(text) > MAX_SIZE:
+        raise PatternError(
+            f"{field}: the regular expression {text!r} with its repeats "
+            f"written out has more than {MAX_SIZE:,} parts",
+            field,
+            large=True,
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -320,6 +347,47 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+#: In which blanks or comments may stand between a part and its repeat.
+_SPACED = re.compile(r"\(\?[a-zA-Z]*x|\(\?#")
+_COUNTED = re.compile(r"\{\d*,?\d*\}")
+
+
+def _size(text: str) -> int:
+    """How many parts it has at most with its counted repeats written out.
+
+    A repeat without an upper bound counts as its lower one, for no more is
+    ever made of it.
+    """
+    if _SPACED.search(text):
+        return len(text) * math.prod(map(_count, _COUNTED.findall(text)))
+    totals = [0]
+    last = 0
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup
+        if kind == "open":
+            totals.append(0)
+            last = 0
+        elif kind == "repeat":
+            count = _count(token[0])
+            totals[-1] += last * (count - 1)
+            last *= count
+        else:
+            last = 1
+            if kind == "close" and len(totals) > 1:
+                last = max(totals.pop(), 1)
+            totals[-1] += last
+    return sum(totals)
+
+
+def _count(repeat: str) -> int:
+    """How often it repeats at most, or at least if there is no most."""
+    bounds = repeat.strip("{}").split(",")
+    return (
+        max((int(bound) for bound in bounds if bound.isdecimal()), default=1)
+        or 1
+    )
 
 
 def _nesting(text: str) -> int:

@@ -23,6 +23,7 @@ _STRICTER: dict[Code, Deviation] = {
     pci_codes.UNKNOWN_KEY: deviations.UNKNOWN_KEY,
     pci_codes.UNKNOWN_ADDRESS_KEY: deviations.UNKNOWN_ADDRESS_KEY,
     pci_codes.SLOW_REGEX: deviations.SLOW_REGEX,
+    pci_codes.LARGE_REGEX: deviations.LARGE_REGEX,
 }
 #: Nova looks at these types late or never; the others it stumbles over.
 _LATE_TYPES = (
@@ -215,6 +216,11 @@ def _lenient_remote_managed(nova: Nova) -> tuple[Any, Any]:
 @shows(deviations.SLOW_REGEX, nova="taken", ours=pci_codes.SLOW_REGEX.id)
 def _slow_regex(nova: Nova) -> tuple[Any, Any]:
     return _one_value(nova, '{"address": {"bus": "((((2*)*)*)*)*x"}}')
+
+
+@shows(deviations.LARGE_REGEX, nova="taken", ours=pci_codes.LARGE_REGEX.id)
+def _large_regex(nova: Nova) -> tuple[Any, Any]:
+    return _one_value(nova, '{"address": {"bus": "(2{300}){300}"}}')
 
 
 @shows(

@@ -49,7 +49,10 @@ _FIELD_REGEXES: dict[str, tuple[Any, ...]] = {
     "slot": ("00", "1", "10", "0", ".*", "00$"),
     "function": ("[0-3]", "0", "[13]", ".*", "[^0]", "", "0|1"),
 }
-_ODD_REGEXES: tuple[Any, ...] = ("[", "(", 25, None, "*", ["25"], "(?i)A0")
+_ODD_REGEXES: tuple[Any, ...] = (
+    "[", "(", 25, None, "*", ["25"], "(?i)A0", "(2{0,300}){300}", "2" * 513,
+    "2{1,65535}",
+)  # fmt: skip
 
 
 @st.composite

@@ -133,6 +133,10 @@ TEXT = {
     "BAD_ADDRESS": Case(specs('{ "address": "0000:25:20.4" }')),
     "BAD_REGEX": Case(specs('{ "address": { "bus": "2[5" } }')),
     "SLOW_REGEX": Case(specs('{ "address": { "bus": "((((2*)*)*)*)*x" } }')),
+    "LARGE_REGEX": Case(specs('{ "address": { "bus": "(2{300}){300}" } }')),
+    "LARGE_REGEX-long": Case(
+        specs(f'{{ "address": {{ "bus": "{"2" * 513}" }} }}')
+    ),
     "UNKNOWN_ADDRESS_KEY": Case(
         specs('{ "address": { "bus": "25", "func": "[4-7]" } }')
     ),

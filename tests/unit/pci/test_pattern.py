@@ -25,6 +25,32 @@ def _glob(text: str) -> str:
     return str(pattern.GlobPattern.parse(text))
 
 
+@st.composite
+def _repeated(draw: st.DrawFn, depth: int = 4) -> tuple[str, int]:
+    """An expression, and how many parts it has when written out."""
+    if depth == 0 or draw(st.booleans()):
+        return draw(st.sampled_from([("a", 1), ("[0-9{3}]", 1), (r"\{", 1)]))
+    parts = draw(st.lists(_repeated(depth - 1), min_size=1, max_size=3))
+    text = "".join(part for part, _ in parts)
+    size = sum(part for _, part in parts)
+    low = draw(st.integers(1, 1000))
+    repeat, count = draw(
+        st.sampled_from(
+            [
+                (f"{{{low}}}", low),
+                (f"{{,{low}}}", low),
+                (f"{{2,{low + 2}}}", low + 2),
+                (f"{{{low},}}", low),
+                ("*", 1),
+                ("+", 1),
+                ("?", 1),
+            ]
+        )
+    )
+    how = draw(st.sampled_from(["", "?", "+"]))
+    return f"({text}){repeat}{how}", size * count
+
+
 class GlobTest(base.TestCase):
     @given(ADDRESSES, st.sets(st.integers(0, 3)))
     def test_an_address_with_some_fields_starred_matches_it(
@@ -167,7 +193,7 @@ class RegexTest(base.TestCase):
 
     def test_an_expression_that_is_stopped_is_refused_as_slow(self) -> None:
         # Three levels are taken; the choices make each of them wide.
-        choices = "|".join(["f", "(?:f)"] * 30)
+        choices = "|".join(["f", "(?:f)"] * 28)
         text = f"(?:(?:(?:{choices})*)*)*(?:(?:(?:{choices})*)*)*[x-z]"
         found = self.assertRaises(
             (pattern.PatternError, exception.ConfigError),
@@ -175,6 +201,51 @@ class RegexTest(base.TestCase):
             text,
         )
         self.assertIn("may take for ever", str(found))
+
+    @given(_repeated())
+    def test_what_is_large_when_written_out_is_refused_unread(
+        self, drawn: tuple[str, int]
+    ) -> None:
+        text, size = drawn
+        large = size > pattern.MAX_SIZE or len(text) > pattern.MAX_LENGTH
+        try:
+            pattern.RegexPattern.parse({"bus": text})
+        except pattern.PatternError as error:
+            self.assertEqual(large, error.large, text)
+        else:
+            self.assertFalse(large, text)
+
+    def test_what_takes_all_memory_is_refused_unread(self) -> None:
+        for text in (
+            "(a{65535}){65535}",
+            "(?:a{1000}){1000}?",
+            "(?:a{1000}){1000,}+",
+            "(a{2,1000}){,1000}",
+            "(?x)(a{1000}) {1000}",
+            "(?x)(a{1000}) # [\n{1000}",
+            "(a{1000})(?#[){1000}",
+            "(){65536}",
+            "((a{256}b|c){16}[)}]){16}",
+            "a" * 513,
+        ):
+            error = self.assertRaises(
+                pattern.PatternError,
+                pattern.RegexPattern.parse,
+                {"bus": text},
+            )
+            self.assertTrue(error.large, text)
+            self.assertEqual("bus", error.field)
+
+    def test_what_only_looks_large_is_taken(self) -> None:
+        for text in (
+            r"(a\{1000}){1000}",
+            "([{1000}]){1000}",
+            "(a{0,1000}){4}b{1000}",
+            "a{65535}",
+            "(?x) a {2} b",
+            "a" * 512,
+        ):
+            pattern.RegexPattern.parse({"bus": text})
 
     def test_braces_that_are_no_repeat_are_braces(self) -> None:
         # To the regex package they would begin a fuzzy match.
