@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
 import string
 import typing as ty
@@ -18,6 +17,7 @@ import warnings
 import regex
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.pci import repeats
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address
@@ -294,7 +294,7 @@ def _compile(
             field,
             large=True,
         )
-    if _size(text) > MAX_SIZE:
+    if repeats.size(text) > MAX_SIZE:
         raise PatternError(
             f"{field}: the regular expression {text!r} with its repeats "
             f"written out has more than {MAX_SIZE:,} parts",
@@ -308,7 +308,7 @@ def _compile(
             if len(text) <= _SHORT and "(" not in text:
                 quick = plain.fullmatch if whole else plain.match
                 return lambda value: quick(value) is not None
-            if _nesting(text) > _MAX_NESTING:
+            if repeats.nesting(text) > _MAX_NESTING:
                 raise _slow(field, text)
             stoppable = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
     except (re.error, regex.error, OverflowError, RecursionError) as error:
@@ -334,89 +334,3 @@ _REPEAT_OR_BRACE = re.compile(r"\\.|\{(?!\d+(?:,\d*)?\}|,\d*\})", re.DOTALL)
 
 def _escaped(found: re.Match[str]) -> str:
     return r"\{" if found[0] == "{" else found[0]
-
-
-_TOKEN = re.compile(
-    r"""
-    \\.                          # an escaped character
-    | \[\^?\]?(?:\\.|[^\]\\])*\]  # a set
-    | (?P<open>\()
-    | (?P<close>\))
-    | (?P<repeat>[*+?]|\{\d*,?\d*\})
-    | .
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
-#: In which blanks or comments may stand between a part and its repeat.
-_SPACED = re.compile(r"\(\?[a-zA-Z]*x|\(\?#")
-_COUNTED = re.compile(r"\{\d*,?\d*\}")
-
-
-def _size(text: str) -> int:
-    """How many parts it has at most with its counted repeats written out.
-
-    A repeat without an upper bound counts as its lower one, for no more is
-    ever made of it.
-    """
-    if _SPACED.search(text):
-        return len(text) * math.prod(map(_count, _COUNTED.findall(text)))
-    totals = [0]
-    last = 0
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup
-        if kind == "open":
-            totals.append(0)
-            last = 0
-        elif kind == "repeat":
-            count = _count(token[0])
-            totals[-1] += last * (count - 1)
-            last *= count
-        else:
-            last = 1
-            if kind == "close" and len(totals) > 1:
-                last = max(totals.pop(), 1)
-            totals[-1] += last
-    return sum(totals)
-
-
-def _count(repeat: str) -> int:
-    """How often it repeats at most, or at least if there is no most."""
-    bounds = repeat.strip("{}").split(",")
-    return (
-        max((int(bound) for bound in bounds if bound.isdecimal()), default=1)
-        or 1
-    )
-
-
-def _nesting(text: str) -> int:
-    """How deep repeats stand inside groups that are repeated themselves."""
-    deepest = [0]
-    behind_group = 0
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup
-        if kind == "open":
-            deepest.append(0)
-        elif kind == "close" and len(deepest) > 1:
-            behind_group = deepest.pop()
-            deepest[-1] = max(deepest[-1], behind_group)
-            continue
-        elif kind == "repeat" and _is_ambiguous(token[0], behind_group):
-            deepest[-1] = max(deepest[-1], behind_group + 1)
-        behind_group = 0
-    return max(deepest)
-
-
-def _is_ambiguous(repeat: str, nesting: int) -> bool:
-    """Whether it can share out the same text in several ways.
-
-    It repeats more than once, and either any number of times or something
-    that is ambiguous itself.
-    """
-    if repeat in "*+":
-        return True
-    low, comma, high = repeat.strip("{}").partition(",")
-    if not comma:
-        return nesting > 0 and low not in ("", "0", "1")
-    return high not in ("0", "1") and (low != high or nesting > 0)

@@ -10,11 +10,36 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import provider, rest
+from nova_vfio_variant.placement import failure, provider, rest
 
 #: A name has up to 255 characters, and a URL that servers take up to 8,190.
 _NAMES_A_REQUEST = 25
 _INSTANCE = "INSTANCE"
+
+_AMOUNTS = {str: int}
+_GENERATION = {"resource_provider_generation": int}
+_INVENTORIES = _GENERATION | {"inventories": {str: {str: (int, float)}}}
+_TRAITS = {"traits": [str]}
+_CLASSES = {"resource_classes": [{"name": str}]}
+_ALLOCATIONS = {"allocations": {str: {"resources": _AMOUNTS}}}
+#: What is said of a consumer that has something.
+_CONSUMER = {
+    "consumer_generation": (int, None),
+    "project_id": str,
+    "user_id": str,
+    "consumer_type": str,
+}
+_VERSIONS = {"versions": [{"max_version": str}]}
+_PROVIDERS = {
+    "resource_providers": [
+        {
+            "uuid": str,
+            "name": str,
+            "generation": int,
+            "parent_provider_uuid": (str, None),
+        }
+    ]
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,31 +91,35 @@ class PlacementClient(rest.Rest):
             query["required"] = required
         return self._list(query)
 
-    @rest.shaped
     def inventories(self, uuid: str) -> tuple[int, dict[str, rest.Json]]:
         """A provider's generation and inventories."""
-        found = self._json("GET", f"/resource_providers/{uuid}/inventories")
+        found = self._json(
+            "GET", f"/resource_providers/{uuid}/inventories", _INVENTORIES
+        )
         return found["resource_provider_generation"], found["inventories"]
 
-    @rest.shaped
     def traits(self, uuid: str) -> tuple[int, tuple[str, ...]]:
         """A provider's generation and traits, sorted."""
-        found = self._json("GET", f"/resource_providers/{uuid}/traits")
+        found = self._json(
+            "GET", f"/resource_providers/{uuid}/traits", _TRAITS | _GENERATION
+        )
         return (
             found["resource_provider_generation"],
             tuple(sorted(found["traits"])),
         )
 
-    @rest.shaped
     def usages(self, uuid: str) -> dict[str, int]:
         """How much of each of a provider's resource classes is in use."""
-        found = self._json("GET", f"/resource_providers/{uuid}/usages")
+        found = self._json(
+            "GET", f"/resource_providers/{uuid}/usages", {"usages": _AMOUNTS}
+        )
         return dict(found["usages"])
 
-    @rest.shaped
     def consumers(self, uuid: str) -> dict[str, dict[str, int]]:
         """Who uses a provider: consumer -> resource class -> amount."""
-        found = self._json("GET", f"/resource_providers/{uuid}/allocations")
+        found = self._json(
+            "GET", f"/resource_providers/{uuid}/allocations", _ALLOCATIONS
+        )
         return {
             consumer: allocation["resources"]
             for consumer, allocation in found["allocations"].items()
@@ -111,20 +140,20 @@ class PlacementClient(rest.Rest):
             listed.uuid, listed.name, generation, inventories, traits
         )
 
-    @rest.shaped
     def create(self, uuid: str, name: str, parent_uuid: str | None) -> int:
         """Make a provider that has nothing; return its generation."""
         body: rest.Json = {"uuid": uuid, "name": name}
         if parent_uuid is not None:
             body["parent_provider_uuid"] = parent_uuid
-        made = self._json("POST", "/resource_providers", body)
+        made = self._json(
+            "POST", "/resource_providers", {"generation": int}, body
+        )
         return int(made["generation"])
 
     def delete(self, uuid: str) -> None:
         """Remove a provider with its inventories and traits."""
         self._do("DELETE", f"/resource_providers/{uuid}")
 
-    @rest.shaped
     def put_inventories(
         self,
         uuid: str,
@@ -135,6 +164,7 @@ class PlacementClient(rest.Rest):
         done = self._json(
             "PUT",
             f"/resource_providers/{uuid}/inventories",
+            _GENERATION,
             {
                 "resource_provider_generation": generation,
                 "inventories": {k: dict(v) for k, v in inventories.items()},
@@ -142,7 +172,6 @@ class PlacementClient(rest.Rest):
         )
         return int(done["resource_provider_generation"])
 
-    @rest.shaped
     def put_traits(
         self, uuid: str, generation: int, traits: ty.Iterable[str]
     ) -> int:
@@ -150,6 +179,7 @@ class PlacementClient(rest.Rest):
         done = self._json(
             "PUT",
             f"/resource_providers/{uuid}/traits",
+            _GENERATION,
             {
                 "resource_provider_generation": generation,
                 "traits": sorted(traits),
@@ -157,24 +187,25 @@ class PlacementClient(rest.Rest):
         )
         return int(done["resource_provider_generation"])
 
-    @rest.shaped
     def missing_traits(self, names: ty.Collection[str]) -> list[str]:
         """Those of these traits that Placement doesn't know, sorted."""
         known: set[str] = set()
         asked = sorted(names)
         for start in range(0, len(asked), _NAMES_A_REQUEST):
             some = ",".join(asked[start : start + _NAMES_A_REQUEST])
-            found = self._json("GET", "/traits", query={"name": f"in:{some}"})
+            found = self._json(
+                "GET", "/traits", _TRAITS, query={"name": f"in:{some}"}
+            )
             known.update(found["traits"])
         return sorted(set(asked) - known)
 
-    @rest.shaped
     def missing_classes(self, names: ty.Collection[str]) -> list[str]:
         """Those of these resource classes that Placement doesn't know."""
         if not names:
             return []
-        known = self._json("GET", "/resource_classes")["resource_classes"]
-        return sorted(set(names) - {record["name"] for record in known})
+        found = self._json("GET", "/resource_classes", _CLASSES)
+        known = {record["name"] for record in found["resource_classes"]}
+        return sorted(set(names) - known)
 
     def create_trait(self, name: str) -> None:
         """Make a custom trait, if it isn't there."""
@@ -192,12 +223,13 @@ class PlacementClient(rest.Rest):
         """Remove a custom resource class that no provider has."""
         self._do("DELETE", f"/resource_classes/{name}")
 
-    @rest.shaped
     def allocations(self, consumer: str) -> Allocations:
         """What a consumer has; nothing for one that is unknown."""
-        found = self._json("GET", f"/allocations/{consumer}")
+        path = f"/allocations/{consumer}"
+        found = self._json("GET", path, _ALLOCATIONS)
         if not found["allocations"]:
             return Allocations({})
+        self._look("GET", path, found, _CONSUMER)
         return Allocations(
             {
                 uuid: dict(allocation["resources"])
@@ -233,15 +265,17 @@ class PlacementClient(rest.Rest):
             },
         )
 
-    @rest.shaped
     def max_microversion(self) -> str:
         """The newest microversion that Placement speaks, ``1.39``."""
-        versions = self._json("GET", "/")["versions"]
+        versions = self._json("GET", "/", _VERSIONS)["versions"]
+        if not versions:
+            raise failure.no_answer(f"{self.where} to GET /", "no version")
         return str(versions[0]["max_version"])
 
-    @rest.shaped
     def _list(self, query: dict[str, str]) -> list[provider.Listed]:
-        found = self._json("GET", "/resource_providers", query=query)
+        found = self._json(
+            "GET", "/resource_providers", _PROVIDERS, query=query
+        )
         return [
             provider.Listed(
                 record["uuid"],

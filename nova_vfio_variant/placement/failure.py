@@ -15,14 +15,20 @@ if ty.TYPE_CHECKING:
 
 #: In ``http://user:password@host``.
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
+#: What keystoneauth and openstacksdk let through where a token or the list of
+#: versions has another shape than theirs.
+_NONSENSE = (LookupError, TypeError, AttributeError, RecursionError)
 _SEE_OPTIONS = "look at the options in [placement]"
 _CONCURRENT_UPDATE = "placement.concurrent_update"
 
 
-def no_answer(where: str) -> exception.PlacementUnreachable:
-    """What was answered there is nothing that Placement says."""
+def no_answer(where: str, what: str) -> exception.PlacementUnreachable:
+    """What was answered there is nothing that Placement says.
+
+    :param what: is wrong with it
+    """
     return exception.PlacementUnreachable(
-        f"no answer of Placement's came from {where}",
+        f"no answer of Placement's came from {where}: {what}",
         "is the endpoint right?",
     )
 
@@ -73,6 +79,10 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
         ):
             raise exception.PlacementUnreachable(
                 f"{self._where} can't be reached: {_cause(error)}"
+            ) from error
+        if isinstance(error, _NONSENSE):
+            raise no_answer(
+                self._where, "what it says of itself can't be read"
             ) from error
         if isinstance(error, (OSError, ValueError)):
             # What keystoneauth lets through of requests and urllib3: nothing
@@ -131,7 +141,7 @@ def _details(answer: requests.Response) -> tuple[str, str]:
     try:
         first = answer.json()["errors"][0]
         return str(first.get("code", "")), _line(first.get("detail", ""))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (*_NONSENSE, ValueError):
         return "", ""
 
 

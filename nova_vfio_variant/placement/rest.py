@@ -9,11 +9,10 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 
 from __future__ import annotations
 
-import functools
 import logging
 import typing as ty
 
-from nova_vfio_variant.placement import failure
+from nova_vfio_variant.placement import failure, shape
 
 if ty.TYPE_CHECKING:
     import requests
@@ -24,21 +23,6 @@ _LOG = logging.getLogger(__name__)
 #: Placement of Xena; the first with types of consumers.
 MICROVERSION = "1.38"
 Json = dict[str, ty.Any]
-
-F = ty.TypeVar("F", bound=ty.Callable[..., ty.Any])
-
-
-def shaped(method: F) -> F:
-    """A method for whom an answer of another shape is none of Placement's."""
-
-    @functools.wraps(method)
-    def checked(self: Rest, *args: ty.Any, **more: ty.Any) -> ty.Any:
-        try:
-            return method(self, *args, **more)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise failure.no_answer(self.where) from error
-
-    return ty.cast("F", checked)
 
 
 class Cloud(ty.Protocol):
@@ -80,24 +64,42 @@ class Rest:
         self,
         method: str,
         path: str,
+        looks: shape.Shape,
         body: Json | None = None,
         query: dict[str, str] | None = None,
     ) -> Json:
-        """Send a request whose answer has a JSON object for a body."""
+        """Send a request whose answer has a JSON object for a body.
+
+        :param looks: what the object has that is looked at
+        """
         answer = self._send(method, path, body, query)
         try:
-            found = answer.json()
+            found: Json = answer.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise failure.no_answer(f"{self.where} to {method} {path}")
-        return found
+            what = "the body is no JSON"
+        except RecursionError:
+            what = "the body is nested too deep"
+        else:
+            self._look(method, path, found, looks)
+            return found
+        raise failure.no_answer(f"{self.where} to {method} {path}", what)
+
+    def _look(
+        self, method: str, path: str, found: Json, looks: shape.Shape
+    ) -> None:
+        """Refuse an answer of another shape."""
+        what = shape.wrong(found, looks)
+        if what is not None:
+            raise failure.no_answer(f"{self.where} to {method} {path}", what)
 
     def _do(self, method: str, path: str, body: Json | None = None) -> None:
         """Send a request whose answer has no body, by which it is known."""
         answer = self._send(method, path, body)
         if answer.status_code not in {201, 204}:
-            raise failure.no_answer(f"{self.where} to {method} {path}")
+            raise failure.no_answer(
+                f"{self.where} to {method} {path}",
+                f"status {answer.status_code} says nothing was done",
+            )
 
     def _send(
         self,

@@ -10,12 +10,12 @@ from keystoneauth1 import exceptions as ks_exceptions
 from openstack import connection
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import client, failure
+from nova_vfio_variant.placement import bounded, client, failure
 
 if ty.TYPE_CHECKING:
     from oslo_config import cfg
 
-#: Seconds that Placement has for an answer when [placement] timeout is not
+#: Seconds that Placement has for a whole answer when [placement] timeout is not
 #: set; keystoneauth would wait for ever.
 TIMEOUT = 60
 _GROUP = "placement"
@@ -46,6 +46,8 @@ def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
     us.app_name = "nova-vfio"
     if us.timeout is None:
         us.timeout = TIMEOUT
+    for prefix, transport in list(us.session.adapters.items()):
+        us.session.mount(prefix, bounded.BoundedTransport(transport))
     where = failure.without_password(
         conf.placement.endpoint_override or "the Placement service"
     )

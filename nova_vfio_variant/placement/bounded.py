@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A transport for requests whose answers have an end.
+
+A timeout of requests is one between bytes: who sends one a second is waited
+for until the last, however many they are.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as ty
+
+import requests
+from requests import adapters
+
+#: Bytes that a body may have, unpacked; a tree of 1,000 providers has 1 MiB.
+MAX_BODY: ty.Final = 64 * 1024 * 1024
+#: Bytes between two looks at whether somebody still waits.
+_CHUNK = 4096
+
+
+class BoundedTransport(adapters.BaseAdapter):
+    """Hands requests to another transport, and waits only so long.
+
+    A request is sent by a thread of its own: what is looked up, connected
+    and read has a deadline then, whoever drips its bytes. A thread that
+    nobody waits for ends by itself, and keeps no process alive.
+
+    :param inner: sends, and reads what is sent back
+    """
+
+    def __init__(self, inner: adapters.BaseAdapter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: ty.Any = None,
+        verify: bool | str = True,
+        cert: ty.Any = None,
+        proxies: ty.Any = None,
+    ) -> requests.Response:
+        """Send it, and read its answer to the end.
+
+        :param stream: no matter: it is read here
+        :param timeout: seconds for all of it
+        :raises requests.ReadTimeout: it took longer
+        :raises requests.RequestException: or the body is too large, or what
+            the other transport raises
+        """
+        done: list[requests.Response] = []
+        failed: list[BaseException] = []
+        given_up = threading.Event()
+
+        def work() -> None:
+            try:
+                answer = self._inner.send(
+                    request,
+                    stream=True,
+                    timeout=timeout,
+                    verify=verify,
+                    cert=cert,
+                    proxies=proxies,
+                )
+                _read(answer, given_up)
+                done.append(answer)
+            except BaseException as error:  # noqa: BLE001 - raised below
+                failed.append(error)
+
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        # The other transport says what is wrong with one that is negative.
+        worker.join(timeout if timeout and timeout > 0 else None)
+        if done:
+            return done[0]
+        if failed:
+            raise failed[0]
+        given_up.set()
+        raise requests.ReadTimeout(
+            f"no whole answer came within {timeout:g} seconds",
+            request=request,
+        )
+
+    def close(self) -> None:
+        """Close the other transport."""
+        self._inner.close()
+
+
+def _read(answer: requests.Response, given_up: threading.Event) -> None:
+    """Read the body, so that requests finds it read."""
+    body = bytearray()
+    for chunk in answer.iter_content(_CHUNK):
+        body += chunk
+        if given_up.is_set() or len(body) > MAX_BODY:
+            answer.close()
+            raise requests.RequestException(
+                f"the answer is larger than {MAX_BODY:,} bytes",
+                request=answer.request,
+                response=answer,
+            )
+    # requests has no public way to give an answer its body.
+    answer._content = bytes(body)  # noqa: SLF001

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a server answers, and however slowly, has an end."""
+
+import contextlib
+import http.server
+import json
+import socketserver
+import threading
+import time
+import typing as ty
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keystoneauth1 import loading
+from oslo_config import cfg
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.conf import placement as placement_options
+from nova_vfio_variant.placement import bounded, client, service
+from tests import base
+
+Write = ty.Callable[[bytes], object]
+
+UUID = "5f2c1a52-1111-4222-8333-444455556666"
+NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+VERSIONS: ty.Any = {
+    "versions": [
+        {
+            "id": "v1.0",
+            "status": "CURRENT",
+            "min_version": "1.0",
+            "max_version": "1.39",
+            "links": [{"rel": "self", "href": ""}],
+        }
+    ]
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+ANSWERS = JSON | st.dictionaries(
+    st.sampled_from(
+        [
+            "allocations",
+            "resource_provider_generation",
+            "resource_providers",
+            "traits",
+            "resource_classes",
+            "usages",
+            "errors",
+        ]
+    ),
+    JSON,
+)
+
+
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    answer: ty.Callable[[Write], None]
+    versions: bytes
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Answers as its server says."""
+
+    server: _Server
+
+    def do_GET(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.path == "/":
+                body(self.server.versions)(self.wfile.write)
+            else:
+                self.server.answer(self.wfile.write)
+
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's
+
+    def log_message(self, *_: ty.Any) -> None:
+        """Say nothing."""
+
+
+def body(data: bytes, status: int = 200) -> ty.Callable[[Write], None]:
+    def answer(write: Write) -> None:
+        write(
+            b"HTTP/1.0 %d X\r\nContent-Type: application/json\r\n\r\n%s"
+            % (status, data)
+        )
+
+    return answer
+
+
+def dripping_body(write: Write) -> None:
+    write(b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        write(b" ")
+        time.sleep(0.1)
+
+
+def dripping_headers(write: Write) -> None:
+    write(b"HTTP/1.0 200 OK\r\nX: ")
+    for _ in range(1000):
+        write(b"x")
+        time.sleep(0.1)
+
+
+def endless(write: Write) -> None:
+    write(b"HTTP/1.0 200 OK\r\n\r\n")
+    while True:
+        write(b" " * 65536)
+
+
+class BoundsTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = _Server(("127.0.0.1", 0), _Handler)
+        self.server.versions = json.dumps(VERSIONS).encode()
+        self.server.answer = body(b"{}")
+        serving = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
+        serving.start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(serving.join)
+        self.addCleanup(self.server.shutdown)
+
+    def client(self, timeout: int = 30) -> client.PlacementClient:
+        conf = cfg.ConfigOpts()
+        placement_options.register_opts(conf)
+        conf.register_opts(
+            loading.get_auth_plugin_conf_options(
+                loading.get_plugin_loader("admin_token")
+            ),
+            group="placement",
+        )
+        conf([], default_config_files=[], default_config_dirs=[])
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        for name, value in (
+            ("auth_type", "admin_token"),
+            ("endpoint", url),
+            ("endpoint_override", url),
+            ("token", "t"),
+            ("timeout", timeout),
+        ):
+            conf.set_override(name, value, group="placement")
+        return service.connect(conf)
+
+    def refused(
+        self, answer: ty.Callable[[Write], None], timeout: int = 30
+    ) -> str:
+        self.server.answer = answer
+        return str(
+            self.assertRaises(
+                exception.PlacementError,
+                self.client(timeout).inventories,
+                UUID,
+            )
+        )
+
+    def test_who_drips_is_not_waited_for(self) -> None:
+        for drips in (dripping_body, dripping_headers):
+            begun = time.monotonic()
+            self.assertIn("timed out", self.refused(drips, timeout=1))
+            self.assertLess(time.monotonic() - begun, 10)
+
+    def test_an_answer_without_end_is_not_read(self) -> None:
+        self.patch(bounded, "MAX_BODY", 1_000_000)
+        self.assertIn("larger than 1,000,000 bytes", self.refused(endless))
+
+    def test_what_is_nested_without_end_is_no_answer(self) -> None:
+        self.assertIn("nested too deep", self.refused(body(NESTED)))
+        self.assertIn("answered 409", self.refused(body(NESTED, 409)))
+        self.server.versions = NESTED
+        self.refused(body(NESTED))
+
+    def test_what_is_wrong_with_an_answer_is_said(self) -> None:
+        for answer, said in (
+            ([], "the body is a list, not an object"),
+            ({"inventories": {}}, "has no 'resource_provider_generation'"),
+            (
+                {"resource_provider_generation": True, "inventories": {}},
+                "is a boolean, not a whole number",
+            ),
+            (
+                {
+                    "resource_provider_generation": 1,
+                    "inventories": {"VGPU": {"total": "4"}},
+                },
+                "'total' in 'VGPU' in 'inventories' in the body is a string",
+            ),
+            (
+                {
+                    "resource_provider_generation": 1,
+                    "inventories": {"VGPU": {"total": float("inf")}},
+                },
+                "is inf",
+            ),
+        ):
+            self.assertIn(
+                said, self.refused(body(json.dumps(answer).encode()))
+            )
+
+    def test_versions_that_are_none_are_no_traceback(self) -> None:
+        odd: tuple[ty.Any, ...] = (
+            [], {"versions": []}, {"versions": 1}, {"versions": [[]]}, "x",
+            None,
+        )  # fmt: skip
+        for versions in odd:
+            self.server.versions = json.dumps(versions).encode()
+            self.assertRaises(
+                exception.PlacementError, self.client().max_microversion
+            )
+
+    def test_no_answer_is_a_traceback(self) -> None:
+        asked = self.client()
+        self.server.answer = body(b"{}")
+        with contextlib.suppress(exception.PlacementError):
+            asked.find("x")
+
+        @settings(deadline=None)
+        @given(ANSWERS, st.sampled_from([200, 201, 300, 401, 409, 500]))
+        def ask_all(found: ty.Any, status: int) -> None:
+            self.server.answer = body(json.dumps(found).encode(), status)
+            for ask in (
+                lambda: asked.find("x"),
+                lambda: asked.traits(UUID),
+                lambda: asked.usages(UUID),
+                lambda: asked.consumers(UUID),
+                lambda: asked.allocations(UUID),
+                lambda: asked.missing_traits(["A"]),
+                lambda: asked.missing_classes(["A"]),
+                lambda: asked.create(UUID, "x", None),
+                lambda: asked.delete(UUID),
+            ):
+                with contextlib.suppress(exception.PlacementError):
+                    ask()
+
+        ask_all()
