@@ -232,6 +232,7 @@ class NodeTest(cli_case.CliTestCase):
                     store.provider_memory.shares,
                     blocked if judged else None,
                     unknown,
+                    reserve_blocked=bool(on.conf.vfio.reserve_blocked),
                 ),
                 store.provider_memory,
             )
