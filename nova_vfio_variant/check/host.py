@@ -146,9 +146,10 @@ def use_of(
 
 def shared_groups(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Groups with other members: in use, or just not isolated."""
-    scan, verdicts = given.scan, given.verdicts
-    if scan is None or verdicts is None:
+    verdicts = given.verdicts
+    if verdicts is None:
         return
+    scan = verdicts.facts.scan
     for spec, found in given.of_guests():
         groups: dict[int, Functions] = collections.defaultdict(list)
         for seen in found:

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tests.mutants import making, tests
 
-#: Seconds of tests, as measured, that a mutant is shown to.
-_SECONDS = 180
+#: Seconds of tests, as measured, that a mutant is shown to; and one of a line
+#: that none of them is seen to reach.
+_SECONDS, _UNREACHED = 120, 30
 
 #: A test hangs that takes so much longer than it did.
 _TIMES, _MORE = 8, 20
@@ -103,9 +104,11 @@ class Reach:
         """
         lines = self._lines.get(place.module, {})
         names = set[str]().union(*(lines.get(at, ()) for at in place.lines))
+        left = float(_SECONDS)
         if not names:
             names = set[str]().union(*lines.values())
-        found, left = [], float(_SECONDS)
+            left = _UNREACHED
+        found = []
         for name in sorted(
             names & self._tests.keys(),
             key=lambda one: (self._counts[one], one),

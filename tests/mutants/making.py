@@ -41,9 +41,11 @@ LEFT_OUT = (
     "tracker/models",
     # how another program is started or spoken to
     "host/act/privileged",
+    "placement/bounded",
     "placement/client",
     "placement/embedded",
     "placement/memory",
+    "placement/rest",
     "placement/service",
     "placement/wsgi",
     "tracker/memory",

@@ -251,6 +251,13 @@ class UnnamedTest(base.TestCase):
             f'Add device_spec = {{ {make.VF}, "managed": "no" }}', found.hint
         )
 
+    def test_one_alone_is_offered_as_well(self) -> None:
+        found = self.told(alias(), vfs=1)
+        self.assertIn(
+            "this host has 1 VF 8086:10ca (0000:25:00.4)", found.message
+        )
+        self.assertIn(f"Add device_spec = {{ {make.VF}", found.hint)
+
     def test_what_libvirt_has_to_bind_stays_managed(self) -> None:
         found = self.told(alias(device_type="type-VF"), driver="igbvf")
         self.assertEqual(f"Add device_spec = {{ {make.VF} }}", found.hint)

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping
 
 from nova_vfio_variant.check import (
     absent,
+    binding,
     cloud,
     meaning,
     naming,
     published,
     suggest,
 )
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import host as host_rules
 from nova_vfio_variant.declaration import facts, verdicts
+from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.placement import provider, tree
@@ -299,6 +302,96 @@ class FullCardTest(base.TestCase):
 
     def test_nothing_is_said_of_those_that_have_one(self) -> None:
         self.assertEqual([], self.hints("558", "558"))
+
+
+class HostTest(base.TestCase):
+    BRIDGE = '{"vendor_id": "8086", "product_id": "0b0b"}'
+
+    @staticmethod
+    def bridges(count: int) -> list[Function]:
+        return [
+            Function(f"0000:0{at}:00.0", "8086:0b0b", "060400")
+            for at in range(count)
+        ]
+
+    def test_lasting_obstacles_are_told_once_an_entry(self) -> None:
+        for count, more in (
+            (1, "is a PCI bridge"),
+            (2, "; and 1 more of this entry"),
+            (3, "; and 2 more of this entry"),
+        ):
+            given = make.given([self.BRIDGE], (), self.bridges(count))
+            (found,) = host_rules.as_the_verdict_says(given)
+            self.assertIs(host_codes.IS_BRIDGE, found.code)
+            self.assertTrue(found.message.startswith("0000:00:00.0: "))
+            self.assertEqual("0000:00:00.0", found.subject)
+            self.assertEqual(count > 1, " more of this entry" in found.message)
+            if count > 1:
+                self.assertTrue(found.message.endswith(more), found.message)
+
+    def test_without_a_host_nothing_is_told(self) -> None:
+        given = make.given([self.BRIDGE])
+        for rule in host_rules.RULES:
+            self.assertEqual([], [*rule(given)])
+
+    def test_devices_of_one_group_are_for_one_guest(self) -> None:
+        pf, *vfs = card(vfs=3)
+        for groups, told in (((7, 7, 8), True), ((7, 8, 9), False)):
+            functions = [
+                dataclasses.replace(vf, group=group)
+                for vf, group in zip(vfs, groups, strict=True)
+            ]
+            given = make.given([VFS], (), [pf, *functions])
+            found = [*host_rules.shared_groups(given)]
+            self.assertEqual(told, bool(found))
+            if told:
+                self.assertIs(check_codes.GROUP_SHARED, found[0].code)
+                self.assertIn("share IOMMU group 7, so", found[0].message)
+                self.assertEqual("0000:25:00.4", found[0].subject)
+
+    def test_what_the_host_has_in_the_group_is_named_with_its_mend(
+        self,
+    ) -> None:
+        pf, vf = card(vfs=1)
+        others = [
+            Function(f"0000:26:00.{at}", "8086:0001", driver="e1000e", group=7)
+            for at in range(4)
+        ]
+        bridge = Function(
+            "0000:26:01.0", "8086:0002", "060400", driver="shpchp", group=7
+        )
+        mine = dataclasses.replace(vf, group=7)
+        given = make.given([VFS], (), [pf, mine, *others])
+        (found,) = host_rules.shared_groups(given)
+        self.assertIs(check_codes.GROUP_IN_USE, found.code)
+        for at in range(4):
+            self.assertEqual(at < 3, f"26:00.{at}" in found.message)
+            self.assertIn(f'"0000:26:00.{at}"', found.hint or "")
+        self.assertIn('"address": "0000:25:00.4"', found.hint or "")
+        # The first one's: more can be done once that is.
+        given = make.given([VFS], (), [pf, mine, *others[:1], bridge])
+        (found,) = host_rules.shared_groups(given)
+        self.assertIn("companions", found.hint or "")
+
+    def test_a_variant_driver_is_found_by_what_the_kernel_says(self) -> None:
+        aliases = {
+            "lib/modules/6.12.0/modules.alias": (
+                "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+                "alias vfio_pci:v00008086d000010CAsv*sd*bc*sc*i* igb_vfio\n"
+            )
+        }
+        spec = f'{{{make.VF}, "managed": "no"}}'
+        given = make.given([spec], (), card(), aliases)
+        (found,) = binding.better_driver(given)
+        self.assertIn("the module igb_vfio holds a VFIO", found.message)
+        assert given.scan is not None
+        silent = [
+            dataclasses.replace(one, modalias=None)
+            for one in given.scan.functions
+        ]
+        scan = dataclasses.replace(given.scan, functions=tuple(silent))
+        given = dataclasses.replace(given, scan=scan)
+        self.assertEqual([], [*binding.better_driver(given)])
 
 
 class PublishedTest(base.TestCase):

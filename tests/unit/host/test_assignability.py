@@ -15,7 +15,7 @@ from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import facts
 from nova_vfio_variant.pci import address
 from tests import base
-from tests.unit.host import devices
+from tests.unit.host import devices, make
 
 SPEC = pathlib.Path(__file__).parents[3] / "specs/assignability.rst"
 _ROW = re.compile(r"   \* - (.*)")
@@ -124,3 +124,40 @@ class TableTest(base.TestCase):
         if function is None:
             return assignability.vanished(at, known, device.records)
         return assignability.verdict(function, known, device.records, purpose)
+
+
+class WhereaboutsTest(base.TestCase):
+    """Where a device may be that is tracked where nothing stands."""
+
+    AT = address.PciAddress.parse("0000:01:00.0")
+
+    def said(self, *known: int) -> str:
+        """Of four like it on this host, some of which are tracked there."""
+        there = [make.function(f"0000:0{bus}:00.0") for bus in range(2, 6)]
+        identities = {
+            self.AT: there[0].identity,
+            **{there[at].address: there[at].identity for at in known},
+        }
+        found = assignability.vanished(
+            self.AT,
+            facts.gather(make.scan(*there)),
+            assignability.Records(identities=identities),
+        )
+        return found.blocking[0].message
+
+    def test_three_of_those_that_it_may_be_are_named(self) -> None:
+        self.assertTrue(
+            self.said().endswith(
+                "what was tracked may be 0000:02:00.0, 0000:03:00.0,"
+                " 0000:04:00.0 now"
+            )
+        )
+
+    def test_those_that_are_tracked_themselves_are_told_apart(self) -> None:
+        self.assertTrue(self.said(0, 2, 3).endswith("may be 0000:03:00.0 now"))
+        self.assertTrue(
+            self.said(0, 1, 2, 3).endswith(
+                "tracked devices like it: 0000:02:00.0, 0000:03:00.0,"
+                " 0000:04:00.0"
+            )
+        )

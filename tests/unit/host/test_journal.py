@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import zlib
 
 import fixtures
 
@@ -362,6 +363,22 @@ class DamageTest(JournalCase):
                 error.message,
             )
             self.assertEqual(bytes(data), self.path.read_bytes())
+
+    def test_a_whole_line_that_says_something_else_is_garbled(self) -> None:
+        for text in (
+            b"{}",
+            b"[]",
+            b"null",
+            b"{",
+            b'{"kind": "begin", "number": 0, "version": 1, "boot": "b1"}',
+            b'{"kind": "journal", "number": 0, "version": "1", "boot": "b1"}',
+            b'{"kind": "journal", "number": 0, "version": 1}',
+        ):
+            line = b"%08d %08x %s\n" % (1, zlib.crc32(text), text)
+            self.path.write_bytes(line)
+            error = self.assertRaises(exception.JournalError, self.open)
+            self.assertIn("garbled in line 1", error.message)
+            self.assertEqual(line, self.path.read_bytes())
 
     def test_a_newer_version_is_an_error_and_stays(self) -> None:
         self.path.unlink()

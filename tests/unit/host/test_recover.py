@@ -342,6 +342,16 @@ class RecoverTest(act_case.ActCase):
         )
         self.assertEqual({VF, VF_TOO}, self.actor().journal.owed)
 
+    def test_that_a_module_is_not_loaded_is_told_of_its_vfs(self) -> None:
+        self.owe()
+        self.unload("igbvf", for_ever=False)
+        self.failing["igbvf load-module igbvf"] = 5
+        found = self.recovered()
+        self.assertEqual({VF, VF_TOO}, {one.change.subject for one in found})
+        for one in found:
+            self.assertIn("it is not what it was: it is on no", one.reason)
+            self.assertIn("igbvf load-module igbvf: ", one.reason)
+
     def test_of_vfs_that_went_since_nothing_is_owed(self) -> None:
         self.owe()
         self.host.writer().set_numvfs(PF, 0)

@@ -134,6 +134,12 @@ class DesiredTest(PublicationCase):
         (one,) = self.publication()._desired.providers
         self.assertEqual(self.addresses(0, 1), one.addresses)
 
+    def test_nor_is_it_said_of_what_could_not_be_read(self) -> None:
+        self.was_another(0)
+        self.given.__dict__["unread"] = {self.devices[0].address}
+        (one,) = self.publication()._desired.providers
+        self.assertEqual(self.addresses(0, 1), one.addresses)
+
     def test_without_a_host_nothing_is_another(self) -> None:
         self.was_another(0)
         self.given = dataclasses.replace(self.given, scan=None)
