@@ -11,13 +11,11 @@ import contextlib
 import logging
 import os
 import pathlib
-import shlex
-import sys
 import threading
 import time
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, lock_file
 from nova_vfio_variant.tracker import sqlite
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +70,9 @@ def _process_lock(
         if not taken:
             _LOG.info("waiting for the lock %s", path)
         taken = taken or _acquired(lock, deadline)
-        while taken and not _is_still_there(lock.lockfile, path):
+        while taken and not lock_file.is_still_there(
+            lock.lockfile.fileno(), path
+        ):
             # Somebody removed the file, so that others have another one.
             lock.release()
             taken = _acquired(lock, deadline)
@@ -83,7 +83,7 @@ def _process_lock(
         file.close()
         raise _timeout(path, timeout, _holder(path))
     try:
-        _note(file.fileno())
+        lock_file.note(file.fileno(), lock_file.ourselves())
         yield
     finally:
         lock.release()
@@ -97,30 +97,11 @@ def _acquired(lock: ty.Any, deadline: float) -> bool:
     )
 
 
-def _is_still_there(file: ty.IO[str], path: pathlib.Path) -> bool:
-    """Whether what is locked is what others find at its path."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _note(fd: int) -> None:
-    """Write who holds the lock. Only those who wait read it."""
-    note = f"{os.getpid()} {shlex.join(sys.argv)}\n"
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, note.encode("utf-8", "replace"), 0)
-
-
 def _holder(path: pathlib.Path) -> str:
     try:
-        pid, _, command = (
-            path.read_text("utf-8", "replace").strip().partition(" ")
-        )
+        return lock_file.told(path.read_bytes())
     except OSError:
-        pid = command = ""
-    return f"process {pid} ({command})" if pid else "another process"
+        return lock_file.told(b"")
 
 
 def _timeout(

@@ -19,7 +19,7 @@ import tempfile
 import typing as ty
 import urllib.parse
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import durable, exception
 
 NAME = "nova-vfio.sqlite"
 
@@ -83,18 +83,9 @@ def make(path: pathlib.Path, fill: ty.Callable[[pathlib.Path], None]) -> None:
             fill(new)
             with contextlib.suppress(FileExistsError):
                 os.link(new, path)
-        sync_folder(path.parent)
+        durable.sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path.parent, error) from None
-
-
-def sync_folder(folder: pathlib.Path) -> None:
-    """Have the folder's new names on disk before going on."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def version(path: pathlib.Path, *, read_only: bool = False) -> str:

@@ -19,7 +19,7 @@ import re
 import typing as ty
 import zlib
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import durable, exception
 
 VERSION: ty.Final = 1
 
@@ -219,7 +219,7 @@ class JournalFile:
             _write(fd, line, 0)
             os.fsync(fd)
             os.replace(new, self.path)
-            _sync_folder(self.path.parent)
+            durable.sync_folder(self.path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -231,11 +231,3 @@ class JournalFile:
 def _write(fd: int, data: bytes, place: int) -> None:
     if os.pwrite(fd, data, place) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

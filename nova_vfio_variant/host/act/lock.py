@@ -17,12 +17,10 @@ import logging
 import os
 import pathlib
 import re
-import shlex
-import sys
 import time
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, lock_file
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import host_tree, paths
@@ -114,7 +112,7 @@ def hold(
     :param keys: as :func:`key` gives them
     :param timeout: seconds to wait for others
     :param holder: for whom they are taken, if not for us: as
-        :func:`ourselves` gives it
+        :func:`lock_file.ourselves` gives it
     :returns: descriptors, for the helpers to keep open
     :raises LockTimeout: another process has one; the message says which
     :raises HostError: the folder can't be made or written, or a lock not
@@ -129,20 +127,17 @@ def hold(
             if not _KEY.fullmatch(name):
                 raise ValueError(f"{name!r} is no key of a lock")
             fd = None
-            while fd is None or not _is_still_there(fd, folder / name):
+            while fd is None or not lock_file.is_still_there(
+                fd, folder / name
+            ):
                 # One that somebody removed locks nobody else out.
                 if fd is not None:
                     os.close(fd)
                 fd = _locked(folder, name, deadline, timeout)
             stack.callback(os.close, fd)
-            _note(fd, holder or ourselves())
+            lock_file.note(fd, holder or lock_file.ourselves())
             held.append(fd)
         yield tuple(held)
-
-
-def ourselves() -> str:
-    """What those who wait for us are told: process id and command."""
-    return f"{os.getpid()} {shlex.join(sys.argv)}"
 
 
 def _opened(folder: pathlib.Path, name: str) -> int:
@@ -170,14 +165,6 @@ def _locked(
     return fd
 
 
-def _is_still_there(fd: int, path: pathlib.Path) -> bool:
-    """Whether what is locked is what others find at its path."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 def _take(
     fd: int, path: pathlib.Path, deadline: float, timeout: float
 ) -> None:
@@ -200,20 +187,10 @@ def _take(
             break
 
 
-def _note(fd: int, holder: str) -> None:
-    """Write who holds a lock. Only those who wait read it."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{holder}\n".encode(errors="replace"), 0)
-
-
 def _timeout(
     fd: int, path: pathlib.Path, timeout: float
 ) -> exception.LockTimeout:
-    pid, _, command = (
-        os.pread(fd, 4096, 0).decode("utf-8", "replace").strip().partition(" ")
-    )
-    who = f"process {pid} ({command})" if pid else "another process"
+    who = lock_file.told(os.pread(fd, 4096, 0))
     hint = "wait for it to end, or see what it is waiting for"
     if path.name != HOST:
         who += ", or a write of its to the host,"

@@ -20,7 +20,7 @@ import typing as ty
 
 from oslo_privsep import capabilities, daemon, priv_context
 
-from nova_vfio_variant import exception, shown
+from nova_vfio_variant import exception, lock_file, shown
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import executor, lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
@@ -277,7 +277,7 @@ class PrivilegedExecutor(executor.Executor):
         :raises HostError: they can't be taken
         """
         kind, message, hint = _ask(
-            take_locks, list(keys), timeout, lock.ourselves()
+            take_locks, list(keys), timeout, lock_file.ourselves()
         )
         if kind == "busy":
             raise exception.LockTimeout(message, hint)

@@ -26,9 +26,9 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import (
+    anonymize,
     drivers,
     function_ids,
-    identity,
     numa,
     pciids,
     scanner,
@@ -130,7 +130,7 @@ class _Recorder:
     tree: host_tree.HostTree
     identities: bool
     found: dict[str, Entry] = dataclasses.field(default_factory=dict)
-    hider: identity.Hider = dataclasses.field(default_factory=identity.Hider)
+    hider: anonymize.Hider = dataclasses.field(default_factory=anonymize.Hider)
 
     def entries(self) -> dict[str, Entry]:
         """Path to what stands there, in no order, parents not all there."""
@@ -249,7 +249,7 @@ class _Recorder:
         self._text("proc/sys/kernel/osrelease", seen.kernel_release)
         cmdline = seen.cmdline
         if cmdline and not self.identities:
-            cmdline = identity.known_parameters(cmdline)
+            cmdline = anonymize.known_parameters(cmdline)
         self._text("proc/cmdline", cmdline)
         self._text("proc/swaps", self.tree.read_text("proc/swaps"))
         self._text("proc/mounts", self._mounts())
