@@ -42,6 +42,16 @@ NO_FILE: ty.Final = finding.Code(
     "/etc/nova/nova.conf does not exist",
     "Name the file with --config-file.",
 )
+RULE_BROKE: ty.Final = finding.Code(
+    "VFIO143",
+    _WARNING,
+    "a rule could not be asked",
+    "A mistake in this program: what the rule looks for is not known. All"
+    " other rules were asked.",
+    "a rule that ends with KeyError",
+    "Report it with the output of 'nova-vfio --debug config check', and with a"
+    " recording of the host ('nova-vfio host snapshot').",
+)
 MATCHES_EVERYTHING: ty.Final = finding.Code(
     "VFIO201",
     _WARNING,

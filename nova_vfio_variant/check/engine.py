@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import logging
+import typing as ty
+
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import (
     aliases,
     cloud,
+    codes,
     declared,
     exchanged,
     families,
@@ -19,6 +23,8 @@ from nova_vfio_variant.check import (
     text,
 )
 from nova_vfio_variant.declaration import facts
+
+_LOG = logging.getLogger(__name__)
 
 #: Every rule, in the order of asking.
 RULES: tuple[facts.Rule, ...] = (
@@ -48,7 +54,7 @@ def check(
     """
     found = list(given.findings)
     for rule in text.RULES if text_only else RULES:
-        found += rule(given)
+        found += _asked(rule, given)
     files: dict[str, int] = {}
     for written in given.written:
         files.setdefault(written.file, len(files))
@@ -64,6 +70,23 @@ def check(
         )
 
     return tuple(sorted(dict.fromkeys(found), key=place))
+
+
+def _asked(
+    rule: facts.Rule, given: facts.CheckInput
+) -> ty.Iterator[finding.Finding]:
+    """What a rule says; one that breaks hides nothing of the others."""
+    try:
+        yield from rule(given)
+    except Exception as error:  # noqa: BLE001 - whatever a rule's mistake is
+        name = f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+        _LOG.debug("%s broke", name, exc_info=True)
+        yield finding.Finding(
+            codes.RULE_BROKE,
+            f"the rule {name} could not be asked: {type(error).__name__}:"
+            f" {error}",
+            subject=name,
+        )
 
 
 def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:

@@ -68,7 +68,8 @@ class Golden(base.TestCase):
         kinds = {
             name
             for name, code in catalogue.everything().items()
-            if code.id < "VFIO500"
+            # No configuration breaks a rule; a unit test plants one.
+            if code.id < "VFIO500" and name != "RULE_BROKE"
         }
         self.assertEqual(set(), kinds - have)
 

@@ -4,11 +4,14 @@
 import dataclasses
 import pathlib
 import tempfile
+import typing as ty
 
+import fixtures
 import hypothesis
 from hypothesis import strategies as st
 
 from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import engine, render
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import scanner
@@ -89,6 +92,9 @@ class Engine(base.TestCase):
     ) -> None:
         found = engine.check(case)
         for problem in found:
+            self.assertIsNot(
+                check_codes.RULE_BROKE, problem.code, str(problem)
+            )
             render.text([problem])
             if problem.location is not None:
                 assert problem.line is not None
@@ -113,3 +119,31 @@ class Engine(base.TestCase):
         self.assertEqual(
             engine.check(case), engine.check(dataclasses.replace(case))
         )
+
+
+def _breaks(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """A rule with a mistake that shows after its first finding."""
+    del given
+    yield finding.Finding(check_codes.NO_FILE, "before it breaks")
+    raise KeyError("nothing")
+
+
+class BrokenRuleTest(base.TestCase):
+    def check(self, *rules: facts.Rule) -> list[finding.Finding]:
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{engine.__name__}.RULES", rules)
+        )
+        return list(engine.check(facts.CheckInput()))
+
+    def test_it_is_a_finding_and_hides_no_other(self) -> None:
+        others = self.check(*engine.RULES)
+        found = self.check(_breaks, *engine.RULES)
+        (broke,) = (one for one in found if one.code is check_codes.RULE_BROKE)
+        self.assertEqual(
+            "the rule test_engine._breaks could not be asked: KeyError:"
+            " 'nothing'",
+            broke.message,
+        )
+        self.assertIn("Report it", str(broke.hint))
+        self.assertIn("before it breaks", [one.message for one in found])
+        self.assertLessEqual(set(others), set(found))
