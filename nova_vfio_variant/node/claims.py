@@ -34,6 +34,7 @@ class Claims:
 
     def __init__(self, on: node_context.Context) -> None:
         self._context = on
+        self._placement = placement_side.PlacementSide(on)
 
     def claim(
         self,
@@ -77,7 +78,7 @@ class Claims:
             return allocate(
                 self._context,
                 store,
-                placement_side.PlacementSide(self._context).publication(store),
+                self._placement.publication(store),
                 instance_uuid,
             )
 
@@ -95,11 +96,7 @@ class Claims:
         from nova_vfio_variant.host.observe import numa
         from nova_vfio_variant.node import choosing, desired, records
 
-        gone = (
-            placement_side.PlacementSide(self._context)
-            .publication(store)
-            .spent()
-        )
+        gone = self._placement.publication(store).spent()
         records.remember_spent(store, gone)
         devices = tuple(store.devices())
         try:
@@ -152,9 +149,9 @@ class Claims:
                 )
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
-            published = placement_side.PlacementSide(
-                self._context
-            ).publication(store, (), self._context.given(offline=True))
+            published = self._placement.publication(
+                store, (), self._context.given(offline=True)
+            )
             published.release(instance_uuid)
             once = {
                 device.address

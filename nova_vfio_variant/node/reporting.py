@@ -22,6 +22,7 @@ class Reporting:
 
     def __init__(self, on: context.Context) -> None:
         self._context = on
+        self._placement = placement_side.PlacementSide(on)
 
     def report(self, *, dry_run: bool = False) -> report.Result:
         """Make Placement equal to what is declared.
@@ -33,15 +34,13 @@ class Reporting:
         :raises PlacementError: see :meth:`Publication.report`
         """
         if dry_run:
-            with placement_side.PlacementSide(self._context).observed() as (
+            with self._placement.observed() as (
                 published,
                 plan,
             ):
                 return dataclasses.replace(
                     published.report(dry_run=True),
-                    findings=placement_side.PlacementSide(
-                        self._context
-                    ).exchanged(plan),
+                    findings=self._placement.exchanged(plan),
                     withheld=published.withheld,
                 )
         from nova_vfio_variant.node import records
@@ -50,9 +49,7 @@ class Reporting:
         _ = self._context.declared
         with syncing.locked(self._context) as store:
             plan = syncing.sync(self._context, store)
-            published = placement_side.PlacementSide(
-                self._context
-            ).publication(store)
+            published = self._placement.publication(store)
             result = published.report()
             records.remember_spent(store, published.spent())
             made = {
@@ -71,9 +68,7 @@ class Reporting:
             return dataclasses.replace(
                 result,
                 finished=tuple(finished),
-                findings=placement_side.PlacementSide(self._context).exchanged(
-                    plan
-                ),
+                findings=self._placement.exchanged(plan),
                 withheld=published.withheld,
             )
 
