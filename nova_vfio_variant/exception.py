@@ -32,6 +32,8 @@ from __future__ import annotations
 
 import typing as ty
 
+from nova_vfio_variant import shown
+
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
 
@@ -44,9 +46,9 @@ class VfioVariantError(Exception):
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = shown.short(message)
+        self.hint = hint and shown.short(hint, shown.HINT)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         if self.hint is None:

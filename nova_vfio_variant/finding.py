@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from nova_vfio_variant import source
+from nova_vfio_variant import shown, source
 
 
 class Severity(enum.IntEnum):
@@ -68,9 +68,14 @@ class Finding:
     hint: str | None = None
 
     def __post_init__(self) -> None:
-        """Leave nobody without a mend."""
-        if self.hint is None:
-            object.__setattr__(self, "hint", self.code.mend)
+        """Leave nobody without a mend, and nothing too long to be read."""
+        hint = self.code.mend if self.hint is None else self.hint
+        for name, text in (
+            ("message", shown.short(self.message)),
+            ("subject", self.subject and shown.short(self.subject)),
+            ("hint", shown.short(hint, shown.HINT)),
+        ):
+            object.__setattr__(self, name, text)
 
     @classmethod
     def on(

@@ -8,6 +8,13 @@ another one. It is escaped where it is shown and nowhere before: data keeps it.
 
 from __future__ import annotations
 
+import typing as ty
+
+#: Characters of a sentence, and of what is to be done about it. What a sentence
+#: names may be pasted, so that much of it is left whole: 256 addresses.
+SENTENCE: ty.Final = 1_000
+HINT: ty.Final = 10_000
+
 
 def line(text: str) -> str:
     r"""The text as one line of signs that can be seen.
@@ -25,6 +32,21 @@ def line(text: str) -> str:
         else sign.encode("unicode_escape").decode("ascii")
         for sign in text
     )
+
+
+def short(text: str, most: int = SENTENCE) -> str:
+    """A text that isn't too long to be read, its beginning and its end.
+
+    What is quoted in it may be of any length: a value of a megabyte has a
+    place to be looked up at.
+
+    :param most: characters, about
+    """
+    if len(text) <= most:
+        return text
+    head, tail = most * 3 // 4, most // 4
+    left = len(text) - head - tail
+    return f"{text[:head]}... ({left:,} characters more) ...{text[-tail:]}"
 
 
 def lines(text: str) -> str:

@@ -211,7 +211,7 @@ def reject(parser: argparse.ArgumentParser, message: str) -> ty.NoReturn:
     """End as every failure does, where argparse would print its usage."""
     parser.exit(
         2,
-        f"error: {shown.line(message)}\n"
+        f"error: {shown.line(shown.short(message))}\n"
         f"hint: {parser.prog} --help shows all options\n",
     )
 

@@ -265,6 +265,68 @@ class NovaConfTest(BadInputCase):
         self.stops("2 errors", "nova.conf:7:", "nova.conf:8:")
 
 
+class LongTest(BadInputCase):
+    """What is quoted may be of any length."""
+
+    LONG = "x" * 1_000_000
+    #: Characters that a person reads of one thing.
+    MOST = 25_000
+
+    def assert_short(self, *words: str) -> str:
+        done = self.run_cli(*words)
+        self.assertEqual(2, done.status, str(words))
+        said = done.out + done.err
+        self.assertLess(len(said), self.MOST, str(words))
+        return said
+
+    def test_values_are_cut_and_their_place_is_told(self) -> None:
+        for value in (
+            f'{{"vendor_id": "{self.LONG}"}}',
+            f'{{"{self.LONG}": "1"}}',
+            f'{{"vendor_id": "8086", "address": "{self.LONG}"}}',
+            f'{{"vendor_id": "8086", "address": {{"bus": "{self.LONG}"}}}}',
+            self.LONG,
+        ):
+            self.configure(f"device_spec = {value}")
+            for words in (
+                ("config", "check"),
+                ("config", "check", "-f", "json"),
+                ("device", "sync"),
+            ):
+                said = self.assert_short(*words)
+                self.assertIn("nova.conf:", said)
+
+    def test_names_of_options_are_cut(self) -> None:
+        for tail in (
+            f"[vfio]\nplacement = {self.LONG}\n",
+            f"[vfio]\nprovider_layout = {self.LONG}\n",
+            f"[vfio]\nplacement = service\n[placement]\ntimeout={self.LONG}\n",
+        ):
+            self.configure(NICS, tail=tail)
+            self.assertIn("nova.conf:", self.assert_short("config", "check"))
+        self.configure(NICS, tail=f"[vfio]\n{self.LONG} = 1\n")
+        done = self.run_cli("config", "check")
+        self.assertLess(len(done.out + done.err), self.MOST)
+
+    def test_arguments_are_cut(self) -> None:
+        for words in (
+            ("device", "show", self.LONG),
+            ("claim", "create", "--instance", self.LONG, "--alias", "a:1"),
+            (
+                "claim",
+                "create",
+                "--instance",
+                cli_case.ONE,
+                "--alias",
+                self.LONG,
+            ),
+            ("--host-root", self.LONG, "host", "list"),
+            ("host", "list", "--class", self.LONG),
+        ):
+            self.configure(NICS)
+            self.assert_short(*words)
+
+
 class FilesTest(BadInputCase):
     def test_a_file_that_is_not_utf8(self) -> None:
         conf = pathlib.Path("nova.conf")

@@ -44,3 +44,19 @@ class LinesTest(base.TestCase):
         self.assertEqual(
             "a\\x1b\nb\\u2028\\r\n", shown.lines("a\x1b\nb\u2028\r\n")
         )
+
+
+class ShortTest(base.TestCase):
+    def test_what_can_be_read_stays(self) -> None:
+        text = "x" * shown.SENTENCE
+        self.assertEqual(text, shown.short(text))
+
+    def test_of_what_can_not_both_ends_stay_and_its_length_is_told(
+        self,
+    ) -> None:
+        text = "b" * 1_000_000 + "e"
+        cut = shown.short(text)
+        self.assertLess(len(cut), shown.SENTENCE + 100)
+        self.assertTrue(cut.startswith("bbb"))
+        self.assertTrue(cut.endswith("bbe"))
+        self.assertIn("(999,001 characters more)", cut)
