@@ -8,6 +8,7 @@ is more than one.
 import dataclasses
 import typing as ty
 
+from tests import numa_files
 from tests.functional import check_host
 from tests.functional.check_host import Function, card
 
@@ -66,17 +67,6 @@ def alias(value: str, *more: str, before: str = "") -> str:
     return specs(f"{{ {VF} }}", before=before) + "".join(
         f"alias = {one}\n" for one in (value, *more)
     )
-
-
-def numa(*sockets: int) -> dict[str, str]:
-    """Files of a host's NUMA nodes, each with a processor of this socket."""
-    files = {}
-    for node, socket in enumerate(sockets):
-        files[f"sys/devices/system/node/node{node}/cpulist"] = f"{node}\n"
-        files[
-            f"sys/devices/system/cpu/cpu{node}/topology/physical_package_id"
-        ] = f"{socket}\n"
-    return files
 
 
 def nic() -> list[Function]:
@@ -321,17 +311,17 @@ MEANING = {
     "ALIAS_SOME_NODES": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         card(),
-        numa(0, 1),
+        numa_files.numa(0, 1),
     ),
     "ALIAS_SOME_NODES-socket": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
         [*card(), *card(0x26, 1, node=1)],
-        numa(0, 0, 1, 1),
+        numa_files.numa(0, 0, 1, 1),
     ),
     "ALIAS_SOME_NODES-untold": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
         card(),
-        numa(-1, -1),
+        numa_files.numa(-1, -1),
     ),
     "ALIAS_TAKES_PF": Case(
         specs(
@@ -820,17 +810,17 @@ QUIET: dict[str, Case] = {
     "devices_are_on_every_node": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         [*card(), *card(0x26, 1, node=1)],
-        numa(0, 1),
+        numa_files.numa(0, 1),
     ),
     "a_node_has_no_processor": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         card(),
-        {**numa(0), "sys/devices/system/node/node1/cpulist": "\n"},
+        {**numa_files.numa(0), "sys/devices/system/node/node1/cpulist": "\n"},
     ),
     "devices_are_on_every_socket": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "socket" }}'),
         card(),
-        numa(0, 0),
+        numa_files.numa(0, 0),
     ),
     "we_publish_and_nova_is_absent": Case(
         alias(f'{{ "name": "a", {VF} }}')

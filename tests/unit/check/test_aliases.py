@@ -5,7 +5,7 @@ import json
 import typing as ty
 
 from nova_vfio_variant.check import aliases, unnamed
-from tests import base
+from tests import base, numa_files
 from tests.functional.check_host import Function, card
 from tests.unit.check import make
 
@@ -16,17 +16,6 @@ def alias(**more: str) -> str:
     """One that asks for such VFs, but for what is said otherwise."""
     asked = {"name": "a", "vendor_id": "8086", "product_id": "10ca", **more}
     return json.dumps(asked)
-
-
-def nodes(*sockets: int) -> dict[str, str]:
-    """Files of NUMA nodes with one processor each, in these sockets."""
-    files = {}
-    for node, socket in enumerate(sockets):
-        files[f"sys/devices/system/node/node{node}/cpulist"] = f"{node}\n"
-        files[
-            f"sys/devices/system/cpu/cpu{node}/topology/physical_package_id"
-        ] = f"{socket}\n"
-    return files
 
 
 class UnsatisfiedTest(base.TestCase):
@@ -120,7 +109,7 @@ class AcrossNumaTest(base.TestCase):
             [VFS],
             [alias(device_type="type-VF", numa_policy=policy)],
             functions,
-            nodes(*sockets),
+            numa_files.numa(*sockets),
         )
         return make.said(aliases.across_numa(given))
 

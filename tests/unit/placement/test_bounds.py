@@ -11,13 +11,11 @@ import typing as ty
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keystoneauth1 import loading
-from oslo_config import cfg
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.conf import placement as placement_options
 from nova_vfio_variant.placement import bounded, client, service
 from tests import base
+from tests.unit.placement.service_conf import service_conf
 
 Write = ty.Callable[[bytes], object]
 
@@ -127,25 +125,16 @@ class BoundsTest(base.TestCase):
         self.addCleanup(self.server.shutdown)
 
     def client(self, timeout: int = 30) -> client.PlacementClient:
-        conf = cfg.ConfigOpts()
-        placement_options.register_opts(conf)
-        conf.register_opts(
-            loading.get_auth_plugin_conf_options(
-                loading.get_plugin_loader("admin_token")
-            ),
-            group="placement",
-        )
-        conf([], default_config_files=[], default_config_dirs=[])
         url = f"http://127.0.0.1:{self.server.server_port}"
-        for name, value in (
-            ("auth_type", "admin_token"),
-            ("endpoint", url),
-            ("endpoint_override", url),
-            ("token", "t"),
-            ("timeout", timeout),
-        ):
-            conf.set_override(name, value, group="placement")
-        return service.connect(conf)
+        return service.connect(
+            service_conf(
+                auth_type="admin_token",
+                endpoint=url,
+                endpoint_override=url,
+                token="t",
+                timeout=timeout,
+            )
+        )
 
     def refused(
         self, answer: ty.Callable[[Write], None], timeout: int = 30

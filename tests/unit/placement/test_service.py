@@ -1,44 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the configuration before a service is asked."""
 
-import typing as ty
-
-from keystoneauth1 import loading
 from oslo_config import cfg
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.conf import nova as nova_options
-from nova_vfio_variant.conf import placement as placement_options
 from nova_vfio_variant.placement import service
 from tests import base
+from tests.unit.placement.service_conf import service_conf
 
 
 class ServiceTest(base.TestCase):
-    def conf(self, **values: ty.Any) -> cfg.ConfigOpts:
-        conf = cfg.ConfigOpts()
-        placement_options.register_opts(conf)
-        conf.register_opts(
-            loading.get_auth_plugin_conf_options(
-                loading.get_plugin_loader("admin_token")
-            ),
-            group="placement",
-        )
-        conf([], default_config_files=[], default_config_dirs=[])
-        for name, value in values.items():
-            conf.set_override(name, value, group="placement")
-        return conf
-
     def test_an_answer_has_a_deadline_even_if_nobody_set_one(self) -> None:
         told = {"auth_type": "admin_token", "endpoint": "http://x.invalid"}
         for timeout, becomes in ((None, service.TIMEOUT), (5, 5)):
             found = service.connect(
-                self.conf(**told, token="t", timeout=timeout)
+                service_conf(**told, token="t", timeout=timeout)
             )
             self.assertEqual(becomes, found._cloud.session.timeout)
 
     def test_without_a_way_to_authenticate_it_says_so(self) -> None:
         error = self.assertRaises(
-            exception.PlacementRefused, service.connect, self.conf()
+            exception.PlacementRefused, service.connect, service_conf()
         )
         self.assertIn("auth_type", str(error))
 
@@ -46,7 +29,7 @@ class ServiceTest(base.TestCase):
         error = self.assertRaises(
             exception.PlacementRefused,
             service.connect,
-            self.conf(auth_type="pasword"),
+            service_conf(auth_type="pasword"),
         )
         self.assertIn("pasword", str(error))
 
@@ -54,7 +37,7 @@ class ServiceTest(base.TestCase):
         error = self.assertRaises(
             exception.PlacementRefused,
             service.connect,
-            self.conf(auth_type="password"),
+            service_conf(auth_type="password"),
         )
         self.assertIn("auth_url", str(error))
 
