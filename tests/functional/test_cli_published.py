@@ -50,6 +50,23 @@ class OneTimeTest(cli_case.CliTestCase):
         self.assertIn("1 asked for, and 0 can be given", said)
         self.assertIn("hint: used once and reserved since: 0000:43:00.0", said)
 
+    def test_what_an_operator_reserves_is_remembered_by_a_claim(self) -> None:
+        """Commands that don't ask Placement say so as well, from then on."""
+        self.ok("inventory", "report")
+        (name,) = [
+            name for name, one in self.published().items() if one["total"]
+        ]
+
+        def said() -> str:
+            return self.run_cli("explain", "0000:43:00.0").out
+
+        self.reserve(name, 1)
+        self.assertNotIn("it was used once", said())
+        self.fails(*claim(cli_case.ONE, "once:1"))
+        self.assertIn("it was used once, and is reserved since", said())
+        self.reserve(name, 0)
+        self.ok(*claim(cli_case.ONE, "once:1"))
+
     def test_one_that_had_its_time_is_in_nobodys_way(self) -> None:
         check_host.build(
             pathlib.Path("two"),

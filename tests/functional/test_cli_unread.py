@@ -191,9 +191,21 @@ class NamedByInterfaceTest(cli_case.CliTestCase):
         )
         pathlib.Path("nova.conf").write_text(
             '[pci]\ndevice_spec = { "devname": "eth1" }\n'
+            'alias = { "name": "nic", "vendor_id": "8086",'
+            ' "product_id": "10c9", "device_type": "type-PCI" }\n'
         )
         self.assertEqual(1, self.json("device", "sync")["added"])
         shutil.rmtree(FUNCTIONS / "0000:25:00.0/net")
         (FUNCTIONS / "0000:25:00.0/net").write_text("")
         done = self.ok("device", "sync", "-f", "json", status=1)
         self.assertEqual((0, 1), (done.json["removed"], done.json["kept"]))
+        # Whether an entry still takes it nobody knows.
+        words = (
+            "claim",
+            "create",
+            "--instance",
+            cli_case.ONE,
+            "--alias=nic:1",
+        )
+        self.assertIn("nic", self.run_cli(*words).err)
+        self.assertEqual([], self.json("claim", "list"))

@@ -298,6 +298,9 @@ def _lines(leaf: ty.Any) -> range:
         if statement is None and node.type in _COMPOUND:
             statement = range(child.start_pos[0], child.end_pos[0] + 1)
         if node.type == "decorated" and child is node.children[0]:
+            if node.children[1].type == "classdef":
+                # Whoever makes one of the class may notice, wherever.
+                continue
             return range(node.start_pos[0], node.end_pos[0] + 1)
         if node.type == "funcdef":
             if child is node.children[-1]:

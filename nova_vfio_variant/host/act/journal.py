@@ -143,7 +143,7 @@ class Journal:
         for number, entry in self._file.entries():
             try:
                 self._take(entry)
-            except (KeyError, TypeError, ValueError) as error:
+            except journal_file.NO_ENTRY as error:
                 if self._file.is_stale:
                     # The reboot undid it, whatever it was.
                     break

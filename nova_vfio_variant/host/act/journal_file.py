@@ -33,6 +33,9 @@ _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
 
 Entry = dict[str, ty.Any]
 
+#: What reading an entry raises that isn't one of ours.
+NO_ENTRY: ty.Final = (AttributeError, LookupError, TypeError, ValueError)
+
 
 class JournalFile:
     """The lines of one boot.
@@ -70,7 +73,7 @@ class JournalFile:
                 entry = self._checked(line)
                 if number == 1:
                     self._take_header(count, entry)
-            except (KeyError, TypeError, ValueError) as error:
+            except NO_ENTRY as error:
                 if self.is_stale:
                     return
                 raise self.garbled(number, error) from error

@@ -105,8 +105,8 @@ def _not_there(
     wishes, _ = host_wishes.gather(specs, facts.scan.functions)
     for pf in facts.scan.functions:
         count = wishes[pf.address].num_vfs if pf.address in wishes else None
-        vfs = planning.predicted(facts, pf, count or 0) or ()
-        if any(vf.address == address for vf in vfs):
+        vfs = planning.predicted(facts, pf, count) if count else None
+        if any(vf.address == address for vf in vfs or ()):
             yield refusal.nothing_meant(
                 address,
                 f"it is a VF that {pf.address} is yet to have",

@@ -9,6 +9,7 @@ from nova_vfio_variant.check import (
     absent,
     binding,
     cloud,
+    mdevs,
     meaning,
     naming,
     published,
@@ -25,6 +26,7 @@ from nova_vfio_variant.tracker import device as tracked
 from tests import base
 from tests.functional.check_host import Function, card
 from tests.unit.check import make
+from tests.unit.tracker import samples
 
 VFS = f"{{{make.VF}}}"
 ALIAS = f'{{"name": "a", {make.VF}}}'
@@ -52,6 +54,14 @@ class AbsentTest(base.TestCase):
     def test_nor_what_only_its_ids_are_known_of(self) -> None:
         ids = '{"vendor_id": "10de", "product_id": "0001"}'
         self.assertEqual(1, len(self.said(ids, unread="0000:77:00.0")))
+
+    def test_the_nearest_is_the_one_at_the_address(self) -> None:
+        for at in ("0000:25:00.4", "0000:25:00.5"):
+            (found,) = self.said(
+                f'{{"vendor_id": "8086", "product_id": "1111",'
+                f' "address": "{at}"}}'
+            )
+            self.assertIn(f"nearest is {at}, whose product_id", found)
 
     def test_a_vf_that_could_be_made_is_told_with_its_number(self) -> None:
         (found,) = self.said('{"address": "0000:25:00.6"}')
@@ -168,6 +178,13 @@ class NamesTest(base.TestCase):
             naming.published_names(make.given([f"{{{make.VF}{more}}}"]))
         )
 
+    def test_names_in_aliases_are_told_as_well(self) -> None:
+        alias = f'{{"name": "a", {make.VF}, "resource_class": "gold"}}'
+        (found,) = make.said(
+            naming.published_names(make.given([VFS], [alias]))
+        )
+        self.assertIn("'gold' is published as CUSTOM_GOLD", found)
+
     def test_plain_names_stay_what_they_are(self) -> None:
         for name in ("CUSTOM_GOLD", "GOLD", "VGPU", "PGPU"):
             self.assertEqual([], self.said(resource_class=name))
@@ -241,6 +258,11 @@ class SuggestTest(base.TestCase):
         ]
         text = self.text([one, *others])
         self.assertEqual(3, text.count('"address": "0000:25:00.0"'), text)
+
+    def test_a_pf_without_driver_is_called_so(self) -> None:
+        pf, *vfs = card()
+        text = self.text([dataclasses.replace(pf, driver=None), *vfs])
+        self.assertIn("# PF 0000:25:00.0 on no driver, NUMA", text)
 
     def test_one_vf_is_called_so(self) -> None:
         self.assertIn(": 1 VF 8086", self.text(card(vfs=1)))
@@ -392,6 +414,24 @@ class HostTest(base.TestCase):
         scan = dataclasses.replace(given.scan, functions=tuple(silent))
         given = dataclasses.replace(given, scan=scan)
         self.assertEqual([], [*binding.better_driver(given)])
+
+
+class MediatedTest(base.TestCase):
+    """Who of a card that makes mediated devices is given to guests."""
+
+    def taken(self, spec: str, at: str) -> str:
+        given = make.given([spec], (), card())
+        return str(mdevs._taken(given, samples.at(at)))
+
+    def test_a_pf_takes_its_vf_away(self) -> None:
+        pf = '{"vendor_id": "8086", "product_id": "10c9"}'
+        self.assertEqual("0000:25:00.0", self.taken(pf, "0000:25:00.4"))
+
+    def test_and_a_vf_its_pf_but_no_other_vf(self) -> None:
+        vf = '{"address": "0000:25:00.5"}'
+        self.assertEqual("0000:25:00.5", self.taken(vf, "0000:25:00.0"))
+        self.assertEqual("0000:25:00.5", self.taken(vf, "0000:25:00.5"))
+        self.assertEqual("None", self.taken(vf, "0000:25:00.4"))
 
 
 class PublishedTest(base.TestCase):

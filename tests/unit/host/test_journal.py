@@ -380,6 +380,39 @@ class DamageTest(JournalCase):
             self.assertIn("garbled in line 1", error.message)
             self.assertEqual(line, self.path.read_bytes())
 
+    def test_a_whole_change_of_another_shape_is_garbled(self) -> None:
+        head, _, _ = self.whole.partition(b"\n")
+        checksum = zlib.crc32(head[18:])
+        for text in (
+            b'{"kind": "begin", "number": 1, "purpose": "apply", "change": []}',
+            b'{"kind": "begin", "number": 1, "purpose": "apply"}',
+            b'{"kind": "begin", "number": 1, "purpose": "x", "change": {}}',
+            b'{"kind": "end", "number": 1, "outcome": "done"}',
+            b'{"kind": "forget", "number": 0, "subject": []}',
+            b'{"kind": [], "number": 0}',
+        ):
+            line = b"%08x %s\n" % (zlib.crc32(text, checksum), text)
+            self.path.write_bytes(b"%08d%s\n%s" % (2, head[8:], line))
+            error = self.assertRaises(exception.JournalError, self.open)
+            self.assertIn("garbled in line 2", error.message)
+
+    def test_once_it_is_closed_it_has_no_file_open(self) -> None:
+        def opened() -> int:
+            return len(
+                [
+                    one
+                    for one in pathlib.Path("/proc/self/fd").iterdir()
+                    if os.path.realpath(one) == str(self.path.resolve())
+                ]
+            )
+
+        before = opened()
+        noted = self.open()
+        noted.forget(VF, "gone")
+        self.assertEqual(before + 1, opened())
+        noted.close()
+        self.assertEqual(before, opened())
+
     def test_a_newer_version_is_an_error_and_stays(self) -> None:
         self.path.unlink()
         noted = self.open()

@@ -53,6 +53,10 @@ class WishesTest(base.TestCase):
             [host_codes.HOST_SPEC_CONFLICT] * 2,
             [one.code for one in findings],
         )
+        self.assertRegex(
+            findings[0].message,
+            rf"^num_vfs of {PF} is 5 here and 4 at <text>:1:1$",
+        )
 
 
 class WayBackTest(plan_case.PlanCase):

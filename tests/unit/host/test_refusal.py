@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What speaks against taking a function from its driver."""
+
+import dataclasses
+
+from nova_vfio_variant.host.decide import refusal
+from nova_vfio_variant.host.observe import facts, scanner, use
+from nova_vfio_variant.pci import address as pci_address
+from tests.unit.host import plan_case
+
+
+class UnseenTest(plan_case.PlanCase):
+    """Processes that can't be seen may have open what is on a driver."""
+
+    def found(self, *lost: str, driver: str | None = "e1000e") -> int:
+        known = facts.gather(scanner.scan(self.host.tree))
+        known = dataclasses.replace(known, unseen=(use.PROCESSES,))
+        seen = known.scan.get(pci_address.PciAddress.parse(plan_case.NIC))
+        assert seen is not None
+        function = dataclasses.replace(
+            seen, driver=driver, lost=frozenset(lost)
+        )
+        return len(refusal.unseen(known, function))
+
+    def test_one_on_a_driver_may_be_in_use(self) -> None:
+        self.assertEqual(1, self.found())
+
+    def test_one_on_no_driver_is_not(self) -> None:
+        self.assertEqual(0, self.found(driver=None))
+
+    def test_one_whose_driver_is_not_known_may_be(self) -> None:
+        self.assertEqual(1, self.found("driver", driver=None))
