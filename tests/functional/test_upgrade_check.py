@@ -174,6 +174,8 @@ class UpgradeCheckTest(base.TestCase):
     def test_a_placement_service_is_asked_for_its_microversion(self) -> None:
         for newest, result, text in (
             ("1.39", 0, "up to microversion 1.39"),
+            ("1.38", 0, "up to microversion 1.38"),
+            ("1.37", 2, "up to 1.37, and 1.38 is needed"),
             ("1.9", 2, "up to 1.9, and 1.38 is needed"),
         ):
             server = self.useFixture(

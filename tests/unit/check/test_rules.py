@@ -264,6 +264,21 @@ class SuggestTest(base.TestCase):
         text = self.text([dataclasses.replace(pf, driver=None), *vfs])
         self.assertIn("# PF 0000:25:00.0 on no driver, NUMA", text)
 
+    def test_vfs_in_the_last_domain_that_nova_takes_are_suggested(
+        self,
+    ) -> None:
+        for domain, taken in (("ffff", True), ("10000", False)):
+            functions = [
+                dataclasses.replace(
+                    one,
+                    address=one.address.replace("0000:", f"{domain}:", 1),
+                    physfn=one.physfn
+                    and one.physfn.replace("0000:", f"{domain}:", 1),
+                )
+                for one in card()
+            ]
+            self.assertEqual(taken, "device_spec" in self.text(functions))
+
     def test_one_vf_is_called_so(self) -> None:
         self.assertIn(": 1 VF 8086", self.text(card(vfs=1)))
 
@@ -432,6 +447,15 @@ class MediatedTest(base.TestCase):
         self.assertEqual("0000:25:00.5", self.taken(vf, "0000:25:00.0"))
         self.assertEqual("0000:25:00.5", self.taken(vf, "0000:25:00.5"))
         self.assertEqual("None", self.taken(vf, "0000:25:00.4"))
+
+    def test_a_card_that_offers_no_such_type_makes_none(self) -> None:
+        given = make.given(
+            [VFS],
+            (),
+            card(),
+            options={("devices", "enabled_mdev_types"): ["nvidia-35"]},
+        )
+        self.assertEqual([], [*mdevs.also_given_away(given)])
 
 
 class PublishedTest(base.TestCase):

@@ -6,8 +6,9 @@ import dataclasses
 from nova_vfio_variant.host.decide import judgement, plan
 from nova_vfio_variant.host.observe import facts, function_state, scanner
 from nova_vfio_variant.pci import address as pci_address
+from tests import base
 from tests.unit.host import plan_case
-from tests.unit.host.plan_case import NIC, PF
+from tests.unit.host.plan_case import NIC, PF, VF
 
 FINISH, UNDO, LEAVE = judgement.Verdict
 
@@ -20,6 +21,25 @@ def step(
 
 STEPS = (step(plan.Action.SET_OVERRIDE, value="vfio-pci"),)
 BACK = (step(plan.Action.SET_OVERRIDE),)
+
+
+class ProbesTest(base.TestCase):
+    def test_those_of_vfs_that_are_not_known_done_are_left(self) -> None:
+        made = step(plan.Action.SET_NUMVFS, PF, "2")
+        first, second, own = (
+            step(plan.Action.PROBE, name) for name in (NIC, VF, PF)
+        )
+        change = plan.Change(
+            PF,
+            plan.What.VFS,
+            function_state.State(),
+            function_state.State(),
+            (made, first, second, own),
+        )
+        unfinished = plan.Unfinished(
+            1, change, plan.Command.APPLY, done=[made, first]
+        )
+        self.assertEqual((second,), judgement._probes_left(unfinished))
 
 
 class JudgeTest(plan_case.PlanCase):

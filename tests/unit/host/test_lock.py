@@ -38,6 +38,14 @@ class LockTest(base.TestCase):
             )
         self.assertIn("another process", error.message)
 
+    def test_everybody_may_look_into_its_folder(self) -> None:
+        before = os.umask(0o022)
+        self.addCleanup(os.umask, before)
+        with lock.hold(self.root, ["host"], 0):
+            folder = pathlib.Path(self.root, lock.FOLDER)
+            self.assertEqual(0o755, folder.stat().st_mode & 0o777)
+            self.assertEqual(0o600, (folder / "host").stat().st_mode & 0o777)
+
     def test_a_lock_that_the_kernel_does_not_give(self) -> None:
         self.failing("fcntl.flock", errno.ENOLCK)
         error = self.assertRaises(

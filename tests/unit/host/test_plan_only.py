@@ -48,6 +48,19 @@ class OnlyTest(PlanCase):
             [finding.code for finding in found.findings],
         )
 
+    def test_one_behind_others_is_changed_alone(self) -> None:
+        both = '{"address": "0000:31:*.0", "driver": "vfio-pci"}'
+        found = self.decision(both, NIC_ON_VFIO, only=(NIC,))
+        self.assertEqual(
+            [NIC], [change.subject for change in found.plan.changes]
+        )
+        self.host.writer().set_numvfs(PF, 2)
+        found = self.decision(ON_VFIO, only=("0000:21:10.2",))
+        self.assertEqual(
+            ["0000:21:10.2"],
+            [change.subject for change in found.plan.changes],
+        )
+
     def test_a_function_that_is_not_there(self) -> None:
         self.assertEqual(
             ["0000:99:00.0: this host has no such function"],

@@ -348,6 +348,24 @@ class PerClassTest(base.TestCase):
             ["host_0000:25:00.0_CUSTOM_B"], [rp.name for rp in made]
         )
 
+    def test_a_name_of_200_characters_is_not_cut(self) -> None:
+        for more, whole in ((0, True), (1, False)):
+            resource_class = "CUSTOM_" + "A" * (200 - 25 + more)
+            made, _ = tree.build(
+                [
+                    make("0000:25:00.4", PF, resource_class),
+                    make("0000:25:00.5", PF, "CUSTOM_B"),
+                ],
+                "host",
+                "per_class",
+            )
+            names = [one.name for one in made]
+            self.assertEqual(
+                whole,
+                f"host_0000:25:00.0_{resource_class}" in names,
+                str(names),
+            )
+
     def test_long_names_are_cut_so_that_they_still_differ(self) -> None:
         long = "CUSTOM_" + "A" * 190
         devices = [
