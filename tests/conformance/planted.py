@@ -8,6 +8,7 @@ exists in this process alone.
 
 import dataclasses
 import importlib
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -111,20 +112,18 @@ BUGS = {
     ),
     "pf-of-blocked-vfs": Bug(
         "nova_vfio_variant.tracker.family",
-        "self._expect(child, {Status.AVAILABLE, Status.UNCLAIMABLE}, device)",
-        "self._expect(child, {Status.AVAILABLE, *BLOCKED}, device)",
+        "_expect(child, {Status.AVAILABLE, Status.UNCLAIMABLE}, device)",
+        "_expect(child, {Status.AVAILABLE, *BLOCKED}, device)",
         "device states",
     ),
     "vf-without-pf-dropped": Bug(
         "nova_vfio_variant.placement.tree",
         """        else:
             findings.extend(
-                _on(
-                    codes.VF_WITHOUT_PARENT""",
+                tree_findings.without_parent""",
         """        elif False:
             findings.extend(
-                _on(
-                    codes.VF_WITHOUT_PARENT""",
+                tree_findings.without_parent""",
         "provider trees",
     ),
     "switch-back-unseen": Bug(
@@ -148,8 +147,8 @@ BUGS = {
 }
 
 
-def plant(bug: Bug) -> None:
-    """Load a module with a bug in it.
+def source_with(bug: Bug) -> tuple[importlib.machinery.ModuleSpec, str]:
+    """The module, and its source with the bug in it.
 
     :raises LookupError: the source that the bug is made of isn't there
     """
@@ -159,10 +158,18 @@ def plant(bug: Bug) -> None:
     source = pathlib.Path(spec.origin).read_text(encoding="utf-8")
     if source.count(bug.right) != 1:
         raise LookupError(f"not once in {bug.module}: {bug.right}")
+    return spec, source.replace(bug.right, bug.wrong)
+
+
+def plant(bug: Bug) -> None:
+    """Load a module with a bug in it.
+
+    :raises LookupError: the source that the bug is made of isn't there
+    """
+    spec, wrong = source_with(bug)
     module = importlib.util.module_from_spec(spec)
     sys.modules[bug.module] = module
-    wrong = source.replace(bug.right, bug.wrong)
-    exec(compile(wrong, spec.origin, "exec"), module.__dict__)
+    exec(compile(wrong, str(spec.origin), "exec"), module.__dict__)
     parent, _, name = bug.module.rpartition(".")
     setattr(importlib.import_module(parent), name, module)
 
