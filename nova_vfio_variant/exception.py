@@ -81,7 +81,19 @@ class RecordedHostError(HostError):
 
 
 class HostRefused(HostError):
-    """A change of the host that would be dangerous."""
+    """A change of the host that would be dangerous.
+
+    :param findings: all that speaks against it
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        findings: ty.Sequence[finding.Finding] = (),
+    ) -> None:
+        super().__init__(message, hint)
+        self.findings = tuple(findings)
 
 
 class HostStepFailed(HostError):

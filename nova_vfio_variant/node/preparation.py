@@ -211,14 +211,7 @@ class Preparation:
             _told(result),
         ):
             recover.recover(actor)
-            quarantined = opened.quarantined()
-            now = actor.look().knowing(quarantined=quarantined)
-            found = host_apply.decision(specs, now, only)
-            _raise_findings(found)
-            found = identity.checked(found, actor.journal.priors, now)
-            result.refusals = found.refusals
-            if not found.refusals:
-                apply.apply(actor, specs, only, quarantined)
+            apply.apply(actor, specs, only, opened.quarantined())
         return result
 
     def restore(self, only: Addresses = ()) -> Result:
@@ -234,15 +227,7 @@ class Preparation:
             _told(result),
         ):
             recover.recover(actor)
-            quarantined = opened.quarantined()
-            found = restore.decision(
-                actor.journal.priors,
-                actor.look().knowing(quarantined=quarantined),
-                {str(address) for address in only},
-            )
-            result.refusals = found.refusals
-            if not found.refusals:
-                undoing.restore(actor, only, quarantined)
+            undoing.restore(actor, only, opened.quarantined())
         return result
 
     def recover(self) -> Result:
@@ -363,6 +348,8 @@ def _told(result: Result) -> ty.Iterator[None]:
     """Let an error not swallow what was done before it."""
     try:
         yield
+    except exception.HostRefused as error:
+        result.refusals = error.findings
     except exception.VfioVariantError as error:
         result.ended_by = error
     except BrokenPipeError:

@@ -26,10 +26,14 @@ def restore(
     :param quarantined: functions that nobody touches; what fails on the way
         is told as it comes
     :returns: why something wasn't taken back, each in one sentence
-    :raises HostRefused: something is in the way, by now
+    :raises HostRefused: something is in the way, or there is no such function
     :raises HostStepHung: a write hung, and nothing was done after it
     """
     names = {str(address) for address in only}
+    # Later on they may go, with their PF's other VFs.
+    unknown = restore_plan.unknown(names, actor.look()) if names else ()
+    if unknown:
+        raise refusal.error(unknown)
     failed = []
     for failure in _failures(actor, names, quarantined):
         failed.append(failure.why_not)

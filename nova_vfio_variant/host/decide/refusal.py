@@ -45,7 +45,9 @@ def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
     first = refusals[0]
     more = len(refusals) - 1
     return exception.HostRefused(
-        line(first) + (f", and {more} more" if more else ""), first.hint
+        line(first) + (f", and {more} more" if more else ""),
+        first.hint,
+        refusals,
     )
 
 

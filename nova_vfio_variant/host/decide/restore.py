@@ -36,13 +36,21 @@ def decision(
         PF's VFs go with it
     """
     found = of_priors(priors, now, only)
-    unknown = [
+    return dataclasses.replace(
+        found, refusals=(*unknown(only, now), *found.refusals)
+    )
+
+
+def unknown(
+    only: ty.Collection[str], now: facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """The addresses that were named, and that no function has."""
+    return tuple(
         reason
         for name in sorted(only)
         if now.scan.get(address := pci_address.PciAddress.parse(name)) is None
         for reason in refusal.no_such_function(now, address)
-    ]
-    return dataclasses.replace(found, refusals=(*unknown, *found.refusals))
+    )
 
 
 def of_priors(
