@@ -708,6 +708,11 @@ class MeaningTest(base.TestCase):
         given = make.given([one(4, "yes"), one(5, "no")], (), card())
         (found,) = meaning.pool_splits(given)
         self.assertIn("managed is false here and true at", found.message)
+        # One that doesn't differ ends nothing.
+        three = [one(4, "yes"), one(5, "yes"), one(6, "no")]
+        given = make.given(three, (), card(vfs=3))
+        (found,) = meaning.pool_splits(given)
+        self.assertIn("0000:25:00.4 and 0000:25:00.6", found.message)
         a, b = ', "resource_class": "A"', ', "resource_class": "B"'
         layout = {("vfio", "provider_layout"): "per_class"}
         for specs, options, count in (

@@ -116,6 +116,17 @@ class CompanionsTest(plan_case.PlanCase):
         self.host.write("sys/bus/pci/drivers/odd/unbind", bridge.encode())
         self.assertEqual(3, len(self.steps(ENTRY)))
 
+    def test_a_host_bridge_is_named_as_nobodys_companion(self) -> None:
+        bridge = "0000:31:00.0"
+        self.host.add_driver("odd", ["8086:3420"])
+        self.host.add(
+            bridge, "8086:3420", class_code=0x060000, group=2, driver="odd"
+        )
+        hints = dict(self.hints(ENTRY))
+        self.assertEqual(
+            f'add "companions": ["{OTHER}"] to have them unbound', hints[OTHER]
+        )
+
     def test_an_isa_bridge_is_a_function_like_any_other(self) -> None:
         isa = "0000:31:1f.0"
         self.host.add_driver("lpc_ich", ["8086:3421"])

@@ -9,6 +9,16 @@ from nova_vfio_variant.pci import address as pci_address
 from tests.unit.host import plan_case
 
 
+class ErrorTest(plan_case.PlanCase):
+    def test_it_names_the_first_and_how_many_more(self) -> None:
+        entry = f'{{"address": "{plan_case.NIC}", "driver": "vfio-pci"}}'
+        (found,) = self.decision(entry).refusals
+        told = [refusal.error([found] * number) for number in (1, 3)]
+        self.assertEqual(refusal.line(found), told[0].message)
+        self.assertEqual(f"{refusal.line(found)}, and 2 more", told[1].message)
+        self.assertEqual((found,) * 3, told[1].findings)
+
+
 class UnseenTest(plan_case.PlanCase):
     """Processes that can't be seen may have open what is on a driver."""
 

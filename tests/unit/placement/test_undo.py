@@ -205,6 +205,13 @@ class ReservedTest(ReservedCase):
         self.report(0)
         self.assertEqual(3, self.reserved)
 
+    def test_what_placement_refuses_leaves_our_share_as_it_was(self) -> None:
+        self.report(1)
+        before = self.known.shares("one")
+        self.client.instead = exception.PlacementRefused("no")
+        self.assertRaises(exception.PlacementRefused, self.report, 3)
+        self.assertEqual(before, self.known.shares("one"))
+
     def test_once_written_it_is_not_written_again(self) -> None:
         self.report(2)
         generation = self.now().generation
