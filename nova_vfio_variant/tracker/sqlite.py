@@ -264,12 +264,10 @@ def corrupt(
     kept = ""
     try:
         kept = f"; it is kept as {_kept_aside(path, group)}"
+    except trust.NotOurs as error:
+        kept = f"; it could not be kept aside: {error.strerror} ({error.mend})"
     except OSError as error:
-        if isinstance(error, trust.NotOurs) or error.errno not in {
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-        }:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
             kept = f"; it could not be kept aside: {error.strerror}"
     # SQLite breaks its lines, and begins with a line of stars.
     plain = " ".join(reason.replace("*** in database main ***", "").split())

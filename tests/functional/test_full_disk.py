@@ -33,9 +33,7 @@ class FullDiskTest(base.TestCase):
             ["mount", "-t", "tmpfs", "-o", "size=4m", "none", self.path],
             check=True,
         )
-        self.addCleanup(
-            subprocess.run, ["umount", "-l", self.path], check=True
-        )
+        self.addCleanup(subprocess.check_call, ["umount", "-l", self.path])
 
     @contextlib.contextmanager
     def only(self, free: int) -> ty.Iterator[pathlib.Path]:
