@@ -90,8 +90,8 @@ The group of the users who share the state path, by name or id.
 
 Without it a state path has to belong to root, or to the user who runs the
 command, and nobody else may write in it: any other is refused. With it, the
-folder and its files may also belong to members of this group, and the mode of
-the folder may let the group write. New files are readable for it, and writable
+folder and its files may also belong to members of this group, and the mode
+may let the group write there. New files are readable for it, and writable
 too where the folder is.
 
 Whoever may write there decides what a command does that reads it: members of

@@ -54,8 +54,7 @@ class Store:
         self, engine: sa.Engine, place: schema.Place, group: int | None = None
     ) -> None:
         self._engine = engine
-        self._place = place
-        self._group = group
+        self._place, self._group = place, group
 
     @classmethod
     def open(
@@ -86,8 +85,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
-        link = self.__dict__.pop("_link", None)
-        if link is not None:
+        if (link := self.__dict__.pop("_link", None)) is not None:
             link.close()
         self._engine.dispose()
 

@@ -27,7 +27,7 @@ from nova_vfio_variant.placement import embedded
 from nova_vfio_variant.tracker import lock, sqlite, store
 from tests import base
 from tests.functional import check_host, cli_case
-from tests.functional.test_store_processes import Child
+from tests.functional.children import Child
 
 #: A user, and a group of the same number, that every system has.
 NOBODY = 65534
