@@ -4,10 +4,62 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pathlib
 import shlex
 import sys
+import time
+import typing as ty
+
+_LOG = logging.getLogger(__name__)
+
+_PAUSE = 0.05
+
+
+class Held(Exception):
+    """Another process has it; the message says which."""
+
+
+def take(
+    opened: ty.Callable[[], int],
+    lock: ty.Callable[[int], object],
+    path: pathlib.Path,
+    deadline: float,
+) -> int:
+    """A descriptor of a file that is locked.
+
+    :param opened: opens it, and makes it if need be
+    :param lock: asks the kernel for it, without waiting
+    :param path: the file's
+    :param deadline: when not to wait any longer, as :func:`time.monotonic`
+        tells it
+    :raises Held: another process still had it then
+    :raises OSError: it can't be locked
+    """
+    waits = False
+    while True:
+        fd = opened()
+        try:
+            while True:
+                try:
+                    lock(fd)
+                except (BlockingIOError, PermissionError) as error:
+                    if time.monotonic() >= deadline:
+                        raise Held(told(os.pread(fd, 4096, 0))) from error
+                else:
+                    break
+                if not waits:
+                    _LOG.info("waiting for the lock %s", path)
+                waits = True
+                time.sleep(_PAUSE)
+            if is_still_there(fd, path):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        # One that somebody removed locks nobody else out.
+        os.close(fd)
 
 
 def is_still_there(fd: int, path: pathlib.Path) -> bool:

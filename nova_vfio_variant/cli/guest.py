@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import shown
+from nova_vfio_variant import own_files, shown, trust
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.guest import qemu
 from nova_vfio_variant.tracker import device as tracked
@@ -115,10 +115,26 @@ class Xml(_ForDevices):
             if parsed_args.output_dir is None:
                 self.app.stdout.write(text)
                 continue
-            parsed_args.output_dir.mkdir(parents=True, exist_ok=True)
             path = parsed_args.output_dir / f"{device.address}.xml"
-            path.write_text(text, encoding="utf-8")
+            _put(path, text)
             self.app.stdout.write(f"{shown.line(str(path))}\n")
+
+
+def _put(path: pathlib.Path, text: str) -> None:
+    """Write a file in place of what is there.
+
+    :raises HostError: it can't be written, or its place may be a stranger's
+    """
+
+    def fill(fd: int, _path: pathlib.Path) -> None:
+        with open(fd, "w", encoding="utf-8", closefd=False) as file:
+            file.write(text)
+
+    try:
+        with own_files.opened(path.parent, make=True, sticky=True) as folder:
+            folder.make(path.name, fill, replace=True)
+    except OSError as error:
+        raise trust.unwritten(path, error) from error
 
 
 class Qemu(_ForDevices):

@@ -83,6 +83,21 @@ reserved stays. Switched off, they are given back by the next report. Where
 Nova publishes the devices nothing is reserved.
 """,
     ),
+    cfg.StrOpt(
+        "state_group",
+        help="""
+The group of the users who share the state path, by name or id.
+
+Without it a state path has to belong to root, or to the user who runs the
+command, and nobody else may write in it: any other is refused. With it, the
+folder and its files may also belong to members of this group, and the mode
+may let the group write there. New files are readable for it, and writable
+too where the folder is.
+
+Whoever may write there decides what a command does that reads it: members of
+this group have all rights of each other, and of root if root reads it.
+""",
+    ),
     cfg.MultiStrOpt(
         "host_spec",
         default=[],

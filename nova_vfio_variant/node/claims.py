@@ -197,9 +197,7 @@ class Claims:
         declared = self._context.declared
         assert declared.scan is not None
         judge = declared.judging(
-            records.read(
-                store, devices, declared.scan, self._context.state_path
-            )
+            records.read(store, devices, declared.scan, self._context.state)
         )
         return {
             device.address: judge.at(device.address, instance_uuid)

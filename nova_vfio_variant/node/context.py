@@ -15,7 +15,7 @@ import os
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, own_files
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.conf import located
@@ -102,6 +102,17 @@ class Context:
         return loader.survey(self._config_files, self._config_dirs)
 
     @functools.cached_property
+    def state(self) -> own_files.Place:
+        """The state path, and with whom it is shared.
+
+        :raises ConfigError: a file is missing or can't be read, or there is
+            no such group
+        """
+        from nova_vfio_variant.conf import state
+
+        return own_files.Place(self.state_path, state.group_id(self.survey))
+
+    @functools.cached_property
     def tree(self) -> host_tree.HostTree:
         """The host's files.
 
@@ -159,9 +170,7 @@ class Context:
             return dataclasses.replace(
                 given,
                 recorded=devices,
-                records=records.survey(
-                    store, devices, given.scan, self.state_path
-                ),
+                records=records.survey(store, devices, given.scan, self.state),
             )
 
     @functools.cached_property
@@ -233,7 +242,7 @@ class Context:
         """Whether anything was ever tracked here."""
         from nova_vfio_variant.tracker import sqlite
 
-        if sqlite.exists(self.state_path / sqlite.NAME):
+        if sqlite.exists(self.state.path / sqlite.NAME, self.state.group):
             return True
         if not self.is_configured:
             return False
@@ -251,7 +260,7 @@ class Context:
         from nova_vfio_variant.tracker import store
 
         return store.Store.open(
-            self.state_path,
+            self.state,
             database.connection(self.conf),
             read_only=read_only,
         )
@@ -269,10 +278,8 @@ class Context:
 
         with contextlib.ExitStack() as stack:
             if (
-                embedded.database(self.state_path).exists()
-                and embedded.unusable(self.state_path) is None
+                embedded.is_in(self.state)
+                and embedded.unusable(self.state) is None
             ):
-                stack.enter_context(
-                    lock.state_lock(self.state_path, LOCK_TIMEOUT)
-                )
+                stack.enter_context(lock.state_lock(self.state, LOCK_TIMEOUT))
             yield stack.enter_context(self.open_store(read_only=True))

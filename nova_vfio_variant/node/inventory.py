@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -26,6 +25,7 @@ from nova_vfio_variant.placement import (
 )
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant import own_files
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.pci import address as pci_address
@@ -56,7 +56,7 @@ class Publication:
     """What the tracked devices are in Placement.
 
     :param conf: says which Placement, and below which root
-    :param state_path: where an embedded one keeps its database
+    :param state: where an embedded one keeps its database
     :param desired: the providers that the tracked devices make
     :param known: the providers that we made
     """
@@ -64,12 +64,12 @@ class Publication:
     def __init__(
         self,
         conf: located.Config,
-        state_path: pathlib.Path,
+        state: own_files.Given,
         desired: node_desired.Desired,
         known: memory.ProviderMemory,
     ) -> None:
         self._conf = conf
-        self._state_path = state_path
+        self._state = state
         self._desired = desired
         self._known = known
 
@@ -82,7 +82,7 @@ class Publication:
     def client(self) -> client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
         if self.embedded:
-            return embedded.connect(self._state_path)
+            return embedded.connect(self._state)
         from nova_vfio_variant.placement import service
 
         return service.connect(self._conf)
@@ -251,9 +251,7 @@ class Publication:
     @property
     def _absent(self) -> bool:
         """Whether there is no embedded Placement yet."""
-        return (
-            self.embedded and not embedded.database(self._state_path).exists()
-        )
+        return self.embedded and not embedded.is_in(self._state)
 
     @property
     def _ask(self) -> placement_report.ReportRequest:

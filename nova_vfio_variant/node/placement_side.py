@@ -108,7 +108,7 @@ class PlacementSide:
         conf = self._context.conf
         return node_inventory.Publication(
             conf,
-            self._context.state_path,
+            self._context.state,
             desired.Desired(
                 devices,
                 given,
@@ -141,9 +141,7 @@ class PlacementSide:
         if not devices:
             return blocked, unknown
         judge = given.judging(
-            records.survey(
-                store, devices, given.scan, self._context.state_path
-            )
+            records.survey(store, devices, given.scan, self._context.state)
         )
         for device in devices:
             answer = judge.at(device.address)

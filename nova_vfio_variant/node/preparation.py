@@ -183,7 +183,7 @@ class Preparation:
         :raises JournalError: it is garbled, or a newer version made it
         """
         return journal.Journal.open(
-            self._context.state_path,
+            self._context.state,
             function_state.boot_id(self._context.tree),
         )
 
@@ -192,9 +192,7 @@ class Preparation:
 
         :raises JournalError: see :meth:`journal`
         """
-        known = records.journal_of(
-            self._context.tree, self._context.state_path
-        )
+        known = records.journal_of(self._context.tree, self._context.state)
         return {} if known is None else known.priors
 
     def apply(self, only: Addresses = ()) -> Result:
@@ -263,9 +261,7 @@ class Preparation:
         """Somebody who acts, with the store and all locks above groups'."""
         by = self._executor()
         with (
-            state_lock.state_lock(
-                self._context.state_path, context.LOCK_TIMEOUT
-            ),
+            state_lock.state_lock(self._context.state, context.LOCK_TIMEOUT),
             by.hold([lock.HOST], context.LOCK_TIMEOUT),
             self._context.open_store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -15,6 +14,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant import own_files
     from nova_vfio_variant.host.act import journal
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
@@ -27,7 +27,7 @@ def read(
     store: tracker_store.Store,
     devices: ty.Iterable[tracked.Device],
     scan: host_scan.HostScan,
-    state_path: pathlib.Path,
+    state: own_files.Given,
 ) -> assignability.Records:
     """Who has what, what nobody may have, and which devices they are.
 
@@ -47,7 +47,7 @@ def read(
         quarantined=store.quarantined(
             scan.tree.read_text(function_state.BOOT_ID)
         ),
-        unsettled=unsettled(scan, state_path),
+        unsettled=unsettled(scan, state),
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),
         spent=spent(store),
@@ -58,33 +58,33 @@ def survey(
     store: tracker_store.Store,
     devices: ty.Iterable[tracked.Device],
     scan: host_scan.HostScan,
-    state_path: pathlib.Path,
+    state: own_files.Given,
 ) -> assignability.Records:
     """The same, where a damaged journal makes all of it unknown.
 
     :raises StoreError: the store can't be read
     """
     try:
-        return read(store, devices, scan, state_path)
+        return read(store, devices, scan, state)
     except exception.HostError as error:
         return assignability.Records(unreadable=error.message)
 
 
 def unsettled(
-    scan: host_scan.HostScan, state_path: pathlib.Path
+    scan: host_scan.HostScan, state: own_files.Given
 ) -> frozenset[pci_address.PciAddress]:
     """Functions that a change of the host concerns that hasn't ended.
 
     :raises JournalError: the journal is damaged
     """
-    known = journal_of(scan.tree, state_path)
+    known = journal_of(scan.tree, state)
     if known is None:
         return frozenset()
     return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
 
 
 def journal_of(
-    tree: host_tree.HostTree, state_path: pathlib.Path
+    tree: host_tree.HostTree, state: own_files.Given
 ) -> journal.Journal | None:
     """The journal of a host; None if nothing was ever done to it.
 
@@ -95,9 +95,9 @@ def journal_of(
     """
     from nova_vfio_variant.host.act import journal
 
-    if tree.root is None or not (state_path / journal.NAME).exists():
+    if tree.root is None or not journal.Journal.is_in(state):
         return None
-    return journal.Journal.open(state_path, function_state.boot_id(tree))
+    return journal.Journal.open(state, function_state.boot_id(tree))
 
 
 def spent(

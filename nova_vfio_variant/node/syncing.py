@@ -32,7 +32,7 @@ def locked(
     from nova_vfio_variant.tracker import lock
 
     with (
-        lock.state_lock(context.state_path, node_context.LOCK_TIMEOUT),
+        lock.state_lock(context.state, node_context.LOCK_TIMEOUT),
         context.open_store(read_only=False) as store,
     ):
         yield store

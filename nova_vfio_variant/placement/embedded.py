@@ -22,17 +22,21 @@ another one (alembic would, from its own ``env.py``).
 from __future__ import annotations
 
 import dataclasses
+import errno
+import functools
 import os
 import pathlib
+import sqlite3
 import typing as ty
 
-from nova_vfio_variant import exception
-from nova_vfio_variant.tracker import lock
+from nova_vfio_variant import exception, own_files, trust
+from nova_vfio_variant.tracker import lock, sqlite
 
 if ty.TYPE_CHECKING:
     from wsgiref import simple_server
     from wsgiref.types import WSGIApplication
 
+    import sqlalchemy
     from keystoneauth1 import adapter, session
 
     from nova_vfio_variant.placement import client
@@ -49,31 +53,52 @@ _configured: pathlib.Path | None = None
 _application: WSGIApplication | None = None
 
 
-def database(state_path: str | pathlib.Path) -> pathlib.Path:
+def database(state: own_files.Given) -> pathlib.Path:
     """The file that holds all of the embedded Placement.
 
     It isn't there until :func:`connect` was called for this state path.
     """
-    return pathlib.Path(state_path).resolve() / _DATABASE
+    return own_files.place(state).path.resolve() / _DATABASE
 
 
-def unusable(state_path: str | pathlib.Path) -> str | None:
+def is_in(state: own_files.Given) -> bool:
+    """Whether there is any, or something in its place."""
+    return os.path.lexists(database(state))
+
+
+def unusable(state: own_files.Given) -> exception.PlacementError | None:
     """Why we may not use the one that is here; None if we may.
 
     Even to be asked it needs the lock of the state path and a database that
     can be written: it brings its tables up to date when it starts.
     """
-    path = database(state_path)
+    path = database(state)
     for place in (path, path.parent, path.with_name(lock.NAME)):
         if place.exists() and not os.access(place, os.W_OK):
-            return (
-                f"the embedded Placement's database {path} can't be used:"
-                " Permission denied"
+            return _unusable(
+                path, PermissionError(errno.EACCES, "Permission denied")
             )
+    try:
+        with own_files.opened(state) as folder:
+            sqlite.seen_in(folder, path.name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return _unusable(path, error)
     return None
 
 
-def connect(state_path: str | pathlib.Path) -> client.PlacementClient:
+def _unusable(path: pathlib.Path, error: OSError) -> exception.PlacementError:
+    return exception.PlacementError(
+        f"the embedded Placement's database {path} can't be used:"
+        f" {error.strerror}",
+        trust.mend(
+            error, "run the command as the user who made the state path"
+        ),
+    )
+
+
+def connect(state: own_files.Given) -> client.PlacementClient:
     """A client of the embedded Placement, which is started if need be.
 
     Makes the database, or brings it up to date; the caller holds the lock of
@@ -82,11 +107,9 @@ def connect(state_path: str | pathlib.Path) -> client.PlacementClient:
     :raises PlacementError: this process has one in another state path, or
         the database can't be used, or not by us
     """
-    refused = unusable(state_path)
+    refused = unusable(state)
     if refused is not None:
-        raise exception.PlacementError(
-            refused, "run the command as the user who made the state path"
-        )
+        raise refused
     import requests
     from keystoneauth1 import adapter, token_endpoint
     from keystoneauth1 import session as ks_session
@@ -96,7 +119,7 @@ def connect(state_path: str | pathlib.Path) -> client.PlacementClient:
     transport = requests.Session()
     transport.mount(
         _ENDPOINT,
-        wsgi.WsgiTransport(application(state_path), {"HTTP_X_ROLES": _ROLES}),
+        wsgi.WsgiTransport(application(state), {"HTTP_X_ROLES": _ROLES}),
     )
     session = ks_session.Session(
         auth=token_endpoint.Token(_ENDPOINT, _TOKEN), session=transport
@@ -117,13 +140,13 @@ class _Cloud:
     placement: adapter.Adapter
 
 
-def application(state_path: str | pathlib.Path) -> WSGIApplication:
+def application(state: own_files.Given) -> WSGIApplication:
     """Placement's WSGI application on the database of this state path.
 
     :raises PlacementError: as :func:`connect` does
     """
     global _configured, _application  # noqa: PLW0603 - as Placement's own
-    path = database(state_path)
+    path = database(state)
     if _configured not in {None, path}:
         raise exception.PlacementError(
             f"this process has an embedded Placement in {_configured}, and "
@@ -138,12 +161,27 @@ def application(state_path: str | pathlib.Path) -> WSGIApplication:
 
     conf = _configuration(path)
     _configured = path
+    damaged = "if it is damaged, move it away: a report publishes all again"
     try:
-        path.touch(mode=0o600)
-        db_api.configure(conf)
-        _application = deploy.loadapp(conf)
+        with own_files.opened(state) as folder:
+            if not is_in(state):
+                sqlite.make(path, _fill, own_files.place(state).group)
+            sqlite.seen_in(folder, path.name)
+            db_api.configure(conf)
+            db_api.placement_context_manager.append_on_engine_create(
+                functools.partial(
+                    _look_at_what_it_opens, own_files.place(state)
+                )
+            )
+            _application = deploy.loadapp(conf)
+    except OSError as error:
+        raise exception.PlacementError(
+            f"the embedded Placement's database {path} can't be used: "
+            f"{error.strerror or error}",
+            trust.mend(error, damaged),
+        ) from error
     except (
-        OSError,
+        sqlite3.Error,
         db_exception.DBError,
         sqlalchemy.exc.SQLAlchemyError,
         alembic_exc.CommandError,
@@ -151,14 +189,47 @@ def application(state_path: str | pathlib.Path) -> WSGIApplication:
         raise exception.PlacementError(
             f"the embedded Placement's database {path} can't be used: "
             f"{str(error).splitlines()[0]}",
-            "if it is damaged, move it away: a report publishes all again",
+            damaged,
         ) from error
     return _application
 
 
-def serve(
-    state_path: str | pathlib.Path, port: int = 0
-) -> simple_server.WSGIServer:
+def _look_at_what_it_opens(
+    state: own_files.Place, engine: sqlalchemy.Engine
+) -> None:
+    """Let each connection be to the file that stands in the state path.
+
+    :raises NotOurs: where one isn't, before it is asked anything
+    """
+    from sqlalchemy import event
+
+    def look(*_connected: object) -> None:
+        path = database(state)
+        with own_files.opened(state) as folder:
+            sqlite.expect_open(path, sqlite.seen_in(folder, path.name))
+
+    event.listen(engine, "connect", look, insert=True)
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    """Make in a new file at once what Placement's migrations would."""
+    from alembic import config, script
+    from alembic.runtime import migration as alembic_migration
+    from placement.db.sqlalchemy import migration
+
+    from nova_vfio_variant.tracker import schema
+
+    engine = schema.engine_on(connection)
+    with engine.begin() as link:
+        migration.create_schema(link)
+        where = pathlib.Path(migration.__file__).with_name("alembic.ini")
+        alembic_migration.MigrationContext.configure(link).stamp(
+            script.ScriptDirectory.from_config(config.Config(str(where))),
+            "head",
+        )
+
+
+def serve(state: own_files.Given, port: int = 0) -> simple_server.WSGIServer:
     """A server of the same application on the loopback interface.
 
     The token is ``admin``, and anyone on this machine may use it. The caller
@@ -178,7 +249,7 @@ def serve(
             return super().get_environ() | {"HTTP_X_ROLES": _ROLES}
 
     return simple_server.make_server(
-        "127.0.0.1", port, application(state_path), handler_class=Quiet
+        "127.0.0.1", port, application(state), handler_class=Quiet
     )
 
 
@@ -201,7 +272,8 @@ def _configuration(path: pathlib.Path) -> ty.Any:
         # A file that can't be opened will not open later: no 10 x 10 s.
         ("placement_database", "max_retries", 0),
         ("api", "auth_strategy", "noauth2"),
-        ("oslo_policy", "policy_file", f"{path}.policy.yaml"),
+        # There can't be one: the database is no folder.
+        ("oslo_policy", "policy_file", f"{path}/policy.yaml"),
         ("oslo_policy", "policy_dirs", []),
     ):
         if isinstance(value, str):

@@ -8,17 +8,15 @@ locked" as status 500; with it each waits some milliseconds.
 from __future__ import annotations
 
 import contextlib
-import logging
+import fcntl
 import os
 import pathlib
 import threading
 import time
 import typing as ty
 
-from nova_vfio_variant import exception, lock_file
+from nova_vfio_variant import exception, lock_file, own_files
 from nova_vfio_variant.tracker import sqlite
-
-_LOG = logging.getLogger(__name__)
 
 NAME = "nova-vfio.lock"
 
@@ -33,7 +31,7 @@ os.register_at_fork(after_in_child=_threads.clear)
 
 @contextlib.contextmanager
 def state_lock(
-    state_path: str | pathlib.Path, timeout: float
+    state_path: own_files.Given, timeout: float
 ) -> ty.Iterator[None]:
     """Hold the lock of a state path; nobody takes it twice.
 
@@ -42,9 +40,11 @@ def state_lock(
     :param state_path: a folder; made if it isn't there
     :param timeout: how long to wait for another process, in seconds
     :raises LockTimeout: another holds it; the message says who
-    :raises StoreError: the folder can't be made or written
+    :raises StoreError: the folder can't be made or written, or may be a
+        stranger's
     """
-    path = pathlib.Path(state_path).absolute() / NAME
+    place = own_files.place(state_path)
+    path = place.path.absolute() / NAME
     deadline = time.monotonic() + timeout
     with _guard:
         mine = _threads.setdefault(path, threading.Lock())
@@ -52,7 +52,7 @@ def state_lock(
         # Not read from the file: to close it again would give up the lock.
         raise _timeout(path, timeout, "this process")
     try:
-        with _process_lock(path, timeout, deadline):
+        with _process_lock(place, path, timeout, deadline):
             yield
     finally:
         mine.release()
@@ -60,48 +60,28 @@ def state_lock(
 
 @contextlib.contextmanager
 def _process_lock(
-    path: pathlib.Path, timeout: float, deadline: float
+    place: own_files.Place,
+    path: pathlib.Path,
+    timeout: float,
+    deadline: float,
 ) -> ty.Iterator[None]:
-    from oslo_concurrency import lockutils
-
     try:
-        lock = lockutils.external_lock(NAME, lock_path=str(path.parent))
-        taken = lock.acquire(blocking=False)
-        if not taken:
-            _LOG.info("waiting for the lock %s", path)
-        taken = taken or _acquired(lock, deadline)
-        while taken and not lock_file.is_still_there(
-            lock.lockfile.fileno(), path
-        ):
-            # Somebody removed the file, so that others have another one.
-            lock.release()
-            taken = _acquired(lock, deadline)
+        with own_files.opened(place, make=True) as folder:
+            fd = lock_file.take(
+                lambda: folder.open_lock(NAME),
+                lambda fd: fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                path,
+                deadline,
+            )
+    except lock_file.Held as error:
+        raise _timeout(path, timeout, str(error)) from None
     except OSError as error:
         raise sqlite.unwritable(path.parent, error) from None
-    file = lock.lockfile
-    if not taken:
-        file.close()
-        raise _timeout(path, timeout, _holder(path))
     try:
-        lock_file.note(file.fileno(), lock_file.ourselves())
+        lock_file.note(fd, lock_file.ourselves())
         yield
     finally:
-        lock.release()
-
-
-def _acquired(lock: ty.Any, deadline: float) -> bool:
-    return bool(
-        lock.acquire(
-            timeout=max(deadline - time.monotonic(), 0), max_delay=0.05
-        )
-    )
-
-
-def _holder(path: pathlib.Path) -> str:
-    try:
-        return lock_file.told(path.read_bytes())
-    except OSError:
-        return lock_file.told(b"")
+        os.close(fd)
 
 
 def _timeout(

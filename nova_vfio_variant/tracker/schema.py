@@ -8,11 +8,10 @@ import pathlib
 import socket
 import sqlite3
 import typing as ty
-import urllib.parse
 
 import sqlalchemy as sa
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.tracker import models, sqlite
 
 if ty.TYPE_CHECKING:
@@ -32,54 +31,57 @@ _VERSION: ty.Final = sa.Table(
 
 
 def open_engine(
-    state_path: pathlib.Path, connection: str | None, *, read_only: bool
+    given: own_files.Given, connection: str | None, *, read_only: bool
 ) -> tuple[sa.Engine, Place]:
     """The database that is meant, with tables of this version.
 
-    :param connection: None for the SQLite file in ``state_path``
+    :param given: folder of the SQLite file
+    :param connection: None for the SQLite file in ``given``
     :param read_only: make nothing; what isn't there is empty
     :raises StoreVersionError: a newer version made it
     :raises StoreCorruptError: it is damaged
-    :raises StoreError: it can't be reached, read or written
+    :raises StoreError: it can't be reached, read or written, or may be a
+        stranger's
     """
-    path = state_path / sqlite.NAME
+    state = own_files.place(given)
+    path = state.path / sqlite.NAME
     if connection is not None:
         url = _parsed(connection)
         if url.get_backend_name() != "sqlite" or not url.database:
             return _open_service(url, read_only=read_only), url
         path = pathlib.Path(url.database)
-    if not sqlite.exists(path):
+    if not sqlite.exists(path, state.group):
         if read_only:
             return _nothing(), path
-        sqlite.make(path, _fill)
+        _make(path, state.group)
     if not read_only:
         sqlite.expect_writable(path)
-    found = sqlite.version(path, read_only=read_only)
-    engine = _sqlite(path, read_only=read_only)
-    with explained(path):
+    found = sqlite.version(path, state.group, read_only=read_only)
+    engine = _sqlite(path, state.group, read_only=read_only)
+    with explained(path, state.group):
         _bring_up(engine, found, str(path), read_only=read_only)
     return engine, path
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> ty.Iterator[None]:
+def explained(place: Place, group: int | None = None) -> ty.Iterator[None]:
     """Turn what a database may raise into one clear line.
 
+    :param group: who may share an SQLite file's folder
     :raises StoreError: in place of every error of SQLAlchemy and oslo.db
     """
     try:
         yield
+    except OSError as error:
+        if not isinstance(place, pathlib.Path):
+            raise
+        raise sqlite.unreadable(place, error) from None
     except _errors() as error:
-        cause: BaseException = error
-        while (
-            inner := getattr(cause, "orig", None)
-            or getattr(cause, "inner_exception", None)
-        ) is not None:
-            cause = inner
+        cause = _cause(error)
         reason = str(cause).partition("\n")[0]
         if isinstance(place, pathlib.Path):
             if sqlite.is_damage(cause):
-                raise sqlite.corrupt(place, reason) from error
+                raise sqlite.corrupt(place, reason, group) from error
             if _code(cause) == sqlite3.SQLITE_BUSY:
                 reason = (
                     "another process has kept it busy for"
@@ -88,6 +90,16 @@ def explained(place: Place) -> ty.Iterator[None]:
         raise exception.StoreError(
             f"the state database {_shown(place)} can't be used: {reason}"
         ) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a driver said, without what SQLAlchemy and oslo.db made of it."""
+    while (
+        inner := getattr(error, "orig", None)
+        or getattr(error, "inner_exception", None)
+    ) is not None:
+        error = inner
+    return error
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -201,15 +213,26 @@ def _config() -> config.Config:
     return settings
 
 
-def _fill(path: pathlib.Path) -> None:
+def _make(path: pathlib.Path, group: int | None) -> None:
+    """Make the SQLite file; of one that fails nothing is left."""
+    try:
+        sqlite.make(path, _fill, group)
+    except OSError as error:
+        raise sqlite.unwritable(path.parent, error) from None
+    except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:
+        reason = str(_cause(error)).partition("\n")[0]
+        raise exception.StoreError(
+            f"the state database {path} can't be made: {reason}",
+            "--state-path DIR names another place",
+        ) from error
+
+
+def _fill(connection: sqlite3.Connection) -> None:
     """Make in a new file at once what the migrations would make of it."""
-    path.touch()
-    engine = _sqlite(path, read_only=False)
-    with explained(path), engine.begin() as link:
+    with engine_on(connection).begin() as link:
         _make_tables(link)
         _VERSION.create(link)
         link.execute(sa.insert(_VERSION).values(version_num=models.HEAD))
-    engine.dispose()
 
 
 def _nothing() -> sa.Engine:
@@ -225,24 +248,16 @@ def _make_tables(link: sa.Connection) -> None:
     link.execute(sa.insert(models.generation).values(id=1, value=0))
 
 
-def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
-    name, _, query = sqlite.uri(path, read_only=read_only).partition("?")
-    url = sa.URL.create(
-        "sqlite",
-        database=name,
-        query={
-            **dict(urllib.parse.parse_qsl(query)),
-            "timeout": str(sqlite.BUSY_TIMEOUT),
-            "uri": "true",
-        },
+def _sqlite(
+    path: pathlib.Path, group: int | None, *, read_only: bool
+) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        creator=lambda: sqlite.connect(path, group, read_only=read_only),
     )
-    engine = sa.create_engine(url)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        # Else sqlite3 would begin no transaction before the first write, and
-        # end one before each change of a table.
-        connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
@@ -250,11 +265,21 @@ def _sqlite(path: pathlib.Path, *, read_only: bool) -> sa.Engine:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
 
-    @sa.event.listens_for(engine, "begin")
-    def begin(link: sa.Connection) -> None:
-        link.exec_driver_sql("BEGIN")
-
+    sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def engine_on(connection: sqlite3.Connection) -> sa.Engine:
+    """An engine that has this connection, to an SQLite file, and no other."""
+    engine = sa.create_engine(
+        "sqlite://", creator=lambda: connection, poolclass=sa.StaticPool
+    )
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(link: sa.Connection) -> None:
+    link.exec_driver_sql("BEGIN")
 
 
 def _parsed(connection: str) -> sa.URL:

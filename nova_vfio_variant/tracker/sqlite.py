@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQLite file in the state path: making it, and judging its health.
 
-A file that we made is whole from its first moment: it is filled under
-another name and then linked into place. So an empty file, or a write-ahead
+A file that we made is whole from its first moment: it is filled elsewhere,
+without a write-ahead log, and then moved into place. So an empty file, or a
 log without its database, is damage and never "nothing recorded yet".
+
+SQLite opens by name, and follows a link there. So the folder has to be one in
+which no stranger writes, and what SQLite then has open is compared with what
+was looked at before.
 """
 
 from __future__ import annotations
@@ -11,15 +15,15 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import errno
+import functools
 import os
 import pathlib
 import shutil
 import sqlite3
-import tempfile
 import typing as ty
 import urllib.parse
 
-from nova_vfio_variant import durable, exception
+from nova_vfio_variant import exception, own_files, trust
 
 NAME = "nova-vfio.sqlite"
 
@@ -28,6 +32,84 @@ OURS = frozenset({"devices", "generation"})
 
 #: How long a connection waits for another one's transaction, in seconds.
 BUSY_TIMEOUT = 30
+
+#: What SQLite makes beside a database.
+BESIDE = ("-wal", "-shm", "-journal")
+
+_OPEN_FILES = pathlib.Path("/proc/self/fd")
+
+
+def place(path: pathlib.Path, group: int | None) -> own_files.Place:
+    """The folder of a database, and with whom it is shared."""
+    return own_files.Place(path.parent, group)
+
+
+def connect(
+    path: pathlib.Path, group: int | None = None, *, read_only: bool = False
+) -> sqlite3.Connection:
+    """Open the file, and see that it is the one that stands there.
+
+    :param group: who may share its folder
+    :raises NotOurs: it, or what belongs to it, may be a stranger's
+    :raises OSError: it isn't there, or can't be read
+    :raises sqlite3.Error: SQLite can't open it
+    """
+    with own_files.opened(place(path, group)) as folder:
+        seen = seen_in(folder, path.name)
+        if not os.access(path, os.R_OK):
+            # SQLite wouldn't say why.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        connection = sqlite3.connect(
+            uri(path, read_only=read_only),
+            timeout=BUSY_TIMEOUT,
+            # Else it would begin no transaction before the first write, and
+            # end one before each change of a table.
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
+        )
+        try:
+            expect_open(path, seen)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def seen_in(folder: own_files.Folder, name: str) -> os.stat_result:
+    """What a database is that SQLite may open.
+
+    :raises NotOurs: it, or what belongs to it, may be a stranger's
+    :raises FileNotFoundError: it isn't there
+    """
+    # A FIFO as a log would be waited for.
+    for end in BESIDE:
+        folder.find(f"{name}{end}")
+    seen = folder.find(name)
+    if seen is None:
+        raise FileNotFoundError(
+            errno.ENOENT, os.strerror(errno.ENOENT), str(folder.path / name)
+        )
+    return seen
+
+
+def expect_open(path: pathlib.Path, seen: os.stat_result) -> None:
+    """Make sure of which file SQLite has open, before it is asked anything.
+
+    A connection may have been given the descriptor of an earlier one, so
+    that none need be new.
+
+    :raises NotOurs: of another one
+    """
+    opened = False
+    for fd in os.listdir(_OPEN_FILES):
+        with contextlib.suppress(OSError):
+            opened = opened or os.path.samestat(seen, os.fstat(int(fd)))
+    if not (opened and os.path.samestat(seen, os.stat(path))):
+        raise trust.NotOurs(
+            f"{path.name} was exchanged while it was opened",
+            "see who writes in its folder, then try again",
+        )
 
 
 def uri(path: pathlib.Path, *, read_only: bool = False) -> str:
@@ -43,22 +125,24 @@ def uri(path: pathlib.Path, *, read_only: bool = False) -> str:
     return f"file:{urllib.parse.quote(str(path.absolute()))}?{mode}"
 
 
-def exists(path: pathlib.Path) -> bool:
+def exists(path: pathlib.Path, group: int | None = None) -> bool:
     """Whether anything was recorded here.
 
+    :param group: who may share its folder
     :raises StoreCorruptError: of the database only its log is left
-    :raises StoreError: the folder can't be read
+    :raises StoreError: the folder can't be read, or is a stranger's
     """
+    log = _log(path)
     try:
-        path.lstat()
+        with own_files.opened(place(path, group)) as folder:
+            if folder.find(path.name) is not None:
+                return True
+            left = folder.find(log.name)
     except FileNotFoundError:
-        pass
+        return False
     except OSError as error:
         raise unreadable(path, error) from None
-    else:
-        return True
-    log = _log(path)
-    if log.exists() and log.stat().st_size:
+    if left is not None and left.st_size:
         raise exception.StoreCorruptError(
             f"the state database {path} is gone, but its write-ahead log"
             f" {log} is there",
@@ -68,43 +152,55 @@ def exists(path: pathlib.Path) -> bool:
     return False
 
 
-def make(path: pathlib.Path, fill: ty.Callable[[pathlib.Path], None]) -> None:
+def make(
+    path: pathlib.Path,
+    fill: ty.Callable[[sqlite3.Connection], None],
+    group: int | None = None,
+) -> None:
     """Make the file, unless another process was quicker.
 
     :param fill: makes the tables in a new file
-    :raises StoreError: the folder can't be made or written
+    :param group: who may share its folder
+    :raises NotOurs: the folder is a stranger's
+    :raises OSError: the folder can't be made or written
+    :raises sqlite3.Error: the disk is full, or fails
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=path.parent, prefix=f".{NAME}-"
-        ) as folder:
-            new = pathlib.Path(folder, NAME)
-            fill(new)
-            with contextlib.suppress(FileExistsError):
-                os.link(new, path)
-        durable.sync_folder(path.parent)
-    except OSError as error:
-        raise unwritable(path.parent, error) from None
+
+    def filled(_fd: int, new: pathlib.Path) -> None:
+        connection = sqlite3.connect(uri(new), isolation_level=None, uri=True)
+        with contextlib.closing(connection):
+            # Nobody reads it before it is whole: there is nothing to undo.
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            fill(connection)
+            _expect_sound(connection)
+
+    with own_files.opened(place(path, group), make=True) as folder:
+        folder.make(path.name, filled)
 
 
-def version(path: pathlib.Path, *, read_only: bool = False) -> str:
+def _expect_sound(connection: sqlite3.Connection) -> None:
+    ((verdict, *_), *_) = connection.execute("PRAGMA quick_check(1)")
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+
+
+def version(
+    path: pathlib.Path, group: int | None = None, *, read_only: bool = False
+) -> str:
     """The version of the schema, if the file is sound.
 
+    :param group: who may share its folder
     :raises StoreCorruptError: it isn't; it was kept aside
-    :raises StoreError: it can't be read
+    :raises StoreError: it can't be read, or may be a stranger's
     """
     try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise corrupt(path, "it is empty")
-        connection = sqlite3.connect(
-            uri(path, read_only=read_only), timeout=BUSY_TIMEOUT, uri=True
-        )
+        connection = connect(path, group, read_only=read_only)
         with contextlib.closing(connection):
+            if not path.stat().st_size:
+                raise corrupt(path, "it is empty", group)
             ((verdict, *_), *_) = connection.execute("PRAGMA quick_check(1)")
             if verdict != "ok":
-                raise corrupt(path, verdict)
+                raise corrupt(path, verdict, group)
             rows = connection.execute(
                 "SELECT version_num FROM alembic_version"
             ).fetchall()
@@ -118,14 +214,14 @@ def version(path: pathlib.Path, *, read_only: bool = False) -> str:
         raise unreadable(path, error) from None
     except sqlite3.Error as error:
         if is_damage(error) or "no such table" in str(error):
-            raise corrupt(path, str(error)) from None
+            raise corrupt(path, str(error), group) from None
         raise exception.StoreError(
             f"the state database {path} can't be read: {error}"
         ) from None
     if OURS.isdisjoint(tables):
         raise foreign(str(path))
     if len(rows) != 1:
-        raise corrupt(path, "it doesn't say its version")
+        raise corrupt(path, "it doesn't say its version", group)
     return str(rows[0][0])
 
 
@@ -155,22 +251,21 @@ def is_damage(error: BaseException) -> bool:
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def corrupt(path: pathlib.Path, reason: str) -> exception.StoreCorruptError:
+def corrupt(
+    path: pathlib.Path, reason: str, group: int | None = None
+) -> exception.StoreCorruptError:
     """Keep a damaged file aside, and say so.
 
     It is copied, not moved: whoever opens the store next must not find
     nothing and take it for an empty one.
+
+    :param group: who may share its folder
     """
     kept = ""
     try:
-        when = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
-        aside = path.with_name(f"{path.name}.corrupt-{when:%Y%m%dT%H%M%SZ}")
-        for end in ("", "-wal"):
-            source = path.with_name(path.name + end)
-            target = aside.with_name(aside.name + end)
-            if source.exists() and not target.exists():
-                shutil.copy2(source, target)
-        kept = f"; it is kept as {aside}"
+        kept = f"; it is kept as {_kept_aside(path, group)}"
+    except trust.NotOurs as error:
+        kept = f"; it could not be kept aside: {error.strerror} ({error.mend})"
     except OSError as error:
         if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
             kept = f"; it could not be kept aside: {error.strerror}"
@@ -183,11 +278,31 @@ def corrupt(path: pathlib.Path, reason: str) -> exception.StoreCorruptError:
     )
 
 
+def _kept_aside(path: pathlib.Path, group: int | None) -> pathlib.Path:
+    """Copy a damaged file, and its log; a copy that is there stays."""
+    with own_files.opened(place(path, group)) as folder:
+        when = dt.datetime.fromtimestamp(
+            seen_in(folder, path.name).st_mtime, dt.UTC
+        )
+        name = f"{path.name}.corrupt-{when:%Y%m%dT%H%M%SZ}"
+        for end in ("", "-wal"):
+            if folder.find(path.name + end) is None:
+                continue
+            with open(folder.open(path.name + end, os.O_RDONLY), "rb") as old:
+                folder.make(name + end, functools.partial(_copy, old))
+    return path.with_name(name)
+
+
+def _copy(old: ty.BinaryIO, fd: int, _path: pathlib.Path) -> None:
+    with open(fd, "wb", closefd=False) as new:
+        shutil.copyfileobj(old, new)
+
+
 def unreadable(path: pathlib.Path, error: OSError) -> exception.StoreError:
     """The error that says so."""
     return exception.StoreError(
         f"the state database {path} can't be read: {error.strerror}",
-        "--state-path DIR names another place",
+        trust.mend(error, "--state-path DIR names another place"),
     )
 
 
@@ -195,7 +310,7 @@ def unwritable(folder: pathlib.Path, error: OSError) -> exception.StoreError:
     """The error that says so."""
     return exception.StoreError(
         f"the state path {folder} can't be written: {error.strerror}",
-        "--state-path DIR names another place",
+        trust.mend(error, "--state-path DIR names another place"),
     )
 
 

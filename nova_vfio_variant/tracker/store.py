@@ -17,7 +17,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
     allowance,
@@ -47,16 +47,19 @@ class Store:
 
     :param engine: a database with our tables
     :param place: what an error names: the SQLite file, or the URL
+    :param group: who may share the file's folder
     """
 
-    def __init__(self, engine: sa.Engine, place: schema.Place) -> None:
+    def __init__(
+        self, engine: sa.Engine, place: schema.Place, group: int | None = None
+    ) -> None:
         self._engine = engine
-        self._place = place
+        self._place, self._group = place, group
 
     @classmethod
     def open(
         cls,
-        state_path: str | pathlib.Path,
+        state_path: own_files.Given,
         connection: str | None = None,
         *,
         read_only: bool = False,
@@ -68,13 +71,11 @@ class Store:
         :param read_only: make nothing; what isn't there is empty
         :raises StoreVersionError: a newer version made it; it is untouched
         :raises StoreCorruptError: it is damaged; it was kept aside
-        :raises StoreError: it can't be read or written
+        :raises StoreError: it can't be read, written or trusted
         """
-        return cls(
-            *schema.open_engine(
-                pathlib.Path(state_path), connection, read_only=read_only
-            )
-        )
+        state = own_files.place(state_path)
+        found = schema.open_engine(state, connection, read_only=read_only)
+        return cls(*found, state.group)
 
     def __enter__(self) -> ty.Self:
         return self
@@ -84,8 +85,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
-        link = self.__dict__.pop("_link", None)
-        if link is not None:
+        if (link := self.__dict__.pop("_link", None)) is not None:
             link.close()
         self._engine.dispose()
 
@@ -273,12 +273,12 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
-        with schema.explained(self._place), self._link.begin():
+        with schema.explained(self._place, self._group), self._link.begin():
             yield self._link
 
     @contextlib.contextmanager
     def _write(self) -> ty.Iterator[sa.Connection]:
-        with schema.explained(self._place), self._link.begin():
+        with schema.explained(self._place, self._group), self._link.begin():
             self._link.execute(_COUNT)
             yield self._link
 

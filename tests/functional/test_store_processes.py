@@ -2,13 +2,10 @@
 """Many processes on one store: racing, killed, and without rights."""
 
 import collections
-import multiprocessing
 import os
 import pathlib
 import random
-import signal
 import time
-import traceback
 import typing as ty
 import uuid
 from multiprocessing import connection
@@ -22,6 +19,7 @@ from nova_vfio_variant.tracker import family, lock, sqlite, sync
 from nova_vfio_variant.tracker.device import Status
 from nova_vfio_variant.tracker.store import Store
 from tests import base
+from tests.functional.children import FORK, Child
 from tests.unit.tracker import samples
 
 ONE = samples.ONE
@@ -32,42 +30,6 @@ SPECS = [
     samples.spec(1, product_id="10c9"),
 ]
 NOBODY = 65534
-
-_FORK = multiprocessing.get_context("fork")
-
-
-def _child(
-    answer: connection.Connection,
-    work: ty.Callable[..., ty.Any],
-    *args: ty.Any,
-) -> None:
-    try:
-        answer.send(work(*args))
-    except BaseException:  # noqa: BLE001 - the parent shows it
-        answer.send(AssertionError(traceback.format_exc()))
-
-
-class Child:
-    """A forked process, and what it found."""
-
-    def __init__(self, work: ty.Callable[..., ty.Any], *args: ty.Any) -> None:
-        self._answer, theirs = _FORK.Pipe(duplex=False)
-        self.process = _FORK.Process(target=_child, args=(theirs, work, *args))
-        self.process.start()
-        theirs.close()
-
-    def result(self) -> ty.Any:
-        found = self._answer.recv()
-        self.process.join()
-        if isinstance(found, AssertionError):
-            raise found
-        return found
-
-    def kill(self) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.join()
-        self._answer.close()
 
 
 def claim_any(path: pathlib.Path, *, locked: bool) -> str | None:
@@ -201,7 +163,7 @@ class KillTest(ProcessesTest):
     def test_a_claim_is_whole_however_its_process_ends(self) -> None:
         self.sync()
         for _ in range(12):
-            mine, theirs = _FORK.Pipe(duplex=False)
+            mine, theirs = FORK.Pipe(duplex=False)
             child = Child(claim_and_free, self.path, theirs)
             theirs.close()
             mine.poll(30)
@@ -223,7 +185,7 @@ class KillTest(ProcessesTest):
 
     def test_what_a_call_said_it_did_outlives_its_process(self) -> None:
         self.sync()
-        mine, theirs = _FORK.Pipe(duplex=False)
+        mine, theirs = FORK.Pipe(duplex=False)
 
         def claim() -> None:
             store = Store.open(self.path)
@@ -246,7 +208,7 @@ class KillTest(ProcessesTest):
                 self.assertEqual(0, len(store.devices()))
 
     def test_a_killed_process_lets_go_of_the_lock(self) -> None:
-        mine, theirs = _FORK.Pipe(duplex=False)
+        mine, theirs = FORK.Pipe(duplex=False)
 
         def hold() -> None:
             with lock.state_lock(self.path, 1):
@@ -272,7 +234,7 @@ class KillTest(ProcessesTest):
         self,
     ) -> None:
         """Others would find another file, and not wait for us."""
-        mine, theirs = _FORK.Pipe(duplex=False)
+        mine, theirs = FORK.Pipe(duplex=False)
 
         def hold() -> None:
             with lock.state_lock(self.path, 1):

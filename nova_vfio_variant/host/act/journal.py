@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was done to the host since it booted, and how to go back.
 
-It is ``host-journal`` in the state path, a :mod:`.journal_file`. A reboot undoes all that this project does to a host, so that the journal of
-another boot is put aside as ``host-journal.previous`` and a new one begun.
+It is ``host-journal`` in the state path, a :mod:`.journal_file`. A reboot
+undoes all that this project does to a host, so that the journal of another
+boot is put aside as ``host-journal.previous`` and a new one begun.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import enum
 import pathlib
 import typing as ty
 
+from nova_vfio_variant import own_files
 from nova_vfio_variant.host.act import journal_file, touched
 from nova_vfio_variant.host.decide import plan
 
@@ -34,9 +36,12 @@ class Journal:
 
     :param path: the file
     :param boot: the kernel's boot id
+    :param group: who may share its folder
     """
 
-    def __init__(self, path: pathlib.Path, boot: str) -> None:
+    def __init__(
+        self, path: pathlib.Path, boot: str, group: int | None = None
+    ) -> None:
         self.boot = boot
         #: The changes that were begun and not ended, by number.
         self.unfinished: dict[int, plan.Unfinished] = {}
@@ -46,19 +51,31 @@ class Journal:
         self.undone_by_reboot: dict[str, plan.Prior] = {}
         self._touched = touched.Touched()
         self._numbers = 0
-        self._file = journal_file.JournalFile(path, boot)
+        self._file = journal_file.JournalFile(path, boot, group)
 
     @classmethod
-    def open(cls, state_path: str | pathlib.Path, boot: str) -> Journal:
+    def open(cls, state_path: own_files.Given, boot: str) -> Journal:
         """Read the journal; nothing is made or changed by that.
 
         :param boot: ``/proc/sys/kernel/random/boot_id``
         :raises JournalError: it is garbled or truncated, or a newer version
-            made it; it is left as it is
+            made it; it is left as it is; or it may be a stranger's
         """
-        journal = cls(pathlib.Path(state_path) / NAME, boot)
+        state = own_files.place(state_path)
+        journal = cls(state.path / NAME, boot, state.group)
         journal._load()
         return journal
+
+    @staticmethod
+    def is_in(state: own_files.Given) -> bool:
+        """Whether a state path has any.
+
+        :raises JournalError: it, or the state path, may be a stranger's
+        """
+        where = own_files.place(state)
+        return journal_file.JournalFile(
+            where.path / NAME, "", where.group
+        ).is_there
 
     @property
     def path(self) -> pathlib.Path:

@@ -19,7 +19,7 @@ import re
 import typing as ty
 import zlib
 
-from nova_vfio_variant import durable, exception
+from nova_vfio_variant import exception, own_files, trust
 
 VERSION: ty.Final = 1
 
@@ -42,10 +42,14 @@ class JournalFile:
 
     :param path: the file
     :param boot: the kernel's boot id
+    :param group: who may share its folder
     """
 
-    def __init__(self, path: pathlib.Path, boot: str) -> None:
+    def __init__(
+        self, path: pathlib.Path, boot: str, group: int | None = None
+    ) -> None:
         self.path = path
+        self._place = own_files.Place(path.parent, group)
         self.boot = boot
         #: Whether what was read is of an earlier boot.
         self.is_stale = False
@@ -53,6 +57,20 @@ class JournalFile:
         self._lines = 0
         self._checksum = 0
         self._fd: int | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is any.
+
+        :raises JournalError: it, or its folder, may be a stranger's
+        """
+        try:
+            with own_files.opened(self._place) as folder:
+                return folder.find(self.path.name) is not None
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def entries(self) -> ty.Iterator[tuple[int, Entry]]:
         """The lines after the first, each with its number; none is made.
@@ -103,7 +121,7 @@ class JournalFile:
         except OSError as error:
             raise exception.JournalError(
                 f"the journal {self.path} can't be written: {error.strerror}",
-                "nothing is done to the host without it",
+                trust.mend(error, "nothing is done to the host without it"),
             ) from error
         read: Entry = json.loads(json.dumps(entry))
         return read
@@ -129,16 +147,23 @@ class JournalFile:
     def _read(self) -> bytes | None:
         """All of it, None if there is none."""
         try:
-            data = self.path.read_bytes()
+            with own_files.opened(self._place) as folder:
+                fd = folder.open(self.path.name, os.O_RDONLY)
+            with open(fd, "rb") as file:
+                data = file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise exception.JournalError(
-                f"the journal {self.path} can't be read: {error.strerror}"
-            ) from error
+            raise self._unreadable(error) from error
         if not data:
             raise self._damaged("truncated: it is empty")
         return data
+
+    def _unreadable(self, error: OSError) -> exception.JournalError:
+        return exception.JournalError(
+            f"the journal {self.path} can't be read: {error.strerror}",
+            trust.mend(error),
+        )
 
     def _checked(self, line: bytes) -> Entry:
         """The object of the line that comes next.
@@ -187,14 +212,14 @@ class JournalFile:
 
     def _open(self) -> int:
         """Open the file to add to it, and begin it if it is none yet."""
-        folder = self.path.parent
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if self.is_stale:
-            os.replace(self.path, self.path.with_suffix(".previous"))
-            self.is_stale, self._lines = False, 0
-        if not self._lines:
-            return self._begun()
-        fd = os.open(self.path, os.O_WRONLY)
+        name = self.path.name
+        with own_files.opened(self._place, make=True) as folder:
+            if self.is_stale:
+                folder.move(name, self.path.with_suffix(".previous").name)
+                self.is_stale, self._lines = False, 0
+            if not self._lines:
+                self._begin(folder)
+            fd = folder.open(name, os.O_RDWR)
         try:
             # What has no end never counted, and nothing may follow it.
             os.ftruncate(fd, self._size)
@@ -204,7 +229,7 @@ class JournalFile:
             raise
         return fd
 
-    def _begun(self) -> int:
+    def _begin(self, folder: own_files.Folder) -> None:
         """Begin the file. It has its first line from the beginning."""
         text = json.dumps(
             {
@@ -216,19 +241,10 @@ class JournalFile:
         ).encode()
         checksum = zlib.crc32(text)
         line = b"%08d %08x %s\n" % (1, checksum, text)
-        new = self.path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            _write(fd, line, 0)
-            os.fsync(fd)
-            os.replace(new, self.path)
-            durable.sync_folder(self.path.parent)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-            raise
+        folder.make(
+            self.path.name, lambda fd, _: _write(fd, line, 0), replace=True
+        )
         self._size, self._lines, self._checksum = len(line), 1, checksum
-        return fd
 
 
 def _write(fd: int, data: bytes, place: int) -> None:

@@ -13,28 +13,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import pathlib
 import re
 import time
 import typing as ty
 
-from nova_vfio_variant import exception, lock_file
+from nova_vfio_variant import exception, lock_file, own_files, trust
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
-_LOG = logging.getLogger(__name__)
-
 #: Below the host's root; a reboot empties it.
 FOLDER: ty.Final = "run/nova-vfio"
 #: The key of the lock of the whole host.
 HOST: ty.Final = "host"
 _KEY = re.compile(r"[a-z]+(?:-[A-Za-z0-9_.:+-]+)?")
-_PAUSE = 0.05
 
 
 def key(found: function.PciFunction) -> str:
@@ -115,82 +111,70 @@ def hold(
         :func:`lock_file.ourselves` gives it
     :returns: descriptors, for the helpers to keep open
     :raises LockTimeout: another process has one; the message says which
-    :raises HostError: the folder can't be made or written, or a lock not
-        taken
+    :raises HostError: the folder can't be made or written, or may be a
+        stranger's, or a lock not taken
     :raises ValueError: a key is none
     """
     deadline = time.monotonic() + timeout
-    folder = pathlib.Path(root) / FOLDER
+    place = pathlib.Path(root) / FOLDER
+    names = sorted(set(keys))
+    for name in names:
+        if not _KEY.fullmatch(name):
+            raise ValueError(f"{name!r} is no key of a lock")
     with contextlib.ExitStack() as stack:
+        try:
+            # Whoever waits, or only looks, passes through it.
+            folder = stack.enter_context(
+                own_files.opened(place, make=True, mode=0o755)
+            )
+        except OSError as error:
+            raise _unusable(place, error) from error
         held = []
-        for name in sorted(set(keys)):
-            if not _KEY.fullmatch(name):
-                raise ValueError(f"{name!r} is no key of a lock")
-            fd = None
-            while fd is None or not lock_file.is_still_there(
-                fd, folder / name
-            ):
-                # One that somebody removed locks nobody else out.
-                if fd is not None:
-                    os.close(fd)
-                fd = _locked(folder, name, deadline, timeout)
+        for name in names:
+            fd = _locked(folder, name, deadline, timeout)
             stack.callback(os.close, fd)
             lock_file.note(fd, holder or lock_file.ourselves())
             held.append(fd)
         yield tuple(held)
 
 
-def _opened(folder: pathlib.Path, name: str) -> int:
-    try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return os.open(
-            folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-    except OSError as error:
-        raise exception.HostError(
-            f"the locks in {folder} can't be used: {error.strerror}"
-        ) from error
+def _unusable(folder: pathlib.Path, error: OSError) -> exception.HostError:
+    return exception.HostError(
+        f"the locks in {folder} can't be used: {error.strerror}",
+        trust.mend(error),
+    )
 
 
 def _locked(
-    folder: pathlib.Path, name: str, deadline: float, timeout: float
+    folder: own_files.Folder, name: str, deadline: float, timeout: float
 ) -> int:
     """A descriptor of a lock's file, which is locked."""
-    fd = _opened(folder, name)
-    try:
-        _take(fd, folder / name, deadline, timeout)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    path = folder.path / name
 
-
-def _take(
-    fd: int, path: pathlib.Path, deadline: float, timeout: float
-) -> None:
-    waits = False
-    while True:
+    def opened() -> int:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise _timeout(fd, path, timeout) from None
-            if not waits:
-                _LOG.info("waiting for the lock %s", path)
-            waits = True
-            time.sleep(_PAUSE)
+            return folder.open_lock(name)
         except OSError as error:
-            raise exception.HostError(
-                f"the lock {path} can't be taken: {error.strerror}"
-            ) from error
-        else:
-            break
+            raise _unusable(folder.path, error) from error
+
+    try:
+        return lock_file.take(
+            opened,
+            lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+            path,
+            deadline,
+        )
+    except lock_file.Held as error:
+        raise _timeout(str(error), path, timeout) from None
+    except OSError as error:
+        raise exception.HostError(
+            f"the lock {path} can't be taken: {error.strerror}"
+        ) from error
 
 
 def _timeout(
-    fd: int, path: pathlib.Path, timeout: float
+    who: str, path: pathlib.Path, timeout: float
 ) -> exception.LockTimeout:
-    who = lock_file.told(os.pread(fd, 4096, 0))
     hint = "wait for it to end, or see what it is waiting for"
     if path.name != HOST:
         who += ", or a write of its to the host,"

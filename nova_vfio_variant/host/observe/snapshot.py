@@ -24,7 +24,7 @@ import re
 import tarfile
 import typing as ty
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import own_files, trust
 from nova_vfio_variant.host.observe import (
     anonymize,
     drivers,
@@ -110,7 +110,8 @@ def record(
         kernel's command line too; without them, what looks like one in a
         text or the name of a network interface is replaced, and so are the
         user and the query of a URL
-    :raises HostError: the file can't be written
+    :raises HostError: the file can't be written, or its place may be a
+        stranger's
     """
     _write(entries(tree, identities), pathlib.Path(out_path))
 
@@ -316,24 +317,21 @@ def _write(entries: ty.Mapping[str, Entry], out: pathlib.Path) -> None:
         for parent in pathlib.PurePosixPath(path).parents:
             whole.setdefault(str(parent), None)
     whole.pop(".", None)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+
+    def fill(fd: int, _path: pathlib.Path) -> None:
+        with (
+            open(fd, "wb", closefd=False) as file,
+            gzip.GzipFile("", "wb", 9, file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            for path in sorted(whole):
+                _add_member(archive, path, whole[path])
+
     try:
-        with temporary.open("xb") as file:
-            with (
-                gzip.GzipFile("", "wb", 9, file, mtime=0) as packed,
-                tarfile.open(fileobj=packed, mode="w") as archive,
-            ):
-                for path in sorted(whole):
-                    _add_member(archive, path, whole[path])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
+        with own_files.opened(out.parent, sticky=True) as folder:
+            folder.make(out.name, fill, replace=True)
     except OSError as error:
-        raise exception.HostError(
-            f"{out}: can't be written: {error.strerror or error}"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise trust.unwritten(out, error) from error
 
 
 def _add_member(archive: tarfile.TarFile, path: str, entry: Entry) -> None:
