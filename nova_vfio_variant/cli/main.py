@@ -157,6 +157,7 @@ class App(app.App):
         )
         if options.debug or options.verbose_level > 2 or options.log_file:
             try:
+                _expect_no_wait(options.log_file)
                 set_up()
             except OSError as error:
                 reject(
@@ -197,6 +198,16 @@ class App(app.App):
     def interact(self) -> ty.NoReturn:
         """There is no shell: options without a command are a mistake."""
         reject(self.parser, "a command is missing")
+
+
+def _expect_no_wait(log_file: str | None) -> None:
+    """Refuse a FIFO that nobody reads, to which one would wait to write.
+
+    :raises OSError: it is one, or can't be written
+    """
+    if log_file and os.path.exists(log_file):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+        os.close(os.open(log_file, flags))
 
 
 def _near(words: str) -> list[str]:

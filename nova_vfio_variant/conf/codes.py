@@ -13,11 +13,13 @@ FILE_UNREADABLE: ty.Final = finding.Code(
     "VFIO100",
     _ERROR,
     "a configuration file can't be opened",
-    "The file or folder does not exist, or its permissions keep us out."
-    " Nova's own file is often readable for its group alone.",
+    "The file or folder does not exist, its permissions keep us out, it is no"
+    " regular file (a FIFO would be waited for, a device read for ever), or it"
+    " is larger than 64 MiB. Nova's own file is often readable for its group"
+    " alone.",
     "nova-vfio --config-file /etc/nova/nvoa.conf config check",
-    "Correct the path, or run the command as root or as a member of the"
-    " file's group.",
+    "Correct the path, save what comes through a pipe as a file, or run the"
+    " command as root or as a member of the file's group.",
 )
 NOT_UTF8: ty.Final = finding.Code(
     "VFIO101",
@@ -67,12 +69,17 @@ INTERPOLATION: ty.Final = finding.Code(
     '[pci]\ndevice_spec = {"address": "$x"}',
     "Write $$ for a dollar sign.",
 )
-CHANGED_MEANWHILE: ty.Final = finding.Code(
-    "VFIO107",
+ELSEWHERE: ty.Final = finding.Code(
+    "VFIO108",
     _ERROR,
-    "a file changed while it was read",
-    "Each file is read twice, once by oslo.config and once for the places of"
-    " its values, and the two readings differ.",
-    "an editor or a deployment tool that writes nova.conf right now",
-    "Run the command again when nothing writes the file.",
+    "more of the configuration stands elsewhere",
+    "oslo.config asks the driver of each source that config_source names for"
+    " the options that no file sets, such as a web server. What it would say"
+    " has no line here, and nobody is asked for it; judged without it, Nova"
+    " may do something else than is said. Only the driver environment adds"
+    " nothing: its variables are read anyhow.",
+    "[DEFAULT]\nconfig_source = central\n[central]\ndriver = remote_file\n"
+    "uri = https://example.com/nova.conf",
+    "Save what the source says as a file, and name that with --config-file"
+    " beside a copy of this file without config_source.",
 )

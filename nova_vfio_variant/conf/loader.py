@@ -66,18 +66,11 @@ def survey(
     conf = located.Config(written)
     vfio.register_opts(conf)
     nova.register_opts(conf)
-    try:
-        conf([], "nova", default_config_files=paths, default_config_dirs=[])
-    except (cfg.Error, OSError, UnicodeError) as error:
-        raise _changed(error) from error
+    conf([], "nova", default_config_files=paths, default_config_dirs=[])
     _look(conf)
+    _expect_no_sources(conf)
     if conf.vfio.placement == "service":
-        from nova_vfio_variant.conf import (
-            placement,
-        )
-
-        placement.register_opts(conf)
-        _look(conf)
+        _look_at_service(conf)
     return conf
 
 
@@ -96,11 +89,77 @@ def _look(conf: located.Config) -> None:
     """The same, to note what is wrong and leave it out."""
     _borrow(conf)
     for group, option in conf.registered:
+        if (group, option) in conf.at_fault:
+            continue  # Its default; the environment would be told twice.
         found = _faults(conf, group, option)
         if found is not None:
-            conf.faults += found
-            conf.at_fault.add((group, option))
-            _leave_out(conf, group, option)
+            _set_aside(conf, group, option, found)
+
+
+def _set_aside(
+    conf: located.Config,
+    group: str,
+    option: str,
+    faults: list[finding.Finding],
+) -> None:
+    conf.faults += faults
+    conf.at_fault.add((group, option))
+    _leave_out(conf, group, option)
+
+
+def _expect_no_sources(conf: located.Config) -> None:
+    """Note each source of more configuration, which nobody is asked for."""
+    named = [
+        name
+        for name in conf.config_source
+        if _last(conf, name, "driver") != "environment"
+    ]
+    if named:
+        found = _on_option(
+            conf,
+            "DEFAULT",
+            "config_source",
+            codes.ELSEWHERE,
+            f"{', '.join(named)}: more of the configuration stands elsewhere",
+        )
+        _set_aside(conf, "DEFAULT", "config_source", found)
+
+
+def _last(conf: located.Config, group: str, option: str) -> str | None:
+    """The text that files give an option, whether it is known here or not."""
+    for file in reversed(conf.files):
+        for text in reversed(file):
+            if located.is_named(text, (group, option)):
+                return text.text
+    return None
+
+
+def _look_at_service(conf: located.Config) -> None:
+    """Look at what keystoneauth reads, in the order in which it does."""
+    from nova_vfio_variant.conf import placement
+
+    placement.register_opts(conf)
+    _look(conf)
+    section = conf.placement.auth_section
+    # A group of that name would hide what isn't in a group.
+    if section == "DEFAULT" or ("DEFAULT", section) in conf.registered:
+        _set_wrong(
+            conf, "placement", "auth_section", f"{section} is no section"
+        )
+    group = placement.register_auth_type(conf)
+    _look(conf)
+    try:
+        placement.register_auth_opts(conf, group)
+    except LookupError as error:
+        _set_wrong(conf, group, "auth_type", error.args[0])
+    _look(conf)
+
+
+def _set_wrong(
+    conf: located.Config, group: str, option: str, reason: str
+) -> None:
+    found = _bad_value(conf, group, option, ValueError(reason))
+    _set_aside(conf, group, option, found)
 
 
 def _leave_out(conf: located.Config, group: str, option: str) -> None:
@@ -194,32 +253,31 @@ def _bad_references(
     conf: located.Config, group: str, option: str
 ) -> list[finding.Finding]:
     """Each ``$name`` that can't be replaced."""
-    subject = f"[{group}] {option}"
-    variable = located.environment_name(group, option)
     uses = _wrong_uses(conf, group, option)
     message = "names no option that is known here or set in a file"
     if uses and all(_known(conf, group, name) for *_, name in uses):
         message = "leads back to itself"
-    hint = codes.INTERPOLATION.mend
-    if variable in os.environ:
-        return [
-            finding.Finding(
-                codes.INTERPOLATION,
-                f"a $name in it {message}",
-                subject=variable,
-                hint=hint,
-            )
-        ]
+    if located.environment_name(group, option) in os.environ:
+        return _on_option(
+            conf,
+            group,
+            option,
+            codes.INTERPOLATION,
+            f"a $name in it {message}",
+        )
     # No use: a default that leads to a wrong option, which is told.
     return [
-        finding.Finding.on(
+        _on_text(
+            conf,
+            group,
+            option,
             codes.INTERPOLATION,
-            f"${name} {message}",
+            # It may be a part of a password.
+            f"a $ in it {message}"
+            if conf.registered[group, option].secret
+            else f"${name} {message}",
             text,
-            start,
-            end,
-            subject,
-            hint,
+            (start, end),
         )
         for text, start, end, name in uses
     ]
@@ -251,32 +309,57 @@ def _bad_value(
     """A value that is not of its option's type."""
     reason = str(error).partition("is not valid: ")[2] or str(error)
     reason = f"{option}: {reason[:1].lower()}{reason[1:]}"
+    if conf.registered[group, option].secret:
+        reason = f"{option}: it is not of its type"
     text = located.place(conf, group, option)
     boolean = isinstance(conf.registered[group, option], cfg.BoolOpt)
     hint = "Write true or false." if boolean else None
-    if text is None:
-        # Set nowhere: a default that leads to a wrong option, which is told.
-        variable = located.environment_name(group, option)
-        if variable not in os.environ:
-            return []
-        return [
-            finding.Finding(
-                codes.BAD_VALUE, reason, subject=variable, hint=hint
-            )
-        ]
-    if "#" in text.text:
+    if text is not None and "#" in text.text:
         hint = "Give the comment a line of its own: here # is no comment."
-    elif "\n" in text.text:
+    elif text is not None and "\n" in text.text:
         hint = "An indented line goes on with the value above it."
-    return [
-        finding.Finding.on(
-            codes.BAD_VALUE,
-            reason,
-            text,
-            subject=f"[{group}] {option}",
-            hint=hint,
+    return _on_option(conf, group, option, codes.BAD_VALUE, reason, hint)
+
+
+def _on_option(
+    conf: located.Config,
+    group: str,
+    option: str,
+    code: finding.Code,
+    message: str,
+    hint: str | None = None,
+) -> list[finding.Finding]:
+    """A finding on what gives an option of one value that value.
+
+    None where nothing does: a default that leads to a wrong option, which is
+    told.
+    """
+    text = located.place(conf, group, option)
+    if text is not None:
+        return [_on_text(conf, group, option, code, message, text, hint=hint)]
+    variable = located.environment_name(group, option)
+    if variable not in os.environ:
+        return []
+    return [finding.Finding(code, message, subject=variable, hint=hint)]
+
+
+def _on_text(
+    conf: located.Config,
+    group: str,
+    option: str,
+    code: finding.Code,
+    message: str,
+    text: source.SourceText,
+    span: tuple[int, int | None] = (0, None),
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding on a value, whose line isn't shown where it is secret."""
+    subject = f"[{group}] {option}"
+    if conf.registered[group, option].secret:
+        return finding.Finding(
+            code, message, text.at(span[0]), subject=subject, hint=hint
         )
-    ]
+    return finding.Finding.on(code, message, text, *span, subject, hint)
 
 
 def _known(conf: located.Config, group: str, name: str) -> bool:
@@ -284,13 +367,6 @@ def _known(conf: located.Config, group: str, name: str) -> bool:
     return any(
         (place, word) in conf.registered
         for place in ((owner,) if owner else (group, "DEFAULT"))
-    )
-
-
-def _changed(error: Exception) -> exception.ConfigError:
-    """The first reading was fine, oslo.config's a moment later was not."""
-    return located.unreadable(
-        finding.Finding(codes.CHANGED_MEANWHILE, " ".join(str(error).split()))
     )
 
 

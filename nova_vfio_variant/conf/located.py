@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where each value of a configuration file stands, to the character.
 
-oslo.config knows the file of a value and nothing more. Its parser is read
-here a second time, in a subclass that notes lines and columns; what both
-readings give is compared, so a place is never shown for a value that
-oslo.config read differently.
+oslo.config knows the file of a value and nothing more. Its parser is a
+subclass here that notes lines and columns, and oslo.config is given what that
+read: each file is opened once, so that a place is never shown for a value
+that oslo.config read differently.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typing as ty
 
 from oslo_config import cfg, iniparser
 
-from nova_vfio_variant import exception, finding, source
+from nova_vfio_variant import exception, finding, input_file, source
 from nova_vfio_variant.conf import codes
 
 #: What oslo.config takes for a ``$name`` in a value.
@@ -24,6 +24,9 @@ _TEMPLATE = cfg.ConfigOpts.Template.pattern
 
 #: Every assignment of one file, in the order in which they stand.
 Written = tuple[source.SourceText, ...]
+
+#: Group -> option -> its values.
+_Sections = dict[str, dict[str, list[str]]]
 
 
 class Config(cfg.ConfigOpts):
@@ -39,7 +42,6 @@ class Config(cfg.ConfigOpts):
         #: Registered options by (group, name); the group DEFAULT has a name.
         self.registered: dict[tuple[str, str], cfg.Opt] = {}
         super().__init__()
-        self.registered.clear()  # of oslo.config's own config_source
         self.files = tuple(files)
         self.faults: list[finding.Finding] = []
         self.at_fault: set[tuple[str, str]] = set()
@@ -68,6 +70,31 @@ class Config(cfg.ConfigOpts):
             cfg.OptGroup(group.name, group.title, group.help)
         )
 
+    def _parse_config_files(self) -> cfg._Namespace:
+        """Take what was read, where oslo.config would open the files.
+
+        It would wait for a FIFO that took the place of one meanwhile. Nor are
+        options of its command line taken from files (``shell_completion``).
+        """
+        namespace = cfg._Namespace(self)  # noqa: SLF001 - has no other name
+        for file in self.files:
+            sections: _Sections = {}
+            normalized: _Sections = {}
+            for text in file:
+                for groups, name in (
+                    (sections, text.group),
+                    (normalized, _normal(text.group)),
+                ):
+                    options = groups.setdefault(name, {})
+                    options.setdefault(text.option, []).append(text.text)
+            namespace._add_parsed_config_file(  # noqa: SLF001 - the same
+                file[0].file if file else "", sections, normalized
+            )
+        return namespace
+
+    def _load_alternative_sources(self) -> None:
+        """Ask nobody: the loader refuses what ``config_source`` names."""
+
     def lookup(self, group: str, option: str) -> ty.Any:
         """An option's value; the group DEFAULT has its name.
 
@@ -82,8 +109,7 @@ def read(path: str) -> Written:
     :raises ConfigError: no such file, not UTF-8, or not of this syntax
     """
     try:
-        with open(os.path.expanduser(path), "rb") as stream:
-            data = stream.read()
+        data = input_file.read(os.path.expanduser(path), input_file.CONFIG)
     except OSError as error:
         raise unreadable(
             finding.Finding(
@@ -127,11 +153,11 @@ def is_named(text: source.SourceText, name: tuple[str, str]) -> bool:
     does.
     """
     group, option = name
-    written = text.group if text.group == "DEFAULT" else text.group.lower()
-    return (written, text.option) == (
-        group if group == "DEFAULT" else group.lower(),
-        option,
-    )
+    return (_normal(text.group), text.option) == (_normal(group), option)
+
+
+def _normal(group: str) -> str:
+    return group if group == "DEFAULT" else group.lower()
 
 
 def assigned(conf: Config, group: str, option: str) -> list[source.SourceText]:
@@ -152,26 +178,15 @@ def assigned(conf: Config, group: str, option: str) -> list[source.SourceText]:
 def values(
     conf: Config, group: str, option: str
 ) -> tuple[source.SourceText, ...]:
-    """Each value of a multi-valued option, as :func:`assigned` orders them.
-
-    :raises ConfigError: oslo.config has other values, because a file changed
-        in between
-    """
-    raw = assigned(conf, group, option)
-    given = conf.lookup(group, option)
-    found = [
+    """Each value of a multi-valued option, as :func:`assigned` orders them."""
+    return tuple(
         _interpolated(text, value)
-        for text, value in zip(raw, given, strict=False)
-    ]
-    if len(raw) != len(given) or None in found:
-        raise unreadable(
-            finding.Finding(
-                codes.CHANGED_MEANWHILE,
-                f"two readings of [{group}] {option} differ",
-                subject=f"[{group}] {option}",
-            )
+        for text, value in zip(
+            assigned(conf, group, option),
+            conf.lookup(group, option),
+            strict=True,
         )
-    return tuple(text for text in found if text is not None)
+    )
 
 
 def place(conf: Config, group: str, option: str) -> source.SourceText | None:
@@ -205,12 +220,10 @@ def references(
             yield match.start(), match.end(), name
 
 
-def _interpolated(
-    raw: source.SourceText, value: str
-) -> source.SourceText | None:
+def _interpolated(raw: source.SourceText, value: str) -> source.SourceText:
     """The value behind its ``$`` names, each literal run at its own place.
 
-    :return: None if the value can't have come from this text
+    :param value: what oslo.config made of the text
     """
     if raw.text == value:
         return raw
@@ -230,8 +243,7 @@ def _interpolated(
     pieces.append((at, len(raw.text)))
     pattern += f"({re.escape(raw.text[at:])})"
     matched = re.fullmatch(pattern, value, re.DOTALL)
-    if matched is None:
-        return None
+    assert matched is not None, value
     segments: list[source.Segment] = []
     for number, (start, end) in enumerate(pieces, start=1):
         offset = matched.start(number)
@@ -327,7 +339,7 @@ def _not_utf8(
         f"byte 0x{data[error.start]:02x} is not UTF-8",
         source.Location(path, len(lines), len(lines[-1])),
         4,
-        lines[-1][:-1] + rest,
+        None if _secret(*lines) else lines[-1][:-1] + rest,
         path,
         "Save the file as UTF-8, for example with: iconv -f latin1 -t utf-8",
     )
@@ -343,7 +355,25 @@ def _syntax(path: str, error: iniparser.ParseError) -> finding.Finding:
         error.msg[:1].lower() + error.msg[1:],
         source.Location(path, error.lineno, 1),
         max(len(line), 1),
-        line,
+        None if _secret(line) else line,
         path,
         hint,
     )
+
+
+#: Names of options that nobody should see the value of, whoever's they are.
+_SECRET = re.compile(
+    "pass|secret|token|credential|key|connection|transport_url", re.IGNORECASE
+)
+
+
+def _secret(*lines: str) -> bool:
+    """Whether the last of these lines may say what is secret.
+
+    It may go on with the value of a line before it, and it may not be known
+    what in it is a name.
+    """
+    for line in reversed(lines):
+        if not line.startswith((" ", "\t")):
+            return _SECRET.search(line) is not None
+    return False

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as ty
 
 from keystoneauth1 import adapter, loading, session
 from keystoneauth1 import exceptions as ks_exceptions
 from openstack import connection
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, input_file
 from nova_vfio_variant.placement import bounded, client, failure
 
 if ty.TYPE_CHECKING:
@@ -19,6 +20,7 @@ if ty.TYPE_CHECKING:
 #: set; keystoneauth would wait for ever.
 TIMEOUT = 60
 _GROUP = "placement"
+_FILES = ("cafile", "certfile", "keyfile")
 
 
 def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
@@ -42,6 +44,7 @@ def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
             "Nova's own section works here unchanged; without Keystone, "
             "[vfio] placement = embedded",
         )
+    _expect_files(conf)
     us = loading.load_session_from_conf_options(conf, _GROUP, auth=auth)
     us.app_name = "nova-vfio"
     if us.timeout is None:
@@ -56,6 +59,26 @@ def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
             session=us, oslo_conf=conf, service_types=[_GROUP]
         )
     return client.PlacementClient(_Cloud(cloud), where)
+
+
+def _expect_files(conf: cfg.ConfigOpts) -> None:
+    """Refuse what the TLS library would wait for, or read for ever.
+
+    What isn't there, and a folder of certificates, is left to it.
+
+    :raises PlacementRefused: an option names no file
+    """
+    for name in _FILES:
+        path = conf[_GROUP][name]
+        if path is None or not os.path.exists(path) or os.path.isdir(path):
+            continue
+        try:
+            input_file.expect_regular(os.stat(path), path)
+        except OSError as error:
+            raise exception.PlacementRefused(
+                f"[{_GROUP}] {name}: {path}: {error.strerror}",
+                "save it as a file",
+            ) from error
 
 
 class _Cloud:

@@ -52,9 +52,6 @@ class Checked(base.TestCase):
         self, case: check_cases.Case, scan: host_scan.HostScan | None
     ) -> facts.CheckInput:
         conf = loader.load(["nova.conf"] if case.named else [])
-        if case.then is not None:
-            pathlib.Path("nova.conf").write_text(case.then)
-            conf.reload_config_files()
         specs, found = parse.parse_device_specs(
             located.values(conf, "pci", "device_spec")
         )

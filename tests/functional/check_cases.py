@@ -29,7 +29,6 @@ class Case:
     :param environment: variables
     :param claimed: address -> instance that has it in the store
     :param was: address -> vendor and product id that the store has of it
-    :param then: text of nova.conf at oslo.config's second reading
     :param orphans: addresses of VFs whose PF is not known
     :param named: whether the file is named to the command
     :param unreachable: why Placement can't be asked
@@ -50,7 +49,6 @@ class Case:
     ) = None
     unreachable: str | None = None
     unseen: str | None = None
-    then: str | None = None
     orphans: ty.Collection[str] = ()
     named: bool = True
 
@@ -173,8 +171,10 @@ TEXT = {
         "[pci]\ndev_spec = {'vendor_id': '8086', 'product_id': '10ca',\n"
         "    'live_migratable': 'yes'}\n"
     ),
-    "CHANGED_MEANWHILE": Case(
-        specs(f"{{ {VF} }}"), then=specs(f"{{ {VF} }}", f"{{ {VF} }}")
+    "ELSEWHERE": Case(
+        "[DEFAULT]\nconfig_source = central\n"
+        "[central]\ndriver = remote_file\n"
+        "uri = http://127.0.0.1:1/nova.conf\n"
     ),
     "UNKNOWN_OPTION-far": Case("[devices]\ncolour = green\n"),
     "UNKNOWN_OPTION-group": Case(

@@ -84,11 +84,7 @@ class Offered(check_case.Checked):
 
 
 for _name, _case in check_cases.CASES.items():
-    if (
-        isinstance(_case.conf, str)
-        and _case.then is None
-        and not _case.environment
-    ):
+    if isinstance(_case.conf, str) and not _case.environment:
         setattr(
             Pasted,
             f"test_{_name}",

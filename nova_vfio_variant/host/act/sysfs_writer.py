@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import time
 import typing as ty
 
@@ -22,7 +21,6 @@ _DRIVERS = "sys/bus/pci/drivers"
 
 #: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
 _MAX_VFS = 0xFFFF
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 #: How long something that is on its way may take to show: nvme and others
 #: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
@@ -223,6 +221,6 @@ def _checked_name(name: str) -> str:
 
     :raises ValueError: it is none
     """
-    if not _NAME.fullmatch(name):
+    if not drivers.NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a driver or module")
     return name

@@ -177,6 +177,7 @@ class DriverChanges:
                 found += obstacles.counting(
                     facts, function, refusal.unseen(facts, function)
                 )
+                found += tuple(refusal.not_put_back(function))
             self.blocked[str(function.address)] = companions.Blocked(
                 function,
                 wish.by["driver"],

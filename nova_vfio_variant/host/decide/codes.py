@@ -446,3 +446,15 @@ HAS_VGPU_TYPE: ty.Final = finding.Code(
     "Leave the VF on its driver, and its PF's VFs as they are; whoever gave "
     "it the type takes it away first: write 0 to current_vgpu_type.",
 )
+NOT_PUT_BACK: ty.Final = finding.Code(
+    "VFIO562",
+    _ERROR,
+    "a driver or an override that could not be put back",
+    "What a function's driver_override holds, or its driver is called, is "
+    "what no driver is called: it has bytes that are not UTF-8, white space, "
+    "or more than 64 characters. It can't be written down here and written "
+    "back as it was, so that a change of the function could not be undone.",
+    "driver_override of 0000:25:00.4 holds the bytes 63 61 66 e9",
+    "Whoever wrote it takes it away first: write an empty line to "
+    "driver_override.",
+)

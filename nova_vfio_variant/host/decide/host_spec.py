@@ -13,6 +13,7 @@ import typing as ty
 
 from nova_vfio_variant import finding, source
 from nova_vfio_variant.host.decide import codes
+from nova_vfio_variant.host.observe import drivers
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci import entry, jsontext, pattern
@@ -37,9 +38,6 @@ HOST: ty.Final = "host"
 #: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
 _MAX_VFS = 0xFFFF
 _FOUR_DIGITS = re.compile("[0-9a-fA-F]{4}")
-#: What names a driver or a module; no slash, no white space. 64 characters
-#: are more than any has (MODULE_NAME_LEN is 56).
-DRIVER_NAME: ty.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -235,7 +233,7 @@ class _Reader(entry.Entry):
 
     def _driver(self) -> str | None:
         text = self.text_of("driver")
-        if text is None or DRIVER_NAME.fullmatch(text):
+        if text is None or drivers.NAME.fullmatch(text):
             return text
         self._bad("driver", f"is {text!r}, and variant, host or a name")
         return None

@@ -10,8 +10,8 @@ import typing as ty
 
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.observe import drivers, vfio
 from nova_vfio_variant.host.observe import use as uses
-from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
@@ -65,6 +65,7 @@ def to_touch(
             *in_use(facts, function),
             *unseen(facts, function),
             *_unread(function),
+            *not_put_back(function),
         ),
     )
 
@@ -75,6 +76,23 @@ def _unread(
     """Whether nobody knows which driver it would be taken from."""
     if "driver" in function.lost:
         yield obstacles.driver_not_known(function)
+
+
+def not_put_back(
+    function: observed.PciFunction,
+) -> ty.Iterator[finding.Finding]:
+    """Whether what it is on now couldn't be written again to undo a change."""
+    for what, name in (
+        ("driver_override", function.driver_override),
+        ("driver", function.driver),
+    ):
+        if name is not None and not drivers.NAME.fullmatch(name):
+            yield because(
+                codes.NOT_PUT_BACK,
+                str(function.address),
+                f"its {what} is {name!r}, which could not be put back",
+                codes.NOT_PUT_BACK.mend,
+            )
 
 
 def is_another(

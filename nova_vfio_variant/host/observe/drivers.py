@@ -18,6 +18,10 @@ from nova_vfio_variant.host.tree import host_tree
 #: The driver for every function that has none of its own.
 VFIO_PCI: ty.Final = "vfio-pci"
 
+#: What names a driver or a module; no slash, no white space. 64 characters
+#: are more than any has (MODULE_NAME_LEN is 56).
+NAME: ty.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
 _HOLDERS = "sys/module/vfio_pci_core/holders"
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
 
@@ -63,7 +67,11 @@ def _aliases_in(text: str) -> tuple[tuple[str, str], ...]:
     lines = re.findall(
         r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text, re.MULTILINE
     )
-    return tuple((pattern, module) for pattern, module in lines)
+    return tuple(
+        (pattern, module)
+        for pattern, module in lines
+        if NAME.fullmatch(module)
+    )
 
 
 def best_variant(

@@ -16,13 +16,16 @@ import stat
 import types
 import typing as ty
 
+from nova_vfio_variant import input_file
+
 #: As many links as the kernel follows in one path (path_resolution(7)).
 _MAX_LINKS = 40
 
 #: A sysfs attribute is at most one page; no page that matters is larger.
 ATTRIBUTE: ty.Final = 65536
 
-_CHUNK = 1 << 20
+#: Of any other file. ``modules.alias`` and ``pci.ids`` have 2 MiB.
+MAX_BYTES: ty.Final = 64 << 20
 
 #: The mode of each symbolic link but those of procfs (symlink(7)).
 _ANYBODYS = 0o777
@@ -296,6 +299,7 @@ class DirectoryTree(HostTree):
     def _read(self, path: str) -> bytes:
         fd = os.open(self._prefix + path, self._flags)
         try:
-            return b"".join(iter(lambda: os.read(fd, _CHUNK), b""))
+            input_file.expect_regular(os.fstat(fd), path)
+            return input_file.read_all(fd, path, MAX_BYTES)
         finally:
             os.close(fd)

@@ -17,12 +17,15 @@ import tarfile
 import typing as ty
 import zlib
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, input_file
 from nova_vfio_variant.host.tree import host_tree
 
 #: A host with 480 virtual functions takes 22 MB unpacked, with everything
 #: that its sysfs shows.
 MAX_BYTES = 512 << 20
+
+#: As it is kept, the same host takes less than one.
+MAX_PACKED = 64 << 20
 
 #: The same host has 24,000 members.
 MAX_MEMBERS = 200_000
@@ -88,12 +91,15 @@ class _Recorded(host_tree.Folder):
 
 
 class RecordedTree(host_tree.HostTree):
-    """A recorded host, held in memory."""
+    """A recorded host, held in memory.
+
+    :ivar data: the tar file inside
+    """
 
     def __init__(self, entries: _Directory, data: bytes) -> None:
         super().__init__()
         self._entries = entries
-        self._data = data
+        self.data = data
 
     @classmethod
     def load(cls, path: str) -> RecordedTree:
@@ -142,23 +148,24 @@ class RecordedTree(host_tree.HostTree):
         node = self._find(path)
         if not isinstance(node, dict):
             raise _error(errno.ENOTDIR, path)
-        return _Recorded(node, self._data)
+        return _Recorded(node, self.data)
 
     def _read(self, path: str) -> bytes:
         node = self._find(path)
         if not isinstance(node, _File):
             raise _error(errno.EISDIR, path)
-        return self._data[node.start : node.end]
+        return self.data[node.start : node.end]
 
 
 def _unpack(path: str) -> bytes:
     """The tar file inside, all of it, so that gzip's checksum is tested."""
-    with open(path, "rb") as packed, gzip.open(packed) as file:
-        if packed.peek(1)[:2] not in {b"", _GZIP}:
-            raise exception.RecordedHostError(
-                f"{path}: no recorded host: it is not gzipped",
-                hint="host snapshot makes a .tar.gz",
-            )
+    packed = input_file.read(path, MAX_PACKED)
+    if packed[:2] not in {b"", _GZIP}:
+        raise exception.RecordedHostError(
+            f"{path}: no recorded host: it is not gzipped",
+            hint="host snapshot makes a .tar.gz",
+        )
+    with gzip.open(io.BytesIO(packed)) as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise exception.RecordedHostError(
@@ -332,10 +339,10 @@ def unpack(
     :raises HostError: it can't be read
     :raises RecordedHostError: it is no whole, safe recording
     """
-    RecordedTree.load(os.fspath(path))
+    tree = RecordedTree.load(os.fspath(path))
     # Python has filters from 3.11.4 on; Debian 12 has 3.11.2.
     more = {"filter": _safe} if hasattr(tarfile, "data_filter") else {}
-    with tarfile.open(path) as archive:
+    with tarfile.open(fileobj=io.BytesIO(tree.data)) as archive:
         # RecordedTree has looked at every name and link, which S202 is about;
         # and typeshed wants the filter by name.
         archive.extractall(folder, **more)  # type: ignore[arg-type]  # noqa: S202

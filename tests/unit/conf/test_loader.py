@@ -10,8 +10,10 @@ import tempfile
 import fixtures
 
 from nova_vfio_variant import exception, finding
-from nova_vfio_variant.conf import loader, located
+from nova_vfio_variant.conf import database, loader, located
 from tests import base
+
+_NAMES_NOTHING = "names no option that is known here or set in a file"
 
 
 class Loader(base.TestCase):
@@ -115,6 +117,165 @@ class Loader(base.TestCase):
         found = self.fault("[DEFAULT]\nhost = a$host\n")
         self.assertEqual((2, 9, 5), self.place(found))
         self.assertIn("leads back to itself", found.message)
+
+    def test_a_secret_is_shown_in_no_line_that_can_t_be_read(self) -> None:
+        for content in (
+            b"[placement]\npassword hunter2\n",
+            b"[placement]\npassword = hunter2\xe9\n",
+            b"[database]\nconnection = mysql://u:p@h\n  hunter2\xe9\n",
+        ):
+            found = self.fault(content)
+            self.assertIsNotNone(found.location)
+            self.assertNotIn("hunter2", f"{found}{found.line}{found.hint}")
+
+    def service(self, *lines: str) -> list[tuple[str, str, str]]:
+        """Code, place and message of what is wrong with such a service."""
+        self.path.write_text(
+            "\n".join(["[vfio]", "placement = service", *lines])
+        )
+        found = loader.survey([str(self.path)]).faults
+        for problem in found:
+            # The line of a secret is not shown, and no part of it.
+            self.assertNotIn("hunter2", f"{problem}{problem.line}")
+        return [
+            (
+                problem.code.id,
+                str(problem.location).removeprefix(f"{self.path}:"),
+                problem.message,
+            )
+            for problem in found
+        ]
+
+    def test_a_dollar_sign_in_a_password_is_told_without_it(self) -> None:
+        self.assertEqual(
+            [
+                (
+                    "VFIO106",
+                    "5:14",
+                    f"a $ in it {_NAMES_NOTHING}",
+                )
+            ],
+            self.service(
+                "[placement]", "auth_type = password", "password = ab$hunter2"
+            ),
+        )
+        # As the hint says.
+        self.assertEqual(
+            [],
+            self.service(
+                "[placement]", "auth_type = password", "password = ab$$hunter2"
+            ),
+        )
+        conf = loader.load([str(self.path)])
+        self.assertEqual("ab$hunter2", conf.placement.password)
+
+    def test_each_option_of_the_service_is_looked_at(self) -> None:
+        self.assertEqual(
+            [
+                ("VFIO106", "5:11", f"$a {_NAMES_NOTHING}"),
+                ("VFIO106", "6:16", f"$b {_NAMES_NOTHING}"),
+                ("VFIO106", "7:12", f"$c {_NAMES_NOTHING}"),
+                ("VFIO106", "8:12", "$username leads back to itself"),
+            ],
+            sorted(
+                self.service(
+                    "[placement]",
+                    "auth_type = password",
+                    "cafile = /$a",
+                    "region_name = x$b",
+                    "auth_url = $c",
+                    "username = $username",
+                ),
+                key=lambda fault: fault[1].zfill(5),
+            ),
+        )
+
+    def test_a_plug_in_that_is_not_there_is_told_with_those_that_are(
+        self,
+    ) -> None:
+        ((code, place, message),) = self.service(
+            "[placement]", "auth_type = pasword"
+        )
+        self.assertEqual(("VFIO103", "4:13"), (code, place))
+        self.assertIn("no plug-in 'pasword'", message)
+        self.assertIn(" password,", message)
+
+    def test_a_plug_in_may_be_named_in_another_section(self) -> None:
+        self.assertEqual(
+            [],
+            self.service(
+                "[placement]",
+                "auth_section = keystone",
+                "[keystone]",
+                "auth_type = password",
+                "password = hunter2",
+            ),
+        )
+        found = self.service(
+            "[placement]",
+            "auth_section = keystone",
+            "[keystone]",
+            "auth_type = password",
+            "password = $hunter2",
+        )
+        self.assertEqual(["7:12"], [place for _, place, _ in found])
+        found = self.service("[placement]", "auth_section = $nothing")
+        self.assertEqual(["4:16"], [place for _, place, _ in found])
+        found = self.service(
+            "[placement]",
+            "auth_section = keystone",
+            "[keystone]",
+            "auth_type = $nothing",
+        )
+        self.assertEqual(["6:13"], [place for _, place, _ in found])
+
+    def test_a_section_that_would_hide_other_options_is_refused(self) -> None:
+        for name in ("DEFAULT", "host"):
+            ((code, place, _),) = self.service(
+                "[placement]", f"auth_section = {name}"
+            )
+            self.assertEqual(("VFIO103", "4:16"), (code, place))
+
+    def test_a_wrong_plug_in_in_the_environment_is_named(self) -> None:
+        self.useFixture(
+            fixtures.EnvironmentVariable("OS_PLACEMENT__AUTH_TYPE", "x")
+        )
+        ((_, place, message),) = self.service()
+        self.assertEqual("None", place)
+        self.assertIn("no plug-in 'x'", message)
+
+    def test_a_password_of_the_database_is_not_shown_either(self) -> None:
+        self.path.write_text(
+            "[database]\nconnection = mysql://nova:hun$ter2@db/x\n"
+        )
+        conf = loader.survey([str(self.path)])
+        error = self.assertRaises(
+            exception.ConfigError, database.connection, conf
+        )
+        (found,) = error.findings
+        self.assertEqual((2, 30), self.place(found)[:2])
+        self.assertNotIn("ter2", f"{found}{found.line}")
+
+    def test_more_of_the_configuration_elsewhere_is_refused(self) -> None:
+        found = self.fault(
+            "[DEFAULT]\nconfig_source = here, there\n"
+            "[here]\ndriver = environment\n[there]\ndriver = remote_file\n"
+        )
+        self.assertEqual("VFIO108", found.code.id)
+        self.assertEqual((2, 17, 11), self.place(found))
+        self.assertTrue(found.message.startswith("there: more of"))
+
+    def test_it_is_refused_in_the_environment_too(self) -> None:
+        self.useFixture(
+            fixtures.EnvironmentVariable("OS_DEFAULT__CONFIG_SOURCE", "x")
+        )
+        self.assertEqual("OS_DEFAULT__CONFIG_SOURCE", self.refused([]).subject)
+
+    def test_the_environment_as_a_source_adds_nothing(self) -> None:
+        self.path.write_text(
+            "[DEFAULT]\nconfig_source = env\n[env]\ndriver = environment\n"
+        )
+        self.assertEqual([], loader.load([str(self.path)]).faults)
 
     def test_each_wrong_file_and_value_is_told_at_once(self) -> None:
         self.path.write_text("[vfio]\nplacement=a\nprovider_layout=b\n")

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a value stands in a file, to the character."""
 
+import os
 import pathlib
 import string
 import tempfile
 import typing as ty
 
+import fixtures
 import hypothesis
 from hypothesis import strategies as st
 from oslo_config import cfg
 
-from nova_vfio_variant import exception, source
+from nova_vfio_variant import exception, input_file, source
 from nova_vfio_variant.conf import loader, located, nova
 from tests import base
+
+_READ = "nova_vfio_variant.input_file.read"
 
 
 def character(text: source.SourceText, offset: int) -> str:
@@ -125,13 +129,29 @@ class Located(base.TestCase):
         self.assertEqual(("yes", 3), (text.text, text.at(0).line))
         self.assertIsNone(located.place(conf, "vfio", "placement"))
 
-    def test_a_file_that_changes_in_between_is_noticed(self) -> None:
+    def test_a_file_is_opened_once(self) -> None:
+        opened = []
+        read = input_file.read
+
+        def noting(path: str, most: int) -> bytes:
+            opened.append(path)
+            data = read(path, most)
+            # Whoever opens it once more waits for ever.
+            os.remove(path)
+            os.mkfifo(path)
+            return data
+
+        self.useFixture(fixtures.MonkeyPatch(_READ, noting))
         conf = self.load("[pci]\ndevice_spec = a\n")
-        conf.files = (located.read(conf.config_file[0]) * 2,)
-        error = self.assertRaises(
-            exception.ConfigError, located.values, conf, "pci", "device_spec"
+        self.assertEqual(["a"], conf.pci.device_spec)
+        self.assertEqual(1, len(opened))
+
+    def test_a_file_sets_no_option_of_a_command_line(self) -> None:
+        conf = self.load(
+            "[DEFAULT]\nshell_completion = x\nconfig_file = /x\n"
+            "[pci]\ndevice_spec = a\n"
         )
-        self.assertEqual("VFIO107", error.findings[0].code.id)
+        self.assertEqual(["a"], conf.pci.device_spec)
 
 
 WORDS = st.text("abzAZ09{}\"'#;:=,. é\\_", max_size=12)

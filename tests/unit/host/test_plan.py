@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is planned for a host, and that planning writes nothing."""
 
+import os
 import shutil
 
 from nova_vfio_variant.host.decide import codes as host_codes
@@ -344,6 +345,45 @@ class RefusalTest(PlanCase):
         self.host.writer().unbind(VF)
         self.quarantined[pci_address.PciAddress.parse(VF)] = "it hung"
         self.refused(host_codes.IS_QUARANTINED, VF, ON_VFIO)
+
+    def test_an_override_that_could_not_be_put_back_is_left_alone(
+        self,
+    ) -> None:
+        self.host.writer().set_numvfs(PF, 1)
+        place = self.host.root / paths.DEVICES / VF / "driver_override"
+        for override in (b"caf\xe9\n", b"two words\n", b"x" * 65 + b"\n"):
+            place.write_bytes(override)
+            self.refused(host_codes.NOT_PUT_BACK, VF, ON_VFIO)
+            self.refused(
+                host_codes.NOT_PUT_BACK,
+                VF,
+                ON_VFIO.replace("vfio-pci", "host"),
+            )
+            # Nor does it go with the others of its PF.
+            self.refused(host_codes.VFS_IN_USE, PF, FOUR_VFS)
+        place.write_bytes(b"nobody\n")
+        self.steps(ON_VFIO)
+
+    def test_so_is_a_driver_that_could_not_be(self) -> None:
+        self.host.writer().set_numvfs(PF, 1)
+        place = self.host.root / paths.DEVICES / VF / "driver"
+        place.unlink(missing_ok=True)
+        os.symlink(b"../../../bus/pci/drivers/caf\xe9", place)
+        self.refused(host_codes.NOT_PUT_BACK, VF, ON_VFIO)
+
+    def test_a_module_with_no_name_of_one_is_made_for_nothing(self) -> None:
+        self.host.writer().set_numvfs(PF, 1)
+        release = self.host.tree.read_text("proc/sys/kernel/osrelease")
+        place = self.host.root / f"lib/modules/{release}/modules.alias"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(
+            b"alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+            b"alias vfio_pci:v00008086d*sv*sd*bc*sc*i* caf\xe9\n"
+        )
+        self.assertIn(
+            f"{VF} probe vfio-pci",
+            self.steps(ON_VFIO.replace("vfio-pci", "variant")),
+        )
 
     def test_an_open_function_is_refused_and_its_holder_named(self) -> None:
         self.host.writer().set_numvfs(PF, 1)

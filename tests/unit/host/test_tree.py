@@ -189,7 +189,19 @@ class DirectoryTest(TreeTestCase):
     def test_a_fifo_does_not_stop_the_reader(self) -> None:
         root = self.directory()
         os.mkfifo(os.path.join(root, "fifo"))
-        self.assertEqual("", opening.open_tree(root).read_text("fifo"))
+        tree = opening.open_tree(root)
+        self.assertIsNone(tree.read_text("fifo"))
+        error = self.assertRaises(OSError, tree.read_bytes, "fifo")
+        self.assertIn("a FIFO", str(error))
+
+    def test_a_file_without_end_is_not_read(self) -> None:
+        root = self.directory()
+        with open(os.path.join(root, "long"), "wb") as file:
+            file.truncate(1 << 40)
+        error = self.assertRaises(
+            OSError, opening.open_tree(root).read_bytes, "long"
+        )
+        self.assertIn("larger than 64 MiB", str(error))
 
     def test_nothing_stays_open(self) -> None:
         host = opening.open_tree(self.directory())

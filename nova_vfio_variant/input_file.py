@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that a user names: read whole, or refused at once.
+
+What is named may be something else than a file: a FIFO waits for a writer, a
+device gives bytes for ever, and to open one may do something by itself
+(``/dev/watchdog``). Only regular files are opened, and read to a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import typing as ty
+
+#: Of a configuration file. 20,000 device_spec entries take 5 MiB.
+CONFIG: ty.Final = 64 << 20
+
+_PIECE = 1 << 20
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO or pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def read(path: str, most: int) -> bytes:
+    """The whole of a regular file.
+
+    :param most: bytes that it may have
+    :raises OSError: it isn't there, can't be read, is no regular file or is
+        larger; ``strerror`` says which
+    """
+    expect_regular(os.stat(path), path)
+    # It may be replaced just now: then nothing waits, and nothing is done.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(fd)
+        expect_regular(status, path)
+        if status.st_size > most:
+            raise _too_large(path, most)
+        return read_all(fd, path, most)
+    finally:
+        os.close(fd)
+
+
+def expect_regular(status: os.stat_result, path: str) -> None:
+    """Refuse what is no regular file.
+
+    :param path: as the user gave it
+    :raises OSError: it is none
+    """
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFDIR:
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if kind != stat.S_IFREG:
+        what = _KINDS.get(kind, "something else")
+        raise OSError(errno.EINVAL, f"it is {what}, not a regular file", path)
+
+
+def read_all(fd: int, path: str, most: int) -> bytes:
+    """What an open file has: those of procfs don't say how much.
+
+    :raises OSError: it can't be read, or is larger
+    """
+    data = bytearray()
+    while piece := os.read(fd, _PIECE):
+        data += piece
+        if len(data) > most:
+            raise _too_large(path, most)
+    return bytes(data)
+
+
+def _too_large(path: str, most: int) -> OSError:
+    return OSError(
+        errno.EFBIG, f"it is larger than {most >> 20} MiB, the limit", path
+    )
