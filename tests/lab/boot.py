@@ -8,7 +8,7 @@ what is needed. See ``README.rst`` beside this file.
 
 As a command::
 
-    python tests/lab/boot.py [--devices small|full] -- COMMAND...
+    python tests/lab/boot.py [--devices small|full] [--init sh|systemd] -- COMMAND...
 """
 
 from __future__ import annotations
@@ -155,6 +155,10 @@ DEVICES = {
     ],
 }
 
+#: What may run as the guest's first process: guest/start.sh, or systemd as on
+#: a host, with nova-vfio-host.service enabled.
+INITS = ("sh", "systemd")
+
 
 def _share(tag: str, path: pathlib.Path, options: str) -> list[str]:
     return _words(f"""
@@ -164,7 +168,11 @@ def _share(tag: str, path: pathlib.Path, options: str) -> list[str]:
 
 
 def qemu_command(
-    lab: pathlib.Path, devices: str, out: pathlib.Path, private: pathlib.Path
+    lab: pathlib.Path,
+    devices: str,
+    init: str,
+    out: pathlib.Path,
+    private: pathlib.Path,
 ) -> list[str]:
     """The command that boots the guest.
 
@@ -182,6 +190,7 @@ def qemu_command(
 
     :param lab: what setup.sh made
     :param devices: a key of DEVICES
+    :param init: one of INITS
     :param out: the folder that the guest writes through to
     :param private: a folder for QEMU's own socket, whose path has to be short
     """
@@ -191,6 +200,7 @@ def qemu_command(
         "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt",
         "cryptomgr.notests lsm= mitigations=off",
         f"LAB_CHECKOUT={CHECKOUT} LAB_OUT={out} LAB_PATH={sys.prefix}/bin",
+        f"LAB_INIT={init}",
     ]
     return [
         *_words(f"""
@@ -247,6 +257,7 @@ def run(
     command: list[str],
     *,
     devices: str = "full",
+    init: str = "sh",
     deadline: float = 300.0,
     out: pathlib.Path | None = None,
     lab: pathlib.Path | None = None,
@@ -258,6 +269,7 @@ def run(
 
     :param command: the program and its arguments
     :param devices: a key of DEVICES
+    :param init: one of INITS; of ``systemd`` the command is a unit
     :param deadline: seconds of wall time for the whole guest
     :param out: a folder that guest and machine share under this path, in
         the guest also ``$LAB_OUT``; made if it isn't there. ``out`` in the
@@ -276,7 +288,7 @@ def run(
     out = _checked_path(out or lab / "out")
     out.mkdir(parents=True, exist_ok=True)
     with _held(out), tempfile.TemporaryDirectory() as private:
-        qemu = qemu_command(lab, devices, out, pathlib.Path(private))
+        qemu = qemu_command(lab, devices, init, out, pathlib.Path(private))
         return _boot(command, qemu, out, deadline)
 
 
@@ -329,6 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="boot.py", description="Run a command on a real kernel with VFs."
     )
     parser.add_argument("--devices", choices=DEVICES, default="full")
+    parser.add_argument("--init", choices=INITS, default="sh")
     parser.add_argument(
         "--deadline",
         type=float,
@@ -346,6 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = run(
             given.command,
             devices=given.devices,
+            init=given.init,
             deadline=given.deadline,
             out=given.out,
         )

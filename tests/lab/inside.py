@@ -11,16 +11,20 @@ import time
 import typing as ty
 import unittest
 
-#: In this order: what others stand on comes first.
-_MODULES = (
-    "tests.lab.test_guest",
-    "tests.behaviour.test_facts",
-    "tests.behaviour.test_in_use",
-    "tests.behaviour.test_groups",
-    "tests.behaviour.test_preparing",
-    "tests.behaviour.test_trouble",
-    "tests.lab.test_libvirt",
-)
+#: By what runs as the guest's first process (:data:`tests.lab.boot.INITS`),
+#: and in this order: what others stand on comes first.
+_MODULES = {
+    "sh": (
+        "tests.lab.test_guest",
+        "tests.behaviour.test_facts",
+        "tests.behaviour.test_in_use",
+        "tests.behaviour.test_groups",
+        "tests.behaviour.test_preparing",
+        "tests.behaviour.test_trouble",
+        "tests.lab.test_libvirt",
+    ),
+    "systemd": ("tests.lab.test_unit",),
+}
 
 
 class _Timed(unittest.TextTestResult):
@@ -47,21 +51,29 @@ def _cases(
         yield from _cases(one)
 
 
-def main(names: ty.Sequence[str]) -> int:
-    """Run the tests whose names have one of these words in them; or all."""
-    if "NOVA_VFIO_LAB_GUEST" not in os.environ:
-        print("only inside of the lab's guest", file=sys.stderr)
-        return 2
-    begun = time.monotonic()
+def chosen(init: str, names: ty.Sequence[str]) -> list[unittest.TestCase]:
+    """The tests whose names have one of these words in them; or all.
+
+    :param init: what runs as the guest's first process
+    """
     loader = unittest.TestLoader()
-    suite = unittest.TestSuite(
+    return [
         test
-        for name in _MODULES
+        for name in _MODULES[init]
         for test in _cases(
             loader.loadTestsFromModule(importlib.import_module(name))
         )
         if not names or any(word in test.id() for word in names)
-    )
+    ]
+
+
+def main(init: str, names: ty.Sequence[str]) -> int:
+    """Run what is chosen."""
+    if "NOVA_VFIO_LAB_GUEST" not in os.environ:
+        print("only inside of the lab's guest", file=sys.stderr)
+        return 2
+    begun = time.monotonic()
+    suite = unittest.TestSuite(chosen(init, names))
     loaded = time.monotonic() - begun
     runner: ty.Any = unittest.TextTestRunner
     result = runner(stream=sys.stdout, verbosity=2, resultclass=_Timed).run(
@@ -76,4 +88,4 @@ def main(names: ty.Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -234,7 +234,8 @@ def _asked() -> set[str]:
 
     :raises OSError: the kernel doesn't say
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    # Of any family (netdevice(7)): the unit may lack those of a network.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
         room = 64
         while True:
             answer = array.array("B", bytes(room * _IFREQ.size))

@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Second stage of the guest's start where systemd is to be its first process:
+# installs nova-vfio-host.service as an operator does, with a nova.conf that
+# declares VFs, and hands over to systemd.  What else the machine has enabled
+# is left out.
+
+export PATH=/usr/bin:/usr/sbin
+box=busybox
+units=/etc/systemd/system
+$box rm -rf $units /etc/rc?.d /etc/fstab /etc/crypttab
+$box mkdir -p $units/multi-user.target.wants
+# Not a first boot, which would enable all units there are.
+echo 6c61620000000000000000000000006c > /etc/machine-id
+# The terminals are ours, and the machine's /tmp is not to be emptied.
+for unit in getty.target systemd-tmpfiles-setup.service; do
+    $box ln -s /dev/null $units/$unit
+done
+
+# The unit sees neither homes nor /tmp, where Python and the checkout may be.
+python=$($box readlink -f "$LAB_PATH/python")
+for pair in "${python%/bin/*} python" "${LAB_PATH%/bin} venv" \
+    "$LAB_CHECKOUT checkout"; do
+    place=/opt/lab/${pair##* }
+    $box mkdir -p "$place"
+    $box mount --bind "${pair% *}" "$place"
+done
+cat > /usr/bin/nova-vfio <<END
+#!/bin/sh
+export PYTHONPATH=/opt/lab/checkout:$(echo /opt/lab/venv/lib/python3*/site-packages)
+exec /opt/lab/python/bin/${python##*/} -c \
+    'import sys; from nova_vfio_variant.cli import main; sys.exit(main.main())' "\$@"
+END
+$box chmod 755 /usr/bin/nova-vfio
+
+# igb's VFs come with their driver loaded, as all but a host's first ones do.
+printf '%s\n' igb igbvf > /etc/modules-load.d/lab.conf
+
+$box mkdir -p /etc/nova
+cat > /etc/nova/nova.conf <<END
+[vfio]
+host_spec = { "vendor_id": "8086", "product_id": "10c9", "num_vfs": 2 }
+host_spec = { "vendor_id": "8086", "product_id": "10ca", "driver": "vfio-pci" }
+END
+unit=nova-vfio-host.service
+$box cp "$LAB_CHECKOUT/etc/systemd/$unit" $units/
+$box ln -s ../$unit $units/multi-user.target.wants/$unit
+
+cat > $units/lab.target <<END
+[Unit]
+Requires=multi-user.target
+Wants=lab.service
+END
+cat > $units/lab.service <<END
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+Environment=LAB_CHECKOUT=$LAB_CHECKOUT LAB_OUT=$LAB_OUT LAB_PATH=$LAB_PATH
+ExecStart=/bin/sh $LAB_CHECKOUT/tests/lab/guest/run.sh
+END
+exec /lib/systemd/systemd --unit=lab.target --show-status=no
