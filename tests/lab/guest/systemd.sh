@@ -13,10 +13,25 @@ $box rm -rf $units /etc/rc?.d /etc/fstab /etc/crypttab
 $box mkdir -p $units/multi-user.target.wants
 # Not a first boot, which would enable all units there are.
 echo 6c61620000000000000000000000006c > /etc/machine-id
-# The terminals are ours, and the machine's /tmp is not to be emptied.
-for unit in getty.target systemd-tmpfiles-setup.service; do
+# Seconds each, in an emulation, for what the unit has nothing to do with; the
+# terminals are ours, and the machine's /tmp is not to be emptied.
+$box rm -rf /lib/systemd/system-generators
+for unit in dbus.service dbus.socket getty.target \
+    proc-sys-fs-binfmt_misc.automount systemd-binfmt.service \
+    systemd-journal-flush.service systemd-logind.service \
+    systemd-sysusers.service systemd-tmpfiles-clean.timer \
+    systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup.service \
+    systemd-update-utmp-runlevel.service systemd-update-utmp.service \
+    systemd-user-sessions.service; do
     $box ln -s /dev/null $units/$unit
 done
+# Of what was there at boot udev is told the interfaces alone.
+$box mkdir $units/systemd-udev-trigger.service.d
+cat > $units/systemd-udev-trigger.service.d/lab.conf <<END
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --action=add --subsystem-match=net
+END
 
 # The unit sees neither homes nor /tmp, where Python and the checkout may be.
 python=$($box readlink -f "$LAB_PATH/python")
