@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as ty
 
 from nova_vfio_variant import finding
@@ -26,23 +27,19 @@ def findings(
     """
     exchanges = tuple(exchanges)
     gone = {exchange.device.address for exchange in exchanges}
-    others = [
-        seen
-        for seen in functions
-        if seen.address not in known or seen.address in gone
-    ]
-    stayed = [seen for seen in functions if seen not in others]
+    others, stayed = _Known(), _Known()
+    for seen in functions:
+        moved = seen.address not in known or seen.address in gone
+        (others if moved else stayed).add(seen)
     return tuple(_finding(exchange, others, stayed) for exchange in exchanges)
 
 
 def _finding(
-    exchange: sync.Exchange,
-    others: ty.Sequence[host_function.PciFunction],
-    stayed: ty.Sequence[host_function.PciFunction],
+    exchange: sync.Exchange, others: _Known, stayed: _Known
 ) -> finding.Finding:
     device, was = exchange.device, exchange.device.known
     owner = device.instance_uuid
-    found, alike = _like(was, others), _like(was, stayed)
+    found, alike = others.like(was), stayed.like(was)
     if found:
         where = f"such a function is at {facts.named(found)} now"
     elif alike:
@@ -64,19 +61,59 @@ def _finding(
     )
 
 
-def _like(
-    was: host_function.Identity,
-    functions: ty.Iterable[host_function.PciFunction],
-) -> list[host_function.PciFunction]:
-    """Those that it may be, at another address."""
-    found = [
-        seen for seen in functions if was.may_have_moved_to(seen.identity)
-    ]
-    if was.serial_number is None:
-        return found
-    return [
-        seen for seen in found if seen.serial_number == was.serial_number
-    ] or found
+class _Known:
+    """Functions by what they are: thousands of VFs differ in little.
+
+    Each comparison is made once for all that are alike.
+    """
+
+    def __init__(self) -> None:
+        self._alike: dict[
+            host_function.Identity, list[host_function.PciFunction]
+        ] = {}
+        self._found: dict[
+            host_function.Identity, list[host_function.PciFunction]
+        ] = {}
+
+    def add(self, function: host_function.PciFunction) -> None:
+        """Take one more, in rising order of address."""
+        self._alike.setdefault(_anywhere(function.identity), []).append(
+            function
+        )
+
+    def like(
+        self, was: host_function.Identity
+    ) -> list[host_function.PciFunction]:
+        """Those that it may be, at another address."""
+        was = _anywhere(was)
+        if was not in self._found:
+            self._found[was] = self._like(was)
+        return self._found[was]
+
+    def _like(
+        self, was: host_function.Identity
+    ) -> list[host_function.PciFunction]:
+        found = sorted(
+            (
+                function
+                for identity, functions in self._alike.items()
+                if was.may_have_moved_to(identity)
+                for function in functions
+            ),
+            key=lambda function: function.address,
+        )
+        if was.serial_number is None:
+            return found
+        return [
+            seen for seen in found if seen.serial_number == was.serial_number
+        ] or found
+
+
+def _anywhere(identity: host_function.Identity) -> host_function.Identity:
+    """The same on whichever PF: that moves with it."""
+    if identity.physfn is None:
+        return identity
+    return dataclasses.replace(identity, physfn="")
 
 
 def another_device(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

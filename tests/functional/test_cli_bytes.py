@@ -135,7 +135,7 @@ class BytesTest(cli_case.CliTestCase):
         self.ok("inventory", "diff")
         self.ok("claim", "create", "--instance", cli_case.ONE, "--alias=nic:3")
         self.ok("guest", "xml", "--instance", cli_case.ONE)
-        self.ok("claim", "delete", cli_case.ONE)
+        self.ok("claim", "delete", cli_case.ONE, "--force")
 
     def test_what_could_not_be_put_back_is_refused_and_not_changed(
         self,
