@@ -12,18 +12,20 @@ command that started it was killed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import pathlib
 import re
+import stat
 import time
 import typing as ty
 
 from nova_vfio_variant import exception, lock_file
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import host_scan
-from nova_vfio_variant.host.tree import host_tree, paths
+from nova_vfio_variant.host.tree import beneath, host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
@@ -35,6 +37,8 @@ FOLDER: ty.Final = "run/nova-vfio"
 HOST: ty.Final = "host"
 _KEY = re.compile(r"[a-z]+(?:-[A-Za-z0-9_.:+-]+)?")
 _PAUSE = 0.05
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o600
 
 
 def key(found: function.PciFunction) -> str:
@@ -120,45 +124,85 @@ def hold(
     :raises ValueError: a key is none
     """
     deadline = time.monotonic() + timeout
-    folder = pathlib.Path(root) / FOLDER
     with contextlib.ExitStack() as stack:
         held = []
         for name in sorted(set(keys)):
             if not _KEY.fullmatch(name):
                 raise ValueError(f"{name!r} is no key of a lock")
             fd = None
-            while fd is None or not lock_file.is_still_there(
-                fd, folder / name
-            ):
+            while fd is None or not _is_still_there(fd, root, name):
                 # One that somebody removed locks nobody else out.
                 if fd is not None:
                     os.close(fd)
-                fd = _locked(folder, name, deadline, timeout)
+                fd = _locked(root, name, deadline, timeout)
             stack.callback(os.close, fd)
             lock_file.note(fd, holder or lock_file.ourselves())
             held.append(fd)
         yield tuple(held)
 
 
-def _opened(folder: pathlib.Path, name: str) -> int:
+def _opened(root: str | os.PathLike[str], name: str) -> int:
+    """Open a lock's file, and make what is missing of it and its folder.
+
+    Their modes are always the same, whatever the umask is and whatever
+    somebody made of them: who can write the folder can lock us out.
+    """
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return os.open(
-            folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        with beneath.folder(root, FOLDER, _FOLDER_MODE) as folder:
+            _keep_ours(folder, root, FOLDER, _FOLDER_MODE)
+            fd = beneath.regular(
+                folder, name, os.O_RDWR | os.O_CREAT, _FILE_MODE
+            )
+        try:
+            _keep_ours(fd, root, f"{FOLDER}/{name}", _FILE_MODE)
+        except OSError:
+            os.close(fd)
+            raise
     except OSError as error:
         raise exception.HostError(
-            f"the locks in {folder} can't be used: {error.strerror}"
+            f"the locks in {pathlib.Path(root, FOLDER)} can't be used: "
+            f"{error.strerror}"
         ) from error
+    return fd
+
+
+def _keep_ours(
+    fd: int, root: str | os.PathLike[str], rel: str, mode: int
+) -> None:
+    """See that nobody else made what is opened, and give it its mode.
+
+    :raises OSError: somebody else made it, or it can't be changed
+    """
+    found = os.fstat(fd)
+    # Who has the root has all that is below it, whoever made that.
+    if found.st_uid not in (0, os.geteuid(), os.stat(root).st_uid):
+        raise OSError(
+            errno.EPERM, f"{rel} belongs to user {found.st_uid}", rel
+        )
+    if stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(fd, mode)
+
+
+def _is_still_there(fd: int, root: str | os.PathLike[str], name: str) -> bool:
+    """Whether what is locked is what others find.
+
+    :raises OSError: nobody can say
+    """
+    try:
+        with beneath.folder(root, FOLDER) as folder:
+            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(fd), there)
 
 
 def _locked(
-    folder: pathlib.Path, name: str, deadline: float, timeout: float
+    root: str | os.PathLike[str], name: str, deadline: float, timeout: float
 ) -> int:
     """A descriptor of a lock's file, which is locked."""
-    fd = _opened(folder, name)
+    fd = _opened(root, name)
     try:
-        _take(fd, folder / name, deadline, timeout)
+        _take(fd, pathlib.Path(root, FOLDER, name), deadline, timeout)
     except BaseException:
         os.close(fd)
         raise

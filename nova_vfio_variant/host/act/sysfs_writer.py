@@ -174,23 +174,16 @@ def of_directory(root: str) -> SysfsWriter:
     :raises HostError: there is no such directory
     """
     tree = opening.open_tree(root)
-    return SysfsWriter(
-        tree, _ExistingFiles(root), _modprobe if root == "/" else _elsewhere
-    )
 
-
-class _ExistingFiles:
-    """Writes to files that exist, in one system call each."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root.rstrip("/")
-
-    def __call__(self, rel: str, data: bytes) -> None:
-        fd = os.open(f"{self._root}/{rel}", os.O_WRONLY)
+    def write(rel: str, data: bytes) -> None:
+        """Write to a file that is there, in one system call."""
+        fd = tree.open_to_write(rel)
         try:
             os.write(fd, data)
         finally:
             os.close(fd)
+
+    return SysfsWriter(tree, write, _modprobe if root == "/" else _elsewhere)
 
 
 def _elsewhere(name: str) -> None:
