@@ -194,10 +194,7 @@ def _elsewhere(name: str) -> None:
 
 
 def _modprobe(name: str) -> None:
-    done = process.program(
-        ["/sbin/modprobe", "--", name],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
+    done = process.program(["/sbin/modprobe", "--", name])
     if done.returncode:
         said = " ".join(done.stdout.split())
         raise OSError(0, said or f"modprobe ended with {done.returncode}")

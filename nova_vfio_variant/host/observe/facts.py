@@ -137,11 +137,19 @@ class HostFacts:
             return True
         return False if self.all_modules else None
 
-    def has_program(self, name: str) -> bool | None:
-        """Whether the host has a program; None where that can't be seen."""
-        if self.scan.tree.root is None:
+    def why_not_run(self, name: str) -> str | None:
+        """Why a program of the host isn't run.
+
+        :returns: None where it is, or where that can't be seen
+        """
+        tree = self.scan.tree
+        if tree.root is None:
             return None
-        return programs.find(self.scan.tree, name) is not None
+        place = programs.find(tree, name)
+        if place is not None:
+            return programs.why_not_run(tree, place)
+        folders = ", ".join(f"/{folder}" for folder in programs.FOLDERS)
+        return f"{name} is in none of {folders}"
 
 
 def gather(

@@ -302,6 +302,7 @@ class DirectoryTree(HostTree):
             raise
 
     def open_to_write(self, rel: str) -> int:
+        """See :meth:`HostTree.open_to_write`."""
         assert self.root is not None
         # At "/" as well: a link of sysfs leads the same way there.
         parent, _, name = self.real_path(rel).rpartition("/")
