@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import time
 import typing as ty
 
@@ -19,10 +18,6 @@ from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
 
 _DRIVERS = "sys/bus/pci/drivers"
-
-#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
-_MAX_VFS = 0xFFFF
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 #: How long something that is on its way may take to show: nvme and others
 #: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
@@ -58,7 +53,7 @@ class SysfsWriter:
         ``sriov_totalvfs`` (ERANGE), and without a PF driver that makes VFs
         (ENOENT); it blocks while a VF that would go is open.
         """
-        if isinstance(count, bool) or not 0 <= count <= _MAX_VFS:
+        if not sriov.is_count(count):
             raise ValueError(f"{count!r} is no number of VFs")
         self._attribute(address, "sriov_numvfs", str(count))
 
@@ -213,6 +208,6 @@ def _checked_name(name: str) -> str:
 
     :raises ValueError: it is none
     """
-    if not _NAME.fullmatch(name):
+    if not drivers.is_name(name):
         raise ValueError(f"{name!r} is no name of a driver or module")
     return name

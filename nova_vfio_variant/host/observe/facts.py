@@ -74,7 +74,8 @@ class HostFacts:
     :param in_use: the uses of each function, by address
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
-    :param modules: names of the modules that could be loaded, with ``_``
+    :param modules: names of the modules that may be loaded, with ``_``: of
+        drivers for PCI functions
     :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
     :param records: what is known of its functions beside that
@@ -132,7 +133,7 @@ class HostFacts:
         return None
 
     def can_load(self, name: str) -> bool | None:
-        """Whether a module of this name could be loaded; None if unknown."""
+        """Whether a module of this name may be loaded; None if unknown."""
         if name.replace("-", "_") in self.modules:
             return True
         return False if self.all_modules else None
@@ -237,10 +238,16 @@ def _sriov(
 
 
 def _modules(host: host_scan.HostScan) -> tuple[frozenset[str], bool]:
-    """The modules that could be loaded, and whether these are all."""
-    there = drivers.loadable(host.tree, host.kernel_release)
-    # A recorded host has these lines alone.
-    named = frozenset(
-        module.replace("-", "_") for _, module in host.vfio_aliases
+    """The modules that may be loaded, and whether these are all."""
+    named = drivers.for_functions(
+        host.tree,
+        host.kernel_release,
+        {function.vendor_id for function in host.functions},
     )
-    return named.union(there or ()), there is not None
+    there = drivers.loadable(host.tree, host.kernel_release)
+    if there is not None:
+        return named & there, True
+    # A recorded host has these lines alone.
+    return frozenset(
+        module.replace("-", "_") for _, module in host.vfio_aliases
+    ), False
