@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pathlib
 import shlex
 import sys
 import time
 import typing as ty
+
+from nova_vfio_variant import own_files
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,16 +23,15 @@ class Held(Exception):
 
 
 def take(
-    opened: ty.Callable[[], int],
+    folder: own_files.Folder,
+    name: str,
     lock: ty.Callable[[int], object],
-    path: pathlib.Path,
     deadline: float,
 ) -> int:
     """A descriptor of a file that is locked.
 
-    :param opened: opens it, and makes it if need be
+    :param folder: where it is, or made if need be
     :param lock: asks the kernel for it, without waiting
-    :param path: the file's
     :param deadline: when not to wait any longer, as :func:`time.monotonic`
         tells it
     :raises Held: another process still had it then
@@ -39,7 +39,7 @@ def take(
     """
     waits = False
     while True:
-        fd = opened()
+        fd = folder.open_lock(name)
         try:
             while True:
                 try:
@@ -50,10 +50,10 @@ def take(
                 else:
                     break
                 if not waits:
-                    _LOG.info("waiting for the lock %s", path)
+                    _LOG.info("waiting for the lock %s", folder.path / name)
                 waits = True
                 time.sleep(_PAUSE)
-            if is_still_there(fd, path):
+            if _is_still_there(fd, folder.find(name)):
                 return fd
         except BaseException:
             os.close(fd)
@@ -62,18 +62,13 @@ def take(
         os.close(fd)
 
 
-def is_still_there(fd: int, path: pathlib.Path) -> bool:
-    """Whether what is locked is what others find at its path.
+def _is_still_there(fd: int, found: os.stat_result | None) -> bool:
+    """Whether what is locked is what others find by its name.
 
     Somebody may have removed the file while we waited: those who come after
     us make another one then, and would not wait for us.
-
-    :raises OSError: nobody can say
     """
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
-        return False
+    return found is not None and os.path.samestat(os.fstat(fd), found)
 
 
 def ourselves() -> str:

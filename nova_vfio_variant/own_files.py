@@ -75,14 +75,22 @@ def opened(
         _make(where, mode)
         fd = _descriptor(where.path)
     try:
-        found = os.fstat(fd)
-        safe = sticky and bool(found.st_mode & stat.S_ISVTX)
-        trust.expect_ours(
-            where.path, found, "the folder", where.group, written=safe
-        )
-        yield Folder(fd, where, bool(found.st_mode & stat.S_IWGRP))
+        yield of_descriptor(fd, where, sticky=sticky)
     finally:
         os.close(fd)
+
+
+def of_descriptor(fd: int, where: Place, *, sticky: bool = False) -> Folder:
+    """The same of a folder that is open; whoever opened it closes it.
+
+    :raises trust.NotOurs: it is a stranger's
+    """
+    found = os.fstat(fd)
+    safe = sticky and bool(found.st_mode & stat.S_ISVTX)
+    trust.expect_ours(
+        where.path, found, "the folder", where.group, written=safe
+    )
+    return Folder(fd, where, bool(found.st_mode & stat.S_IWGRP))
 
 
 class Folder:

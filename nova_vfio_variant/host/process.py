@@ -24,6 +24,12 @@ import typing as ty
 from nova_vfio_variant import exception
 
 _CHUNK = 65536
+#: What programs get to see: where others of the host are, and that what they
+#: say is to be English.
+_ENVIRONMENT: ty.Final = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+}
 #: Seconds between two calls of what is called while a helper works.
 INTERVAL = 5.0
 #: Is called now and then while somebody waits for a helper.
@@ -84,16 +90,15 @@ def run(
     return _understood(said)
 
 
-def program(
-    words: ty.Sequence[str], env: ty.Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def program(words: ty.Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program, from a helper, that keeps what the helper keeps.
+
+    Its environment is always the same, and none of whoever calls us.
 
     Who kills the helper alone doesn't end the program. So it has the lock, and
     the pipe too: it isn't over for the command before it is over.
 
-    :param words: the program and its arguments
-    :param env: its environment; ours if None
+    :param words: the program, by its whole path, and its arguments
     :returns: how it ended, and all that it said as its ``stdout``
     :raises OSError: it can't be started
     """
@@ -101,7 +106,8 @@ def program(
         words,
         check=False,
         close_fds=False,
-        env=env,
+        cwd="/",
+        env=_ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

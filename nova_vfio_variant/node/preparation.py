@@ -296,7 +296,7 @@ class Preparation:
             privileged.start()
             return privileged.PrivilegedExecutor()
         try:
-            os.close(os.open(f"{root.rstrip('/')}/{_PROBE}", os.O_WRONLY))
+            os.close(self._context.tree.open_to_write(_PROBE))
         except OSError as error:
             raise exception.HostError(
                 f"the host can't be changed: /{_PROBE}: {error.strerror}",

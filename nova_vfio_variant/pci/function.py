@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import typing as ty
 
 from nova_vfio_variant.pci import address as pci_address
 
@@ -53,6 +54,18 @@ class Identity:
     serial_number: str | None = None
     physfn: str | None = None
     vf_index: int | None = None
+
+    @classmethod
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> Identity:
+        """An identity of plain values.
+
+        :raises TypeError: it is none
+        """
+        for name, value in data.items():
+            known: type = int if name == "vf_index" else str
+            if not isinstance(value, known | None) or value is True:
+                raise TypeError(f"{name} is {value!r}")
+        return cls(**data)
 
     def is_another(self, other: Identity) -> bool:
         """Whether they are surely two devices: both know a fact, and differ.

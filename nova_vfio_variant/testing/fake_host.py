@@ -146,7 +146,7 @@ class FakeHost:
             if makes_vfs is not None:
                 driver.makes_vfs = makes_vfs
             driver.not_vfs |= not_vfs
-            self._kernel.can_load(module)
+            self._kernel.can_load(module, driver.ids)
             if loaded:
                 self._kernel.load(name)
 

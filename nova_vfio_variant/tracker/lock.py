@@ -68,9 +68,9 @@ def _process_lock(
     try:
         with own_files.opened(place, make=True) as folder:
             fd = lock_file.take(
-                lambda: folder.open_lock(NAME),
+                folder,
+                NAME,
                 lambda fd: fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
-                path,
                 deadline,
             )
     except lock_file.Held as error:

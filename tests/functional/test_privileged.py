@@ -10,6 +10,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import typing as ty
 
 import fixtures
 
@@ -20,6 +21,7 @@ from tests import base, sample_hosts
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
+NIC, OTHER = sample_hosts.NIC, sample_hosts.OTHER
 
 _PROGRAM = """
 import logging, subprocess, sys
@@ -59,8 +61,22 @@ with by.hold(["function-0000:ff:1f.7", "host"], 0):
 with by.hold(["host"], 0):
     perform("0000:ff:1f.7", "probe", "", "", "test")
 """
+#: A write that waits for somebody who reads a fifo, as none to sysfs could.
+_HANGING = """
+import os
+from nova_vfio_variant.host.act import guard, sysfs_writer
+
+def probe(writer, address):
+    with open(f"{writer.root.root}/fifo", "w") as fifo:
+        fifo.write(address)
+
+sysfs_writer.SysfsWriter.probe = probe
+guard.check = lambda tree, step: None
+"""
 #: Ends only when it is killed; what it was doing hangs.
-_LEFT = """
+_LEFT = (
+    _HANGING
+    + """
 import logging, sys, time
 from oslo_privsep import priv_context
 from nova_vfio_variant.host.act import lock, privileged
@@ -78,10 +94,13 @@ with by.hold(["function-0000:21:00.0", "host"], 0):
         print(error.pid, flush=True)
     time.sleep(60)
 """
+)
 
 
 #: The daemon is killed while something that it was asked for hangs.
-_KILLED = """
+_KILLED = (
+    _HANGING
+    + """
 import logging, os, pathlib, signal, sys, threading
 from oslo_privsep import priv_context
 from nova_vfio_variant.host.act import lock, privileged
@@ -110,6 +129,7 @@ with by.hold(["host"], 0):
     tried(lambda: by.perform(step, (), lambda: None))
 print("at its end")
 """
+)
 
 
 _BY = privileged.PrivilegedExecutor()
@@ -170,9 +190,9 @@ class DaemonTest(base.TestCase):
         lines = done.stdout.splitlines()
         self.assertEqual("unreadable set()", lines[0])
         # Its words are checked again on the other side.
-        self.assertIn("FileNotFoundError", lines[1])
+        self.assertIn("unbind: this host has no such function", lines[1])
         self.assertIn("is no PCI address", lines[2])
-        self.assertIn("is no name of a driver or module", lines[3])
+        self.assertIn("is nothing that can be done", lines[3])
         self.assertIn("is no action", lines[4])
         # Whoever asks has to have the group.
         self.assertIn("function-0000:ff:1f.7 isn't held", lines[5])
@@ -181,8 +201,7 @@ class DaemonTest(base.TestCase):
         if os.geteuid():
             self.skipTest("only root can give capabilities")
         root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        (root / "sys/bus/pci").mkdir(parents=True)
-        probe = root / "sys/bus/pci/drivers_probe"
+        probe = root / "fifo"
         os.mkfifo(probe)
         done = subprocess.run(
             [sys.executable, "-c", _KILLED, root],
@@ -211,10 +230,7 @@ class DaemonTest(base.TestCase):
         if os.geteuid():
             self.skipTest("only root can give capabilities")
         root = self.useFixture(fixtures.TempDir()).path
-        bus = pathlib.Path(root) / "sys/bus/pci"
-        bus.mkdir(parents=True)
-        # Who opens it to write waits for somebody who reads.
-        os.mkfifo(bus / "drivers_probe")
+        os.mkfifo(f"{root}/fifo")
         command = subprocess.Popen(
             [sys.executable, "-c", _LEFT, root], stdout=subprocess.PIPE
         )
@@ -281,12 +297,14 @@ class StepTest(base.TestCase):
         with _BY.hold(["module-vfio_pci", self.locked(PF)[0]], 0):
             # Without the host's lock somebody else may be at it too.
             self.assertIn(
-                "the lock host isn't", self.do("vfio_pci", "load-module")
+                "the lock host isn't",
+                self.do("vfio_pci", "load-module", value="vfio_pci"),
             )
             self.assertIn("the lock host isn't", self.do(VF, "unbind"))
         with _BY.hold(["host", "module-vfio_pci"], 0):
             self.assertEqual(
-                "ok 0 vfio-pci", self.do("vfio_pci", "load-module")
+                "ok 0 vfio-pci",
+                self.do("vfio_pci", "load-module", value="vfio_pci"),
             )
         with _BY.hold(["host", *self.locked(PF)], 0):
             # Its VFs come and go with it.
@@ -311,15 +329,110 @@ class StepTest(base.TestCase):
                 {"value": 2},
                 {"provider": None},
                 {"more": "x"},
+                {"value": ["2"]},
+                {"value": "2\n"},
+                {"value": "65536"},
+                {"reason": [PF]},
+                {"provider": "../x"},
             ):
                 said = self.do(PF, "set-numvfs", **{"value": "2"} | more)
                 self.assertTrue(said.startswith("failed 0 "), said)
+        odd: list[ty.Any] = [[], "x", None, {}, {"action": "unbind"}]
+        for step in odd:
+            self.assertEqual("failed", privileged.do_step(step)[0])
         self.assertEqual(before, self.host.picture())
+
+    def refused(self, why: str, *steps: tuple[str, str, str]) -> None:
+        """Each is refused by its own look, and nothing is written."""
+        written = self.host.written
+        for subject, action, value in steps:
+            keys = [lock.of_module(subject)]
+            if action != "load-module":
+                keys = self.locked(subject)
+            with _BY.hold(["host", *keys], 0):
+                said = self.do(subject, action, value=value)
+            self.assertTrue(said.startswith("failed 0 "), said)
+            self.assertIn(why, said)
+        self.assertEqual(written, self.host.written)
+
+    def test_nothing_is_unbound_that_it_sees_in_use(self) -> None:
+        writer = self.host.writer()
+        writer.set_numvfs(PF, 1)
+        writer.set_override(VF, "vfio-pci")
+        writer.unbind(VF)
+        writer.probe(VF)
+        pid = self.host.hold(VF)
+        who = f"process {pid} (qemu-system-x86)"
+        self.refused(who, (VF, "unbind", ""), (PF, "set-numvfs", "0"))
+        self.refused("it has 1 VFs", (PF, "unbind", ""))
+        self.host.let_go(pid)
+        with _BY.hold(["host", *self.locked(VF)], 0):
+            self.assertEqual("ok 0 ", self.do(VF, "unbind"))
+            self.assertEqual("ok 0 vfio-pci", self.do(VF, "probe"))
+
+    def test_no_hosts_driver_comes_to_a_group_that_a_guest_has(self) -> None:
+        writer = self.host.writer()
+        for name in (NIC, OTHER):
+            writer.set_override(name, "vfio-pci")
+            writer.unbind(name)
+        writer.probe(NIC)
+        pid = self.host.hold(NIC)
+        with _BY.hold(["host", *self.locked(OTHER)], 0):
+            self.assertEqual("ok 0 ", self.do(OTHER, "set-override"))
+            self.assertIn(f"process {pid}", self.do(OTHER, "probe"))
+            self.do(OTHER, "set-override", value="vfio-pci")
+            self.assertEqual("ok 0 vfio-pci", self.do(OTHER, "probe"))
+
+    def test_no_module_is_loaded_that_no_plan_may_name(self) -> None:
+        self.host.add_driver("xe", ["8086:56c0"], loaded=False)
+        self.host.add_driver("mlx5_core", ["15b3:1017"], loaded=False)
+        self.host._kernel.can_load("dccp")
+        self.refused(
+            "it is no module for this host's functions",
+            *(
+                (name, "load-module", name)
+                for name in ("dccp", "mlx5_core", "nobodys")
+            ),
+        )
+        for name, driver in (("xe", "xe"), ("igbvf_vfio_pci",) * 2):
+            with _BY.hold(["host", f"module-{name}"], 0):
+                self.assertEqual(
+                    f"ok 0 {driver}",
+                    self.do(name, "load-module", value=name),
+                )
+
+    def test_what_makes_no_sense_for_its_subject_is_refused(self) -> None:
+        self.host.writer().set_numvfs(PF, 1)
+        bridge = "0000:20:00.0"
+        self.host.add(bridge, "8086:3420", class_code=0x060400)
+        self.refused(
+            "it is a bridge",
+            (bridge, "unbind", ""),
+            (bridge, "set-override", "vfio-pci"),
+            (bridge, "probe", ""),
+        )
+        self.refused(
+            "it can have no VFs",
+            (VF, "set-numvfs", "1"),
+            (VF, "set-autoprobe", "0"),
+        )
+        self.refused("8 VFs are asked for", (PF, "set-numvfs", "8"))
+        self.refused(
+            "no driver igbvf_vfio_pci", (VF, "probe", "igbvf_vfio_pci")
+        )
+        self.refused("no such function", ("0000:99:00.0", "unbind", ""))
+        with _BY.hold(["host", *self.locked(PF)], 0):
+            said = self.do(PF, "set-numvfs", value="0", provider="nvidia")
+            self.assertIn("made by sysfs, and not by nvidia", said)
 
     def test_no_key_leads_out_of_the_folder(self) -> None:
         for key in ("../x", "group-1/../../x", "", "/x", ".", "group-1\n"):
             with self.assertRaises(exception.HostError):
                 _BY.hold([key], 0).__enter__()
+        for keys in ("host", {"host": 1}, [b"host"], ["host", 7], None, 7):
+            kind, said, _ = privileged.take_locks(keys, 0, "x")
+            self.assertEqual("failed", kind)
+            self.assertIn("is no list of keys", said)
         for timeout in (-1, float("nan"), "x"):
             kind, _, _ = privileged.take_locks(["host"], timeout, "x")
             self.assertEqual("failed", kind)

@@ -136,15 +136,20 @@ class Actor:
         self,
         number: int,
         change: plan.Change,
-        steps: ty.Iterable[plan.Step],
+        steps: ty.Sequence[plan.Step],
         keep: tuple[int, ...],
         seen: host_scan.HostScan,
     ) -> None:
         """Do steps of a change that the journal knows by its number.
 
-        :raises HostStepFailed: one failed, or had no effect
+        :raises HostStepFailed: one failed, or can have had no effect
         :raises HostStepHung: one passed its deadline
         """
+        for step in steps:
+            why = _in_vain(self.tree, step)
+            if why is not None:
+                self.journal.step(host_journal.Kind.FAILED, number, step, why)
+                raise exception.HostStepFailed(f"{step}: {why}")
         for step in steps:
             self.journal.step(host_journal.Kind.BEGUN, number, step)
             self.observer.step(change, step, plan.StepState.BEGUN)
@@ -298,6 +303,15 @@ class Actor:
             f"{why}; {left} left in the kernel with it",
             WHEN_HUNG,
         )
+
+
+def _in_vain(tree: host_tree.HostTree, step: plan.Step) -> str | None:
+    """Why a step can't have an effect; None if it may."""
+    if step.action is not plan.Action.PROBE or not step.value:
+        return None
+    if tree.exists(f"sys/bus/pci/drivers/{step.value}"):
+        return None
+    return f"no driver {step.value} is there"
 
 
 def _check(step: plan.Step, seen: str) -> None:

@@ -12,9 +12,9 @@ import enum
 import pathlib
 import typing as ty
 
-from nova_vfio_variant import own_files
+from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.host.act import journal_file, touched
-from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.decide import plan, plausible
 
 NAME: ty.Final = "host-journal"
 
@@ -130,8 +130,15 @@ class Journal:
         What its function was is noted with it.
 
         :returns: the number by which the other notes name it
+        :raises JournalError: it can't be written, or no plan has such a change
         """
         number = self._numbers + 1
+        try:
+            plausible.check(change)
+        except (TypeError, ValueError) as error:
+            raise exception.JournalError(
+                f"the journal {self.path} takes no such change: {error}"
+            ) from error
         self._add(Kind.BEGIN, number, purpose=command, change=change.as_data())
         return number
 
@@ -177,6 +184,7 @@ class Journal:
         if kind is Kind.BEGIN:
             self._take_begin(entry, number)
         elif kind is Kind.FORGET:
+            plausible.check_address(entry["subject"])
             self._touched.forget(entry["subject"])
             for what in plan.What:
                 self.outcomes.pop((entry["subject"], what), None)
@@ -198,7 +206,10 @@ class Journal:
             self._take_step(kind, entry, self.unfinished[number])
 
     def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
+        if number != self._numbers + 1:
+            raise ValueError(f"{number!r} isn't the next change")
         change = plan.Change.of_data(entry["change"])
+        plausible.check(change)
         command = plan.Command(entry["purpose"])
         self._numbers = number
         self.unfinished[number] = plan.Unfinished(
@@ -217,6 +228,9 @@ class Journal:
         self, kind: Kind, entry: dict[str, ty.Any], change: plan.Unfinished
     ) -> None:
         step = plan.Step.of_data(entry["step"])
+        plausible.check_step_of(step, change.change)
+        if not isinstance(entry["why"], str):
+            raise TypeError(f"{entry['why']!r} is no reason")
         if kind is Kind.BEGUN:
             change.begun, change.trouble, change.hung = step, None, False
         elif kind is Kind.DONE:

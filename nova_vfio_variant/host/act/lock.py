@@ -22,7 +22,7 @@ import typing as ty
 from nova_vfio_variant import exception, lock_file, own_files, trust
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import host_scan
-from nova_vfio_variant.host.tree import host_tree, paths
+from nova_vfio_variant.host.tree import beneath, host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
@@ -124,9 +124,8 @@ def hold(
     with contextlib.ExitStack() as stack:
         try:
             # Whoever waits, or only looks, passes through it.
-            folder = stack.enter_context(
-                own_files.opened(place, make=True, mode=0o755)
-            )
+            fd = stack.enter_context(beneath.folder(root, FOLDER, 0o755))
+            folder = own_files.of_descriptor(fd, own_files.Place(place))
         except OSError as error:
             raise _unusable(place, error) from error
         held = []
@@ -150,22 +149,17 @@ def _locked(
 ) -> int:
     """A descriptor of a lock's file, which is locked."""
     path = folder.path / name
-
-    def opened() -> int:
-        try:
-            return folder.open_lock(name)
-        except OSError as error:
-            raise _unusable(folder.path, error) from error
-
     try:
         return lock_file.take(
-            opened,
+            folder,
+            name,
             lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
-            path,
             deadline,
         )
     except lock_file.Held as error:
         raise _timeout(str(error), path, timeout) from None
+    except trust.NotOurs as error:
+        raise _unusable(folder.path, error) from error
     except OSError as error:
         raise exception.HostError(
             f"the lock {path} can't be taken: {error.strerror}"

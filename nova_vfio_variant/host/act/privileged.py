@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import typing as ty
 
@@ -22,8 +21,8 @@ from oslo_privsep import capabilities, daemon, priv_context
 
 from nova_vfio_variant import exception, lock_file, shown
 from nova_vfio_variant.host import process
-from nova_vfio_variant.host.act import executor, lock, sysfs_writer
-from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.act import executor, guard, lock, sysfs_writer
+from nova_vfio_variant.host.decide import plan, plausible
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.host.observe.use import device_files, processes
 from nova_vfio_variant.host.tree import opening
@@ -32,8 +31,6 @@ _LOG = logging.getLogger(__name__)
 
 #: The one host there is to change; nobody else's word is taken for it.
 ROOT: ty.Final = "/"
-#: No step may take longer, and nobody waits longer for a lock, in seconds.
-_PATIENCE = 86400.0
 #: Of whoever takes a lock, others are told no more than that.
 _SHOWN = 1000
 _ENDED = "the privileged process ended"
@@ -74,8 +71,13 @@ def take_locks(
     """
     stack = contextlib.ExitStack()
     try:
+        # A text is a row of texts too.
+        if not isinstance(keys, list | tuple) or not all(
+            isinstance(key, str) for key in keys
+        ):
+            raise TypeError(f"{keys!r} is no list of keys")
         found = stack.enter_context(
-            lock.hold(ROOT, keys, _seconds(timeout), _shown(holder))
+            lock.hold(ROOT, keys, plan.seconds(timeout), _shown(holder))
         )
     except exception.LockTimeout as error:
         return "busy", error.message, error.hint
@@ -99,15 +101,18 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
     """Do one step on this host, in a helper process with its deadline.
 
     Only with the lock of the host and that of what it changes: which one that
-    is, is seen here.
+    is, is seen here. And only if a look at the host right before the write
+    has nothing against it, whatever the caller saw and decided.
 
-    :param step: the fields of a :class:`~nova_vfio_variant.host.decide.plan.Step`;
-        :class:`~nova_vfio_variant.host.act.sysfs_writer.SysfsWriter` checks each again
+    :param step: the fields of a :class:`~nova_vfio_variant.host.decide.plan.Step`
     :returns: ``ok`` and what is seen, ``os`` and an errno with its text,
         ``hung`` and the process that is left, or ``failed`` and why
     """
     try:
-        wanted = _checked(step)
+        if not isinstance(step, dict):
+            raise TypeError(f"{step!r} is no step")
+        wanted = plan.Step.of_data(step)
+        plausible.check_step(wanted)
         _check_locked(wanted)
         keep = tuple(
             fd
@@ -116,8 +121,8 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
             if key != lock.HOST
         )
         writer = sysfs_writer.of_directory(ROOT)
-        seen = executor.LocalExecutor(writer).perform(
-            wanted, keep, lambda: None
+        seen = process.run(
+            lambda: _guarded(writer, wanted), wanted.deadline, keep
         )
     except OSError as error:
         return "os", error.errno or 0, error.strerror or str(error)
@@ -125,9 +130,18 @@ def do_step(step: dict[str, ty.Any]) -> tuple[str, int, str]:
         return "hung", error.pid or 0, error.message
     except exception.VfioVariantError as error:
         return "failed", 0, str(error)
-    except (TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         return "failed", 0, str(error)
     return "ok", 0, seen
+
+
+def _guarded(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
+    """Do a step, unless our own look at the host is against it.
+
+    :raises HostStepFailed: it is
+    """
+    guard.check(writer.root, step)
+    return executor.do(writer, step)
 
 
 @context.entrypoint
@@ -150,34 +164,6 @@ def look_into_processes() -> tuple[
         )
         for file in found.files
     ], list(found.unreadable)
-
-
-def _checked(step: dict[str, ty.Any]) -> plan.Step:
-    """A step of its fields.
-
-    :raises TypeError, ValueError: they make none
-    """
-    wanted = plan.Step.of_data(step)
-    for name, value in step.items():
-        if name != "deadline" and not isinstance(value, str):
-            raise TypeError(f"{name} is {value!r}, and no text")
-    _seconds(wanted.deadline)
-    return wanted
-
-
-def _seconds(number: float) -> float:
-    """A time to wait.
-
-    :raises ValueError: nobody waits that long
-    """
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or not math.isfinite(number)
-        or not 0 <= number <= _PATIENCE
-    ):
-        raise ValueError(f"{number!r} is no number of seconds to wait")
-    return float(number)
 
 
 def _shown(text: str) -> str:

@@ -16,7 +16,12 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import undoing
-from nova_vfio_variant.host.decide import judgement, plan
+from nova_vfio_variant.host.decide import (
+    identity,
+    judgement,
+    plan,
+    plausible,
+)
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.tree import host_tree
 
@@ -140,16 +145,21 @@ def _settle(
     number, change = unfinished.number, unfinished.change
     # Looked at with the lock held: a helper that was left may have ended.
     now = actor.look()
+    prior = unfinished.prior or actor.journal.priors.get(change.subject)
+    known = change.identity or (prior.identity if prior else None)
     state = None
     forward: tuple[plan.Step, ...] = ()
     back: tuple[plan.Step, ...] = ()
     if change.what is not plan.What.MODULE:
+        if not identity.another(change.subject, known, now):
+            for reason in plausible.of_change(change, now):
+                return judgement.Judgement(
+                    change, judgement.Verdict.LEAVE, reason.message
+                )
         state = function_state.state_now(actor.tree, change.subject)
         if state is not None:
             forward = actor.forward(change, state)
             back = actor.back(change, state)
-    prior = unfinished.prior or actor.journal.priors.get(change.subject)
-    known = change.identity or (prior.identity if prior else None)
     judged = judgement.judge(unfinished, now, state, forward, back, known)
     if judged.verdict is judgement.Verdict.LEAVE:
         return judged

@@ -19,9 +19,6 @@ from nova_vfio_variant.pci import address as pci_address
 
 _DRIVERS = "sys/bus/pci/drivers"
 
-#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
-_MAX_VFS = 0xFFFF
-
 #: How long something that is on its way may take to show: nvme and others
 #: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
 _SETTLE = 3.0
@@ -56,7 +53,7 @@ class SysfsWriter:
         ``sriov_totalvfs`` (ERANGE), and without a PF driver that makes VFs
         (ENOENT); it blocks while a VF that would go is open.
         """
-        if isinstance(count, bool) or not 0 <= count <= _MAX_VFS:
+        if not sriov.is_count(count):
             raise ValueError(f"{count!r} is no number of VFs")
         self._attribute(address, "sriov_numvfs", str(count))
 
@@ -172,23 +169,16 @@ def of_directory(root: str) -> SysfsWriter:
     :raises HostError: there is no such directory
     """
     tree = opening.open_tree(root)
-    return SysfsWriter(
-        tree, _ExistingFiles(root), _modprobe if root == "/" else _elsewhere
-    )
 
-
-class _ExistingFiles:
-    """Writes to files that exist, in one system call each."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root.rstrip("/")
-
-    def __call__(self, rel: str, data: bytes) -> None:
-        fd = os.open(f"{self._root}/{rel}", os.O_WRONLY)
+    def write(rel: str, data: bytes) -> None:
+        """Write to a file that is there, in one system call."""
+        fd = tree.open_to_write(rel)
         try:
             os.write(fd, data)
         finally:
             os.close(fd)
+
+    return SysfsWriter(tree, write, _modprobe if root == "/" else _elsewhere)
 
 
 def _elsewhere(name: str) -> None:
@@ -199,10 +189,7 @@ def _elsewhere(name: str) -> None:
 
 
 def _modprobe(name: str) -> None:
-    done = process.program(
-        ["/sbin/modprobe", "--", name],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
+    done = process.program(["/sbin/modprobe", "--", name])
     if done.returncode:
         said = " ".join(done.stdout.split())
         raise OSError(0, said or f"modprobe ended with {done.returncode}")
@@ -221,6 +208,6 @@ def _checked_name(name: str) -> str:
 
     :raises ValueError: it is none
     """
-    if not drivers.NAME.fullmatch(name):
+    if not drivers.is_name(name):
         raise ValueError(f"{name!r} is no name of a driver or module")
     return name

@@ -258,7 +258,8 @@ class DriverChanges:
             return
         found = wish.by["driver"].on(
             codes.NO_SUCH_DRIVER,
-            f"no driver and no module of the running kernel is named {word!r}",
+            f"no driver is named {word!r}, and no module of the running kernel"
+            " that is made for PCI functions",
             "driver",
             "write variant, vfio-pci, host, or the name of one that is there",
         )

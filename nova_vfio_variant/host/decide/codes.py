@@ -82,10 +82,12 @@ NO_SUCH_DRIVER: ty.Final = finding.Code(
     _ERROR,
     "a driver that doesn't exist",
     "No loaded driver has this name, and no module of the running kernel "
-    "has it either. The kernel takes any name as driver_override, and then "
-    "binds nothing.",
+    "that is made for PCI functions: by modules.alias for guests, or for a "
+    "card of a vendor that this host has; others are not loaded. The kernel "
+    "takes any name as driver_override, and then binds nothing.",
     'host_spec = { "address": "0000:25:00.4", "driver": "vfoi-pci" }',
-    "Correct the name, or install the module for the running kernel.",
+    "Correct the name, or install the module for the running kernel and run "
+    "depmod; a module of another kind load by hand.",
 )
 DRIVER_BESIDE_VFS: ty.Final = finding.Code(
     "VFIO506",
@@ -457,4 +459,16 @@ NOT_PUT_BACK: ty.Final = finding.Code(
     "driver_override of 0000:25:00.4 holds the bytes 63 61 66 e9",
     "Whoever wrote it takes it away first: write an empty line to "
     "driver_override.",
+)
+NOT_PLAUSIBLE: ty.Final = finding.Code(
+    "VFIO565",
+    _ERROR,
+    "the journal has on record what can't have been",
+    "What host apply notes of a function fits it: a VF has no VFs, goes with "
+    "its own PF alone, and no bridge is touched. What doesn't fit was written "
+    "by somebody else, or for another host, and nothing of it is done.",
+    "0000:25:00.4 had 2 VFs on record, and can have none",
+    "See who can write the state path. Compare the host with the journal by "
+    "hand; a reboot undoes all that host apply did, and a new journal is "
+    "begun.",
 )

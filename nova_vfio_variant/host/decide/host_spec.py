@@ -13,7 +13,7 @@ import typing as ty
 
 from nova_vfio_variant import finding, source
 from nova_vfio_variant.host.decide import codes
-from nova_vfio_variant.host.observe import drivers
+from nova_vfio_variant.host.observe import drivers, sriov
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.pci import entry, jsontext, pattern
@@ -35,8 +35,6 @@ KEYS: ty.Final = (
 VARIANT: ty.Final = "variant"
 HOST: ty.Final = "host"
 
-#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
-_MAX_VFS = 0xFFFF
 _FOUR_DIGITS = re.compile("[0-9a-fA-F]{4}")
 
 
@@ -226,14 +224,14 @@ class _Reader(entry.Entry):
         if isinstance(value, bool) or not isinstance(value, int):
             self._bad("num_vfs", f"is {member.node.kind}, and a whole number")
             return None
-        if not 0 <= value <= _MAX_VFS:
+        if not sriov.is_count(value):
             self._bad("num_vfs", f"is {value}, and a number from 0 to 65535")
             return None
         return value
 
     def _driver(self) -> str | None:
         text = self.text_of("driver")
-        if text is None or drivers.NAME.fullmatch(text):
+        if text is None or drivers.is_name(text):
             return text
         self._bad("driver", f"is {text!r}, and variant, host or a name")
         return None

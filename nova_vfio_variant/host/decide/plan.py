@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import typing as ty
 
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import function
+
+#: No step may take longer, and nobody waits longer for a lock, in seconds.
+_PATIENCE = 86400.0
 
 
 class StepState(enum.StrEnum):
@@ -67,6 +71,21 @@ class What(enum.StrEnum):
     DRIVER = "driver"
 
 
+def seconds(number: object) -> float:
+    """A time to wait.
+
+    :raises ValueError: nobody waits that long
+    """
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not math.isfinite(number)
+        or not 0 <= number <= _PATIENCE
+    ):
+        raise ValueError(f"{number!r} is no number of seconds to wait")
+    return float(number)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
     """One write to the host, with the way back.
@@ -100,7 +119,12 @@ class Step:
 
         :raises KeyError, TypeError, ValueError: it is no step
         """
-        return cls(**{**data, "action": Action(data["action"])})
+        for name, value in data.items():
+            if name != "deadline" and not isinstance(value, str):
+                raise TypeError(f"{name} is {value!r}, and no text")
+        step = cls(**{**data, "action": Action(data["action"])})
+        seconds(step.deadline)
+        return step
 
     @property
     def undo(self) -> str:
@@ -184,19 +208,22 @@ class Change:
         :raises KeyError, TypeError, ValueError: it is no change
         """
         identity = data.get("identity")
+        for name in ("subject", "pf"):
+            if not isinstance(data[name], str | None):
+                raise TypeError(f"{name} is {data[name]!r}, and no text")
         return cls(
-            str(data["subject"]),
+            data["subject"],
             What(data["what"]),
-            function_state.State(**data["before"]),
-            function_state.State(**data["after"]),
+            function_state.State.of_data(data["before"]),
+            function_state.State.of_data(data["after"]),
             tuple(Step.of_data(step) for step in data["steps"]),
             data["pf"],
             {
-                name: function_state.State(**state)
+                name: function_state.State.of_data(state)
                 for name, state in data["lost"].items()
             },
             bool(data["expected"]),
-            None if identity is None else function.Identity(**identity),
+            None if identity is None else function.Identity.of_data(identity),
         )
 
 

@@ -15,12 +15,7 @@ import typing as ty
 from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider
 from nova_vfio_variant.host.decide import codes, host_spec, plan, refusal
-from nova_vfio_variant.host.observe import (
-    drivers,
-    function_state,
-    programs,
-    sriov,
-)
+from nova_vfio_variant.host.observe import drivers, function_state, sriov
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -246,13 +241,13 @@ def vfs_refusals(
         yield refusal.because(
             codes.PROVIDER_REFUSES, name, why, "change num_vfs accordingly"
         )
-    if way.program and facts.has_program(way.program) is False:
+    why = facts.why_not_run(way.program) if way.program else None
+    if why is not None:
         yield refusal.because(
             codes.PROVIDER_REFUSES,
             name,
-            f"{way.program} is in none of "
-            + ", ".join(f"/{folder}" for folder in programs.FOLDERS),
-            "install the vendor's driver for hosts, which it comes with",
+            why,
+            "install the vendor's driver for hosts as root: it comes with it",
         )
     if way.disturbs_pf:
         yield from refusal.to_touch(facts, pf)

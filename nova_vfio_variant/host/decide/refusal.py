@@ -86,7 +86,7 @@ def not_put_back(
         ("driver_override", function.driver_override),
         ("driver", function.driver),
     ):
-        if name is not None and not drivers.NAME.fullmatch(name):
+        if name is not None and not drivers.is_name(name):
             yield because(
                 codes.NOT_PUT_BACK,
                 str(function.address),

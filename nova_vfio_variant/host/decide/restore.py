@@ -16,6 +16,7 @@ from nova_vfio_variant.host.decide import (
     ours,
     plan,
     planning,
+    plausible,
     refusal,
 )
 from nova_vfio_variant.host.observe import facts, function_state
@@ -62,8 +63,10 @@ def of_priors(
     refusals: list[finding.Finding] = []
     mine = []
     for name, prior in chosen(priors, only):
-        against = refusal.unreadable(now, name) or identity.of_prior(
-            name, priors, now
+        against = (
+            refusal.unreadable(now, name)
+            or identity.of_prior(name, priors, now)
+            or plausible.of_prior(name, prior, now)
         )
         refusals += against
         if not against:

@@ -8,6 +8,7 @@ A variant driver names its functions in ``modules.alias`` by lines such as
 
 from __future__ import annotations
 
+import collections
 import fnmatch
 import functools
 import re
@@ -18,10 +19,12 @@ from nova_vfio_variant.host.tree import host_tree
 #: The driver for every function that has none of its own.
 VFIO_PCI: ty.Final = "vfio-pci"
 
-#: What names a driver or a module; no slash, no white space. 64 characters
-#: are more than any has (MODULE_NAME_LEN is 56).
-NAME: ty.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
-
+#: What we write as a driver's or module's name. 64 characters are more than
+#: any has (MODULE_NAME_LEN is 56).
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+#: The kernel's own that take any function by its override, and so have no
+#: line in modules.alias.
+_OF_ANY = frozenset({"pci_pf_stub", "pci_stub", "uio_pci_generic", "vfio_pci"})
 _HOLDERS = "sys/module/vfio_pci_core/holders"
 _MODULE = re.compile(r"([^/\s]+)\.ko(?:\.\w+)?$")
 
@@ -61,6 +64,40 @@ def loadable(
     return frozenset(names)
 
 
+def for_functions(
+    tree: host_tree.HostTree,
+    kernel_release: str | None,
+    vendors: ty.Collection[str],
+) -> frozenset[str]:
+    """The modules of drivers for PCI functions, with ``_`` for ``-``.
+
+    These alone are ever loaded: VFIO drivers; those that udev would load for
+    a card of the same vendor; and those that are made for any function.
+
+    :param vendors: ids of the vendors whose functions the host has
+    """
+    path = aliases_path(kernel_release)
+    text = "" if path is None else tree.read_text(path) or ""
+    known = _modules_by_vendor(text)
+    return _OF_ANY.union(
+        *(known.get(vendor, ()) for vendor in ("", *vendors)),
+        (module.replace("-", "_") for _, module in _aliases_in(text)),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _modules_by_vendor(text: str) -> ty.Mapping[str, frozenset[str]]:
+    """The modules with ``pci:`` lines; under an empty name those for any."""
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for vendor, module in re.findall(
+        r"^alias[ \t]+pci:v(?:0000([0-9A-F]{4})d|\*)\S*[ \t]+(\S+)",
+        text,
+        re.MULTILINE,
+    ):
+        found[vendor.lower()].add(module.replace("-", "_"))
+    return {vendor: frozenset(modules) for vendor, modules in found.items()}
+
+
 @functools.lru_cache(maxsize=2)
 def _aliases_in(text: str) -> tuple[tuple[str, str], ...]:
     # A file of 20,000 lines, read again at each look at a host.
@@ -68,9 +105,7 @@ def _aliases_in(text: str) -> tuple[tuple[str, str], ...]:
         r"^alias[ \t]+(vfio_pci:\S+)[ \t]+(\S+)", text, re.MULTILINE
     )
     return tuple(
-        (pattern, module)
-        for pattern, module in lines
-        if NAME.fullmatch(module)
+        (pattern, module) for pattern, module in lines if is_name(module)
     )
 
 
@@ -107,6 +142,11 @@ def same_name(name: str, other: str) -> bool:
     (module ``vfio_pci``, driver ``vfio-pci``).
     """
     return name.replace("-", "_") == other.replace("-", "_")
+
+
+def is_name(name: object) -> bool:
+    """Whether something may be written as a driver's or module's name."""
+    return isinstance(name, str) and bool(_NAME.fullmatch(name))
 
 
 def override_in(text: str | None) -> str | None:

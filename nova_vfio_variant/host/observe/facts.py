@@ -74,7 +74,8 @@ class HostFacts:
     :param in_use: the uses of each function, by address
     :param sriov: of each PF that says so, by address
     :param drivers: names of the drivers that are there
-    :param modules: names of the modules that could be loaded, with ``_``
+    :param modules: names of the modules that may be loaded, with ``_``: of
+        drivers for PCI functions
     :param all_modules: there are no others; False where they can't be seen
     :param vgpus: of each VF that has a vendor's vGPU folder
     :param records: what is known of its functions beside that
@@ -132,16 +133,24 @@ class HostFacts:
         return None
 
     def can_load(self, name: str) -> bool | None:
-        """Whether a module of this name could be loaded; None if unknown."""
+        """Whether a module of this name may be loaded; None if unknown."""
         if name.replace("-", "_") in self.modules:
             return True
         return False if self.all_modules else None
 
-    def has_program(self, name: str) -> bool | None:
-        """Whether the host has a program; None where that can't be seen."""
-        if self.scan.tree.root is None:
+    def why_not_run(self, name: str) -> str | None:
+        """Why a program of the host isn't run.
+
+        :returns: None where it is, or where that can't be seen
+        """
+        tree = self.scan.tree
+        if tree.root is None:
             return None
-        return programs.find(self.scan.tree, name) is not None
+        place = programs.find(tree, name)
+        if place is not None:
+            return programs.why_not_run(tree, place)
+        folders = ", ".join(f"/{folder}" for folder in programs.FOLDERS)
+        return f"{name} is in none of {folders}"
 
 
 def gather(
@@ -229,10 +238,16 @@ def _sriov(
 
 
 def _modules(host: host_scan.HostScan) -> tuple[frozenset[str], bool]:
-    """The modules that could be loaded, and whether these are all."""
-    there = drivers.loadable(host.tree, host.kernel_release)
-    # A recorded host has these lines alone.
-    named = frozenset(
-        module.replace("-", "_") for _, module in host.vfio_aliases
+    """The modules that may be loaded, and whether these are all."""
+    named = drivers.for_functions(
+        host.tree,
+        host.kernel_release,
+        {function.vendor_id for function in host.functions},
     )
-    return named.union(there or ()), there is not None
+    there = drivers.loadable(host.tree, host.kernel_release)
+    if there is not None:
+        return named & there, True
+    # A recorded host has these lines alone.
+    return frozenset(
+        module.replace("-", "_") for _, module in host.vfio_aliases
+    ), False

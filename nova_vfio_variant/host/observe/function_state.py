@@ -34,6 +34,23 @@ class State:
     numvfs: int | None = None
     autoprobe: bool | None = None
 
+    @classmethod
+    def of_data(cls, data: ty.Mapping[str, ty.Any]) -> State:
+        """A state of plain values.
+
+        :raises TypeError, ValueError: it is none
+        """
+        made = cls(**data)
+        for name in (made.driver, made.override):
+            # The kernel takes any override, of a driver that isn't there too.
+            if name is not None and not (isinstance(name, str) and name):
+                raise TypeError(f"{name!r} is no driver")
+        if made.numvfs is not None and not sriov.is_count(made.numvfs):
+            raise ValueError(f"{made.numvfs!r} is no number of VFs")
+        if made.autoprobe is not None and not isinstance(made.autoprobe, bool):
+            raise TypeError(f"{made.autoprobe!r} is neither true nor false")
+        return made
+
     def is_strange(
         self,
         before: State,

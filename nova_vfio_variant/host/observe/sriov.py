@@ -22,6 +22,8 @@ if ty.TYPE_CHECKING:
 
 #: Of a routing ID.
 _LAST = 0xFFFF
+#: sriov_numvfs is a u16 (kstrtou16 in drivers/pci/iov.c).
+_MAX_VFS = 0xFFFF
 _VIRTFN = re.compile(r"virtfn(\d+)")
 
 
@@ -96,6 +98,15 @@ def vf_device(
         return f"{int(text or '', 16):04x}"
     except ValueError:
         return None
+
+
+def is_count(value: object) -> bool:
+    """Whether something may be written as a number of VFs."""
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and 0 <= value <= _MAX_VFS
+    )
 
 
 def count(names: ty.Iterable[str]) -> int:

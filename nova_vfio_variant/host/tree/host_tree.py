@@ -17,6 +17,7 @@ import types
 import typing as ty
 
 from nova_vfio_variant import input_file
+from nova_vfio_variant.host.tree import beneath
 
 #: As many links as the kernel follows in one path (path_resolution(7)).
 _MAX_LINKS = 40
@@ -176,6 +177,16 @@ class HostTree(abc.ABC):
         todo.extend(reversed(target.split("/")))
         return done
 
+    def open_to_write(self, rel: str) -> int:
+        """A descriptor of a regular file that is there, for writing alone.
+
+        Links on the way are followed inside the tree, and nothing outside of
+        it is ever opened: also where one changes meanwhile.
+
+        :raises OSError: it isn't there, can't be written, or is no such file
+        """
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), rel)
+
     def folder(self, rel: str) -> Folder:
         """Open a directory, to be closed by ``with``.
 
@@ -291,6 +302,14 @@ class DirectoryTree(HostTree):
             if error.errno == errno.EINVAL:
                 return None
             raise
+
+    def open_to_write(self, rel: str) -> int:
+        """See :meth:`HostTree.open_to_write`."""
+        assert self.root is not None
+        # At "/" as well: a link of sysfs leads the same way there.
+        parent, _, name = self.real_path(rel).rpartition("/")
+        with beneath.folder(self.root, parent) as folder:
+            return beneath.regular(folder, name, os.O_WRONLY)
 
     def _open_folder(self, path: str) -> Folder:
         fd = os.open(self._prefix + path, self._flags | os.O_DIRECTORY)

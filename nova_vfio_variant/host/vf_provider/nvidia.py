@@ -78,10 +78,16 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
 
     def _run(self, writer: vf_provider.Writer, flag: str, address: str) -> str:
-        """What the tool prints, in one line."""
+        """What the tool prints, in one line.
+
+        :raises OSError: it isn't there, or somebody else may have written it
+        """
         place = programs.find(writer.root, TOOL)
         if place is None:
             raise OSError(errno.ENOENT, f"{TOOL} is not there")
+        why = programs.why_not_run(writer.root, place)
+        if why is not None:
+            raise OSError(errno.EPERM, why)
         root = (writer.root.root or "").rstrip("/")
         done = process.program([f"{root}/{place}", flag, address])
         return " ".join(done.stdout.split()) or f"status {done.returncode}"

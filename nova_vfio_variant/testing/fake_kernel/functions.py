@@ -118,6 +118,22 @@ def vf_name(files: fake_files.Files, pf: pathlib.Path, number: int) -> str:
     )
 
 
+def alias(ids: str) -> str:
+    """What ``modules.alias`` has for an id of a driver.
+
+    :param ids: ``8086:10c9``, or with the class behind it and wildcards
+    """
+    vendor, device, code = (*ids.upper().split(":"), "*")[:3]
+    code = code.ljust(6, "*")
+    return "pci:v{}d{}sv*sd*bc{}sc{}i{}".format(
+        *(name if name == "*" else f"0000{name}" for name in (vendor, device)),
+        *(
+            "*" if "*" in part else part
+            for part in (code[:2], code[2:4], code[4:6])
+        ),
+    )
+
+
 def number(text: str) -> int:
     """What kstrtouint() takes.
 

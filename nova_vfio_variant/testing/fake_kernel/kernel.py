@@ -120,9 +120,16 @@ class Kernel:
         (self.root / fake_files.DRIVERS / name).mkdir(exist_ok=True)
         self.pci.drivers.attach_all(name)
 
-    def can_load(self, module: str) -> None:
-        """Put a module among those of the kernel."""
+    def can_load(self, module: str, ids: ty.Iterable[str] = ()) -> None:
+        """Put a module among those of the kernel.
+
+        :param ids: of the functions that its driver takes by itself
+        """
         self.line("modules.dep", f"kernel/{module}.ko:")
+        for known in ids:
+            self.line(
+                "modules.alias", f"alias {functions.alias(known)} {module}"
+            )
 
     def line(self, file: str, line: str) -> None:
         """Put a line into a file of the kernel's modules."""
@@ -177,7 +184,7 @@ class Kernel:
                         module, vfio=True, loaded=False
                     )
             for driver in drivers.values():
-                self.can_load(driver.module)
+                self.can_load(driver.module, driver.ids)
 
     def _learn_from(
         self, place: pathlib.Path, driver: fake_files.Driver

@@ -537,6 +537,32 @@ class SysfsWriterTest(ActCase):
                     ValueError, writer.set_override, name, "vfio-pci"
                 )
 
+    def test_no_write_leaves_the_root(self) -> None:
+        outside = self.folder / "outside"
+        outside.mkdir()
+        for name in ("unbind", "driver_override", "sriov_numvfs"):
+            (outside / name).write_text("precious")
+        place = self.host._files.device(PF)
+        (place / "driver").unlink()
+        (place / "driver").symlink_to(outside)
+        for name in ("driver_override", "sriov_numvfs"):
+            (place / name).unlink()
+            up = os.path.relpath(outside / name, place)
+            (place / name).symlink_to(up)
+        (self.host.root / "sys/bus/pci/drivers_probe").unlink()
+        os.mkfifo(self.host.root / "sys/bus/pci/drivers_probe")
+        writer = sysfs_writer.of_directory(str(self.host.root))
+        for work in (
+            lambda: writer.unbind(PF),
+            lambda: writer.set_override(PF, "vfio-pci"),
+            lambda: writer.set_numvfs(PF, 1),
+            lambda: writer.probe(PF),
+        ):
+            self.assertRaises(OSError, work)
+        self.assertEqual(
+            ["precious"] * 3, [path.read_text() for path in outside.iterdir()]
+        )
+
     def test_no_module_is_loaded_for_another_root(self) -> None:
         writer = sysfs_writer.of_directory(str(self.host.root))
         error = self.assertRaises(OSError, writer.load_module, "vfio_pci")

@@ -2,6 +2,7 @@
 """VFs are made in the way of their vendor, and sysfs has the last word."""
 
 import dataclasses
+import os
 import pathlib
 
 import fixtures
@@ -10,6 +11,8 @@ import testtools
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import process, vf_provider
 from nova_vfio_variant.host.act import lock, sysfs_writer
+from nova_vfio_variant.host.decide import planning
+from nova_vfio_variant.host.observe import facts, programs, scanner
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -64,6 +67,9 @@ class ProviderTest(base.TestCase):
             )
         )
         path.chmod(0o755)
+        # No umask makes it anybody else's.
+        for folder in (path.parent, *path.parent.parents[:2]):
+            folder.chmod(0o755)
 
     def card(self) -> observed.PciFunction:
         return observed.PciFunction(
@@ -99,6 +105,71 @@ class ProviderTest(base.TestCase):
         way.set_numvfs(self.writer, CARD, 0)
         self.assertEqual(0, self.writer.numvfs(CARD, 0))
         self.assertEqual(f"-e {CARD}\n-d {CARD}\n", self.log_file.read_text())
+
+    def refused(self) -> str:
+        """Why the tool isn't run."""
+        error = self.assertRaises(
+            PermissionError,
+            nvidia.NvidiaVfProvider().set_numvfs,
+            self.writer,
+            CARD,
+            3,
+        )
+        self.assertFalse(self.log_file.exists())
+        scan = scanner.scan(self.host.tree)
+        pf = scan.get(pci_address.PciAddress.parse(CARD))
+        assert pf is not None
+        told = planning.vfs_refusals(facts.gather(scan), pf, 3)
+        self.assertEqual(
+            [error.strerror], [finding.message for finding in told]
+        )
+        return str(error.strerror)
+
+    def test_a_tool_that_others_could_write_is_not_run(self) -> None:
+        self.tool()
+        tool = self.host.root / "usr/lib/nvidia/sriov-manage"
+        for path in (tool, tool.parent, self.host.root / "usr"):
+            for mode in (0o775, 0o757):
+                path.chmod(mode)
+                self.assertEqual(
+                    f"{path} can be written by others than its owner",
+                    self.refused(),
+                )
+            path.chmod(0o755)
+        elsewhere = self.host.root / "home/sriov-manage"
+        elsewhere.parent.mkdir()
+        tool.rename(elsewhere)
+        tool.symlink_to("/home/sriov-manage")
+        elsewhere.chmod(0o777)
+        self.writer = self.host.writer()
+        self.assertIn("/home/sriov-manage can be written", self.refused())
+
+    def test_a_tool_of_somebody_elses_is_not_run(self) -> None:
+        self.tool()
+        lstat = os.lstat
+
+        def anothers(path: str) -> os.stat_result:
+            found = lstat(path)
+            if not path.endswith("sriov-manage"):
+                return found
+            return os.stat_result((*found[:4], 4711, *found[5:]))
+
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{programs.__name__}.os.lstat", anothers)
+        )
+        self.assertIn("belongs to user 4711, and not", self.refused())
+
+    def test_a_tool_sees_nothing_of_who_calls_it(self) -> None:
+        for name in ("LD_PRELOAD", "BASH_ENV", "PATH", "LANG", "IFS"):
+            self.useFixture(fixtures.EnvironmentVariable(name, "/nowhere"))
+        seen = self.folder / "seen"
+        self.tool(also=f"/usr/bin/env > {seen}")
+        nvidia.NvidiaVfProvider().set_numvfs(self.writer, CARD, 3)
+        names = {line.partition("=")[0] for line in seen.open()}
+        # Those of the shell itself aside.
+        self.assertEqual(
+            {"PATH", "LC_ALL"}, names - {"PWD", "OLDPWD", "SHLVL", "_"}
+        )
 
     def test_a_card_that_is_busy_for_a_moment_is_tried_again(self) -> None:
         self.tool(busy="2")

@@ -10,6 +10,7 @@ import tempfile
 import typing as ty
 
 import fixtures
+import testtools
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.tree import host_tree, opening, recorded
@@ -203,12 +204,75 @@ class DirectoryTest(TreeTestCase):
         )
         self.assertIn("larger than 64 MiB", str(error))
 
+    def write(self, root: str, rel: str) -> None:
+        fd = opening.open_tree(root).open_to_write(rel)
+        os.write(fd, b"written")
+        os.close(fd)
+
+    def test_what_is_written_stays_in_the_tree(self) -> None:
+        outside = pathlib.Path(tempfile.mkdtemp())
+        (outside / "unbind").write_text("precious")
+        root = self.directory(
+            absolute=str(outside),
+            climbing=f"{'../' * 20}{outside}",
+            attribute=f"{outside}/unbind",
+        )
+        for rel in ("absolute/unbind", "climbing/unbind", "attribute"):
+            self.assertRaises(FileNotFoundError, self.write, root, rel)
+        self.assertEqual("precious", (outside / "unbind").read_text())
+        # The same paths that are in the tree are what they mean.
+        inside = pathlib.Path(f"{root}{outside}")
+        inside.mkdir(parents=True)
+        for rel in ("absolute/unbind", "climbing/unbind", "attribute"):
+            (inside / "unbind").write_text("")
+            self.write(root, rel)
+            self.assertEqual("written", (inside / "unbind").read_text())
+        self.assertEqual("precious", (outside / "unbind").read_text())
+
+    def test_a_link_that_comes_meanwhile_leads_no_write_out(self) -> None:
+        outside = pathlib.Path(tempfile.mkdtemp())
+        (outside / "vendor").write_text("precious")
+        root = pathlib.Path(self.directory())
+        host = opening.open_tree(str(root))
+        os.close(host.open_to_write(f"{_DEVICE}/vendor"))
+        # It knows these for no links by now.
+        (root / _DEVICE / "vendor").unlink()
+        (root / _DEVICE / "vendor").symlink_to(outside / "vendor")
+        with self.assertRaises(OSError):
+            host.open_to_write(f"{_DEVICE}/vendor")
+        (root / _DEVICE).rename(root / "away")
+        (root / _DEVICE).symlink_to(outside)
+        with self.assertRaises(OSError):
+            host.open_to_write(f"{_DEVICE}/vendor")
+        self.assertEqual("precious", (outside / "vendor").read_text())
+
+    def test_only_a_regular_file_of_one_name_is_written(self) -> None:
+        root = pathlib.Path(self.directory())
+        os.mkfifo(root / "fifo")
+        (root / "twice").hardlink_to(root / "proc/cmdline")
+        for rel, why in (
+            ("fifo", "fifo is no regular file"),
+            ("proc", "proc is no regular file"),
+            ("twice", "twice has another name"),
+        ):
+            with testtools.ExpectedException(PermissionError, f".*{why}.*"):
+                self.write(str(root), rel)
+        self.assertEqual("quiet\n", (root / "proc/cmdline").read_text())
+
+    def test_nothing_is_written_to_a_recording(self) -> None:
+        path = self.recording(archive(whole_host()))
+        with testtools.ExpectedException(OSError, ".*Read-only.*"):
+            self.write(path, "proc/cmdline")
+
     def test_nothing_stays_open(self) -> None:
         host = opening.open_tree(self.directory())
         before = os.listdir("/proc/self/fd")
         host.read_text("proc/cmdline")
         host.read_text("proc")
         host.listdir("sys/bus/pci/devices/0000:00:01.0")
+        os.close(host.open_to_write("proc/cmdline"))
+        with self.assertRaises(OSError):
+            host.open_to_write("proc")
         self.assertEqual(before, os.listdir("/proc/self/fd"))
 
     def test_a_host_that_is_not_there_is_named(self) -> None:
