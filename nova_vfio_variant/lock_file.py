@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What files that are locked have in common, whatever they lock."""
+"""What files that are locked have in common, whatever they lock.
+
+What oslo.concurrency has for that opens a file by its name, and follows a
+link there; here a descriptor is locked.
+"""
 
 from __future__ import annotations
 
