@@ -33,7 +33,7 @@ class ExposureTest(base.TestCase):
         done = subprocess.run(
             [
                 *("systemd-analyze", "security", "--offline=true"),
-                *("--no-pager", *options, self.unit),
+                *("--no-pager", *options, str(self.unit)),
             ],
             check=False,
             capture_output=True,
