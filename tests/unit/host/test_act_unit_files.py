@@ -64,11 +64,28 @@ class UnitFilesTest(base.TestCase):
         ):
             self.assertNotIn(name, service)
 
+    def test_the_programs_of_the_system_are_found(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        [path] = [
+            one.removeprefix("PATH=")
+            for one in shlex.split(service["Environment"])
+            if one.startswith("PATH=")
+        ]
+        for folder in ("/usr/bin", "/sbin"):
+            self.assertIn(folder, path.split(":"))
+
     def test_the_locks_can_be_written_and_outlive_it(self) -> None:
         service = self.unit("nova-vfio-host.service")["Service"]
         self.assertEqual("strict", service["ProtectSystem"])
         self.assertEqual(f"run/{service['RuntimeDirectory']}", lock.FOLDER)
         self.assertEqual("yes", service["RuntimeDirectoryPreserve"])
+
+    def test_what_it_makes_is_for_root_and_the_locks_are_seen(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        self.assertEqual("0077", service["UMask"])
+        self.assertEqual("0700", service["StateDirectoryMode"])
+        # Who waits for a lock is told who has it.
+        self.assertEqual("0755", service["RuntimeDirectoryMode"])
 
     def test_it_comes_before_whoever_uses_the_devices(self) -> None:
         unit = self.unit("nova-vfio-host.service")["Unit"]

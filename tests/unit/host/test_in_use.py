@@ -610,6 +610,17 @@ class AskedTest(base.TestCase):
             self.assertNotIn("eth7", elsewhere.addressed)
         self.assertLessEqual(network._asked(), set(names))
 
+    def test_to_ask_takes_no_sockets_of_a_network(self) -> None:
+        # As where systemd's RestrictAddressFamilies= leaves AF_UNIX alone.
+        told = network._asked()
+        for family in ("AF_INET", "AF_INET6", "AF_NETLINK"):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f"{network.__name__}.socket.{family}", 255
+                )
+            )
+        self.assertEqual(told, network._asked())
+
     def test_a_link_local_address_is_none(self) -> None:
         def answer(_asking: object, _request: int, wanted: bytes) -> bytes:
             _, place = network._IFCONF.unpack(wanted)
