@@ -273,7 +273,11 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
-        with schema.explained(self._place, self._group), self._link.begin():
+        with (
+            _as_written(self._place, "a row"),
+            schema.explained(self._place, self._group),
+            self._link.begin(),
+        ):
             yield self._link
 
     @contextlib.contextmanager
@@ -309,10 +313,27 @@ def _expect(
 
 
 def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:
-    try:
+    with _as_written(place, f"device {row.address}"):
         return rows.device(row)
-    except (AttributeError, TypeError, ValueError) as error:
-        reason = f"device {row.address}: {error}"
+
+
+@contextlib.contextmanager
+def _as_written(place: schema.Place, what: str) -> ty.Iterator[None]:
+    """Whatever a row makes its reader raise, nobody of ours wrote it.
+
+    :param what: is read
+    :raises StoreCorruptError: in place of that
+    """
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = f"{what}: {error}"
         if isinstance(place, pathlib.Path):
             raise sqlite.corrupt(place, reason) from error
         raise exception.StoreCorruptError(

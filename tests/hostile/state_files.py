@@ -401,6 +401,9 @@ class Stores(_Databases):
         ("guest", "xml", "--instance", _INSTANCE),
         ("guest", "qemu", "--address", "0000:25:00.4"),
         ("device", "disallow", "0000:25:00.4"),
+        ("inventory", "diff"),
+        ("inventory", "report"),
+        ("claim", "delete", _INSTANCE),
     )
 
 
