@@ -22,27 +22,44 @@ import tempfile
 import time
 import typing as ty
 
-from tests.hostile import host_files, runs, state_files, texts
+from tests.hostile import (
+    guests,
+    host_files,
+    program,
+    runs,
+    services,
+    state_files,
+    texts,
+)
 
-KINDS: ty.Final = (*texts.KINDS, *host_files.KINDS, *state_files.KINDS)
+KINDS: ty.Final = (
+    *texts.KINDS,
+    *host_files.KINDS,
+    *state_files.KINDS,
+    *services.KINDS,
+    *guests.KINDS,
+)
 
 #: Characters of an input that are printed; a larger one is in a file.
 _SHOWN: ty.Final = 2000
 
 
 def jobs(
-    inputs: int, seed: int, only: str = "", number: int | None = None
+    inputs: int,
+    commands: int,
+    seed: int,
+    only: str = "",
+    number: int | None = None,
 ) -> list[runs.Job]:
     """Which inputs are read, in an order that mixes the kinds."""
-    chosen = [kind for kind in KINDS if only in kind.name]
-    if number is not None:
-        return [(kind.name, number) for kind in chosen]
-    shares = sum(kind.share for kind in chosen)
-    found = [
-        (kind.name, place)
-        for kind in chosen
-        for place in range(-(-inputs * kind.share // shares))
-    ]
+    found = []
+    for kinds, most in ((KINDS, inputs), (program.KINDS, commands)):
+        chosen = [one for one in kinds if only in one.name]
+        shares = sum(one.share for one in chosen)
+        for one in chosen:
+            count = -(-most * one.share // shares)
+            places = range(count) if number is None else [number]
+            found += [(one.name, place) for place in places]
     random.Random(seed).shuffle(found)
     return found
 
@@ -105,10 +122,16 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.monotonic()
     until = begun + 60 * options.minutes
-    asked = jobs(options.inputs, options.seed, options.only, options.number)
+    asked = jobs(
+        options.inputs,
+        options.commands,
+        options.seed,
+        options.only,
+        options.number,
+    )
     print(f"seed {options.seed}", flush=True)
     tallies, failures = runs.read_all(
-        KINDS, asked, options.seed, min(options.jobs, len(asked)), until
+        (*KINDS, *program.KINDS), asked, options.seed, min(options.jobs, len(asked)), until
     )
     wanted = collections.Counter(name for name, _ in asked)
     failed = bool(failures)

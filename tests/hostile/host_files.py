@@ -289,6 +289,10 @@ class Recordings(kind.Kind):
             return kind.Input(gzip.compress(tar, 1))
         return kind.Input(gzip.compress(packed(changed(rng, entries), rng), 1))
 
+    def is_for_a_command(self, given: ty.Any) -> bool:
+        """One of eight is: the others are many more in the same time."""
+        return len(given) % 8 == 0
+
     def read(self, given: ty.Any, place: kind.Place) -> bool:
         """Load and scan it, unpack it, or have a command look at it."""
         path = place.work / "host.tar.gz"

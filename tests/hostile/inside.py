@@ -66,15 +66,32 @@ def wrong(done: Done) -> str | None:
     return None
 
 
+#: Who runs commands.
+_runner: list[ty.Callable[[tuple[str, ...]], Done]] = [_once]
+
+
+@contextlib.contextmanager
+def run_by(
+    runner: ty.Callable[[tuple[str, ...]], Done],
+) -> ty.Iterator[None]:
+    """Have commands run by somebody else meanwhile."""
+    _runner.append(runner)
+    try:
+        yield
+    finally:
+        _runner.pop()
+
+
 def run(*words: str) -> Done:
     """Run ``nova-vfio`` with these words.
 
     :raises Fault: it ended as no command may
     """
-    done = _once(words)
+    once = _runner[-1]
+    done = once(words)
     what = wrong(done)
     if what is not None:
-        told = _once(("--debug", *words)) if CATCH_ALL in done.err else done
+        told = once(("--debug", *words)) if CATCH_ALL in done.err else done
         raise kind.Fault(
             f"{what}: nova-vfio {shlex.join(words)!s:.2000}\n"
             f"{done.err[-2000:]}\n{_trace(told.err)}"

@@ -14,6 +14,8 @@ from nova_vfio_variant import exception
 #: What can be cut into pieces, to find the one that matters.
 Data = str | bytes | tuple[ty.Any, ...]
 
+#: Seconds that nothing may take longer than.
+SECONDS: ty.Final = 20
 #: What a canary says.
 _CANARY = "Nobody writes here.\n"
 
@@ -102,10 +104,12 @@ class Kind(abc.ABC):
 
     :cvar name: what the summary calls it
     :cvar share: its part of all inputs
+    :cvar seconds: that reading one may take
     """
 
     name: ty.ClassVar[str]
     share: ty.ClassVar[int]
+    seconds: ty.ClassVar[float] = SECONDS
 
     def begin(self, place: Place) -> None:
         """Make ready what all inputs of this kind need, once a process."""
@@ -113,6 +117,10 @@ class Kind(abc.ABC):
     @abc.abstractmethod
     def make(self, rng: random.Random) -> Input:
         """Make an input; the same random numbers make the same one."""
+
+    def is_for_a_command(self, given: ty.Any) -> bool:
+        """Whether a command reads this input, and no function alone."""
+        return True
 
     @abc.abstractmethod
     def read(self, given: ty.Any, place: Place) -> bool:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs are read by processes that are watched: how long, and how much.
 
-A process tells before each input which one it is, so that whoever hangs or
-dies has named what it read.
+A process tells each input before it reads it, so that of whoever hangs or dies
+it is known what it read.
 """
 
 import collections
@@ -25,8 +25,7 @@ from multiprocessing import connection
 from tests import sample_hosts
 from tests.hostile import kind
 
-#: Seconds that an input may take, and bytes that reading it may need.
-SECONDS: ty.Final = 20
+#: Bytes that reading an input may need.
 MEMORY: ty.Final = 1 << 30
 #: What can't be interrupted is killed so many seconds later.
 _MERCY = 5
@@ -77,12 +76,42 @@ def made(of: kind.Kind, seed: int, number: int) -> kind.Input:
     return of.make(random.Random(f"{seed}/{of.name}/{number}"))
 
 
-def _alarmed(_number: int, _frame: types.FrameType | None) -> ty.NoReturn:
-    raise TooSlowError
+class Watch:
+    """How long a process took, without what it waited for a CPU.
+
+    A machine may be busy with other things; whoever sleeps takes his time.
+
+    :param pid: of the process
+    """
+
+    def __init__(self, pid: int | str) -> None:
+        self._path = pathlib.Path(f"/proc/{pid}/schedstat")
+        self._last = 0.0
+        self._begun = time.monotonic() - self._waited()
+
+    def _waited(self) -> float:
+        # In nanoseconds (Documentation/scheduler/sched-stats.rst).
+        with contextlib.suppress(OSError):
+            self._last = int(self._path.read_text().split()[1]) / 1e9
+        return self._last
+
+    @property
+    def seconds(self) -> float:
+        """So many until now."""
+        return time.monotonic() - self._begun - self._waited()
 
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> ty.Iterator[None]:
+    watch = Watch("self")
+
+    def alarmed(_number: int, _frame: types.FrameType | None) -> None:
+        left = seconds - watch.seconds
+        if left <= 0:
+            raise TooSlowError
+        signal.setitimer(signal.ITIMER_REAL, left + 0.1)
+
+    signal.signal(signal.SIGALRM, alarmed)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -97,10 +126,10 @@ def _tried(
     # What libraries print is no answer.
     with contextlib.redirect_stderr(io.StringIO()):
         try:
-            with _deadline(SECONDS):
+            with _deadline(of.seconds):
                 return of.ask(given, place), None
         except TooSlowError:
-            return False, kind.Fault(f"it takes more than {SECONDS} seconds")
+            return False, kind.Fault(f"it takes more than {of.seconds} seconds")
         # Whatever an input raises that isn't one of ours is what is looked for.
         except BaseException as error:  # noqa: BLE001
             return False, error
@@ -166,13 +195,12 @@ def _failed(
 
 
 def _one(
-    of: kind.Kind, number: int, seed: int, place: kind.Place
+    of: kind.Kind, number: int, given: kind.Input, place: kind.Place
 ) -> tuple[bool, float, Failure | None]:
     """Whether an input was taken, how long it took, and what is wrong."""
-    given = made(of, seed, number)
-    begun = time.monotonic()
+    watch = Watch("self")
     taken, error = _tried(of, given.data, place)
-    took = time.monotonic() - begun
+    took = watch.seconds
     if error is None and taken and given.damaged:
         error = kind.Fault("what is damaged is taken as if it were whole")
     if error is None:
@@ -195,7 +223,6 @@ def _work(
     told: connection.Connection,
 ) -> None:
     """Read inputs, in a process of its own."""
-    signal.signal(signal.SIGALRM, _alarmed)
     begun: set[str] = set()
     with tempfile.TemporaryDirectory(dir=sample_hosts.MEMORY) as folder:
         place = kind.Place(pathlib.Path(folder))
@@ -206,8 +233,9 @@ def _work(
                 begun.add(name)
         _bounded()
         for name, number in jobs:
-            told.send((name, number))
-            told.send(_one(kinds[name], number, seed, place))
+            given = made(kinds[name], seed, number)
+            told.send(given.data)
+            told.send(_one(kinds[name], number, given, place))
     told.send(None)
 
 
@@ -236,8 +264,10 @@ class Reader:
         )
         self._process.start()
         theirs.close()
-        self._at: Job | None = None
-        self._since = time.monotonic()
+        assert self._process.pid is not None
+        self._pid = self._process.pid
+        self._at: kind.Data | None = None
+        self._since = Watch(self._pid)
 
     def hear(self) -> tuple[str, bool, float, Failure | None] | None:
         """What became of the input that was read; None if one begins.
@@ -251,7 +281,7 @@ class Reader:
         if said is None:
             self._process.join()
             raise EOFError
-        self._since = time.monotonic()
+        self._since = Watch(self._pid)
         if self._at is None:
             self._at = said
             return None
@@ -261,11 +291,15 @@ class Reader:
 
     def look(self) -> tuple[str, bool, float, Failure | None] | None:
         """The same of one that is read for too long."""
-        patience = SECONDS + _MERCY + _SHRINKING * 2
-        if time.monotonic() - self._since < patience or self._at is None:
+        if self._at is None:
+            return None
+        name, _ = self._jobs[0]
+        seconds = self._kinds[name].seconds
+        patience = seconds + _MERCY + _SHRINKING * 2
+        if self._since.seconds < patience:
             return None
         self._process.kill()
-        return self._died(f"it takes more than {SECONDS} seconds, for good")
+        return self._died(f"it takes more than {seconds} seconds, for good")
 
     def _ending(self) -> str:
         self._process.join()
@@ -278,8 +312,7 @@ class Reader:
         if self._at is None:
             raise RuntimeError(f"{why}, and no input was read")
         name, number = self._jobs.popleft()
-        given = made(self._kinds[name], self._seed, number)
-        failure = Failure(name, number, why, why, repr(given.data))
+        failure = Failure(name, number, why, why, repr(self._at))
         self._start()
         return name, False, 0.0, failure
 

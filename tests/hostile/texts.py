@@ -308,6 +308,10 @@ class Files(kind.Kind):
             made = b"\n".join(lines)
         return kind.Input(made, not _is_utf8(made))
 
+    def is_for_a_command(self, given: ty.Any) -> bool:
+        """Three of four are."""
+        return sum(given) % 4 < 3
+
     def read(self, given: ty.Any, place: kind.Place) -> bool:
         """Look through it, check it, or explain a device by it."""
         path = place.work / "nova.conf"
