@@ -73,6 +73,21 @@ class Commands(commandmanager.CommandManager):
             }
         )
 
+    def add_command(
+        self, name: str, command_class: type[command.Command]
+    ) -> None:
+        """Add one of cliff's own; what is typed wrongly ends it as ours."""
+
+        class Ours(command_class):  # type: ignore[misc,valid-type] # cliff's
+            __doc__ = command_class.__doc__
+
+            def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+                parser = super().get_parser(prog_name)
+                parser.error = functools.partial(reject, parser)
+                return ty.cast("argparse.ArgumentParser", parser)
+
+        super().add_command(name, Ours)
+
 
 class App(app.App):
     """The application: global options, then one command."""
