@@ -273,17 +273,18 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
-        with (
-            _as_written(self._place, "a row"),
-            schema.explained(self._place, self._group),
-            self._link.begin(),
-        ):
-            yield self._link
+        with _as_written(self._place, "a row"), self._begun() as link:
+            yield link
 
     @contextlib.contextmanager
     def _write(self) -> ty.Iterator[sa.Connection]:
+        with self._begun() as link:
+            link.execute(_COUNT)
+            yield link
+
+    @contextlib.contextmanager
+    def _begun(self) -> ty.Iterator[sa.Connection]:
         with schema.explained(self._place, self._group), self._link.begin():
-            self._link.execute(_COUNT)
             yield self._link
 
     def _devices(

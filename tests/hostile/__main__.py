@@ -54,12 +54,12 @@ def jobs(
     """Which inputs are read, in an order that mixes the kinds."""
     found = []
     for kinds, most in ((KINDS, inputs), (program.KINDS, commands)):
-        chosen = [one for one in kinds if only in one.name]
-        shares = sum(one.share for one in chosen)
-        for one in chosen:
-            count = -(-most * one.share // shares)
+        chosen = [kind for kind in kinds if only in kind.name]
+        shares = sum(kind.share for kind in chosen)
+        for kind in chosen:
+            count = -(-most * kind.share // shares)
             places = range(count) if number is None else [number]
-            found += [(one.name, place) for place in places]
+            found += [(kind.name, place) for place in places]
     random.Random(seed).shuffle(found)
     return found
 
@@ -108,6 +108,9 @@ def main() -> int:
     )
     parser.add_argument("--number", type=int, help="only this one of each")
     parser.add_argument(
+        "--first", action="store_true", help="stop at the first failure"
+    )
+    parser.add_argument(
         "--jobs",
         type=int,
         default=len(os.sched_getaffinity(0)),
@@ -131,7 +134,12 @@ def main() -> int:
     )
     print(f"seed {options.seed}", flush=True)
     tallies, failures = runs.read_all(
-        (*KINDS, *program.KINDS), asked, options.seed, min(options.jobs, len(asked)), until
+        (*KINDS, *program.KINDS),
+        asked,
+        options.seed,
+        min(options.jobs, len(asked)),
+        until,
+        first=options.first,
     )
     wanted = collections.Counter(name for name, _ in asked)
     failed = bool(failures)
@@ -141,7 +149,7 @@ def main() -> int:
             f"{name}: tried {tally.tried}, refused {tally.refused},"
             f" accepted {tally.accepted}, slowest {tally.slowest:.1f} s"
         )
-        if tally.tried < number:
+        if tally.tried < number and not (options.first and failures):
             failed = True
             print(
                 f"FAILED {name}: {tally.tried} of {number} tried in"

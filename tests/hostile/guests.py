@@ -52,8 +52,8 @@ class Domains(kind.Kind):
                     element.set(name, value)
                 except ValueError:
                     del element.attrib[name]
-            elif element.getparent() is not None:
-                element.getparent().extend([element] * rng.choice((0, 1)))
+            elif (above := element.getparent()) is not None:
+                above.remove(element)
         return kind.Input(etree.tostring(domain, encoding="unicode"))
 
     def read(self, given: ty.Any, place: kind.Place) -> bool:

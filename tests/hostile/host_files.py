@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host shows: its tree, a recording of it, and blobs in either."""
 
+import contextlib
 import gzip
 import io
 import os
 import pathlib
 import random
-import socket
 import stat
 import tarfile
 import typing as ty
@@ -43,7 +43,11 @@ _TARGETS: ty.Final = (
     *("", ".", "..", "/", "x", "../../../guard/canary", "/../../guard/canary"),
     *("a" * 255, "a/" * 2000, "../" * 80, "\x1b[2J", "\udcff", "group"),
     *("../0000:00:00.0", "../../../bus/pci/drivers/", "9" * 30, "-1"),
-    *("../../../kernel/iommu_groups/x", "\u0664", "../../../kernel/iommu_groups/ 7"),
+    *(
+        "../../../kernel/iommu_groups/x",
+        "\u0664",
+        "../../../kernel/iommu_groups/ 7",
+    ),
 )
 
 
@@ -103,10 +107,25 @@ def changed(rng: random.Random, entries: list[Entry]) -> tuple[Entry, ...]:
             folder = path.rpartition("/")[0]
             name = rng.choice(
                 (
-                    *("0000:25:00.4", "zzzz:00:00.0", "0000:00:1f", "\udcff\udcfe"),
+                    *(
+                        "0000:25:00.4",
+                        "zzzz:00:00.0",
+                        "0000:00:1f",
+                        "\udcff\udcfe",
+                    ),
                     *("virtfn0", "virtfn99999999999999999999", "virtfn-1"),
-                    *("virtfn\u0664", "\x1b[31m", "a" * 255, "mdev_supported_types/x/y"),
-                    *("vfio-dev/vfio0/dev", "sriov_numvfs", "iommu_group", "net/\n"),
+                    *(
+                        "virtfn\u0664",
+                        "\x1b[31m",
+                        "a" * 255,
+                        "mdev_supported_types/x/y",
+                    ),
+                    *(
+                        "vfio-dev/vfio0/dev",
+                        "sriov_numvfs",
+                        "iommu_group",
+                        "net/\n",
+                    ),
                 )
             )
             entries.append((f"{folder}/{name}", "file", rng.choice(_VALUES)))
@@ -182,7 +201,11 @@ def _look(place: kind.Place, root: pathlib.Path, number: int) -> bool:
     if number % 4 == 0 and root.is_dir() and devices.is_dir():
         names = sorted(devices.iterdir())
         if names:
-            words = ("host", "show", os.fsencode(names[0].name).decode(errors="replace"))
+            words = (
+                "host",
+                "show",
+                os.fsencode(names[0].name).decode(errors="replace"),
+            )
     if number % 11 == 0:
         words = ("host", "snapshot", f"{place.work}/recorded.tar.gz")
     return inside.run(*options, *words).status < 2
@@ -237,11 +260,12 @@ def packed(entries: ty.Iterable[Entry], rng: random.Random) -> bytes:
 def _forged(rng: random.Random, entries: list[Entry]) -> list[Entry]:
     """The same with members that lead out of the recording."""
     bad: tuple[Entry, ...] = (
-        ("../guard/canary", "file", b"x"),
+        ("../../guard/canary", "file", b"x"),
         ("/guard/canary", "file", b"x"),
-        ("sys/../../guard/canary", "file", b"x"),
-        ("out", "link", "../guard"),
+        ("sys/../../../guard/canary", "file", b"x"),
+        ("out", "link", "../../guard"),
         ("out/canary", "file", b"x"),
+        ("../../guard/new", "file", b"x"),
         ("sys/out", "link", "/"),
         ("sys", "file", b"x"),
         ("sys", "link", "."),
@@ -256,6 +280,11 @@ def _forged(rng: random.Random, entries: list[Entry]) -> list[Entry]:
     return [*entries[:place], *rng.sample(bad, 2), *entries[place:]]
 
 
+def _bomb() -> bytes:
+    """Little that unpacks to more than three GiB."""
+    return gzip.compress(bytes(64 << 20), 9) * 50
+
+
 class Recordings(kind.Kind):
     """A recorded host, cut off, damaged or forged."""
 
@@ -264,6 +293,8 @@ class Recordings(kind.Kind):
 
     def make(self, rng: random.Random) -> kind.Input:
         """One of them; one that is cut off can't be taken."""
+        if rng.random() < 0.01:
+            return kind.Input(_bomb(), damaged=True)
         if rng.random() < 0.4:
             good = rng.choice(_EXAMPLES).read_bytes()
             entries = None
@@ -347,10 +378,8 @@ class Blobs(kind.Kind):
             taken = False
         else:
             taken = True
-        try:
+        with contextlib.suppress(ValueError):
             function_ids.hex_id(given)
-        except ValueError:
-            pass
         folder = place.work / "host"
         for rel in (
             "usr/share/misc/pci.ids",

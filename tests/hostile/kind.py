@@ -92,7 +92,7 @@ class Place:
             for name in (*names, *files):
                 path = os.path.join(folder, name)
                 seen = os.lstat(path)
-                state = (seen.st_mode, seen.st_ino)
+                state: tuple[int, ...] = (seen.st_mode, seen.st_ino)
                 if name in files:
                     state += (seen.st_size, seen.st_mtime_ns)
                 found.add((path, state))
@@ -113,6 +113,7 @@ class Kind(abc.ABC):
 
     def begin(self, place: Place) -> None:
         """Make ready what all inputs of this kind need, once a process."""
+        del place
 
     @abc.abstractmethod
     def make(self, rng: random.Random) -> Input:

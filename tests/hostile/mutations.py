@@ -96,25 +96,15 @@ def value(rng: random.Random, good: ty.Any) -> ty.Any:
 
 def _changed(rng: random.Random, good: ty.Any) -> ty.Any:
     """The value with one change, anywhere in it."""
-    if isinstance(good, dict) and good and rng.random() < 0.9:
-        key = rng.choice(list(good))
+    if isinstance(good, dict | list) and good and rng.random() < 0.9:
+        places = list(good) if isinstance(good, dict) else range(len(good))
+        place = rng.choice(places)
         way = rng.random()
-        if way < 0.1:
-            del good[key]
-        elif way < 0.2:
-            good[rng.choice(ODD)] = good.pop(key)
-        elif way < 0.25:
-            good[rng.choice(ODD)] = rng.choice(VALUES)
-        else:
-            good[key] = _changed(rng, good[key])
-        return good
-    if isinstance(good, list) and good and rng.random() < 0.9:
-        place = rng.randrange(len(good))
-        way = rng.random()
-        if way < 0.15:
+        if way < 0.12:
             del good[place]
-        elif way < 0.3:
-            good.append(copy.deepcopy(good[place]))
+        elif way < 0.25:
+            other = rng.choice((rng.choice(VALUES), good[place]))
+            _add(rng, good, copy.deepcopy(other))
         else:
             good[place] = _changed(rng, good[place])
         return good
@@ -126,6 +116,14 @@ def _changed(rng: random.Random, good: ty.Any) -> ty.Any:
     if way < 0.6:
         return [good]
     return copy.deepcopy(rng.choice(VALUES))
+
+
+def _add(rng: random.Random, good: ty.Any, other: ty.Any) -> None:
+    """Add a value to an object or a list."""
+    if isinstance(good, dict):
+        good[rng.choice(ODD)] = other
+    else:
+        good.insert(rng.randint(0, len(good)), other)
 
 
 def as_json(rng: random.Random, good: ty.Any) -> str:

@@ -168,6 +168,8 @@ class Terminals(texts.CommandLines):
         before = dict(os.environ)
         words = [word for word in given if isinstance(word, str)]
         os.environ.update(word for word in given if isinstance(word, tuple))
+        # Nobody is there to turn pages.
+        os.environ["PAGER"] = "cat"
         try:
             with inside.run_by(run_in_a_terminal):
                 return super().read(words, place)
@@ -201,9 +203,7 @@ class StatePaths(kind.Kind):
 
     def make(self, rng: random.Random) -> kind.Input:
         """What is wrong with it, and a command that comes by."""
-        return kind.Input(
-            (rng.choice(self._WAYS), rng.choice(self._WORDS))
-        )
+        return kind.Input((rng.choice(self._WAYS), rng.choice(self._WORDS)))
 
     def read(self, given: ty.Any, place: kind.Place) -> bool:
         """Run the command there."""
@@ -271,7 +271,11 @@ class Servers(kind.Kind):
     _HEAD: ty.Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     _SAID: ty.Final = (
         *(b"", b"\r\n", b"\0" * 1000, b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/9.9 x"),
-        *(b"HTTP/1.1 200 OK\r\n", _HEAD, _HEAD + b"Content-Length: 99\r\n\r\n{}"),
+        *(
+            b"HTTP/1.1 200 OK\r\n",
+            _HEAD,
+            _HEAD + b"Content-Length: 99\r\n\r\n{}",
+        ),
         _HEAD + b"Content-Length: -1\r\n\r\n{}",
         _HEAD + b"Content-Length: 99999999999999999999\r\n\r\n{}",
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
@@ -352,8 +356,8 @@ def _serve(
             threading.Thread(target=_say, args=(caller, way, said, over))
         )
         callers[-1].start()
-    for one in callers:
-        one.join()
+    for thread in callers:
+        thread.join()
 
 
 def _say(

@@ -129,7 +129,9 @@ def _tried(
             with _deadline(of.seconds):
                 return of.ask(given, place), None
         except TooSlowError:
-            return False, kind.Fault(f"it takes more than {of.seconds} seconds")
+            return False, kind.Fault(
+                f"it takes more than {of.seconds} seconds"
+            )
         # Whatever an input raises that isn't one of ours is what is looked for.
         except BaseException as error:  # noqa: BLE001
             return False, error
@@ -223,14 +225,11 @@ def _work(
     told: connection.Connection,
 ) -> None:
     """Read inputs, in a process of its own."""
-    begun: set[str] = set()
     with tempfile.TemporaryDirectory(dir=sample_hosts.MEMORY) as folder:
         place = kind.Place(pathlib.Path(folder))
         place.enter()
-        for name, number in jobs:
-            if name not in begun:
-                kinds[name].begin(place)
-                begun.add(name)
+        for name in dict.fromkeys(name for name, _ in jobs):
+            kinds[name].begin(place)
         _bounded()
         for name, number in jobs:
             given = made(kinds[name], seed, number)
@@ -328,25 +327,30 @@ def read_all(
     seed: int,
     processes: int,
     until: float,
+    *,
+    first: bool = False,
 ) -> tuple[dict[str, Tally], list[Failure]]:
     """Have all inputs read.
 
     :param until: when to leave the rest unread, by the monotonic clock
+    :param first: leave it unread once something failed
     """
-    by_name = {one.name: one for one in kinds}
-    tallies = {one.name: Tally() for one in kinds}
+    by_name = {of.name: of for of in kinds}
+    tallies = {of.name: Tally() for of in kinds}
     failures: list[Failure] = []
     readers = [
         Reader(by_name, jobs[start::processes], seed)
         for start in range(processes)
     ]
-    while readers and time.monotonic() < until:
-        ready = connection.wait([one.answers for one in readers], 1)
-        for one in list(readers):
+    while readers and time.monotonic() < until and not (first and failures):
+        ready = connection.wait([reader.answers for reader in readers], 1)
+        for reader in list(readers):
             try:
-                heard = one.hear() if one.answers in ready else one.look()
+                heard = (
+                    reader.hear() if reader.answers in ready else reader.look()
+                )
             except EOFError:
-                readers.remove(one)
+                readers.remove(reader)
                 continue
             if heard is None:
                 continue
@@ -358,7 +362,11 @@ def read_all(
             tally.slowest = max(tally.slowest, took)
             if failure is not None:
                 failures.append(failure)
-                print(f"FAILED {name} {failure.number}: {failure.sort}", file=sys.stderr, flush=True)
-    for one in readers:
-        one.end()
+                print(
+                    f"{name} {failure.number}: {failure.sort:.300}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    for reader in readers:
+        reader.end()
     return tallies, failures

@@ -32,7 +32,9 @@ Answer = tuple[int, tuple[tuple[str, str], ...], bytes]
 _INSTANCE = "11111111-1111-4111-8111-111111111111"
 _OTHER = "22222222-2222-4222-8222-222222222222"
 _SERVICE = "[vfio]\nplacement = service\n[placement]\n"
-_NONE = f"{_SERVICE}auth_type = none\nendpoint_override = http://placement.test\n"
+_NONE = (
+    f"{_SERVICE}auth_type = none\nendpoint_override = http://placement.test\n"
+)
 _PASSWORD = (
     f"{_SERVICE}auth_type = password\nauth_url = http://keystone.test/v3\n"
     "username = u\npassword = s3cret-word\nproject_name = p\n"
@@ -51,8 +53,16 @@ _KEYSTONE: ty.Final[dict[tuple[str, str], ty.Any]] = {
             "methods": ["password"],
             "expires_at": "2099-01-01T00:00:00.000000Z",
             "issued_at": "2020-01-01T00:00:00.000000Z",
-            "user": {"id": "u", "name": "u", "domain": {"id": "d", "name": "d"}},
-            "project": {"id": "p", "name": "p", "domain": {"id": "d", "name": "d"}},
+            "user": {
+                "id": "u",
+                "name": "u",
+                "domain": {"id": "d", "name": "d"},
+            },
+            "project": {
+                "id": "p",
+                "name": "p",
+                "domain": {"id": "d", "name": "d"},
+            },
             "roles": [{"id": "r", "name": "admin"}],
             "catalog": [
                 {
@@ -75,7 +85,23 @@ _KEYSTONE: ty.Final[dict[tuple[str, str], ty.Any]] = {
 }
 _STATUSES: ty.Final = (
     *(200, 201, 202, 204, 206, 300, 301, 302, 304, 307, 400, 401, 403, 404),
-    *(405, 406, 409, 410, 413, 418, 429, 500, 501, 502, 503, 504, 511, 599, 999),
+    *(
+        405,
+        406,
+        409,
+        410,
+        413,
+        418,
+        429,
+        500,
+        501,
+        502,
+        503,
+        504,
+        511,
+        599,
+        999,
+    ),
 )
 _ERROR: ty.Final = {
     "errors": [
@@ -106,7 +132,9 @@ _HEADERS: ty.Final = (
     ("Set-Cookie", "a=b; expires=never; domain=.test"),
 )
 _RAISED: ty.Final[dict[str, BaseException]] = {
-    "refused": requests.ConnectionError(ConnectionRefusedError(111, "refused")),
+    "refused": requests.ConnectionError(
+        ConnectionRefusedError(111, "refused")
+    ),
     "cut": requests.exceptions.ChunkedEncodingError("cut"),
     "timeout": requests.ReadTimeout("slow"),
     "tls": requests.exceptions.SSLError("tls"),
@@ -177,6 +205,36 @@ class _Table:
         self.order.append(given)
 
 
+def _of_keystone(request: requests.PreparedRequest) -> Answer | None:
+    """What Keystone answers; None if it isn't asked."""
+    parts = urllib.parse.urlsplit(request.url or "")
+    if parts.hostname != "keystone.test":
+        return None
+    key = (request.method or "", parts.path.rstrip("/"))
+    headers = (
+        ("X-Subject-Token", "t"),
+        ("Content-Type", "application/json"),
+    )
+    status = 200 if request.method == "GET" else 201
+    return status, headers, json.dumps(_KEYSTONE[key]).encode()
+
+
+def _response(
+    transport: adapters.HTTPAdapter,
+    request: requests.PreparedRequest,
+    given: Answer,
+) -> requests.Response:
+    """An answer as it comes from a socket, its body yet to be read."""
+    status, headers, body = given
+    raw = urllib3.HTTPResponse(
+        io.BytesIO(body),
+        urllib3.HTTPHeaderDict(headers),
+        status,
+        preload_content=False,
+    )
+    return transport.build_response(request, raw)
+
+
 class Service:
     """Answers requests from what was recorded, some otherwise.
 
@@ -205,11 +263,7 @@ class Service:
         self._number += 1
         if isinstance(given, str):
             raise _RAISED[given]
-        status, headers, body = given
-        raw = urllib3.HTTPResponse(
-            io.BytesIO(body), headers, status, preload_content=False
-        )
-        return transport.build_response(request, raw)
+        return _response(transport, request, given)
 
 
 @contextlib.contextmanager
@@ -274,7 +328,10 @@ class Services(kind.Kind):
         with state_files.placement_of(str(state)):
             real = wsgi.WsgiTransport(
                 embedded.application(state),
-                {"HTTP_X_ROLES": "admin,service", "HTTP_X_AUTH_TOKEN": "admin"},
+                {
+                    "HTTP_X_ROLES": "admin,service",
+                    "HTTP_X_AUTH_TOKEN": "admin",
+                },
             )
 
             def send(
@@ -282,25 +339,15 @@ class Services(kind.Kind):
                 request: requests.PreparedRequest,
                 **_more: ty.Any,
             ) -> requests.Response:
-                method, url = request.method or "", request.url or ""
-                key = (method, _shown(url))
-                if "keystone.test" in url:
-                    body = json.dumps(_KEYSTONE[method, urllib.parse.urlsplit(url).path.rstrip("/")]).encode()
-                    headers = (("X-Subject-Token", "t"), ("Content-Type", "application/json"))
-                    given: Answer = (200 if method == "GET" else 201, headers, body)
-                else:
+                given = _of_keystone(request)
+                if given is None:
                     said = real.send(request)
-                    given = (
-                        said.status_code,
-                        tuple(said.headers.items()),
-                        said.content,
-                    )
-                table.add(*key, given)
-                status, headers, body = given
-                raw = urllib3.HTTPResponse(
-                    io.BytesIO(body), headers, status, preload_content=False
+                    headers = tuple(said.headers.items())
+                    given = said.status_code, headers, said.content
+                table.add(
+                    request.method or "", _shown(request.url or ""), given
                 )
-                return transport.build_response(request, raw)
+                return _response(transport, request, given)
 
             with _answering(send):
                 done = self._run(place, way, number)
@@ -451,7 +498,10 @@ class Bodies(kind.Kind):
             given = answer(rng, (200, (), good))
         if rng.random() < 0.1:
             cut = good[: rng.randrange(len(good))]
-            return kind.Input(((number, 200, (), cut),), len(good) > 2 and number not in {13, 14})
+            return kind.Input(
+                ((number, 200, (), cut),),
+                len(good) > 2 and number not in {13, 14},
+            )
         return kind.Input(((number, *given),))
 
     def read(self, given: ty.Any, place: kind.Place) -> bool:

@@ -18,7 +18,6 @@ from unittest import mock
 from nova_vfio_variant import lock_file, shown
 from nova_vfio_variant.host.act import (
     journal,
-    journal_file,
     lock,
     privileged,
     sysfs_writer,
@@ -89,8 +88,18 @@ def _entries(boot: str) -> list[dict[str, ty.Any]]:
         )
         for step in change.steps:
             found += [
-                {"kind": "begun", "number": number, "step": step.as_data(), "why": ""},
-                {"kind": "done", "number": number, "step": step.as_data(), "why": ""},
+                {
+                    "kind": "begun",
+                    "number": number,
+                    "step": step.as_data(),
+                    "why": "",
+                },
+                {
+                    "kind": "done",
+                    "number": number,
+                    "step": step.as_data(),
+                    "why": "",
+                },
             ]
         if number < 3:
             found.append(
@@ -146,9 +155,7 @@ class Journals(kind.Kind):
         if rng.random() < 0.15:
             place = rng.randrange(len(texts))
             texts[place] = mutations.as_json(rng, entries[place])
-        return kind.Input(
-            written([text.replace("\n", " ") for text in texts])
-        )
+        return kind.Input(written([text.replace("\n", " ") for text in texts]))
 
     def is_for_a_command(self, given: ty.Any) -> bool:
         """One of four is."""
@@ -171,14 +178,12 @@ class Journals(kind.Kind):
                 shown.line(f"{step} {step.undo}")
         opened.close()
         # What is of another boot, or says nothing yet, is no damage.
-        return not opened._file.is_stale  # noqa: SLF001 - see above
+        return not opened._file.is_stale
 
     @staticmethod
     def _acted(place: kind.Place, number: int) -> bool:
         host = sample_hosts.with_igb(place.work / "host")
-        host.write(
-            f"sys/bus/pci/devices/{sample_hosts.PF}/sriov_numvfs", b"4"
-        )
+        host.write(f"sys/bus/pci/devices/{sample_hosts.PF}/sriov_numvfs", b"4")
         boot = host.root / function_state.BOOT_ID
         boot.parent.mkdir(parents=True, exist_ok=True)
         boot.write_text(f"{_BOOT}\n")
@@ -233,17 +238,19 @@ class Made:
         check_host.build(made.host, check_host.card(vfs=3))
         made.conf.write_text(CONFIGURATION)
         rng = random.Random(0)
-        with mock.patch.object(
-            uuid,
-            "uuid4",
-            lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
+        with (
+            mock.patch.object(
+                uuid,
+                "uuid4",
+                lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
+            ),
+            placement_of(str(made.state)),
         ):
-            with placement_of(str(made.state)):
-                done = inside.run(
-                    *(*made.options, f"--state-path={made.state}"),
-                    *("claim", "create", "--instance", _INSTANCE),
-                    "--alias=nic:1",
-                )
+            done = inside.run(
+                *(*made.options, f"--state-path={made.state}"),
+                *("claim", "create", "--instance", _INSTANCE),
+                "--alias=nic:1",
+            )
         if done.status:
             raise RuntimeError(f"no state was made: {done}")
         return made
@@ -274,14 +281,24 @@ _COLUMNS: ty.Final = (
     *("devices.alias_name", "devices.extra_info", "devices.pending"),
     *("devices.identity", "devices.mark", "devices.id", "generation.value"),
     *("meta.value", "meta.name", "providers.uuid", "providers.generation"),
-    *("providers.fingerprint", "providers.name", "alembic_version.version_num"),
+    *(
+        "providers.fingerprint",
+        "providers.name",
+        "alembic_version.version_num",
+    ),
 )
 _SQL_VALUES: ty.Final[tuple[ty.Any, ...]] = (
     *(None, 0, -1, 2**63 - 1, 1.5, float("inf"), b"", b"\xff\xfe\0", "", " "),
     *("x", "[", "{}", "[]", "null", "[1]", '{"a": 1}', '"x"', "1", "NaN"),
     *("[" * 100_000, '{"a":' * 50_000, "\x1b[31m", "\u202e", "A" * 100_000),
     *("0000:25:00.4", "../../guard/canary", "allocated", "claimed", "removed"),
-    *('{"managed": "perhaps"}', '[["a"]]', "[[1, 2]]", '{"vendor_id": 1}', "9999"),
+    *(
+        '{"managed": "perhaps"}',
+        '[["a"]]',
+        "[[1, 2]]",
+        '{"vendor_id": 1}',
+        "9999",
+    ),
 )
 _STATEMENTS: ty.Final = (
     *("DELETE FROM generation", "DELETE FROM alembic_version"),
@@ -341,7 +358,9 @@ def _edits(rng: random.Random) -> tuple[tuple[Edit, ...], bool]:
         ), False
     if way < 0.5:
         end = rng.choice(("-wal", "-shm", "-journal"))
-        return (("log", end, rng.randbytes(rng.choice((0, 1, 32, 5000)))),), False
+        return (
+            ("log", end, rng.randbytes(rng.choice((0, 1, 32, 5000)))),
+        ), False
     if way < 0.65:
         return (("sql", rng.choice(_STATEMENTS), ()),), False
     found: list[Edit] = []
@@ -379,7 +398,8 @@ class _Databases(kind.Kind):
         state = self.made.copy(place)
         number = sum(first for what, first, _ in given if what == "command")
         edit(
-            state / self.file, [one for one in given if one[0] != "command"]
+            state / self.file,
+            [change for change in given if change[0] != "command"],
         )
         with placement_of(str(state)):
             done = inside.run(
@@ -427,9 +447,7 @@ class PlacementStores(_Databases):
     def make(self, rng: random.Random) -> kind.Input:
         """Bytes of it, for its tables are Placement's."""
         if rng.random() < 0.3:
-            edits: tuple[Edit, ...] = (
-                ("cut", rng.uniform(0.001, 0.5), None),
-            )
+            edits: tuple[Edit, ...] = (("cut", rng.uniform(0.001, 0.5), None),)
             damaged = True
         else:
             edits = tuple(
@@ -529,13 +547,13 @@ class Privileged(kind.Kind):
                 asked.get("holder", ""),
             )
             privileged.take_locks(
-                ["host", f"group-0", "module-igbvf_vfio_pci"], 0, "1 x"
+                ["host", "group-0", "module-igbvf_vfio_pci"], 0, "1 x"
             )
             said, *_ = privileged.do_step(asked.get("step", {}))
             privileged.look_into_processes()
             while privileged._held:
                 privileged.give_locks()
-        return took == "ok" and said == "ok"
+        return (took, said) == ("ok", "ok")
 
 
 KINDS: ty.Final[tuple[kind.Kind, ...]] = (

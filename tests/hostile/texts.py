@@ -30,22 +30,23 @@ _ADDRESSES: ty.Final[tuple[ty.Any, ...]] = (
     {"domain": ".*", "bus": "0[0-9a-f]", "slot": "1|00", "function": "^[^7]$"},
     {"bus": "(?i)0A", "slot": r"\d{2}", "function": "(?P<x>1)|2(?#y)"},
 )
-ENTRIES: ty.Final = tuple(
-    {
-        "vendor_id": "8086",
-        "product_id": "10ca",
-        "address": where,
-        "resource_class": "CUSTOM_FAST_VF",
-        "traits": "CUSTOM_A, HW_NIC_SRIOV",
-        "managed": "no",
-        "live_migratable": "yes",
-        "one_time_use": "no",
-        "physical_network": None,
-        "remote_managed": "false",
-        "trusted": "true",
-    }
-    for where in _ADDRESSES
-) + (
+ENTRIES: ty.Final[tuple[dict[str, ty.Any], ...]] = (
+    *(
+        {
+            "vendor_id": "8086",
+            "product_id": "10ca",
+            "address": where,
+            "resource_class": "CUSTOM_FAST_VF",
+            "traits": "CUSTOM_A, HW_NIC_SRIOV",
+            "managed": "no",
+            "live_migratable": "yes",
+            "one_time_use": "no",
+            "physical_network": None,
+            "remote_managed": "false",
+            "trusted": "true",
+        }
+        for where in _ADDRESSES
+    ),
     {"vendor_id": "10de", "product_id": "*", "devname": "eth0"},
     {"product_id": "10ca", "physical_network": "physnet1", "tag": "x"},
 )
@@ -83,8 +84,24 @@ _EXPRESSIONS: ty.Final = (
     *("(a+)+$", "^(0|0|0)*1$", "(.*)*x", "((.*)*)*x", "(.+)+\\1", "(0*)*$"),
     *("(?:0{1,99}){1,99}x", "0{99999}", "(0{1000}){1000}", "(" * 90),
     *("(?<=0+)1", "(?=.*)*", "\\", "[", "[z-a]", "(?P<n>0)(?P<n>1)", "*0"),
-    *("(?R)", "(?1)", "(?>0+)", "\\p{L}", "\\K", "(?|a|b)", "(?e:0){e}", "{e}"),
-    *("\\N{DIGIT ZERO}", "(?a)(?L).", "(?x) 0 # c", "\\777", "(?i)\u0130", "\0"),
+    *(
+        "(?R)",
+        "(?1)",
+        "(?>0+)",
+        "\\p{L}",
+        "\\K",
+        "(?|a|b)",
+        "(?e:0){e}",
+        "{e}",
+    ),
+    *(
+        "\\N{DIGIT ZERO}",
+        "(?a)(?L).",
+        "(?x) 0 # c",
+        "\\777",
+        "(?i)\u0130",
+        "\0",
+    ),
     *("|" * 500, "0?" * 60 + "0" * 60, "(?:" * 60 + ")*" * 60, "^^^$$$", ""),
 )
 _CONFIGURATIONS: ty.Final = (
@@ -98,7 +115,7 @@ def sources(
     texts: ty.Iterable[str], option: str = "device_spec"
 ) -> list[source.SourceText]:
     """The same as values of an option."""
-    return [source.SourceText.of(one, option) for one in texts]
+    return [source.SourceText.of(text, option) for text in texts]
 
 
 def expect_shown(findings: ty.Sequence[finding.Finding]) -> bool:
@@ -107,12 +124,12 @@ def expect_shown(findings: ty.Sequence[finding.Finding]) -> bool:
     :raises kind.Fault: they can't
     """
     told = render.text(findings)
-    json.dumps([render.data(one) for one in findings])
+    json.dumps([render.data(found) for found in findings])
     for sign in told:
         if not sign.isprintable() and sign != "\n":
             raise kind.Fault(f"{sign!r} is printed raw")
     return not any(
-        one.severity is finding.Severity.ERROR for one in findings
+        found.severity is finding.Severity.ERROR for found in findings
     )
 
 
@@ -269,20 +286,15 @@ class Files(kind.Kind):
     name = "configuration files"
     share = 16
 
-    def begin(self, place: kind.Place) -> None:
-        """Read the good ones."""
+    def __init__(self) -> None:
         self._good = [path.read_bytes() for path in _CONFIGURATIONS]
         self._good += [
-            random_hosts.configuration(
-                random_hosts.random_host(seed)
-            ).encode()
+            random_hosts.configuration(random_hosts.random_host(seed)).encode()
             for seed in range(20)
         ]
 
     def make(self, rng: random.Random) -> kind.Input:
         """One with mistakes in it, as text or as bytes."""
-        if not hasattr(self, "_good"):
-            self.begin(ty.cast("kind.Place", None))
         good = rng.choice(self._good)
         way = rng.random()
         if way < 0.5:
@@ -297,7 +309,17 @@ class Files(kind.Kind):
                 place = rng.randrange(len(lines))
                 lines[place] = rng.choice(
                     (
-                        *(b"[", b"[]", b"]", b"=", b"x", b" y", b":z", b"a=", b"\xff"),
+                        *(
+                            b"[",
+                            b"[]",
+                            b"]",
+                            b"=",
+                            b"x",
+                            b" y",
+                            b":z",
+                            b"a=",
+                            b"\xff",
+                        ),
                         *(b"[pci]", b"[PCI]", b"[DEFAULT]", b"host = $host"),
                         *(b"host = ${pci.alias}", b"alias = $alias", b"= 1"),
                         *(b"device_spec = $$$", b"[vfio]\nplacement = x"),
@@ -310,7 +332,7 @@ class Files(kind.Kind):
 
     def is_for_a_command(self, given: ty.Any) -> bool:
         """Three of four are."""
-        return sum(given) % 4 < 3
+        return bool(sum(given) % 4 < 3)
 
     def read(self, given: ty.Any, place: kind.Place) -> bool:
         """Look through it, check it, or explain a device by it."""
@@ -365,7 +387,14 @@ class Variables(kind.Kind):
     _VALUES: ty.Final = (
         *("true", "service", "embedded", "compute-1", "sqlite://", "$host"),
         *("sqlite:////nowhere/x", "mysql://a:b@c/d", "x://", "://", "%(x)s"),
-        *("none", "password", "http://127.0.0.1:9", "-1", "xterm", "/dev/null"),
+        *(
+            "none",
+            "password",
+            "http://127.0.0.1:9",
+            "-1",
+            "xterm",
+            "/dev/null",
+        ),
         json.dumps(ENTRIES[0]),
     )
     _WORDS: ty.Final = (
@@ -392,11 +421,11 @@ class Variables(kind.Kind):
     def read(self, given: ty.Any, place: kind.Place) -> bool:
         """Run a command with them."""
         words, found = ("device", "list"), dict[str, str]()
-        for one in given:
-            if one in self._WORDS:
-                words = one
+        for part in given:
+            if part in self._WORDS:
+                words = part
             else:
-                found.update([one])
+                found.update([part])
         conf = place.work / "nova.conf"
         conf.write_text(f"[pci]\ndevice_spec = {json.dumps(ENTRIES[0])}\n")
         before = dict(os.environ)
@@ -429,12 +458,29 @@ class CommandLines(kind.Kind):
         *("-q", "-vv", "--max-width", "20", "--fit-width", "--noindent"),
         *("11111111-1111-4111-8111-111111111111", "nic:1", "--help", "-h"),
         *("--print-empty", "--quote", "all", "--prefix", "p", "--version"),
-        *("complete", "help", "--class", "network", "--", "-", "--sort-ascending"),
+        *(
+            "complete",
+            "help",
+            "--class",
+            "network",
+            "--",
+            "-",
+            "--sort-ascending",
+        ),
     )
     _STARTS: ty.Final = (
-        *(("host", "list"), ("host", "show"), ("device", "list"), ("claim", "list")),
+        *(
+            ("host", "list"),
+            ("host", "show"),
+            ("device", "list"),
+            ("claim", "list"),
+        ),
         *(("claim", "create"), ("device", "sync", "--dry-run"), ("explain",)),
-        *(("config", "check", "--offline"), ("guest", "qemu"), ("host", "plan")),
+        *(
+            ("config", "check", "--offline"),
+            ("guest", "qemu"),
+            ("host", "plan"),
+        ),
         *(("device", "allow"), ("inventory", "show"), ("claim", "delete")),
     )
 
