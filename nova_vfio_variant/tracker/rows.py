@@ -21,6 +21,16 @@ _BY_ID = _TABLE.c.id == sa.bindparam("row_id")
 #: So many addresses go into one question; SQLite takes 32,766 variables.
 _SLICE = 500
 SELECT = sa.select(_TABLE).order_by(_TABLE.c.id)
+#: What each column of a row has in Python; SQLite keeps anything anywhere.
+_TYPES: ty.Final = tuple(
+    (
+        column.name,
+        (column.type.python_type, type(None))
+        if column.nullable
+        else column.type.python_type,
+    )
+    for column in _TABLE.columns
+)
 MARKS = sa.select(_TABLE.c.id, _TABLE.c.mark).order_by(_TABLE.c.id)
 
 
@@ -31,6 +41,9 @@ def device(row: sa.Row[ty.Any]) -> tracked.Device:
     :raises TypeError: the same
     :raises AttributeError: the same
     """
+    for value, (name, types) in zip(row, _TYPES, strict=True):
+        if not isinstance(value, types):
+            raise TypeError(f"{name} is {value!r}")
     parse = pci_address.PciAddress.parse
     pending = None if row.pending is None else dict(json.loads(row.pending))
     return tracked.Device(

@@ -147,7 +147,8 @@ class Store:
         :param instance_uuid: None for all
         """
         with self._read() as link:
-            return _claims(self._devices(rows.owned(link, instance_uuid)))
+            found = rows.owned(link, instance_uuid)
+            return _claims(_devices(self._place, found))
 
     def claim(
         self,
@@ -186,7 +187,7 @@ class Store:
         :returns: all that it has; nothing if it has nothing
         """
         with self._write() as link:
-            owned = self._devices(rows.owned(link, instance_uuid))
+            owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
@@ -200,7 +201,7 @@ class Store:
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
-            owned = self._devices(rows.owned(link, instance_uuid))
+            owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 families.free(one.address, instance_uuid)
@@ -273,7 +274,11 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
-        with schema.explained(self._place, self._group), self._link.begin():
+        with (
+            _as_written(self._place, "a row"),
+            schema.explained(self._place, self._group),
+            self._link.begin(),
+        ):
             yield self._link
 
     @contextlib.contextmanager
@@ -282,16 +287,12 @@ class Store:
             self._link.execute(_COUNT)
             yield self._link
 
-    def _devices(
-        self, found: ty.Iterable[sa.Row[ty.Any]]
-    ) -> list[tracked.Device]:
-        return [_device(self._place, row) for row in found]
-
     def _families(
         self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
     ) -> family.Families:
         """The whole families of some devices."""
-        return family.Families(self._devices(rows.families(link, devices)))
+        found = rows.families(link, devices)
+        return family.Families(_devices(self._place, found))
 
 
 def _expect(
@@ -308,11 +309,34 @@ def _expect(
         )
 
 
+def _devices(
+    place: schema.Place, found: ty.Iterable[sa.Row[ty.Any]]
+) -> list[tracked.Device]:
+    return [_device(place, row) for row in found]
+
+
 def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:
-    try:
+    with _as_written(place, f"device {row.address}"):
         return rows.device(row)
-    except (AttributeError, TypeError, ValueError) as error:
-        reason = f"device {row.address}: {error}"
+
+
+@contextlib.contextmanager
+def _as_written(place: schema.Place, what: str) -> ty.Iterator[None]:
+    """Whatever a row makes its reader raise, nobody of ours wrote it.
+
+    :param what: is read
+    :raises StoreCorruptError: in place of that
+    """
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = f"{what}: {error}"
         if isinstance(place, pathlib.Path):
             raise sqlite.corrupt(place, reason) from error
         raise exception.StoreCorruptError(

@@ -67,6 +67,14 @@ class WordsTest(cli_case.CliTestCase):
             "argument --config-file: expected one argument", "--config-file"
         )
 
+    def test_cliffs_own_commands_end_like_ours(self) -> None:
+        self.says(
+            r"unrecognized arguments: --\u202ebogus",
+            *("host", "--\u202ebogus", "--help"),
+        )
+        error, *_ = self.fails("complete", "--shell", "\x1b").splitlines()
+        self.assertIn("argument --shell: invalid choice: ", error)
+
     def test_an_unknown_column_is_named(self) -> None:
         self.configure()
         self.host()

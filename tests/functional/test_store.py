@@ -668,6 +668,9 @@ class DamageTest(StoreTestCase):
             ("extra_info", "{"),
             ("parent_addr", "here"),
             ("tags", "7"),
+            ("traits", "[" * 100_000),
+            ("resource_class", b"\xff"),
+            ("numa_node", "x"),
         ):
             self.synced().close()
             with sqlite3.connect(self.file) as link:
@@ -678,6 +681,27 @@ class DamageTest(StoreTestCase):
                 lambda: list(self.open().devices()),
             )
             self.assertIn("device 0000:00:00.1", str(error))
+            self.file.unlink()
+
+    def test_so_is_one_of_what_nobody_gets_or_somebody_overruled(self) -> None:
+        read: ty.Mapping[str, ty.Callable[[Store], object]] = {
+            "quarantine VALUES (1, 'x', 'y', 'z')": Store.quarantined,
+            "allowances VALUES ('x', 'y', 'z', '{}', '')": (
+                lambda store: store.allowances.all()
+            ),
+            "allowances VALUES ('0000:00:00.1', 'y', 'z', '[]', '')": (
+                lambda store: store.allowances.all()
+            ),
+        }
+        for row, reads in read.items():
+            self.synced().close()
+            with sqlite3.connect(self.file) as link:
+                link.execute(f"INSERT INTO {row}")
+            link.close()
+            error = self.assertRaises(
+                exception.StoreCorruptError, reads, self.open()
+            )
+            self.assertIn("is corrupt (a row: ", str(error))
             self.file.unlink()
 
     def test_a_log_without_its_database_is_corrupt(self) -> None:

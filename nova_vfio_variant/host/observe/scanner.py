@@ -118,7 +118,7 @@ class _Scanner:
             # What vanishes meanwhile is below none.
             with contextlib.suppress(OSError):
                 home = self._tree.real_path(f"{paths.VDPA}/{name}")
-                found.add(home.split("/")[-2])
+                found.add(home.rpartition("/")[0].rpartition("/")[2])
         return frozenset(found)
 
     def _function(

@@ -184,6 +184,9 @@ class ScanTest(ScanCase):
         (bus / "net-of-a-guest").symlink_to(
             "../../../devices/pci0000:00/0000:00:02.1/net-of-a-guest"
         )
+        # What leads to the root, or right below it, is below no function.
+        (bus / "odd").symlink_to("/")
+        (bus / "odder").symlink_to("/sys")
         # As a recording has it that was made without that bus.
         (devices / "0000:00:02.2/vdpa0").mkdir()
         self.assertEqual(

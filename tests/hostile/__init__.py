@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile inputs: what is read, answered or typed may be anything."""
