@@ -80,8 +80,10 @@ class _Applying:
             ):
                 decision = turn.decision
                 self._note(decision)
-                for change in turn.ready:
-                    self._take(change, next(turn.attempts))
+                for change, attempt in zip(
+                    turn.ready, turn.attempts, strict=True
+                ):
+                    self._take(change, attempt)
                 if turn.ready:
                     self._give_back()
         except (exception.ConfigError, exception.HostRefused):
