@@ -21,9 +21,7 @@ from nova_vfio_variant.pci import spec as pci_spec
 
 _PARTS = frozenset({"domain", "bus", "slot", "function", "address"})
 
-#: Base class of bridges, the host's own among them.
-_BRIDGES = 0x06
-#: Their rank among what could be meant.
+#: The rank of bridges among what could be meant.
 _NEVER_MEANT = 3
 
 
@@ -296,7 +294,7 @@ def _most(masks: ty.Sequence[int], left: int) -> int:
 
 def _rank(seen: host_function.PciFunction) -> int:
     """How seldom a function is what somebody means to give to a guest."""
-    if seen.class_code >> 16 == _BRIDGES:
+    if seen.has_bridge_class:
         return _NEVER_MEANT
     if seen.physfn is not None:
         return 0

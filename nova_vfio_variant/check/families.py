@@ -201,7 +201,7 @@ def wide_domains(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     meant: dict[int, list[host_function.PciFunction]] = {}
     winners = matching.Matcher(free, moved).winners(moved)
     for seen, spec in zip(wide, winners, strict=True):
-        if spec is not None and seen.class_code >> 16 != _BRIDGES:
+        if spec is not None and not seen.has_bridge_class:
             meant.setdefault(spec.index, []).append(seen)
     for spec in given.specs:
         owner = by_name.get(spec.devname or "")
@@ -226,10 +226,6 @@ def wide_domains(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 None,
                 str(skipped[0].address),
             )
-
-
-#: Base class of bridges.
-_BRIDGES = 0x06
 
 
 def null_tags(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

@@ -23,9 +23,6 @@ from nova_vfio_variant.pci import spec as pci_spec
 
 Functions = list[host_function.PciFunction]
 
-#: Class of a bridge between two PCI buses, a root port among them.
-_PCI_BRIDGE = 0x0604
-
 #: Obstacles that are told as the verdict says them.
 _TOLD_AS_THEY_ARE = frozenset(
     {
@@ -360,7 +357,7 @@ def _behind(scan: host_scan.HostScan, group: int) -> str:
     bridges = [
         function
         for function in members
-        if function is not None and function.class_code >> 8 == _PCI_BRIDGE
+        if function is not None and function.is_bridge
     ]
     if not bridges:
         return ""

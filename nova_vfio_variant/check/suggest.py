@@ -193,7 +193,7 @@ def _unfit(
     others = [
         function
         for function in groups.members(host.facts.scan, seen)
-        if not function.is_bridge
+        if not function.is_any_bridge
     ]
     if others:
         return (

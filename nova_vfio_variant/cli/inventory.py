@@ -27,7 +27,7 @@ _NAMED = 4
 DIFF_COLUMNS = ("change", "provider", "field", "published", "desired")
 
 
-def change_rows(changes: ty.Iterable[diff.Change]) -> list[base.Row]:
+def change_rows(changes: ty.Iterable[diff.Difference]) -> list[base.Row]:
     """Changes in the order of DIFF_COLUMNS."""
     return [
         (

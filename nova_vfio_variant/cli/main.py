@@ -148,7 +148,7 @@ class App(app.App):
         parser.add_argument(
             "--log-file",
             metavar="FILE",
-            help="log to this file as well, in oslo.log's format",
+            help="log to FILE as well: errors and warnings, with -v more",
         )
         parser.add_argument(
             "--debug",

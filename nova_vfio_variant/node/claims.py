@@ -214,7 +214,9 @@ def _expect_unfinished(
     """An instance claims once; only what a crash left may be finished."""
     has = sorted((claim.alias_name, len(claim.addresses)) for claim in claims)
     wants = sorted((request.alias_name, request.count) for request in requests)
-    unfinished = all(claim.status == "claimed" for claim in claims)
+    unfinished = all(
+        claim.status == tracked.Status.CLAIMED for claim in claims
+    )
     if not unfinished or has != wants:
         raise exception.ClaimError(
             f"instance {claims[0].instance_uuid} already has "

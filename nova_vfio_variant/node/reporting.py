@@ -7,11 +7,11 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant.node import claims, placement_side, syncing
+from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context
     from nova_vfio_variant.placement import report
-    from nova_vfio_variant.tracker import device as tracked
 
 
 class Reporting:
@@ -57,7 +57,7 @@ class Reporting:
             }
             finished = []
             for instance_uuid, devices in _by_owner(store.devices()).items():
-                if devices[0].status == "claimed":
+                if devices[0].status == tracked.Status.CLAIMED:
                     claims.allocate(
                         self._context, store, published, instance_uuid
                     )

@@ -216,6 +216,19 @@ class PciFunction:
         """Whether it is the root of a hierarchy, with nothing to give."""
         return is_host_bridge(self.class_code)
 
+    @property
+    def is_any_bridge(self) -> bool:
+        """Whether it is a bridge of either kind, which no guest is given."""
+        return self.is_bridge or self.is_host_bridge
+
+    @property
+    def has_bridge_class(self) -> bool:
+        """Whether its base class is that of bridges, of any kind.
+
+        Nobody means such a one by an entry that could mean others as well.
+        """
+        return self.class_code >> 16 == _BRIDGE
+
 
 def is_host_bridge(class_code: int) -> bool:
     """Whether a function of this class is the root of a hierarchy."""

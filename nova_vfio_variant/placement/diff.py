@@ -22,7 +22,7 @@ Value = int | float | str | tuple[str, ...] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Change:
+class Difference:
     """One way in which a provider differs.
 
     :param change: ``add`` for a provider that isn't published, ``delete``
@@ -139,7 +139,7 @@ def left(
 def difference(
     published: ty.Mapping[str, provider.Published],
     desired: ty.Iterable[provider.Provider],
-) -> tuple[Change, ...]:
+) -> tuple[Difference, ...]:
     """Every way in which the published differ from the desired.
 
     :param published: by name; each that is not desired counts as one to
@@ -159,7 +159,7 @@ def _of_one(
     name: str,
     desired: provider.Provider | None,
     published: provider.Published | None,
-) -> ty.Iterator[Change]:
+) -> ty.Iterator[Difference]:
     what = settled(desired, published)
     kind: ty.Literal["add", "update", "delete"] = "update"
     if published is None:
@@ -172,7 +172,7 @@ def _of_one(
         after = what.inventories.get(resource_class, {})
         for field in ("total", "max_unit", "reserved"):
             if before.get(field) != after.get(field):
-                yield Change(
+                yield Difference(
                     kind,
                     name,
                     f"{resource_class}.{field}",
@@ -182,11 +182,11 @@ def _of_one(
     has = published.traits if published else None
     shall = traits(desired, published)
     if kind == "delete":
-        yield Change(kind, name, "traits", has, None)
+        yield Difference(kind, name, "traits", has, None)
     elif has is None or {
         trait for trait in has if not trait.startswith(OWNER)
     } != set(shall):
-        yield Change(kind, name, "traits", has, shall)
+        yield Difference(kind, name, "traits", has, shall)
 
 
 def traits(

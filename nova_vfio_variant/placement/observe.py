@@ -13,7 +13,7 @@ import typing as ty
 
 import os_traits
 
-from nova_vfio_variant.placement import memory, provider, steps
+from nova_vfio_variant.placement import memory, provider, updates
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.placement import client as placement_client
@@ -23,7 +23,7 @@ def look(
     client: placement_client.PlacementClient,
     root_name: str,
     known: memory.ProviderMemory,
-) -> steps.Seen:
+) -> updates.Seen:
     """The tree: one request for a root of ours, else two.
 
     Each provider that we remember and don't find there costs one more.
@@ -41,7 +41,7 @@ def look(
         for listed in lines
         if root is not None and listed.parent_uuid == root.uuid
     }
-    return steps.Seen(
+    return updates.Seen(
         root, children, _strays(client, {root_name, *children}, known)
     )
 
@@ -80,7 +80,7 @@ def _strays(
 
 def managed(
     client: placement_client.PlacementClient,
-    seen: steps.Seen,
+    seen: updates.Seen,
     desired: ty.Collection[str],
     known: memory.ProviderMemory,
 ) -> set[str]:
@@ -90,7 +90,7 @@ def managed(
     knows them.
     """
     extra = set(seen.children) - set(desired)
-    ours = steps.superfluous(seen, desired, known)
+    ours = updates.superfluous(seen, desired, known)
     if seen.root is None or ours == extra:
         return ours
     marked = client.tree(seen.root.uuid, os_traits.COMPUTE_MANAGED_PCI_DEVICE)
@@ -99,11 +99,11 @@ def managed(
 
 def differing(
     client: placement_client.PlacementClient,
-    seen: steps.Seen,
+    seen: updates.Seen,
     desired: ty.Sequence[provider.Provider],
     superfluous: ty.Iterable[str],
     known: memory.ProviderMemory,
-) -> list[steps.Step]:
+) -> list[updates.ProviderUpdate]:
     """All providers that differ, or that had to be read to know.
 
     :param superfluous: names of providers below the root that shall go; those
@@ -113,13 +113,13 @@ def differing(
     for rp in desired:
         listed = seen.children.get(rp.name)
         if listed is None:
-            found.append(steps.step(rp, None))
+            found.append(updates.of(rp, None))
         elif not _as_remembered(rp, listed, known):
-            found.append(steps.step(rp, _read(client, listed, rp, known)))
+            found.append(updates.of(rp, _read(client, listed, rp, known)))
     going = [seen.children[name] for name in sorted(superfluous)]
     going += seen.strays.values()
     found.extend(
-        steps.step(None, _read(client, rp, None, known)) for rp in going
+        updates.of(None, _read(client, rp, None, known)) for rp in going
     )
     return found
 
@@ -153,7 +153,7 @@ def _read(
     published = dataclasses.replace(
         published, ours=memory.ours(known, published)
     )
-    if steps.may_shrink(desired, published):
+    if updates.may_shrink(desired, published):
         published = dataclasses.replace(
             published, usages=client.usages(listed.uuid)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import diff, memory, provider, steps
+from nova_vfio_variant.placement import diff, memory, provider, updates
 
 
 def incomplete(whole: bool) -> None:
@@ -60,7 +60,7 @@ def owned_root(name: str, traits: ty.Iterable[str]) -> None:
     )
 
 
-def owned(found: ty.Iterable[steps.Step]) -> None:
+def owned(found: ty.Iterable[updates.ProviderUpdate]) -> None:
     """A provider of ours that got an owner since is not ours any more.
 
     :raises InventoryRefused: there is one
@@ -86,7 +86,7 @@ def _owned(name: str, traits: ty.Iterable[str], hint: str) -> None:
 
 def children_of_another(
     wanted: ty.Iterable[str],
-    seen: steps.Seen,
+    seen: updates.Seen,
     known: memory.ProviderMemory,
     where: str,
 ) -> None:
@@ -98,7 +98,7 @@ def children_of_another(
     foreign = [
         name
         for name in wanted
-        if name in seen.children and not steps.is_ours(seen, name, known)
+        if name in seen.children and not updates.is_ours(seen, name, known)
     ]
     if foreign:
         raise exception.InventoryRefused(

@@ -3,7 +3,7 @@
 
 Observe, decide, act: :mod:`~nova_vfio_variant.placement.observe` lists and
 reads, :mod:`~nova_vfio_variant.placement.refusal` and
-:mod:`~nova_vfio_variant.placement.steps` decide, and what follows from it is
+:mod:`~nova_vfio_variant.placement.updates` decide, and what follows from it is
 written here, of each provider the traits before the inventories.
 """
 
@@ -22,9 +22,9 @@ from nova_vfio_variant.placement import (
     provider,
     refusal,
     retry,
-    steps,
     tree,
     undo,
+    updates,
 )
 from nova_vfio_variant.tracker import share
 
@@ -46,7 +46,7 @@ class Result:
     :param withheld: the devices that are published and not offered
     """
 
-    changes: tuple[diff.Change, ...]
+    changes: tuple[diff.Difference, ...]
     warnings: tuple[str, ...]
     finished: tuple[str, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
@@ -79,7 +79,7 @@ class ReportRequest:
 
 def additions(
     desired: ty.Iterable[provider.Provider],
-) -> tuple[diff.Change, ...]:
+) -> tuple[diff.Difference, ...]:
     """What a report changes where there is no Placement yet."""
     return diff.difference({}, desired)
 
@@ -165,7 +165,7 @@ class _Report:
         self._ask = ask
         self._known = known
         self._writer = undo.Writer(client, known)
-        self._written: list[steps.Step] = []
+        self._written: list[updates.ProviderUpdate] = []
 
     def run(self, dry_run: bool) -> Result:
         try:
@@ -213,7 +213,7 @@ class _Report:
             return result(found)
         self._act(seen, found)
         if only is None:
-            for name in steps.forgotten(
+            for name in updates.forgotten(
                 seen,
                 ask.root_name,
                 (one.name for one in ask.desired),
@@ -223,14 +223,14 @@ class _Report:
         same = [one for one in found if not one.changes]
         return result([*self._written, *same])
 
-    def _going(self, seen: steps.Seen) -> set[str]:
+    def _going(self, seen: updates.Seen) -> set[str]:
         """Names of providers below the root that nobody desires any more."""
         names = {one.name for one in self._ask.desired}
         if self._ask.embedded:
             return observe.managed(self._client, seen, names, self._known)
-        return steps.superfluous(seen, names, self._known)
+        return updates.superfluous(seen, names, self._known)
 
-    def _refuse_root(self, seen: steps.Seen) -> None:
+    def _refuse_root(self, seen: updates.Seen) -> None:
         """Nothing is written below a root of somebody else."""
         root, name = seen.root, self._ask.root_name
         ours = self._known.get(name)
@@ -252,18 +252,20 @@ class _Report:
             any(self._client.usages(one.uuid).values()) for one in listed
         )
 
-    def _act(self, seen: steps.Seen, found: list[steps.Step]) -> None:
+    def _act(
+        self, seen: updates.Seen, found: list[updates.ProviderUpdate]
+    ) -> None:
         """Write what differs, and remember what was read."""
         ask = self._ask
         if any(one.changes for one in found):
-            self._writer.words(*steps.words(found))
+            self._writer.words(*updates.words(found))
         ours = self._known.get(ask.root_name)
         if seen.root is None:
             root_uuid = ours.uuid if ours else str(uuid.uuid4())
             generation = self._writer.create(root_uuid, ask.root_name, None)
         else:
             root_uuid, generation = seen.root.uuid, seen.root.generation
-        for one in steps.in_order(found):
+        for one in updates.in_order(found):
             stray = seen.strays.get(one.name)
             self._write(one, stray.parent_uuid if stray else root_uuid)
             if one.changes:
@@ -277,9 +279,11 @@ class _Report:
         ):
             self._known.put(ask.root_name, *now)
 
-    def _write(self, step: steps.Step, root_uuid: str | None) -> None:
+    def _write(
+        self, update: updates.ProviderUpdate, root_uuid: str | None
+    ) -> None:
         """Make one provider what it shall be."""
-        published, desired = step.published, step.desired
+        published, desired = update.published, update.desired
         if published is None:
             assert desired is not None
             ours = self._known.get(desired.name)
@@ -291,39 +295,39 @@ class _Report:
                 {},
                 (),
             )
-        elif step.goes:
+        elif update.goes:
             self._writer.delete(published, root_uuid)
             return
         generation = published.generation
-        if set(step.traits) != set(published.traits):
+        if set(update.traits) != set(published.traits):
             generation = self._writer.traits(
-                published, root_uuid, generation, step.traits
+                published, root_uuid, generation, update.traits
             )
-        if step.settled.inventories != published.inventories:
+        if update.settled.inventories != published.inventories:
             generation = self._writer.inventories(
-                published, root_uuid, generation, step.settled
+                published, root_uuid, generation, update.settled
             )
         else:
             self._known.put_shares(
                 published.name,
-                share.of(step.settled.ours),
+                share.of(update.settled.ours),
             )
         self._known.put(
             published.name,
             published.uuid,
             generation,
-            memory.fingerprint(desired) if desired and step.done else None,
+            memory.fingerprint(desired) if desired and update.done else None,
         )
 
 
-def result(found: ty.Iterable[steps.Step]) -> Result:
-    """What these steps do, in order of providers."""
+def result(found: ty.Iterable[updates.ProviderUpdate]) -> Result:
+    """What these updates do, in order of providers."""
     inorder = sorted(found, key=lambda one: one.name)
     return Result(
-        tuple(change for step in inorder for change in step.changes),
+        tuple(change for update in inorder for change in update.changes),
         tuple(
             dict.fromkeys(
-                kept for step in inorder for kept in step.settled.kept
+                kept for update in inorder for kept in update.settled.kept
             )
         ),
     )

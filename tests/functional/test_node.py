@@ -20,4 +20,4 @@ class NodeTest(base.TestCase):
             check=False,
         )
         self.assertEqual(0, done.returncode, done.stdout)
-        self.assertRegex(done.stdout, r"\n2\d passed")
+        self.assertRegex(done.stdout, r"\n3\d passed")

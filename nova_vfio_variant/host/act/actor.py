@@ -173,7 +173,7 @@ class Actor:
 
         By their links: to read ``sriov_numvfs`` waits for who writes it.
         """
-        if step.action != "set-numvfs":
+        if step.action is not plan.Action.SET_NUMVFS:
             return lambda: None
         return lambda: self.observer.count(
             step, function_state.count_vfs(self.tree, step.subject)

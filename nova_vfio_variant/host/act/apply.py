@@ -16,7 +16,7 @@ from nova_vfio_variant.pci import address as pci_address
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class Applied:
     """What came of it.
 
     :param done: the changes that were done, and not taken back
@@ -32,7 +32,7 @@ def apply(
     specs: ty.Sequence[host_spec.HostSpec],
     only: ty.Collection[pci_address.PciAddress] = (),
     quarantined: records.Quarantines = records.NOTHING.quarantined,
-) -> Outcome:
+) -> Applied:
     """Make the host what the entries say.
 
     Recover first (:mod:`~nova_vfio_variant.host.act.recover`). A change that
@@ -71,7 +71,7 @@ class _Applying:
         self._vain: set[str] = set()
         self._companions: dict[str, tuple[str, ...]] = {}
 
-    def by(self, decide: host_actor.Decide) -> Outcome:
+    def by(self, decide: host_actor.Decide) -> Applied:
         """Do what is decided, and take back what was done in vain."""
         decision = planning.Decision(plan.Plan())
         try:
@@ -80,8 +80,10 @@ class _Applying:
             ):
                 decision = turn.decision
                 self._note(decision)
-                for change in turn.ready:
-                    self._take(change, next(turn.attempts))
+                for change, attempt in zip(
+                    turn.ready, turn.attempts, strict=True
+                ):
+                    self._take(change, attempt)
                 if turn.ready:
                     self._give_back()
         except (exception.ConfigError, exception.HostRefused):
@@ -92,7 +94,7 @@ class _Applying:
         if not self._failed:
             for change in decision.plan.changes:
                 self._fail(f"{change.subject}: it is not what it was made")
-        return Outcome(tuple(self._done), tuple(self._failed))
+        return Applied(tuple(self._done), tuple(self._failed))
 
     def _note(self, decision: planning.Decision) -> None:
         """Remember what is to be done, and what is unbound for what."""

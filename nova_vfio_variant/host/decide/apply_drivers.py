@@ -157,7 +157,7 @@ class DriverChanges:
     ) -> tuple[finding.Finding, ...]:
         """Why a function that is there can't be put on a driver."""
         facts = self._facts
-        if function.is_bridge or function.is_host_bridge:
+        if function.is_any_bridge:
             return (obstacles.is_bridge(function),)
         found: tuple[finding.Finding, ...] = ()
         if now.driver != driver:
@@ -185,9 +185,7 @@ class DriverChanges:
                     one
                     for one in groups.in_the_way(facts.scan, function)
                     # A bridge is unbound for nobody, named or not.
-                    if one.address not in allowed
-                    or one.is_bridge
-                    or one.is_host_bridge
+                    if one.address not in allowed or one.is_any_bridge
                 ),
             )
         return found
@@ -203,7 +201,7 @@ class DriverChanges:
             return
         against = refusal.to_touch(self._facts, function)
         against += planning.loses_vfs(self._facts, function, now.numvfs)
-        if function.is_bridge or function.is_host_bridge:
+        if function.is_any_bridge:
             against = (obstacles.is_bridge(function),)
         self.refusals += against
         if against:
@@ -224,7 +222,7 @@ class DriverChanges:
         for other in groups.in_the_way(facts.scan, function):
             if other.address not in wish.companions or other.address in going:
                 continue
-            if other.is_bridge or other.is_host_bridge:
+            if other.is_any_bridge:
                 continue
             now = facts.states[other.address]
             against = _of_pf(self._facts, other, wish, now)

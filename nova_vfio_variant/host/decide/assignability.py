@@ -125,7 +125,7 @@ def verdict(
     purpose: Purpose = ANYBODY,
 ) -> Verdict:
     """Whether a function may go to a guest, now, for this purpose."""
-    if function.is_bridge or function.is_host_bridge:
+    if function.is_any_bridge:
         return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
     leaving = {*purpose.companions, *purpose.mates}
     found = [

@@ -301,7 +301,7 @@ def of_group(
     staying = [
         seen
         for seen in against
-        if seen.address not in leaving or seen.is_bridge or seen.is_host_bridge
+        if seen.address not in leaving or seen.is_any_bridge
     ]
     for other in against:
         if "driver" in other.lost:
@@ -346,7 +346,7 @@ def _group_mend(
     companions: ty.Iterable[observed.PciFunction],
     verb: str,
 ) -> str:
-    if member.is_bridge or member.is_host_bridge:
+    if member.is_any_bridge:
         return (
             f"take the bridge from its driver: echo {member.address} > "
             f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
@@ -355,11 +355,7 @@ def _group_mend(
     named = [
         function
         for function in companions
-        if not (
-            function.is_bridge
-            or function.is_host_bridge
-            or "driver" in function.lost
-        )
+        if not (function.is_any_bridge or "driver" in function.lost)
     ]
     listed = ", ".join(
         f'"{address}"'

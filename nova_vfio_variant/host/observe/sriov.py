@@ -160,10 +160,3 @@ def vfs_of(
 ) -> tuple[function.PciFunction, ...]:
     """The VFs that a PF has now, in rising order of address."""
     return scan.vfs.get(pf, ())
-
-
-def pf_of(
-    scan: host_scan.HostScan, vf: function.PciFunction
-) -> function.PciFunction | None:
-    """The PF of a VF; None for what is no VF, or if it could not be read."""
-    return None if vf.physfn is None else scan.get(vf.physfn)

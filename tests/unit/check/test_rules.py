@@ -223,6 +223,22 @@ class NamesTest(base.TestCase):
             self.assertIn(f"the {word} is published with 256", found)
 
 
+class GroupTest(base.TestCase):
+    def test_each_kind_of_bridge_that_forwards_is_named(self) -> None:
+        for code in ("060400", "060700", "060900"):
+            scan = make.given(
+                functions=[
+                    Function("0000:00:05.0", "1b36:000e", code, group=4),
+                    Function("0000:01:01.0", "8086:100e", group=4),
+                ]
+            ).scan
+            assert scan is not None
+            self.assertEqual(
+                " (behind bridge 0000:00:05.0, without isolation)",
+                host_rules._behind(scan, 4),
+            )
+
+
 class SuggestTest(base.TestCase):
     def text(
         self,
@@ -278,6 +294,15 @@ class SuggestTest(base.TestCase):
                 for one in card()
             ]
             self.assertEqual(taken, "device_spec" in self.text(functions))
+
+    def test_vfs_that_share_a_group_with_bridges_alone_are_suggested(
+        self,
+    ) -> None:
+        pf, vf = card(vfs=1)
+        for code, taken in (("060400", 1), ("060000", 1), ("020000", 0)):
+            mate = Function("0000:00:01.0", "8086:1237", code, group=7)
+            text = self.text([pf, dataclasses.replace(vf, group=7), mate])
+            self.assertEqual(taken, text.count("\ndevice_spec"), text)
 
     def test_one_vf_is_called_so(self) -> None:
         self.assertIn(": 1 VF 8086", self.text(card(vfs=1)))

@@ -97,7 +97,7 @@ class ActCase(base.TestCase):
             ),
         )
 
-    def apply(self, *texts: str) -> apply.Outcome:
+    def apply(self, *texts: str) -> apply.Applied:
         return apply.apply(self.actor(), plan_case.specs(*texts))
 
     def isolate(

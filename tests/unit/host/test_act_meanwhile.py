@@ -193,7 +193,7 @@ class WithoutDriverTest(MeanwhileCase):
 
     def apply_while(
         self, what: ty.Callable[[], object], *texts: str
-    ) -> apply.Outcome:
+    ) -> apply.Applied:
         """Apply, and let something happen once the first VF is done."""
         actor = self.after_the_first(what)
         return apply.apply(actor, plan_case.specs(*texts))

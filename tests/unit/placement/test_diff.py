@@ -62,10 +62,10 @@ class DifferenceTest(base.TestCase):
     def test_a_new_provider_is_added_field_by_field(self) -> None:
         self.assertEqual(
             (
-                diff.Change("add", NAME, "CUSTOM_A.total", None, 4),
-                diff.Change("add", NAME, "CUSTOM_A.max_unit", None, 4),
-                diff.Change("add", NAME, "CUSTOM_A.reserved", None, 0),
-                diff.Change("add", NAME, "traits", None, ("CUSTOM_T",)),
+                diff.Difference("add", NAME, "CUSTOM_A.total", None, 4),
+                diff.Difference("add", NAME, "CUSTOM_A.max_unit", None, 4),
+                diff.Difference("add", NAME, "CUSTOM_A.reserved", None, 0),
+                diff.Difference("add", NAME, "traits", None, ("CUSTOM_T",)),
             ),
             diff.difference({}, [wanted()]),
         )
@@ -73,8 +73,8 @@ class DifferenceTest(base.TestCase):
     def test_a_changed_total_is_an_update_of_that_field_alone(self) -> None:
         self.assertEqual(
             (
-                diff.Change("update", NAME, "CUSTOM_A.total", 4, 6),
-                diff.Change("update", NAME, "CUSTOM_A.max_unit", 4, 6),
+                diff.Difference("update", NAME, "CUSTOM_A.total", 4, 6),
+                diff.Difference("update", NAME, "CUSTOM_A.max_unit", 4, 6),
             ),
             diff.difference({NAME: there()}, [wanted(6)]),
         )
@@ -103,7 +103,7 @@ class DifferenceTest(base.TestCase):
         changes = diff.difference({NAME: there(used=1)}, [])
         self.assertEqual({"update"}, {change.change for change in changes})
         self.assertIn(
-            diff.Change("update", NAME, "CUSTOM_A.total", 4, 1), changes
+            diff.Difference("update", NAME, "CUSTOM_A.total", 4, 1), changes
         )
 
 

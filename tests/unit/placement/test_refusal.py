@@ -4,7 +4,7 @@
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import provider, refusal, steps
+from nova_vfio_variant.placement import provider, refusal, updates
 from nova_vfio_variant.testing import placement
 from tests import base
 
@@ -45,9 +45,9 @@ class RefusalTest(base.TestCase):
             return provider.Published("a uuid", "one", 1, {}, (trait,))
 
         desired = provider.Provider("two", "compute-1", {}, ())
-        fine = steps.step(desired, None)
-        refusal.owned([fine, steps.step(None, published("CUSTOM_A"))])
-        owned = steps.step(None, published("OWNER_CYBORG"))
+        fine = updates.of(desired, None)
+        refusal.owned([fine, updates.of(None, published("CUSTOM_A"))])
+        owned = updates.of(None, published("OWNER_CYBORG"))
         error = self.refused(refusal.owned, [fine, owned])
         self.assertIn("provider one has an owner, OWNER_CYBORG", str(error))
 
@@ -55,7 +55,7 @@ class RefusalTest(base.TestCase):
         known = placement.Memory()
         for name in ("ours", "replaced"):
             known.put(name, f"uuid of {name}", 1, None)
-        seen = steps.Seen(
+        seen = updates.Seen(
             ROOT,
             {
                 name: provider.Listed(uuid, name, 1, ROOT.uuid)

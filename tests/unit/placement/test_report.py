@@ -2,7 +2,7 @@
 """What a report says that it did."""
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import provider, report, retry, steps
+from nova_vfio_variant.placement import provider, report, retry, updates
 from tests import base
 
 RC = "CUSTOM_A"
@@ -27,9 +27,9 @@ class ResultTest(base.TestCase):
     ) -> None:
         done = report.result(
             [
-                steps.step(None, there("c")),
-                steps.step(wanted("b", 6), there("b")),
-                steps.step(wanted("a", 1), None),
+                updates.of(None, there("c")),
+                updates.of(wanted("b", 6), there("b")),
+                updates.of(wanted("a", 1), None),
             ]
         )
         self.assertEqual(
@@ -42,7 +42,7 @@ class ResultTest(base.TestCase):
         )
 
     def test_what_stays_for_its_users_is_told_once(self) -> None:
-        kept = steps.step(wanted("a", 1), there("a", used=2))
+        kept = updates.of(wanted("a", 1), there("a", used=2))
         (said,) = report.result([kept, kept]).warnings
         self.assertIn("CUSTOM_A of a stays at 2 where 1 would be right", said)
 

@@ -3,7 +3,7 @@
 
 import typing as ty
 
-from nova_vfio_variant.placement import provider, steps
+from nova_vfio_variant.placement import provider, updates
 from nova_vfio_variant.testing import placement
 from tests import base
 
@@ -39,8 +39,8 @@ def listed(name: str, uuid: str | None = None) -> provider.Listed:
     return provider.Listed(uuid or f"uuid of {name}", name, 1, "uuid of root")
 
 
-def seen(*children: provider.Listed) -> steps.Seen:
-    return steps.Seen(None, {one.name: one for one in children}, {})
+def seen(*children: provider.Listed) -> updates.Seen:
+    return updates.Seen(None, {one.name: one for one in children}, {})
 
 
 def remembering(*names: str) -> placement.Memory:
@@ -52,29 +52,29 @@ def remembering(*names: str) -> placement.Memory:
 
 class StepTest(base.TestCase):
     def test_what_is_as_it_should_be_changes_nothing(self) -> None:
-        one = steps.step(wanted(), there())
+        one = updates.of(wanted(), there())
         self.assertEqual(((), True, False), (one.changes, one.done, one.goes))
 
     def test_what_nobody_desires_or_uses_goes(self) -> None:
-        one = steps.step(None, there())
+        one = updates.of(None, there())
         self.assertTrue(one.goes)
         self.assertEqual({"delete"}, {row.change for row in one.changes})
 
     def test_what_nobody_desires_but_somebody_uses_stays_as_it_is(
         self,
     ) -> None:
-        one = steps.step(None, there(used=1))
+        one = updates.of(None, there(used=1))
         self.assertFalse(one.goes)
         self.assertEqual(1, one.settled.inventories[RC]["total"])
         self.assertEqual(("CUSTOM_T",), one.traits)
         self.assertFalse(one.done)
 
     def test_what_is_kept_for_its_users_is_not_done(self) -> None:
-        self.assertFalse(steps.step(wanted(total=1), there(used=2)).done)
-        self.assertTrue(steps.step(wanted(total=2), there(used=2)).done)
+        self.assertFalse(updates.of(wanted(total=1), there(used=2)).done)
+        self.assertTrue(updates.of(wanted(total=2), there(used=2)).done)
 
     def test_traits_are_those_that_are_desired_where_any_are(self) -> None:
-        one = steps.step(wanted(traits=("CUSTOM_U",)), there())
+        one = updates.of(wanted(traits=("CUSTOM_U",)), there())
         self.assertEqual(("CUSTOM_U",), one.traits)
 
 
@@ -90,19 +90,19 @@ class UsagesTest(base.TestCase):
             (None, there(total=0), False),
             (provider.Provider("one", "root", {}, ()), there(), True),
         ):
-            self.assertEqual(needed, steps.may_shrink(desired, published))
+            self.assertEqual(needed, updates.may_shrink(desired, published))
 
 
 class OrderTest(base.TestCase):
-    def names(self, *found: steps.Step) -> list[str]:
-        return [one.name for one in steps.in_order(found)]
+    def names(self, *found: updates.ProviderUpdate) -> list[str]:
+        return [one.name for one in updates.in_order(found)]
 
     def test_nothing_is_offered_twice_nor_before_it_is_described(self) -> None:
-        going = steps.step(None, there("z goes"))
-        empty = steps.step(None, there("y old root", total=0))
-        shrinks = steps.step(wanted("x shrinks", 2), there("x shrinks"))
-        grows = steps.step(wanted("b grows", 6), there("b grows"))
-        new = steps.step(wanted("a new"), None)
+        going = updates.of(None, there("z goes"))
+        empty = updates.of(None, there("y old root", total=0))
+        shrinks = updates.of(wanted("x shrinks", 2), there("x shrinks"))
+        grows = updates.of(wanted("b grows", 6), there("b grows"))
+        new = updates.of(wanted("a new"), None)
         self.assertEqual(
             ["z goes", "y old root", "x shrinks", "b grows", "a new"],
             self.names(new, grows, shrinks, empty, going),
@@ -111,8 +111,8 @@ class OrderTest(base.TestCase):
     def test_what_can_not_shrink_for_its_users_is_no_room_for_others(
         self,
     ) -> None:
-        stays = steps.step(wanted("z", 2), there("z", used=4))
-        grows = steps.step(wanted("a", 6), there("a"))
+        stays = updates.of(wanted("z", 2), there("z", used=4))
+        grows = updates.of(wanted("a", 6), there("a"))
         self.assertEqual(["a", "z"], self.names(stays, grows))
 
     def test_a_class_that_is_replaced_shrinks(self) -> None:
@@ -122,30 +122,30 @@ class OrderTest(base.TestCase):
         self.assertEqual(
             ["z", "a"],
             self.names(
-                steps.step(wanted("a", 6), there("a")),
-                steps.step(other, there("z")),
+                updates.of(wanted("a", 6), there("a")),
+                updates.of(other, there("z")),
             ),
         )
 
     def test_among_their_like_they_go_by_name(self) -> None:
-        new = [steps.step(wanted(name), None) for name in "cab"]
+        new = [updates.of(wanted(name), None) for name in "cab"]
         self.assertEqual(["a", "b", "c"], self.names(*new))
 
 
 class WordsTest(base.TestCase):
     def test_only_what_changes_needs_its_words(self) -> None:
-        same = steps.step(wanted(), there())
-        self.assertEqual((set(), set()), steps.words([same]))
-        new = steps.step(wanted("new", traits=("CUSTOM_N",)), None)
-        self.assertEqual(({RC}, {"CUSTOM_N"}), steps.words([same, new]))
+        same = updates.of(wanted(), there())
+        self.assertEqual((set(), set()), updates.words([same]))
+        new = updates.of(wanted("new", traits=("CUSTOM_N",)), None)
+        self.assertEqual(({RC}, {"CUSTOM_N"}), updates.words([same, new]))
 
     def test_what_goes_needs_no_words(self) -> None:
-        gone = steps.step(None, there())
-        self.assertEqual((set(), set()), steps.words([gone]))
+        gone = updates.of(None, there())
+        self.assertEqual((set(), set()), updates.words([gone]))
 
     def test_what_is_kept_for_its_users_needs_its_class(self) -> None:
-        kept = steps.step(None, there(used=1))
-        self.assertEqual(({RC}, set()), steps.words([kept]))
+        kept = updates.of(None, there(used=1))
+        self.assertEqual(({RC}, set()), updates.words([kept]))
 
 
 class OursTest(base.TestCase):
@@ -153,17 +153,17 @@ class OursTest(base.TestCase):
 
     def test_what_we_made_and_nobody_desires_is_superfluous(self) -> None:
         tree = seen(listed("a"), listed("b"), listed("others"))
-        self.assertEqual({"b"}, steps.superfluous(tree, {"a"}, self.known))
+        self.assertEqual({"b"}, updates.superfluous(tree, {"a"}, self.known))
 
     def test_one_of_the_same_name_that_we_did_not_make_is_not_ours(
         self,
     ) -> None:
         tree = seen(listed("b", "another uuid"))
-        self.assertFalse(steps.is_ours(tree, "b", self.known))
-        self.assertEqual(set(), steps.superfluous(tree, (), self.known))
+        self.assertFalse(updates.is_ours(tree, "b", self.known))
+        self.assertEqual(set(), updates.superfluous(tree, (), self.known))
 
     def test_what_is_neither_there_nor_desired_is_forgotten(self) -> None:
         self.assertEqual(
             {"gone"},
-            steps.forgotten(seen(listed("a")), "root", ["b"], self.known),
+            updates.forgotten(seen(listed("a")), "root", ["b"], self.known),
         )

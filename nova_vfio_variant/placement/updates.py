@@ -30,7 +30,7 @@ class Seen:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class ProviderUpdate:
     """One provider that isn't as it should be.
 
     :param desired: None for one that shall go
@@ -43,7 +43,7 @@ class Step:
     desired: provider.Provider | None
     published: provider.Published | None
     settled: diff.Settled
-    changes: tuple[diff.Change, ...]
+    changes: tuple[diff.Difference, ...]
 
     @property
     def name(self) -> str:
@@ -71,16 +71,16 @@ class Step:
         return self.desired is not None and not self.settled.kept
 
 
-def step(
+def of(
     desired: provider.Provider | None, published: provider.Published | None
-) -> Step:
+) -> ProviderUpdate:
     """What becomes of a provider; of one of the two at least.
 
     :param published: with its usages where something of it may shrink
     """
     one = desired or published
     assert one is not None
-    return Step(
+    return ProviderUpdate(
         desired,
         published,
         diff.settled(desired, published),
@@ -102,12 +102,12 @@ def may_shrink(
     )
 
 
-def in_order(found: ty.Iterable[Step]) -> list[Step]:
+def in_order(found: ty.Iterable[ProviderUpdate]) -> list[ProviderUpdate]:
     """In the order of writing."""
     return sorted(found, key=_rank)
 
 
-def _rank(one: Step) -> tuple[int, str]:
+def _rank(one: ProviderUpdate) -> tuple[int, str]:
     """What goes, what shrinks, what changes otherwise, what is new.
 
     Of what goes a root, which has no inventory, goes last.
@@ -125,7 +125,7 @@ def _rank(one: Step) -> tuple[int, str]:
     return 2 if shrinks else 3, one.name
 
 
-def words(found: ty.Iterable[Step]) -> tuple[set[str], set[str]]:
+def words(found: ty.Iterable[ProviderUpdate]) -> tuple[set[str], set[str]]:
     """The resource classes and traits that Placement has to know."""
     differing = [one for one in found if one.changes]
     return (
