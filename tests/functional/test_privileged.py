@@ -10,6 +10,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import typing as ty
 
 import fixtures
 
@@ -336,7 +337,8 @@ class StepTest(base.TestCase):
             ):
                 said = self.do(PF, "set-numvfs", **{"value": "2"} | more)
                 self.assertTrue(said.startswith("failed 0 "), said)
-        for step in ([], "x", None, {}, {"action": "unbind"}):
+        wrong: tuple[ty.Any, ...] = ([], "x", None, {}, {"action": "unbind"})
+        for step in wrong:
             self.assertEqual("failed", privileged.do_step(step)[0])
         self.assertEqual(before, self.host.picture())
 
