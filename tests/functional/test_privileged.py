@@ -337,8 +337,8 @@ class StepTest(base.TestCase):
             ):
                 said = self.do(PF, "set-numvfs", **{"value": "2"} | more)
                 self.assertTrue(said.startswith("failed 0 "), said)
-        odd: list[ty.Any] = [[], "x", None, {}, {"action": "unbind"}]
-        for step in odd:
+        wrong: tuple[ty.Any, ...] = ([], "x", None, {}, {"action": "unbind"})
+        for step in wrong:
             self.assertEqual("failed", privileged.do_step(step)[0])
         self.assertEqual(before, self.host.picture())
 

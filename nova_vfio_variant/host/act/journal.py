@@ -238,6 +238,7 @@ class Journal:
             change.done.append(step)
         elif kind is Kind.FAILED:
             change.begun, change.trouble = None, entry["why"]
+            change.hung = False
         elif kind is Kind.HUNG:
             change.trouble, change.hung = entry["why"], True
         else:

@@ -238,8 +238,10 @@ def _against_vfs(
     change: plan.Change, pf: observed.PciFunction, now: facts.HostFacts
 ) -> ty.Iterator[str]:
     """Why a change can't be one of a PF's VFs."""
-    if not pf.sriov_totalvfs:
-        yield "it is to have VFs, and can have none"
+    wanted = change.after.numvfs or 0
+    if not pf.sriov_totalvfs or wanted > pf.sriov_totalvfs:
+        can = pf.sriov_totalvfs or "none"
+        yield f"it is to have {wanted} VFs by the journal, and can have {can}"
         return
     serves, _ = vf_provider.of(
         dataclasses.replace(pf, driver=change.before.driver)
@@ -252,7 +254,7 @@ def _against_vfs(
             yield f"{name} is to go with its VFs, and is none of them"
     for step in change.steps:
         if step.subject != change.subject and not _may_come(
-            step.subject, pf, now, change.after.numvfs or 0
+            step.subject, pf, now, wanted
         ):
             yield f"{step.subject} is to come with its VFs, and is none"
 
@@ -265,7 +267,7 @@ def _may_come(
     there = now.scan.get(address)
     if there is not None:
         return there.physfn == pf.address
-    come = planning.predicted(now, pf, min(count, pf.sriov_totalvfs))
+    come = planning.predicted(now, pf, count)
     return come is None or any(vf.address == address for vf in come)
 
 
@@ -278,9 +280,10 @@ def _not_of(
     mine = None if function.physfn is None else str(function.physfn)
     if mine != pf:
         return f"it is {_kin(mine)}, and was {_kin(pf)} on record"
-    can_have_vfs = bool(function.sriov_totalvfs)
-    if not can_have_vfs and (state.numvfs, state.autoprobe) != (None, None):
-        return f"it had {state.numvfs} VFs on record, and can have none"
+    can = function.sriov_totalvfs
+    knows_of_vfs = (state.numvfs, state.autoprobe) != (None, None)
+    if (knows_of_vfs and not can) or (state.numvfs or 0) > can:
+        return f"it had {state.numvfs} VFs on record, and can have {can or 'none'}"
     for name in (state.driver, state.override):
         if name is not None and not drivers.is_name(name):
             return f"{name!r} is no name of a driver"
