@@ -128,13 +128,13 @@ def _groups(
             fit.append(seen)
         else:
             remarks.append(f"{seen.address} {why}")
-    on_variant = [seen for seen in fit if _on_variant(seen)]
+    on_variant = [seen for seen in fit if seen.variant_driver is not None]
     if on_variant and len(on_variant) < len(fit):
         # All VFs of a PF are managed alike, or Nova refuses requests.
         remarks += [
             f"{seen.address} is on no variant driver, as others of {pf} are"
             for seen in fit
-            if not _on_variant(seen)
+            if seen.variant_driver is None
         ]
         fit = on_variant
     managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
@@ -202,18 +202,12 @@ def _unfit(
     return None
 
 
-def _on_variant(seen: host_function.PciFunction) -> bool:
-    return seen.vfio and seen.driver != "vfio-pci"
-
-
 def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
     """Whether libvirt would find a better VFIO driver than the bound one."""
-    if seen.modalias is None or seen.driver is None:
-        return False
-    module = drivers.best_variant(seen.modalias, scan.vfio_aliases)
+    module = binding.made_for(scan, seen)
     return (
         module is not None
-        and not drivers.same_name(module, "vfio-pci")
+        and seen.driver is not None
         and not drivers.same_name(module, seen.driver)
     )
 
