@@ -16,7 +16,6 @@ from nova_vfio_variant.check import binding, places
 from nova_vfio_variant.declaration import verdicts
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import drivers, groups, host_scan
-from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import names, pattern
@@ -141,7 +140,7 @@ def _groups(
     found: dict[tuple[_Kind, int], list[host_function.PciFunction]] = {}
     for seen in fit:
         node = -1 if seen.numa_node is None else seen.numa_node
-        found.setdefault((_kind(scan, seen), node), []).append(seen)
+        found.setdefault((_kind(host, seen), node), []).append(seen)
     return [
         _Group(
             pf,
@@ -212,19 +211,11 @@ def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
     )
 
 
-def _vgpu_type(
-    scan: host_scan.HostScan, seen: host_function.PciFunction
-) -> str | None:
-    return scan.tree.read_text(
-        f"{paths.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
-    )
-
-
-def _kind(scan: host_scan.HostScan, seen: host_function.PciFunction) -> _Kind:
-    number = _vgpu_type(scan, seen)
-    if number is None:
+def _kind(host: verdicts.Verdicts, seen: host_function.PciFunction) -> _Kind:
+    vgpu = host.facts.vgpus.get(seen.address)
+    if vgpu is None or vgpu.current is None:
         return _Kind(seen.vendor_id, seen.product_id)
-    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{number}")
+    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{vgpu.current}")
 
 
 def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
