@@ -15,7 +15,7 @@ from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.host.observe import drivers
+from nova_vfio_variant.host.observe import drivers, host_scan
 from nova_vfio_variant.pci import function as host_function
 
 #: What the host, or a program on it, uses a function for.
@@ -42,11 +42,10 @@ def not_prepared(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             ):
                 by_driver[seen.driver].append(seen)
         for driver, those in by_driver.items():
-            bound = f"driver {driver}" if driver else "no driver"
             yield facts.on_spec(
                 codes.NOT_PREPARED,
                 f"managed is no, and {facts.named(those)} {facts.are(those)} on"
-                f" {bound}: libvirt will refuse to start a guest with"
+                f" {_bound(driver)}: libvirt will refuse to start a guest with"
                 f" {facts.it(those)}",
                 spec,
                 "managed",
@@ -67,7 +66,7 @@ def _preparing(
                     f"The host uses {seen.address} ({obstacle.message}): name only"
                     " devices that it can do without."
                 )
-    driver = _variant(given, those[0]) or "vfio-pci"
+    driver = made_for(given.scan, those[0]) or drivers.VFIO_PCI
     return (
         f"Bind {facts.it(those)} to {driver} before nova-compute starts, or"
         " leave it to libvirt with managed yes."
@@ -88,11 +87,10 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
         ]
         if those:
-            driver = those[0].driver
-            bound = f"driver {driver}" if driver else "no driver"
             yield facts.on_spec(
                 host_codes.NO_VFIO_DEV,
-                f"{facts.named(those)} on {bound} {facts.have(those)} no"
+                f"{facts.named(those)} on {_bound(those[0].driver)}"
+                f" {facts.have(those)} no"
                 " vfio-dev/, by which libvirt knows a VFIO driver",
                 spec,
                 "managed",
@@ -103,11 +101,7 @@ def no_vfio_dev(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """``managed: yes`` takes a device from its variant driver."""
     for spec, found in given.of_guests(managed=True):
-        those = [
-            seen
-            for seen in found
-            if seen.vfio and seen.driver not in (None, "vfio-pci")
-        ]
+        those = [seen for seen in found if seen.variant_driver is not None]
         if those:
             why = "managed is yes"
             if not spec.managed:
@@ -122,7 +116,7 @@ def variant_lost(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             yield facts.on_spec(
                 codes.VARIANT_LOST,
                 f"{facts.named(those)} {facts.are(those)} on the variant driver"
-                f" {those[0].driver}, and {why}: libvirt binds the device anew,"
+                f" {those[0].variant_driver}, and {why}: libvirt binds the device anew,"
                 " and migration may be lost",
                 spec,
                 "managed",
@@ -136,7 +130,7 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     for spec, found in given.of_guests(managed=False):
         by_module = collections.defaultdict(list)
         for seen in found:
-            module = _variant(given, seen)
+            module = made_for(given.scan, seen)
             if (
                 module is not None
                 and seen.vfio_driver is not None
@@ -155,14 +149,18 @@ def better_driver(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             )
 
 
-def _variant(
-    given: facts.CheckInput, seen: host_function.PciFunction
+def _bound(driver: str | None) -> str:
+    return f"driver {driver}" if driver else "no driver"
+
+
+def made_for(
+    scan: host_scan.HostScan | None, seen: host_function.PciFunction
 ) -> str | None:
     """The module of the variant driver made for a function, if any."""
-    if given.scan is None or seen.modalias is None:
+    if scan is None or seen.modalias is None:
         return None
-    module = drivers.best_variant(seen.modalias, given.scan.vfio_aliases)
-    if module is None or drivers.same_name(module, "vfio-pci"):
+    module = drivers.best_variant(seen.modalias, scan.vfio_aliases)
+    if module is None or drivers.same_name(module, drivers.VFIO_PCI):
         return None
     return module
 

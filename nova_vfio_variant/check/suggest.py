@@ -16,7 +16,6 @@ from nova_vfio_variant.check import binding, places
 from nova_vfio_variant.declaration import verdicts
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import drivers, groups, host_scan
-from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import names, pattern
@@ -128,20 +127,20 @@ def _groups(
             fit.append(seen)
         else:
             remarks.append(f"{seen.address} {why}")
-    on_variant = [seen for seen in fit if _on_variant(seen)]
+    on_variant = [seen for seen in fit if seen.variant_driver is not None]
     if on_variant and len(on_variant) < len(fit):
         # All VFs of a PF are managed alike, or Nova refuses requests.
         remarks += [
             f"{seen.address} is on no variant driver, as others of {pf} are"
             for seen in fit
-            if not _on_variant(seen)
+            if seen.variant_driver is None
         ]
         fit = on_variant
     managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
     found: dict[tuple[_Kind, int], list[host_function.PciFunction]] = {}
     for seen in fit:
         node = -1 if seen.numa_node is None else seen.numa_node
-        found.setdefault((_kind(scan, seen), node), []).append(seen)
+        found.setdefault((_kind(host, seen), node), []).append(seen)
     return [
         _Group(
             pf,
@@ -202,35 +201,21 @@ def _unfit(
     return None
 
 
-def _on_variant(seen: host_function.PciFunction) -> bool:
-    return seen.vfio and seen.driver != "vfio-pci"
-
-
 def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
     """Whether libvirt would find a better VFIO driver than the bound one."""
-    if seen.modalias is None or seen.driver is None:
-        return False
-    module = drivers.best_variant(seen.modalias, scan.vfio_aliases)
+    module = binding.made_for(scan, seen)
     return (
         module is not None
-        and not drivers.same_name(module, "vfio-pci")
+        and seen.driver is not None
         and not drivers.same_name(module, seen.driver)
     )
 
 
-def _vgpu_type(
-    scan: host_scan.HostScan, seen: host_function.PciFunction
-) -> str | None:
-    return scan.tree.read_text(
-        f"{paths.DEVICES}/{seen.address}/nvidia/current_vgpu_type"
-    )
-
-
-def _kind(scan: host_scan.HostScan, seen: host_function.PciFunction) -> _Kind:
-    number = _vgpu_type(scan, seen)
-    if number is None:
+def _kind(host: verdicts.Verdicts, seen: host_function.PciFunction) -> _Kind:
+    vgpu = host.facts.vgpus.get(seen.address)
+    if vgpu is None or vgpu.current is None:
         return _Kind(seen.vendor_id, seen.product_id)
-    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{number}")
+    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{vgpu.current}")
 
 
 def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:

@@ -202,6 +202,11 @@ class PciFunction:
         return self.driver if self.vfio else None
 
     @property
+    def variant_driver(self) -> str | None:
+        """The bound driver's name if it is one made for some functions."""
+        return None if self.vfio_driver == "vfio-pci" else self.vfio_driver
+
+    @property
     def is_bridge(self) -> bool:
         """Whether it forwards PCI: to what stands behind it.
 

@@ -81,7 +81,9 @@ def build(
     for owner, runs in parts.items():
         if owner in whole:
             continue
-        for group in _uniform(runs, layout, specs, findings):
+        groups, refused = _uniform(runs, layout, specs)
+        findings.extend(refused)
+        for group in groups:
             name = _name(
                 root_name,
                 owner,
@@ -135,15 +137,14 @@ def _uniform(
     runs: list[Run],
     layout: Layout,
     specs: Specs,
-    findings: list[finding.Finding],
-) -> list[list[tracked.Device]]:
+) -> tuple[list[list[tracked.Device]], list[finding.Finding]]:
     """Split the VFs of one PF into groups that may share a provider.
 
     What an instance holds while something else is declared for it keeps its
     class until it is freed, and stands in nobody's way: Nova, too, judges
     what is declared. The declared VFs come first in a group.
 
-    Adds to ``findings`` and returns no group for what Nova refuses.
+    :returns: the groups, none for what Nova refuses, and why it does
     """
     declared: dict[str, list[Run]] = {}
     held = []
@@ -169,15 +170,14 @@ def _uniform(
         mixed.extend(refused)
         if not refused:
             fine[resource_class] = [device for run in group for device in run]
-    findings.extend(mixed)
     if layout == "nova" and mixed:
-        return []
+        return [], mixed
     for run in held:
         where = run[0].resource_class
         if layout == "nova" and fine:
             where = next(iter(fine))
         fine.setdefault(where, []).extend(run)
-    return list(fine.values())
+    return list(fine.values()), mixed
 
 
 def _of_whole(

@@ -91,7 +91,7 @@ def of_priors(
         if not expected:
             refusals += _against(planned, prior, now)
     return planning.Decision(
-        plan.Plan((*_modules(changes, now), *changes)), tuple(refusals)
+        plan.Plan(_with_modules(changes, now)), tuple(refusals)
     )
 
 
@@ -197,12 +197,16 @@ def _against(
     return found
 
 
-def _modules(
-    changes: list[plan.Change], now: facts.HostFacts
-) -> list[plan.Change]:
-    """The modules of drivers that were there and are no longer."""
-    found: dict[str, plan.Change] = {}
-    for place, change in enumerate(changes):
+def _with_modules(
+    changes: ty.Iterable[plan.Change], now: facts.HostFacts
+) -> tuple[plan.Change, ...]:
+    """Changes behind the modules of drivers that are no longer there.
+
+    What waits for one is expected: it is ready once its module is loaded.
+    """
+    modules: dict[str, plan.Change] = {}
+    others = []
+    for change in changes:
         driver = change.after.driver
         if (
             change.what is plan.What.DRIVER
@@ -211,6 +215,8 @@ def _modules(
             and now.can_load(driver)
         ):
             module = driver.replace("-", "_")
-            found[module] = planning.load_change(module, _REASON)
-            changes[place] = dataclasses.replace(change, expected=True)
-    return list(found.values())
+            modules[module] = planning.load_change(module, _REASON)
+            others.append(dataclasses.replace(change, expected=True))
+        else:
+            others.append(change)
+    return (*modules.values(), *others)
