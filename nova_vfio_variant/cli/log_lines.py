@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is logged, as lines that command no terminal."""
+"""What is logged: when it is first, and as lines that command no terminal."""
 
 from __future__ import annotations
 
 import copy
 import logging
+import typing as ty
 
 from nova_vfio_variant import shown
 
@@ -24,3 +25,36 @@ class Formatter(logging.Formatter):
         record = copy.copy(record)
         record.msg, record.args = shown.line(record.getMessage()), None
         return shown.lines(self._formatter.format(record))
+
+
+class FirstRecord(logging.Handler):
+    """Sets up logging when there is something to log, which is rare.
+
+    oslo.log would be half of the time that most commands take.
+
+    :param set_up: replaces this handler by others, and sets levels
+    """
+
+    def __init__(self, set_up: ty.Callable[[], None]) -> None:
+        super().__init__()
+        self._set_up = set_up
+
+    @classmethod
+    def wait(cls, set_up: ty.Callable[[], None], level: int) -> None:
+        """Be the only handler until then.
+
+        The root's level is the lowest that any logger has afterwards.
+
+        :param level: of what is logged of our own
+        """
+        logging.basicConfig(
+            level=logging.INFO, handlers=[cls(set_up)], force=True
+        )
+        logging.getLogger("nova_vfio_variant").setLevel(level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Set it up, and log this as if it had been so before."""
+        self._set_up()
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)

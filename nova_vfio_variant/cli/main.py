@@ -180,7 +180,7 @@ class App(app.App):
                     f"--log-file {options.log_file}: {error.strerror}",
                 )
         else:
-            FirstRecord.wait(set_up, _LEVELS[options.verbose_level])
+            log_lines.FirstRecord.wait(set_up, _LEVELS[options.verbose_level])
 
     def run(self, argv: list[str]) -> int:
         """Run one command. Every failure gives status 2."""
@@ -286,39 +286,6 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
             " $XDG_STATE_HOME"
         ),
     )
-
-
-class FirstRecord(logging.Handler):
-    """Sets up logging when there is something to log, which is rare.
-
-    oslo.log would be half of the time that most commands take.
-
-    :param set_up: replaces this handler by others, and sets levels
-    """
-
-    def __init__(self, set_up: ty.Callable[[], None]) -> None:
-        super().__init__()
-        self._set_up = set_up
-
-    @classmethod
-    def wait(cls, set_up: ty.Callable[[], None], level: int) -> None:
-        """Be the only handler until then.
-
-        The root's level is the lowest that any logger has afterwards.
-
-        :param level: of what is logged of our own
-        """
-        logging.basicConfig(
-            level=logging.INFO, handlers=[cls(set_up)], force=True
-        )
-        logging.getLogger("nova_vfio_variant").setLevel(level)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Set it up, and log this as if it had been so before."""
-        self._set_up()
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
 
 
 #: What is logged of our own, by how loud we are.

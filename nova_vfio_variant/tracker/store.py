@@ -147,7 +147,8 @@ class Store:
         :param instance_uuid: None for all
         """
         with self._read() as link:
-            return _claims(self._devices(rows.owned(link, instance_uuid)))
+            found = rows.owned(link, instance_uuid)
+            return _claims(_devices(self._place, found))
 
     def claim(
         self,
@@ -172,11 +173,9 @@ class Store:
             quarantine.refuse(link, everything)
             families = self._families(link, everything)
             for alias_name, places in wanted:
-                request_id = str(uuid.uuid4())
+                request = str(uuid.uuid4())
                 for place in places:
-                    families.claim(
-                        place, instance_uuid, request_id, alias_name
-                    )
+                    families.claim(place, instance_uuid, request, alias_name)
             rows.write(link, families.changes())
         return _claims(families[place] for place in sorted(everything))
 
@@ -186,7 +185,7 @@ class Store:
         :returns: all that it has; nothing if it has nothing
         """
         with self._write() as link:
-            owned = self._devices(rows.owned(link, instance_uuid))
+            owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
@@ -200,7 +199,7 @@ class Store:
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
-            owned = self._devices(rows.owned(link, instance_uuid))
+            owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 families.free(one.address, instance_uuid)
@@ -273,30 +272,25 @@ class Store:
 
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
-        with _as_written(self._place, "a row"), self._begun() as link:
-            yield link
+        with (
+            _as_written(self._place, "a row"),
+            schema.explained(self._place, self._group),
+            self._link.begin(),
+        ):
+            yield self._link
 
     @contextlib.contextmanager
     def _write(self) -> ty.Iterator[sa.Connection]:
-        with self._begun() as link:
-            link.execute(_COUNT)
-            yield link
-
-    @contextlib.contextmanager
-    def _begun(self) -> ty.Iterator[sa.Connection]:
         with schema.explained(self._place, self._group), self._link.begin():
+            self._link.execute(_COUNT)
             yield self._link
-
-    def _devices(
-        self, found: ty.Iterable[sa.Row[ty.Any]]
-    ) -> list[tracked.Device]:
-        return [_device(self._place, row) for row in found]
 
     def _families(
         self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
     ) -> family.Families:
         """The whole families of some devices."""
-        return family.Families(self._devices(rows.families(link, devices)))
+        found = rows.families(link, devices)
+        return family.Families(_devices(self._place, found))
 
 
 def _expect(
@@ -311,6 +305,12 @@ def _expect(
             f"the state database {place} changed while {what}",
             "run it again",
         )
+
+
+def _devices(
+    place: schema.Place, found: ty.Iterable[sa.Row[ty.Any]]
+) -> list[tracked.Device]:
+    return [_device(place, row) for row in found]
 
 
 def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:

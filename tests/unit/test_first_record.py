@@ -3,7 +3,7 @@
 
 import logging
 
-from nova_vfio_variant.cli import main
+from nova_vfio_variant.cli import log_lines
 from tests import base
 
 
@@ -29,7 +29,7 @@ class FirstRecordTest(base.TestCase):
         self.set_up = 0
         self.quiet = logging.getLogger(f"{__name__}.quiet")
         self.addCleanup(self.quiet.setLevel, logging.NOTSET)
-        main.FirstRecord.wait(self._set_up, logging.INFO)
+        log_lines.FirstRecord.wait(self._set_up, logging.INFO)
 
     def _set_up(self) -> None:
         self.set_up += 1
