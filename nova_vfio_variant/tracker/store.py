@@ -173,11 +173,9 @@ class Store:
             quarantine.refuse(link, everything)
             families = self._families(link, everything)
             for alias_name, places in wanted:
-                request_id = str(uuid.uuid4())
+                request = str(uuid.uuid4())
                 for place in places:
-                    families.claim(
-                        place, instance_uuid, request_id, alias_name
-                    )
+                    families.claim(place, instance_uuid, request, alias_name)
             rows.write(link, families.changes())
         return _claims(families[place] for place in sorted(everything))
 
