@@ -53,8 +53,7 @@ class Store:
     def __init__(
         self, engine: sa.Engine, place: schema.Place, group: int | None = None
     ) -> None:
-        self._engine = engine
-        self._place, self._group = place, group
+        self._engine, self._place, self._group = engine, place, group
 
     @classmethod
     def open(
