@@ -58,7 +58,10 @@ def database(state: own_files.Given) -> pathlib.Path:
 
     It isn't there until :func:`connect` was called for this state path.
     """
-    return own_files.place(state).path.resolve() / _DATABASE
+    # Unlike Path.resolve() it takes links that go round.
+    return pathlib.Path(
+        os.path.realpath(own_files.place(state).path), _DATABASE
+    )
 
 
 def is_in(state: own_files.Given) -> bool:

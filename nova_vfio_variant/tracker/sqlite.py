@@ -212,6 +212,8 @@ def version(
             }
     except OSError as error:
         raise unreadable(path, error) from None
+    except UnicodeError as error:
+        raise corrupt(path, str(error), group) from None
     except sqlite3.Error as error:
         if is_damage(error) or "no such table" in str(error):
             raise corrupt(path, str(error), group) from None

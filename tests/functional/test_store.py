@@ -662,6 +662,15 @@ class DamageTest(StoreTestCase):
         self.assertNotIn("***", str(error))
         self.kept_aside()
 
+    def test_a_byte_of_the_schema_that_is_no_text_is_corrupt(self) -> None:
+        self.synced().close()
+        content = bytearray(self.file.read_bytes())
+        at = content.index(b"CREATE TABLE devices") + 40
+        content[at] = 0x92
+        self.file.write_bytes(content)
+        self.refused(exception.StoreCorruptError, "is corrupt")
+        self.kept_aside()
+
     def test_a_row_that_we_never_wrote_is_corrupt(self) -> None:
         for column, value in (
             ("status", "happy"),

@@ -302,6 +302,14 @@ class DirectoryTree(HostTree):
             if error.errno == errno.EINVAL:
                 return None
             raise
+        except ValueError:
+            raise _no_name(path) from None
+
+    def _open(self, path: str, flags: int) -> int:
+        try:
+            return os.open(self._prefix + path, self._flags | flags)
+        except ValueError:
+            raise _no_name(path) from None
 
     def open_to_write(self, rel: str) -> int:
         """See :meth:`HostTree.open_to_write`."""
@@ -312,13 +320,17 @@ class DirectoryTree(HostTree):
             return beneath.regular(folder, name, os.O_WRONLY)
 
     def _open_folder(self, path: str) -> Folder:
-        fd = os.open(self._prefix + path, self._flags | os.O_DIRECTORY)
-        return _OpenDirectory(fd, self._flags)
+        return _OpenDirectory(self._open(path, os.O_DIRECTORY), self._flags)
 
     def _read(self, path: str) -> bytes:
-        fd = os.open(self._prefix + path, self._flags)
+        fd = self._open(path, 0)
         try:
             input_file.expect_regular(os.fstat(fd), path)
             return input_file.read_all(fd, path, MAX_BYTES)
         finally:
             os.close(fd)
+
+
+def _no_name(path: str) -> FileNotFoundError:
+    """What a path with a NUL leads to: no file can have such a name."""
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
