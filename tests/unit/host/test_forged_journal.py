@@ -25,6 +25,7 @@ from nova_vfio_variant.host.act import (
 )
 from nova_vfio_variant.host.decide import judgement, plan, planning
 from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
 from tests.unit.host import acting, plan_case
@@ -91,7 +92,7 @@ class ForgedCase(base.TestCase):
         return host_actor.Actor(self.host.tree, by, known, observer=self.told)
 
 
-def begin(change: plan.Change, number: int = 1, **more: object) -> Data:
+def begin(change: plan.Change, number: ty.Any = 1, **more: object) -> Data:
     """A line of a journal."""
     return {
         "kind": "begin",
@@ -227,7 +228,7 @@ class GarbledTest(ForgedCase):
         ):
             self.garbled(begin(TO_VFIO, **{name: value}))
         for number in (0, 2, "1", 1.5, None):
-            self.garbled(begin(TO_VFIO, number=ty.cast("int", number)))
+            self.garbled(begin(TO_VFIO, number=number))
         self.garbled({"kind": "forget", "number": 0, "subject": "x"})
         self.garbled({"kind": "forget", "number": 0, "subject": [NIC]})
 
@@ -352,7 +353,7 @@ class RefusedTest(ForgedCase):
             begin(moves(NIC, ON_VFIO, ON_E1000), 2),
             end(2),
         )
-        only = [plan_case.pci_address.PciAddress.parse(NIC)]
+        only = [pci_address.PciAddress.parse(NIC)]
         # Its mate in the group is still in the way of vfio-pci's guests.
         self.assertEqual((), undoing.restore(self.actor(), only))
         state = function_state.state_now(self.host.tree, NIC)
@@ -415,9 +416,9 @@ def _changes(draw: st.DrawFn) -> plan.Change:
                 here, numvfs=other.numvfs, autoprobe=other.autoprobe
             )
         # What is there by now is what it was, or what was made of it.
-        ends = draw(st.permutations((here, other)))
+        before, after = draw(st.permutations((here, other)))
         pf = PF if subject.startswith("0000:21:10") else None
-        change = moves(subject, *ends, pf)
+        change = moves(subject, before, after, pf)
     else:
         before = here if not draw(_SELDOM) else other
         after = dataclasses.replace(before, numvfs=draw(_COUNTS) or 0)
@@ -494,7 +495,7 @@ class ForgedTest(ForgedCase):
     def written_by(self, only: str) -> set[str]:
         """Run all that goes by the journal; the names of what is written."""
         self.loaded.clear()
-        names = [plan_case.pci_address.PciAddress.parse(only)] if only else []
+        names = [pci_address.PciAddress.parse(only)] if only else []
         before = len(self.host.written)
         for work in (
             recover.recover,

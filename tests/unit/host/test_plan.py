@@ -231,6 +231,19 @@ class FindingTest(PlanCase):
             self.found(FOUR_VFS, ON_VFIO.replace("vfio-pci", "vfoi-pci")),
         )
 
+    def test_a_module_that_is_made_for_no_function_here(self) -> None:
+        for module, ids in (("dccp", []), ("mlx5_core", ["15b3:1017"])):
+            self.host._kernel.can_load(module, ids)
+            self.assertEqual(
+                [host_codes.NO_SUCH_DRIVER],
+                self.found(FOUR_VFS, ON_VFIO.replace("vfio-pci", module)),
+            )
+        for module, ids in (("uio_pci_generic", []), ("xe", ["8086:56c0"])):
+            self.host._kernel.can_load(module, ids)
+            self.assertEqual(
+                [], self.found(FOUR_VFS, ON_VFIO.replace("vfio-pci", module))
+            )
+
 
 class RefusalTest(PlanCase):
     def test_more_vfs_than_there_can_be(self) -> None:
