@@ -172,7 +172,7 @@ class Preparation:
         :raises JournalError: the journal can't be read
         """
         return restore.decision(
-            self.journal().priors,
+            self._priors(),
             self._look(),
             {str(address) for address in only},
         )

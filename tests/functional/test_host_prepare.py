@@ -362,6 +362,16 @@ class HostCommands(base.TestCase):
         ran = self.run_command("--host-root", recorded, *claim)
         self.assertEqual(0, ran.status, ran.err)
 
+    def test_a_recorded_host_has_nothing_to_restore(self) -> None:
+        self.declare(PAIR)
+        recorded = str(self.folder / "host.tar.gz")
+        self.run_command("host", "snapshot", recorded)
+        self.run_command("host", "apply")
+        words = ("host", "restore", "--dry-run", "-f", "json")
+        self.assertNotEqual([], self.run_command(*words).rows)
+        ran = self.run_command("--host-root", recorded, *words)
+        self.assertEqual((0, [], ""), (ran.status, ran.rows, ran.err))
+
     def test_nobody_is_given_vfs_whose_number_is_being_changed(self) -> None:
         self.declare(FOUR)
         claim = self.claimable(VF_ENTRIES, "vf:1")

@@ -167,6 +167,43 @@ class DaemonTest(base.TestCase):
             self.assertIn("privsep: the privileged process", done.stderr)
         self.assertEqual("", done.stdout)
 
+    def test_that_it_waits_for_a_lock_is_logged_by_the_command(self) -> None:
+        """What the daemon logs doesn't come to its file."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        program = (
+            "import sys\n"
+            "from oslo_privsep import priv_context\n"
+            "from nova_vfio_variant import exception\n"
+            "from nova_vfio_variant.cli import main\n"
+            "from nova_vfio_variant.host.act import lock, privileged\n"
+            "main.set_up_logging('nova-vfio', verbose_level=2)\n"
+            "lock.FOLDER = sys.argv[1]\n"
+            "privileged.context.start(priv_context.Method.FORK)\n"
+            "by = privileged.PrivilegedExecutor()\n"
+            "with lock.hold('/', ['group-1'], 0):\n"
+            "    try:\n"
+            "        by.hold(['group-1', 'host'], 0.1).__enter__()\n"
+            "    except exception.LockTimeout as error:\n"
+            "        print(error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder).lstrip("/")],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if os.geteuid():
+            self.assertNotEqual(0, done.returncode)
+            return
+        self.assertIn("after 0.1 seconds", done.stdout)
+        said = [
+            line.partition("] ")[2]
+            for line in done.stderr.splitlines()
+            if "waiting for" in line
+        ]
+        self.assertEqual(["waiting for the locks group-1, host"], said)
+
     def test_who_is_not_root_needs_sudo(self) -> None:
         self.refused()
 

@@ -262,9 +262,12 @@ class PrivilegedExecutor(executor.Executor):
         :raises LockTimeout: another process has one; the message says which
         :raises HostError: they can't be taken
         """
-        kind, message, hint = _ask(
-            take_locks, list(keys), timeout, lock_file.ourselves()
-        )
+        wanted, us = sorted(keys), lock_file.ourselves()
+        kind, message, hint = _ask(take_locks, wanted, 0, us)
+        if kind == "busy" and timeout > 0:
+            # What the daemon logs is lost: it is not in our name.
+            _LOG.info("waiting for the locks %s", ", ".join(wanted))
+            kind, message, hint = _ask(take_locks, wanted, timeout, us)
         if kind == "busy":
             raise exception.LockTimeout(message, hint)
         if kind != "ok":
