@@ -44,10 +44,8 @@ def connection(conf: located.Config) -> str | None:
         loader.validate(conf)
     text = located.place(conf, GROUP.name, "connection")
     if text is not None and any(
-        located.is_named(other, ("api_database", "connection"))
-        for file in conf.files
-        for other in file
-        if other.file == text.file
+        other.file == text.file
+        for other in located.written(conf, ("api_database", "connection"))
     ):
         return None
     value: str | None = conf.database.connection

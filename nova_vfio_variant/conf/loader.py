@@ -12,11 +12,18 @@ import typing as ty
 
 from oslo_config import cfg
 
-from nova_vfio_variant import exception, finding, source
-from nova_vfio_variant.conf import codes, files, located, nova, vfio
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.conf import (
+    codes,
+    faults,
+    files,
+    located,
+    nova,
+    vfio,
+)
 
 #: Groups of which we know every option: no other name stands for anything.
-_KNOWN_WHOLE = frozenset({"pci", "vfio", "devices"})
+_KNOWN_WHOLE: ty.Final = frozenset({"pci", "vfio", "devices"})
 
 
 def load(
@@ -91,7 +98,7 @@ def _look(conf: located.Config) -> None:
     for group, option in conf.registered:
         if (group, option) in conf.at_fault:
             continue  # Its default; the environment would be told twice.
-        found = _faults(conf, group, option)
+        found = faults.of(conf, group, option)
         if found is not None:
             _set_aside(conf, group, option, found)
 
@@ -100,9 +107,9 @@ def _set_aside(
     conf: located.Config,
     group: str,
     option: str,
-    faults: list[finding.Finding],
+    found: list[finding.Finding],
 ) -> None:
-    conf.faults += faults
+    conf.faults += found
     conf.at_fault.add((group, option))
     _leave_out(conf, group, option)
 
@@ -115,7 +122,7 @@ def _expect_no_sources(conf: located.Config) -> None:
         if _last(conf, name, "driver") != "environment"
     ]
     if named:
-        found = _on_option(
+        found = faults.on_option(
             conf,
             "DEFAULT",
             "config_source",
@@ -127,11 +134,8 @@ def _expect_no_sources(conf: located.Config) -> None:
 
 def _last(conf: located.Config, group: str, option: str) -> str | None:
     """The text that files give an option, whether it is known here or not."""
-    for file in reversed(conf.files):
-        for text in reversed(file):
-            if located.is_named(text, (group, option)):
-                return text.text
-    return None
+    texts = [text.text for text in located.written(conf, (group, option))]
+    return texts[-1] if texts else None
 
 
 def _look_at_service(conf: located.Config) -> None:
@@ -158,7 +162,7 @@ def _look_at_service(conf: located.Config) -> None:
 def _set_wrong(
     conf: located.Config, group: str, option: str, reason: str
 ) -> None:
-    found = _bad_value(conf, group, option, ValueError(reason))
+    found = faults.bad_value(conf, group, option, ValueError(reason))
     _set_aside(conf, group, option, found)
 
 
@@ -167,7 +171,10 @@ def _leave_out(conf: located.Config, group: str, option: str) -> None:
     opt = conf.registered[group, option]
     value = opt.default
     if opt.multi:
-        conf.left_out |= {use[0] for use in _wrong_uses(conf, group, option)}
+        conf.left_out |= {
+            *faults.crowded(conf, group, option),
+            *(use[0] for use in faults.wrong_uses(conf, group, option)),
+        }
         value = [text.text for text in located.assigned(conf, group, option)]
     conf.set_override(option, value, None if group == "DEFAULT" else group)
 
@@ -203,171 +210,19 @@ def _borrow(conf: located.Config) -> None:
     Those are options of Nova's that we don't know; only their text matters.
     """
     for group, option in list(conf.registered):
-        wanted = located.names(conf, group, option)
-        for text in (text for file in conf.files for text in file):
-            if not any(located.is_named(text, name) for name in wanted):
-                continue
-            for _start, _end, name in located.references(text):
-                owner, _dot, word = name.rpartition(".")
-                if owner not in _KNOWN_WHOLE:
-                    _borrow_one(conf, owner or "DEFAULT", word)
+        for *_, name in faults.uses(conf, group, option):
+            owner, _dot, word = name.rpartition(".")
+            if owner not in _KNOWN_WHOLE:
+                _borrow_one(conf, owner or "DEFAULT", word)
 
 
 def _borrow_one(conf: located.Config, group: str, option: str) -> None:
     if (group, option) not in conf.registered and any(
-        located.is_named(text, (group, option))
-        for file in conf.files
-        for text in file
+        located.written(conf, (group, option))
     ):
         conf.register_opt(
             cfg.StrOpt(option), None if group == "DEFAULT" else group
         )
-
-
-def _faults(
-    conf: located.Config, group: str, option: str
-) -> list[finding.Finding] | None:
-    """What is wrong with an option's value, at its place; None if nothing."""
-    subject = f"[{group}] {option}"
-    variable = located.environment_name(group, option)
-    if conf.registered[group, option].multi and variable in os.environ:
-        return [
-            finding.Finding(
-                codes.ENVIRONMENT_VALUE,
-                "oslo.config splits it into single characters, so it can't"
-                f" give {subject} a value",
-                subject=variable,
-                hint="Unset it, and write the value in a file.",
-            )
-        ]
-    try:
-        conf.lookup(group, option)
-    except ValueError as error:
-        return _bad_value(conf, group, option, error)
-    except (cfg.Error, RecursionError):
-        return _bad_references(conf, group, option)
-    return None
-
-
-def _bad_references(
-    conf: located.Config, group: str, option: str
-) -> list[finding.Finding]:
-    """Each ``$name`` that can't be replaced."""
-    uses = _wrong_uses(conf, group, option)
-    message = "names no option that is known here or set in a file"
-    if uses and all(_known(conf, group, name) for *_, name in uses):
-        message = "leads back to itself"
-    if located.environment_name(group, option) in os.environ:
-        return _on_option(
-            conf,
-            group,
-            option,
-            codes.INTERPOLATION,
-            f"a $name in it {message}",
-        )
-    # No use: a default that leads to a wrong option, which is told.
-    return [
-        _on_text(
-            conf,
-            group,
-            option,
-            codes.INTERPOLATION,
-            # It may be a part of a password.
-            f"a $ in it {message}"
-            if conf.registered[group, option].secret
-            else f"${name} {message}",
-            text,
-            (start, end),
-        )
-        for text, start, end, name in uses
-    ]
-
-
-def _wrong_uses(
-    conf: located.Config, group: str, option: str
-) -> list[tuple[source.SourceText, int, int, str]]:
-    """The ``$name`` of an option's values that nothing is known for.
-
-    All of them, where each is known: one of them then leads back.
-
-    :returns: of each the value, start, end, and the name
-    """
-    wanted = located.names(conf, group, option)
-    used = [
-        (text, *reference)
-        for file in conf.files
-        for text in file
-        if any(located.is_named(text, name) for name in wanted)
-        for reference in located.references(text)
-    ]
-    return [use for use in used if not _known(conf, group, use[3])] or used
-
-
-def _bad_value(
-    conf: located.Config, group: str, option: str, error: ValueError
-) -> list[finding.Finding]:
-    """A value that is not of its option's type."""
-    reason = str(error).partition("is not valid: ")[2] or str(error)
-    reason = f"{option}: {reason[:1].lower()}{reason[1:]}"
-    if conf.registered[group, option].secret:
-        reason = f"{option}: it is not of its type"
-    text = located.place(conf, group, option)
-    boolean = isinstance(conf.registered[group, option], cfg.BoolOpt)
-    hint = "Write true or false." if boolean else None
-    if text is not None and "#" in text.text:
-        hint = "Give the comment a line of its own: here # is no comment."
-    elif text is not None and "\n" in text.text:
-        hint = "An indented line goes on with the value above it."
-    return _on_option(conf, group, option, codes.BAD_VALUE, reason, hint)
-
-
-def _on_option(
-    conf: located.Config,
-    group: str,
-    option: str,
-    code: finding.Code,
-    message: str,
-    hint: str | None = None,
-) -> list[finding.Finding]:
-    """A finding on what gives an option of one value that value.
-
-    None where nothing does: a default that leads to a wrong option, which is
-    told.
-    """
-    text = located.place(conf, group, option)
-    if text is not None:
-        return [_on_text(conf, group, option, code, message, text, hint=hint)]
-    variable = located.environment_name(group, option)
-    if variable not in os.environ:
-        return []
-    return [finding.Finding(code, message, subject=variable, hint=hint)]
-
-
-def _on_text(
-    conf: located.Config,
-    group: str,
-    option: str,
-    code: finding.Code,
-    message: str,
-    text: source.SourceText,
-    span: tuple[int, int | None] = (0, None),
-    hint: str | None = None,
-) -> finding.Finding:
-    """A finding on a value, whose line isn't shown where it is secret."""
-    subject = f"[{group}] {option}"
-    if conf.registered[group, option].secret:
-        return finding.Finding(
-            code, message, text.at(span[0]), subject=subject, hint=hint
-        )
-    return finding.Finding.on(code, message, text, *span, subject, hint)
-
-
-def _known(conf: located.Config, group: str, name: str) -> bool:
-    owner, _dot, word = name.rpartition(".")
-    return any(
-        (place, word) in conf.registered
-        for place in ((owner,) if owner else (group, "DEFAULT"))
-    )
 
 
 def _stop_on(findings: ty.Sequence[finding.Finding]) -> None:

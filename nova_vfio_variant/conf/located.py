@@ -43,6 +43,16 @@ class Config(cfg.ConfigOpts):
         self.registered: dict[tuple[str, str], cfg.Opt] = {}
         super().__init__()
         self.files = tuple(files)
+        #: Of each file its values by (group, name).
+        self.by_name: list[dict[tuple[str, str], Written]] = []
+        for file in self.files:
+            named: dict[tuple[str, str], list[source.SourceText]] = {}
+            for text in file:
+                key = (_normal(text.group), text.option)
+                named.setdefault(key, []).append(text)
+            self.by_name.append(
+                {key: tuple(texts) for key, texts in named.items()}
+            )
         self.faults: list[finding.Finding] = []
         self.at_fault: set[tuple[str, str]] = set()
         self.left_out: set[source.SourceText] = set()
@@ -146,14 +156,17 @@ def names(conf: Config, group: str, option: str) -> list[tuple[str, str]]:
     ]
 
 
-def is_named(text: source.SourceText, name: tuple[str, str]) -> bool:
-    """Whether an assignment is of that (group, name).
+def written(
+    conf: Config, *wanted: tuple[str, str]
+) -> ty.Iterator[source.SourceText]:
+    """What files say under some (group, name), file by file, name by name.
 
     Group names are compared without case, all but DEFAULT, as oslo.config
     does.
     """
-    group, option = name
-    return (_normal(text.group), text.option) == (_normal(group), option)
+    for named in conf.by_name:
+        for group, option in wanted:
+            yield from named.get((_normal(group), option), ())
 
 
 def _normal(group: str) -> str:
@@ -165,13 +178,9 @@ def assigned(conf: Config, group: str, option: str) -> list[source.SourceText]:
 
     That is: file by file, and within a file the oldest name first.
     """
-    wanted = names(conf, group, option)
+    wanted = reversed(names(conf, group, option))
     return [
-        text
-        for file in conf.files
-        for name in reversed(wanted)
-        for text in file
-        if is_named(text, name) and text not in conf.left_out
+        text for text in written(conf, *wanted) if text not in conf.left_out
     ]
 
 
@@ -197,9 +206,9 @@ def place(conf: Config, group: str, option: str) -> source.SourceText | None:
     if environment_name(group, option) in os.environ:
         return None
     wanted = names(conf, group, option)
-    for file in reversed(conf.files):
-        for name in wanted:
-            found = [text for text in file if is_named(text, name)]
+    for named in reversed(conf.by_name):
+        for owner, name in wanted:
+            found = named.get((_normal(owner), name))
             if found:
                 return found[-1]
     return None

@@ -277,6 +277,32 @@ class Loader(base.TestCase):
         )
         self.assertEqual([], loader.load([str(self.path)]).faults)
 
+    def test_more_dollar_signs_than_anybody_means_are_not_looked_up(
+        self,
+    ) -> None:
+        for many in ("$$", "$host ", "$x"):
+            self.path.write_text(
+                f"[pci]\nalias = {many * 1001}\nalias = $x\nalias = y\n"
+            )
+            conf = loader.survey([str(self.path)])
+            self.assertEqual(
+                [(2, "it has more than 1,000 dollar signs"), (3, None)],
+                [
+                    (
+                        fault.location.line,
+                        None if "$x" in fault.message else fault.message,
+                    )
+                    for fault in conf.faults
+                    if fault.location
+                ],
+            )
+            self.assertEqual(
+                ["y"],
+                [text.text for text in located.values(conf, "pci", "alias")],
+            )
+        self.path.write_text(f"[pci]\nalias = {'$$' * 500}\n")
+        self.assertEqual(["$" * 500], loader.load([str(self.path)]).pci.alias)
+
     def test_each_wrong_file_and_value_is_told_at_once(self) -> None:
         self.path.write_text("[vfio]\nplacement=a\nprovider_layout=b\n")
         error = self.assertRaises(
