@@ -205,7 +205,7 @@ class NovaConfTest(BadInputCase):
             "nova.conf:8:37: error: bus: matching the regular expression"
             " '((((2*)*)*)*)*x' may take for ever",
         )
-        self.assertLess(time.monotonic() - begun, 20)
+        self.assertLess(time.monotonic() - begun, 60)
 
     def test_one_that_would_only_when_it_must_fit_the_whole(self) -> None:
         # Its first branch fits the beginning at once, as Nova asks it.
