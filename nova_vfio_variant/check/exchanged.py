@@ -41,9 +41,9 @@ def _finding(
     owner = device.instance_uuid
     found, alike = others.like(was), stayed.like(was)
     if found:
-        where = f"such a function is at {facts.named(found)} now"
+        where = f"such a function is at {found} now"
     elif alike:
-        where = f"tracked devices like it: {facts.named(alike)}"
+        where = f"tracked devices like it: {alike}"
     else:
         where = "no other function of this host is like it"
     ways = []
@@ -71,37 +71,30 @@ class _Known:
         self._alike: dict[
             host_function.Identity, list[host_function.PciFunction]
         ] = {}
-        self._found: dict[
-            host_function.Identity, list[host_function.PciFunction]
-        ] = {}
+        self._found: dict[host_function.Identity, str] = {}
 
     def add(self, function: host_function.PciFunction) -> None:
-        """Take one more, in rising order of address."""
+        """Take one more."""
         self._alike.setdefault(_anywhere(function.identity), []).append(
             function
         )
 
-    def like(
-        self, was: host_function.Identity
-    ) -> list[host_function.PciFunction]:
-        """Those that it may be, at another address."""
+    def like(self, was: host_function.Identity) -> str:
+        """Those that it may be, at another address; empty for none."""
         was = _anywhere(was)
         if was not in self._found:
-            self._found[was] = self._like(was)
+            self._found[was] = facts.named(self._like(was))
         return self._found[was]
 
     def _like(
         self, was: host_function.Identity
     ) -> list[host_function.PciFunction]:
-        found = sorted(
-            (
-                function
-                for identity, functions in self._alike.items()
-                if was.may_have_moved_to(identity)
-                for function in functions
-            ),
-            key=lambda function: function.address,
-        )
+        found = [
+            function
+            for identity, functions in self._alike.items()
+            if was.may_have_moved_to(identity)
+            for function in functions
+        ]
         if was.serial_number is None:
             return found
         return [

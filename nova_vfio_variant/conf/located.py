@@ -22,6 +22,9 @@ from nova_vfio_variant.conf import codes
 #: What oslo.config takes for a ``$name`` in a value.
 _TEMPLATE = cfg.ConfigOpts.Template.pattern
 
+#: Of a file: each may be a value with a place of its own.
+MAX_LINES: ty.Final = 500_000
+
 #: Every assignment of one file, in the order in which they stand.
 Written = tuple[source.SourceText, ...]
 
@@ -132,6 +135,14 @@ def read(path: str) -> Written:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise unreadable(_not_utf8(path, data, error)) from error
+    if text.count("\n") + text.count("\r") > MAX_LINES:
+        raise unreadable(
+            finding.Finding(
+                codes.FILE_UNREADABLE,
+                f"it has more than {MAX_LINES:,} lines, the limit",
+                subject=path,
+            )
+        )
     parser = _Parser(path, io.StringIO(text, newline=None).readlines())
     try:
         parser.parse()

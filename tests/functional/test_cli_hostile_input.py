@@ -4,6 +4,7 @@
 import http.server
 import os
 import pathlib
+import resource
 import subprocess
 import threading
 import typing as ty
@@ -13,6 +14,7 @@ import fixtures
 from tests.functional import check_host, cli_case
 
 SPEC = 'device_spec = { "vendor_id": "8086", "product_id": "10ca" }'
+_GIB = 1 << 30
 #: Seconds that stand for ever: a command takes one.
 FOR_EVER = 60
 
@@ -82,6 +84,49 @@ class FilesTest(cli_case.CliTestCase):
             "[placement] cafile: fifo: it is a FIFO",
             self.refused(*self.options, "inventory", "diff"),
         )
+
+
+class LargeTest(cli_case.CliTestCase):
+    """Files of 20,000 entries, and lines of 10 MB, in a GiB of memory."""
+
+    def checked(self, *lines: str) -> str:
+        self.configure(*lines)
+        done = cli_case.program(
+            *self.options[:1],
+            "config",
+            "check",
+            "--offline",
+            cwd=self.folder,
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_AS, (_GIB, _GIB)
+            ),
+        )
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertNotIn("MemoryError", done.stderr)
+        self.assertIn(done.returncode, (0, 1, 2))
+        return done.stdout + done.stderr
+
+    def test_many_entries(self) -> None:
+        self.checked(
+            *(
+                SPEC[:-1]
+                + f', "address": "{n >> 8:04x}:{n & 255:02x}:00.1" }}'
+                for n in range(20_000)
+            )
+        )
+
+    def test_long_lines(self) -> None:
+        many = 10_000_000
+        for value, code in (
+            ('{ "vendor_id": "' + "8" * many + '" }', "VFIO"),
+            ("[" * many, "VFIO110"),
+            ("$x" * (many // 2), "VFIO106"),
+            ("$$" * (many // 2), "VFIO106"),
+            ("{ 'vendor_id': '8086' }," * (many // 24), "VFIO111"),
+        ):
+            said = self.checked(f"device_spec = {value}")
+            self.assertIn(code, said)
+            self.assertLess(len(said), 10_000)
 
 
 class Server(fixtures.Fixture):

@@ -7,9 +7,10 @@ import sys
 import types
 
 from nova_vfio_variant import source
-from nova_vfio_variant.check import engine
+from nova_vfio_variant.check import engine, exchanged
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.pci import alias_parse, parse
+from nova_vfio_variant.pci import address, alias_parse, function, parse
+from nova_vfio_variant.tracker import sync
 from tests import base
 
 
@@ -80,3 +81,38 @@ class Linear(base.TestCase):
         few = self.lines(_entries("ids", 1), made[:50])
         many = self.lines(_entries("ids", 1), made)
         self.assertLess(many, 12 * few)
+
+    def calls(self, count: int, moved: int) -> int:
+        """Python's calls where so many of so many devices are others now."""
+        specs, _ = parse.parse_device_specs(
+            [source.SourceText.of('{"vendor_id": "8086"}')]
+        )
+        functions = [
+            function.PciFunction(
+                address.PciAddress(number >> 8, number & 0xFF, 0, 1),
+                "8086",
+                "10ca",
+                0x020000,
+                physfn=address.PciAddress(number >> 8, number & 0xFF, 0, 0),
+                vf_index=0,
+            )
+            for number in range(count)
+        ]
+        devices = sync.desired(specs, functions)
+        exchanges = [
+            sync.Exchange(device, function.Identity("8086", "1", None), None)
+            for device in devices[:moved]
+        ]
+        known = {device.address for device in devices}
+        called: collections.Counter[str] = collections.Counter()
+        before = sys.getprofile()
+        sys.setprofile(lambda _frame, event, _: called.update([event]))
+        try:
+            exchanged.findings(exchanges, functions, known)
+        finally:
+            sys.setprofile(before)
+        return called["call"]
+
+    def test_devices_that_are_others_now(self) -> None:
+        self.assertLess(self.calls(400, 0), 12 * self.calls(50, 0))
+        self.assertLess(self.calls(400, 400), 12 * self.calls(50, 50))

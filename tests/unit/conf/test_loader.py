@@ -59,6 +59,12 @@ class Loader(base.TestCase):
     def test_a_folder_in_place_of_a_file_is_named(self) -> None:
         self.assertIn("VFIO100", str(self.refused([str(self.folder)])))
 
+    def test_a_file_of_more_lines_than_fit_in_memory_is_refused(self) -> None:
+        found = self.fault("[pci]\n" + "a=\n" * 500_000)
+        self.assertEqual(
+            "it has more than 500,000 lines, the limit", found.message
+        )
+
     def test_a_byte_that_is_not_utf8_is_shown_in_its_line(self) -> None:
         found = self.fault(b"[DEFAULT]\r\n# \xc3\xa9 caf\xe9 x\r\n")
         self.assertEqual((2, 8, 4), self.place(found))
