@@ -48,21 +48,10 @@ BUGS: ty.Final = {
         "data = file.read()",
         "recordings",
     ),
-    "unpacked-anywhere": planted.Bug(
+    "way-out": planted.Bug(
         "nova_vfio_variant.host.tree.recorded",
-        """\
-    tree = RecordedTree.load(os.fspath(path))
-    # Python has filters from 3.11.4 on; Debian 12 has 3.11.2.
-    more = {"filter": _safe} if hasattr(tarfile, "data_filter") else {}
-""",
-        """\
-    import gzip, types
-    with gzip.open(path) as packed:
-        tree = types.SimpleNamespace(data=packed.read())
-    more = {}
-    if hasattr(tarfile, "data_filter"):
-        more["filter"] = tarfile.fully_trusted_filter
-""",
+        'if ".." in parts:',
+        "if None in parts:",
         "recordings",
     ),
 }
