@@ -257,27 +257,27 @@ def packed(entries: ty.Iterable[Entry], rng: random.Random) -> bytes:
     return file.getvalue()
 
 
-def _forged(rng: random.Random, entries: list[Entry]) -> list[Entry]:
-    """The same with members that lead out of the recording."""
-    bad: tuple[Entry, ...] = (
-        ("../../guard/canary", "file", b"x"),
-        ("/guard/canary", "file", b"x"),
-        ("sys/../../../guard/canary", "file", b"x"),
-        ("out", "link", "../../guard"),
-        ("out/canary", "file", b"x"),
-        ("../../guard/new", "file", b"x"),
-        ("sys/out", "link", "/"),
-        ("sys", "file", b"x"),
-        ("sys", "link", "."),
-        ("a/" * 100 + "b", "file", b"x"),
-        ("proc/1/fd/1", "link", "/../../guard/canary"),
-        ("proc/1/fd/1/x", "file", b"x"),
-        ("x" * 5000, "file", b"x"),
-        ("", "file", b"x"),
-        (".", "link", ".."),
-    )
-    place = rng.randrange(len(entries))
-    return [*entries[:place], *rng.sample(bad, 2), *entries[place:]]
+#: Members that lead out of a recording: nobody may take it.
+_OUT: ty.Final[tuple[Entry, ...]] = (
+    ("../../guard/canary", "file", b"x"),
+    ("../../guard/new", "file", b"x"),
+    ("/guard/canary", "file", b"x"),
+    ("sys/../../../guard/canary", "file", b"x"),
+    ("out", "link", "../../guard"),
+    ("sys/out", "link", "/"),
+)
+#: Members that are odd.
+_ODD: ty.Final[tuple[Entry, ...]] = (
+    ("out/canary", "file", b"x"),
+    ("sys", "file", b"x"),
+    ("sys", "link", "."),
+    ("a/" * 100 + "b", "file", b"x"),
+    ("proc/1/fd/1", "link", "/../../guard/canary"),
+    ("proc/1/fd/1/x", "file", b"x"),
+    ("x" * 5000, "file", b"x"),
+    ("", "file", b"x"),
+    (".", "link", ".."),
+)
 
 
 def _bomb() -> bytes:
@@ -307,17 +307,20 @@ class Recordings(kind.Kind):
         if way < 0.3:
             # Of the stream, or of its checksum.
             place = rng.randrange(10 if entries else 40, len(good) - 4)
-            bad = bytearray(good)
-            bad[place] ^= 1 << rng.randrange(8)
-            return kind.Input(bytes(bad))
+            flipped = bytearray(good)
+            flipped[place] ^= 1 << rng.randrange(8)
+            return kind.Input(bytes(flipped))
         if way < 0.4:
             return kind.Input(mutations.data(rng, good))
         if way < 0.7 or entries is None:
             tar = mutations.data(rng, gzip.decompress(good))
             return kind.Input(gzip.compress(tar, 1))
         if way < 0.85:
-            tar = packed(_forged(rng, entries), rng)
-            return kind.Input(gzip.compress(tar, 1))
+            bad = rng.choice((_OUT, _ODD))
+            for member in rng.sample(bad, 2):
+                entries.insert(rng.randint(0, len(entries)), member)
+            tar = packed(entries, rng)
+            return kind.Input(gzip.compress(tar, 1), bad is _OUT)
         return kind.Input(gzip.compress(packed(changed(rng, entries), rng), 1))
 
     def is_for_a_command(self, given: ty.Any) -> bool:
