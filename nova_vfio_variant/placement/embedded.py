@@ -58,7 +58,9 @@ def database(state: own_files.Given) -> pathlib.Path:
 
     It isn't there until :func:`connect` was called for this state path.
     """
-    return own_files.place(state).path.resolve() / _DATABASE
+    # Unlike resolve(), this knows of links that lead to themselves.
+    folder = os.path.realpath(own_files.place(state).path)
+    return pathlib.Path(folder, _DATABASE)
 
 
 def is_in(state: own_files.Given) -> bool:

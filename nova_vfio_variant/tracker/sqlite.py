@@ -212,6 +212,9 @@ def version(
             }
     except OSError as error:
         raise unreadable(path, error) from None
+    except UnicodeError as error:
+        # Of the tables' own text, which no SQLite checks.
+        raise corrupt(path, str(error), group) from None
     except sqlite3.Error as error:
         if is_damage(error) or "no such table" in str(error):
             raise corrupt(path, str(error), group) from None

@@ -662,6 +662,14 @@ class DamageTest(StoreTestCase):
         self.assertNotIn("***", str(error))
         self.kept_aside()
 
+    def test_a_table_whose_text_is_no_text_is_corrupt(self) -> None:
+        self.synced().close()
+        content = self.file.read_bytes()
+        place = content.index(b"ON devices (instance_uuid)")
+        self.file.write_bytes(content[:place] + b"\x92" + content[place + 1 :])
+        self.refused(exception.StoreCorruptError, "is corrupt")
+        self.kept_aside()
+
     def test_a_row_that_we_never_wrote_is_corrupt(self) -> None:
         for column, value in (
             ("status", "happy"),

@@ -34,7 +34,13 @@ _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
 Entry = dict[str, ty.Any]
 
 #: What reading an entry raises that isn't one of ours.
-NO_ENTRY: ty.Final = (AttributeError, LookupError, TypeError, ValueError)
+NO_ENTRY: ty.Final = (
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class JournalFile:

@@ -295,9 +295,19 @@ class DirectoryTree(HostTree):
     def _walk(self, rel: str) -> str:
         return rel if self._prefix == "/" else self.real_path(rel)
 
+    def _at(self, path: str) -> str:
+        """The path as the kernel is given it.
+
+        :raises OSError: it can't be: a path of what an attribute says may
+            have a NUL in it
+        """
+        if "\0" in path:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self._prefix + path
+
     def _target(self, path: str) -> str | None:
         try:
-            return os.readlink(self._prefix + path)
+            return os.readlink(self._at(path))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return None
@@ -312,11 +322,11 @@ class DirectoryTree(HostTree):
             return beneath.regular(folder, name, os.O_WRONLY)
 
     def _open_folder(self, path: str) -> Folder:
-        fd = os.open(self._prefix + path, self._flags | os.O_DIRECTORY)
+        fd = os.open(self._at(path), self._flags | os.O_DIRECTORY)
         return _OpenDirectory(fd, self._flags)
 
     def _read(self, path: str) -> bytes:
-        fd = os.open(self._prefix + path, self._flags)
+        fd = os.open(self._at(path), self._flags)
         try:
             input_file.expect_regular(os.fstat(fd), path)
             return input_file.read_all(fd, path, MAX_BYTES)

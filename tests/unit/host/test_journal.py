@@ -390,6 +390,7 @@ class DamageTest(JournalCase):
             b'{"kind": "end", "number": 1, "outcome": "done"}',
             b'{"kind": "forget", "number": 0, "subject": []}',
             b'{"kind": [], "number": 0}',
+            b"[" * 100_000,
         ):
             line = b"%08x %s\n" % (zlib.crc32(text, checksum), text)
             self.path.write_bytes(b"%08d%s\n%s" % (2, head[8:], line))
