@@ -148,6 +148,13 @@ class EmbeddedTest(base.TestCase):
         )
         self.assertIn("newer", str(error))
 
+    def test_a_link_to_itself_is_no_folder(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, "loop")
+        path.symlink_to("loop")
+        self.assertRaises(
+            exception.PlacementError, embedded.connect, str(path)
+        )
+
     def test_a_folder_that_is_not_there_is_an_error(self) -> None:
         folder = self.useFixture(fixtures.TempDir()).join("missing")
         self.assertRaises(

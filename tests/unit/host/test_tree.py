@@ -110,6 +110,15 @@ class SameForAllTest(TreeTestCase):
             self.assertIsNone(host.readlink("sys/class/net/eth0"))
             self.assertFalse(host.exists("sys/class"))
 
+    def test_what_no_path_can_be_is_missing(self) -> None:
+        for host in (*self.trees(), opening.open_tree("/")):
+            for path in ("proc/\0", "\0/x"):
+                self.assertFalse(host.exists(path))
+                self.assertIsNone(host.read_text(path))
+                self.assertIsNone(host.readlink(path))
+                self.assertEqual([], host.listdir(path))
+                self.assertRaises(OSError, host.folder, path)
+
     def test_names_are_sorted(self) -> None:
         for host in self.trees():
             self.assertEqual(
