@@ -18,7 +18,7 @@ from nova_vfio_variant.cli import main
 
 ALIAS = "vf:1"
 #: What a claim imports; each process would, when it needs it.
-_NEEDED = (
+NEEDED = (
     "alembic.command",
     "nova_vfio_variant.cli.claim",
     "nova_vfio_variant.host.observe.scanner",
@@ -51,7 +51,7 @@ def claim(
 
 def run() -> None:
     """Let all of them claim at once."""
-    for name in _NEEDED:
+    for name in NEEDED:
         importlib.import_module(name)
     forking = multiprocessing.get_context("fork")
     answers = forking.Queue()

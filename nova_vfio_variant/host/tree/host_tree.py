@@ -295,19 +295,9 @@ class DirectoryTree(HostTree):
     def _walk(self, rel: str) -> str:
         return rel if self._prefix == "/" else self.real_path(rel)
 
-    def _at(self, path: str) -> str:
-        """The path as the kernel is given it.
-
-        :raises OSError: it can't be: a path of what an attribute says may
-            have a NUL in it
-        """
-        if "\0" in path:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return self._prefix + path
-
     def _target(self, path: str) -> str | None:
         try:
-            return os.readlink(self._at(path))
+            return os.readlink(self._prefix + path)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return None

@@ -196,15 +196,6 @@ class DirectoryTest(TreeTestCase):
         os.symlink("sys/bus", os.path.join(root, "now"))
         self.assertEqual(["pci"], host.listdir("now"))
 
-    def test_what_no_file_can_be_called_is_not_there(self) -> None:
-        for root in (self.directory(), "/"):
-            tree = opening.open_tree(root)
-            name = "proc/cmdline\0"
-            self.assertIsNone(tree.read_text(name))
-            self.assertIsNone(tree.readlink(name))
-            self.assertFalse(tree.exists(name))
-            self.assertEqual([], tree.listdir(name))
-
     def test_a_fifo_does_not_stop_the_reader(self) -> None:
         root = self.directory()
         os.mkfifo(os.path.join(root, "fifo"))
