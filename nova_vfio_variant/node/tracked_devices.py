@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -14,6 +15,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import sync as tracker_sync
+
+_LOG = logging.getLogger(__name__)
 
 
 class TrackedDevices:
@@ -151,6 +154,7 @@ class TrackedDevices:
         with syncing.locked(self._context) as store:
             syncing.sync(self._context, store)
             store.allowances.add(address, code, reason, identity)
+            _LOG.info("device %s: %s allowed", address, code)
 
     def disallow(
         self, address: pci_address.PciAddress, code: str | None = None
@@ -163,7 +167,11 @@ class TrackedDevices:
         if not self._context.has_state:
             return 0
         with syncing.locked(self._context) as store:
-            return store.allowances.remove(address, code)
+            count = store.allowances.remove(address, code)
+            if count:
+                what = code or "all"
+                _LOG.info("device %s: %s no longer allowed", address, what)
+            return count
 
     def _recorded(self) -> tuple[tracked.Device, ...]:
         with self._context.open_store(read_only=True) as store:

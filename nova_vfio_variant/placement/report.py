@@ -10,7 +10,6 @@ written here, of each provider the traits before the inventories.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import typing as ty
 import uuid
 
@@ -31,8 +30,6 @@ from nova_vfio_variant.tracker import share
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client as placement_client
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

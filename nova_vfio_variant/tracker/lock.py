@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import pathlib
 import threading
@@ -17,6 +18,8 @@ import typing as ty
 
 from nova_vfio_variant import exception, lock_file, own_files
 from nova_vfio_variant.tracker import sqlite
+
+_LOG = logging.getLogger(__name__)
 
 NAME = "nova-vfio.lock"
 
@@ -48,7 +51,11 @@ def state_lock(
     deadline = time.monotonic() + timeout
     with _guard:
         mine = _threads.setdefault(path, threading.Lock())
-    if not mine.acquire(timeout=max(timeout, 0)):
+    taken = mine.acquire(blocking=False)
+    if not taken and timeout > 0:
+        _LOG.info("waiting for the lock %s, which this process has", path)
+        taken = mine.acquire(timeout=timeout)
+    if not taken:
         # Not read from the file: to close it again would give up the lock.
         raise _timeout(path, timeout, "this process")
     try:

@@ -2,6 +2,7 @@
 """What ``device list`` says beside its rows, and of those that wait."""
 
 import pathlib
+import re
 import shutil
 
 from nova_vfio_variant.host.tree import paths
@@ -49,6 +50,26 @@ class AllowTest(cli_case.CliTestCase):
     def allowed(self) -> dict[str, str]:
         shown: dict[str, str] = self.json("device", "show", VF)["allowed"]
         return shown
+
+    def test_each_time_is_a_line_of_the_log(self) -> None:
+        self.options.append("-v")
+        words = (
+            self.allow("--code", "VFIO512", "--reason", "idle"),
+            self.allow("--code", "VFIO511", "--reason", "quirk"),
+            ("device", "disallow", VF, "--code", "VFIO512"),
+            ("device", "disallow", VF, "--code", "VFIO512"),
+            ("device", "disallow", VF),
+        )
+        said = "".join(self.run_cli(*line).err for line in words)
+        self.assertEqual(
+            [
+                "VFIO512 allowed",
+                "VFIO511 allowed",
+                "VFIO512 no longer allowed",
+                "all no longer allowed",
+            ],
+            re.findall(f"device {VF}: (.*)", said),
+        )
 
     def test_it_is_shown_until_it_is_taken_back(self) -> None:
         self.assertEqual({}, self.allowed())

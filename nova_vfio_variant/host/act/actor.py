@@ -200,16 +200,14 @@ class Actor:
             change, now, change.after, "finished", quietly=quietly
         )
 
-    def end_quarantine(self, change: plan.Change) -> None:
-        """End the quarantine of a change's functions."""
-        self.isolate(change, None)
-
     def isolate(self, change: plan.Change, reason: str | None) -> None:
         """Quarantine a change's functions; None ends that."""
         for name in change.functions:
             self._on_record.quarantine(
                 pci_address.PciAddress.parse(name), reason
             )
+            if reason is not None:
+                _LOG.info("%s: quarantined: %s", name, reason)
 
     def _towards(
         self,

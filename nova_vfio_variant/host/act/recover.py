@@ -179,6 +179,6 @@ def _settle(
     else:
         outcome = plan.Outcome.UNDONE
     # In this order: of a change that has ended nobody would think again.
-    actor.end_quarantine(change)
+    actor.isolate(change, None)
     actor.journal.end(number, outcome, judged.reason)
     return judged

@@ -305,7 +305,9 @@ class FailureTest(ActCase):
     def test_what_cannot_be_taken_back_is_quarantined(self) -> None:
         self.failing[f"{NIC} probe vfio-pci"] = 16
         self.failing[f"{NIC} set-override e1000"] = 5
-        outcome = self.apply(PAIR)
+        with self.assertLogs(host_actor.__name__, "INFO") as logged:
+            outcome = self.apply(PAIR)
+        self.assertIn(f"{NIC}: quarantined: ", str(logged.output))
         self.assertIn("taking it back failed", outcome.failed[0])
         self.assertIn("Input/output error", str(self.quarantined[NIC]))
         self.assertEqual("unfinished", self.actor().journal.account(NIC))

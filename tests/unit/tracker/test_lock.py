@@ -42,6 +42,15 @@ class LockTest(base.TestCase):
             self.assertFalse(self.other_thread_gets_it())
         self.assertTrue(self.other_thread_gets_it())
 
+    def test_that_a_thread_waits_for_another_is_logged(self) -> None:
+        with (
+            lock.state_lock(self.path, 1),
+            self.assertLogs(lock.__name__, "INFO") as logged,
+        ):
+            self.assertFalse(self.other_thread_gets_it())
+        self.assertEqual(1, len(logged.output))
+        self.assertIn("waiting for the lock", logged.output[0])
+
     def test_an_error_lets_go_of_it(self) -> None:
         with (
             self.assertRaisesRegex(ValueError, "mine"),
