@@ -67,7 +67,9 @@ class Running:
 
     def said(self, name: str) -> str:
         """What it said on ``out`` or ``err``."""
-        return (self.folder / name).read_text(errors="replace")
+        path = self.folder / name
+        # Whoever is killed at once has neither.
+        return path.read_text(errors="replace") if path.exists() else ""
 
 
 class Stress:
@@ -76,7 +78,9 @@ class Stress:
     :param folder: holds the disk, as ``disk``, and what must not be on it
     """
 
-    def __init__(self, folder: pathlib.Path, processes: int, seed: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, processes: int, seed: int
+    ) -> None:
         self._rng = random.Random(seed)
         self._folder = folder
         self._disk = folder / "disk"
@@ -104,7 +108,12 @@ class Stress:
     def _round(self, until: float) -> None:
         """Start, kill and fill until then; then kill all that is left."""
         change = 0.0
-        while (now := time.monotonic()) < until and not self.failures:
+        enough = self.counts["by themselves"] + self._processes
+        while not self.failures:
+            now = time.monotonic()
+            # On a machine that is busy with others it takes longer.
+            if now > until and self.counts["by themselves"] >= enough:
+                break
             while len(self._running) < self._processes:
                 self._start(*self._next())
             for pid, running in self._running.items():
@@ -112,10 +121,14 @@ class Stress:
                     os.kill(pid, signal.SIGKILL)
                     running.kill = None
             if now > change:
-                self._fill_or_free()
-                change = now + self._rng.uniform(0.1, 1.5)
+                is_full = self._fill_or_free()
+                change = now + self._rng.uniform(0.1, 0.8 if is_full else 4)
             self._reap()
             time.sleep(0.01)
+        self.end()
+
+    def end(self) -> None:
+        """Kill all that is left."""
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
         while self._running:
@@ -165,7 +178,7 @@ class Stress:
         folder.mkdir(parents=True)
         kill = None
         if may_be_killed and self._rng.random() < 0.4:
-            kill = time.monotonic() + self._rng.uniform(0, 4)
+            kill = time.monotonic() + self._rng.uniform(0, 10)
         sys.stdout.flush()
         pid = os.fork()
         if not pid:
@@ -196,11 +209,11 @@ class Stress:
                 sys.stderr.flush()
             os._exit(status)
 
-    def _fill_or_free(self) -> None:
-        """Take all of the disk, or give it back."""
+    def _fill_or_free(self) -> bool:
+        """Take all of the disk, or give it back; whether it is full now."""
         if self._filler.exists():
             self._filler.unlink()
-            return
+            return False
         self.counts["filled"] += 1
         with (
             contextlib.suppress(OSError),
@@ -208,6 +221,7 @@ class Stress:
         ):
             while True:
                 file.write(bytes(4096))
+        return True
 
     def _reap(self) -> None:
         """See to those that have ended."""
@@ -226,6 +240,7 @@ class Stress:
             self.counts["killed"] += 1
             instance.known = model.Known.UNKNOWN
             return
+        self.counts["by themselves"] += 1
         if (
             status not in {0, 1, 2}
             or "Traceback" in err
@@ -293,9 +308,7 @@ class Stress:
 
     def _alone(self, *words: str) -> tuple[int, str, str]:
         """Run one command while nothing else runs."""
-        pid = self._start(
-            words, model.Instance("", ""), may_be_killed=False
-        )
+        pid = self._start(words, model.Instance("", ""), may_be_killed=False)
         running = self._running.pop(pid)
         until = time.monotonic() + _PATIENCE
         while True:
@@ -332,13 +345,20 @@ def _inside(options: argparse.Namespace) -> int:
         )
         try:
             stress = Stress(folder, options.processes, options.seed)
-            stress.run(options.seconds)
+            try:
+                stress.run(options.seconds)
+            finally:
+                stress.end()
         finally:
             subprocess.run(["umount", str(disk)], check=True)
-    failures = list(stress.failures)
-    for name in ("claimed", "freed", "killed", "filled"):
-        if not stress.counts[name]:
-            failures.append(f"there are none {name}: nothing was tried")
+    failures = [
+        *stress.failures,
+        *(
+            f"there are none {name}: nothing was tried"
+            for name in ("claimed", "freed", "killed", "filled")
+            if not stress.counts[name]
+        ),
+    ]
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     counts = ", ".join(

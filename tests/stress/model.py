@@ -52,9 +52,7 @@ class Instance:
 
 def _provider(address: str) -> str:
     """The provider of a VF: its card stands at the same bus."""
-    return f"compute-1_{address.rpartition(':')[0]}:00.0".upper().replace(
-        "COMPUTE-1", "compute-1"
-    )
+    return f"compute-1_{address.rpartition(':')[0].upper()}:00.0"
 
 
 def _rows(path: pathlib.Path, query: str) -> list[tuple[ty.Any, ...]]:
