@@ -92,9 +92,15 @@ class FullDiskTest(base.TestCase):
                 # A process has one for as long as it lives.
                 child = os.fork()
                 if not child:
-                    with contextlib.suppress(exception.PlacementError):
-                        embedded.connect(state)
-                    os._exit(0)
+                    ended = 1
+                    try:
+                        running = fixture.EmbeddedPlacement(str(state))
+                        running.setUp()
+                        with contextlib.suppress(exception.PlacementError):
+                            running.client.find("host")
+                        ended = 0
+                    finally:
+                        os._exit(ended)
                 self.assertEqual((child, 0), os.waitpid(child, 0))
                 if file.exists():
                     made += 1

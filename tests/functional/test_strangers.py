@@ -81,7 +81,10 @@ def damaged(state: pathlib.Path) -> None:
 
 
 def take_host_lock(state: pathlib.Path) -> None:
-    with host_lock.hold(state / "host", ["host"], 0):
+    root = state / "host"
+    root.mkdir(exist_ok=True)
+    root.chmod(0o755)
+    with host_lock.hold(root, ["host"], 0):
         pass
 
 
