@@ -226,7 +226,10 @@ def _work(
 ) -> None:
     """Read inputs, in a process of its own."""
     with tempfile.TemporaryDirectory(dir=sample_hosts.MEMORY) as folder:
-        place = kind.Place(pathlib.Path(folder))
+        # What a kind makes once stands beside it, and goes with the folder.
+        root = pathlib.Path(folder, "place")
+        root.mkdir()
+        place = kind.Place(root)
         place.enter()
         for name in dict.fromkeys(name for name, _ in jobs):
             kinds[name].begin(place)
