@@ -37,6 +37,9 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     assert step.action is plan.Action.SET_NUMVFS, step.action
     way = vf_provider.named(step.provider)
     way.set_numvfs(writer, subject, int(value))
+    if int(value):
+        # While the kernel still gives them no driver.
+        writer.settle()
     return str(writer.numvfs(subject, int(value)))
 
 

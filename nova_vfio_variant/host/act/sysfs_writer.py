@@ -13,7 +13,12 @@ import time
 import typing as ty
 
 from nova_vfio_variant.host import process
-from nova_vfio_variant.host.observe import drivers, function_ids, sriov
+from nova_vfio_variant.host.observe import (
+    drivers,
+    function_ids,
+    programs,
+    sriov,
+)
 from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
 
@@ -22,6 +27,8 @@ _DRIVERS = "sys/bus/pci/drivers"
 #: How long something that is on its way may take to show: nvme and others
 #: probe in a thread of their own (PROBE_PREFER_ASYNCHRONOUS).
 _SETTLE = 3.0
+#: Seconds that udev has for what it does about new functions.
+_UDEV = 10
 
 
 class SysfsWriter:
@@ -56,6 +63,19 @@ class SysfsWriter:
         if not sriov.is_count(count):
             raise ValueError(f"{count!r} is no number of VFs")
         self._attribute(address, "sriov_numvfs", str(count))
+
+    def settle(self) -> None:
+        """Let udev do what it does about functions that are new.
+
+        It loads the module of their driver, which would bind them as soon as
+        the kernel may, and renames what it finds in them. Where no udev runs,
+        or it takes too long, nobody waits.
+        """
+        if self.root.root != "/":
+            return
+        place = programs.find(self.root, "udevadm")
+        if place is not None and not programs.why_not_run(self.root, place):
+            process.program([f"/{place}", "settle", f"--timeout={_UDEV}"])
 
     def set_autoprobe(self, address: str, flag: bool) -> None:
         """Say whether the kernel gives a PF's new VFs a driver by itself."""

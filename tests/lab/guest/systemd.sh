@@ -49,8 +49,8 @@ exec /opt/lab/python/bin/${python##*/} -c \
 END
 $box chmod 755 /usr/bin/nova-vfio
 
-# igb's VFs come with their driver loaded, as all but a host's first ones do.
-printf '%s\n' igb igbvf > /etc/modules-load.d/lab.conf
+# Not igbvf: udev loads it when there are VFs, as for a host's first ones.
+echo igb > /etc/modules-load.d/lab.conf
 
 $box mkdir -p /etc/nova
 cat > /etc/nova/nova.conf <<END
