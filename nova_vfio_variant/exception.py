@@ -43,11 +43,18 @@ class VfioVariantError(Exception):
 
     :param message: one sentence without a full stop
     :param hint: what to do about it
+    :param findings: all that it is about, each with its place
     """
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        findings: ty.Sequence[finding.Finding] = (),
+    ) -> None:
         self.message = shown.short(message)
         self.hint = hint and shown.short(hint, shown.HINT)
+        self.findings = tuple(findings)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -57,19 +64,7 @@ class VfioVariantError(Exception):
 
 
 class ConfigError(VfioVariantError):
-    """The configuration has errors that stop a command.
-
-    :param findings: all of them, each with its place
-    """
-
-    def __init__(
-        self,
-        message: str,
-        hint: str | None = None,
-        findings: ty.Sequence[finding.Finding] = (),
-    ) -> None:
-        super().__init__(message, hint)
-        self.findings = tuple(findings)
+    """The configuration has errors that stop a command: its findings."""
 
 
 class HostError(VfioVariantError):
@@ -81,19 +76,7 @@ class RecordedHostError(HostError):
 
 
 class HostRefused(HostError):
-    """A change of the host that would be dangerous.
-
-    :param findings: all that speaks against it
-    """
-
-    def __init__(
-        self,
-        message: str,
-        hint: str | None = None,
-        findings: ty.Sequence[finding.Finding] = (),
-    ) -> None:
-        super().__init__(message, hint)
-        self.findings = tuple(findings)
+    """A change of the host that would be dangerous, by its findings."""
 
 
 class HostStepFailed(HostError):

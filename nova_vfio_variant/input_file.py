@@ -20,9 +20,8 @@ _PIECE = 1 << 20
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO or pipe",
+    stat.S_IFLNK: "a symbolic link",
     stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
 }
 
 
@@ -52,12 +51,17 @@ def expect_regular(status: os.stat_result, path: str) -> None:
     :param path: as the user gave it
     :raises OSError: it is none
     """
-    kind = stat.S_IFMT(status.st_mode)
-    if kind == stat.S_IFDIR:
+    if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if kind != stat.S_IFREG:
-        what = _KINDS.get(kind, "something else")
-        raise OSError(errno.EINVAL, f"it is {what}, not a regular file", path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(
+            errno.EINVAL, f"it is {kind(status)}, not a regular file", path
+        )
+
+
+def kind(status: os.stat_result) -> str:
+    """What something is that is neither a file nor a folder."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
 
 
 def read_all(fd: int, path: str, most: int) -> bytes:

@@ -10,15 +10,8 @@ import pathlib
 import pwd
 import shlex
 import stat
-import typing as ty
 
-from nova_vfio_variant import exception
-
-_KINDS: ty.Final = {
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-}
+from nova_vfio_variant import exception, input_file
 
 
 class NotOurs(OSError):
@@ -55,11 +48,10 @@ def expect_file(
     :raises IsADirectoryError: it is a folder
     :raises FileNotFoundError: it was removed since it was opened
     """
-    kind = stat.S_IFMT(found.st_mode)
-    if kind == stat.S_IFDIR:
+    if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if kind != stat.S_IFREG:
-        raise a_stranger(path, _KINDS.get(kind, "a device"))
+    if not stat.S_ISREG(found.st_mode):
+        raise a_stranger(path, input_file.kind(found))
     if not found.st_nlink:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if found.st_nlink > 1:

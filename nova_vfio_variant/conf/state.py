@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import grp
 
-from nova_vfio_variant import exception, finding
-from nova_vfio_variant.conf import codes, located, vfio
+from nova_vfio_variant import exception
+from nova_vfio_variant.conf import codes, faults, located, vfio
 
 
 def group_id(conf: located.Config) -> int | None:
     """The id of the group that shares the state path.
 
-    :return: None if it is shared with nobody
+    :returns: None if it is shared with nobody
     :raises ConfigError: this host has no such group
     """
     name: str | None = conf.vfio.state_group
@@ -24,16 +24,14 @@ def group_id(conf: located.Config) -> int | None:
         pass
     if name.isascii() and name.isdecimal():
         return int(name)
-    text = located.place(conf, vfio.GROUP.name, "state_group")
     raise exception.ConfigError(
         "the configuration can't be used",
-        findings=(
-            finding.Finding(
-                codes.BAD_VALUE,
-                f"state_group: this host has no group {name!r}",
-                None if text is None else text.at(0),
-                subject=f"[{vfio.GROUP.name}] state_group",
-                hint="'getent group' shows those that there are.",
-            ),
+        findings=faults.on_option(
+            conf,
+            vfio.GROUP.name,
+            "state_group",
+            codes.BAD_VALUE,
+            f"state_group: this host has no group {name!r}",
+            "'getent group' shows those that there are.",
         ),
     )

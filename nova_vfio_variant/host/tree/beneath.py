@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import typing as ty
+
+from nova_vfio_variant import input_file
 
 _FOLDER: ty.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -59,7 +60,7 @@ def _below(above: int, name: str, make: int | None) -> int:
     return fd
 
 
-def regular(above: int, name: str, flags: int, mode: int = 0) -> int:
+def regular(above: int, name: str, flags: int) -> int:
     """Open a file in a folder: a regular one, with no other name.
 
     What is no file, a fifo or a device, isn't opened; who opens a fifo to
@@ -67,13 +68,11 @@ def regular(above: int, name: str, flags: int, mode: int = 0) -> int:
 
     :param above: the folder's descriptor
     :param flags: as of open(2)
-    :param mode: of a file that ``os.O_CREAT`` makes
-    :raises OSError: it is something else, a link too
+    :raises OSError: it isn't there, or is something else, a link too
     """
-    with contextlib.suppress(FileNotFoundError):
-        _check(os.stat(name, dir_fd=above, follow_symlinks=False), name)
+    _check(os.stat(name, dir_fd=above, follow_symlinks=False), name)
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(name, flags, mode, dir_fd=above)
+    fd = os.open(name, flags, dir_fd=above)
     try:
         _check(os.fstat(fd), name)
     except OSError:
@@ -83,12 +82,6 @@ def regular(above: int, name: str, flags: int, mode: int = 0) -> int:
 
 
 def _check(found: os.stat_result, name: str) -> None:
-    why = None
-    if stat.S_ISLNK(found.st_mode):
-        why = "is a link"
-    elif not stat.S_ISREG(found.st_mode):
-        why = "is no regular file"
-    elif found.st_nlink != 1:
-        why = "has another name elsewhere"
-    if why is not None:
-        raise OSError(errno.EPERM, f"{name} {why}", name)
+    input_file.expect_regular(found, name)
+    if found.st_nlink != 1:
+        raise OSError(errno.EPERM, f"{name} has another name elsewhere", name)
