@@ -6,13 +6,17 @@ fail: a comparison that would not notice the bug is worth nothing. The bug
 exists in this process alone.
 """
 
+import concurrent.futures
 import dataclasses
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
+import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +33,14 @@ class Bug:
     right: str
     wrong: str
     question: str
+
+
+class Ran(NamedTuple):
+    """What a program that has ended left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
 
 
 BUGS = {
@@ -172,6 +184,35 @@ def plant(bug: Bug) -> None:
     exec(compile(wrong, str(spec.origin), "exec"), module.__dict__)
     parent, _, name = bug.module.rpartition(".")
     setattr(importlib.import_module(parent), name, module)
+
+
+def ran(*words: str) -> Ran:
+    """What a module says as a program, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def runs(
+    bugs: Mapping[str, Bug], program: str, *words: str
+) -> Iterator[tuple[str, Bug, Ran]]:
+    """What a run says of each bug; as many at once as there are CPUs.
+
+    :param program: the module that plants a bug by its name, and runs
+    :param words: its arguments, but for the question
+    """
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        begun = {
+            name: pool.submit(ran, program, name, *words, bug.question)
+            for name, bug in bugs.items()
+        }
+    for name, run in begun.items():
+        yield name, bugs[name], run.result()
 
 
 if __name__ == "__main__":

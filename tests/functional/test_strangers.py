@@ -23,7 +23,7 @@ from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
 from nova_vfio_variant.host.observe import snapshot
 from nova_vfio_variant.host.tree import opening
-from nova_vfio_variant.placement import embedded
+from nova_vfio_variant.testing import placement as fixture
 from nova_vfio_variant.tracker import lock, sqlite, store
 from tests import base
 from tests.functional import check_host, cli_case
@@ -53,7 +53,9 @@ def take_lock(state: pathlib.Path) -> None:
 
 
 def connect(state: pathlib.Path) -> None:
-    embedded.connect(state)
+    # As in a process of its own, which has one for as long as it lives.
+    with fixture.EmbeddedPlacement(str(state)) as running:
+        running.client.find("host")
 
 
 def write_journal(state: pathlib.Path) -> None:
@@ -309,12 +311,7 @@ class FolderTest(StrangerCase):
                 self.assertEqual(NOBODY, folder.stat().st_uid)
                 self.paste(said)
                 with contextlib.suppress(exception.StoreCorruptError):
-                    self.use_twice(use, state)
-
-    def use_twice(self, use: Use, state: pathlib.Path) -> None:
-        """Placement starts once in a process, and here not at all."""
-        if use is not connect:
-            use(state)
+                    use(state)
 
     def test_a_folder_that_others_write_in_is_refused(self) -> None:
         for use in self.USES:
@@ -333,7 +330,7 @@ class FolderTest(StrangerCase):
                     self.paste(said)
                     self.assertEqual(0, folder.stat().st_mode & 0o022)
                     with contextlib.suppress(exception.StoreCorruptError):
-                        self.use_twice(use, state)
+                        use(state)
 
     def test_output_may_go_into_a_folder_like_tmp(self) -> None:
         for use in (put_xml, record):
@@ -362,7 +359,7 @@ class FolderTest(StrangerCase):
             os.umask(mask)
             state = self.state() / "inner"
             for use in self.USES:
-                if use not in {connect, damaged, put_xml, record}:
+                if use not in {damaged, put_xml, record}:
                     use(state)
             put_xml(state)
             os.umask(0o022)

@@ -202,6 +202,7 @@ class Journals(kind.Kind):
         return done.status < 2
 
 
+#: A card whose VFs are for guests, as Placement is to have them.
 CONFIGURATION: ty.Final = """\
 [DEFAULT]
 host = compute-1

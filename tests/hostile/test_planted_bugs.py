@@ -1,52 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hostile run notices bugs: some are planted to see that it does."""
 
-import concurrent.futures
-import os
 import pathlib
-import subprocess
-import sys
 
 import fixtures
 
 from tests import base
+from tests.conformance import planted as runs
 from tests.hostile import kind, planted
 
-_TOP = pathlib.Path(__file__).parents[2]
-
-
-def run_hostile(*command: str, only: str) -> tuple[int, str, str]:
-    """One run in a process of its own: its status, stdout and stderr."""
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", *command, "--inputs", "400"),
-            *("--commands", "0", "--seed", "1", "--jobs", "1"),
-            *("--first", "--only", only),
-        ],
-        cwd=_TOP,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.returncode, ran.stdout, ran.stderr
+_WORDS = (
+    *("--inputs", "400", "--commands", "0", "--seed", "1", "--jobs", "1"),
+    *("--first", "--only"),
+)
 
 
 class PlantedBugsTest(base.TestCase):
     def test_each_planted_bug_fails_the_run(self) -> None:
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            runs = {
-                name: pool.submit(
-                    run_hostile,
-                    "tests.hostile.planted",
-                    name,
-                    only=bug.question,
-                )
-                for name, bug in planted.BUGS.items()
-            }
-        for name, run in runs.items():
-            status, stdout, stderr = run.result()
+        for name, bug, ran in runs.runs(
+            planted.BUGS, "tests.hostile.planted", *_WORDS
+        ):
+            status, stdout, stderr = ran
             self.assertEqual(1, status, f"{name}: {stdout}{stderr}")
-            self.assertIn(f"FAILED {planted.BUGS[name].question}", stderr)
+            self.assertIn(f"FAILED {bug.question}", stderr)
             self.assertIn("again: python -m tests.hostile --seed 1", stderr)
             self.assertIn("input: ", stderr)
             self.assertRegex(
@@ -55,7 +31,7 @@ class PlantedBugsTest(base.TestCase):
             )
 
     def test_the_same_run_without_a_bug_succeeds(self) -> None:
-        status, stdout, stderr = run_hostile("tests.hostile", only="alias")
+        status, stdout, stderr = runs.ran("tests.hostile", *_WORDS, "alias")
         self.assertEqual(0, status, stdout + stderr)
         self.assertRegex(
             stdout.splitlines()[-1],

@@ -30,6 +30,7 @@ import uuid
 
 from nova_vfio_variant.cli import main as cli_main
 from tests.functional import check_host, cli_claimants
+from tests.hostile import state_files
 from tests.stress import model
 
 _INSIDE: ty.Final = "NOVA_VFIO_STRESS_INSIDE"
@@ -40,17 +41,6 @@ _ROUND: ty.Final = 10.0
 #: Seconds that nobody needs for what is done after a round.
 _PATIENCE: ty.Final = 120.0
 _NO_SPACE: ty.Final = ("No space left", "is full", "disk I/O error")
-_CONFIGURATION: ty.Final = """\
-[DEFAULT]
-host = compute-1
-[filter_scheduler]
-pci_in_placement = true
-[pci]
-report_in_placement = true
-device_spec = { "vendor_id": "8086", "product_id": "10ca", \
-"resource_class": "NIC" }
-alias = { "name": "vf", "device_type": "type-VF", "resource_class": "NIC" }
-"""
 
 
 @dataclasses.dataclass
@@ -95,7 +85,7 @@ class Stress:
             folder / "host",
             [*check_host.card(vfs=8), *check_host.card(0x26, vfs=8)],
         )
-        (folder / "nova.conf").write_text(_CONFIGURATION)
+        (folder / "nova.conf").write_text(state_files.CONFIGURATION)
 
     def run(self, seconds: float) -> None:
         """Let them, round after round."""
@@ -153,7 +143,7 @@ class Stress:
                 return self._create(instance), instance
             return ("claim", "delete", instance.uuid), instance
         made = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        instance = model.Instance(made, f"vf:{self._rng.choice((1, 1, 2))}")
+        instance = model.Instance(made, f"nic:{self._rng.choice((1, 1, 2))}")
         self._instances.append(instance)
         return self._create(instance), instance
 
