@@ -43,7 +43,7 @@ def take(
     """
     waits = False
     while True:
-        fd = folder.open_lock(name)
+        fd = folder.open_or_make(name)
         try:
             while True:
                 try:

@@ -144,18 +144,18 @@ class Folder:
             raise
         return fd
 
-    def open_lock(self, name: str) -> int:
-        """A descriptor of a file to be locked, which is made if need be.
+    def open_or_make(self, name: str, flags: int = os.O_RDWR) -> int:
+        """A descriptor of a file, which is made if it isn't there.
 
         :raises OSError: as :meth:`open`
         """
         while True:
             try:
-                return self.open(name, os.O_RDWR)
+                return self.open(name, flags)
             except FileNotFoundError:
                 pass
             with contextlib.suppress(FileExistsError):
-                return self._new(name, self._fd)
+                return self._new(name, self._fd, flags)
 
     def make(self, name: str, fill: Fill, *, replace: bool = False) -> None:
         """Make a file which is whole, and on disk, once it has its name.
@@ -237,10 +237,10 @@ class Folder:
                 raise
             os.close(fd)
 
-    def _new(self, name: str, folder: int) -> int:
+    def _new(self, name: str, folder: int, flags: int = os.O_RDWR) -> int:
         fd = os.open(
             name,
-            os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN,
+            flags | os.O_CREAT | os.O_EXCL | _OPEN,
             self._mode,
             dir_fd=folder,
         )

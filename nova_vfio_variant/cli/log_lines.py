@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
+import pathlib
 import typing as ty
 
 from nova_vfio_variant import shown
@@ -25,6 +27,25 @@ class Formatter(logging.Formatter):
         record = copy.copy(record)
         record.msg, record.args = shown.line(record.getMessage()), None
         return shown.lines(self._formatter.format(record))
+
+
+def to_file(path: str) -> logging.StreamHandler[ty.TextIO]:
+    """Log to a file of ours as well, at its end.
+
+    :raises HostError: it, or its folder, may be a stranger's, or can't be
+        written
+    """
+    from nova_vfio_variant import own_files, trust
+
+    where = pathlib.Path(path)
+    try:
+        with own_files.opened(where.parent, sticky=True) as folder:
+            fd = folder.open_or_make(where.name, os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        raise trust.unwritten(where, error) from error
+    return logging.StreamHandler(
+        os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
+    )
 
 
 class FirstRecord(logging.Handler):

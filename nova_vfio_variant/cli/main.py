@@ -15,7 +15,7 @@ import typing as ty
 
 from cliff import app, command, commandmanager
 
-from nova_vfio_variant import shown
+from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import log_lines
 
 DESCRIPTION = (
@@ -172,13 +172,9 @@ class App(app.App):
         )
         if options.debug or options.verbose_level > 2 or options.log_file:
             try:
-                _expect_no_wait(options.log_file)
                 set_up()
-            except OSError as error:
-                reject(
-                    self.parser,
-                    f"--log-file {options.log_file}: {error.strerror}",
-                )
+            except exception.HostError as error:
+                reject(self.parser, f"--log-file {error.message}", error.hint)
         else:
             log_lines.FirstRecord.wait(set_up, _LEVELS[options.verbose_level])
 
@@ -215,16 +211,6 @@ class App(app.App):
         reject(self.parser, "a command is missing")
 
 
-def _expect_no_wait(log_file: str | None) -> None:
-    """Refuse a FIFO that nobody reads, to which one would wait to write.
-
-    :raises OSError: it is one, or can't be written
-    """
-    if log_file and os.path.exists(log_file):
-        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
-        os.close(os.open(log_file, flags))
-
-
 def _near(words: str) -> list[str]:
     """Commands that begin so, else the one that is written most alike."""
     import difflib
@@ -233,12 +219,15 @@ def _near(words: str) -> list[str]:
     return begin or difflib.get_close_matches(words, COMMANDS, 1)
 
 
-def reject(parser: argparse.ArgumentParser, message: str) -> ty.NoReturn:
+def reject(
+    parser: argparse.ArgumentParser, message: str, hint: str | None = None
+) -> ty.NoReturn:
     """End as every failure does, where argparse would print its usage."""
+    hint = hint or f"{parser.prog} --help shows all options"
     parser.exit(
         2,
         f"error: {shown.line(shown.short(message))}\n"
-        f"hint: {parser.prog} --help shows all options\n",
+        f"hint: {shown.line(hint)}\n",
     )
 
 
@@ -306,10 +295,14 @@ def set_up_logging(
 
     :param name: the program's
     :param verbose_level: 0 for errors, 1 for warnings, 2 for infos, 3 for all
-    :raises OSError: the file can't be written
+    :raises HostError: the file can't be written, or may be a stranger's
     """
     from oslo_config import cfg
     from oslo_log import log
+
+    # Before anything is set up: it may be refused. oslo.log would open it by
+    # name, through links, and let the umask say who may read it.
+    handler = log_lines.to_file(log_file) if log_file else None
 
     conf = cfg.ConfigOpts()
     log.register_options(conf)
@@ -318,7 +311,6 @@ def set_up_logging(
     conf.set_override("debug", loud)
     # Without this it writes to standard output, into our JSON.
     conf.set_override("use_stderr", True)
-    conf.set_override("log_file", log_file)
     if loud:
         logging.getLogger("nova_vfio_variant").setLevel(logging.DEBUG)
     else:
@@ -343,8 +335,12 @@ def set_up_logging(
             ],
         )
     log.setup(conf, name)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(log_lines.Formatter(handler.formatter))
+    root = logging.getLogger()
+    if handler is not None:
+        handler.setFormatter(root.handlers[0].formatter)
+        root.addHandler(handler)
+    for each in root.handlers:
+        each.setFormatter(log_lines.Formatter(each.formatter))
 
 
 class _Version(argparse.Action):

@@ -116,7 +116,8 @@ class LoggingTest(base.TestCase):
                 2,
                 "",
                 (
-                    f"error: --log-file {path}: No such file or directory\n"
+                    f"error: --log-file {path}: can't be written: No such"
+                    " file or directory\n"
                     "hint: nova-vfio --help shows all options\n"
                 ),
             ),

@@ -18,7 +18,7 @@ import tempfile
 import typing as ty
 
 from nova_vfio_variant import exception, own_files
-from nova_vfio_variant.cli import guest
+from nova_vfio_variant.cli import guest, log_lines
 from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import lock as host_lock
 from nova_vfio_variant.host.observe import snapshot
@@ -99,6 +99,11 @@ def record(state: pathlib.Path) -> None:
     snapshot.record(tree, state / "host.tar.gz")
 
 
+def log_to(state: pathlib.Path) -> None:
+    handler = log_lines.to_file(str(state / "our.log"))
+    handler.stream.close()
+
+
 DATABASE = sqlite.NAME
 ASIDE = f"{DATABASE}.corrupt-{WHEN[0]}"
 RUN = f"host/{host_lock.FOLDER}"
@@ -119,6 +124,7 @@ FILES: dict[str, tuple[Use, ...]] = {
     f"{RUN}/host": (take_host_lock,),
     "0000:25:00.4.xml": (put_xml,),
     "host.tar.gz": (record,),
+    "our.log": (log_to,),
 }
 #: Each folder in which a file is filled before it has its name.
 FOLDERS: dict[str, Use] = {
@@ -316,7 +322,7 @@ class FolderTest(StrangerCase):
     def test_a_folder_that_others_write_in_is_refused(self) -> None:
         for use in self.USES:
             for mode in (0o770, 0o707, 0o1777):
-                if mode == 0o1777 and use in {put_xml, record}:
+                if mode == 0o1777 and use in {put_xml, record, log_to}:
                     continue
                 with self.subTest(f"{use.__name__}: {mode:o}"):
                     state = self.state()
