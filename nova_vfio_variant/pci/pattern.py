@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import re
 import string
+import time
 import typing as ty
 import warnings
 
@@ -43,6 +44,10 @@ _WIDTHS = {"domain": 4, "bus": 2, "slot": 2, "function": 1}
 #: Seconds of processor time that one match may take; one that is well takes
 #: microseconds.
 _TIMEOUT = 1.0
+#: What those matches may take together that take more than a moment; then
+#: none is given more than that.
+_TOTAL = 5.0
+_MOMENT = 0.001
 #: Characters up to which an expression without groups is quick: twenty
 #: stars on four digits are 10,000 steps.
 _SHORT = 40
@@ -269,6 +274,29 @@ def _hex_field(field: str, text: str) -> str:
     return f"{value:0{_WIDTHS[field]}x}"
 
 
+class _Time:
+    """The processor time that a process spends on what takes long.
+
+    A file may name thousands of expressions, and a host has thousands of
+    devices: that each match ends is not enough.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+
+    def left(self) -> float:
+        """Seconds that a match may take."""
+        return min(_TIMEOUT, max(_TOTAL - self.spent, _MOMENT))
+
+    def add(self, taken: float) -> None:
+        """Count a match, if it took more than a moment."""
+        if taken > _MOMENT:
+            self.spent += taken
+
+
+_time = _Time()
+
+
 def _slow(field: str, text: str) -> PatternError:
     return PatternError(
         f"{field}: matching the regular expression {text!r} may take for ever",
@@ -319,10 +347,13 @@ def _compile(
     match = stoppable.fullmatch if whole else stoppable.match
 
     def fits(value: str) -> bool:
+        begun = time.thread_time()
         try:
-            return match(value, timeout=_TIMEOUT) is not None
+            return match(value, timeout=_time.left()) is not None
         except TimeoutError:
             raise _slow(field, text) from None
+        finally:
+            _time.add(time.thread_time() - begun)
 
     return fits
 

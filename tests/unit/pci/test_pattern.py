@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Address patterns read and match as Nova's do, and never hang."""
 
+import contextlib
 import itertools
 import re
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,6 +203,21 @@ class RegexTest(base.TestCase):
             text,
         )
         self.assertIn("may take for ever", str(found))
+
+    def test_many_that_take_long_take_no_longer_together(self) -> None:
+        self.patch(pattern, "_time", pattern._Time())
+        self.patch(pattern, "_TOTAL", 0.5)
+        choices = "|".join(["f", "(?:f)"] * 14)
+        slow = f"(?:(?:{choices})*)*(?:(?:{choices})*)*"
+        begun = time.process_time()
+        for number in range(1, 51):
+            # Each takes 0.2 seconds.
+            with contextlib.suppress(pattern.PatternError):
+                pattern.RegexPattern.parse({"domain": f"{slow}x{{{number}}}"})
+        self.assertLess(time.process_time() - begun, 4)
+        self.assertTrue(
+            pattern.RegexPattern.parse({"bus": "(0|f)+"}).accepts("bus", "0f")
+        )
 
     @settings(deadline=None)
     @given(_repeated())
