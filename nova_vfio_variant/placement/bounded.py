@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import threading
 import typing as ty
+from urllib import parse
 
 import requests
 from requests import adapters
+
+from nova_vfio_variant.placement import deadline
 
 #: Bytes that a body may have, unpacked; a tree of 1,000 providers has 1 MiB.
 MAX_BODY: ty.Final = 64 * 1024 * 1024
@@ -45,11 +48,16 @@ class BoundedTransport(adapters.BaseAdapter):
         """Send it, and read its answer to the end.
 
         :param stream: no matter: it is read here
-        :param timeout: seconds for all of it
+        :param timeout: seconds for all of it, if no deadline is sooner
         :raises requests.ReadTimeout: it took longer
         :raises requests.RequestException: or the body is too large, or what
             the other transport raises
         """
+        left = deadline.left()
+        if left == 0:
+            raise requests.ReadTimeout(request=request)
+        if left is not None and (not timeout or 0 < left < timeout):
+            timeout = left
         done: list[requests.Response] = []
         failed: list[BaseException] = []
         given_up = threading.Event()
@@ -65,6 +73,7 @@ class BoundedTransport(adapters.BaseAdapter):
                     proxies=proxies,
                 )
                 _read(answer, given_up)
+                _lead_on(answer)
                 done.append(answer)
             except BaseException as error:  # noqa: BLE001 - raised below
                 failed.append(error)
@@ -102,3 +111,10 @@ def _read(answer: requests.Response, given_up: threading.Event) -> None:
             )
     # requests has no public way to give an answer its body.
     answer._content = bytes(body)  # noqa: SLF001
+
+
+def _lead_on(answer: requests.Response) -> None:
+    """Say in full where a redirect leads: keystoneauth needs it so."""
+    where = answer.headers.get("location")
+    if where and answer.url:
+        answer.headers["location"] = parse.urljoin(answer.url, where)

@@ -9,10 +9,11 @@ becomes an error of :mod:`nova_vfio_variant.exception`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import typing as ty
 
-from nova_vfio_variant.placement import failure, shape
+from nova_vfio_variant.placement import deadline, failure, shape
 
 if ty.TYPE_CHECKING:
     import requests
@@ -51,14 +52,20 @@ class Rest:
     @property
     def project_id(self) -> str:
         """The project that new consumers belong to."""
-        with failure.reaching(self.where):
+        with self._reaching():
             return self._cloud.session.get_project_id() or "nova-vfio"
 
     @property
     def user_id(self) -> str:
         """The user that new consumers belong to."""
-        with failure.reaching(self.where):
+        with self._reaching():
             return self._cloud.session.get_user_id() or "nova-vfio"
+
+    @contextlib.contextmanager
+    def _reaching(self) -> ty.Iterator[None]:
+        seconds = self._cloud.session.timeout
+        with failure.reaching(self.where), deadline.within(seconds):
+            yield
 
     def _json(
         self,
@@ -108,7 +115,7 @@ class Rest:
         body: Json | None = None,
         query: dict[str, str] | None = None,
     ) -> requests.Response:
-        with failure.reaching(self.where):
+        with self._reaching():
             answer: requests.Response = self._cloud.placement.request(
                 path,
                 method,
@@ -117,6 +124,7 @@ class Rest:
                 microversion=MICROVERSION,
                 raise_exc=False,
                 connect_retries=0,
+                status_code_retries=0,
             )
         _LOG.log(
             logging.DEBUG if method == "GET" else logging.INFO,

@@ -110,6 +110,16 @@ def endless(write: Write) -> None:
         write(b" " * 65536)
 
 
+def round_and_round(write: Write) -> None:
+    """Send on to the same again, after a while."""
+    time.sleep(0.3)
+    write(b"HTTP/1.0 307 X\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+
+
+def later(write: Write) -> None:
+    write(b"HTTP/1.0 503 X\r\nRetry-After: 1000\r\nContent-Length: 0\r\n\r\n")
+
+
 class BoundsTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -124,7 +134,9 @@ class BoundsTest(base.TestCase):
         self.addCleanup(serving.join)
         self.addCleanup(self.server.shutdown)
 
-    def client(self, timeout: int = 30) -> client.PlacementClient:
+    def client(
+        self, timeout: int = 30, **options: object
+    ) -> client.PlacementClient:
         url = f"http://127.0.0.1:{self.server.server_port}"
         return service.connect(
             service_conf(
@@ -133,6 +145,7 @@ class BoundsTest(base.TestCase):
                 endpoint_override=url,
                 token="t",
                 timeout=timeout,
+                **options,
             )
         )
 
@@ -153,6 +166,28 @@ class BoundsTest(base.TestCase):
             begun = time.monotonic()
             self.assertIn("timed out", self.refused(drips, timeout=1))
             self.assertLess(time.monotonic() - begun, 10)
+
+    def test_who_sends_on_is_not_followed_for_longer(self) -> None:
+        begun = time.monotonic()
+        self.assertIn("timed out", self.refused(round_and_round, timeout=1))
+        self.assertLess(time.monotonic() - begun, 5)
+
+    def test_where_one_is_sent_on_to_need_not_be_a_whole_url(self) -> None:
+        def once(write: Write) -> None:
+            self.server.answer = body(b'{"resource_providers": []}')
+            write(b"HTTP/1.0 307 X\r\nLocation: there\r\n\r\n")
+
+        asked = self.client()
+        self.server.answer = once
+        self.assertIsNone(asked.find("x"))
+
+    def test_who_wants_to_be_asked_later_is_not_waited_for(self) -> None:
+        asked = self.client(status_code_retries=1)
+        self.server.answer = later
+        begun = time.monotonic()
+        error = self.assertRaises(exception.PlacementError, asked.find, "x")
+        self.assertIn("answered 503", str(error))
+        self.assertLess(time.monotonic() - begun, 10)
 
     def test_an_answer_without_end_is_not_read(self) -> None:
         self.patch(bounded, "MAX_BODY", 1_000_000)
