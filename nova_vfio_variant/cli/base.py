@@ -49,7 +49,9 @@ def human(value: object) -> object:
         return ", ".join(f"{human(key)}={human(value[key])}" for key in value)
     if isinstance(value, list | tuple):
         return ", ".join(str(human(item)) for item in value)
-    return shown.line(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return shown.line(shown.short(value, shown.HINT))
+    return value
 
 
 class Base(command.Command):

@@ -247,6 +247,12 @@ class _OpenDirectory(Folder):
         return os.listdir(self._fd)
 
     def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
+        if self._flags & os.O_NOFOLLOW:
+            # Not sysfs, so it may be anything: to open a device may do
+            # something by itself.
+            found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+            if not stat.S_ISLNK(found.st_mode):
+                input_file.expect_regular(found, name)
         fd = os.open(name, self._flags, dir_fd=self._fd)
         try:
             return os.read(fd, size)
@@ -287,8 +293,9 @@ class DirectoryTree(HostTree):
         super().__init__()
         self.root = os.path.abspath(root)
         self._prefix = self.root.rstrip("/") + "/"
-        # A fifo in such a directory must not stop us: O_NONBLOCK.
-        self._flags = os.O_RDONLY | os.O_NONBLOCK
+        # What takes a file's place meanwhile must not stop us, nor become
+        # our terminal.
+        self._flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
         if self._prefix != "/":
             self._flags |= os.O_NOFOLLOW
 
@@ -302,6 +309,12 @@ class DirectoryTree(HostTree):
             if error.errno == errno.EINVAL:
                 return None
             raise
+        except ValueError:
+            raise _no_name(path) from None
+
+    def _expect_regular(self, path: str) -> None:
+        try:
+            input_file.expect_regular(os.stat(self._prefix + path), path)
         except ValueError:
             raise _no_name(path) from None
 
@@ -323,6 +336,8 @@ class DirectoryTree(HostTree):
         return _OpenDirectory(self._open(path, os.O_DIRECTORY), self._flags)
 
     def _read(self, path: str) -> bytes:
+        # Looked at before it is opened, for a device may do something then.
+        self._expect_regular(path)
         fd = self._open(path, 0)
         try:
             input_file.expect_regular(os.fstat(fd), path)

@@ -204,6 +204,18 @@ class DirectoryTest(TreeTestCase):
         error = self.assertRaises(OSError, tree.read_bytes, "fifo")
         self.assertIn("a FIFO", str(error))
 
+    def test_what_is_no_file_is_not_even_opened(self) -> None:
+        root = self.directory()
+        os.mkfifo(os.path.join(root, "fifo"))
+        # Who opens it without having a terminal fails in another way, and
+        # who has one would wait for a key.
+        for where, name in ((root, "fifo"), ("/dev", "tty")):
+            tree = opening.open_tree(where)
+            with tree.folder("") as folder:
+                for read in (folder.read, tree.read_bytes):
+                    error = self.assertRaises(OSError, read, name)
+                    self.assertIn("not a regular file", str(error))
+
     def test_a_file_without_end_is_not_read(self) -> None:
         root = self.directory()
         with open(os.path.join(root, "long"), "wb") as file:
