@@ -36,10 +36,7 @@ def read(path: str, most: int) -> bytes:
     # It may be replaced just now: then nothing waits, and nothing is done.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        status = os.fstat(fd)
-        expect_regular(status, path)
-        if status.st_size > most:
-            raise _too_large(path, most)
+        expect_regular(os.fstat(fd), path)
         return read_all(fd, path, most)
     finally:
         os.close(fd)
@@ -67,8 +64,10 @@ def kind(status: os.stat_result) -> str:
 def read_all(fd: int, path: str, most: int) -> bytes:
     """What an open file has: those of procfs don't say how much.
 
-    :raises OSError: it can't be read, or is larger
+    :raises OSError: it can't be read, or is larger (EFBIG)
     """
+    if os.fstat(fd).st_size > most:
+        raise _too_large(path, most)
     data = bytearray()
     while piece := os.read(fd, _PIECE):
         data += piece

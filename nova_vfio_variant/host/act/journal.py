@@ -130,8 +130,14 @@ class Journal:
         What its function was is noted with it.
 
         :returns: the number by which the other notes name it
-        :raises JournalError: it can't be written, or no plan has such a change
+        :raises JournalError: it can't be written or is full, or no plan has
+            such a change
         """
+        if self._file.is_full:
+            raise exception.JournalError(
+                f"the journal {self.path} has no room for another change",
+                "a reboot undoes what it has on record, and begins another",
+            )
         number = self._numbers + 1
         try:
             plausible.check(change)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import pathlib
@@ -19,9 +20,15 @@ import re
 import typing as ty
 import zlib
 
-from nova_vfio_variant import exception, own_files, trust
+from nova_vfio_variant import exception, input_file, own_files, trust
 
 VERSION: ty.Final = 1
+
+#: Bytes that are read. A change of a driver takes two or three KiB, so that
+#: 40,000 have room: more than any host sees between two boots.
+MOST: ty.Final = 128 << 20
+#: What is kept for the lines of a change that was begun.
+_ROOM: ty.Final = 8 << 20
 
 #: What kind the first line is of.
 HEADER: ty.Final = "journal"
@@ -30,6 +37,11 @@ HEADER: ty.Final = "journal"
 #: cut short.
 _COUNT = re.compile(rb"[0-9]{8}")
 _TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{[ -~]*)?")
+
+#: What is to be done about a file that isn't as it was written.
+_BY_HAND: ty.Final = (
+    "compare the host with it by hand, then move the file away"
+)
 
 Entry = dict[str, ty.Any]
 
@@ -61,6 +73,8 @@ class JournalFile:
         self.is_stale = False
         self._size = 0
         self._lines = 0
+        #: How many there are by the first one.
+        self._counted = 0
         self._checksum = 0
         self._fd: int | None = None
 
@@ -78,6 +92,11 @@ class JournalFile:
         except OSError as error:
             raise self._unreadable(error) from error
 
+    @property
+    def is_full(self) -> bool:
+        """Whether another change might make it larger than is read."""
+        return self._size > MOST - _ROOM
+
     def entries(self) -> ty.Iterator[tuple[int, Entry]]:
         """The lines after the first, each with its number; none is made.
 
@@ -89,14 +108,12 @@ class JournalFile:
         data = self._read()
         if data is None:
             return
-        whole, _, torn = data.rpartition(b"\n")
-        lines = whole.split(b"\n")
-        count, _, lines[0] = lines[0].partition(b" ")
-        for number, line in enumerate(lines, start=1):
+        # One at a time: a list of them could be much larger than the file.
+        for number, line in enumerate(io.BytesIO(data), start=1):
+            if not line.endswith(b"\n"):
+                break
             try:
-                entry = self._checked(line)
-                if number == 1:
-                    self._take_header(count, entry)
+                entry = self._taken(number, line[:-1])
             except NO_ENTRY as error:
                 if self.is_stale:
                     return
@@ -104,15 +121,34 @@ class JournalFile:
             self._lines = number
             if number > 1:
                 yield number, entry
-        if self.is_stale:
-            return
-        if self._lines < int(count):
+        if not self.is_stale:
+            self._end(data)
+
+    def _taken(self, number: int, text: bytes) -> Entry:
+        """The object of a line; the first one tells of the file.
+
+        :raises ValueError: it isn't what was written
+        """
+        if number > 1:
+            return self._checked(text)
+        count, _, text = text.partition(b" ")
+        entry = self._checked(text)
+        self._take_header(count, entry)
+        return entry
+
+    def _end(self, data: bytes) -> None:
+        """See that it has all its lines, and where the last one ends.
+
+        :raises JournalError: it hasn't
+        """
+        if self._lines < self._counted:
             raise self._damaged(
-                f"truncated: it has {self._lines} lines of {int(count)}"
+                f"truncated: it has {self._lines} lines of {self._counted}"
             )
-        if not _TORN.fullmatch(torn):
+        end = data.rfind(b"\n") + 1
+        if not _TORN.fullmatch(data, end):
             raise self.garbled(self._lines + 1, "it has no end")
-        self._size = len(whole) + 1
+        self._size = end
 
     def append(self, entry: Entry) -> Entry:
         """Write a line; it is on disk when this returns.
@@ -147,7 +183,7 @@ class JournalFile:
     def _damaged(self, how: str) -> exception.JournalError:
         return exception.JournalError(
             f"the journal {self.path} is {how}",
-            "compare the host with it by hand, then move the file away",
+            _BY_HAND,
         )
 
     def _read(self) -> bytes | None:
@@ -155,20 +191,26 @@ class JournalFile:
         try:
             with own_files.opened(self._place) as folder:
                 fd = folder.open(self.path.name, os.O_RDONLY)
-            with open(fd, "rb") as file:
-                data = file.read()
+            try:
+                data = input_file.read_all(fd, str(self.path), MOST)
+            finally:
+                os.close(fd)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreadable(error) from error
         if not data:
             raise self._damaged("truncated: it is empty")
+        if b"\n" not in data:
+            raise self.garbled(1, "it has no end")
         return data
 
     def _unreadable(self, error: OSError) -> exception.JournalError:
         return exception.JournalError(
             f"the journal {self.path} can't be read: {error.strerror}",
-            trust.mend(error),
+            trust.mend(
+                error, _BY_HAND if error.errno == errno.EFBIG else None
+            ),
         )
 
     def _checked(self, line: bytes) -> Entry:
@@ -188,6 +230,7 @@ class JournalFile:
     def _take_header(self, count: bytes, entry: Entry) -> None:
         if not _COUNT.fullmatch(count):
             raise ValueError("it doesn't begin with a number")
+        self._counted = int(count)
         if entry["kind"] != HEADER:
             raise ValueError("it is not the first one")
         if entry["version"] > VERSION:

@@ -5,12 +5,13 @@ import dataclasses
 import errno
 import os
 import pathlib
+import tracemalloc
 import zlib
 
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import journal
+from nova_vfio_variant.host.act import journal, journal_file
 from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.pci import function
@@ -413,6 +414,44 @@ class DamageTest(JournalCase):
         self.assertEqual(before + 1, opened())
         noted.close()
         self.assertEqual(before, opened())
+
+    def limited(self, most: int, room: int) -> None:
+        """Read no more than so many bytes, and keep some of them free."""
+        where = "nova_vfio_variant.host.act.journal_file"
+        self.useFixture(fixtures.MonkeyPatch(f"{where}.MOST", most))
+        self.useFixture(fixtures.MonkeyPatch(f"{where}._ROOM", room))
+
+    def test_what_is_larger_than_any_is_not_read(self) -> None:
+        with self.path.open("r+b") as file:
+            file.truncate(journal_file.MOST + 1)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        error = self.assertRaises(exception.JournalError, self.open)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 4 << 20)
+        self.assertIn("larger than 128 MiB, the limit", error.message)
+        self.assertIn("move the file away", error.hint or "")
+
+    def test_lines_are_taken_one_at_a_time(self) -> None:
+        size = 8 << 20
+        self.path.write_bytes(self.whole + b"\n" * size)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        error = self.assertRaises(exception.JournalError, self.open)
+        self.assertIn("garbled in line 5", error.message)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 4 * size)
+
+    def test_no_change_is_begun_that_might_not_be_read_again(self) -> None:
+        noted = self.open()
+        room = 1000
+        self.limited(len(self.whole) + room - 1, room)
+        error = self.assertRaises(
+            exception.JournalError, noted.begin, FEWER, plan.Command.APPLY
+        )
+        self.assertIn("no room for another change", error.message)
+        self.assertIn("reboot", error.hint or "")
+        # What was begun comes to its end.
+        noted.end(1, plan.Outcome.DONE)
+        self.assertEqual({}, self.open().unfinished)
 
     def test_a_newer_version_is_an_error_and_stays(self) -> None:
         self.path.unlink()
