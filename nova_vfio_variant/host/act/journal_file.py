@@ -102,8 +102,8 @@ class JournalFile:
 
         What an earlier boot's file says ends where it is damaged.
 
-        :raises JournalError: it is garbled or truncated, or a newer version
-            made it; it is left as it is
+        :raises JournalError: it is garbled, truncated or too large, or
+            another version made it; it is left as it is
         """
         data = self._read()
         if data is None:
@@ -233,13 +233,17 @@ class JournalFile:
         self._counted = int(count)
         if entry["kind"] != HEADER:
             raise ValueError("it is not the first one")
-        if entry["version"] > VERSION:
+        version, boot = entry["version"], entry["boot"]
+        # JSON's true would be equal to 1.
+        if type(version) is not int or not isinstance(boot, str):
+            raise TypeError("it says no version, or no boot")
+        if version != VERSION:
             raise exception.JournalError(
-                f"the journal {self.path} is of version {entry['version']}, "
-                f"and version {VERSION} is the newest that is known here",
+                f"the journal {self.path} is of version {version}, and version"
+                f" {VERSION} is what is known here",
                 "use the program that made it",
             )
-        self.is_stale = entry["boot"] != self.boot
+        self.is_stale = boot != self.boot
 
     def _append(self, fd: int, entry: Entry) -> None:
         text = json.dumps(entry).encode()

@@ -374,6 +374,9 @@ class DamageTest(JournalCase):
             b'{"kind": "begin", "number": 0, "version": 1, "boot": "b1"}',
             b'{"kind": "journal", "number": 0, "version": "1", "boot": "b1"}',
             b'{"kind": "journal", "number": 0, "version": 1}',
+            b'{"kind": "journal", "number": 0, "version": true, "boot": "b1"}',
+            b'{"kind": "journal", "number": 0, "version": 1.0, "boot": "b1"}',
+            b'{"kind": "journal", "number": 0, "version": 1, "boot": []}',
         ):
             line = b"%08d %08x %s\n" % (1, zlib.crc32(text), text)
             self.path.write_bytes(line)
@@ -414,6 +417,18 @@ class DamageTest(JournalCase):
         self.assertEqual(before + 1, opened())
         noted.close()
         self.assertEqual(before, opened())
+
+    def test_a_version_that_never_was_is_no_journal_of_ours(self) -> None:
+        for version in (-3, 0):
+            text = (
+                b'{"kind": "journal", "number": 0, "version": %d, "boot": "b1"}'
+                % version
+            )
+            line = b"%08d %08x %s\n" % (1, zlib.crc32(text), text)
+            self.path.write_bytes(line)
+            error = self.assertRaises(exception.JournalError, self.open)
+            self.assertIn(f"is of version {version},", error.message)
+            self.assertEqual(line, self.path.read_bytes())
 
     def limited(self, most: int, room: int) -> None:
         """Read no more than so many bytes, and keep some of them free."""
