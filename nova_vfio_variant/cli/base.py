@@ -14,7 +14,7 @@ import uuid
 from cliff import command, lister, show
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import main
+from nova_vfio_variant.cli import main, script_words
 from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 
@@ -75,6 +75,7 @@ class Base(command.Command):
         reject = functools.partial(main.reject, parser)
         # cliff makes the parser, of a class of its own.
         parser.error = reject  # type: ignore[method-assign] # see above
+        script_words.check(parser)
         return parser
 
     @functools.cached_property

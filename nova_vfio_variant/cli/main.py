@@ -16,7 +16,7 @@ import typing as ty
 from cliff import app, command, commandmanager
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import log_lines
+from nova_vfio_variant.cli import log_lines, script_words
 
 DESCRIPTION = (
     "Prove that nova.conf, the host, the tracker and Placement agree about"
@@ -84,6 +84,7 @@ class Commands(commandmanager.CommandManager):
             def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
                 parser = super().get_parser(prog_name)
                 parser.error = functools.partial(reject, parser)
+                script_words.check(parser)
                 return ty.cast("argparse.ArgumentParser", parser)
 
         super().add_command(name, Ours)

@@ -75,6 +75,24 @@ class WordsTest(cli_case.CliTestCase):
         error, *_ = self.fails("complete", "--shell", "\x1b").splitlines()
         self.assertIn("argument --shell: invalid choice: ", error)
 
+    def test_a_script_is_made_for_what_is_a_name_to_a_shell(self) -> None:
+        for name in (
+            "\x1b[2J",
+            "a;touch ran",
+            "$(touch ran)",
+            "a\n",
+            "a b",
+            "\u00e9",
+            "-x",
+            "",
+        ):
+            error, *_ = self.fails("complete", f"--name={name}").splitlines()
+            self.assertIn("argument --name: ", error)
+            self.assertIn("is no name of a command", error)
+            self.assertTrue(error.isprintable(), error)
+        script = self.ok("complete", "--name", "nova_vfio-2.1").out
+        self.assertIn("complete -F _nova_vfio_2.1 nova_vfio-2.1\n", script)
+
     def test_an_unknown_column_is_named(self) -> None:
         self.configure()
         self.host()

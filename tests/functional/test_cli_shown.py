@@ -160,6 +160,19 @@ class ShownTest(cli_case.CliTestCase):
             self.assertIn("Placement" if not words else "{", out.getvalue())
             self.assert_harmless(out.getvalue() + err.getvalue())
 
+    def test_a_shell_gets_no_prefix_that_it_runs(self) -> None:
+        for prefix in ("$(touch ran);", "a b", "\x1b[2J", "a-b", "1"):
+            done = self.ok(
+                *("host", "show", _VF, "-f", "shell"),
+                f"--prefix={prefix}",
+                status=2,
+            )
+            self.assertEqual("", done.out)
+            self.assertIn("is no beginning of a variable", done.err)
+            self.assert_harmless(done.err)
+        out = self.ok("host", "show", _VF, "-f", "shell", "--prefix=a_1").out
+        self.assertIn(f'a_1address="{_VF}"\n', out)
+
     def test_a_spreadsheet_runs_no_cell(self) -> None:
         for text, cell in (
             ("=1+1", "'=1+1"),
