@@ -7,6 +7,7 @@ here and now, with its place, so that no later look at an option raises.
 
 from __future__ import annotations
 
+import itertools
 import os
 import typing as ty
 
@@ -156,7 +157,24 @@ def _look_at_service(conf: located.Config) -> None:
         placement.register_auth_opts(conf, group)
     except LookupError as error:
         _set_wrong(conf, group, "auth_type", error.args[0])
+    if (group, "auth_type") in conf.at_fault:
+        _register_unknown(conf, group)
     _look(conf)
+
+
+def _register_unknown(conf: located.Config, group: str) -> None:
+    """Register what a section has for a plug-in that nobody knows.
+
+    So that a wrong name of it hides no fault of theirs. Any may be a secret.
+    """
+    for text in itertools.chain(*conf.files):
+        opt = _text_option(text.option, secret=True)
+        if (
+            text.group.lower() == group.lower()
+            and opt is not None
+            and (group, opt.dest) not in conf.registered
+        ):
+            conf.register_opt(opt, group)
 
 
 def _set_wrong(
@@ -217,12 +235,19 @@ def _borrow(conf: located.Config) -> None:
 
 
 def _borrow_one(conf: located.Config, group: str, option: str) -> None:
-    if (group, option) not in conf.registered and any(
-        located.written(conf, (group, option))
+    opt = _text_option(option)
+    if (
+        opt is not None
+        and (group, option) not in conf.registered
+        and any(located.written(conf, (group, option)))
     ):
-        conf.register_opt(
-            cfg.StrOpt(option), None if group == "DEFAULT" else group
-        )
+        conf.register_opt(opt, None if group == "DEFAULT" else group)
+
+
+def _text_option(name: str, *, secret: bool = False) -> cfg.Opt | None:
+    """An option of which only the text matters; None where none can be."""
+    # oslo.config raises ValueError for such a name.
+    return None if name.startswith("_") else cfg.StrOpt(name, secret=secret)
 
 
 def _stop_on(findings: ty.Sequence[finding.Finding]) -> None:

@@ -119,6 +119,10 @@ class Loader(base.TestCase):
         self.assertEqual((3, 5, 2), self.place(found))
         self.assertIn("$$", found.hint or "")
 
+    def test_a_dollar_name_that_no_option_can_have_names_nothing(self) -> None:
+        found = self.fault("[DEFAULT]\n_x = 1\n[pci]\nalias = $_x\n")
+        self.assertEqual(f"$_x {_NAMES_NOTHING}", found.message)
+
     def test_a_dollar_name_that_leads_back_to_itself_is_shown(self) -> None:
         found = self.fault("[DEFAULT]\nhost = a$host\n")
         self.assertEqual((2, 9, 5), self.place(found))
@@ -205,6 +209,21 @@ class Loader(base.TestCase):
         self.assertEqual(("VFIO103", "4:13"), (code, place))
         self.assertIn("no plug-in 'pasword'", message)
         self.assertIn(" password,", message)
+
+    def test_a_wrong_plug_in_hides_no_fault_of_other_options(self) -> None:
+        for wrong, code in (("pasword", "VFIO103"), ("$nothing", "VFIO106")):
+            found = self.service(
+                "[Placement]",
+                f"auth_type = {wrong}",
+                "password = $hunter2",
+                "some-thing = u",
+                "token = abc$hunter2",
+                "_x = hunter2",
+            )
+            self.assertEqual(
+                [(code, "4:13"), ("VFIO106", "5:12"), ("VFIO106", "7:12")],
+                sorted((code, place) for code, place, _ in found),
+            )
 
     def test_a_plug_in_may_be_named_in_another_section(self) -> None:
         self.assertEqual(
