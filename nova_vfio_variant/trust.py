@@ -26,7 +26,7 @@ class NotOurs(OSError):
         self.mend = mend
 
 
-def mend(error: OSError, otherwise: str | None = None) -> str | None:
+def mend(error: Exception, otherwise: str | None = None) -> str | None:
     """What is to be done about an error, if it says so itself."""
     return error.mend if isinstance(error, NotOurs) else otherwise
 

@@ -177,22 +177,21 @@ def application(state: own_files.Given) -> WSGIApplication:
                 )
             )
             _application = deploy.loadapp(conf)
-    except OSError as error:
-        raise exception.PlacementError(
-            f"the embedded Placement's database {path} can't be used: "
-            f"{error.strerror or error}",
-            trust.mend(error, damaged),
-        ) from error
     except (
+        OSError,
         sqlite3.Error,
         db_exception.DBError,
         sqlalchemy.exc.SQLAlchemyError,
         alembic_exc.CommandError,
     ) as error:
+        from nova_vfio_variant.tracker import schema
+
+        hint = trust.mend(error, damaged)
+        reason, hint = sqlite.told(path, schema.cause(error), hint)
         raise exception.PlacementError(
             f"the embedded Placement's database {path} can't be used: "
-            f"{str(error).splitlines()[0]}",
-            damaged,
+            f"{reason}",
+            hint,
         ) from error
     return _application
 

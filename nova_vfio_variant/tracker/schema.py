@@ -77,22 +77,23 @@ def explained(place: Place, group: int | None = None) -> ty.Iterator[None]:
             raise
         raise sqlite.unreadable(place, error) from None
     except _errors() as error:
-        cause = _cause(error)
-        reason = str(cause).partition("\n")[0]
+        orig = cause(error)
+        reason, hint = str(orig).partition("\n")[0], None
         if isinstance(place, pathlib.Path):
-            if sqlite.is_damage(cause):
+            if sqlite.is_damage(orig):
                 raise sqlite.corrupt(place, reason, group) from error
-            if _code(cause) == sqlite3.SQLITE_BUSY:
+            reason, hint = sqlite.told(place, orig)
+            if _code(orig) == sqlite3.SQLITE_BUSY:
                 reason = (
                     "another process has kept it busy for"
                     f" {sqlite.BUSY_TIMEOUT} seconds"
                 )
         raise exception.StoreError(
-            f"the state database {_shown(place)} can't be used: {reason}"
+            f"the state database {_shown(place)} can't be used: {reason}", hint
         ) from error
 
 
-def _cause(error: BaseException) -> BaseException:
+def cause(error: BaseException) -> BaseException:
     """What a driver said, without what SQLAlchemy and oslo.db made of it."""
     while (
         inner := getattr(error, "orig", None)
@@ -220,10 +221,11 @@ def _make(path: pathlib.Path, group: int | None) -> None:
     except OSError as error:
         raise sqlite.unwritable(path.parent, error) from None
     except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:
-        reason = str(_cause(error)).partition("\n")[0]
+        reason, hint = sqlite.told(
+            path, cause(error), "--state-path DIR names another place"
+        )
         raise exception.StoreError(
-            f"the state database {path} can't be made: {reason}",
-            "--state-path DIR names another place",
+            f"the state database {path} can't be made: {reason}", hint
         ) from error
 
 

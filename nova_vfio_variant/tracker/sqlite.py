@@ -33,6 +33,10 @@ OURS = frozenset({"devices", "generation"})
 #: How long a connection waits for another one's transaction, in seconds.
 BUSY_TIMEOUT = 30
 
+#: With fewer bytes free SQLite fails in other ways than to say that the disk
+#: is full: the index of its log, which a reader needs too, has 32 KiB.
+_ROOM = 256 << 10
+
 #: What SQLite makes beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
 
@@ -217,8 +221,9 @@ def version(
     except sqlite3.Error as error:
         if is_damage(error) or "no such table" in str(error):
             raise corrupt(path, str(error), group) from None
+        reason, hint = told(path, error)
         raise exception.StoreError(
-            f"the state database {path} can't be read: {error}"
+            f"the state database {path} can't be read: {reason}", hint
         ) from None
     if OURS.isdisjoint(tables):
         raise foreign(str(path))
@@ -251,6 +256,38 @@ def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file, not the request, is at fault."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def told(
+    path: pathlib.Path, error: BaseException, otherwise: str | None = None
+) -> tuple[str, str | None]:
+    """What is wrong with a database, and what is to be done about it.
+
+    :param error: of SQLite, or of the system
+    :param otherwise: what is to be done where it isn't for want of room
+    """
+    if _is_for_want_of_room(path.parent, error):
+        return (
+            f"the file system of {path.parent} is full",
+            "make room there, or name another place with --state-path DIR",
+        )
+    text = error.strerror if isinstance(error, OSError) else None
+    return (text or str(error)).partition("\n")[0], otherwise
+
+
+def _is_for_want_of_room(folder: pathlib.Path, error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code not in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}:
+        return code == sqlite3.SQLITE_FULL
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    # Some file systems have no number of files.
+    no_file_more = found.f_files and not found.f_favail
+    return found.f_bavail * found.f_frsize < _ROOM or bool(no_file_more)
 
 
 def corrupt(

@@ -54,6 +54,35 @@ class FullDiskTest(base.TestCase):
             path.unlink()
         state.rmdir()
 
+    def assert_told(
+        self, error: exception.VfioVariantError, state: pathlib.Path
+    ) -> None:
+        """It says what is full, and what to do."""
+        self.assertIn(str(state), error.message)
+        self.assertRegex(error.message, "is full|No space left on device")
+        self.assertIn("--state-path DIR", error.hint or "")
+
+    def test_who_can_not_write_is_told_what_is_full(self) -> None:
+        written = 0
+        for free in SIZES[:24:3]:
+            with self.subTest(free), self.only(1 << 20) as state:
+                store.Store.open(state).close()
+                with (self.path / "more").open("wb") as file:
+                    stats = os.statvfs(self.path)
+                    left = stats.f_bavail * stats.f_bsize - free
+                    os.posix_fallocate(file.fileno(), 0, left)
+                try:
+                    with store.Store.open(state) as opened:
+                        opened.set_meta("what", "x" * 100_000)
+                    written += 1
+                except exception.StoreError as error:
+                    self.assertNotIsInstance(
+                        error, exception.StoreCorruptError
+                    )
+                    self.assert_told(error, state)
+                (self.path / "more").unlink()
+        self.assertEqual(0, written)
+
     def test_a_store_is_whole_or_not_there(self) -> None:
         made = 0
         for free in SIZES:
@@ -66,6 +95,7 @@ class FullDiskTest(base.TestCase):
                         error, exception.StoreCorruptError
                     )
                     self.assertNotIn("backup", str(error))
+                    self.assert_told(error, state)
                 self.assertEqual(
                     [file.name] * file.exists(),
                     [path.name for path in state.iterdir()],
@@ -96,8 +126,11 @@ class FullDiskTest(base.TestCase):
                     try:
                         running = fixture.EmbeddedPlacement(str(state))
                         running.setUp()
-                        with contextlib.suppress(exception.PlacementError):
+                        try:
                             running.client.find("host")
+                        except exception.PlacementError as error:
+                            if not file.exists():
+                                self.assert_told(error, state)
                         ended = 0
                     finally:
                         os._exit(ended)
