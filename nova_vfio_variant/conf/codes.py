@@ -15,7 +15,7 @@ FILE_UNREADABLE: ty.Final = finding.Code(
     "a configuration file can't be opened",
     "The file or folder does not exist, its permissions keep us out, it is no"
     " regular file (a FIFO would be waited for, a device read for ever), or it"
-    " is larger than 64 MiB or 500,000 lines. Nova's own file is often readable for its group"
+    " is larger than 64 MiB or 100,000 lines. Nova's own file is often readable for its group"
     " alone.",
     "nova-vfio --config-file /etc/nova/nvoa.conf config check",
     "Correct the path, save what comes through a pipe as a file, or run the"

@@ -70,6 +70,16 @@ def survey(
             written.append(located.read(path))
         except exception.ConfigError as error:
             findings += error.findings
+        if sum(map(len, written)) > located.MAX_LINES:
+            findings.append(
+                finding.Finding(
+                    codes.FILE_UNREADABLE,
+                    "it has, with the files before it, more than"
+                    f" {located.MAX_LINES:,} values, the limit",
+                    subject=path,
+                )
+            )
+            break
     _stop_on(findings)
     conf = located.Config(written)
     vfio.register_opts(conf)

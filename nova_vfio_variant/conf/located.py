@@ -22,8 +22,9 @@ from nova_vfio_variant.conf import codes
 #: What oslo.config takes for a ``$name`` in a value.
 _TEMPLATE = cfg.ConfigOpts.Template.pattern
 
-#: Of a file: each may be a value with a place of its own.
-MAX_LINES: ty.Final = 500_000
+#: Of a file: each may be a value with a place and a finding of its own. And of
+#: the values of all files together.
+MAX_LINES: ty.Final = 100_000
 
 #: Every assignment of one file, in the order in which they stand.
 Written = tuple[source.SourceText, ...]

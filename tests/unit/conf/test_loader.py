@@ -60,10 +60,20 @@ class Loader(base.TestCase):
         self.assertIn("VFIO100", str(self.refused([str(self.folder)])))
 
     def test_a_file_of_more_lines_than_fit_in_memory_is_refused(self) -> None:
-        found = self.fault("[pci]\n" + "a=\n" * 500_000)
+        found = self.fault("[pci]\n" + "a=\n" * 100_000)
         self.assertEqual(
-            "it has more than 500,000 lines, the limit", found.message
+            "it has more than 100,000 lines, the limit", found.message
         )
+
+    def test_more_values_than_fit_in_memory_are_refused_in_many_files_too(
+        self,
+    ) -> None:
+        for number in range(3):
+            part = self.folder / f"{number}.conf"
+            part.write_text("[pci]\n" + "a=\n" * 40_000)
+        found = self.refused([], [str(self.folder)])
+        self.assertEqual(str(self.folder / "2.conf"), found.subject)
+        self.assertIn("more than 100,000 values, the limit", found.message)
 
     def test_a_byte_that_is_not_utf8_is_shown_in_its_line(self) -> None:
         found = self.fault(b"[DEFAULT]\r\n# \xc3\xa9 caf\xe9 x\r\n")
