@@ -415,6 +415,32 @@ class HostCommands(base.TestCase):
         )
         self.assertFalse(self.state.exists())
 
+    def test_an_override_that_can_not_be_read_is_refused_beforehand(
+        self,
+    ) -> None:
+        """Nothing is begun, so that nothing has to be quarantined."""
+        self.declare(PAIR)
+        for name in (NIC, "0000:31:02.0"):
+            path = self.host.root / "sys/bus/pci/devices" / name
+            override = path.resolve() / "driver_override"
+            kept = override.with_name("kept")
+            override.rename(kept)
+            for target in ("/etc/driver_override", "/etc/none", "modalias"):
+                override.symlink_to(target)
+                before = self.host.picture()
+                for words in (("plan",), ("apply",)):
+                    ran = self.run_command("host", *words)
+                    self.assertEqual(2, ran.status)
+                    self.assertIn(
+                        f"{name}: its driver_override can't be read", ran.err
+                    )
+                    self.assertIn("[VFIO562]", ran.err)
+                self.assertEqual(before, self.host.picture())
+                self.assertFalse((self.state / journal.NAME).exists())
+                override.unlink()
+            kept.rename(override)
+        self.assertEqual(0, self.run_command("host", "apply").status)
+
     def test_a_damaged_journal_stops_everything_and_stays(self) -> None:
         self.declare(FOUR, PAIR)
         self.assertEqual(0, self.run_command("host", "apply").status)

@@ -454,11 +454,12 @@ NOT_PUT_BACK: ty.Final = finding.Code(
     "a driver or an override that could not be put back",
     "What a function's driver_override holds, or its driver is called, is "
     "what no driver is called: it has bytes that are not UTF-8, white space, "
-    "or more than 64 characters. It can't be written down here and written "
+    "or more than 64 characters. Or driver_override can't be read, as where "
+    "it is a link below --host-root. It can't be written down here and written "
     "back as it was, so that a change of the function could not be undone.",
     "driver_override of 0000:25:00.4 holds the bytes 63 61 66 e9",
     "Whoever wrote it takes it away first: write an empty line to "
-    "driver_override.",
+    "driver_override. 'nova-vfio host list' says what can't be read, and why.",
 )
 NOT_PLAUSIBLE: ty.Final = finding.Code(
     "VFIO565",

@@ -196,6 +196,8 @@ def of_step(
             *refusal.to_touch(now, function),
             *planning.loses_vfs(now, function, function.sriov_numvfs),
         )
+    if action is Action.SET_OVERRIDE:
+        return tuple(refusal.override_not_read(function))
     if action is Action.PROBE:
         return _against_probe(step, function, now)
     if action in _OF_VFS:

@@ -82,6 +82,7 @@ def not_put_back(
     function: observed.PciFunction,
 ) -> ty.Iterator[finding.Finding]:
     """Whether what it is on now couldn't be written again to undo a change."""
+    yield from override_not_read(function)
     for what, name in (
         ("driver_override", function.driver_override),
         ("driver", function.driver),
@@ -93,6 +94,22 @@ def not_put_back(
                 f"its {what} is {name!r}, which could not be put back",
                 codes.NOT_PUT_BACK.mend,
             )
+
+
+def override_not_read(
+    function: observed.PciFunction,
+) -> ty.Iterator[finding.Finding]:
+    """Whether nobody knows its override, nor could see whether it was set.
+
+    Below ``--host-root`` it may be a link, which isn't followed.
+    """
+    if "driver_override" in function.lost:
+        yield because(
+            codes.NOT_PUT_BACK,
+            str(function.address),
+            "its driver_override can't be read, and could not be put back",
+            codes.NOT_PUT_BACK.mend,
+        )
 
 
 def is_another(

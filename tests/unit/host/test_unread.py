@@ -5,10 +5,17 @@ import dataclasses
 import pathlib
 import tempfile
 
-from nova_vfio_variant import source
-from nova_vfio_variant.host.decide import apply, assignability, host_spec
+from nova_vfio_variant import exception, source
+from nova_vfio_variant.host.act import guard
+from nova_vfio_variant.host.decide import (
+    apply,
+    assignability,
+    host_spec,
+    plan,
+)
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, host_scan
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address
 from tests import base
 from tests.functional import check_host
@@ -83,6 +90,22 @@ class UnreadTest(base.TestCase):
         self.assertEqual(
             [host_codes.NOT_KNOWN.id], self.codes(driver=str(OTHER))
         )
+
+    def test_no_override_is_written_that_can_not_be_read(self) -> None:
+        """Whoever does a step for others looks for itself."""
+        step = plan.Step(
+            str(VF), plan.Action.SET_OVERRIDE, "vfio-pci", "", "x", 10.0
+        )
+        guard.check(self.seen.tree, step)
+        path = pathlib.Path(
+            self.seen.tree.root or "",
+            self.seen.tree.real_path(f"{paths.DEVICES}/{VF}"),
+        )
+        (path / "driver_override").symlink_to("/etc/none")
+        error = self.assertRaises(
+            exception.HostStepFailed, guard.check, self.seen.tree, step
+        )
+        self.assertIn("its driver_override can't be read", error.message)
 
     def test_an_entry_that_names_what_can_not_be_read_is_not_wrong(
         self,
