@@ -9,23 +9,39 @@ from __future__ import annotations
 import dataclasses
 import re
 
-_IDENTITY = re.compile(
-    # An InfiniBand address has 20 octets.
-    r"(?P<mac>\b[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5,19}\b)"
-    r"|(?P<uuid>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"
-    r"|(?P<long>\b[0-9a-f]{32}\b)"
-    r"|(?P<named>(?<=by-id/)\S+|\b(?:wwn-|eui\.|iqn\.|naa\.)\S+)",
+_DIGIT = re.compile("[0-9a-f]", re.IGNORECASE)
+#: Whatever stands beside it: dm names have each hyphen of theirs twice.
+_UUID = re.compile(
+    r"[0-9a-f]{8}(?:(?:-{1,2}|_)[0-9a-f]{4}){3}(?:-{1,2}|_)[0-9a-f]{12}",
     re.IGNORECASE,
 )
+#: A WWN or GUID has 16 digits, a WWID 17 or 33, and a machine's id 32.
+_LONG = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
 #: What systemd's net_id calls an interface by its MAC address: NamePolicy=mac
-#: behind the prefixes of systemd.net-naming-scheme(7).
-_MAC_NAME = re.compile(r"\b(en|ib|sl|wl|ww)x[0-9a-f]{12}\b")
-#: Of a URL: who asks, where, and what goes with the question.
-_URL = re.compile(
-    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)"
-    r"(?P<user>[^\s/?#]*@)?(?P<where>[^\s?#]*)(?P<more>[?#]\S*)?",
+#: behind the prefixes of systemd.net-naming-scheme(7). And an address itself;
+#: that of InfiniBand has 20 octets.
+_MAC = re.compile(
+    r"(?P<before>(?<![a-z0-9])(?:en|ib|sl|wl|ww)x)[0-9a-f]{12}(?![0-9a-f])"
+    r"|(?<![0-9a-f])[0-9a-f]{2}(?:(?::|-{1,2})[0-9a-f]{2}){5,19}(?![0-9a-f])",
     re.IGNORECASE,
 )
+#: A disk's, by what stands before it: of a file system, or of its maker.
+_NAMED = re.compile(
+    r"(?<=by-id/)\S+"
+    rf"|(?:(?<=by-uuid/)|(?<=by-partuuid/))(?!{_UUID.pattern})\S+"
+    r"|(?<![a-z0-9])(?:wwn-|eui\.|iqn\.|naa\.|t10\.|nvme\.[0-9a-f]{4}-)\S+",
+    re.IGNORECASE,
+)
+#: Of a URL: who asks, where, and what goes with the question. A password may
+#: have any sign in it, so that what has a colon goes on to the last @.
+_URL = re.compile(
+    r"(?P<scheme>(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*:)?//)"
+    r"(?P<user>[^\s/?#]*:\S*@|[^\s/?#]*@)?"
+    r"(?P<where>[^\s?#]*)(?P<more>[?#]\S*)?",
+    re.IGNORECASE,
+)
+#: What goes with the question, wherever it is asked.
+_QUERY = re.compile(r"\?[\w.%-]+=\S*")
 
 #: A word of the kernel's command line; a quote hides spaces.
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
@@ -61,28 +77,54 @@ def known_parameters(cmdline: str) -> str:
 
 @dataclasses.dataclass
 class Hider:
-    """Takes identities out of all that is recorded of one host."""
+    """Takes identities out of all that is recorded of one host.
 
-    _mac_names: dict[str, str] = dataclasses.field(default_factory=dict)
+    Each of what tells things apart becomes the same number everywhere: a
+    folder that is called so and the links to it, a disk and its mounts.
+    """
 
-    def name(self, text: str) -> str:
-        """A path or a target: names made of a MAC address are numbered."""
-        return _MAC_NAME.sub(
-            lambda match: self._mac_names.setdefault(
-                match[0], f"{match[1]}x{len(self._mac_names):012x}"
-            ),
-            text,
-        )
+    _numbers: dict[str, dict[str, int]] = dataclasses.field(
+        default_factory=dict
+    )
 
-    def text(self, text: str) -> str:
-        """A text: so are those, and what else is an identity becomes zeros."""
-        return _IDENTITY.sub(_zeros, _URL.sub(_nobody, self.name(text)))
+    def name(self, text: str, *, long: bool = True) -> str:
+        """A path or a target: what has an identity in it is numbered.
 
+        :param long: whether a long row of digits is one
+        """
+        text = _MAC.sub(self._mac, _UUID.sub(self._uuid, text))
+        return _LONG.sub(self._long, text) if long else text
 
-def _zeros(match: re.Match[str]) -> str:
-    if match.lastgroup == "named":
-        return "0"
-    return re.sub(r"[0-9a-f]", "0", match[0], flags=re.IGNORECASE)
+    def text(self, text: str, *, long: bool = True) -> str:
+        """A text: the same, and what else tells of a machine or its owner.
+
+        :param long: as of :meth:`name`
+        """
+        text = _QUERY.sub("?0", _URL.sub(_nobody, text))
+        return self.name(_NAMED.sub(self._named, text), long=long)
+
+    def _mac(self, match: re.Match[str]) -> str:
+        before = match["before"] or ""
+        return before + self._numbered("MAC", match[0][len(before) :])
+
+    def _uuid(self, match: re.Match[str]) -> str:
+        return self._numbered("UUID", match[0])
+
+    def _long(self, match: re.Match[str]) -> str:
+        return self._numbered("long", match[0])
+
+    def _named(self, match: re.Match[str]) -> str:
+        return str(self._number("named", match[0]))
+
+    def _numbered(self, kind: str, text: str) -> str:
+        """A number in the form of what it stands for."""
+        digits = "".join(_DIGIT.findall(text))
+        number = iter(f"{self._number(kind, digits):0{len(digits)}x}")
+        return _DIGIT.sub(lambda _: next(number), text)
+
+    def _number(self, kind: str, identity: str) -> int:
+        known = self._numbers.setdefault(kind, {})
+        return known.setdefault(identity.lower(), len(known))
 
 
 def _nobody(match: re.Match[str]) -> str:

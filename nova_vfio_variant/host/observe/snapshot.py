@@ -70,6 +70,11 @@ IDENTITIES = frozenset(
     )
 )
 
+#: Files with addresses or ids that are as long as an identity, and none.
+_WITH_LONG_NUMBERS = frozenset(
+    _words("modalias modules modules.alias pci.ids reserved_regions")
+)
+
 #: Directories and links that tell nothing of who uses a function.
 _SKIPPED = frozenset(
     _words(
@@ -108,8 +113,8 @@ def record(
     :param out_path: a ``.tar.gz``; what stood there is replaced
     :param identities: serial numbers, MAC addresses and the whole of the
         kernel's command line too; without them, what looks like one in a
-        text or the name of a network interface is replaced, and so are the
-        user and the query of a URL
+        text, a name or a link's target is replaced, and so are the user and
+        the query of a URL
     :raises HostError: the file can't be written, or its place may be a
         stranger's
     """
@@ -159,7 +164,7 @@ class _Recorder:
         if self.identities:
             return self.found
         return {
-            self.hider.name(path): self._without_identity(self.found[path])
+            self.hider.name(path): self._without_identity(path)
             for path in sorted(self.found)
         }
 
@@ -301,12 +306,16 @@ class _Recorder:
         if text is not None:
             self.found[path] = f"{text}\n".encode() if text else b""
 
-    def _without_identity(self, entry: Entry) -> Entry:
+    def _without_identity(self, path: str) -> Entry:
+        entry = self.found[path]
         if isinstance(entry, str):
             return self.hider.name(entry)
         if entry is None:
             return None
-        text = self.hider.text(entry.decode("utf-8", "surrogateescape"))
+        text = self.hider.text(
+            entry.decode("utf-8", "surrogateescape"),
+            long=posixpath.basename(path) not in _WITH_LONG_NUMBERS,
+        )
         return text.encode("utf-8", "surrogateescape")
 
 
