@@ -10,10 +10,8 @@ from __future__ import annotations
 import difflib
 import typing as ty
 
-from oslo_utils import strutils
-
 from nova_vfio_variant import finding
-from nova_vfio_variant.pci import codes, pattern
+from nova_vfio_variant.pci import codes, pattern, values
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import source
@@ -129,9 +127,8 @@ class Entry:
         if value is None:
             self.ignored(key, f"{key} is null, which counts as not set")
             return None
-        try:
-            return bool(strutils.bool_from_string(value, strict=True))
-        except ValueError:
+        found = values.boolean(value)
+        if found is None:
             self.report(
                 codes.NOT_BOOLEAN,
                 f"{key} is {value!r}, which is neither yes nor no",
@@ -139,7 +136,7 @@ class Entry:
                 'Accepted are "yes", "no", "true", "false", "on", "off", '
                 '"1", "0", "t", "f", "y", "n", in capitals too.',
             )
-            return None
+        return found
 
     def address(
         self, node: jsontext.Node, consequence: str = ""

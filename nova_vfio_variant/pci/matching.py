@@ -13,13 +13,11 @@ import collections
 import dataclasses
 import typing as ty
 
-from oslo_utils import strutils
-
-from nova_vfio_variant.pci import pattern
+from nova_vfio_variant.pci import pattern, values
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.pci import spec, values
+    from nova_vfio_variant.pci import spec
 
 _FORMATS = {
     "domain": "{:04x}",
@@ -358,4 +356,4 @@ def _pattern(
 
 def remote_managed(spec: spec.DeviceSpec) -> bool:
     """Whether an entry takes only devices with a serial number."""
-    return bool(strutils.bool_from_string(spec.tags.get("remote_managed")))
+    return bool(values.boolean(spec.tags.get("remote_managed")))

@@ -6,10 +6,23 @@ from __future__ import annotations
 import dataclasses
 import typing as ty
 
-from oslo_utils import strutils
-
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+
+
+def boolean(value: object) -> bool | None:
+    """What Nova reads as a yes or a no; None if it is neither.
+
+    As ``bool_from_string`` of oslo_utils/strutils.py, to import which takes
+    as long as a third of a command: it compiles 500 regular expressions.
+    """
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    return False if text in _FALSE else None
 
 
 class Function(ty.Protocol):
@@ -111,5 +124,4 @@ class Pool(ty.Generic[D]):
     @property
     def remote_managed(self) -> bool:
         """Whether another host, such as a DPU, manages the devices."""
-        value = self.properties.get("remote_managed")
-        return bool(strutils.bool_from_string(value))
+        return bool(boolean(self.properties.get("remote_managed")))

@@ -2,8 +2,7 @@
 """A host made of files that answers writes as Linux 6.12 does.
 
 What a plain directory accepts, this refuses: too many VFs, a driver that is
-taken, a group that a guest has. It blocks where the kernel blocks. Each
-answer was measured on a real kernel, and the tests that say so run on both.
+taken, a group in use. It blocks where the kernel blocks. Tests prove it there.
 
 ::
 
@@ -40,6 +39,7 @@ class _Tree(host_tree.DirectoryTree):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self._flags &= ~os.O_NONBLOCK
+        self._is_odd = False
 
 
 class FakeHost:

@@ -235,21 +235,25 @@ class HostTree(abc.ABC):
 
 
 class _OpenDirectory(Folder):
-    """A directory of the file system, by its file descriptor."""
+    """A directory of the file system, by its file descriptor.
 
-    __slots__ = ("_fd", "_flags")
+    :param flags: with which a file is opened
+    :param is_odd: whether it may hold what no kernel puts there: to open a
+        device may do something by itself
+    """
 
-    def __init__(self, fd: int, flags: int) -> None:
+    __slots__ = ("_fd", "_flags", "_is_odd")
+
+    def __init__(self, fd: int, flags: int, *, is_odd: bool) -> None:
         self._fd = fd
         self._flags = flags
+        self._is_odd = is_odd
 
     def names(self) -> list[str]:
         return os.listdir(self._fd)
 
     def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
-        if self._flags & os.O_NOFOLLOW:
-            # Not sysfs, so it may be anything: to open a device may do
-            # something by itself.
+        if self._is_odd:
             found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
             if not stat.S_ISLNK(found.st_mode):
                 input_file.expect_regular(found, name)
@@ -296,7 +300,8 @@ class DirectoryTree(HostTree):
         # What takes a file's place meanwhile must not stop us, nor become
         # our terminal.
         self._flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-        if self._prefix != "/":
+        self._is_odd = self._prefix != "/"
+        if self._is_odd:
             self._flags |= os.O_NOFOLLOW
 
     def _walk(self, rel: str) -> str:
@@ -333,11 +338,12 @@ class DirectoryTree(HostTree):
             return beneath.regular(folder, name, os.O_WRONLY)
 
     def _open_folder(self, path: str) -> Folder:
-        return _OpenDirectory(self._open(path, os.O_DIRECTORY), self._flags)
+        fd = self._open(path, os.O_DIRECTORY)
+        return _OpenDirectory(fd, self._flags, is_odd=self._is_odd)
 
     def _read(self, path: str) -> bytes:
-        # Looked at before it is opened, for a device may do something then.
-        self._expect_regular(path)
+        if self._is_odd:
+            self._expect_regular(path)
         fd = self._open(path, 0)
         try:
             input_file.expect_regular(os.fstat(fd), path)
