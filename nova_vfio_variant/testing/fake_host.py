@@ -2,7 +2,7 @@
 """A host made of files that answers writes as Linux 6.12 does.
 
 What a plain directory accepts, this refuses: too many VFs, a driver that is
-taken, a group in use. It blocks where the kernel blocks. Tests prove it there.
+taken, a group in use. It blocks where the kernel blocks. One suite tries both.
 
 ::
 
