@@ -15,8 +15,6 @@ import time
 import typing as ty
 import warnings
 
-import regex
-
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import repeats
 
@@ -333,18 +331,34 @@ def _compile(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             plain = re.compile(text)
-            if len(text) <= _SHORT and "(" not in text:
-                quick = plain.fullmatch if whole else plain.match
-                return lambda value: quick(value) is not None
-            if repeats.nesting(text) > _MAX_NESTING:
-                raise _slow(field, text)
-            stoppable = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
-    except (re.error, regex.error, OverflowError, RecursionError) as error:
-        raise PatternError(
-            f"{field} {text!r} is no regular expression: {error}", field
-        ) from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise _no_expression(field, text, error) from None
+    if len(text) <= _SHORT and "(" not in text:
+        quick = plain.fullmatch if whole else plain.match
+        return lambda value: quick(value) is not None
+    if repeats.nesting(text) > _MAX_NESTING:
+        raise _slow(field, text)
+    return _stoppable(field, text, whole)
 
-    match = stoppable.fullmatch if whole else stoppable.match
+
+def _no_expression(field: str, text: str, error: Exception) -> PatternError:
+    return PatternError(
+        f"{field} {text!r} is no regular expression: {error}", field
+    )
+
+
+def _stoppable(field: str, text: str, whole: bool) -> ty.Callable[[str], bool]:
+    """The same test, which ends."""
+    # Imported here: most files have no such expression.
+    import regex
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiled = regex.compile(_REPEAT_OR_BRACE.sub(_escaped, text))
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise _no_expression(field, text, error) from None
+    match = compiled.fullmatch if whole else compiled.match
 
     def fits(value: str) -> bool:
         begun = time.thread_time()
