@@ -19,7 +19,7 @@ from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.host.tree import opening, recorded
 
 _HOST = "etc/nova-vfio/hosts/four-nvme-480-vfs.tar.gz"
-_CALLS = ("open", "read", "close", "readlink", "listdir")
+_CALLS = ("open", "read", "close", "readlink", "listdir", "stat")
 
 Call = tuple[
     collections.abc.Callable[..., object],

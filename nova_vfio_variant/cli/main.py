@@ -331,6 +331,7 @@ def set_up_logging(
                 "placement=CRITICAL",
                 # They warn of what becomes an error of ours.
                 "keystoneauth=ERROR",
+                "urllib3=ERROR",
                 "openstack=ERROR",
                 "stevedore=ERROR",
             ],

@@ -388,6 +388,8 @@ class Services(kind.Kind):
 class _Cloud:
     """A cloud whose Placement gives one answer."""
 
+    timeout = 30
+
     def __init__(self, given: Answer) -> None:
         self._given = given
         self.placement: ty.Any = self

@@ -32,6 +32,7 @@ MAX_BYTES: ty.Final = 64 << 20
 _ANYBODYS = 0o777
 #: Of a link of procfs: it is open for reading or writing.
 _OPENED = stat.S_IRUSR | stat.S_IWUSR
+_OPENABLE = (stat.S_IFREG, stat.S_IFLNK)
 _DEVICE_FILES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
 
 
@@ -255,7 +256,8 @@ class _OpenDirectory(Folder):
     def read(self, name: str, size: int = ATTRIBUTE) -> bytes:
         if self._is_odd:
             found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-            if not stat.S_ISLNK(found.st_mode):
+            # What is a link is said when it is opened.
+            if stat.S_IFMT(found.st_mode) not in _OPENABLE:
                 input_file.expect_regular(found, name)
         fd = os.open(name, self._flags, dir_fd=self._fd)
         try:
