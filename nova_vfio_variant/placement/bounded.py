@@ -30,11 +30,15 @@ class BoundedTransport(adapters.BaseAdapter):
     nobody waits for ends by itself, and keeps no process alive.
 
     :param inner: sends, and reads what is sent back
+    :param identity: the URL of who gives tokens
     """
 
-    def __init__(self, inner: adapters.BaseAdapter) -> None:
+    def __init__(
+        self, inner: adapters.BaseAdapter, identity: str | None = None
+    ) -> None:
         super().__init__()
         self._inner = inner
+        self._identity = identity
 
     def send(
         self,
@@ -73,6 +77,7 @@ class BoundedTransport(adapters.BaseAdapter):
                     proxies=proxies,
                 )
                 _read(answer, given_up)
+                self._expect_no_wish_for_a_token(answer)
                 _lead_on(answer)
                 done.append(answer)
             except BaseException as error:  # noqa: BLE001 - raised below
@@ -91,6 +96,27 @@ class BoundedTransport(adapters.BaseAdapter):
             f"no whole answer came within {timeout:g} seconds",
             request=request,
         )
+
+    def _expect_no_wish_for_a_token(self, answer: requests.Response) -> None:
+        """Refuse a Keystone that wants a token from who has none yet.
+
+        keystoneauth asks it for its versions while it holds its own lock,
+        and for that would then wait for that lock, for ever
+        (``BaseIdentityPlugin.get_access``).
+        """
+        asked = answer.request
+        if (
+            answer.status_code == 401
+            and asked.method == "GET"
+            and "X-Auth-Token" not in asked.headers
+            and self._identity
+            and str(asked.url).startswith(self._identity)
+        ):
+            raise requests.RequestException(
+                "it wants a token from who asks for its versions",
+                request=asked,
+                response=answer,
+            )
 
     def close(self) -> None:
         """Close the other transport."""

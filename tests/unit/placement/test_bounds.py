@@ -9,6 +9,7 @@ import threading
 import time
 import typing as ty
 
+import fixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,6 +189,23 @@ class BoundsTest(base.TestCase):
         error = self.assertRaises(exception.PlacementError, asked.find, "x")
         self.assertIn("answered 503", str(error))
         self.assertLess(time.monotonic() - begun, 10)
+
+    def test_a_keystone_that_wants_a_token_from_who_asks_for_one(self) -> None:
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server.answer = body(b"{}", 401)
+        self.useFixture(fixtures.Timeout(30, gentle=True))
+        asked = service.connect(
+            service_conf(
+                "password",
+                auth_type="password",
+                auth_url=f"{url}/identity",
+                username="nova",
+                password="s3cret",
+                timeout=5,
+            )
+        )
+        error = self.assertRaises(exception.PlacementError, asked.find, "x")
+        self.assertNotIn("s3cret", str(error))
 
     def test_an_answer_without_end_is_not_read(self) -> None:
         self.patch(bounded, "MAX_BODY", 1_000_000)
