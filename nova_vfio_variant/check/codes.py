@@ -607,6 +607,50 @@ NO_IOMMU_GROUP: ty.Final = finding.Code(
     "Look in the kernel's log for messages of the IOMMU about the device; "
     "until then name other devices.",
 )
+NEXT_KERNEL_LACKS_VARIANT: ty.Final = finding.Code(
+    "VFIO330",
+    _WARNING,
+    "the kernel that is to be booted lacks a variant driver",
+    "A function that device_spec or host_spec names has a VFIO variant driver "
+    "in the kernel that runs, and none, or another one, in the kernel of "
+    "--kernel: modules.alias says so. Guests on vfio-pci in its place can't be "
+    "migrated, and host_spec with that driver is refused.",
+    "config check --kernel 6.1.0-30-amd64 on a host with virtio_vfio_pci",
+    "Install the module for that kernel ('dkms autoinstall -k RELEASE' for one "
+    "that is built on the host) and run 'depmod RELEASE', or keep the kernel "
+    "that runs.",
+)
+NEXT_KERNEL_GAINS_VARIANT: ty.Final = finding.Code(
+    "VFIO331",
+    _INFO,
+    "the kernel that is to be booted has a variant driver more",
+    "The kernel of --kernel has a VFIO variant driver for a function that "
+    'device_spec or host_spec names. libvirt chooses it with "managed": "yes", '
+    'and host_spec with "driver": "variant".',
+    "config check --kernel 6.12.0-1-amd64, which has virtio_vfio_pci",
+    "Nothing, or name vfio-pci in host_spec to keep it.",
+)
+NEXT_KERNEL_LACKS_MODULE: ty.Final = finding.Code(
+    "VFIO332",
+    _WARNING,
+    "the kernel that is to be booted lacks a module",
+    "The driver of a function that device_spec or host_spec names, or of its "
+    "PF, or vfio_pci itself, is neither in modules.dep nor in modules.builtin "
+    "of the kernel of --kernel.",
+    "config check --kernel 6.12.0-1-amd64 before DKMS built nvidia for it",
+    "Install the module for that kernel ('dkms autoinstall -k RELEASE' for one "
+    "that is built on the host) and run 'depmod RELEASE'.",
+)
+NEXT_KERNEL_MODULES_UNSEEN: ty.Final = finding.Code(
+    "VFIO333",
+    _INFO,
+    "which modules the kernel that is to be booted has can't be seen",
+    "Its modules.dep is not there. A recording of a host has of each "
+    "installed kernel no more than the lines of its variant drivers.",
+    "config check --host-root host.tar.gz --kernel 6.12.0-1-amd64",
+    "Run the same command on the host itself; there 'depmod RELEASE' makes a "
+    "modules.dep that is missing.",
+)
 NOVA_DIFFERS: ty.Final = finding.Code(
     "VFIO401",
     _WARNING,

@@ -18,6 +18,7 @@ from nova_vfio_variant.check import (
     mdevs,
     meaning,
     naming,
+    next_kernel,
     overlap,
     published,
     text,
@@ -40,6 +41,7 @@ RULES: tuple[facts.Rule, ...] = (
     *declared.RULES,
     *published.RULES,
     *exchanged.RULES,
+    *next_kernel.RULES,
 )
 
 

@@ -125,11 +125,14 @@ class Base(command.Command):
             )
         try:
             unseen = self.context.verdicts.facts.unseen
+            unread = self.context.verdicts.records.unreadable
         except exception.HostError as error:
             self.note(
                 f"warning: {error.message}: what is assignable is unknown"
             )
             return
+        if unread is not None:
+            self.note(f"warning: {unread}: what is assignable is unknown")
         if unseen:
             self.note(
                 "note: this host root doesn't show "
@@ -146,7 +149,7 @@ class Base(command.Command):
 
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""
-        scan = self.context.declared.scan
+        scan = self.context.sound.scan
         for problem in scan.problems if scan else ():
             self.note(f"warning: {problem}")
 

@@ -84,10 +84,19 @@ class Check(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add what to look at, and what counts as a failure."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
             "--offline",
             action="store_true",
             help="leave out what needs the host or Placement",
+        )
+        what.add_argument(
+            "--kernel",
+            metavar="RELEASE",
+            help=(
+                "look also what would change with this kernel, which is"
+                " installed and doesn't run"
+            ),
         )
         parser.add_argument(
             "--fail-on",
@@ -99,7 +108,7 @@ class Check(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Check, and judge by the worst finding."""
         findings = checking.Checking(self.context).check(
-            offline=parsed_args.offline
+            offline=parsed_args.offline, kernel=parsed_args.kernel
         )
         worst = finding.worst(findings)
         if worst is not None:

@@ -102,7 +102,7 @@ class Explain(base.Lister):
                 device.address: device for device in self.tracked.devices()
             }
         except exception.VfioVariantError as error:
-            self.note(f"warning: {error.message}")
+            self.note(f"warning: {error}")
             return {}
 
     def _view(self) -> node_inventory.View | str:
@@ -137,7 +137,7 @@ class Explain(base.Lister):
         if not self.context.is_configured:
             return
         try:
-            given = self.context.given()
+            given = self.context.observed
         except exception.ConfigError as error:
             yield "entry", error.message, error.hint
             return

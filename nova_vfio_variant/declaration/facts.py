@@ -13,7 +13,7 @@ from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.observe import host_scan, kernels
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import function as host_function
@@ -63,6 +63,8 @@ class CheckInput:
     :param unseen: why the host could not be looked at, None if it was
     :param records: what is recorded of the host's functions
     :param host_specs: the values of ``[vfio] host_spec``
+    :param next_kernel: an installed one that may be booted next; None to
+        leave out what needs it
     :param files: names of the configuration files; None where there are none
         to be named
     """
@@ -84,6 +86,7 @@ class CheckInput:
     host_specs: tuple[source.SourceText, ...] = ()
     files: tuple[str, ...] | None = None
     unseen: str | None = None
+    next_kernel: kernels.Kernel | None = None
     records: assignability.Records = assignability.NOTHING_RECORDED
 
     @classmethod

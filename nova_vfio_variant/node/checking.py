@@ -27,15 +27,26 @@ class Checking:
     def __init__(self, on: context.Context) -> None:
         self._context = on
 
-    def check(self, *, offline: bool = False) -> tuple[finding.Finding, ...]:
+    def check(
+        self, *, offline: bool = False, kernel: str | None = None
+    ) -> tuple[finding.Finding, ...]:
         """All findings, in order of their places.
 
         Where a value can't be used neither the store nor Placement is asked:
         which they are may hang on it.
 
+        :param kernel: release of an installed kernel that may be booted next
         :raises ConfigError: a file can't be read
+        :raises HostError: there is no such kernel
         """
         from nova_vfio_variant.check import engine
+        from nova_vfio_variant.host.observe import kernels
+
+        next_kernel = (
+            None
+            if kernel is None
+            else kernels.read(self._context.tree, kernel)
+        )
 
         try:
             try:
@@ -49,6 +60,7 @@ class Checking:
             if not error.findings:
                 raise
             return error.findings
+        given = dataclasses.replace(given, next_kernel=next_kernel)
         conf = self._context.survey
         # What an option says that can't be read, other rules may hang on.
         return engine.check(

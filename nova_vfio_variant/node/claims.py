@@ -9,6 +9,7 @@ import time
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import placement_side, syncing, tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
@@ -62,7 +63,7 @@ class Claims:
         from nova_vfio_variant.pci import flavor
 
         requests = flavor.parse_request(
-            wanted, self._context.declared.aliases, numa_policy
+            wanted, syncing.declared(self._context).aliases, numa_policy
         )
         with syncing.locked(self._context) as store:
             syncing.sync(self._context, store)
@@ -73,6 +74,7 @@ class Claims:
                 store.claim(
                     instance_uuid,
                     self._chosen(store, instance_uuid, requests, numa_cells),
+                    self._context.tree.read_text(function_state.BOOT_ID),
                 )
                 _LOG.info("instance %s: devices claimed", instance_uuid)
             return allocate(
@@ -127,6 +129,9 @@ class Claims:
         """
         from nova_vfio_variant.node import records
 
+        if wait and not force:
+            # It is only read while we wait.
+            syncing.upgrade(self._context)
         deadline = time.monotonic() + wait
         while not force and time.monotonic() < deadline:
             with self._context.open_store(read_only=True) as store:

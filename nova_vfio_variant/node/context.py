@@ -8,7 +8,6 @@ is here only reads.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -150,13 +149,19 @@ class Context:
         return gathering.gather(self.conf) if offline else self._at_once
 
     @functools.cached_property
-    def _at_once(self) -> facts.CheckInput:
-        """What is declared, observed and recorded, each looked at once."""
+    def observed(self) -> facts.CheckInput:
+        """What is declared and observed, as it is, without what is recorded.
+
+        :raises ConfigError: a file can't be read, or a value can't be used
+        """
         from nova_vfio_variant.declaration import gathering
 
-        return self._with_records(
-            gathering.gather(self.conf, lambda: self.scan)
-        )
+        return gathering.gather(self.conf, lambda: self.scan)
+
+    @functools.cached_property
+    def _at_once(self) -> facts.CheckInput:
+        """What is declared, observed and recorded, each looked at once."""
+        return self._with_records(self.observed)
 
     def _with_records(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what the store and the journal know."""
@@ -175,14 +180,23 @@ class Context:
 
     @functools.cached_property
     def declared(self) -> facts.CheckInput:
+        """What is declared, observed and recorded, without errors.
+
+        :raises ConfigError: there are errors, all of them in its findings
+        :raises StoreError: there are none, and the store can't be read
+        """
+        _ = self.sound
+        return self._at_once
+
+    @functools.cached_property
+    def sound(self) -> facts.CheckInput:
         """What is declared and observed, without errors.
 
         :raises ConfigError: there are errors, all of them in its findings
         """
         from nova_vfio_variant.check import engine
 
-        given = self.given()
-        errors = engine.blocking(given)
+        errors = engine.blocking(self.observed)
         if errors:
             number = (
                 "an error" if len(errors) == 1 else f"{len(errors)} errors"
@@ -192,7 +206,7 @@ class Context:
                 "'nova-vfio config check' shows warnings as well",
                 errors,
             )
-        return given
+        return self.observed
 
     @functools.cached_property
     def verdicts(self) -> host_verdicts.Verdicts:
@@ -212,7 +226,7 @@ class Context:
                 given = self.given()
                 return given.judging(given.records)
         except exception.StoreError as error:
-            records = assignability.Records(unreadable=error.message)
+            records = assignability.Records(unreadable=str(error))
         except exception.ConfigError as error:
             self.undeclared = error.message
         return host_verdicts.Verdicts(host_facts.gather(self.scan), records)
@@ -264,22 +278,3 @@ class Context:
             database.connection(self.conf),
             read_only=read_only,
         )
-
-    @contextlib.contextmanager
-    def beside_writers(self) -> ty.Iterator[tracker_store.Store]:
-        """The store, to be read, and no trouble with the embedded Placement.
-
-        Its application in process is another writer, too, while it starts:
-        so the lock is held if there is one. Who may not write here reads
-        the store alone, and is told so by whoever asks Placement.
-        """
-        from nova_vfio_variant.placement import embedded
-        from nova_vfio_variant.tracker import lock
-
-        with contextlib.ExitStack() as stack:
-            if (
-                embedded.is_in(self.state)
-                and embedded.unusable(self.state) is None
-            ):
-                stack.enter_context(lock.state_lock(self.state, LOCK_TIMEOUT))
-            yield stack.enter_context(self.open_store(read_only=True))

@@ -76,16 +76,12 @@ class Publication:
     @property
     def embedded(self) -> bool:
         """Whether Placement is our own, in process."""
-        return bool(self._conf.vfio.placement == "embedded")
+        return _is_embedded(self._conf)
 
     @functools.cached_property
     def client(self) -> client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
-        if self.embedded:
-            return embedded.connect(self._state)
-        from nova_vfio_variant.placement import service
-
-        return service.connect(self._conf)
+        return _connect(self._conf, self._state)
 
     @property
     def withheld(self) -> tuple[pci_address.PciAddress, ...]:
@@ -126,14 +122,6 @@ class Publication:
         return node_desired.spent(
             once, allocations.published(self.client, self._known, ask)
         )
-
-    def microversion(self) -> str | None:
-        """The newest microversion that Placement speaks; makes nothing.
-
-        :returns: None where there is no embedded Placement yet
-        :raises PlacementError: it can't be asked
-        """
-        return None if self._absent else self.client.max_microversion()
 
     def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
@@ -251,7 +239,7 @@ class Publication:
     @property
     def _absent(self) -> bool:
         """Whether there is no embedded Placement yet."""
-        return self.embedded and not embedded.is_in(self._state)
+        return _is_absent(self._conf, self._state)
 
     @property
     def _ask(self) -> placement_report.ReportRequest:
@@ -273,3 +261,34 @@ class Publication:
             only,
             whole,
         )
+
+
+def microversion(conf: located.Config, state: own_files.Given) -> str | None:
+    """The newest microversion that Placement speaks; makes nothing.
+
+    :param conf: says which Placement
+    :param state: where an embedded one keeps its database
+    :returns: None where there is no embedded Placement yet
+    :raises PlacementError: it can't be asked
+    """
+    if _is_absent(conf, state):
+        return None
+    return _connect(conf, state).max_microversion()
+
+
+def _connect(
+    conf: located.Config, state: own_files.Given
+) -> client.PlacementClient:
+    if _is_embedded(conf):
+        return embedded.connect(state)
+    from nova_vfio_variant.placement import service
+
+    return service.connect(conf)
+
+
+def _is_embedded(conf: located.Config) -> bool:
+    return bool(conf.vfio.placement == "embedded")
+
+
+def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
+    return _is_embedded(conf) and not embedded.is_in(state)

@@ -8,12 +8,12 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.node import syncing
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.node import context
     from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import report
@@ -28,7 +28,7 @@ class PlacementSide:
     :param on: what one call sees of the node
     """
 
-    def __init__(self, on: context.Context) -> None:
+    def __init__(self, on: node_context.Context) -> None:
         self._context = on
 
     def view(self) -> node_inventory.View:
@@ -54,11 +54,12 @@ class PlacementSide:
         :returns: None for an embedded one that isn't there yet
         :raises PlacementError: it can't be asked
         """
-        with self._context.beside_writers() as store:
-            published = self.publication(
-                store, (), self._context.given(offline=True)
+        from nova_vfio_variant.node import inventory as node_inventory
+
+        with _embedded_alone(self._context):
+            return node_inventory.microversion(
+                self._context.conf, self._context.state
             )
-            return published.microversion()
 
     def exchanged(
         self, plan: tracker_sync.SyncPlan
@@ -156,7 +157,7 @@ class PlacementSide:
         self,
     ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
-        with self._context.beside_writers() as store:
+        with beside_writers(self._context) as store:
             plan = syncing.plan(self._context, store)
             devices = sorted(
                 (
@@ -174,9 +175,43 @@ class PlacementSide:
     def held(self, given: facts.CheckInput) -> facts.CheckInput:
         """The same, with what Placement holds; or with why it doesn't say."""
         try:
-            with self._context.beside_writers() as store:
+            with beside_writers(self._context) as store:
                 return dataclasses.replace(
                     given, published=self.publication(store, (), given).held()
                 )
         except exception.PlacementError as error:
             return dataclasses.replace(given, unreachable=error)
+
+
+@contextlib.contextmanager
+def beside_writers(
+    context: node_context.Context,
+) -> ty.Iterator[tracker_store.Store]:
+    """The store, to be read, and no trouble with the embedded Placement.
+
+    Who may not write here reads the store alone, and is told so by whoever
+    asks Placement.
+    """
+    with _embedded_alone(context), context.open_store(read_only=True) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def _embedded_alone(context: node_context.Context) -> ty.Iterator[None]:
+    """No trouble with the embedded Placement, if there is one.
+
+    Its application in process is another writer, too, while it starts: so the
+    lock is held.
+    """
+    from nova_vfio_variant.placement import embedded
+    from nova_vfio_variant.tracker import lock
+
+    with contextlib.ExitStack() as stack:
+        if (
+            embedded.is_in(context.state)
+            and embedded.unusable(context.state) is None
+        ):
+            stack.enter_context(
+                lock.state_lock(context.state, node_context.LOCK_TIMEOUT)
+            )
+        yield

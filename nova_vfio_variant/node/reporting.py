@@ -45,8 +45,7 @@ class Reporting:
                 )
         from nova_vfio_variant.node import records
 
-        # Errors stop it before anything is made.
-        _ = self._context.declared
+        syncing.declared(self._context)
         with syncing.locked(self._context) as store:
             plan = syncing.sync(self._context, store)
             published = self._placement.publication(store)

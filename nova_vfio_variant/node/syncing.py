@@ -11,9 +11,11 @@ import contextlib
 import logging
 import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.node import context as node_context
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
@@ -36,6 +38,35 @@ def locked(
         context.open_store(read_only=False) as store,
     ):
         yield store
+
+
+def declared(context: node_context.Context) -> facts.CheckInput:
+    """What a writer begins with; an older version's store is upgraded.
+
+    Errors stop it before anything is made or changed.
+
+    :raises ConfigError: the configuration has errors
+    :raises LockTimeout: another command writes
+    """
+    try:
+        return context.declared
+    except exception.StoreOutdatedError:
+        upgrade(context)
+        return context.declared
+
+
+def upgrade(context: node_context.Context) -> None:
+    """Bring an older version's store to this version's tables.
+
+    :raises LockTimeout: another command writes
+    :raises StoreError: it can't be read or written
+    """
+    try:
+        context.open_store(read_only=True).close()
+    except exception.StoreOutdatedError:
+        # Opening it does so.
+        with locked(context):
+            pass
 
 
 def plan(

@@ -132,8 +132,7 @@ class TrackedDevices:
         if dry_run:
             with self._context.open_store(read_only=True) as store:
                 return syncing.plan(self._context, store, accepted)
-        # Errors stop it before anything is made.
-        _ = self._context.declared
+        syncing.declared(self._context)
         with syncing.locked(self._context) as store:
             return syncing.sync(self._context, store, accepted)
 
@@ -149,8 +148,7 @@ class TrackedDevices:
         :raises HostError: the host has no such function
         """
         identity = self._context.function(address).identity
-        # Errors stop it before anything is made.
-        _ = self._context.declared
+        syncing.declared(self._context)
         with syncing.locked(self._context) as store:
             syncing.sync(self._context, store)
             store.allowances.add(address, code, reason, identity)

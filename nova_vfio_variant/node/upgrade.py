@@ -64,6 +64,8 @@ def _fails(check: _Check) -> _Check:
                     ]
                 ),
             )
+        except exception.StoreOutdatedError as error:
+            return _Result(_WARNING, str(error))
         except exception.VfioVariantError as error:
             return _Result(_FAILURE, str(error))
 
@@ -84,10 +86,7 @@ class Checks(upgradecheck.UpgradeCommands):
         """A newer version's database stops us; an older one is upgraded."""
         if not self._context.has_state:
             return _Result(_SUCCESS, "there is none yet")
-        try:
-            claims = tracked_devices.TrackedDevices(self._context).claims()
-        except exception.StoreOutdatedError as error:
-            return _Result(_WARNING, str(error))
+        claims = tracked_devices.TrackedDevices(self._context).claims()
         return _Result(_SUCCESS, f"has this version, and {len(claims)} claims")
 
     @_fails
@@ -111,7 +110,7 @@ class Checks(upgradecheck.UpgradeCommands):
         this review: such VFs are set up on the host beforehand.
         """
         found: collections.Counter[source.Location] = collections.Counter()
-        for function, spec in self._context.given().winners:
+        for function, spec in self._context.observed.winners:
             if (
                 function.vendor_id == _NVIDIA
                 and function.physfn is not None

@@ -53,15 +53,18 @@ def end(link: sa.Connection, boot: str) -> None:
 
 
 def refuse(
-    link: sa.Connection, addresses: ty.Iterable[pci_address.PciAddress]
+    link: sa.Connection,
+    addresses: ty.Iterable[pci_address.PciAddress],
+    boot: str | None,
 ) -> None:
     """See that none of these is quarantined.
 
+    :param boot: as for :func:`read`
     :raises InvalidDeviceStatus: one is
     """
-    wanted = set(map(str, addresses))
-    for row in link.execute(sa.select(_TABLE)):
-        if row.address in wanted:
+    known = read(link, boot)
+    for address in addresses:
+        if address in known:
             raise exception.InvalidDeviceStatus(
-                f"device {row.address} is quarantined: {row.reason}"
+                f"device {address} is quarantined: {known[address]}"
             )

@@ -133,13 +133,18 @@ def _open_service(url: sa.URL, *, read_only: bool) -> sa.Engine:
 def _version(engine: sa.Engine, shown: str) -> str | None:
     """The version of a database's schema, None if it is empty."""
     with engine.connect() as link:
-        tables = sa.inspect(link).get_table_names()
+        tables = set(sa.inspect(link).get_table_names())
         if "alembic_version" in tables:
-            if sqlite.OURS.isdisjoint(tables):
+            tables.remove("alembic_version")
+            # Without any other it was killed while it made the first one,
+            # where a database ends a transaction with each table.
+            if tables and sqlite.OURS.isdisjoint(tables):
                 raise sqlite.foreign(shown)
             found: str | None = link.scalar(
                 sa.text("SELECT version_num FROM alembic_version")
             )
+            if found is None and "devices" in tables:
+                _expect_empty(link, shown)
             return found
     if tables:
         raise exception.StoreError(
@@ -147,6 +152,19 @@ def _version(engine: sa.Engine, shown: str) -> str | None:
             "give the tracker a database of its own",
         )
     return None
+
+
+def _expect_empty(link: sa.Connection, shown: str) -> None:
+    """See that nothing is lost where a database says no version.
+
+    :raises StoreCorruptError: it has devices
+    """
+    if link.scalar(sa.select(models.devices.c.id).limit(1)) is not None:
+        raise exception.StoreCorruptError(
+            f"the state database {shown} is corrupt (it doesn't say its"
+            " version)",
+            "put a backup in its place",
+        )
 
 
 def _expect_host(engine: sa.Engine, shown: str, *, read_only: bool) -> None:

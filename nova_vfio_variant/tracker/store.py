@@ -155,10 +155,12 @@ class Store:
         taken: ty.Iterable[
             tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]
         ],
+        boot: str | None = None,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
         :param taken: each request and the devices that satisfy it
+        :param boot: of the host, whose quarantines count; None for all
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -169,7 +171,7 @@ class Store:
         ]
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
-            quarantine.refuse(link, everything)
+            quarantine.refuse(link, everything, boot)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request = str(uuid.uuid4())
@@ -179,10 +181,7 @@ class Store:
         return _claims(families[place] for place in sorted(everything))
 
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
-        """Turn what an instance claimed into what it has.
-
-        :returns: all that it has; nothing if it has nothing
-        """
+        """Turn what an instance claimed into what it has; returns all."""
         with self._write() as link:
             owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])

@@ -13,7 +13,7 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts
-from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.observe import host_scan, kernels
 from nova_vfio_variant.pci import alias_parse, parse
 from nova_vfio_variant.placement import provider
 from nova_vfio_variant.tracker import device as tracked
@@ -118,6 +118,9 @@ class Checked(base.TestCase):
             if case.unreachable
             else None,
             unseen=case.unseen,
+            next_kernel=None
+            if case.kernel is None or scan is None
+            else kernels.read(scan.tree, case.kernel),
         )
         if case.orphans:
             # A scan knows a VF by its PF, so that it has no such VFs.

@@ -30,6 +30,7 @@ class Case:
     :param claimed: address -> instance that has it in the store
     :param was: address -> vendor and product id that the store has of it
     :param orphans: addresses of VFs whose PF is not known
+    :param kernel: the one that may be booted next
     :param named: whether the file is named to the command
     :param unreachable: why Placement can't be asked
     :param unseen: why the host can't be looked at
@@ -50,6 +51,7 @@ class Case:
     unreachable: str | None = None
     unseen: str | None = None
     orphans: ty.Collection[str] = ()
+    kernel: str | None = None
     named: bool = True
 
 
@@ -65,6 +67,29 @@ def alias(value: str, *more: str, before: str = "") -> str:
     return specs(f"{{ {VF} }}", before=before) + "".join(
         f"alias = {one}\n" for one in (value, *more)
     )
+
+
+def kernel(release: str, *variants: str, modules: str = "") -> dict[str, str]:
+    """Files of an installed kernel with variant drivers for the VFs.
+
+    :param modules: the others that it has; without any none is listed
+    """
+    folder = f"lib/modules/{release}"
+    lines = "".join(
+        f"alias vfio_pci:v00008086d000010CAsv*sd*bc*sc*i* {module}\n"
+        for module in variants
+    )
+    files = {
+        f"{folder}/modules.alias": (
+            f"{lines}alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+        )
+    }
+    if modules:
+        files[f"{folder}/modules.dep"] = "".join(
+            f"kernel/drivers/{name}.ko.xz:\n"
+            for name in (*modules.split(), *variants)
+        )
+    return files
 
 
 def nic() -> list[Function]:
@@ -397,6 +422,41 @@ HOST = {
             dataclasses.replace(function, group=None)
             for function in card(driver="igbvf")
         ],
+    ),
+    "NEXT_KERNEL_LACKS_VARIANT": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(driver="igbvf_vfio_pci"),
+        kernel(check_host.RELEASE, "igbvf_vfio_pci")
+        | kernel("6.13.0", modules="vfio_pci igb"),
+        kernel="6.13.0",
+    ),
+    "NEXT_KERNEL_LACKS_VARIANT-another": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(driver="igbvf_vfio_pci"),
+        kernel(check_host.RELEASE, "igbvf_vfio_pci")
+        | kernel("6.13.0", "other_vfio_pci", modules="vfio_pci igb"),
+        kernel="6.13.0",
+    ),
+    "NEXT_KERNEL_GAINS_VARIANT": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(),
+        kernel("6.13.0", "igbvf_vfio_pci", modules="vfio_pci igb"),
+        kernel="6.13.0",
+    ),
+    "NEXT_KERNEL_LACKS_MODULE": Case(
+        specs(f'{{ {VF}, "managed": "no" }}')
+        + '\n[vfio]\nhost_spec = { "address": "0000:25:00.4",'
+        ' "driver": "vfio-pci" }\n',
+        card(),
+        kernel(check_host.RELEASE, modules="igb vfio-pci")
+        | kernel("6.13.0", modules="vfio"),
+        kernel="6.13.0",
+    ),
+    "NEXT_KERNEL_MODULES_UNSEEN": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(),
+        kernel("6.13.0"),
+        kernel="6.13.0",
     ),
     "NO_IOMMU_GROUP": Case(
         specs(f'{{ {VF}, "managed": "no" }}'),
@@ -807,6 +867,19 @@ CASES: dict[str, Case] = TEXT | MEANING | CLOUD | HOST | PUBLISHED_CASES
 
 #: Where nothing is to be said.
 QUIET: dict[str, Case] = {
+    "the_next_kernel_has_all_that_this_one_has": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(driver="igbvf_vfio_pci"),
+        kernel(check_host.RELEASE, "igbvf-vfio-pci", modules="igb")
+        | kernel("6.13.0", "igbvf_vfio_pci", modules="vfio-pci igb"),
+        kernel="6.13.0",
+    ),
+    "the_next_kernel_has_a_bound_driver_that_no_line_names": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'),
+        card(driver="own_vfio"),
+        kernel("6.13.0", modules="vfio-pci igb own_vfio"),
+        kernel="6.13.0",
+    ),
     "devices_are_on_every_node": Case(
         alias(f'{{ "name": "a", {VF}, "numa_policy": "required" }}'),
         [*card(), *card(0x26, 1, node=1)],

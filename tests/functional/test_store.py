@@ -456,6 +456,21 @@ class OtherDatabaseTest(StoreTestCase):
         )
         self.assertIn("isn't a state database of this program", str(error))
 
+    def test_one_that_lost_its_version_is_not_taken_for_an_empty_one(
+        self,
+    ) -> None:
+        engine, _ = schema.open_engine(self.path, "sqlite://", read_only=False)
+        self.addCleanup(engine.dispose)
+        with engine.begin() as link:
+            link.exec_driver_sql("DELETE FROM alembic_version")
+        self.assertIsNone(schema._version(engine, "sqlite://"))
+        store = Store(engine, sa.make_url("sqlite://"))
+        store.apply(sync.decide(store.recorded(), wanted()))
+        error = self.assertRaises(
+            exception.StoreCorruptError, schema._version, engine, "sqlite://"
+        )
+        self.assertIn("doesn't say its version", str(error))
+
 
 class DamageTest(StoreTestCase):
     def refused(

@@ -29,6 +29,7 @@ from nova_vfio_variant.host.observe import (
     anonymize,
     drivers,
     function_ids,
+    kernels,
     numa,
     pciids,
     scanner,
@@ -260,13 +261,14 @@ class _Recorder:
         self._text("proc/swaps", self.tree.read_text("proc/swaps"))
         self._text("proc/mounts", self._mounts())
         self._text("proc/net/route", self._default_routes())
-        aliases = drivers.aliases_path(seen.kernel_release)
-        if aliases is not None and self.tree.exists(aliases):
+        for release in kernels.installed(self.tree):
             self._text(
-                aliases,
+                f"lib/modules/{release}/modules.alias",
                 "\n".join(
                     f"alias {pattern} {module}"
-                    for pattern, module in seen.vfio_aliases
+                    for pattern, module in drivers.read_aliases(
+                        self.tree, release
+                    )
                 ),
             )
         names = pciids.Names.load(self.tree).excerpt(seen.functions)

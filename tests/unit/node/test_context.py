@@ -6,7 +6,7 @@ import pathlib
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import context
+from nova_vfio_variant.node import context, placement_side
 from nova_vfio_variant.tracker import lock
 from tests import base
 
@@ -49,10 +49,11 @@ class ContextTest(base.TestCase):
         self.useFixture(
             fixtures.MonkeyPatch(f"{context.__name__}.LOCK_TIMEOUT", 0.1)
         )
-        with lock.state_lock(state, 1), on.beside_writers():
+        with lock.state_lock(state, 1), placement_side.beside_writers(on):
             pass  # There is no Placement of our own that it could disturb.
         (state / "placement.sqlite").touch()
         with lock.state_lock(state, 1):
             self.assertRaises(
-                exception.LockTimeout, on.beside_writers().__enter__
+                exception.LockTimeout,
+                placement_side.beside_writers(on).__enter__,
             )

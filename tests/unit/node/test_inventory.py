@@ -264,8 +264,9 @@ class ViewTest(PublicationCase):
             raise AssertionError
 
         self.patch(self.client, "find", asked)
+        conf = loader.load([str(self.embedded())])
         embedded = inventory.Publication(
-            loader.load([str(self.embedded())]),
+            conf,
             self.folder,
             desired.Desired(self.devices, self.given, self.known.shares),
             self.known,
@@ -273,7 +274,7 @@ class ViewTest(PublicationCase):
         embedded.__dict__["client"] = self.client
         self.assertTrue(embedded.embedded)
         self.assertEqual({}, embedded.view().usages)
-        self.assertIsNone(embedded.microversion())
+        self.assertIsNone(inventory.microversion(conf, self.folder))
         self.assertIsNone(embedded.held())
         embedded.release(ONE)
         self.assertEqual(

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from nova_vfio_variant.tracker.migrations import steps
 
 revision = "0002"
 down_revision = "0001"
@@ -12,7 +13,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Those that are there are of no boot that is known, and end."""
-    op.add_column(
+    steps.add_column(
         "quarantine",
         sa.Column("boot", sa.String(36), nullable=False, server_default=""),
     )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from nova_vfio_variant.tracker.migrations import steps
 
 revision = "0003"
 down_revision = "0002"
@@ -12,8 +13,8 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Make room; which function each device is the next sync says."""
-    op.add_column("devices", sa.Column("identity", sa.Text))
-    op.create_table(
+    steps.add_column("devices", sa.Column("identity", sa.Text))
+    steps.create_table(
         "allowances",
         sa.Column("address", sa.String(16), primary_key=True),
         sa.Column("code", sa.String(16), primary_key=True),
@@ -21,7 +22,7 @@ def upgrade() -> None:
         sa.Column("identity", sa.Text, nullable=False),
         sa.Column("since", sa.String(32), nullable=False),
     )
-    op.create_table(
+    steps.create_table(
         "reserved",
         sa.Column("provider", sa.String(200), primary_key=True),
         sa.Column("resource_class", sa.String(255), primary_key=True),
