@@ -60,7 +60,7 @@ class Check(base.Lister):
     each finding is shown below the line that it is about.
     """
 
-    example = "config check --offline --fail-on warning"
+    example = "config check --offline --fail-on error"
 
     @property
     def formatter_default(self) -> str:
@@ -82,17 +82,12 @@ class Check(base.Lister):
         return manager
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what to look at, and what counts as a failure."""
+        """Add what to look at."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "--offline",
             action="store_true",
             help="leave out what needs the host or Placement",
-        )
-        parser.add_argument(
-            "--fail-on",
-            choices=[str(severity) for severity in finding.Severity],
-            help="give status 2 from this severity on",
         )
         return parser
 
@@ -104,9 +99,6 @@ class Check(base.Lister):
         worst = finding.worst(findings)
         if worst is not None:
             self.status = int(worst)
-            limit = parsed_args.fail_on
-            if limit and worst >= finding.Severity[limit.upper()]:
-                self.status = 2
         elif parsed_args.formatter == "text":
             self.note("nothing found")
         parsed_args.findings = findings
