@@ -224,6 +224,22 @@ def _near(words: str) -> list[str]:
 #: What is logged of our own, by how loud we are.
 _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO)
 
+#: Of libraries, what is no error of ours in other words.
+_OF_LIBRARIES = (
+    "alembic=WARNING",
+    "oslo.privsep=WARNING",
+    # It names deprecated options; config check does so better.
+    "oslo_config=ERROR",
+    # They log a traceback with what becomes an error of ours.
+    "oslo_db=CRITICAL",
+    "placement=CRITICAL",
+    # They warn of what becomes an error of ours.
+    "keystoneauth=ERROR",
+    "urllib3=ERROR",
+    "openstack=ERROR",
+    "stevedore=ERROR",
+)
+
 
 def set_up_logging(
     name: str,
@@ -265,18 +281,7 @@ def set_up_logging(
                 # The last one of a name counts.
                 *conf.default_log_levels,
                 f"nova_vfio_variant={level}",
-                "alembic=WARNING",
-                "oslo.privsep=WARNING",
-                # It names deprecated options; config check does so better.
-                "oslo_config=ERROR",
-                # They log a traceback with what becomes an error of ours.
-                "oslo_db=CRITICAL",
-                "placement=CRITICAL",
-                # They warn of what becomes an error of ours.
-                "keystoneauth=ERROR",
-                "urllib3=ERROR",
-                "openstack=ERROR",
-                "stevedore=ERROR",
+                *_OF_LIBRARIES,
             ],
         )
     log.setup(conf, name)

@@ -136,11 +136,12 @@ class BoundsTest(base.TestCase):
         self.addCleanup(self.server.shutdown)
 
     def client(
-        self, timeout: int = 30, **options: object
+        self, timeout: int = 30, **options: int
     ) -> client.PlacementClient:
         url = f"http://127.0.0.1:{self.server.server_port}"
         return service.connect(
             service_conf(
+                "admin_token",
                 auth_type="admin_token",
                 endpoint=url,
                 endpoint_override=url,
