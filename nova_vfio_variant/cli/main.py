@@ -62,7 +62,7 @@ class Commands(commandmanager.CommandManager):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("")  # no entry points
         self.commands.update(
             {
                 name: importlib.metadata.EntryPoint(

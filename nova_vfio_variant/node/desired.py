@@ -7,8 +7,6 @@ import dataclasses
 import functools
 import typing as ty
 
-import os_traits
-
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.placement import allocations, reserve, tree
 from nova_vfio_variant.tracker import device as tracked
@@ -107,11 +105,7 @@ class Desired:
     @property
     def one_time(self) -> tuple[provider.Provider, ...]:
         """Those of devices for one time."""
-        return tuple(
-            one
-            for one in self.described
-            if os_traits.HW_PCI_ONE_TIME_USE in one.traits
-        )
+        return tuple(one for one in self.described if one.one_time)
 
     @property
     def is_any_allocated(self) -> bool:
@@ -189,7 +183,7 @@ def spent(
     return tuple(
         address
         for one in desired
-        if os_traits.HW_PCI_ONE_TIME_USE in one.traits
+        if one.one_time
         for name, inventory in one.inventories.items()
         if one.name in there
         and not inventory.reserved

@@ -22,6 +22,9 @@ if ty.TYPE_CHECKING:
 MAX_LENGTH: ty.Final = 255
 
 _CUSTOM = "CUSTOM_"
+#: As text: the os-traits of OpenStack 2025.1 doesn't have all of them.
+_LIVE_MIGRATABLE: ty.Final = "HW_PCI_LIVE_MIGRATABLE"
+_ONE_TIME_USE: ty.Final = "HW_PCI_ONE_TIME_USE"
 _OUTSIDE = re.compile("[^A-Z0-9_]+")
 
 
@@ -50,17 +53,18 @@ def traits(names: ty.Iterable[str]) -> tuple[str, ...]:
 def device_traits(device: values.Device) -> tuple[str, ...]:
     """All traits that a device is published with, sorted.
 
-    Its own, and those that Nova gives (``_get_traits_for_dev``).
+    Its own, and those that Nova gives (``_get_traits_for_dev``) as far as
+    os-traits knows them: the Placement of such a release knows no more.
     """
-    found = {*device.traits, os_traits.COMPUTE_MANAGED_PCI_DEVICE}
+    found = {os_traits.COMPUTE_MANAGED_PCI_DEVICE}
     if device.tags.get("live_migratable") == "true":
-        found.add(os_traits.HW_PCI_LIVE_MIGRATABLE)
+        found.add(_LIVE_MIGRATABLE)
     # On a VF one_time_use is refused.
     if device.parent_addr is None and (
         device.tags.get("one_time_use") == "true"
     ):
-        found.add(os_traits.HW_PCI_ONE_TIME_USE)
-    return tuple(sorted(found))
+        found.add(_ONE_TIME_USE)
+    return tuple(sorted({*device.traits, *(found & _standard_traits())}))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -257,11 +257,18 @@ def serve(state: own_files.Given, port: int = 0) -> simple_server.WSGIServer:
 
 def _configuration(path: pathlib.Path) -> ty.Any:
     """Placement's options, every one that matters set by us."""
+    from urllib import parse
+
     from oslo_config import cfg
     from placement import conf as placement_conf
     from sqlalchemy.engine import url
 
-    connection = url.URL.create("sqlite", database=str(path))
+    # As a URI of SQLite's own: SQLAlchemy before 2.1 quotes no ? in a path.
+    connection = url.URL.create(
+        "sqlite",
+        database=f"file:{parse.quote(str(path))}",
+        query={"uri": "true"},
+    )
     conf = cfg.ConfigOpts()
     placement_conf.register_opts(conf)
     for group, name, value in (

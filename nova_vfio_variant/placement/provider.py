@@ -41,6 +41,7 @@ class Provider:
     :param inventories: resource class -> inventory
     :param traits: all that it shall have, sorted
     :param addresses: of the devices behind it, in no order
+    :param one_time: its device is used once and has to be cleaned then
     """
 
     name: str
@@ -48,6 +49,7 @@ class Provider:
     inventories: ty.Mapping[str, Inventory]
     traits: tuple[str, ...]
     addresses: tuple[address.PciAddress, ...] = ()
+    one_time: bool = False
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -188,13 +188,15 @@ def _of_whole(
     One for one time is reserved once it is in use, and never given back by
     us: whoever made it clean again sets ``reserved`` to 0.
     """
-    spent = device.tags.get("one_time_use") == "true" and device.instance_uuid
+    one_time = device.tags.get("one_time_use") == "true"
+    spent = one_time and device.instance_uuid is not None
     return provider.Provider(
         name,
         root_name,
-        {device.resource_class: provider.Inventory(1, 1, 1 if spent else 0)},
+        {device.resource_class: provider.Inventory(1, 1, int(spent))},
         names.device_traits(device),
         (device.address,),
+        one_time,
     )
 
 

@@ -152,7 +152,7 @@ BUGS = {
     ),
     "trait-forgotten": Bug(
         "nova_vfio_variant.pci.names",
-        "found.add(os_traits.HW_PCI_LIVE_MIGRATABLE)",
+        "found.add(_LIVE_MIGRATABLE)",
         "pass",
         "provider trees",
     ),

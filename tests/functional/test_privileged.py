@@ -13,6 +13,7 @@ import sys
 import typing as ty
 
 import fixtures
+import testtools
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import lock, privileged
@@ -274,7 +275,7 @@ class DaemonTest(base.TestCase):
         assert command.stdout is not None
         helper = int(command.stdout.readline())
         self.addCleanup(command.stdout.close)
-        with self.assertRaises(exception.LockTimeout):
+        with testtools.ExpectedException(exception.LockTimeout):
             lock.hold(root, ["host"], 0).__enter__()
         command.kill()
         command.wait()
@@ -282,7 +283,7 @@ class DaemonTest(base.TestCase):
             pass
         # The group is its helper's, which nobody can end in a kernel.
         name = "function-0000:21:00.0"
-        with self.assertRaises(exception.LockTimeout):
+        with testtools.ExpectedException(exception.LockTimeout):
             lock.hold(root, [name], 0.5).__enter__()
         os.kill(helper, signal.SIGKILL)
         with lock.hold(root, [name], 10):
@@ -464,7 +465,7 @@ class StepTest(base.TestCase):
 
     def test_no_key_leads_out_of_the_folder(self) -> None:
         for key in ("../x", "group-1/../../x", "", "/x", ".", "group-1\n"):
-            with self.assertRaises(exception.HostError):
+            with testtools.ExpectedException(exception.HostError):
                 _BY.hold([key], 0).__enter__()
         for keys in ("host", {"host": 1}, [b"host"], ["host", 7], None, 7):
             kind, said, _ = privileged.take_locks(keys, 0, "x")

@@ -259,12 +259,10 @@ class DirectoryTest(TreeTestCase):
         # It knows these for no links by now.
         (root / _DEVICE / "vendor").unlink()
         (root / _DEVICE / "vendor").symlink_to(outside / "vendor")
-        with self.assertRaises(OSError):
-            host.open_to_write(f"{_DEVICE}/vendor")
+        self.assertRaises(OSError, host.open_to_write, f"{_DEVICE}/vendor")
         (root / _DEVICE).rename(root / "away")
         (root / _DEVICE).symlink_to(outside)
-        with self.assertRaises(OSError):
-            host.open_to_write(f"{_DEVICE}/vendor")
+        self.assertRaises(OSError, host.open_to_write, f"{_DEVICE}/vendor")
         self.assertEqual("precious", (outside / "vendor").read_text())
 
     def test_only_a_regular_file_of_one_name_is_written(self) -> None:
@@ -292,8 +290,7 @@ class DirectoryTest(TreeTestCase):
         host.read_text("proc")
         host.listdir("sys/bus/pci/devices/0000:00:01.0")
         os.close(host.open_to_write("proc/cmdline"))
-        with self.assertRaises(OSError):
-            host.open_to_write("proc")
+        self.assertRaises(OSError, host.open_to_write, "proc")
         self.assertEqual(before, os.listdir("/proc/self/fd"))
 
     def test_a_host_that_is_not_there_is_named(self) -> None:

@@ -87,7 +87,6 @@ class DesiredTest(base.TestCase):
                     PF,
                     status=status,
                     instance_uuid="one",
-                    traits=("HW_PCI_ONE_TIME_USE",),
                     tags={"one_time_use": "true"},
                 )
             )
@@ -168,7 +167,6 @@ class SpentTest(base.TestCase):
     def spent(self, reserved: int, ours: int = 0) -> list[str]:
         device = samples.pf(
             PF,
-            traits=("HW_PCI_ONE_TIME_USE",),
             tags={"one_time_use": "true"},
         )
         of = made(device)
