@@ -14,7 +14,7 @@ import uuid
 from cliff import command, lister, show
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import main, script_words
+from nova_vfio_variant.cli import main, options, script_words
 from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 
@@ -72,7 +72,7 @@ class Base(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The parser of this command, which fails as commands do."""
         parser = super().get_parser(prog_name)
-        reject = functools.partial(main.reject, parser)
+        reject = functools.partial(options.reject, parser)
         # cliff makes the parser, of a class of its own.
         parser.error = reject  # type: ignore[method-assign] # see above
         script_words.check(parser)
@@ -81,12 +81,12 @@ class Base(command.Command):
     @functools.cached_property
     def context(self) -> context.Context:
         """The compute node that the global options point at."""
-        options = self.app.options
+        given = self.app.options
         return context.Context(
-            options.config_file,
-            options.config_dir,
-            options.host_root,
-            options.state_path,
+            given.config_file,
+            given.config_dir,
+            given.host_root,
+            given.state_path,
         )
 
     @functools.cached_property

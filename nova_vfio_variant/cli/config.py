@@ -60,7 +60,7 @@ class Check(base.Lister):
     each finding is shown below the line that it is about.
     """
 
-    example = "config check --offline --fail-on warning"
+    example = "config check --offline --fail-on error"
 
     @property
     def formatter_default(self) -> str:
@@ -82,7 +82,7 @@ class Check(base.Lister):
         return manager
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what to look at, and what counts as a failure."""
+        """Add what to look at."""
         parser = super().get_parser(prog_name)
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
@@ -98,11 +98,6 @@ class Check(base.Lister):
                 " installed and doesn't run"
             ),
         )
-        parser.add_argument(
-            "--fail-on",
-            choices=[str(severity) for severity in finding.Severity],
-            help="give status 2 from this severity on",
-        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
@@ -113,9 +108,6 @@ class Check(base.Lister):
         worst = finding.worst(findings)
         if worst is not None:
             self.status = int(worst)
-            limit = parsed_args.fail_on
-            if limit and worst >= finding.Severity[limit.upper()]:
-                self.status = 2
         elif parsed_args.formatter == "text":
             self.note("nothing found")
         parsed_args.findings = findings

@@ -15,15 +15,14 @@ import typing as ty
 
 from cliff import app, command, commandmanager
 
-from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import log_lines, script_words
+from nova_vfio_variant import exception
+from nova_vfio_variant.cli import log_lines, options, script_words
 
 DESCRIPTION = (
     "Prove that nova.conf, the host, the tracker and Placement agree about"
     " PCI devices, and make them agree."
 )
 
-DEBUG_HELP: ty.Final = "show a traceback when something fails, and log all"
 _PACKAGE = "nova_vfio_variant.cli"
 
 #: So many new objects make Python look for circles among them. At its own 700
@@ -83,7 +82,7 @@ class Commands(commandmanager.CommandManager):
 
             def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
                 parser = super().get_parser(prog_name)
-                parser.error = functools.partial(reject, parser)
+                parser.error = functools.partial(options.reject, parser)
                 script_words.check(parser)
                 return ty.cast("argparse.ArgumentParser", parser)
 
@@ -105,7 +104,7 @@ class App(app.App):
         argparse_kwargs: dict[str, ty.Any] | None = None,
     ) -> argparse.ArgumentParser:
         """The global options; they may stand before or behind a command."""
-        parser = Parser(
+        parser = options.Parser(
             prog=self.NAME,
             description=description,
             add_help=False,
@@ -125,7 +124,8 @@ class App(app.App):
             action="store_true",
             help="show this help, or a command's, and exit",
         )
-        add_node_options(parser)
+        options.add_node_options(parser)
+        options.add_fail_on(parser)
         loudness = parser.add_mutually_exclusive_group()
         loudness.add_argument(
             "-v",
@@ -154,7 +154,7 @@ class App(app.App):
         parser.add_argument(
             "--debug",
             action="store_true",
-            help=DEBUG_HELP,
+            help=options.DEBUG_HELP,
         )
         return parser
 
@@ -163,21 +163,23 @@ class App(app.App):
 
     def prepare_to_run_command(self, cmd: command.Command) -> None:
         """Set up logging, as soon as something is logged."""
-        options = self.options
+        given = self.options
         set_up = functools.partial(
             set_up_logging,
             self.NAME,
-            debug=options.debug,
-            verbose_level=options.verbose_level,
-            log_file=options.log_file,
+            debug=given.debug,
+            verbose_level=given.verbose_level,
+            log_file=given.log_file,
         )
-        if options.debug or options.verbose_level > 2 or options.log_file:
+        if given.debug or given.verbose_level > 2 or given.log_file:
             try:
                 set_up()
             except exception.HostError as error:
-                reject(self.parser, f"--log-file {error.message}", error.hint)
+                options.reject(
+                    self.parser, f"--log-file {error.message}", error.hint
+                )
         else:
-            log_lines.FirstRecord.wait(set_up, _LEVELS[options.verbose_level])
+            log_lines.FirstRecord.wait(set_up, _LEVELS[given.verbose_level])
 
     def run(self, argv: list[str]) -> int:
         """Run one command. Every failure gives status 2."""
@@ -196,7 +198,7 @@ class App(app.App):
             self.command_manager.find_command(argv)
         except ValueError:
             if argv[0].startswith("-"):
-                reject(self.parser, f"unrecognized option {argv[0]}")
+                options.reject(self.parser, f"unrecognized option {argv[0]}")
             words = " ".join(argv[:2])
             near = _near(words) or _near(argv[0])
             self.stderr.write(
@@ -205,11 +207,12 @@ class App(app.App):
             if near:
                 self.stderr.write(f"hint: did you mean {', '.join(near)}?\n")
             return 2
-        return super().run_subcommand(argv)
+        status = super().run_subcommand(argv)
+        return options.exit_status(status, self.options.fail_on)
 
     def interact(self) -> ty.NoReturn:
         """There is no shell: options without a command are a mistake."""
-        reject(self.parser, "a command is missing")
+        options.reject(self.parser, "a command is missing")
 
 
 def _near(words: str) -> list[str]:
@@ -218,64 +221,6 @@ def _near(words: str) -> list[str]:
 
     begin = [name for name in sorted(COMMANDS) if name.startswith(f"{words} ")]
     return begin or difflib.get_close_matches(words, COMMANDS, 1)
-
-
-def reject(
-    parser: argparse.ArgumentParser, message: str, hint: str | None = None
-) -> ty.NoReturn:
-    """End as every failure does, where argparse would print its usage."""
-    hint = hint or f"{parser.prog} --help shows all options"
-    parser.exit(
-        2,
-        f"error: {shown.line(shown.short(message))}\n"
-        f"hint: {shown.line(hint)}\n",
-    )
-
-
-class Parser(argparse.ArgumentParser):
-    """One that says what is wrong in one line."""
-
-    def error(self, message: str) -> ty.NoReturn:
-        """Say it, and end with status 2."""
-        reject(self, message)
-
-
-def add_node_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which node is meant."""
-    parser.add_argument(
-        "--config-file",
-        action="append",
-        metavar="FILE",
-        help=(
-            "a nova.conf-style file; may be given more than once. Without"
-            " it: /etc/nova/nova.conf with Nova's drop-ins, then"
-            " /etc/nova-vfio/"
-        ),
-    )
-    parser.add_argument(
-        "--config-dir",
-        action="append",
-        metavar="DIR",
-        help="a folder of drop-ins named NAME.conf, read in order of name",
-    )
-    parser.add_argument(
-        "--host-root",
-        default="/",
-        metavar="PATH",
-        help=(
-            "where the host's /sys, /proc and /lib hang: / (the"
-            " default), another folder, or a recorded host (.tar.gz)"
-        ),
-    )
-    parser.add_argument(
-        "--state-path",
-        metavar="DIR",
-        help=(
-            "where the tracker keeps its state. Without it:"
-            " /var/lib/nova-vfio for root, else the folder nova-vfio in"
-            " $XDG_STATE_HOME"
-        ),
-    )
 
 
 #: What is logged of our own, by how loud we are.

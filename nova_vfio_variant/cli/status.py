@@ -10,6 +10,7 @@ import sys
 
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import main as cli_main
+from nova_vfio_variant.cli import options as cli_options
 from nova_vfio_variant.node import context
 
 NAME = "nova-vfio-status"
@@ -20,17 +21,18 @@ _BROKEN = 255
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = cli_main.Parser(
+    top = cli_options.Parser(
         prog=NAME,
         description="Look whether a new version finds all in order.",
         epilog=f"Example: {NAME} upgrade check --json",
         allow_abbrev=False,
     )
-    cli_main.add_node_options(top)
+    cli_options.add_node_options(top)
+    cli_options.add_fail_on(top)
     top.add_argument(
         "--debug",
         action="store_true",
-        help=cli_main.DEBUG_HELP,
+        help=cli_options.DEBUG_HELP,
     )
     upgrade = top.add_subparsers(required=True, metavar="upgrade").add_parser(
         "upgrade", help="about upgrades"
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
             "Check whether the state database, nova.conf, the host and"
             " Placement are fit for this version. Status 0: all is fine; 1:"
             " there are warnings; 2: something must be mended first; 255:"
-            " the checks could not be made."
+            " the checks could not be made. --fail-on makes 0 of some."
         ),
         epilog=f"Example: {NAME} upgrade check --json",
     )
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     cli_main.set_up_logging(NAME, debug=options.debug)
     try:
-        return _check(options)
+        status = _check(options)
     except Exception as error:
         if options.debug:
             raise
@@ -70,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
             else f"{type(error).__name__}: {' '.join(str(error).split())}"
         )
         sys.stderr.write(f"error: {shown.line(message)}\n")
-        return _BROKEN
+        status = _BROKEN
+    return cli_options.exit_status(status, options.fail_on)
 
 
 def _check(options: argparse.Namespace) -> int:

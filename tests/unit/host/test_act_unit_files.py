@@ -39,7 +39,9 @@ class UnitFilesTest(base.TestCase):
             words = shlex.split(service[option].replace("\\\n", " "))
             text = " ".join(words)
             self.assertIn(
-                f"/usr/bin/nova-vfio $NOVA_VFIO_ARGS {wanted} ", text
+                "/usr/bin/nova-vfio --fail-on error $NOVA_VFIO_ARGS"
+                f" {wanted} ",
+                text,
             )
             self.assertIn(wanted, main.COMMANDS)
 

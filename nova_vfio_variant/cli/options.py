@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that both programs take, and how what is typed wrongly ends."""
+
+from __future__ import annotations
+
+import argparse
+import typing as ty
+
+from nova_vfio_variant import shown
+
+DEBUG_HELP: ty.Final = "show a traceback when something fails, and log all"
+
+#: The first exit status that stays, by what --fail-on says.
+_FAILS: ty.Final = {"warning": 1, "error": 2, "never": 256}
+
+
+def reject(
+    parser: argparse.ArgumentParser, message: str, hint: str | None = None
+) -> ty.NoReturn:
+    """End as every failure does, where argparse would print its usage."""
+    hint = hint or f"{parser.prog} --help shows all options"
+    parser.exit(
+        2,
+        f"error: {shown.line(shown.short(message))}\n"
+        f"hint: {shown.line(hint)}\n",
+    )
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line."""
+
+    def error(self, message: str) -> ty.NoReturn:
+        """Say it, and end with status 2."""
+        reject(self, message)
+
+
+def add_node_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which node is meant."""
+    parser.add_argument(
+        "--config-file",
+        action="append",
+        metavar="FILE",
+        help=(
+            "a nova.conf-style file; may be given more than once. Without"
+            " it: /etc/nova/nova.conf with Nova's drop-ins, then"
+            " /etc/nova-vfio/"
+        ),
+    )
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        metavar="DIR",
+        help="a folder of drop-ins named NAME.conf, read in order of name",
+    )
+    parser.add_argument(
+        "--host-root",
+        default="/",
+        metavar="PATH",
+        help=(
+            "where the host's /sys, /proc and /lib hang: / (the"
+            " default), another folder, or a recorded host (.tar.gz)"
+        ),
+    )
+    parser.add_argument(
+        "--state-path",
+        metavar="DIR",
+        help=(
+            "where the tracker keeps its state. Without it:"
+            " /var/lib/nova-vfio for root, else the folder nova-vfio in"
+            " $XDG_STATE_HOME"
+        ),
+    )
+
+
+def add_fail_on(parser: argparse.ArgumentParser) -> None:
+    """Add --fail-on."""
+    parser.add_argument(
+        "--fail-on",
+        choices=tuple(_FAILS),
+        default="warning",
+        help=(
+            "what gives another exit status than 0. warning (the default): 1"
+            " for warnings, differences and what is to be done, 2 for"
+            " errors; error: 2 for errors alone; never: nothing but a wrong"
+            " command line. What is printed stays the same"
+        ),
+    )
+
+
+def exit_status(status: int, fail_on: str) -> int:
+    """The exit status of a program whose command came to ``status``."""
+    return status if status >= _FAILS[fail_on] else 0
