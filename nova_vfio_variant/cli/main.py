@@ -111,12 +111,7 @@ class App(app.App):
             allow_abbrev=False,
             **argparse_kwargs or {},
         )
-        parser.add_argument(
-            "--version",
-            action=_Version,
-            nargs=0,
-            help="show the version and exit",
-        )
+        options.add_version(parser)
         parser.add_argument(
             "-h",
             "--help",
@@ -288,19 +283,6 @@ def set_up_logging(
         root.addHandler(handler)
     for each in root.handlers:
         each.setFormatter(log_lines.Formatter(each.formatter))
-
-
-class _Version(argparse.Action):
-    """Look the version up only when it is asked for."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        *_args: object,
-        **_kwargs: object,
-    ) -> None:
-        version = importlib.metadata.version("nova-vfio-variant")
-        parser.exit(message=f"{App.NAME} {version}\n")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import sys
 import typing as ty
 
 from nova_vfio_variant import shown
@@ -32,6 +34,31 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> ty.NoReturn:
         """Say it, and end with status 2."""
         reject(self, message)
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        *_args: object,
+        **_kwargs: object,
+    ) -> None:
+        version = importlib.metadata.version("nova-vfio-variant")
+        # exit() itself would say it on standard error.
+        sys.stdout.write(f"{parser.prog} {version}\n")
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add --version."""
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="show the version and exit",
+    )
 
 
 def add_node_options(parser: argparse.ArgumentParser) -> None:

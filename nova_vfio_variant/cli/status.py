@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Example: {NAME} upgrade check --json",
         allow_abbrev=False,
     )
+    cli_options.add_version(top)
     cli_options.add_node_options(top)
     cli_options.add_fail_on(top)
     top.add_argument(

@@ -229,6 +229,19 @@ class UpgradeCheckTest(base.TestCase):
             self.assertTrue(error.startswith(f"error: {said}"), error)
             self.assertTrue(hint.startswith("hint: nova-vfio-status"), hint)
 
+    def test_it_says_its_version_as_the_other_program_does(self) -> None:
+        said = []
+        for program in (status.main, nova_vfio.main):
+            out = io.StringIO()
+            with fixtures.MonkeyPatch("sys.stdout", out):
+                end = self.assertRaises(SystemExit, program, ["--version"])
+            self.assertEqual(0, end.code or 0)
+            said.append(out.getvalue().split(" "))
+        (name, version), (other, same) = said
+        self.assertEqual(
+            ("nova-vfio-status", "nova-vfio", version), (name, other, same)
+        )
+
     def test_the_newest_library_counts(self) -> None:
         self.library("libvirt.so.0.9007.0")
         newer = self.host / "usr/lib64"
