@@ -14,7 +14,7 @@ import uuid
 from cliff import command, lister, show
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import main, options, script_words
+from nova_vfio_variant.cli import main, options, script_words, widths
 from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 
@@ -145,7 +145,9 @@ class Base(command.Command):
         if findings and self.app.options.verbose_level:
             from nova_vfio_variant.check import render
 
-            self.app.stderr.write(render.text(findings))
+            self.app.stderr.write(
+                render.text(findings, widths.terminal(self.app.stderr))
+            )
 
     def warn_of_lost(self) -> None:
         """Name what could not be read of the host that was matched."""
@@ -163,7 +165,11 @@ class Base(command.Command):
             if isinstance(error, exception.ConfigError):
                 from nova_vfio_variant.check import render
 
-                self.app.stderr.write(render.text(error.findings))
+                self.app.stderr.write(
+                    render.text(
+                        error.findings, widths.terminal(self.app.stderr)
+                    )
+                )
         elif isinstance(error, OSError) and error.strerror:
             place = f"{error.filename}: " if error.filename else ""
             self.tell_error(f"{place}{error.strerror}")
@@ -179,6 +185,23 @@ class Lister(Base, lister.Lister):
 
     #: Said on standard error where there is no row.
     empty: str = "there is none"
+    #: The columns of a table, where not all fit; --long shows the others.
+    brief: ty.ClassVar[tuple[str, ...]] = ()
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add --long where a table leaves columns out."""
+        parser = super().get_parser(prog_name)
+        parser.set_defaults(long=False)
+        if self.brief:
+            parser.add_argument(
+                "--long",
+                action="store_true",
+                help=(
+                    "all columns in a table, too; other formats have them"
+                    " anyway"
+                ),
+            )
+        return parser
 
     def produce_output(
         self,
@@ -192,11 +215,43 @@ class Lister(Base, lister.Lister):
             data = [tuple(human(cell) for cell in row) for row in data]
         if parsed_args.formatter == "csv":
             data = [tuple(_inert(cell) for cell in row) for row in data]
-        if parsed_args.formatter == "table" and not (data := list(data)):
-            if self.status < 2:
-                self.note(self.empty)
-            return 0
+        if parsed_args.formatter == "table":
+            data = list(data)
+            if not data and not parsed_args.print_empty:
+                if self.status < 2:
+                    self.note(self.empty)
+                return 0
+            data = self._for_table(parsed_args, column_names, data)
         return super().produce_output(parsed_args, column_names, data)
+
+    def _for_table(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: ty.Sequence[str],
+        data: ty.Sequence[ty.Sequence[ty.Any]],
+    ) -> ty.Sequence[ty.Sequence[ty.Any]]:
+        """Choose the columns, and wrap them to what the table may take."""
+        width = widths.asked(parsed_args, self.app.stdout)
+        if not parsed_args.columns and not parsed_args.long:
+            parsed_args.columns = [*self.brief]
+            width = width or widths.USUAL
+        if width is None:
+            return data
+        chosen = parsed_args.columns or column_names
+        places = [
+            place for place, name in enumerate(column_names) if name in chosen
+        ]
+        wrapped = widths.fitted(
+            [column_names[place] for place in places],
+            [[row[place] for place in places] for row in data],
+            width,
+        )
+        # All columns stay: it may be sorted by one that isn't shown.
+        rows = [[*row] for row in data]
+        for row, cells in zip(rows, wrapped, strict=True):
+            for place, cell in zip(places, cells, strict=True):
+                row[place] = cell
+        return rows
 
 
 class ShowOne(Base, show.ShowOne):
@@ -214,6 +269,14 @@ class ShowOne(Base, show.ShowOne):
             data = tuple(human(cell) for cell in data)
         if parsed_args.formatter == "shell":
             data = tuple(_quoted(cell) for cell in data)
+        if parsed_args.formatter == "table":
+            width = widths.asked(parsed_args, self.app.stdout)
+            fields = widths.fitted(
+                ("Field", "Value"),
+                [*zip(column_names, data, strict=True)],
+                width or widths.USUAL,
+            )
+            column_names, data = zip(*fields, strict=True)
         return super().produce_output(parsed_args, column_names, data)
 
 

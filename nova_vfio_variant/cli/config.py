@@ -12,7 +12,7 @@ from stevedore import extension
 
 from nova_vfio_variant import finding, shown
 from nova_vfio_variant.check import render
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, widths
 from nova_vfio_variant.node import checking
 
 CHECK_COLUMNS = (
@@ -50,7 +50,8 @@ class Text(formatters.ListFormatter):
     ) -> None:
         """Print findings, worst last, so that they end next to the prompt."""
         del column_names, data
-        stdout.write(render.text(parsed_args.findings))
+        width = widths.asked(parsed_args, stdout)
+        stdout.write(render.text(parsed_args.findings, width))
 
 
 class Check(base.Lister):
@@ -132,6 +133,15 @@ class Explain(base.Lister):
     """
 
     empty = "there is no device_spec"
+    brief = (
+        "location",
+        "verdict",
+        "field",
+        "wanted",
+        "found",
+        "matched",
+        "note",
+    )
     example = "config explain 0000:41:10.0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

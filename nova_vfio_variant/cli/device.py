@@ -140,6 +140,13 @@ class List(base.Lister):
     """
 
     empty = "no device is tracked"
+    brief = (
+        "address",
+        "resource_class",
+        "status",
+        "assignable",
+        "instance_uuid",
+    )
     example = "device list -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:

@@ -56,6 +56,7 @@ class List(base.Lister):
     """
 
     empty = "there is no such function"
+    brief = ("address", "kind", "name", "driver", "assignable")
     example = "host list --class network -f json"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -80,6 +80,7 @@ class Show(_Inventory):
     """
 
     empty = "no device would be published"
+    brief = ("provider", "resource_class", "total", "reserved", "used")
     example = "inventory show"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:

@@ -16,7 +16,7 @@ import typing as ty
 from cliff import app, command, commandmanager
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import log_lines, options, script_words
+from nova_vfio_variant.cli import log_lines, options, script_words, widths
 
 DESCRIPTION = (
     "Prove that nova.conf, the host, the tracker and Placement agree about"
@@ -158,6 +158,9 @@ class App(app.App):
 
     def prepare_to_run_command(self, cmd: command.Command) -> None:
         """Set up logging, as soon as something is logged."""
+        wrong = widths.unread()
+        if wrong is not None:
+            options.reject(self.parser, wrong, "unset it, or write 0 or 1")
         given = self.options
         set_up = functools.partial(
             set_up_logging,
