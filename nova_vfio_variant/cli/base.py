@@ -62,6 +62,8 @@ class Base(command.Command):
     """
 
     status = 0
+    #: What goes before ``[vfio] placement``.
+    placement: str | None = None
     #: One line that a user could type.
     example: ty.ClassVar[str] = ""
 
@@ -87,6 +89,7 @@ class Base(command.Command):
             given.config_dir,
             given.host_root,
             given.state_path,
+            self.placement,
         )
 
     @functools.cached_property

@@ -94,6 +94,14 @@ class Check(base.Lister):
             action="store_true",
             help="leave out what needs the host or Placement",
         )
+        parser.add_argument(
+            "--placement",
+            choices=("embedded", "service"),
+            help=(
+                "compare with this Placement, whatever [vfio] placement says:"
+                " service is the cloud's, reached as [placement] says"
+            ),
+        )
         what.add_argument(
             "--kernel",
             metavar="RELEASE",
@@ -106,6 +114,7 @@ class Check(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Check, and judge by the worst finding."""
+        self.placement = parsed_args.placement
         findings = checking.Checking(self.context).check(
             offline=parsed_args.offline, kernel=parsed_args.kernel
         )
