@@ -45,7 +45,10 @@ from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
 
-_ADDRESS = re.compile(r"^# not suggested: (\S+)", re.MULTILINE)
+#: One function, or a line of several below their reason.
+_REMARKED = re.compile(
+    r"^#(?: not suggested: (\S+)|   ([0-9a-f]{4,}:.*?),?$)", re.MULTILINE
+)
 _SPEC = re.compile(r"^device_spec = (.+)$", re.MULTILINE)
 _CODE = re.compile(r"\[(VFIO\d+)\]$")
 #: An obstacle of another function that has to leave its driver.
@@ -110,7 +113,11 @@ def suggested(
         for seen, spec in zip(scan.functions, winners, strict=True)
         if spec is not None
     }
-    said.remarked = set(_ADDRESS.findall(text))
+    said.remarked = {
+        at
+        for alone, several in _REMARKED.findall(text)
+        for at in (alone or several).split(", ")
+    }
 
 
 def codes_of(lines: ty.Iterable[str]) -> frozenset[str]:

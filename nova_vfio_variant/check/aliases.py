@@ -12,7 +12,7 @@ from nova_vfio_variant.check import codes, unnamed
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias
-from nova_vfio_variant.pci import filters, names
+from nova_vfio_variant.pci import filters, names, values
 from nova_vfio_variant.tracker import device as tracked
 
 #: What an alias asks for, in the order in which a mistake is looked for.
@@ -289,7 +289,7 @@ def class_ignored(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     One provider for each class Nova can't publish: who chose that has no
     Nova that gives out these devices.
     """
-    if given.in_placement or given.without_nova or given.layout == "per_class":
+    if _are_classes_compared(given):
         return
     for alias in _all(given):
         if not (alias.resource_class or alias.traits):
@@ -298,11 +298,7 @@ def class_ignored(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             device.address
             for group in given.alike
             if not _fits(alias, group[0])
-            and all(
-                _field_fits(alias, group[0], field)
-                for field in _FIELDS
-                if field not in ("resource_class", "traits")
-            )
+            and _fits_without_class(alias, group[0])
             for device in group
         ]
         if others:
@@ -315,6 +311,37 @@ def class_ignored(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 alias,
                 key,
             )
+
+
+def _are_classes_compared(given: facts.CheckInput) -> bool:
+    return (
+        given.in_placement or given.without_nova or given.layout == "per_class"
+    )
+
+
+def _fits_without_class(
+    alias: pci_alias.Alias, device: tracked.Device
+) -> bool:
+    return all(
+        _field_fits(alias, device, field)
+        for field in _FIELDS
+        if field not in ("resource_class", "traits")
+    )
+
+
+def that_can_get(
+    given: facts.CheckInput, device: tracked.Device
+) -> ty.Iterator[pci_alias.Alias]:
+    """The aliases by which a flavor can get a device.
+
+    None for one whose card another host manages: Nova gives it to ports.
+    """
+    if values.boolean(device.tags.get("remote_managed")):
+        return
+    fits = _fits if _are_classes_compared(given) else _fits_without_class
+    for alias in _all(given):
+        if fits(alias, device):
+            yield alias
 
 
 RULES: tuple[facts.Rule, ...] = (

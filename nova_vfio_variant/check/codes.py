@@ -691,6 +691,17 @@ PLACEMENT_UNREACHABLE: ty.Final = finding.Code(
     "[placement] endpoint_override names a port that nothing listens on",
     "Mend [placement], or give --offline to leave such rules out.",
 )
+CLOUD_NOT_ASKED: ty.Final = finding.Code(
+    "VFIO407",
+    _INFO,
+    "the cloud's Placement was not asked",
+    "[placement] has credentials for the cloud's Placement, and [vfio] "
+    "placement is embedded, which is the default: what the cloud holds of this "
+    "host was compared with nothing.",
+    "[placement]\nauth_type = password\nand no [vfio] placement",
+    "Ask it with nova-vfio config check --placement service; where this "
+    "project is to use it, set [vfio] placement = service.",
+)
 REPORT_SWITCHED_OFF: ty.Final = finding.Code(
     "VFIO405",
     _ERROR,

@@ -48,7 +48,7 @@ def _finding(
         where = "no other function of this host is like it"
     ways = []
     if device.status in family.IN_USE:
-        ways.append(f"'nova-vfio claim delete {owner}'")
+        ways.append(f"'nova-vfio claim delete --instance {owner}'")
     if exchange.desired is not None:
         ways.append(f"'nova-vfio device sync --accept {device.address}'")
     return finding.Finding(

@@ -19,6 +19,9 @@ from nova_vfio_variant.tracker import device as tracked
 if ty.TYPE_CHECKING:
     from lxml import etree
 
+#: What says how to log in to a service, first of all.
+_CREDENTIALS: ty.Final = frozenset({"auth_type", "auth_section"})
+
 #: Where libvirt keeps the state of guests that run, QEMU's and others'.
 _RUNNING = ("run/libvirt/qemu", "run/libvirt/ch")
 
@@ -244,6 +247,25 @@ def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
         )
 
 
+def cloud_not_asked(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Credentials for a Placement that isn't the one that was asked."""
+    asked = given.options.get(("vfio", "placement"))
+    # Without the host Placement isn't asked either (--offline).
+    if given.scan is None or asked != "embedded":
+        return
+    for text in given.written:
+        # As oslo.config, which compares groups without case.
+        if text.group.lower() == "placement" and text.option in _CREDENTIALS:
+            yield facts.on_option(
+                codes.CLOUD_NOT_ASKED,
+                "the Placement that this names was not asked: [vfio] placement"
+                " is embedded",
+                text,
+                "[placement]",
+            )
+            return
+
+
 def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Rules that could not be asked because Placement could not."""
     why = given.unreachable
@@ -261,6 +283,7 @@ def unreachable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 RULES: tuple[facts.Rule, ...] = (
     unreachable,
+    cloud_not_asked,
     switched_off,
     nova_differs,
     allocated_to_another,

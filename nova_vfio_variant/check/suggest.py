@@ -7,12 +7,14 @@ stands there in its place.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import json
+import textwrap
 import typing as ty
 
-from nova_vfio_variant.check import binding, places
+from nova_vfio_variant.check import beside, binding, places
 from nova_vfio_variant.declaration import verdicts
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import drivers, groups, host_scan
@@ -64,6 +66,7 @@ class _Group:
     """VFs that one entry names.
 
     :param whole: they are all VFs of the PF with these ids
+    :param network: the physical network that they are on: they are for ports
     """
 
     pf: pci_address.PciAddress
@@ -72,13 +75,22 @@ class _Group:
     vfs: tuple[host_function.PciFunction, ...]
     managed: bool
     whole: bool
+    network: str | None = None
 
 
-def text(host: verdicts.Verdicts) -> str:
+#: What a remark is about, and what it says of it.
+_Remark = tuple[str, str]
+
+
+def text(
+    host: verdicts.Verdicts, written: beside.Written | None = None
+) -> str:
     """A nova.conf fragment; flavor lines stand in it as comments.
 
     :param host: with nothing declared of it
+    :param written: what the files say that were read, if there are any
     """
+    written = written or beside.Written()
     scan = host.facts.scan
     families: dict[pci_address.PciAddress, list[host_function.PciFunction]]
     families = {}
@@ -87,60 +99,96 @@ def text(host: verdicts.Verdicts) -> str:
             families.setdefault(seen.physfn, []).append(seen)
     lines = [_HEAD]
     groups: list[_Group] = []
-    remarks: list[str] = []
+    remarks: list[_Remark] = []
+    networks = written.networks(scan)
     for pf in sorted(families):
-        some, said = _groups(host, pf, families[pf])
+        some, said = _groups(host, pf, families[pf], networks)
         groups += some
         remarks += said
     for seen in scan.functions:
         if seen.sriov_totalvfs and seen.address not in families:
             remarks.append(
-                f"PF {seen.address} could have {seen.sriov_totalvfs} VFs, and"
-                " has none"
+                (
+                    f"PF {seen.address}",
+                    f"could have {seen.sriov_totalvfs} VFs, and has none",
+                )
             )
-    by_pf = itertools.groupby(groups, lambda entry: entry.pf)
-    if any(len({entry.kind for entry in some}) > 1 for _, some in by_pf):
+    for_aliases = [group for group in groups if group.network is None]
+    by_pf = itertools.groupby(for_aliases, lambda entry: entry.pf)
+    if any(
+        len({entry.kind for entry in some}) > 1 for _, some in by_pf
+    ) and not written.is_set("vfio", "provider_layout", "per_class"):
         lines.append(_VFIO)
     lines.append("\n[pci]\n")
     lines += [_spec_lines(scan, group) for group in groups]
+    aliases = []
     for kind, of_kind in itertools.groupby(
-        sorted(groups, key=lambda entry: entry.kind),
+        sorted(for_aliases, key=lambda entry: entry.kind),
         lambda entry: entry.kind,
     ):
+        aliases.append(_alias(kind))
         lines.append(_alias_lines(kind, list(of_kind)))
-    lines += [f"# not suggested: {remark}\n" for remark in remarks]
+    lines += _remark_lines(remarks)
+    told = beside.told(
+        written,
+        aliases,
+        by_class=any(group.kind.vgpu_type for group in for_aliases),
+    )
+    lines += [f"{line}\n" for line in told]
     return "".join(lines)
+
+
+def _remark_lines(remarks: list[_Remark]) -> ty.Iterator[str]:
+    """What is not suggested, reason by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for about, reason in remarks:
+        by_reason.setdefault(reason, []).append(about)
+    for reason, those in by_reason.items():
+        if len(those) == 1:
+            yield f"# not suggested: {those[0]} {reason}\n"
+            continue
+        yield f"# not suggested, since each {reason}:\n"
+        for line in textwrap.wrap(", ".join(those), 75):
+            yield f"#   {line}\n"
 
 
 def _groups(
     host: verdicts.Verdicts,
     pf: pci_address.PciAddress,
     vfs: list[host_function.PciFunction],
-) -> tuple[list[_Group], list[str]]:
+    networks: ty.Mapping[pci_address.PciAddress, str],
+) -> tuple[list[_Group], list[_Remark]]:
     """The VFs of a PF that can be given away, and why others can't."""
     scan = host.facts.scan
-    remarks = []
+    remarks: list[_Remark] = []
     fit = []
     for seen in vfs:
         why = _unfit(host, seen)
         if why is None:
             fit.append(seen)
         else:
-            remarks.append(f"{seen.address} {why}")
+            remarks.append((str(seen.address), why))
     on_variant = [seen for seen in fit if seen.variant_driver is not None]
     if on_variant and len(on_variant) < len(fit):
         # All VFs of a PF are managed alike, or Nova refuses requests.
         remarks += [
-            f"{seen.address} is on no variant driver, as others of {pf} are"
+            (
+                str(seen.address),
+                f"is on no variant driver, as others of {pf} are",
+            )
             for seen in fit
             if seen.variant_driver is None
         ]
         fit = on_variant
     managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
-    found: dict[tuple[_Kind, int], list[host_function.PciFunction]] = {}
+    found: dict[tuple[_Kind, int, str], list[host_function.PciFunction]] = {}
+    type_names = _type_names(host)
     for seen in fit:
         node = -1 if seen.numa_node is None else seen.numa_node
-        found.setdefault((_kind(host, seen), node), []).append(seen)
+        # A port's device is managed: it would lose its variant driver.
+        network = "" if on_variant else networks.get(seen.address, "")
+        key = (_kind(host, seen, type_names), node, network)
+        found.setdefault(key, []).append(seen)
     return [
         _Group(
             pf,
@@ -156,8 +204,9 @@ def _groups(
                 if (seen.vendor_id, seen.product_id)
                 == (kind.vendor_id, kind.product_id)
             ],
+            network or None,
         )
-        for (kind, node), some in sorted(found.items())
+        for (kind, node, network), some in sorted(found.items())
     ], remarks
 
 
@@ -211,11 +260,37 @@ def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
     )
 
 
-def _kind(host: verdicts.Verdicts, seen: host_function.PciFunction) -> _Kind:
+def _kind(
+    host: verdicts.Verdicts,
+    seen: host_function.PciFunction,
+    type_names: ty.Mapping[str, str],
+) -> _Kind:
     vgpu = host.facts.vgpus.get(seen.address)
     if vgpu is None or vgpu.current is None:
         return _Kind(seen.vendor_id, seen.product_id)
-    return _Kind(seen.vendor_id, seen.product_id, f"vgpu_type_{vgpu.current}")
+    name = type_names.get(vgpu.current, f"vgpu_type_{vgpu.current}")
+    return _Kind(seen.vendor_id, seen.product_id, name)
+
+
+def _type_names(host: verdicts.Verdicts) -> dict[str, str]:
+    """What to call each vGPU type that a VF of this host still offers.
+
+    ``NVIDIA A16-16A`` without its vendor, as operators call its class. Types
+    whose classes would be the same have none.
+    """
+    found = {
+        number: name.removeprefix("NVIDIA ").removeprefix("GRID ")
+        for vgpu in host.facts.vgpus.values()
+        for number, name in vgpu.names
+    }
+    classes = collections.Counter(
+        names.resource_class(name, "", "") for name in found.values()
+    )
+    return {
+        number: name
+        for number, name in found.items()
+        if name and classes[names.resource_class(name, "", "")] == 1
+    }
 
 
 def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
@@ -228,7 +303,14 @@ def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
         f" {kind.vendor_id}:{kind.product_id}\n"
     )
     tags = {"managed": "yes" if group.managed else "no"}
-    if kind.vgpu_type:
+    if group.network is not None:
+        # Neutron's; managed would mean nothing.
+        tags = {"physical_network": group.network}
+        said += (
+            f"# for ports on {group.network}: openstack port create"
+            " --vnic-type direct\n"
+        )
+    elif kind.vgpu_type:
         tags = {"resource_class": kind.resource_class} | tags
     ids = {"vendor_id": kind.vendor_id, "product_id": kind.product_id}
     named = [str(group.pf)] if group.whole else places.of(group.vfs)
@@ -246,6 +328,20 @@ def _alias_lines(kind: _Kind, groups: list[_Group]) -> str:
     shown = ", ".join(
         f"{count} on {_node(node)}" for node, count in by_node.items()
     )
+    needs = (
+        "# (types are told apart with [filter_scheduler] pci_in_placement)\n"
+        if kind.vgpu_type
+        else ""
+    )
+    return (
+        f"\n# {shown}\n{needs}"
+        f"{_alias(kind)}\n"
+        "# openstack flavor set FLAVOR --property"
+        f" pci_passthrough:alias={kind.alias}:1\n"
+    )
+
+
+def _alias(kind: _Kind) -> str:
     alias = {
         "name": kind.alias,
         "vendor_id": kind.vendor_id,
@@ -254,17 +350,7 @@ def _alias_lines(kind: _Kind, groups: list[_Group]) -> str:
     }
     if kind.vgpu_type:
         alias["resource_class"] = kind.resource_class
-    needs = (
-        "# (types are told apart with [filter_scheduler] pci_in_placement)\n"
-        if kind.vgpu_type
-        else ""
-    )
-    return (
-        f"\n# {shown}\n{needs}"
-        f"alias = {_json(alias)}\n"
-        "# openstack flavor set FLAVOR --property"
-        f" pci_passthrough:alias={kind.alias}:1\n"
-    )
+    return f"alias = {_json(alias)}"
 
 
 def _node(node: int | None) -> str:

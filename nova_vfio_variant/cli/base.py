@@ -62,6 +62,11 @@ class Base(command.Command):
     """
 
     status = 0
+    #: What goes before ``[vfio] placement``.
+    placement: str | None = None
+    #: Columns that have another name now, and go with the next release: no
+    #: table has them unless they are asked for.
+    old: ty.ClassVar[tuple[str, ...]] = ()
     #: One line that a user could type.
     example: ty.ClassVar[str] = ""
 
@@ -87,6 +92,7 @@ class Base(command.Command):
             given.config_dir,
             given.host_root,
             given.state_path,
+            self.placement,
         )
 
     @functools.cached_property
@@ -103,6 +109,10 @@ class Base(command.Command):
         except Exception as error:  # noqa: BLE001 - no traceback for users
             self.fail(error)
         return self.status
+
+    def named_now(self, column_names: ty.Sequence[str]) -> list[str]:
+        """The columns without those that have another name now."""
+        return [name for name in column_names if name not in self.old]
 
     def note(self, text: str) -> None:
         """Say a line beside the result, unless -q was given."""
@@ -232,14 +242,19 @@ class Lister(Base, lister.Lister):
     ) -> ty.Sequence[ty.Sequence[ty.Any]]:
         """Choose the columns, and wrap them to what the table may take."""
         width = widths.asked(parsed_args, self.app.stdout)
-        if not parsed_args.columns and not parsed_args.long:
-            parsed_args.columns = [*self.brief]
-            width = width or widths.USUAL
+        if not parsed_args.columns:
+            if not parsed_args.long:
+                width = width or widths.USUAL
+            if self.brief and not parsed_args.long:
+                parsed_args.columns = [*self.brief]
+            else:
+                parsed_args.columns = self.named_now(column_names)
         if width is None:
             return data
-        chosen = parsed_args.columns or column_names
         places = [
-            place for place, name in enumerate(column_names) if name in chosen
+            place
+            for place, name in enumerate(column_names)
+            if name in parsed_args.columns
         ]
         wrapped = widths.fitted(
             [column_names[place] for place in places],
@@ -270,6 +285,9 @@ class ShowOne(Base, show.ShowOne):
         if parsed_args.formatter == "shell":
             data = tuple(_quoted(cell) for cell in data)
         if parsed_args.formatter == "table":
+            parsed_args.columns = parsed_args.columns or self.named_now(
+                column_names
+            )
             width = widths.asked(parsed_args, self.app.stdout)
             fields = widths.fitted(
                 ("Field", "Value"),

@@ -119,16 +119,25 @@ class Delete(base.Lister):
     process is named.
     """
 
-    example = "claim delete 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+    example = "claim delete --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the instance."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "instance",
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument(
+            "--instance",
+            type=base.instance,
+            metavar="UUID",
+            help="the instance that has them",
+        )
+        # As it was called; it goes with the next release.
+        whose.add_argument(
+            "instance_before",
+            nargs="?",
             type=base.instance,
             metavar="INSTANCE",
-            help="UUID of the instance",
+            help=argparse.SUPPRESS,
         )
         parser.add_argument(
             "--wait",
@@ -147,7 +156,7 @@ class Delete(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Free and list what was freed."""
         claims = node_claims.Claims(self.context).release(
-            parsed_args.instance,
+            parsed_args.instance or parsed_args.instance_before,
             wait=parsed_args.wait,
             force=parsed_args.force,
         )

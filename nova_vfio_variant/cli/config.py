@@ -15,6 +15,9 @@ from nova_vfio_variant.check import render
 from nova_vfio_variant.cli import base, widths
 from nova_vfio_variant.node import checking
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
+
 CHECK_COLUMNS = (
     "severity",
     "code",
@@ -91,6 +94,14 @@ class Check(base.Lister):
             action="store_true",
             help="leave out what needs the host or Placement",
         )
+        parser.add_argument(
+            "--placement",
+            choices=("embedded", "service"),
+            help=(
+                "compare with this Placement, whatever [vfio] placement says:"
+                " service is the cloud's, reached as [placement] says"
+            ),
+        )
         what.add_argument(
             "--kernel",
             metavar="RELEASE",
@@ -103,6 +114,7 @@ class Check(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Check, and judge by the worst finding."""
+        self.placement = parsed_args.placement
         findings = checking.Checking(self.context).check(
             offline=parsed_args.offline, kernel=parsed_args.kernel
         )
@@ -128,8 +140,9 @@ class Check(base.Lister):
 class Explain(base.Lister):
     """Go through the device_spec entries and say why each matches or not.
 
-    The first that matches wins. Status 1 if none does, and 2 if an entry
-    can't be used: a nova-compute that reads it does not start.
+    The first that matches wins; the last rows say what it makes of the
+    device, and which aliases can get it. Status 1 if none matches, and 2 if
+    an entry can't be used: a nova-compute that reads it does not start.
     """
 
     empty = "there is no device_spec"
@@ -180,9 +193,32 @@ class Explain(base.Lister):
                 )
                 for field in match.fields
             )
+        rows += self._of_winner(parsed_args.address)
         if any(isinstance(match, tuple) for match in entries):
             self.status = 2
         return EXPLAIN_COLUMNS, rows
+
+    def _of_winner(
+        self, address: pci_address.PciAddress
+    ) -> ty.Iterator[base.Row]:
+        """What the winner makes of the function, and who can get it."""
+        made = checking.Checking(self.context).outcome(address)
+        if made is None:
+            return
+        at = (made.spec.index, str(made.spec.location), "makes")
+        for field, found, note in (
+            ("resource_class", made.resource_class, None),
+            ("traits", list(made.traits), None),
+            ("managed", made.managed, None),
+            ("provider", made.provider, made.why),
+        ):
+            yield (*at, field, None, found, None, note)
+        for alias in made.aliases:
+            place = (None, str(alias.location), "gets it")
+            yield (*place, "alias", None, alias.name, None, None)
+        if not made.aliases:
+            note = "no alias of these files can get it"
+            yield (*at, "alias", None, None, None, note)
 
 
 def _why(problem: finding.Finding) -> tuple[None, None, None, None, str]:
@@ -194,7 +230,10 @@ class Suggest(base.Base):
     """Write [pci] lines and flavor lines for the VFs that this host has.
 
     Grouped by PF, type and NUMA node. The output is a nova.conf fragment;
-    what isn't configuration stands behind '#'.
+    what isn't configuration stands behind '#': what other files need, what is
+    missing in those that were read, and what is not suggested. VFs are for
+    ports where a device_spec, or physical_device_mappings of Neutron's agent
+    in another --config-file, names their physical network.
     """
 
     example = "config suggest > /etc/nova/nova.conf.d/pci.conf"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import typing as ty
 
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host.decide import codes as host_codes
@@ -27,6 +28,9 @@ COLUMNS = (
     "pending",
 )
 
+#: Keys of ``extra_info`` that Nova writes as "true" or "false".
+_TRUTHS = frozenset({"managed", "live_migratable"})
+
 
 def row(device: tracked.Device, assignable: str) -> base.Row:
     """One device in the order of COLUMNS.
@@ -46,9 +50,24 @@ def row(device: tracked.Device, assignable: str) -> base.Row:
         str(device.status),
         assignable,
         device.instance_uuid,
-        dict(device.extra_info),
-        None if device.pending is None else dict(device.pending),
+        _truths(device.extra_info),
+        None
+        if device.pending is None
+        else {
+            name: _truths(value) if name == "extra_info" else value
+            for name, value in device.pending.items()
+        },
     )
+
+
+def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
+    """What Nova keeps as "true" and "false", as all other columns have it."""
+    return {
+        key: value == "true"
+        if key in _TRUTHS and value in ("true", "false")
+        else value
+        for key, value in extra_info.items()
+    }
 
 
 def _shown(

@@ -9,9 +9,13 @@ import pathlib
 from nova_vfio_variant import shown
 from nova_vfio_variant.cli import base
 
+#: The kernel's words for what Nova and 'device list' call dev_type and
+#: parent_addr.
+_OLD = ("kind", "physfn")
+
 COLUMNS = (
     "address",
-    "kind",
+    "dev_type",
     "class",
     "vendor_id",
     "product_id",
@@ -20,8 +24,9 @@ COLUMNS = (
     "vfio_driver",
     "iommu_group",
     "numa_node",
-    "physfn",
+    "parent_addr",
     "assignable",
+    *_OLD,
 )
 
 #: Words for --class, with the PCI base class that each means.
@@ -56,7 +61,8 @@ class List(base.Lister):
     """
 
     empty = "there is no such function"
-    brief = ("address", "kind", "name", "driver", "assignable")
+    brief = ("address", "dev_type", "name", "driver", "assignable")
+    old = _OLD
     example = "host list --class network -f json"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -79,10 +85,11 @@ class List(base.Lister):
             word = class_word(function.class_code)
             if parsed_args.class_word not in {None, word}:
                 continue
+            parent = None if function.physfn is None else str(function.physfn)
             rows.append(
                 (
                     str(function.address),
-                    str(function.kind),
+                    function.dev_type,
                     word,
                     function.vendor_id,
                     function.product_id,
@@ -91,8 +98,10 @@ class List(base.Lister):
                     function.vfio_driver,
                     function.iommu_group,
                     function.numa_node,
-                    None if function.physfn is None else str(function.physfn),
+                    parent,
                     str(verdicts.of(function).state),
+                    str(function.kind),
+                    parent,
                 )
             )
         self.tell_of_verdicts()
@@ -106,11 +115,13 @@ class Show(base.ShowOne):
 
     'assignable' says whether a guest may have it now: ready, preparable,
     blocked or unknown; 'obstacles' says why not, and 'unseen' what such a
-    host can't show. 'passthrough' (yes where it is ready or preparable) goes
-    with the next release.
+    host can't show. As data there are also, until the next release,
+    'passthrough' (true where it is ready or preparable), and 'kind' and
+    'physfn', which are dev_type and parent_addr now.
     """
 
     example = "host show 0000:41:10.0"
+    old = (*_OLD, "passthrough")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the address."""
@@ -136,7 +147,7 @@ class Show(base.ShowOne):
         self.tell_of_verdicts()
         facts: dict[str, object] = {
             "address": str(function.address),
-            "kind": str(function.kind),
+            "dev_type": function.dev_type,
             "class": class_word(function.class_code),
             "class_name": names.class_name(function.class_code),
             "vendor_id": function.vendor_id,
@@ -153,7 +164,7 @@ class Show(base.ShowOne):
                 if address != function.address
             ],
             "numa_node": function.numa_node,
-            "physfn": function.physfn and str(function.physfn),
+            "parent_addr": function.physfn and str(function.physfn),
             "sriov_totalvfs": function.sriov_totalvfs,
             "sriov_numvfs": function.sriov_numvfs,
             "netdevs": list(function.netdevs),
@@ -166,6 +177,8 @@ class Show(base.ShowOne):
             ],
             "remarks": [refusal.line(remark) for remark in verdict.remarks],
             "unseen": list(verdict.unseen),
+            "kind": str(function.kind),
+            "physfn": function.physfn and str(function.physfn),
         }
         return tuple(facts), tuple(facts.values())
 

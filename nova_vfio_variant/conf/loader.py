@@ -55,11 +55,13 @@ def expect_usable(conf: located.Config) -> None:
 def survey(
     config_files: ty.Sequence[str] | None = None,
     config_dirs: ty.Sequence[str] | None = None,
+    placement: str | None = None,
 ) -> located.Config:
     """Read the same, and leave out what can't be used: it is in ``faults``.
 
     An option of one value has its default then, and one of many the others.
 
+    :param placement: in place of what ``[vfio] placement`` says
     :raises ConfigError: with all findings that keep the files from being
         read
     """
@@ -87,6 +89,8 @@ def survey(
     conf([], "nova", default_config_files=paths, default_config_dirs=[])
     _look(conf)
     _expect_no_sources(conf)
+    if placement is not None:
+        conf.set_override("placement", placement, "vfio")
     if conf.vfio.placement == "service":
         _look_at_service(conf)
     return conf

@@ -12,6 +12,7 @@ from nova_vfio_variant.node import placement_side
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
+    from nova_vfio_variant.check import outcome
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.node import context
     from nova_vfio_variant.pci import address as pci_address
@@ -118,17 +119,45 @@ class Checking:
             for made, found in entries
         )
 
+    def outcome(
+        self, address: pci_address.PciAddress
+    ) -> outcome.Outcome | None:
+        """What the entry that takes a function makes of it.
+
+        :returns: None where none does
+        :raises HostError: the host can't be seen
+        :raises ConfigError: a value can't be used
+        """
+        from nova_vfio_variant.check import outcome
+
+        return outcome.of(
+            gathering.gather(self._context.conf, lambda: self._context.scan),
+            address,
+        )
+
     def suggest(self) -> str:
         """Configuration for the VFs of this host, as text."""
-        from nova_vfio_variant.check import suggest
+        from nova_vfio_variant.check import beside, suggest
         from nova_vfio_variant.declaration import verdicts
 
         # What is declared today is no reason for what is to be declared.
         return suggest.text(
             verdicts.Verdicts(
                 self._context.verdicts.facts, self._context.verdicts.records
-            )
+            ),
+            beside.Written(self._readable()),
         )
+
+    def _readable(self) -> facts.CheckInput | None:
+        """What the files say, as far as it can be used; None without any."""
+        if not self._context.is_configured:
+            return None
+        try:
+            return gathering.gather(
+                self._context.survey, lambda: self._context.scan
+            )
+        except exception.ConfigError:
+            return None
 
     def _all(self, *, offline: bool) -> facts.CheckInput:
         """What the rules look at, with what Placement holds of it."""

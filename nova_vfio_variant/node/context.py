@@ -57,12 +57,14 @@ class Context:
         config_dirs: ty.Sequence[str] | None = None,
         host_root: str = "/",
         state_path: str | None = None,
+        placement: str | None = None,
     ) -> None:
         #: Why the configuration could not be used for a verdict.
         self.undeclared: str | None = None
         self._config_files = config_files
         self._config_dirs = config_dirs
         self._host_root = host_root
+        self._placement = placement
         self.state_path = (
             pathlib.Path(state_path) if state_path else default_state_path()
         )
@@ -98,7 +100,9 @@ class Context:
         """
         from nova_vfio_variant.conf import loader
 
-        return loader.survey(self._config_files, self._config_dirs)
+        return loader.survey(
+            self._config_files, self._config_dirs, self._placement
+        )
 
     @functools.cached_property
     def state(self) -> own_files.Place:

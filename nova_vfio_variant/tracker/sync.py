@@ -327,7 +327,7 @@ def _accept(
             raise exception.InvalidDeviceStatus(
                 f"device {address} is {one.device.status} by instance {owner}"
                 ", so what is there now is not accepted in its place",
-                f"'nova-vfio claim delete {owner}' takes it back first",
+                f"'nova-vfio claim delete --instance {owner}' takes it back first",
             )
         families.put(properties.changed(one.device, one.desired))
     return [address for address in found if address in accepted]

@@ -833,6 +833,12 @@ PUBLISHED_CASES = {
         card(),
         unreachable="http://127.0.0.1:9 can't be reached: Connection refused",
     ),
+    "CLOUD_NOT_ASKED": Case(
+        specs(f"{{ {VF} }}")
+        + "[placement]\nauth_url = http://k\nauth_type = password\n",
+        card(),
+        published={},
+    ),
     "GUEST_WITHOUT_CLAIM": Case(
         specs(f"{{ {VF} }}"),
         card(),

@@ -151,6 +151,29 @@ class ServiceTest(CliTestCase):
         )
         self.assertEqual([], self.json("config", "check", "--offline"))
 
+    def test_a_cloud_that_was_not_asked_is_told_and_asked(self) -> None:
+        self.publish(2)
+        conf = pathlib.Path("nova.conf")
+        for said in ("", "[vfio]\nplacement = embedded\n"):
+            self.use(self.server.url)
+            conf.write_text(
+                conf.read_text().replace("[vfio]\nplacement = service\n", said)
+            )
+            (found,) = self.json("config", "check")
+            self.assertEqual(
+                ("VFIO407", "info"), (found["code"], found["severity"])
+            )
+            self.assertIn("--placement service", found["hint"])
+            (found,) = self.json(
+                *("config", "check", "--placement", "service"), status=1
+            )
+            self.assertEqual("VFIO401", found["code"])
+            self.assertEqual([], self.json("config", "check", "--offline"))
+            self.assertFalse(self.state.exists())
+        self.use(self.server.url)
+        (found,) = self.json("config", "check", "--placement=embedded")
+        self.assertEqual("VFIO407", found["code"])
+
     def test_a_placement_that_is_down_is_told(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]

@@ -65,7 +65,7 @@ class ExchangedTest(cli_case.CliTestCase):
             for one in self.json("config", "check", status=1)
             if one["code"] == "VFIO406"
         ]
-        self.assertIn(f"claim delete {cli_case.ONE}", check["hint"])
+        self.assertIn(f"claim delete --instance {cli_case.ONE}", check["hint"])
 
     def test_one_that_no_entry_names_any_more_is_named_too(self) -> None:
         self.ok(*CREATE)
@@ -93,7 +93,9 @@ class ExchangedTest(cli_case.CliTestCase):
         self.ok(*CREATE)
         self.moved()
         accept = (*SYNC, "--accept", GPU)
-        self.assertIn(f"claim delete {cli_case.ONE}", self.refuses(*accept))
+        self.assertIn(
+            f"claim delete --instance {cli_case.ONE}", self.refuses(*accept)
+        )
         self.ok("claim", "delete", cli_case.ONE)
         self.named(*REPORT)
         self.assertEqual([], self.totals())

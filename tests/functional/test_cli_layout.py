@@ -301,10 +301,10 @@ class WaitingTest(cli_case.CliTestCase):
         status, managed, pending = listed["0000:25:00.5"]
         self.assertEqual(("allocated", False), (status, managed))
         assert isinstance(pending, dict)
-        self.assertEqual("true", pending["extra_info"]["managed"])
+        self.assertIs(True, pending["extra_info"]["managed"])
         self.assertEqual(("available", True, None), listed["0000:25:00.4"])
         shown = self.ok("device", "show", "0000:25:00.5").out
-        self.assertRegex(shown, r"pending +\| .*managed=true")
+        self.assertRegex(shown, r"pending +\| .*managed=yes")
         self.assertIn(
             'managed="no"',
             self.ok("guest", "xml", "--instance", cli_case.ONE).out,

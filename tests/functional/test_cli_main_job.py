@@ -103,7 +103,7 @@ class SpecExamplesTest(MainJobCase):
         (device,) = self.json("device", "list")
         self.assertEqual("0000:25:00.4", device["address"])
         self.assertIs(False, device["managed"])
-        self.assertEqual("false", device["extra_info"]["managed"])
+        self.assertIs(False, device["extra_info"]["managed"])
         self.assertEqual(resource_class, device["resource_class"])
         self.ok("inventory", "report")
         provider = "compute-1_0000:25:00.0"
@@ -216,7 +216,8 @@ class ManagedTest(MainJobCase):
             {name: one["dev_type"] for name, one in kept.items()},
         )
         self.assertEqual(
-            {stored}, {one["extra_info"]["managed"] for one in kept.values()}
+            {stored == "true"},
+            {one["extra_info"]["managed"] for one in kept.values()},
         )
         self.assertEqual(
             {

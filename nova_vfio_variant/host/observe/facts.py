@@ -54,10 +54,12 @@ class VendorVgpu:
         read
     :param creatable: ids of the types that it could be given now; None where
         it doesn't say
+    :param names: id and name of each of those
     """
 
     current: str | None
     creatable: tuple[str, ...] | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_full(self) -> bool:
@@ -213,15 +215,18 @@ def _vgpu(
 ) -> VendorVgpu:
     place = f"{paths.DEVICES}/{function.address}/nvidia"
     catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
+    # Below a head, "558   : NVIDIA A16-2Q".
+    rows = [
+        (number.strip(), name.strip())
+        for number, _, name in (
+            row.partition(":") for row in (catalogue or "").splitlines()
+        )
+        if number.strip().isdigit()
+    ]
     return VendorVgpu(
         tree.read_text(f"{place}/current_vgpu_type"),
-        None
-        if catalogue is None
-        else tuple(
-            number
-            for row in catalogue.splitlines()
-            if (number := row.partition(":")[0].strip()).isdigit()
-        ),
+        None if catalogue is None else tuple(number for number, _ in rows),
+        tuple(rows),
     )
 
 

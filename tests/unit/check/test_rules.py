@@ -319,7 +319,7 @@ class SuggestTest(base.TestCase):
         text = self.text(
             [*card(0x25), *card(0x26, 3, node=1), *card(0x27, node=1)]
         )
-        self.assertEqual(1, text.count("alias = "))
+        self.assertEqual(1, text.count("\nalias = "))
         self.assertIn("# 2 on NUMA node 0, 5 on NUMA node 1\n", text)
 
 

@@ -468,7 +468,7 @@ class ExchangeTest(base.TestCase):
                 spec,
                 [VF],
             )
-            self.assertIn(f"claim delete {ONE}", str(error))
+            self.assertIn(f"claim delete --instance {ONE}", str(error))
 
     def test_one_that_is_no_other_is_not_accepted(self) -> None:
         for place in (VF, "0000:99:00.0"):
