@@ -35,14 +35,21 @@ autodoc_typehints = "description"
 
 autoprogram_cliff_application = "nova-vfio"
 
+# What is pasted into a shell or a file has to be what stands there.
+smartquotes = False
+
 html_theme = "openstackdocs"
 html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+# Without the theme's menu of OpenStack's other guides.
+templates_path = ["_templates"]
 html_theme_options = {
     "analytics_tracking_code": "",
     "display_badge": False,
     "root_title": project,
     "show_other_versions": False,
-    "sidebar_dropdown": "",
+    # The page's own title stands above it.
+    "sidebar_dropdown": "os_docs",
 }
 openstackdocs_auto_name = False
 openstackdocs_pdf_link = False
