@@ -89,8 +89,14 @@ class UnitFilesTest(base.TestCase):
 
     def test_it_comes_before_whoever_uses_the_devices(self) -> None:
         unit = self.unit("nova-vfio-host.service")["Unit"]
-        for name in ("nova-compute.service", "libvirtd.service"):
-            self.assertIn(name, unit["Before"])
+        before = " ".join(unit["Before"].split()).split()
+        for name in (
+            "nova-compute.service",
+            "libvirtd.service",
+            "kolla-nova_libvirt-container.service",
+            "kolla-nova_compute-container.service",
+        ):
+            self.assertIn(name, before)
         for name in ("systemd-modules-load", "systemd-udev-settle"):
             self.assertIn(f"{name}.service", unit["After"])
 
