@@ -6,8 +6,11 @@ from __future__ import annotations
 import dataclasses
 import re
 
+#: With no zero in front of a domain that has more digits than four: another
+#: text for the same address could be taken for another device.
 _ADDRESS = re.compile(
-    r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])"
+    r"(0[0-9a-fA-F]{3}|[1-9a-fA-F][0-9a-fA-F]{3,7})"
+    r":([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])"
 )
 
 
