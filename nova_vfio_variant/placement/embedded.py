@@ -24,9 +24,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import importlib.util
 import os
 import pathlib
+import shlex
 import sqlite3
+import sys
 import typing as ty
 
 from nova_vfio_variant import exception, own_files, trust
@@ -101,6 +104,20 @@ def _unusable(path: pathlib.Path, error: OSError) -> exception.PlacementError:
     )
 
 
+def expect_installed() -> None:
+    """Refuse where Placement's code isn't there: it is an extra.
+
+    :raises PlacementError: it isn't
+    """
+    if importlib.util.find_spec("placement") is None:
+        python = shlex.quote(sys.executable)
+        raise exception.PlacementError(
+            "the embedded Placement needs the package openstack-placement,"
+            " which is not installed",
+            f"{python} -m pip install 'nova-vfio-variant[embedded]'",
+        )
+
+
 def connect(state: own_files.Given) -> client.PlacementClient:
     """A client of the embedded Placement, which is started if need be.
 
@@ -108,8 +125,10 @@ def connect(state: own_files.Given) -> client.PlacementClient:
     the state path and has made the folder.
 
     :raises PlacementError: this process has one in another state path, or
-        the database can't be used, or not by us
+        the database can't be used, or not by us, or Placement's code isn't
+        installed
     """
+    expect_installed()
     refused = unusable(state)
     if refused is not None:
         raise refused
@@ -149,6 +168,7 @@ def application(state: own_files.Given) -> WSGIApplication:
     :raises PlacementError: as :func:`connect` does
     """
     global _configured, _application  # noqa: PLW0603 - as Placement's own
+    expect_installed()
     path = database(state)
     if _configured not in {None, path}:
         raise exception.PlacementError(
