@@ -38,6 +38,23 @@ autoprogram_cliff_application = "nova-vfio"
 # What is pasted into a shell or a file has to be what stands there.
 smartquotes = False
 
+# The manual pages alone: sphinx-build -b man -t man
+man_pages = [
+    (f"man/{name}", name, summary, [], 1)
+    for name, summary in (
+        ("nova-vfio", "check, prepare, track and publish PCI devices"),
+        ("nova-vfio-status", "look whether a new version finds all in order"),
+    )
+]
+exclude_patterns = ["man"]
+if tags.has("man"):  # noqa: F821 - Sphinx's own
+    root_doc = "man/nova-vfio"
+    include_patterns = ["man/**"]
+    exclude_patterns = []
+    extensions = ["generated"]
+    # They stand in the repository, and change when what they say does.
+    today = project
+
 html_theme = "openstackdocs"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
