@@ -35,6 +35,7 @@ COMMANDS = {
     "host list": "host:List",
     "host show": "host:Show",
     "host snapshot": "host:Snapshot",
+    "host diff": "host_diff:Diff",
     "host plan": "host_prepare:Plan",
     "host apply": "host_prepare:Apply",
     "host restore": "host_prepare:Restore",

@@ -33,6 +33,7 @@ FRESH = {
     "host-list": "host list",
     "host-list-class": "host list --class network",
     "host-list-few-columns": "host list --class storage -c address -c driver",
+    "host-diff": "host diff host host",
     "host-plan": "host plan",
     "config-check": "config check",
     "config-suggest": "config suggest",

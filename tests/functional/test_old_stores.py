@@ -65,6 +65,7 @@ TELL = {
 #: Commands that have no use for it.
 LEAVE = {
     "host snapshot": ("host.tar.gz",),
+    "host diff": ("host", "host"),
     "config explain": (FREE,),
     "config suggest": (),
 }
