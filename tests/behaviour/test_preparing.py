@@ -299,7 +299,7 @@ class BootTest(PreparingCase):
                 for one in re.findall(r"exec [^;]*", found[0][2])
             ]
         for words in found:
-            self.assertEqual("/usr/bin/nova-vfio", words.pop(0))
+            self.assertEqual("nova-vfio", words.pop(0))
             words.remove("$NOVA_VFIO_ARGS")
         return found
 
