@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
+import logging.config
 import os
 import pathlib
 import typing as ty
@@ -46,6 +48,50 @@ def to_file(path: str) -> logging.StreamHandler[ty.TextIO]:
     return logging.StreamHandler(
         os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
     )
+
+
+def configure(path: str) -> None:
+    """Let a file say what is logged where, as ``logging.config`` reads it.
+
+    What it names is run, so that it has to be ours, or root's.
+
+    :raises HostError: it, or its folder, may be a stranger's, or can't be
+        read, or says nothing of the kind
+    """
+    from nova_vfio_variant import exception, input_file, own_files, trust
+
+    where = pathlib.Path(path)
+    try:
+        with own_files.opened(where.parent, sticky=True) as folder:
+            fd = folder.open(where.name, os.O_RDONLY)
+            try:
+                text = input_file.read_all(fd, path, input_file.CONFIG)
+            finally:
+                os.close(fd)
+    except OSError as error:
+        raise exception.HostError(
+            f"{path}: can't be read: {error.strerror or error}",
+            trust.mend(error),
+        ) from error
+    try:
+        logging.config.fileConfig(
+            io.StringIO(text.decode()), disable_existing_loggers=False
+        )
+    except Exception as error:
+        # It may name whatever there is, and run it.
+        why = " ".join(str(error).split())
+        raise exception.HostError(
+            f"{path}: is no configuration of logging:"
+            f" {type(error).__name__}: {why}"
+        ) from error
+
+
+def handlers() -> ty.Iterator[logging.Handler]:
+    """All that any logger has."""
+    root = logging.getLogger()
+    for logger in (root, *root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            yield from logger.handlers
 
 
 class FirstRecord(logging.Handler):

@@ -16,7 +16,13 @@ import typing as ty
 from cliff import app, command, commandmanager
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import log_lines, options, script_words, widths
+from nova_vfio_variant.cli import (
+    completion,
+    log_lines,
+    options,
+    script_words,
+    widths,
+)
 
 DESCRIPTION = (
     "Prove that nova.conf, the host, the tracker and Placement agree about"
@@ -77,6 +83,8 @@ class Commands(commandmanager.CommandManager):
         self, name: str, command_class: type[command.Command]
     ) -> None:
         """Add one of cliff's own; what is typed wrongly ends it as ours."""
+        if name == "complete":
+            command_class = completion.Complete
 
         class Ours(command_class):  # type: ignore[misc,valid-type] # cliff's
             __doc__ = command_class.__doc__
@@ -148,6 +156,15 @@ class App(app.App):
             help="log to FILE as well: errors and warnings, with -v more",
         )
         parser.add_argument(
+            "--log-config-append",
+            metavar="FILE",
+            help=(
+                "let a file of Python's logging.config say what is logged"
+                " where, in place of -v and standard error; it has to be"
+                " ours, or root's"
+            ),
+        )
+        parser.add_argument(
             "--debug",
             action="store_true",
             help=options.DEBUG_HELP,
@@ -169,14 +186,18 @@ class App(app.App):
             debug=given.debug,
             verbose_level=given.verbose_level,
             log_file=given.log_file,
+            log_config=given.log_config_append,
         )
-        if given.debug or given.verbose_level > 2 or given.log_file:
+        if (
+            given.debug
+            or given.verbose_level > 2
+            or given.log_file
+            or given.log_config_append
+        ):
             try:
                 set_up()
             except exception.HostError as error:
-                options.reject(
-                    self.parser, f"--log-file {error.message}", error.hint
-                )
+                options.reject(self.parser, error.message, error.hint)
         else:
             log_lines.FirstRecord.wait(set_up, _LEVELS[given.verbose_level])
 
@@ -248,6 +269,7 @@ def set_up_logging(
     debug: bool = False,
     verbose_level: int = 1,
     log_file: str | None = None,
+    log_config: str | None = None,
 ) -> None:
     """Set up oslo.log, on standard error, and in a file if one is named.
 
@@ -256,7 +278,9 @@ def set_up_logging(
 
     :param name: the program's
     :param verbose_level: 0 for errors, 1 for warnings, 2 for infos, 3 for all
-    :raises HostError: the file can't be written, or may be a stranger's
+    :param log_config: a file that says the rest; what is told above of
+        loudness then counts for nothing
+    :raises HostError: a file can't be read or written, or may be a stranger's
     """
     from oslo_config import cfg
     from oslo_log import log
@@ -289,8 +313,11 @@ def set_up_logging(
     root = logging.getLogger()
     if handler is not None:
         handler.setFormatter(root.handlers[0].formatter)
+    if log_config is not None:
+        log_lines.configure(log_config)
+    if handler is not None:
         root.addHandler(handler)
-    for each in root.handlers:
+    for each in log_lines.handlers():
         each.setFormatter(log_lines.Formatter(each.formatter))
 
 

@@ -3,6 +3,7 @@
 
 import io
 import json
+import logging
 import pathlib
 import re
 
@@ -109,6 +110,59 @@ class LoggingTest(base.TestCase):
         )
         self.assertEqual(lines(path.read_text()), lines(said))
 
+    def configured(self, text: str) -> pathlib.Path:
+        """A configuration of logging, with this as its handler's."""
+        path = self.folder / "logging.conf"
+        path.write_text(
+            "[loggers]\nkeys = root\n[handlers]\nkeys = one\n"
+            "[formatters]\nkeys = plain\n"
+            "[formatter_plain]\nformat = %(levelname)s|%(message)s\n"
+            "[logger_root]\nlevel = INFO\nhandlers = one\n"
+            f"[handler_one]\nformatter = plain\n{text}\n"
+        )
+        path.chmod(0o644)
+        return path
+
+    def test_a_file_of_logging_config_says_what_goes_where(self) -> None:
+        log = self.folder / "theirs.log"
+        path = self.configured(f"class = FileHandler\nargs = ({str(log)!r},)")
+        ours = self.folder / "ours.log"
+        status, out, said = self.run_command(
+            *("-v", f"--log-config-append={path}", f"--log-file={ours}"),
+            *("host", "apply", "-f", "json"),
+        )
+        self.assertEqual(0, status, said)
+        self.assertEqual(1, len(json.loads(out)))
+        self.assertEqual([], lines(said))
+        self.assertIn(f"INFO|{PF} set-numvfs 4: done\n", log.read_text())
+        self.assertIn(f"{PF} set-numvfs 4: done", ours.read_text())
+
+    def test_what_it_logs_commands_no_terminal(self) -> None:
+        log = self.folder / "theirs.log"
+        path = self.configured(f"class = FileHandler\nargs = ({str(log)!r},)")
+        main.set_up_logging("nova-vfio", log_config=str(path))
+        logging.getLogger("any").warning("a\x1b[2Jb\nc")
+        self.assertIn("WARNING|a\\x1b[2Jb\\nc\n", log.read_text())
+
+    def test_a_configuration_of_logging_that_is_none_is_one_line(self) -> None:
+        strange = self.configured("class = FileHandler\nargs = (1 / 0,)")
+        stranger = self.folder / "stranger.conf"
+        stranger.write_text(strange.read_text())
+        stranger.chmod(0o666)
+        for path, why in (
+            (self.folder / "none.conf", "can't be read: No such file"),
+            (self.folder / "nova.conf", "is no configuration of logging"),
+            (strange, "ZeroDivisionError: division by zero"),
+            (stranger, "may be written by others"),
+        ):
+            status, out, said = self.run_command(
+                "--log-config-append", str(path), "host", "list"
+            )
+            self.assertEqual((2, ""), (status, out))
+            self.assertTrue(said.startswith(f"error: {path}: "), said)
+            self.assertIn(why, said)
+            self.assertEqual(2, len(said.splitlines()), said)
+
     def test_a_log_file_that_can_not_be_written_is_one_line(self) -> None:
         path = f"{self.folder}/there/is/none"
         self.assertEqual(
@@ -116,7 +170,7 @@ class LoggingTest(base.TestCase):
                 2,
                 "",
                 (
-                    f"error: --log-file {path}: can't be written: No such"
+                    f"error: {path}: can't be written: No such"
                     " file or directory\n"
                     "hint: nova-vfio --help shows all options\n"
                 ),
