@@ -183,20 +183,7 @@ class App(app.App):
             const=0,
             help="say nothing but errors on standard error",
         )
-        parser.add_argument(
-            "--log-file",
-            metavar="FILE",
-            help="log to FILE as well: errors and warnings, with -v more",
-        )
-        parser.add_argument(
-            "--log-config-append",
-            metavar="FILE",
-            help=(
-                "let a file of Python's logging.config say what is logged"
-                " where, in place of -v and standard error; it has to be"
-                " ours, or root's"
-            ),
-        )
+        options.add_log_files(parser)
         parser.add_argument(
             "--debug",
             action="store_true",
