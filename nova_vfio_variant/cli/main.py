@@ -65,6 +65,13 @@ COMMANDS = {
 }
 
 
+#: Of cliff's own commands, as ours have one each.
+_EXAMPLES: ty.Final = {
+    "complete": "complete --shell zsh",
+    "help": "help host list",
+}
+
+
 class Commands(commandmanager.CommandManager):
     """The commands of ``COMMANDS``, each imported when it is needed."""
 
@@ -88,6 +95,10 @@ class Commands(commandmanager.CommandManager):
 
         class Ours(command_class):  # type: ignore[misc,valid-type] # cliff's
             __doc__ = command_class.__doc__
+            example = _EXAMPLES[name]
+
+            def get_epilog(self) -> str:
+                return f"Example: {App.NAME} {self.example}"
 
             def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
                 parser = super().get_parser(prog_name)
@@ -96,6 +107,27 @@ class Commands(commandmanager.CommandManager):
                 return ty.cast("argparse.ArgumentParser", parser)
 
         super().add_command(name, Ours)
+
+
+class _Parser(options.Parser):
+    """One whose help has an example for each command.
+
+    :param commands: all of them; they are imported when help is asked for
+    """
+
+    def __init__(
+        self, commands: commandmanager.CommandManager, **more: ty.Any
+    ) -> None:
+        super().__init__(**more)
+        self._commands = commands
+
+    def format_help(self) -> str:
+        """The options, then the examples; cliff adds the commands."""
+        examples = "".join(
+            f"  {App.NAME} {ty.cast('ty.Any', found.load()).example}\n"
+            for _, found in sorted(self._commands)
+        )
+        return f"{super().format_help()}\nExamples:\n{examples}"
 
 
 class App(app.App):
@@ -113,7 +145,8 @@ class App(app.App):
         argparse_kwargs: dict[str, ty.Any] | None = None,
     ) -> argparse.ArgumentParser:
         """The global options; they may stand before or behind a command."""
-        parser = options.Parser(
+        parser = _Parser(
+            self.command_manager,
             prog=self.NAME,
             description=description,
             add_help=False,
@@ -150,11 +183,7 @@ class App(app.App):
             const=0,
             help="say nothing but errors on standard error",
         )
-        parser.add_argument(
-            "--log-file",
-            metavar="FILE",
-            help="log to FILE as well: errors and warnings, with -v more",
-        )
+        options.add_log_files(parser)
         parser.add_argument(
             "--log-config-append",
             metavar="FILE",

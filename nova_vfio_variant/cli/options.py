@@ -99,6 +99,24 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_log_files(parser: argparse.ArgumentParser) -> None:
+    """Add --log-file and --log-config-append."""
+    parser.add_argument(
+        "--log-file",
+        metavar="FILE",
+        help="log to FILE as well: errors and warnings, with -v more",
+    )
+    parser.add_argument(
+        "--log-config-append",
+        metavar="FILE",
+        help=(
+            "let a file of Python's logging.config say what is logged"
+            " where, in place of -v and standard error; it has to be"
+            " ours, or root's"
+        ),
+    )
+
+
 def add_fail_on(parser: argparse.ArgumentParser) -> None:
     """Add --fail-on."""
     parser.add_argument(

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -117,7 +118,7 @@ class WordsTest(cli_case.CliTestCase):
         self.assertIn(quiet, done.stderr)
 
     def test_every_command_has_an_example_that_it_takes(self) -> None:
-        for name in main.COMMANDS:
+        for name in (*main.COMMANDS, "complete", "help"):
             done = self.ok(*name.split(), "--help")
             last = done.out.rstrip().splitlines()
             at = next(n for n, line in enumerate(last) if "Example:" in line)
@@ -126,10 +127,27 @@ class WordsTest(cli_case.CliTestCase):
                 shown.startswith(f"Example: nova-vfio {name}"), shown
             )
 
-    def test_help_lists_every_command(self) -> None:
-        done = self.ok("--help")
-        for name in main.COMMANDS:
-            self.assertIn(f"  {name} ", done.out)
+    def test_help_lists_every_command_with_an_example(self) -> None:
+        for words in (("--help",), ("help",)):
+            done = self.ok(*words)
+            for name in (*main.COMMANDS, "complete", "help"):
+                self.assertIn(f"\n  {name} ", done.out)
+                self.assertIn(f"\n  nova-vfio {name}", done.out)
+
+    def test_each_example_is_a_line_that_is_taken(self) -> None:
+        self.host()
+        lines = [
+            shlex.split(line)[1:]
+            for line in self.ok("help").out.splitlines()
+            if line.startswith("  nova-vfio ")
+        ]
+        self.assertEqual(len(main.COMMANDS) + 2, len(lines))
+        for words in lines:
+            if ">" in words:
+                words = words[: words.index(">")]
+            said = self.run_cli(*words).err
+            for wrong in ("unrecognized", "required", "argument", "command"):
+                self.assertNotIn(f"error: {wrong}", said)
 
     def test_completion_is_a_script_that_bash_reads(self) -> None:
         script = self.ok("complete").out
