@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documentation tells to type, and to copy, is there."""
+
+import configparser
+import pathlib
+import re
+import typing as ty
+
+from nova_vfio_variant.cli import main
+from tests import base
+
+_CHECKOUT = pathlib.Path(__file__).parents[2]
+_INLINE = re.compile(r"``nova-vfio\s+([^`]+)``")
+_BLOCK = re.compile(
+    r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\n])",
+    re.MULTILINE,
+)
+_SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
+
+
+def _pages() -> ty.Iterator[tuple[str, str]]:
+    """Each page's name and text."""
+    for path in (
+        _CHECKOUT / "README.rst",
+        *(_CHECKOUT / "doc/source").rglob("*.rst"),
+    ):
+        yield str(path.relative_to(_CHECKOUT)), f"{path.read_text()}\n"
+
+
+class DocumentedCommandsTest(base.TestCase):
+    def mistake(self, typed: str) -> str | None:
+        """What is wrong with what stands behind ``nova-vfio``."""
+        if typed == "--version":
+            return None
+        app = main.App()
+        _, words = app.parser.parse_known_args(typed.split())
+        if not words or words[0] == "COMMAND":
+            return None
+        try:
+            command, name, rest = app.command_manager.find_command(words)
+        except ValueError:
+            return f"there is no command {' '.join(words)!r}"
+        known = command(app, None).get_parser(name)._option_string_actions
+        for word in rest:
+            if word.startswith("-") and word.partition("=")[0] not in known:
+                return f"{name} has no option {word}"
+        return None
+
+    def test_each_command_and_option_exists(self) -> None:
+        wrong, seen = [], 0
+        for page, text in _pages():
+            for typed in (*_INLINE.findall(text), *_BLOCK.findall(text)):
+                seen += 1
+                mistake = self.mistake(" ".join(typed.split()))
+                if mistake is not None:
+                    wrong.append(f"{page}: {mistake}")
+        self.assertEqual([], wrong)
+        self.assertGreater(seen, 50)
+
+    def test_each_file_that_is_copied_is_shipped(self) -> None:
+        read = configparser.ConfigParser()
+        read.read(_CHECKOUT / "setup.cfg")
+        shipped = {
+            into.removeprefix("share/nova-vfio/"): source.removesuffix("/*")
+            for into, _, source in (
+                line.partition(" = ")
+                for line in read["files"]["data_files"].split("\n")
+                if line
+            )
+        }
+        named = {
+            path for _, text in _pages() for path in _SHARED.findall(text)
+        }
+        self.assertGreater(len(named), 1)
+        for path in named:
+            folder, _, rest = path.partition("/")
+            self.assertTrue(
+                (_CHECKOUT / shipped[folder] / rest).is_file(), path
+            )
