@@ -12,7 +12,7 @@ from tests import base
 _CHECKOUT = pathlib.Path(__file__).parents[2]
 _INLINE = re.compile(r"``nova-vfio\s+([^`]+)``")
 _BLOCK = re.compile(
-    r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\n])",
+    r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\\\n])",
     re.MULTILINE,
 )
 _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
