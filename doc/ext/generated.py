@@ -4,7 +4,8 @@
 ``.. vfio-commands:: PATTERN`` documents the commands of ``nova-vfio``,
 ``.. vfio-deviations::`` the table of differences from Nova,
 ``.. vfio-codes::`` every kind of finding, ``.. vfio-rooms::`` a picture of the
-code's rooms, and ``.. vfio-status::`` the other program's options.
+code's rooms, and ``.. vfio-status::`` the other program's options, and ``.. vfio-matrix::`` what
+was run beside which release of OpenStack.
 """
 
 import abc
@@ -13,6 +14,7 @@ import fnmatch
 import functools
 import re
 
+import beside_nova
 import house
 from cliff import command, sphinxext
 from docutils import nodes, statemachine
@@ -106,6 +108,13 @@ class Status(_Generated):
         return [*text, ""]
 
 
+class Matrix(_Generated):
+    """What was run beside which release, and what wasn't."""
+
+    def lines(self) -> list[str]:
+        return beside_nova.page(beside_nova.read())
+
+
 def setup(app: application.Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.setup_extension("cliff.sphinxext")
@@ -114,4 +123,5 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive("vfio-codes", Codes)
     app.add_directive("vfio-rooms", Rooms)
     app.add_directive("vfio-status", Status)
+    app.add_directive("vfio-matrix", Matrix)
     return {"parallel_read_safe": True}

@@ -5,6 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.abspath("../ext"))
+sys.path.insert(0, os.path.abspath("../../tools"))
 
 project = "nova-vfio-variant"
 copyright = "the nova-vfio-variant contributors"  # noqa: A001 - Sphinx's name
