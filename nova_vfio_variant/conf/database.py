@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import pathlib
 
 from oslo_config import cfg
 from oslo_db import options
@@ -17,10 +18,14 @@ GROUP = cfg.OptGroup(
     help=(
         "Where the tracker's store is. Without a ``connection`` it is an"
         " SQLite file in the state path.\n\n"
-        "A ``connection`` in a file that also has ``[api_database]"
-        " connection`` is Nova's own and is not used."
+        "A ``connection`` in a file below ``/etc/nova``, or in one that also"
+        " has ``[api_database] connection``, is Nova's own and is not used."
     ),
 )
+
+#: Where Nova's own files are; Debian's name Nova's database for nova-compute
+#: too.
+NOVAS = pathlib.PurePath("/etc/nova")
 
 #: A copy: oslo.db shares its option objects with everyone in the process.
 OPTS: list[cfg.Opt] = copy.deepcopy(options.database_opts)
@@ -43,10 +48,7 @@ def connection(conf: located.Config) -> str | None:
         register_opts(conf)
         loader.validate(conf)
     text = located.place(conf, GROUP.name, "connection")
-    if text is not None and any(
-        other.file == text.file
-        for other in located.written(conf, ("api_database", "connection"))
-    ):
+    if text is not None and _is_novas(conf, text.file):
         return None
     value: str | None = conf.database.connection
     if value is not None and not _is_url(value):
@@ -63,6 +65,14 @@ def connection(conf: located.Config) -> str | None:
             " the state path.",
         )
     return value
+
+
+def _is_novas(conf: located.Config, file: str) -> bool:
+    """Whether what a file says of a database is said to Nova."""
+    return pathlib.PurePath(file).is_relative_to(NOVAS) or any(
+        other.file == file
+        for other in located.written(conf, ("api_database", "connection"))
+    )
 
 
 def _is_url(value: str) -> bool:

@@ -32,6 +32,11 @@ class Connection(base.TestCase):
     def test_nova_s_own_connection_is_not(self) -> None:
         self.assertIsNone(self.connection(NOVAS))
 
+    def test_neither_is_one_in_a_file_of_nova_s(self) -> None:
+        # As Debian's nova-compute has it.
+        self.patch(database, "NOVAS", pathlib.PurePath(tempfile.gettempdir()))
+        self.assertIsNone(self.connection(OURS))
+
     def test_a_file_of_ours_wins_over_nova_s(self) -> None:
         self.assertEqual(
             "mysql+pymysql://tracker", self.connection(NOVAS, OURS)
