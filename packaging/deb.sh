@@ -54,7 +54,8 @@ within() {
     local root=$work/$1
     shift
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"
+        DEBIAN_FRONTEND=noninteractive unshare --mount sh -c \
+        'mount -t proc proc "$1/proc" && exec chroot "$@"' sh "$root" "$@"
 }
 
 say "building"
