@@ -185,15 +185,6 @@ class App(app.App):
         )
         options.add_log_files(parser)
         parser.add_argument(
-            "--log-config-append",
-            metavar="FILE",
-            help=(
-                "let a file of Python's logging.config say what is logged"
-                " where, in place of -v and standard error; it has to be"
-                " ours, or root's"
-            ),
-        )
-        parser.add_argument(
             "--debug",
             action="store_true",
             help=options.DEBUG_HELP,

@@ -26,10 +26,8 @@ class WordsTest(cli_case.CliTestCase):
             self.claim()
             (freed,) = self.json("claim", "delete", *words)
             self.assertEqual("freed", freed["status"])
-        for text in ("", f"--instance {cli_case.ONE} {cli_case.ONE}"):
-            self.assertIn(
-                "--instance", self.fails("claim", "delete", *text.split())
-            )
+        for wrong in ((), ("--instance", cli_case.ONE, cli_case.ONE)):
+            self.assertIn("--instance", self.fails("claim", "delete", *wrong))
         shown = self.ok("claim", "delete", "--help").out
         self.assertIn("--instance UUID", shown)
         self.assertNotIn("INSTANCE", shown)
