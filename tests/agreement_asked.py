@@ -173,7 +173,12 @@ class MemoryStore:
             and instance_uuid in (None, device.instance_uuid)
         )
 
-    def claim(self, instance_uuid: str, taken: ty.Iterable[ty.Any]) -> None:
+    def claim(
+        self,
+        instance_uuid: str,
+        taken: ty.Iterable[ty.Any],
+        boot: str | None = None,
+    ) -> None:
         families = family.Families(self._devices.values())
         for request, devices in taken:
             for one in devices:
