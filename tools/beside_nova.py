@@ -4,8 +4,9 @@
 ``tox -e constraints-RELEASE`` runs it, in an environment that has all three.
 It asks pip whether they fit each other, runs the unit and the functional
 tests, and prints a row of the matrix in the documentation; ``--record``
-writes it into that page. ``--functional REGEX`` runs a part of the functional
-tests, ``--functional none`` none of them, and the row says so.
+writes it into that page if nothing failed. ``--functional REGEX`` runs a part
+of the functional tests, ``--functional none`` none of them, and the row says
+so.
 """
 
 import argparse
@@ -174,7 +175,7 @@ def main() -> int:
         functional,
     )
     print("; ".join(row.cells()))
-    if asked.record:
+    if asked.record and row.good:
         RECORDS.mkdir(exist_ok=True)
         path = RECORDS / f"{row.release}-py{row.python}.json"
         path.write_text(json.dumps(dataclasses.asdict(row), indent=2) + "\n")
