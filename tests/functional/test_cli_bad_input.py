@@ -72,6 +72,7 @@ class NovaConfTest(BadInputCase):
                 (2, "nova.conf:8:34", "invalid"),
                 (2, "nova.conf:8:54", "invalid"),
                 (3, "nova.conf:9:15", "wins"),
+                (3, "nova.conf:9:15", "makes"),
             ],
             list(
                 dict.fromkeys(
