@@ -40,7 +40,7 @@ class FilesTest(cli_case.CliTestCase):
         ):
             self.assertIn("it is a FIFO or pipe", self.refused(*words))
         self.assertIn(
-            "--log-file fifo: can't be written: fifo is a FIFO or pipe",
+            "error: fifo: can't be written: fifo is a FIFO or pipe",
             self.refused("--log-file=fifo", "host", "list"),
         )
 
