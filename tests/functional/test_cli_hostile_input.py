@@ -44,6 +44,17 @@ class FilesTest(cli_case.CliTestCase):
             self.refused("--log-file=fifo", "host", "list"),
         )
 
+    def test_a_pager_that_no_shell_could_run_is_none(self) -> None:
+        done = subprocess.run(
+            [cli_case.PROGRAM, "host", "list", "--help"],
+            capture_output=True,
+            text=True,
+            timeout=FOR_EVER,
+            check=False,
+            env={**os.environ, "PAGER": "less 'x"},
+        )
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+
     def test_so_is_what_a_shell_makes_of_a_command(self) -> None:
         done = subprocess.run(
             [
