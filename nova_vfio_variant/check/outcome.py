@@ -15,6 +15,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias as pci_alias
     from nova_vfio_variant.pci import spec as pci_spec
+    from nova_vfio_variant.tracker import device as tracked
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,10 +59,10 @@ def of(
     if device.tags.get("physical_network"):
         why = "it is for ports of Neutron's, which are not published"
     elif name is None:
+        # What is wrong with one VF leaves all of its PF without provider.
+        family = _family(given, device)
         why = "; ".join(
-            found.message
-            for found in findings
-            if str(address) in found.message
+            found.message for found in findings if found.subject in family
         )
         why = why or "Placement can't describe it: see config check"
     return Outcome(
@@ -73,3 +74,13 @@ def of(
         why,
         tuple(alias_rules.that_can_get(given, device)),
     )
+
+
+def _family(given: facts.CheckInput, device: tracked.Device) -> set[str]:
+    """The addresses of a device, of its PF, and of all that have the PF."""
+    owner = device.parent_addr or device.address
+    return {str(owner)} | {
+        str(other.address)
+        for other in given.desired
+        if other.parent_addr == owner
+    }

@@ -23,11 +23,13 @@ def alias(name: str, **more: str) -> str:
 class WinnerTest(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.host(*check_host.card(vfs=2))
+        self.host(*check_host.card(vfs=3))
 
-    def makes(self, *pci: str, tail: str = "") -> dict[str, ty.Any]:
+    def makes(
+        self, *pci: str, tail: str = "", of: str = VF
+    ) -> dict[str, ty.Any]:
         self.configure(*pci, tail=tail)
-        rows = self.json("config", "explain", VF)
+        rows = self.json("config", "explain", of)
         self.aliases = [
             (row["found"], row["location"])
             for row in rows
@@ -86,6 +88,16 @@ class WinnerTest(cli_case.CliTestCase):
             'device_spec = { "address": "0000:25:00.4" }',
             'device_spec = { "address": "0000:25:00.5",'
             ' "resource_class": "OTHER" }',
+        )
+        self.assertIsNone(made["provider"])
+        self.assertIn("CUSTOM_OTHER", self.notes["provider"])
+
+    def test_a_vf_is_not_published_for_what_is_wrong_with_others(self) -> None:
+        made = self.makes(
+            'device_spec = { "address": "0000:25:00.5",'
+            ' "resource_class": "OTHER" }',
+            'device_spec = { "product_id": "10ca" }',
+            of="0000:25:00.6",
         )
         self.assertIsNone(made["provider"])
         self.assertIn("CUSTOM_OTHER", self.notes["provider"])
