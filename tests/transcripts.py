@@ -31,8 +31,9 @@ import typing as ty
 from xml.sax import saxutils
 
 from nova_vfio_variant.testing import fake_host
+from tests import pages
 
-CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+CHECKOUT = pages.CHECKOUT
 #: Whose session the README's picture shows, and the picture.
 DRAWN = CHECKOUT / "doc/source/user/index.rst"
 PICTURE = CHECKOUT / "doc/source/_static/session.svg"
@@ -207,17 +208,13 @@ def replay(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pages() -> list[pathlib.Path]:
+def marked() -> list[pathlib.Path]:
     """Every page in which something is marked."""
-    found = [
-        CHECKOUT / "README.rst",
-        *(CHECKOUT / "doc/source").rglob("*.rst"),
-    ]
-    return sorted(
+    return [
         path
-        for path in found
+        for path in pages.paths()
         if any(map(_MARK.match, path.read_text().splitlines()))
-    )
+    ]
 
 
 def picture(text: str) -> str:
@@ -252,12 +249,12 @@ def picture(text: str) -> str:
 
 def main() -> None:
     """Renew every page, and the picture."""
-    for path in pages():
+    for path in marked():
         text = path.read_text()
         renewed = replay(text)
         if renewed != text:
             path.write_text(renewed)
-            print(f"renewed {path.relative_to(CHECKOUT)}")
+            print(f"renewed {pages.name(path)}")
     PICTURE.write_text(picture(DRAWN.read_text()))
 
 

@@ -8,7 +8,7 @@ import difflib
 import functools
 import re
 
-from tests import base, transcripts
+from tests import base, pages, transcripts
 
 _PAGE = """
 .. transcript-file: nova.conf
@@ -35,7 +35,7 @@ class TranscriptsTest(base.TestCase):
     maxDiff = None
 
     def compare(self, name: str) -> None:
-        text = (transcripts.CHECKOUT / name).read_text()
+        text = (pages.CHECKOUT / name).read_text()
         changed = difflib.unified_diff(
             text.splitlines(),
             transcripts.replay(text).splitlines(),
@@ -61,8 +61,7 @@ class TranscriptsTest(base.TestCase):
         )
 
     def test_each_session_that_a_page_shows_is_marked(self) -> None:
-        pages = (transcripts.CHECKOUT / "doc/source").rglob("*.rst")
-        for path in [transcripts.CHECKOUT / "README.rst", *pages]:
+        for path in pages.paths():
             text = path.read_text()
             marked = {
                 command
@@ -87,8 +86,8 @@ class TranscriptsTest(base.TestCase):
         )
 
 
-for _path in transcripts.pages():
-    _name = str(_path.relative_to(transcripts.CHECKOUT))
+for _path in transcripts.marked():
+    _name = pages.name(_path)
     setattr(
         TranscriptsTest,
         f"test_{re.sub(r'[^a-z]+', '_', _name.removesuffix('.rst').lower())}",

@@ -2,29 +2,17 @@
 """What the documentation tells to type, and to copy, is there."""
 
 import configparser
-import pathlib
 import re
-import typing as ty
 
 from nova_vfio_variant.cli import main
-from tests import base
+from tests import base, pages
 
-_CHECKOUT = pathlib.Path(__file__).parents[2]
 _INLINE = re.compile(r"``nova-vfio\s+([^`]+)``")
 _BLOCK = re.compile(
     r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\\\n])",
     re.MULTILINE,
 )
 _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
-
-
-def _pages() -> ty.Iterator[tuple[str, str]]:
-    """Each page's name and text."""
-    for path in (
-        _CHECKOUT / "README.rst",
-        *(_CHECKOUT / "doc/source").rglob("*.rst"),
-    ):
-        yield str(path.relative_to(_CHECKOUT)), f"{path.read_text()}\n"
 
 
 class DocumentedCommandsTest(base.TestCase):
@@ -48,18 +36,19 @@ class DocumentedCommandsTest(base.TestCase):
 
     def test_each_command_and_option_exists(self) -> None:
         wrong, seen = [], 0
-        for page, text in _pages():
+        for path in pages.paths():
+            text = f"{path.read_text()}\n"
             for typed in (*_INLINE.findall(text), *_BLOCK.findall(text)):
                 seen += 1
                 mistake = self.mistake(" ".join(typed.split()))
                 if mistake is not None:
-                    wrong.append(f"{page}: {mistake}")
+                    wrong.append(f"{pages.name(path)}: {mistake}")
         self.assertEqual([], wrong)
         self.assertGreater(seen, 50)
 
     def test_each_file_that_is_copied_is_shipped(self) -> None:
         read = configparser.ConfigParser()
-        read.read(_CHECKOUT / "setup.cfg")
+        read.read(pages.CHECKOUT / "setup.cfg")
         shipped = {
             into.removeprefix("share/nova-vfio/"): source.removesuffix("/*")
             for into, _, source in (
@@ -69,11 +58,13 @@ class DocumentedCommandsTest(base.TestCase):
             )
         }
         named = {
-            path for _, text in _pages() for path in _SHARED.findall(text)
+            file
+            for path in pages.paths()
+            for file in _SHARED.findall(path.read_text())
         }
         self.assertGreater(len(named), 1)
         for path in named:
             folder, _, rest = path.partition("/")
             self.assertTrue(
-                (_CHECKOUT / shipped[folder] / rest).is_file(), path
+                (pages.CHECKOUT / shipped[folder] / rest).is_file(), path
             )
