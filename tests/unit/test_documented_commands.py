@@ -12,6 +12,7 @@ _BLOCK = re.compile(
     r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\\\n])",
     re.MULTILINE,
 )
+_PIP = re.compile(r"^ +(?:[A-Z_]+=\S+ )?(\S*/)?pip (install .*)$")
 _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
 
 
@@ -67,4 +68,32 @@ class DocumentedCommandsTest(base.TestCase):
             folder, _, rest = path.partition("/")
             self.assertTrue(
                 (pages.CHECKOUT / shipped[folder] / rest).is_file(), path
+            )
+
+    def test_pip_and_the_files_that_it_is_given_are_there(self) -> None:
+        """No pip of the system's, and nothing that a clone lacks."""
+        seen = 0
+        for path in pages.paths():
+            for line in path.read_text().splitlines():
+                found = _PIP.match(line)
+                if found is None:
+                    continue
+                seen += 1
+                folder, words = found.groups()
+                where = f"{pages.name(path)}: {line.strip()}"
+                self.assertTrue(folder, where)
+                for file in re.findall(r"-[cr] (\S+)", words):
+                    self.assertTrue((pages.CHECKOUT / file).is_file(), where)
+        self.assertGreater(seen, 3)
+
+    def test_what_is_copied_is_copied_from_where_it_was_installed(
+        self,
+    ) -> None:
+        for path in pages.paths():
+            self.assertEqual(
+                [],
+                re.findall(
+                    r"^ +cp (?:-\S+ )*(?!/)\S+", path.read_text(), re.MULTILINE
+                ),
+                pages.name(path),
             )
