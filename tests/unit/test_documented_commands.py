@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the documentation tells to type, and to copy, is there."""
 
+import collections
 import configparser
+import contextlib
+import io
 import re
 
-from nova_vfio_variant.cli import main
+from nova_vfio_variant.cli import main, status
 from tests import base, pages
 
-_INLINE = re.compile(r"``nova-vfio\s+([^`]+)``")
+_INLINE = re.compile(r"``nova-vfio(-status)?\s+([^`]+)``")
 _BLOCK = re.compile(
-    r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio (.+?)(?= *[|#&>\"\\\n])",
+    r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio(-status)? (.+?)(?= *[|#&>\"\\\n])",
     re.MULTILINE,
 )
 _PIP = re.compile(r"^ +(?:[A-Z_]+=\S+ )?(\S*/)?pip (install .*)$")
@@ -17,6 +20,16 @@ _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
 
 
 class DocumentedCommandsTest(base.TestCase):
+    def mistake_of_status(self, typed: str) -> str | None:
+        """What is wrong with what stands behind ``nova-vfio-status``."""
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                status.parser().parse_args(typed.split())
+        except SystemExit:
+            return said.getvalue()
+        return None
+
     def mistake(self, typed: str) -> str | None:
         """What is wrong with what stands behind ``nova-vfio``."""
         if typed == "--version":
@@ -36,16 +49,21 @@ class DocumentedCommandsTest(base.TestCase):
         return None
 
     def test_each_command_and_option_exists(self) -> None:
-        wrong, seen = [], 0
+        wrong, seen = [], collections.Counter[str]()
         for path in pages.paths():
             text = f"{path.read_text()}\n"
-            for typed in (*_INLINE.findall(text), *_BLOCK.findall(text)):
-                seen += 1
-                mistake = self.mistake(" ".join(typed.split()))
+            for which, typed in (
+                *_INLINE.findall(text),
+                *_BLOCK.findall(text),
+            ):
+                seen[which] += 1
+                look = self.mistake_of_status if which else self.mistake
+                mistake = look(" ".join(typed.split()))
                 if mistake is not None:
                     wrong.append(f"{pages.name(path)}: {mistake}")
         self.assertEqual([], wrong)
-        self.assertGreater(seen, 50)
+        self.assertGreater(seen[""], 50)
+        self.assertGreater(seen["-status"], 2)
 
     def test_each_file_that_is_copied_is_shipped(self) -> None:
         read = configparser.ConfigParser()
