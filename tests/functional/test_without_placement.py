@@ -53,9 +53,11 @@ class WithoutPlacementTest(cli_case.CliTestCase):
         )
 
     def test_what_needs_it_says_so_and_how_to_get_it(self) -> None:
+        self.ok("device", "sync")
         before = self.recorded()
         self.assert_missing("inventory", "report")
         self.assert_missing(*claim())
+        self.assert_recorded(before)
         self.ok("inventory", "report")
         self.ok(*claim())
         before = self.recorded()
