@@ -24,14 +24,13 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import textwrap
 import typing as ty
 from xml.sax import saxutils
 
 from nova_vfio_variant.testing import fake_host
-from tests import pages
+from tests import fake_program, pages
 
 CHECKOUT = pages.CHECKOUT
 #: Whose session the README's picture shows, and the picture.
@@ -42,21 +41,6 @@ _MARK = re.compile(r"\.\. (transcript|transcript-file):(?: +(\S+))?$")
 _BLOCK = re.compile(r"(.*::|\.\. code-block:: *\S*)$")
 #: What only a host says that is made of files.
 _UNSEEN = "note: this host root doesn't show "
-_PROGRAM = f"""#!{sys.executable}
-import sys
-from nova_vfio_variant.cli import main
-from nova_vfio_variant.testing import fake_host
-words = sys.argv[1:]
-for option, value in (
-    ("--config-file", "nova.conf"),
-    ("--host-root", "host"),
-    ("--state-path", "state"),
-):
-    if option not in words:
-        words[:0] = [option, value]
-with fake_host.FakeHost("host").plugged_in():
-    sys.exit(main.main(words))
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +122,12 @@ class Session:
         self._status = 0
         programs = folder / "programs"
         programs.mkdir()
-        program = programs / "nova-vfio"
-        program.write_text(_PROGRAM)
-        program.chmod(0o755)
+        fake_program.write(
+            programs / "nova-vfio",
+            config_file="nova.conf",
+            host_root="host",
+            state_path="state",
+        )
         shutil.copy(CHECKOUT / "etc/nova-vfio/demo/nova.conf", folder)
         self._environment = {
             "COLUMNS": "120",
