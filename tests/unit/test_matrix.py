@@ -8,7 +8,6 @@ import sys
 import typing as ty
 
 from packaging import requirements
-
 from tests import base
 from tests.conformance import interpreter
 
@@ -83,7 +82,9 @@ class MatrixTest(base.TestCase):
         root = _FILE.parents[1]
         for release in self.tool.RELEASES[:-1]:
             text = (root / f"tests/constraints/{release}.txt").read_text()
-            pinned = dict(re.findall(r"^(\S+?)={2,3}([^;\s]+)", text, re.M))
+            pinned = dict(
+                re.findall(r"^(\S+?)={2,3}([^;\s]+)", text, re.MULTILINE)
+            )
             pinned = {name.lower(): said for name, said in pinned.items()}
             seen = 0
             for file in ("requirements.txt", "test-requirements.txt"):
