@@ -9,7 +9,11 @@ import errno
 import io
 import os
 import pathlib
+import re
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import fixtures
@@ -49,12 +53,33 @@ class FakeHostCase(base.TestCase):
         )
 
 
+_PAGE = HOSTS.parents[2] / "doc/source/user/testing.rst"
+
+
 class DocumentedTest(base.TestCase):
     def test_the_examples_do_what_they_show(self) -> None:
-        text = HOSTS.parents[2] / "doc/source/user/testing.rst"
-        failed, tried = doctest.testfile(str(text), module_relative=False)
+        failed, tried = doctest.testfile(str(_PAGE), module_relative=False)
         self.assertEqual(0, failed)
         self.assertLess(20, tried)
+
+    def test_the_recorded_host_is_prepared_as_the_page_says(self) -> None:
+        script = re.search(
+            r"\n    (import .*?)\n\n(?=\S)", _PAGE.read_text(), re.DOTALL
+        )
+        assert script is not None
+        text = textwrap.dedent(f"    {script[1]}\n")
+        ran = subprocess.run(
+            [
+                *(sys.executable, "-c"),
+                text.replace("{sys.prefix}", str(HOSTS.parents[2])),
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        self.assertIn("| set-numvfs 2 | set-numvfs 0 | planned |", ran.stdout)
+        self.assertIn("| set-numvfs 2 | set-numvfs 0 | done  |", ran.stdout)
+        self.assertIn("| 0000:41:10.2 | type-VF ", ran.stdout)
 
 
 class MadeUpTest(FakeHostCase):
