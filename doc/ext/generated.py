@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directives for what stands in the code and is shown in the documentation.
 
-``.. vfio-commands:: PATTERN`` documents the commands of ``nova-vfio``,
-``.. vfio-deviations::`` the table of differences from Nova,
-``.. vfio-codes::`` every kind of finding, ``.. vfio-rooms::`` a picture of the
-code's rooms, and ``.. vfio-status::`` the other program's options, and ``.. vfio-matrix::`` what
-was run beside which release of OpenStack.
+* ``.. vfio-commands:: PATTERN``: commands of ``nova-vfio``
+* ``.. vfio-status::``: the options of ``nova-vfio-status``
+* ``.. vfio-codes::``: every kind of finding
+* ``.. vfio-deviations::``: the table of differences from Nova
+* ``.. vfio-matrix::``: what was run beside which release of OpenStack
+* ``.. vfio-rooms::``: a picture of the code's rooms
+* ``.. vfio-way::``: the functions that a VF passes, named below it
 """
 
 import abc
@@ -94,6 +96,30 @@ class Rooms(rst.Directive):
         return [nodes.raw("", house.picture(), format="html")]
 
 
+class Way(_Generated):
+    """The functions that a VF passes; each line is one for house.way()."""
+
+    has_content = True
+
+    def lines(self) -> list[str]:
+        rows = [".. list-table::", "   :header-rows: 1", "   :widths: 2 5 5"]
+        rows += [
+            "",
+            "   * - Command",
+            "     - Function",
+            "     - What it does",
+        ]
+        before = ""
+        for station in house.way(self.content):
+            told = "" if station.command == before else station.command
+            rows.append(f"   * - {told and f'``{told}``'}")
+            module = station.path.removesuffix(".py")
+            rows.append(f"     - ``{module}``: ``{station.function}``")
+            rows.append(f"     - {station.said}")
+            before = station.command
+        return rows
+
+
 class Status(_Generated):
     """What ``nova-vfio-status`` says of itself."""
 
@@ -122,6 +148,7 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive("vfio-deviations", Deviations)
     app.add_directive("vfio-codes", Codes)
     app.add_directive("vfio-rooms", Rooms)
+    app.add_directive("vfio-way", Way)
     app.add_directive("vfio-status", Status)
     app.add_directive("vfio-matrix", Matrix)
     return {"parallel_read_safe": True}

@@ -3,7 +3,9 @@
 
 The rooms and their order are read from ``specs/the-house.rst``, the imports
 from the code: those for types alone too, and those inside of functions. A
-test compares the two, and the documentation shows them.
+test compares the two, and the documentation shows them. It also shows the way
+of one VF: functions that a page names, each by its file, with what their
+docstrings say of them.
 """
 
 from __future__ import annotations
@@ -76,6 +78,70 @@ def uses() -> collections.Counter[tuple[str, str]]:
         for other in imports(path, files)
         if room_of(path, known) != room_of(files[other], known)
     )
+
+
+def reached(paths: ty.Iterable[str]) -> dict[str, set[str]]:
+    """For each file those that it imports, and that these import."""
+    files = modules()
+    known = {
+        path: {files[name] for name in imports(path, files)}
+        for path in files.values()
+    }
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        left, found[path] = {path}, set()
+        while left:
+            found[path] |= left
+            left = set().union(*(known[each] for each in left)) - found[path]
+    return found
+
+
+class Station(ty.NamedTuple):
+    """Where one VF comes by.
+
+    :param path: of the module, below the package
+    :param function: its name, behind that of its class
+    :param said: the first line of its docstring
+    """
+
+    command: str
+    path: str
+    function: str
+    said: str
+
+
+def way(lines: ty.Iterable[str]) -> list[Station]:
+    """The stations that lines name: a command, ":", then MODULE:FUNCTION.
+
+    :raises LookupError: there is no such function
+    """
+    found = []
+    for line in lines:
+        command, _, stations = line.partition(": ")
+        for station in stations.split():
+            name, _, function = station.partition(":")
+            path = f"{name}.py"
+            if path not in modules().values():
+                raise LookupError(f"there is no {path}")
+            said = _docstring(path, function).partition("\n")[0]
+            found.append(Station(command, path, function, said))
+    return found
+
+
+def _docstring(path: str, function: str) -> str:
+    node: ast.AST = ast.parse((ROOT / PACKAGE / path).read_text())
+    for part in function.split("."):
+        for inner in ast.iter_child_nodes(node):
+            if (
+                isinstance(inner, ast.ClassDef | ast.FunctionDef)
+                and inner.name == part
+            ):
+                node = inner
+                break
+        else:
+            raise LookupError(f"{path} has no {function}")
+    assert isinstance(node, ast.ClassDef | ast.FunctionDef)
+    return ast.get_docstring(node) or ""
 
 
 def picture() -> str:

@@ -7,6 +7,7 @@ import argparse
 import collections.abc
 import functools
 import re
+import sys
 import traceback
 import typing as ty
 import uuid
@@ -207,7 +208,8 @@ class Lister(Base, lister.Lister):
                 "--long",
                 action="store_true",
                 help=(
-                    "all columns in a table, too; other formats have them"
+                    "all columns in a table, too, which may be wider than a"
+                    " terminal (-c chooses some); other formats have them"
                     " anyway"
                 ),
             )
@@ -261,6 +263,8 @@ class Lister(Base, lister.Lister):
             [[row[place] for place in places] for row in data],
             width,
         )
+        # cliff would fit it again, and break addresses after 8 letters.
+        parsed_args.max_width = sys.maxsize
         # All columns stay: it may be sorted by one that isn't shown.
         rows = [[*row] for row in data]
         for row, cells in zip(rows, wrapped, strict=True):

@@ -59,7 +59,8 @@ def fitted(
     """Rows whose text is wrapped so that their table is no wider.
 
     What is longest is wrapped first, between words; words are broken only
-    where it doesn't fit otherwise, and names of columns never.
+    where it doesn't fit otherwise, and names of columns never. Where even
+    these don't fit, the table is wider, and no word is broken for nothing.
     """
     columns = [
         [str(row[number]) for row in rows] for number in range(len(names))
@@ -105,7 +106,7 @@ def _shared(
             ]
             if sum(widths) <= width:
                 return widths
-    return names
+    return [*map(max, names, words)]
 
 
 def _wrapped(cell: object, width: int) -> object:

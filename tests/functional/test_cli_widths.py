@@ -142,18 +142,30 @@ class WidthsTest(cli_case.CliTestCase):
                 self.assertIn(" ".join(found["hint"].split()), said)
         self.assertGreater(widest(piped), 80)
 
-    def test_a_terminal_s_own_width_counts(self) -> None:
-        """A terminal of 70 columns."""
-        command = [cli_case.PROGRAM, *self.options, "-q", "host", "show", VF]
+    def in_a_terminal(self, columns: int, *words: str) -> str:
+        """What a command prints to a terminal of so many columns."""
+        command = [cli_case.PROGRAM, *self.options, "-q", *words]
         ran = subprocess.run(
-            [sys.executable, "-c", _IN_A_TERMINAL, "70", *map(str, command)],
+            [
+                *(sys.executable, "-c", _IN_A_TERMINAL),
+                *(str(columns), *map(str, command)),
+            ],
             text=True,
             capture_output=True,
             timeout=60,
             check=True,
             env={**os.environ},
         )
-        self.assertEqual(70, widest(ran.stdout), ran.stdout)
+        return ran.stdout
+
+    def test_a_terminal_s_own_width_counts(self) -> None:
+        out = self.in_a_terminal(70, "host", "show", VF)
+        self.assertEqual(70, widest(out), out)
+
+    def test_what_fits_no_terminal_keeps_its_words_whole(self) -> None:
+        out = self.in_a_terminal(80, "host", "list", "--long")
+        self.assertGreater(widest(out), 80)
+        self.assertIn(f"| {VF} |", out)
 
 
 _IN_A_TERMINAL = """

@@ -15,6 +15,8 @@ _BLOCK = re.compile(
     r"^ +(?:\$ |.*-a \")?(?:\S*/)?nova-vfio(-status)? (.+?)(?= *[|#&>\"\\\n])",
     re.MULTILINE,
 )
+_TABLE = "doc/source/user/with-and-without-nova.rst"
+_LITERAL = re.compile(r"``([a-z]+(?: [a-z]+)?)(?: --[^`]+)?``")
 _PIP = re.compile(r"^ +(?:[A-Z_]+=\S+ )?(\S*/)?pip (install .*)$")
 _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
 
@@ -64,6 +66,23 @@ class DocumentedCommandsTest(base.TestCase):
         self.assertEqual([], wrong)
         self.assertGreater(seen[""], 50)
         self.assertGreater(seen["-status"], 2)
+
+    def test_the_table_of_commands_has_each_and_no_other(self) -> None:
+        text = (pages.CHECKOUT / _TABLE).read_text()
+        rows = text.partition("list-table::")[2].partition("\n\nBeside")[0]
+        named = _LITERAL.findall(rows)
+        self.assertEqual(set(main.COMMANDS), set(named))
+
+    def test_a_page_about_a_task_names_each_command(self) -> None:
+        """Beside the table and the reference, which have all of them."""
+        told = "\n".join(
+            " ".join(path.read_text().split())
+            for path in pages.paths()
+            if path.parent.name in {"user", "admin"}
+            and pages.name(path) != _TABLE
+        )
+        for name in main.COMMANDS:
+            self.assertRegex(told, rf"[ `]{name}\b", name)
 
     def test_each_file_that_is_copied_is_shipped(self) -> None:
         read = configparser.ConfigParser()

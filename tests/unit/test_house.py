@@ -7,10 +7,15 @@ import pathlib
 import re
 import typing as ty
 
+from nova_vfio_variant.cli import main
 from tests import base
 
 _FILE = pathlib.Path(__file__).parents[2] / "doc/ext/house.py"
 _TESTS = pathlib.Path(__file__).parents[1]
+_CONTRIBUTOR = _TESTS.parent / "doc/source/contributor/index.rst"
+
+#: A command, and functions that a VF passes there.
+_WAY = re.compile(r"^   ([a-z]+ [a-z]+: .*/.*)$", re.MULTILINE)
 
 _MARK = re.compile(r"^ *# (Longer than \d+ lines): \S", re.MULTILINE)
 _Measured = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -132,6 +137,29 @@ class HouseTest(base.TestCase):
         for number, room in enumerate(self.rooms, 1):
             self.assertIn(f">{number} {room}<", drawn)
         self.assertGreater(len(self.house.uses()), len(self.rooms))
+
+    def test_the_way_of_a_vf_is_one_that_its_commands_go(self) -> None:
+        lines = _WAY.findall(_CONTRIBUTOR.read_text())
+        stations = self.house.way(lines)
+        self.assertGreater(len(stations), 20)
+        begun = {
+            name: f"cli/{place.partition(':')[0]}.py"
+            for name, place in main.COMMANDS.items()
+        }
+        reached = self.house.reached(set(begun.values()))
+        for station in stations:
+            self.assertIn(station.path, reached[begun[station.command]])
+            self.assertTrue(station.said, station.function)
+
+    def test_a_way_through_what_is_not_there_is_refused(self) -> None:
+        for missing, why in (
+            ("host/scanner:scan", "there is no host/scanner.py"),
+            ("guest/libvirt:element", "guest/libvirt.py has no element"),
+        ):
+            refused = self.assertRaises(
+                LookupError, self.house.way, [f"guest xml: {missing}"]
+            )
+            self.assertEqual((why,), refused.args)
 
     def test_what_is_too_long_and_nothing_else_says_why(self) -> None:
         wrong = []

@@ -3,10 +3,13 @@
 
 import importlib.util
 import pathlib
+import re
 import sys
 import typing as ty
 
+from packaging import requirements
 from tests import base
+from tests.conformance import interpreter
 
 _FILE = pathlib.Path(__file__).parents[2] / "tools/beside_nova.py"
 
@@ -61,6 +64,40 @@ class MatrixTest(base.TestCase):
     def test_stestrs_last_words_are_counted(self) -> None:
         said = " - Passed: 12\n - Unexpected Success: 1\n - Failed: 2\n"
         self.assertEqual((12, 3), self.tool.counted(said))
+
+    def test_the_readme_names_no_release_that_has_no_run(self) -> None:
+        run = {(row.release, row.nova) for row in self.tool.read()}
+        text = (_FILE.parents[1] / "README.rst").read_text()
+        named = set(re.findall(r"\b20\d\d\.[12]\b", text))
+        self.assertLessEqual(named, {release for release, _ in run})
+        novas = set(re.findall(r"Nova (\d+\.[\d.]+\d)", text))
+        self.assertLessEqual(
+            novas, {interpreter.RELEASE, *(nova for _, nova in run)}
+        )
+        self.assertIn(interpreter.RELEASE, novas)
+
+    def test_what_is_required_fits_the_constraints_of_each_release(
+        self,
+    ) -> None:
+        root = _FILE.parents[1]
+        for release in self.tool.RELEASES[:-1]:
+            text = (root / f"tests/constraints/{release}.txt").read_text()
+            pinned = dict(
+                re.findall(r"^(\S+?)={2,3}([^;\s]+)", text, re.MULTILINE)
+            )
+            pinned = {name.lower(): said for name, said in pinned.items()}
+            seen = 0
+            for file in ("requirements.txt", "test-requirements.txt"):
+                for line in (root / file).read_text().splitlines():
+                    if not line or line.startswith("#"):
+                        continue
+                    need = requirements.Requirement(line)
+                    version = pinned.get(need.name.lower())
+                    if version is None:
+                        continue
+                    seen += 1
+                    self.assertIn(version, need.specifier, release)
+            self.assertGreater(seen, 20)
 
     def test_every_recorded_run_is_good(self) -> None:
         for row in self.tool.read():

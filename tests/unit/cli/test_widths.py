@@ -46,8 +46,18 @@ class FittedTest(base.TestCase):
         self.assertIn(ADDRESS, "\n".join(drawn))
 
     def test_names_of_columns_are_never_broken(self) -> None:
-        drawn = self.drawn(["instance_uuid", "status"], [[INSTANCE, "x"]], 10)
+        names = ["instance_uuid", "status"]
+        drawn = self.drawn(names, [[INSTANCE, "allocated"]], 26)
         self.assertIn("instance_uuid | status", drawn[1])
+
+    def test_where_even_the_names_are_too_wide_no_word_is_broken(
+        self,
+    ) -> None:
+        rows = [[ADDRESS, f"{ADDRESS} and {ADDRESS}", INSTANCE]]
+        names = ["address", "addresses", "instance"]
+        drawn = "\n".join(self.drawn(names, rows, 20))
+        self.assertEqual(3, drawn.count(f" {ADDRESS} "), drawn)
+        self.assertIn(f" {INSTANCE} ", drawn)
 
     def test_nothing_is_fitted_to_any_width(self) -> None:
         self.assertEqual([], widths.fitted(["a"], [], 1))
