@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds the deb of what is committed for Debian 13, lints it, and installs it beside Debian's
-# nova-compute, in chroots.
+# Builds the deb of what is committed for Debian 13, lints it, and installs it
+# beside Debian's nova-compute, in chroots.
 #
 #   deb.sh FOLDER     where the chroots are kept, and the deb is left
 #
-# Runs as root on Debian with mmdebstrap.  Downloads come from the machine's
-# own first source of apt; a chroot that is there is used again, so remove it
-# for today's packages.
+# Runs as root on Debian with mmdebstrap, and a python with pbr.  Downloads come
+# from the machine's own first source of apt; a chroot that is there is used
+# again, so remove it for today's packages.
 
 set -euo pipefail
 umask 022

@@ -5,6 +5,7 @@ import configparser
 import fnmatch
 import pathlib
 import re
+import tarfile
 
 from tests import base
 
@@ -30,7 +31,9 @@ class PackagingTest(base.TestCase):
             re.MULTILINE,
         )
         self.assertIn("oslo.config", names)
-        spec = re.search(r"^%global libraries (.*)$", _SPEC.read_text(), re.M)
+        spec = re.search(
+            r"^%global libraries (.*)$", _SPEC.read_text(), re.MULTILINE
+        )
         assert spec is not None
         self.assertEqual(
             sorted(
@@ -45,7 +48,7 @@ class PackagingTest(base.TestCase):
     def test_other_licences_have_their_paragraph(self) -> None:
         """What says nothing is under the project's."""
         ours = re.findall(
-            r"^Files: (.*)$", (_DEBIAN / "copyright").read_text(), re.M
+            r"^Files: (.*)$", (_DEBIAN / "copyright").read_text(), re.MULTILINE
         )[1:]
         others = [
             str(path.relative_to(_CHECKOUT))
@@ -56,6 +59,13 @@ class PackagingTest(base.TestCase):
             and found[1] != b"Apache-2.0"
         ]
         self.assertIn("tests/lab/modules/igbvf_vfio_pci/Makefile", others)
+        for host in (_CHECKOUT / "etc/nova-vfio/hosts").glob("*.tar.gz"):
+            with tarfile.open(host) as recording:
+                # Its lines are the PCI ID Project's.
+                if any(
+                    name.endswith("/pci.ids") for name in recording.getnames()
+                ):
+                    others.append(str(host.relative_to(_CHECKOUT)))
         for path in others:
             self.assertTrue(
                 any(fnmatch.fnmatch(path, pattern) for pattern in ours), path
