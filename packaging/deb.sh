@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds the deb for Debian 13, lints it, and installs it beside Debian's
-# nova-compute, in chroots.
+# Builds the deb of what is committed for Debian 13, lints it, and installs it
+# beside Debian's nova-compute, in chroots.
 #
 #   deb.sh FOLDER     where the chroots are kept, and the deb is left
 #
-# Runs as root on Debian with mmdebstrap.  Downloads come from the machine's
-# own first source of apt; a chroot that is there is used again, so remove it
-# for today's packages.
+# Runs as root on Debian with mmdebstrap, and a python with pbr.  Downloads come
+# from the machine's own first source of apt; a chroot that is there is used
+# again, so remove it for today's packages.
 
 set -euo pipefail
 umask 022
@@ -62,10 +62,8 @@ say "building"
 unpack build
 source=$work/build/build/source
 mkdir -p "$source"
-# What a checkout has, as it is now.
-git -C "$top" ls-files -z --cached --others --exclude-standard |
-    tar -C "$top" --null --verbatim-files-from -T - -cf - | tar -C "$source" -xf -
-cp -r "$top/packaging/debian" "$source/debian"
+git -C "$top" archive HEAD | tar -C "$source" -xf -
+cp -r "$source/packaging/debian" "$source/debian"
 version=$(cd "$top" && python setup.py -q --version | tail -n 1)
 cat > "$source/debian/changelog" <<END
 nova-vfio-variant (${version/.dev/\~dev}) trixie; urgency=medium
@@ -82,8 +80,8 @@ cp "$work"/build/build/*.deb "$folder/"
 
 say "installing beside nova-compute"
 unpack clean
-cp "$work"/build/build/*.deb "$top/packaging/installed.sh" "$work/clean/root/"
-cp -r "$top/etc/nova-vfio/hosts" "$work/clean/root/"
+cp "$work"/build/build/*.deb "$source/packaging/installed.sh" "$work/clean/root/"
+cp -r "$source/etc/nova-vfio/hosts" "$work/clean/root/"
 cp /etc/resolv.conf "$work/clean/etc/" 2> /dev/null || true
 within clean sh /root/installed.sh
 say "done: $(cd "$folder" && echo ./*.deb)"

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import re
 import shlex
 import typing as ty
 import warnings
@@ -15,6 +16,8 @@ from tests.hostile import kind
 #: What stands in the message of an error that nobody expected.
 CATCH_ALL: ty.Final = "--debug shows where"
 TRACEBACK: ty.Final = "Traceback (most recent call last)"
+#: How autopage shows headings and values of help on a terminal.
+_STYLED: ty.Final = re.compile("\x1b\\[[34]m([^\x1b]*)\x1b\\[0m")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def wrong(done: Done) -> str | None:
         return "an error that nobody expected"
     if done.status == 2 and not both.strip():
         return "nothing is said of a failure"
-    for sign in both:
+    for sign in _STYLED.sub(r"\1", both):
         if not sign.isprintable() and sign not in "\n\t\r":
             return f"{sign!r} is printed raw"
     return None

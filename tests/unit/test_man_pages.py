@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages say what the programs take; ``tox -e docs`` makes them."""
+"""The manual pages say what the programs take.
+
+``tox -e docs`` makes them, and compares their whole text.
+"""
 
 import argparse
 import configparser
