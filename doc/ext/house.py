@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import pathlib
 import re
 import typing as ty
@@ -55,11 +56,15 @@ def modules() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def _tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / PACKAGE / path).read_text())
+
+
 def imports(path: str, known: ty.Collection[str]) -> set[str]:
     """The modules of the package that a file imports, wherever it does."""
     found = set()
-    tree = ast.parse((ROOT / PACKAGE / path).read_text())
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -129,7 +134,7 @@ def way(lines: ty.Iterable[str]) -> list[Station]:
 
 
 def _docstring(path: str, function: str) -> str:
-    node: ast.AST = ast.parse((ROOT / PACKAGE / path).read_text())
+    node: ast.AST = _tree(path)
     for part in function.split("."):
         for inner in ast.iter_child_nodes(node):
             if (

@@ -2,6 +2,7 @@
 """The code is laid out as ``specs/the-house.rst`` says."""
 
 import ast
+import functools
 import importlib.util
 import pathlib
 import re
@@ -27,8 +28,9 @@ _LIMITS: dict[type[ast.AST], int] = {
 }
 
 
+@functools.cache
 def _house() -> ty.Any:
-    """What the documentation reads the house with."""
+    """What the documentation reads the house with; it reads a file once."""
     spec = importlib.util.spec_from_file_location("house", _FILE)
     assert spec is not None
     assert spec.loader is not None
