@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import collections.abc
 import functools
+import importlib.metadata
 import re
 import sys
 import traceback
@@ -13,6 +14,7 @@ import typing as ty
 import uuid
 
 from cliff import command, lister, show
+from stevedore import extension
 
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import main, options, script_words, widths
@@ -20,6 +22,9 @@ from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
+    from cliff import app
+    from cliff.formatters import base as formatters
+
     from nova_vfio_variant import finding
 
 _MACHINE_FORMATS = {"json", "yaml"}
@@ -55,6 +60,19 @@ def human(value: object) -> object:
     return value
 
 
+class _OfCliff(
+    extension.ExtensionManager  # type: ignore[type-arg] # only newer ones are
+):
+    """The plugins of a namespace that are cliff's own.
+
+    For those of others stevedore reads what every package offers.
+    """
+
+    def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
+        found = importlib.metadata.distribution("cliff").entry_points
+        return list(found.select(group=self.namespace))
+
+
 class Base(command.Command):
     """A command of ours.
 
@@ -70,6 +88,13 @@ class Base(command.Command):
     old: ty.ClassVar[tuple[str, ...]] = ()
     #: One line that a user could type.
     example: ty.ClassVar[str] = ""
+
+    def __init__(
+        self, app: app.App, app_args: argparse.Namespace | None
+    ) -> None:
+        # Without its name cliff looks for no hooks, which nobody has: it would
+        # read what every package offers.
+        super().__init__(app, app_args)
 
     def get_epilog(self) -> str:
         """The example, below the options."""
@@ -199,6 +224,11 @@ class Lister(Base, lister.Lister):
     #: The columns of a table, where not all fit; --long shows the others.
     brief: ty.ClassVar[tuple[str, ...]] = ()
 
+    def _load_formatter_plugins(
+        self,
+    ) -> extension.ExtensionManager[formatters.ListFormatter]:
+        return _OfCliff(self.formatter_namespace, invoke_on_load=True)
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add --long where a table leaves columns out."""
         parser = super().get_parser(prog_name)
@@ -275,6 +305,11 @@ class Lister(Base, lister.Lister):
 
 class ShowOne(Base, show.ShowOne):
     """A command that prints the fields of one thing."""
+
+    def _load_formatter_plugins(
+        self,
+    ) -> extension.ExtensionManager[formatters.SingleFormatter]:
+        return _OfCliff(self.formatter_namespace, invoke_on_load=True)
 
     def produce_output(
         self,

@@ -13,7 +13,6 @@ import re
 import typing as ty
 
 import os_resource_classes
-import os_traits
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import values
@@ -23,6 +22,7 @@ MAX_LENGTH: ty.Final = 255
 
 _CUSTOM = "CUSTOM_"
 #: As text: the os-traits of OpenStack 2025.1 doesn't have all of them.
+_MANAGED: ty.Final = "COMPUTE_MANAGED_PCI_DEVICE"
 _LIVE_MIGRATABLE: ty.Final = "HW_PCI_LIVE_MIGRATABLE"
 _ONE_TIME_USE: ty.Final = "HW_PCI_ONE_TIME_USE"
 _OUTSIDE = re.compile("[^A-Z0-9_]+")
@@ -56,7 +56,7 @@ def device_traits(device: values.Device) -> tuple[str, ...]:
     Its own, and those that Nova gives (``_get_traits_for_dev``) as far as
     os-traits knows them: the Placement of such a release knows no more.
     """
-    found = {os_traits.COMPUTE_MANAGED_PCI_DEVICE}
+    found = {_MANAGED}
     if device.tags.get("live_migratable") == "true":
         found.add(_LIVE_MIGRATABLE)
     # On a VF one_time_use is refused.
@@ -76,11 +76,15 @@ def trait(name: str) -> str:
     """
     if name in _standard_traits():
         return name
+    import os_traits
+
     return _custom(name.upper(), os_traits.normalize_name)
 
 
 @functools.cache
 def _standard_traits() -> frozenset[str]:
+    import os_traits
+
     return frozenset(os_traits.get_traits())
 
 

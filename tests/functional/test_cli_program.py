@@ -192,6 +192,37 @@ class ProgramTest(base.TestCase):
             self.assertNotIn("Error", told.stderr)
             self.assertNotIn("Traceback", told.stderr)
 
+    def test_nothing_of_other_packages_is_loaded_to_show_devices(self) -> None:
+        folder = pathlib.Path(tempfile.mkdtemp())
+        info = folder / "stranger-1.0.dist-info"
+        info.mkdir()
+        info.joinpath("METADATA").write_text("Name: stranger\nVersion: 1.0\n")
+        info.joinpath("entry_points.txt").write_text(
+            "".join(
+                f"[{namespace}]\nstranger = stranger:Stranger\n"
+                for namespace in (
+                    "cliff.formatter.list",
+                    "cliff.formatter.show",
+                    ".host_list",
+                    ".host_show",
+                )
+            )
+        )
+        loaded = folder / "loaded"
+        folder.joinpath("stranger.py").write_text(
+            f"import pathlib\npathlib.Path({str(loaded)!r}).touch()\n"
+            "class Stranger:\n    pass\n"
+        )
+        for words in (("host", "list"), ("host", "show", "0000:41:00.0")):
+            subprocess.run(
+                [cli_case.PROGRAM, *DEMO, *words, "-f", "json"],
+                env={**os.environ, "PYTHONPATH": _with(folder)},
+                capture_output=True,
+                timeout=60,
+                check=True,
+            )
+            self.assertFalse(loaded.exists(), words)
+
     def test_a_full_disk_is_said_to_be(self) -> None:
         for words in ("host list -f json", "config suggest"):
             with open("/dev/full", "w", encoding="ascii") as full:
@@ -354,3 +385,10 @@ class OrdinaryUserTest(base.TestCase):
             timeout=60,
             check=False,
         )
+
+
+def _with(folder: pathlib.Path) -> str:
+    """What PYTHONPATH is with one more folder."""
+    return os.pathsep.join(
+        filter(None, (str(folder), os.environ.get("PYTHONPATH")))
+    )
