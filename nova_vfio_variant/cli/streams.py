@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 import typing as ty
 
@@ -27,11 +28,13 @@ class _Output(io.FileIO):
         self._status = status
         self._is_lost = False
 
-    def write(self, data: ty.Any) -> int | None:
+    def write(self, data: ty.Any, /) -> int:
         if self._is_lost:
             return memoryview(data).nbytes
         try:
-            return super().write(data)
+            # None of a pipe that is full, if whoever reads it wants no waits.
+            while not (written := super().write(data)):
+                select.select([], [self], [])
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -42,6 +45,7 @@ class _Output(io.FileIO):
                 f" {error.strerror or error}\n"
             )
             raise SystemExit(self._status) from error
+        return written
 
 
 class _Aside(io.FileIO):
@@ -50,7 +54,7 @@ class _Aside(io.FileIO):
     def __init__(self, fd: int) -> None:
         super().__init__(fd, "wb", closefd=False)
 
-    def write(self, data: ty.Any) -> int:
+    def write(self, data: ty.Any, /) -> int:
         whole = memoryview(data).nbytes
         try:
             return super().write(data) or whole

@@ -242,8 +242,13 @@ class ProgramTest(base.TestCase):
         """Status and what is said of a command, as a shell redirects it."""
         done = subprocess.run(
             [
-                *("bash", "-c", f'"$@" {to}', "-"),
-                *(cli_case.PROGRAM, *DEMO, *words),
+                "bash",
+                "-c",
+                f'"$@" {to}',
+                "-",
+                cli_case.PROGRAM,
+                *DEMO,
+                *words,
             ],
             text=True,
             capture_output=True,
