@@ -338,6 +338,7 @@ def set_up_logging(
         root.addHandler(handler)
     for each in log_lines.handlers():
         each.setFormatter(log_lines.Formatter(each.formatter))
+        log_lines.tell_once(each)
 
 
 def main(argv: list[str] | None = None) -> int:
