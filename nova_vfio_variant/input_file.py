@@ -66,17 +66,20 @@ def read_all(fd: int, path: str, most: int) -> bytes:
 
     :raises OSError: it can't be read, or is larger (EFBIG)
     """
-    if os.fstat(fd).st_size > most:
-        raise _too_large(path, most)
+    expect_size(os.fstat(fd).st_size, path, most)
     data = bytearray()
     while piece := os.read(fd, _PIECE):
         data += piece
-        if len(data) > most:
-            raise _too_large(path, most)
+        expect_size(len(data), path, most)
     return bytes(data)
 
 
-def _too_large(path: str, most: int) -> OSError:
-    return OSError(
-        errno.EFBIG, f"it is larger than {most >> 20} MiB, the limit", path
-    )
+def expect_size(size: int, path: str, most: int) -> None:
+    """Refuse what is larger than anybody needs.
+
+    :raises OSError: it is (EFBIG)
+    """
+    if size > most:
+        raise OSError(
+            errno.EFBIG, f"it is larger than {most >> 20} MiB, the limit", path
+        )

@@ -13,6 +13,11 @@ import stat
 
 from nova_vfio_variant import exception, input_file
 
+#: Where nothing is to be removed.
+_SYSTEMS = (("dev",), ("proc",), ("sys",))
+#: What others need to write in.
+_EVERYBODYS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - not used
+
 
 class NotOurs(OSError):
     """What stands there may be a stranger's.
@@ -95,18 +100,22 @@ def expect_ours(
     }
     who = "".join(sign for sign, may in whose.items() if may)
     if who:
-        raise NotOurs(
-            f"{shown} may be written by others",
+        mends = (
             f"'chmod {who}-w {quoted(path)}' ends that, if what is in it can"
-            " be trusted",
+            " be trusted"
         )
+        if str(path.absolute()) in _EVERYBODYS:
+            mends = "name a folder below it, or elsewhere"
+        raise NotOurs(f"{shown} may be written by others", mends)
 
 
 def a_stranger(path: pathlib.Path, what: str) -> NotOurs:
     """The error that something else stands in a file's place."""
-    return NotOurs(
-        f"{path.name} is {what}", f"'rm {quoted(path)}' removes that alone"
-    )
+    mends = f"'rm {quoted(path)}' removes that alone"
+    if path.absolute().parts[1:2] in _SYSTEMS:
+        # Who runs as root and pastes it would miss /dev/null.
+        mends = "name a file elsewhere"
+    return NotOurs(f"{path.name} is {what}", mends)
 
 
 def no_member(group: int) -> NotOurs:

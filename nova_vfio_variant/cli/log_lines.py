@@ -9,6 +9,7 @@ import logging
 import logging.config
 import os
 import pathlib
+import sys
 import typing as ty
 
 from nova_vfio_variant import shown
@@ -84,6 +85,27 @@ def configure(path: str) -> None:
             f"{path}: is no configuration of logging:"
             f" {type(error).__name__}: {why}"
         ) from error
+
+
+def tell_once(handler: logging.Handler) -> None:
+    """Let a handler say in a line that it can't log, where it would trace.
+
+    A disk may be full by now. What was to be done is done all the same.
+    """
+    said = False
+
+    def lost(record: logging.LogRecord) -> None:
+        del record
+        nonlocal said
+        if said:
+            return
+        said = True
+        error = sys.exc_info()[1]
+        sys.stderr.write(
+            f"warning: not all could be logged: {shown.line(str(error))}\n"
+        )
+
+    handler.handleError = lost  # type: ignore[method-assign] # for this alone
 
 
 def handlers() -> ty.Iterator[logging.Handler]:

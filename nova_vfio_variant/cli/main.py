@@ -7,9 +7,7 @@ import argparse
 import functools
 import gc
 import importlib.metadata
-import io
 import logging
-import os
 import sys
 import typing as ty
 
@@ -21,6 +19,7 @@ from nova_vfio_variant.cli import (
     log_lines,
     options,
     script_words,
+    streams,
     widths,
 )
 
@@ -339,6 +338,7 @@ def set_up_logging(
         root.addHandler(handler)
     for each in log_lines.handlers():
         each.setFormatter(log_lines.Formatter(each.formatter))
+        log_lines.tell_once(each)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -347,13 +347,5 @@ def main(argv: list[str] | None = None) -> int:
     :param argv: the words of the command line without the program's name
     """
     gc.set_threshold(_OBJECTS)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # What a terminal or a file name can't encode is shown all the same,
-        # as it is on standard error.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return App().run(sys.argv[1:] if argv is None else argv)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    words = sys.argv[1:] if argv is None else argv
+    return streams.run(lambda: App().run(words))

@@ -11,6 +11,7 @@ import sys
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import main as cli_main
 from nova_vfio_variant.cli import options as cli_options
+from nova_vfio_variant.cli import streams
 from nova_vfio_variant.node import context
 
 NAME = "nova-vfio-status"
@@ -60,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
 
     :param argv: the words of the command line without the program's name
     """
+    return streams.run(lambda: _run(argv), _BROKEN)
+
+
+def _run(argv: list[str] | None) -> int:
     options = parser().parse_args(argv)
     cli_main.set_up_logging(NAME, debug=options.debug)
     try:

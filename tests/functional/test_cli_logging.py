@@ -163,6 +163,17 @@ class LoggingTest(base.TestCase):
             self.assertIn(why, said)
             self.assertEqual(2, len(said.splitlines()), said)
 
+    def test_a_log_that_fills_its_disk_is_said_once(self) -> None:
+        path = self.configured("class = FileHandler\nargs = ('/dev/full',)")
+        status, out, said = self.run_command(
+            *("-v", f"--log-config-append={path}"),
+            *("host", "apply", "-f", "json"),
+        )
+        self.assertEqual((0, 1), (status, len(json.loads(out))))
+        self.assertEqual(1, said.count("No space left on device"), said)
+        self.assertIn("warning: not all could be logged: ", said)
+        self.assertNotIn("Traceback", said)
+
     def test_a_log_file_that_can_not_be_written_is_one_line(self) -> None:
         path = f"{self.folder}/there/is/none"
         self.assertEqual(

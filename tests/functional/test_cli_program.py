@@ -224,20 +224,69 @@ class ProgramTest(base.TestCase):
             self.assertFalse(loaded.exists(), words)
 
     def test_a_full_disk_is_said_to_be(self) -> None:
-        for words in ("host list -f json", "config suggest"):
-            with open("/dev/full", "w", encoding="ascii") as full:
-                told = subprocess.run(
-                    [cli_case.PROGRAM, *DEMO, *words.split()],
-                    text=True,
-                    stdout=full,
-                    stderr=subprocess.PIPE,
-                    timeout=60,
-                    check=False,
-                )
+        for words in (
+            *("--version", "host list --help", "complete --shell none"),
+            *("host list -f json", "config suggest"),
+        ):
+            status, _, err = self.redirected(">/dev/full", *words.split())
+            self.assertEqual(2, status)
             self.assertEqual(
-                (2, "error: No space left on device"),
-                (told.returncode, told.stderr.splitlines()[-1]),
+                "error: standard output can't be written: No space left on"
+                " device",
+                err.splitlines()[-1],
             )
+
+    def test_what_is_said_beside_a_result_can_not_spoil_it(self) -> None:
+        for to in ("2>/dev/full", "2>&-"):
+            status, out, _ = self.redirected(to, "host", "list", "-f", "json")
+            self.assertEqual(0, status)
+            self.assertTrue(json.loads(out))
+            status, out, _ = self.redirected(to, "host", "show", "x")
+            self.assertEqual((2, ""), (status, out))
+
+    def test_who_closes_standard_output_wants_none(self) -> None:
+        for words in ("--version", "host list", "host list -f csv"):
+            status, out, err = self.redirected(">&- <&-", "-q", *words.split())
+            self.assertEqual((0, "", ""), (status, out, err))
+
+    def test_no_file_takes_the_place_of_a_closed_stream(self) -> None:
+        # What were said on standard error would stand in it.
+        state = self.useFixture(fixtures.TempDir()).path
+        script = (
+            "import os, sys; from nova_vfio_variant.cli import main;"
+            " status = main.main();"
+            " fd = os.open('/', os.O_RDONLY); sys.exit(status or fd < 3)"
+        )
+        words = [*DEMO, f"--state-path={state}", "device", "sync"]
+        done = subprocess.run(
+            [
+                *("bash", "-c", '"$@" <&- >&- 2>&-', "-"),
+                *(sys.executable, "-c", script, *words),
+            ],
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(0, done.returncode)
+
+    @staticmethod
+    def redirected(to: str, *words: str) -> tuple[int, str, str]:
+        """Status and what is said of a command, as a shell redirects it."""
+        done = subprocess.run(
+            [
+                "bash",
+                "-c",
+                f'"$@" {to}',
+                "-",
+                cli_case.PROGRAM,
+                *DEMO,
+                *words,
+            ],
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
 
     def test_a_terminal_that_lacks_a_letter_gets_its_number(self) -> None:
         conf = pathlib.Path(tempfile.mkdtemp(), "nova.conf")

@@ -21,7 +21,7 @@ from nova_vfio_variant.host.observe import (
 from nova_vfio_variant.host.tree import opening, recorded
 from nova_vfio_variant.testing import hosts
 from tests import random_hosts
-from tests.hostile import inside, kind, mutations
+from tests.hostile import bombs, inside, kind, mutations
 
 #: Path, what it is, and its bytes or where it leads.
 Entry = tuple[str, str, bytes | str]
@@ -280,11 +280,6 @@ _ODD: ty.Final[tuple[Entry, ...]] = (
 )
 
 
-def _bomb() -> bytes:
-    """Little that unpacks to more than three GiB."""
-    return gzip.compress(bytes(64 << 20), 9) * 50
-
-
 class Recordings(kind.Kind):
     """A recorded host, cut off, damaged or forged."""
 
@@ -294,7 +289,7 @@ class Recordings(kind.Kind):
     def make(self, rng: random.Random) -> kind.Input:
         """One of them; one that is cut off can't be taken."""
         if rng.random() < 0.01:
-            return kind.Input(_bomb(), damaged=True)
+            return kind.Input(bombs.bomb(rng), damaged=True)
         if rng.random() < 0.4:
             good = rng.choice(_EXAMPLES).read_bytes()
             entries = None

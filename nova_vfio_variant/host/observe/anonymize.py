@@ -44,7 +44,7 @@ _URL = re.compile(
 _QUERY = re.compile(r"\?[\w.%-]+=\S*")
 
 #: A word of the kernel's command line; a quote hides spaces.
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_WORD = re.compile(r'(?:[^\s"]++|"[^"]*+(?:"|$))++')
 #: Parameters that tell how PCI, IOMMU, VFIO, NUMA and KVM were set up. The
 #: values of others are passwords, addresses and names often enough.
 _PARAMETER = re.compile(

@@ -26,7 +26,7 @@ _MAX_LINKS = 40
 ATTRIBUTE: ty.Final = 65536
 
 #: Of any other file. ``modules.alias`` and ``pci.ids`` have 2 MiB.
-MAX_BYTES: ty.Final = 64 << 20
+MAX_BYTES: ty.Final = 8 << 20
 
 #: The mode of each symbolic link but those of procfs (symlink(7)).
 _ANYBODYS = 0o777

@@ -18,7 +18,7 @@ import typing as ty
 import zlib
 
 from nova_vfio_variant import exception, input_file
-from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.host.tree import host_tree, member_header
 
 #: A host with 480 virtual functions takes 22 MB unpacked, with everything
 #: that its sysfs shows.
@@ -27,8 +27,16 @@ MAX_BYTES = 512 << 20
 #: As it is kept, the same host takes less than one.
 MAX_PACKED = 64 << 20
 
-#: The same host has 24,000 members.
+#: The same host has 24,000 members. Folders that none names count, too.
 MAX_MEMBERS = 200_000
+
+#: Bytes of headers that say more of a member: long names and targets.
+_MAX_EXTENDED = 64 << 20
+#: Records for all members that follow, of which each gets a copy.
+_MAX_GLOBAL = 100
+#: How each record begins that tells where a file has holes: the list of
+#: them would be read without a limit.
+_HOLES = b"GNU.sparse."
 
 #: What a gzipped file begins with (RFC 1952).
 _GZIP = b"\x1f\x8b"
@@ -37,8 +45,6 @@ _GZIP = b"\x1f\x8b"
 _MAX_NAME = 4096
 _MAX_DEPTH = 64
 
-#: Types of the members that a recording has: file, symbolic link, directory.
-_TYPES = (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE)
 #: What the kernel shows of a process's files (proc_pid_fd(5)).
 _OPEN_FILE = re.compile(r"proc/\d+/(?:fd/\d+|cwd|exe|root)")
 
@@ -120,6 +126,7 @@ class RecordedTree(host_tree.HostTree):
             zlib.error,
             tarfile.TarError,
             OverflowError,  # a size that no file can have
+            RecursionError,  # a header of a header of a header
         ) as error:
             raise exception.RecordedHostError(
                 f"{path}: the recording is cut off or damaged: {_lower(error)}"
@@ -154,6 +161,9 @@ class RecordedTree(host_tree.HostTree):
         node = self._find(path)
         if not isinstance(node, _File):
             raise _error(errno.EISDIR, path)
+        input_file.expect_size(
+            node.end - node.start, path, host_tree.MAX_BYTES
+        )
         return self.data[node.start : node.end]
 
 
@@ -175,53 +185,6 @@ def _unpack(path: str) -> bytes:
     return data
 
 
-class _Header(tarfile.TarInfo):
-    """A member's header, read as far as anyone looks at it.
-
-    A recording has 24,000 of them, and two thirds of the time to read them
-    would go into owners, modes and times. Whatever isn't written as ``host
-    snapshot`` does it, or has a wrong checksum, is left to tarfile.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def frombuf(
-        cls, buf: bytes | bytearray, encoding: str, errors: str
-    ) -> ty.Self:
-        if len(buf) != tarfile.BLOCKSIZE:
-            return super().frombuf(buf, encoding, errors)
-        kind = bytes(buf[156:157])
-        # Owners, modes, times and numbers of devices; the ends of the size and
-        # of the checksum; no prefix of the name.
-        unused = buf[100:124] + buf[136:148] + buf[329:346]
-        if (
-            kind not in _TYPES
-            or unused.strip(b"01234567\0")
-            or (buf[135], buf[154], buf[345]) != (0, 0, 0)
-        ):
-            return super().frombuf(buf, encoding, errors)
-        try:
-            size, checksum = int(buf[124:135], 8), int(buf[148:154], 8)
-        except ValueError:
-            return super().frombuf(buf, encoding, errors)
-        # Its own eight bytes count as blanks.
-        if checksum != sum(buf) - sum(buf[148:156]) + 8 * ord(" "):
-            return super().frombuf(buf, encoding, errors)
-        name = _text(buf[:100], encoding, errors)
-        header = cls(name.rstrip("/") if kind == tarfile.DIRTYPE else name)
-        header.type = kind
-        header.size = size
-        header.chksum = checksum
-        header.linkname = _text(buf[157:257], encoding, errors)
-        return header
-
-
-def _text(field: bytes | bytearray, encoding: str, errors: str) -> str:
-    """What stands in a field of a header before its first NUL."""
-    return field.partition(b"\0")[0].decode(encoding, errors)
-
-
 class _Loader:
     """Puts the members of one archive in their places.
 
@@ -231,21 +194,32 @@ class _Loader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._root: _Directory = {}
+        self._count = 0
 
     def entries(self, data: bytes) -> _Directory:
+        if _HOLES in data:
+            raise self._refused("a file in it has holes")
+        extended = 0
         with tarfile.open(
-            fileobj=io.BytesIO(data), mode="r:", tarinfo=_Header
+            fileobj=io.BytesIO(data), mode="r:", tarinfo=member_header.Header
         ) as archive:
-            for count, member in enumerate(archive):
-                if count >= MAX_MEMBERS:
-                    raise self._refused(
-                        f"more than {MAX_MEMBERS} members, which no host has"
-                    )
+            while (member := archive.next()) is not None:
+                # It would keep them all.
+                archive.members.clear()  # type: ignore[attr-defined] # it has
+                extended += (
+                    member.offset_data - member.offset - tarfile.BLOCKSIZE
+                )
+                if (
+                    extended > _MAX_EXTENDED
+                    or len(archive.pax_headers) > _MAX_GLOBAL
+                ):
+                    raise self._refused("its headers are too long")
                 self._add(member, len(data))
-            rest = data[archive.offset :]
+            end = archive.offset
         # tarfile takes a header that it can't read for the end; a tar really
         # ends with at least one block of zeros and nothing after it.
-        if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
+        left = len(data) - end
+        if left < tarfile.BLOCKSIZE or data.count(b"\0", end) != left:
             raise self._refused("it is cut off or damaged")
         return self._root
 
@@ -256,16 +230,27 @@ class _Loader:
             return  # the root itself
         folder = self._root
         for part in parts[:-1]:
-            folder = folder.setdefault(part, {})
+            if part not in folder:
+                self._count_one()
+                folder[part] = {}
+            folder = folder[part]
             if not isinstance(folder, dict):
                 raise self._refused(
                     f"{member.name!r} stands below a file or link"
                 )
         entry = self._entry(member, parts, size)
         last = parts[-1]
+        self._count_one()
         there = folder.setdefault(last, entry)
         if there is not entry and not (isinstance(there, dict) and not entry):
             raise self._refused(f"{member.name!r} is there twice")
+
+    def _count_one(self) -> None:
+        self._count += 1
+        if self._count > MAX_MEMBERS:
+            raise self._refused(
+                f"more than {MAX_MEMBERS} members, which no host has"
+            )
 
     def _parts(self, member: tarfile.TarInfo) -> list[str]:
         """The name, taken apart, if it stays in the archive."""

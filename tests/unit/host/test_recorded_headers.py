@@ -11,7 +11,7 @@ import typing as ty
 import fixtures
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.tree import recorded
+from nova_vfio_variant.host.tree import member_header, recorded
 from tests import base
 
 #: The fields of a header (tar(5)), and the whole of it.
@@ -84,7 +84,7 @@ def sign(data: bytearray, start: int) -> None:
 class HeadersTest(base.TestCase):
     def test_whatever_is_written_into_them(self) -> None:
         whole = archive()
-        self.assertEqual(7, len(read(whole, tarinfo=recorded._Header)))
+        self.assertEqual(7, len(read(whole, tarinfo=member_header.Header)))
         chance = random.Random(7)
         for _ in range(3000):
             data = bytearray(whole)
@@ -96,9 +96,12 @@ class HeadersTest(base.TestCase):
                 sign(data, start)
             changed = bytes(data)
             with self.subTest(header=changed[start : start + 512]):
-                self.assertEqual(
-                    read(changed), read(changed, tarinfo=recorded._Header)
-                )
+                plain = read(changed)
+                ours = read(changed, tarinfo=member_header.Header)
+                if "too long" in str(ours[-1]):
+                    # tarfile would read on, whatever its size is.
+                    del ours[-1], plain[len(ours) :]
+                self.assertEqual(plain, ours)
 
     def test_a_size_that_no_file_can_have_is_refused(self) -> None:
         data = bytearray(archive())

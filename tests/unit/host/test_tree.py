@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories and recordings are read alike, and nothing leaves either."""
 
+import errno
 import gzip
 import io
 import os
 import pathlib
 import tarfile
 import tempfile
+import tracemalloc
 import typing as ty
 
 import fixtures
@@ -54,6 +56,17 @@ def archive(
                 info = member(one[0], size=len(one[1]))
                 tar.addfile(info, io.BytesIO(one[1]))
     return out.getvalue()
+
+
+def extended(kind: bytes, data: bytes) -> bytes:
+    """A header that says more of the member behind it."""
+    header = member("././@LongLink", kind, size=len(data))
+    return header.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def records(number: int) -> bytes:
+    """Records of pax, each with another key."""
+    return b"".join(b"11 k%04d=v\n" % key for key in range(number))
 
 
 def whole_host() -> list[tarfile.TarInfo | tuple[str, bytes]]:
@@ -223,7 +236,7 @@ class DirectoryTest(TreeTestCase):
         error = self.assertRaises(
             OSError, opening.open_tree(root).read_bytes, "long"
         )
-        self.assertIn("larger than 64 MiB", str(error))
+        self.assertIn("larger than 8 MiB", str(error))
 
     def write(self, root: str, rel: str) -> None:
         fd = opening.open_tree(root).open_to_write(rel)
@@ -449,6 +462,61 @@ class RefusedRecordingTest(TreeTestCase):
         )
         bomb = gzip.compress(bytes(1 << 20) + archive(whole_host()))
         self.assertIn("larger than 1 MiB", self.refused(self.file(bomb)))
+
+    def test_headers_that_would_take_all_memory(self) -> None:
+        """They are read whole, kept, or copied for each member."""
+        for why, head in (
+            ("maximum recursion", 2000 * extended(b"L", b"a\0")),
+            ("maximum recursion", 2000 * extended(b"x", b"8 path=a")),
+            ("too long", extended(b"L", b"a" * 65537)),
+            ("too long", extended(b"K", b"a" * 65537)),
+            ("too long", extended(b"x", b"a" * 65537)),
+            ("too long", extended(b"g", records(200))),
+            ("holes", extended(b"x", b"20 GNU.sparse.major=1\n")),
+            ("holes", extended(b"S", b"")),
+        ):
+            with self.subTest(head[:600]):
+                tar = head + archive(whole_host())
+                self.assertIn(why, self.refused(self.recording(tar)))
+
+    def test_headers_are_bounded_together(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.tree.recorded._MAX_EXTENDED", 2048
+            )
+        )
+        self.assertIn(
+            "headers are too long",
+            self.refused_members(member("x" * 900), member("y" * 900)),
+        )
+
+    def test_folders_that_nothing_names_count_as_members(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.tree.recorded.MAX_MEMBERS", 30
+            )
+        )
+        path = self.recording(archive([*whole_host(), member("x/" * 9)]))
+        opening.open_tree(path)
+        self.assertIn("more than 30", self.refused_members(member("x/" * 40)))
+
+    def test_what_stands_behind_it_is_not_kept_twice(self) -> None:
+        data = archive(whole_host()) + bytes(32 << 20)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        recorded._Loader("host.tar.gz").entries(data)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1 << 20)
+
+    def test_a_file_in_it_is_read_to_a_limit_as_any_other(self) -> None:
+        path = self.recording(archive([*whole_host(), member("x", size=2048)]))
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova_vfio_variant.host.tree.host_tree.MAX_BYTES", 1024
+            )
+        )
+        host = opening.open_tree(path)
+        error = self.assertRaises(OSError, host.read_bytes, "x")
+        self.assertEqual(errno.EFBIG, error.errno)
 
     def test_more_members_than_any_host_has(self) -> None:
         self.useFixture(
