@@ -13,7 +13,7 @@ import typing as ty
 
 from cliff import app, command, commandmanager
 
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import (
     completion,
     log_lines,
@@ -241,7 +241,7 @@ class App(app.App):
             words = " ".join(argv[:2])
             near = _near(words) or _near(argv[0])
             self.stderr.write(
-                f"error: {words!r} is no command of {self.NAME}\n"
+                f"error: {shown.short(words)!r} is no command of {self.NAME}\n"
             )
             if near:
                 self.stderr.write(f"hint: did you mean {', '.join(near)}?\n")

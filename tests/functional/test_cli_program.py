@@ -42,6 +42,7 @@ class WordsTest(cli_case.CliTestCase):
             self.fails("claim"),
         )
         self.assertEqual(1, len(self.fails("frobnicate").splitlines()))
+        self.assertLess(len(self.fails("x" * 100_000)), 2000)
 
     def test_an_unknown_option_is_named_before_and_behind(self) -> None:
         self.says("unrecognized option --bogus", "--bogus", "device", "list")
