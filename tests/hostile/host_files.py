@@ -288,7 +288,7 @@ class Recordings(kind.Kind):
 
     def make(self, rng: random.Random) -> kind.Input:
         """One of them; one that is cut off can't be taken."""
-        if rng.random() < 0.01:
+        if rng.random() < 0.02:
             return kind.Input(bombs.bomb(rng), damaged=True)
         if rng.random() < 0.4:
             good = rng.choice(_EXAMPLES).read_bytes()
