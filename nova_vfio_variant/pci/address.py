@@ -10,7 +10,7 @@ import re
 #: text for the same address could be taken for another device.
 _ADDRESS = re.compile(
     r"(0[0-9a-fA-F]{3}|[1-9a-fA-F][0-9a-fA-F]{3,7})"
-    r":([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])"
+    r":([0-9a-fA-F]{2}):([01][0-9a-fA-F])\.([0-7])"
 )
 
 
@@ -40,16 +40,12 @@ class PciAddress:
         :raises ValueError: the text is no full PCI address
         """
         found = _ADDRESS.fullmatch(text)
-        if found is None or int(found[3], 16) > 0x1F:
+        if found is None:
             raise ValueError(
                 f"{text!r} is no PCI address such as 0000:25:00.4"
             )
-        return cls(
-            int(found[1], 16),
-            int(found[2], 16),
-            int(found[3], 16),
-            int(found[4]),
-        )
+        domain, bus, slot, number = found.groups()
+        return cls(int(domain, 16), int(bus, 16), int(slot, 16), int(number))
 
     def __str__(self) -> str:
         return (
