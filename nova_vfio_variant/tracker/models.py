@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0003"
+HEAD = "0004"
 
 METADATA = sa.MetaData()
 
@@ -102,4 +102,42 @@ reserved = sa.Table(
     sa.Column("generation", sa.BigInteger),
     sa.Column("before", sa.Integer),
     sa.Column("after", sa.Integer),
+)
+
+#: The types of vGPU that a card can have, as it told when it was emptier: the
+#: lists in sysfs shrink. ``card`` is the PF's address, ``identity`` is JSON.
+vgpu_types = sa.Table(
+    "vgpu_types",
+    METADATA,
+    sa.Column("card", sa.String(16), primary_key=True),
+    sa.Column("type_id", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("framebuffer_mib", sa.Integer),
+    sa.Column("identity", sa.Text, nullable=False),
+)
+
+#: The vGPUs that we made, each for the function (``identity`` is JSON) that it
+#: was made on. ``origin`` is ``declared`` or ``claim``; ``assignment`` tells
+#: one owner of an address from the next.
+vgpus = sa.Table(
+    "vgpus",
+    METADATA,
+    sa.Column("address", sa.String(16), primary_key=True),
+    sa.Column("type_id", sa.String(16), nullable=False),
+    sa.Column("origin", sa.String(8), nullable=False),
+    sa.Column("instance_uuid", sa.String(36), index=True),
+    sa.Column("assignment", sa.String(36), nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+)
+
+#: How starts of guests went, as who runs them said: once an assignment.
+vgpu_reports = sa.Table(
+    "vgpu_reports",
+    METADATA,
+    sa.Column("address", sa.String(16), primary_key=True),
+    sa.Column("assignment", sa.String(64), primary_key=True),
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("ok", sa.Boolean, nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
 )

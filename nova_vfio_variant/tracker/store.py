@@ -28,6 +28,7 @@ from nova_vfio_variant.tracker import (
     rows,
     schema,
     sqlite,
+    vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
 
@@ -49,6 +50,9 @@ class Store:
     :param place: what an error names: the SQLite file, or the URL
     :param group: who may share the file's folder
     """
+
+    # Longer than 250 lines: each method is one transaction, and here one sees
+    # all there are.
 
     def __init__(
         self, engine: sa.Engine, place: schema.Place, group: int | None = None
@@ -213,6 +217,11 @@ class Store:
     def allowances(self) -> allowance.Allowances:
         """The obstacles that somebody overruled."""
         return allowance.Allowances(self._read, self._write)
+
+    @functools.cached_property
+    def vgpus(self) -> vgpus.Vgpus:
+        """The vGPUs that we made, and the types that cards have."""
+        return vgpus.Vgpus(self._read, self._write)
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""

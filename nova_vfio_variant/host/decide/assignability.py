@@ -17,7 +17,7 @@ from nova_vfio_variant.host.decide import codes, obstacles
 from nova_vfio_variant.host.decide import purpose as purposes
 from nova_vfio_variant.host.decide import recorded as recorded_obstacles
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import groups, records, vfio
+from nova_vfio_variant.host.observe import groups, records, vendor_vgpu, vfio
 from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -290,7 +290,7 @@ def _no_vfio_dev(function: observed.PciFunction) -> finding.Finding:
 
 def _of_vgpu(
     function: observed.PciFunction,
-    vendor: host_facts.VendorVgpu,
+    vendor: vendor_vgpu.VendorVgpu,
     purpose: Purpose,
 ) -> ty.Iterator[finding.Finding]:
     """What a VF with a vendor's vGPU folder is good for."""

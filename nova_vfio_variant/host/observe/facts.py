@@ -18,6 +18,7 @@ from nova_vfio_variant.host.observe import (
     machine,
     programs,
     sriov,
+    vendor_vgpu,
 )
 from nova_vfio_variant.host.observe import records as host_records
 from nova_vfio_variant.host.observe import use as uses
@@ -29,7 +30,7 @@ from nova_vfio_variant.host.observe.use import (
     processes,
     storage,
 )
-from nova_vfio_variant.host.tree import host_tree, paths
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
@@ -44,27 +45,6 @@ class Sriov:
 
     routing: sriov.Routing
     vf_device: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class VendorVgpu:
-    """What a vendor's folder of a VF says of its vGPU.
-
-    :param current: the id of its type, ``0`` for none; None if it can't be
-        read
-    :param creatable: ids of the types that it could be given now; None where
-        it doesn't say
-    :param names: id and name of each of those
-    """
-
-    current: str | None
-    creatable: tuple[str, ...] | None = None
-    names: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether its card has room for no other vGPU."""
-        return self.creatable == ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +72,8 @@ class HostFacts:
     drivers: frozenset[str]
     modules: frozenset[str]
     all_modules: bool
-    vgpus: ty.Mapping[pci_address.PciAddress, VendorVgpu] = dataclasses.field(
-        default_factory=dict
+    vgpus: ty.Mapping[pci_address.PciAddress, vendor_vgpu.VendorVgpu] = (
+        dataclasses.field(default_factory=dict)
     )
     unseen: tuple[str, ...] = ()
     records: host_records.Records = host_records.NOTHING
@@ -198,7 +178,7 @@ def gather(
         frozenset(tree.listdir("sys/bus/pci/drivers")),
         *_modules(host),
         {
-            function.address: _vgpu(tree, function)
+            function.address: vendor_vgpu.read(tree, function.address)
             for function in host.functions
             if function.has_vgpu_folder
         },
@@ -207,26 +187,6 @@ def gather(
             *disks.unseen,
             *((uses.ADDRESSES,) if routing.unseen else ()),
         ),
-    )
-
-
-def _vgpu(
-    tree: host_tree.HostTree, function: observed.PciFunction
-) -> VendorVgpu:
-    place = f"{paths.DEVICES}/{function.address}/nvidia"
-    catalogue = tree.read_text(f"{place}/creatable_vgpu_types")
-    # Below a head, "558   : NVIDIA A16-2Q".
-    rows = [
-        (number.strip(), name.strip())
-        for number, _, name in (
-            row.partition(":") for row in (catalogue or "").splitlines()
-        )
-        if number.strip().isdigit()
-    ]
-    return VendorVgpu(
-        tree.read_text(f"{place}/current_vgpu_type"),
-        None if catalogue is None else tuple(number for number, _ in rows),
-        tuple(rows),
     )
 
 
