@@ -118,7 +118,7 @@ def nearest(
     word: str, known: ty.Iterable[vendor_vgpu.VgpuType]
 ) -> tuple[str, ...]:
     """The names that are written most like a word, up to three."""
-    names = {}
+    names: dict[str, str] = {}
     for found in known:
         for name in (found.name, _short(found.name)):
             names.setdefault(name[:_COMPARED].casefold(), found.name)
