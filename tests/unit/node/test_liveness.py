@@ -72,8 +72,8 @@ class ProcessesTest(LivenessCase):
             ("/opt/vmm", "-uuid", ONE),
         ):
             pid = self.start(*words)
-            self.assertEqual(YES, self.processes(), words)
-            self.assertEqual(NO, self.processes(TWO), words)
+            self.assertEqual(YES, self.processes(), str(words))
+            self.assertEqual(NO, self.processes(TWO), str(words))
             self.host.let_go(pid)
         self.assertEqual(NO, self.processes())
 
@@ -88,7 +88,7 @@ class ProcessesTest(LivenessCase):
             ("qemu-kvm", "-drive", f"file=/images/{TWO},name={TWO}"),
         ):
             pid = self.start(*words)
-            self.assertEqual(UNKNOWN, self.processes(), words)
+            self.assertEqual(UNKNOWN, self.processes(), str(words))
             answer = liveness.Processes(self.host.tree).ask(ONE)
             self.assertIn(f"process {pid} runs a guest", answer.why)
             self.host.let_go(pid)
@@ -209,7 +209,7 @@ class LivenessTest(LivenessCase):
             expected = next(
                 state for state in (YES, UNKNOWN, NO) if state in states
             )
-            self.assertEqual(expected, said.ask(ONE).state, states)
+            self.assertEqual(expected, said.ask(ONE).state, str(states))
 
     def test_each_is_asked_once_about_an_instance(self) -> None:
         said = liveness.Liveness([_Says(NO, YES)])
