@@ -523,3 +523,12 @@ VGPU_COUNTS: ty.Final = finding.Code(
     'Ask for fewer or smaller ones; write "heterogeneous": true for '
     "several sizes.",
 )
+CARD_HAS_VGPUS: ty.Final = finding.Code(
+    "VFIO570",
+    _ERROR,
+    "a card with vGPUs keeps its mode",
+    "Whether a card's vGPUs may be of several sizes is set after its VFs are "
+    "made and before the first of them has a type: its driver refuses it then.",
+    "0000:41:00.4 has vGPU type 470, and heterogeneous is asked for",
+    "Take the types away first: nova-vfio vgpu set ADDRESS none.",
+)
