@@ -72,6 +72,19 @@ def choose(
         raise
 
 
+def but(
+    devices: ty.Sequence[tracked.Device], taken: Taken
+) -> tuple[tracked.Device, ...]:
+    """The devices as they are once some are taken."""
+    gone = {device.address for _, some in taken for device in some}
+    return tuple(
+        dataclasses.replace(device, status=tracked.Status.CLAIMED)
+        if device.address in gone
+        else device
+        for device in devices
+    )
+
+
 def _consume(
     devices: ty.Iterable[tracked.Device],
     requests: ty.Sequence[alias.PciRequest],
