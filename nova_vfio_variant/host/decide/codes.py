@@ -333,6 +333,24 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
     "Give it one of the types in its creatable_vgpu_types; where there is "
     "none, its card is full.",
 )
+VGPU_TYPE_TO_SET: ty.Final = finding.Code(
+    "VFIO590",
+    _WARNING,
+    "a VF that is to be given its vGPU type yet",
+    "It has no type, and is offered the one that is asked for.",
+    "0000:41:00.4 has no vGPU type, and can be given 1145",
+    "nova-vfio claim create does it on a host without nova-compute; "
+    "elsewhere declare it in host_spec.",
+)
+OTHER_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO591",
+    _WARNING,
+    "a function that can't be given the vGPU type that is asked for",
+    "It has another type, or no vendor's vGPU folder, or its card offers the "
+    "type no more: it is full, or holds vGPUs of another framebuffer size.",
+    "0000:41:00.4 has vGPU type 1145, and 2164 is asked for",
+    "See with nova-vfio vgpu types what the card can be given now, and why.",
+)
 UNSETTLED: ty.Final = finding.Code(
     "VFIO536",
     _WARNING,
@@ -504,4 +522,13 @@ VGPU_COUNTS: ty.Final = finding.Code(
     '"vgpu_types": { "NVIDIA L40S-24Q": 3 } for a card of 48 GiB',
     'Ask for fewer or smaller ones; write "heterogeneous": true for '
     "several sizes.",
+)
+CARD_HAS_VGPUS: ty.Final = finding.Code(
+    "VFIO570",
+    _ERROR,
+    "a card with vGPUs keeps its mode",
+    "Whether a card's vGPUs may be of several sizes is set after its VFs are "
+    "made and before the first of them has a type: its driver refuses it then.",
+    "0000:41:00.4 has vGPU type 470, and heterogeneous is asked for",
+    "Take the types away first: nova-vfio vgpu set ADDRESS none.",
 )
