@@ -14,6 +14,8 @@ taken, a group in use. It blocks where the kernel blocks. One suite tries both.
     # OSError: [Errno 34] Numerical result out of range
 """
 
+# Longer than 400 lines: whatever a test does to a host is found here.
+
 from __future__ import annotations
 
 import contextlib
@@ -29,6 +31,8 @@ from nova_vfio_variant.testing.fake_kernel import (
     functions,
     kernel,
     processes,
+    vendor_tools,
+    vgpu_card,
 )
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
 
@@ -273,6 +277,48 @@ class FakeHost:
             if loaded:
                 self._kernel.mdevs.register(name)
 
+    def add_vendor_vgpus(
+        self,
+        pf: str,
+        types: ty.Mapping[str, tuple[str, int]],
+        framebuffer_mib: int,
+        *,
+        driver: str | None = None,
+        listing: vgpu_card.Listing = "header",
+        heterogeneous: bool = False,
+        mig: bool = False,
+        refusal: int = 0,
+    ) -> None:
+        """Let a PF's VFs be given types of vGPU, the vendor's way.
+
+        Each VF on the vendor's driver has the folder ``nvidia/``. The host
+        gets ``nvidia-smi`` and ``sriov-manage``, as far as they are asked for
+        here.
+
+        :param types: name and framebuffer in MiB of each, by its id
+        :param framebuffer_mib: of the card
+        :param driver: the vendor's; None for the PF's own
+        :param listing: how ``creatable_vgpu_types`` is printed
+        :param heterogeneous: sizes may be mixed, until VFs are made or removed
+        :param mig: MIG is on, without a GPU instance: no type can be made
+        :param refusal: errno of what is refused for want of room or for its
+            size; 0 for ENOSPC and EINVAL
+        :raises OSError: ENODEV: there is no such function
+        """
+        with self._files.held():
+            place = self._files.device(pf)
+            card = vgpu_card.VgpuCard(
+                driver or self._files.driver_of(place) or "",
+                dict(types),
+                framebuffer_mib,
+                listing,
+                heterogeneous,
+                mig,
+                refusal,
+            )
+            self._kernel.vgpus.add(place, card)
+        vendor_tools.put(self.root)
+
     def break_driver(self, name: str, broken: bool = True) -> None:
         """Let a driver refuse every function; a probe says nothing of it."""
         with self._files.held() as memory:
@@ -332,8 +378,9 @@ class FakeHost:
         :returns: the process's id, for :meth:`let_go`
         :raises OSError: EBUSY: somebody has the group open; EPERM: the group
             isn't viable; ENOENT: none of it is on a VFIO driver; ENODEV: the
-            function isn't; EACCES: a PF on a VFIO driver made this VF, and
-            its token is another
+            function isn't, or is a vendor's vGPU without a type, or wedged;
+            EACCES: a PF on a VFIO driver made this VF, and its token is
+            another
         """
         with self._files.held():
             mdevs = self.root / "sys/bus/mdev/devices" / address

@@ -265,6 +265,19 @@ IS_QUARANTINED: ty.Final = finding.Code(
     "0000:25:00.4: unbind did not end in 60 seconds",
     "See what the reason says, then run nova-vfio host recover.",
 )
+IS_UNWELL: ty.Final = finding.Code(
+    "VFIO580",
+    _WARNING,
+    "guests failed to start on the vGPU",
+    "Whoever runs the guests reported that two of them, each with an "
+    "assignment of its own, failed to start on it. A VF can be wedged so that "
+    "each further guest fails, too, and no file of the host shows it: NVIDIA's "
+    "is, where a guest is killed in its first seconds.",
+    "0000:25:00.4: 2 guests failed to start on it",
+    "Make the VFs of its card anew once nothing of it is in use: nova-vfio vgpu "
+    "recycle; then nova-vfio vgpu clear. Where the guests were to blame, vgpu "
+    "clear alone. A success of the last assignment lifts it as well.",
+)
 NOTHING_MEANT: ty.Final = finding.Code(
     "VFIO528",
     _ERROR,
@@ -461,6 +474,28 @@ NOT_PUT_BACK: ty.Final = finding.Code(
     "Whoever wrote it takes it away first: write an empty line to "
     "driver_override. 'nova-vfio host list' says what can't be read, and why.",
 )
+NO_SUCH_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO563",
+    _ERROR,
+    "a word that is no one vGPU type of the card",
+    "A type is named by the number or the name that the card's VFs list in "
+    "nvidia/creatable_vgpu_types. NVIDIA may be left out, and so may ME, "
+    "NOME, MEALL or GFX at the end where one type alone has the rest of the "
+    "name. Other cards have other types, and other numbers for them.",
+    '"vgpu_type": "NVIDIA L40S-12" for a card that has NVIDIA L40S-12Q',
+    "Write a name that nova-vfio vgpu types shows for this card.",
+)
+VGPU_NOT_ON_OFFER: ty.Final = finding.Code(
+    "VFIO564",
+    _ERROR,
+    "a vGPU type that can't be made now",
+    "The card has the type, and none of its VFs that are free lists it: all "
+    "VFs are taken, the framebuffer is, the card holds vGPUs of another size "
+    "and is not in heterogeneous mode, or it is in MIG mode and has no GPU "
+    "instance for it.",
+    "NVIDIA L40S-24Q while the card holds two NVIDIA L40S-12Q",
+    "Free what is in the way; nova-vfio vgpu types says what that is.",
+)
 NOT_PLAUSIBLE: ty.Final = finding.Code(
     "VFIO565",
     _ERROR,
@@ -473,16 +508,22 @@ NOT_PLAUSIBLE: ty.Final = finding.Code(
     "hand; a reboot undoes all that host apply did, and a new journal is "
     "begun.",
 )
-IS_UNWELL: ty.Final = finding.Code(
-    "VFIO580",
-    _WARNING,
-    "guests failed to start on the vGPU",
-    "Whoever runs the guests reported that two of them, each with an "
-    "assignment of its own, failed to start on it. A VF can be wedged so that "
-    "each further guest fails, too, and no file of the host shows it: NVIDIA's "
-    "is, where a guest is killed in its first seconds.",
-    "0000:25:00.4: 2 guests failed to start on it",
-    "Make the VFs of its card anew once nothing of it is in use: nova-vfio vgpu "
-    "recycle; then nova-vfio vgpu clear. Where the guests were to blame, vgpu "
-    "clear alone. A success of the last assignment lifts it as well.",
+VGPU_COUNTS: ty.Final = finding.Code(
+    "VFIO566",
+    _ERROR,
+    "counts of vGPU types that a card can't hold",
+    "Together they need more VFs or more framebuffer than the card has, or "
+    "sizes that it holds in heterogeneous mode alone.",
+    '"vgpu_types": { "NVIDIA L40S-24Q": 3 } for a card of 48 GiB',
+    'Ask for fewer or smaller ones; write "heterogeneous": true for '
+    "several sizes.",
+)
+CARD_HAS_VGPUS: ty.Final = finding.Code(
+    "VFIO570",
+    _ERROR,
+    "a card with vGPUs keeps its mode",
+    "Whether a card's vGPUs may be of several sizes is set after its VFs are "
+    "made and before the first of them has a type: its driver refuses it then.",
+    "0000:41:00.4 has vGPU type 470, and heterogeneous is asked for",
+    "Take the types away first: nova-vfio vgpu set ADDRESS none.",
 )

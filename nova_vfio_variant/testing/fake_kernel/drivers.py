@@ -17,6 +17,7 @@ from nova_vfio_variant.testing.fake_kernel import (
     functions,
     matching,
     mdev,
+    vendor_vgpu,
     vfio,
 )
 
@@ -50,11 +51,13 @@ class Drivers:
         files: fake_files.Files,
         groups: vfio.Groups,
         mdevs: mdev.Mdevs,
+        vgpus: vendor_vgpu.VendorVgpus,
         remove_vfs: ty.Callable[[pathlib.Path], None],
     ) -> None:
         self._files = files
         self._groups = groups
         self._mdevs = mdevs
+        self._vgpus = vgpus
         self._remove_vfs = remove_vfs
 
     def write(self, name: str | None, attribute: str, text: str) -> None:
@@ -151,7 +154,8 @@ class Drivers:
         ):
             raise fake_files.error(errno.ENODEV)
         group = files.group_of(place)
-        if not (driver.vfio or name in vfio.HARMLESS) and (
+        gives = driver.vfio or self._vgpus.gives(place, name)
+        if not (gives or name in vfio.HARMLESS) and (
             self._groups.is_open(group)
         ):
             raise fake_files.error(errno.EBUSY)
@@ -164,11 +168,12 @@ class Drivers:
         if kept.is_dir():
             for made in sorted(kept.iterdir()):
                 made.rename(place / made.name)
-        if driver.vfio:
+        if gives:
             self._groups.appear(place)
             if (place / "sriov_totalvfs").exists():
                 files.memory.tokens[place.name] = ""
         self._mdevs.driver_came(place, name)
+        self._vgpus.came(place, name)
 
     def release(self, place: pathlib.Path) -> None:
         """Take a function from its driver; waits while a guest has it."""
@@ -182,11 +187,13 @@ class Drivers:
             (files.root / fake_files.DRIVERS / name / place.name).unlink(
                 missing_ok=True
             )
-            if files.memory.drivers[name].vfio:
+            self._vgpus.goes(place)
+            if self._groups.is_vfio(place):
                 self._groups.vanish(place)
                 files.wait_while(
                     lambda: self._groups.device_is_open(place.name)
                 )
+            self._vgpus.gone(place)
             self._mdevs.driver_goes(place, name)
             files.memory.tokens.pop(place.name, None)
             kept = files.hidden / "made" / place.name / name

@@ -20,6 +20,8 @@ import signal
 import time
 import typing as ty
 
+from nova_vfio_variant.testing.fake_kernel import vgpu_card
+
 DEVICES: ty.Final = "sys/bus/pci/devices"
 DRIVERS: ty.Final = "sys/bus/pci/drivers"
 #: What the kernel keeps in mind; no real host has a file of this name.
@@ -93,6 +95,7 @@ class Memory:
         IOMMU group, by address
     :param tokens: what opens the VFs of each PF that is on a VFIO driver, by
         the PF's address; empty while nobody has set it
+    :param cards: those that make vGPUs the vendor's way, by the PF's address
     """
 
     drivers: dict[str, Driver] = dataclasses.field(default_factory=dict)
@@ -101,6 +104,17 @@ class Memory:
         default_factory=dict
     )
     tokens: dict[str, str] = dataclasses.field(default_factory=dict)
+    cards: dict[str, vgpu_card.VgpuCard] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def card_of(self, place: pathlib.Path) -> vgpu_card.VgpuCard | None:
+        """What makes vGPUs of a VF; one that goes loses its PF first."""
+        pf = os.path.basename(os.path.realpath(place / "physfn"))
+        for name, card in self.cards.items():
+            if name == pf or place.name in card.vgpus:
+                return card
+        return None
 
 
 class Files:
@@ -144,6 +158,10 @@ class Files:
             },
             {name: tuple(place) for name, place in data["removed"].items()},
             data.get("tokens", {}),
+            {
+                name: vgpu_card.VgpuCard(**card)
+                for name, card in data.get("cards", {}).items()
+            },
         )
 
     def _give(self) -> None:

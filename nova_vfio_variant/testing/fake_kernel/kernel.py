@@ -11,7 +11,13 @@ import typing as ty
 from nova_vfio_variant.host.observe import drivers as host_drivers
 from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import functions, mdev, pci, vfio
+from nova_vfio_variant.testing.fake_kernel import (
+    functions,
+    mdev,
+    pci,
+    vendor_vgpu,
+    vfio,
+)
 
 RELEASE: ty.Final = "6.12"
 MODULES: ty.Final = f"lib/modules/{RELEASE}"
@@ -52,7 +58,8 @@ class Kernel:
         self.files = fake_files.Files(root)
         self.groups = vfio.Groups(self.files)
         self.mdevs = mdev.Mdevs(self.files, self.groups)
-        self.pci = pci.PciBus(self.files, self.groups, self.mdevs)
+        self.vgpus = vendor_vgpu.VendorVgpus(self.files, self.groups)
+        self.pci = pci.PciBus(self.files, self.groups, self.mdevs, self.vgpus)
         if not self.files.hidden.is_dir():
             self._begin()
 
@@ -70,7 +77,7 @@ class Kernel:
     def _write(self, rel: str, data: bytes) -> None:
         with self.files.held():
             parts = rel.split("/")
-            if self.mdevs.write(rel, data):
+            if self.mdevs.write(rel, data) or self.vgpus.write(rel, data):
                 return
             if parts[:3] == ["sys", "bus", "pci"]:
                 self.pci.write(parts[3:], data)

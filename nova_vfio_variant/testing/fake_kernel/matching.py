@@ -36,7 +36,10 @@ def refuses(
 ) -> bool:
     """Whether a driver's probe fails for a function that it matches."""
     if driver.vfio and (
-        files.group_of(place) is None or functions.header_type(place)
+        files.group_of(place) is None
+        or functions.header_type(place)
+        # Reported of vfio-pci (kubevirt/kubevirt #17642).
+        or files.memory.card_of(place) is not None
     ):
         return True
     if name in _PICKY and not _has_id(files, driver, place):

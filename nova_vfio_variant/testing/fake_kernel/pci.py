@@ -19,6 +19,7 @@ from nova_vfio_variant.testing.fake_kernel import (
     functions,
     matching,
     mdev,
+    vendor_vgpu,
     vfio,
 )
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
@@ -38,9 +39,13 @@ class PciBus:
         files: fake_files.Files,
         groups: vfio.Groups,
         mdevs: mdev.Mdevs,
+        vgpus: vendor_vgpu.VendorVgpus,
     ) -> None:
         self._files = files
-        self.drivers = drivers.Drivers(files, groups, mdevs, self._remove_vfs)
+        self._vgpus = vgpus
+        self.drivers = drivers.Drivers(
+            files, groups, mdevs, vgpus, self._remove_vfs
+        )
 
     def write(self, parts: ty.Sequence[str], data: bytes) -> None:
         """Answer a write below ``sys/bus/pci``.
@@ -127,6 +132,7 @@ class PciBus:
 
     def _make_vfs(self, pf: pathlib.Path, count: int) -> None:
         files = self._files
+        self._vgpus.made_anew(pf)
         found = functions.MODALIAS.fullmatch(files.text(pf / "modalias"))
         if found is None:
             raise fake_files.error(errno.EIO)
@@ -164,6 +170,7 @@ class PciBus:
             link.unlink()
             (place / "physfn").unlink(missing_ok=True)
             self._delete(place)
+        self._vgpus.made_anew(pf)
         self._files.put(pf, sriov_numvfs=0)
 
     # Removal
@@ -206,6 +213,7 @@ class PciBus:
             self._delete(place)
         for path in self._behind(place):
             self._delete(path)
+            self._files.memory.cards.pop(path.name, None)
 
     def _delete(self, place: pathlib.Path) -> None:
         files = self._files

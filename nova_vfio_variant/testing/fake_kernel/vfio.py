@@ -82,8 +82,8 @@ class Groups:
         :returns: the process's id
         :raises OSError: ENOENT: no member of the group is on a VFIO driver;
             EBUSY: the group is open; EPERM: it isn't viable; ENODEV: the
-            device itself isn't on a VFIO driver; EACCES: it wants another
-            token
+            device itself isn't on a VFIO driver, or is a vGPU that has no
+            type; EACCES: it wants another token
         """
         group = self._files.group_of(place)
         if group is None or not any(
@@ -97,6 +97,9 @@ class Groups:
         if not self.is_vfio(place):
             raise fake_files.error(errno.ENODEV)
         self._check_token(place, token)
+        card = self._files.memory.card_of(place)
+        if card is not None:
+            card.opens(place.name)
         paths = (_CONTAINER, f"/dev/vfio/{group}", _DEVICE)
         pid = processes.start(self._files.root, command, paths)
         self._open.mkdir(exist_ok=True)
