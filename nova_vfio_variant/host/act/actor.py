@@ -12,11 +12,11 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host import process, vf_provider, vgpu
 from nova_vfio_variant.host.act import executor, lock, revalidate
 from nova_vfio_variant.host.act import journal as host_journal
 from nova_vfio_variant.host.act import observer as host_observer
-from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.decide import plan, planning, vgpu_changes
 from nova_vfio_variant.host.observe import (
     facts,
     function_state,
@@ -51,6 +51,9 @@ class OnRecord:
         self, address: pci_address.PciAddress, reason: str | None
     ) -> None:
         """Take a function away from everybody, or give it free with None."""
+
+    def declare(self, types: vgpu_changes.Types) -> None:
+        """Remember which vGPU types are declared for VFs, before all else."""
 
 
 class Actor:
@@ -200,6 +203,29 @@ class Actor:
             change, now, change.after, "finished", quietly=quietly
         )
 
+    def state_of(self, change: plan.Change) -> function_state.State | None:
+        """What a change's function is now; None if it isn't there.
+
+        A card is asked for its mode where the change is about that.
+
+        :raises HostError: it is there and can't be read
+        """
+        now = function_state.state_now(self.tree, change.subject)
+        if now is None or change.after.heterogeneous is None:
+            return now
+        assert change.framework is not None
+        return dataclasses.replace(
+            now,
+            heterogeneous=vgpu.mode(
+                vgpu.named(change.framework), self.tree, change.subject
+            ),
+        )
+
+    def declare(self, types: vgpu_changes.Types) -> None:
+        """Remember the vGPU types that are declared for VFs."""
+        if types:
+            self._on_record.declare(types)
+
     def isolate(self, change: plan.Change, reason: str | None) -> None:
         """Quarantine a change's functions; None ends that."""
         for name in change.functions:
@@ -225,6 +251,8 @@ class Actor:
             ):
                 return ()
             return planning.driver_steps(change.subject, now, to, reason)
+        if change.what is plan.What.VGPU:
+            return vgpu_changes.steps(change, now, to, reason)
         pf = scanner.scan(self.tree).get(
             pci_address.PciAddress.parse(change.subject)
         )
@@ -258,7 +286,7 @@ class Actor:
             self.journal.end(number, plan.Outcome.UNDONE, error.message)
             raise error
         try:
-            now = function_state.state_now(self.tree, change.subject)
+            now = self.state_of(change)
             if now is None:
                 self.journal.end(number, plan.Outcome.GONE, error.message)
                 raise exception.HostStepFailed(

@@ -97,21 +97,26 @@ def to_divide(
 
 def to_mix(
     facts: host_facts.HostFacts, pf: observed.PciFunction
-) -> ty.Iterator[finding.Finding]:
+) -> ty.Iterator[tuple[pci_address.PciAddress, finding.Finding]]:
     """Why a card stays one for vGPUs of one size, or of several.
 
     Its driver says "In use by another client" as soon as it has any.
+
+    :returns: which function each reason is about
     """
-    yield from is_another(facts, pf)
-    yield from is_somebodys(facts, pf)
+    for reason in (*is_another(facts, pf), *is_somebodys(facts, pf)):
+        yield pf.address, reason
     for vf in sriov.vfs_of(facts.scan, pf.address):
         vgpu = facts.vgpus.get(vf.address)
         if vgpu is not None and vgpu.current != vendor_vgpu.NONE:
-            yield because(
-                codes.CARD_HAS_VGPUS,
-                str(pf.address),
-                f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
-                codes.CARD_HAS_VGPUS.mend,
+            yield (
+                vf.address,
+                because(
+                    codes.CARD_HAS_VGPUS,
+                    str(pf.address),
+                    f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
+                    codes.CARD_HAS_VGPUS.mend,
+                ),
             )
 
 
