@@ -114,6 +114,7 @@ class Claims:
         from nova_vfio_variant.host.observe import numa
         from nova_vfio_variant.node import choosing, desired, records
         from nova_vfio_variant.node import vgpu_claims as on_demand
+        from nova_vfio_variant.tracker import vgpu_reports
 
         gone = self._placement.publication(store).spent()
         records.remember_spent(store, gone)
@@ -129,6 +130,7 @@ class Claims:
                 [wish.request for wish in wishes if not wish.types],
                 numa_cells,
                 sockets,
+                vgpu_reports.doubtful(store.vgpu_reports.all()),
             )
             for wish in wishes:
                 if wish.types:

@@ -2,8 +2,7 @@
 """Which VF is given the vGPU type that a claim asks for. Pure.
 
 A free VF that can take the type counts as one of the class that is asked for.
-Equal ones are used in turn, so that a bad one can't catch every guest, and
-those whose guests failed come last.
+Equal ones are used in turn, so that a bad one can't catch every guest.
 """
 
 from __future__ import annotations
@@ -152,25 +151,22 @@ def _asked(wish: Wish, device: tracked.Device) -> str:
 
 
 def in_turn(
-    devices: ty.Iterable[tracked.Device],
-    last: ty.Mapping[str, str],
-    failures: ty.Mapping[Address, int],
+    devices: ty.Iterable[tracked.Device], last: ty.Mapping[str, str]
 ) -> list[tracked.Device]:
     """Devices in the order in which they are used, the next one last.
 
     Of a pool the last device is taken first (:mod:`.pools`).
 
     :param last: of each card, which of its VFs was used last
-    :param failures: how often the guests of a function failed to start
     """
 
-    def place(device: tracked.Device) -> tuple[int, Address, bool, Address]:
+    def place(device: tracked.Device) -> tuple[Address, bool, Address]:
         card = device.parent_addr or device.address
         before = last.get(str(card))
         is_over = (
             before is not None
             and device.address <= pci_address.PciAddress.parse(before)
         )
-        return failures.get(device.address, 0), card, is_over, device.address
+        return card, is_over, device.address
 
     return sorted(devices, key=place, reverse=True)

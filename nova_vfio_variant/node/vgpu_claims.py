@@ -8,6 +8,7 @@ ours.
 
 from __future__ import annotations
 
+import collections
 import json
 import logging
 import typing as ty
@@ -17,7 +18,12 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import vgpu_classes
 from nova_vfio_variant.host.decide import assignability, vgpu_capacity
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
-from nova_vfio_variant.node import choosing, vgpu_acting, vgpu_choosing
+from nova_vfio_variant.node import (
+    choosing,
+    vgpu_acting,
+    vgpu_catalogue,
+    vgpu_choosing,
+)
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias
 from nova_vfio_variant.tracker import device as tracked
@@ -113,18 +119,16 @@ class VgpuClaims:
                 instance_uuid,
                 vgpu_type=None if known is None else known.id,
             )
-        failures = {
-            address: len(vgpu_reports.failures(reports))
-            for address, reports in self._store.vgpu_reports.all().items()
-        }
-        ordered = vgpu_choosing.in_turn(
-            vgpu_choosing.candidates(devices, wish, takers),
-            self._last(),
-            failures,
+        doubtful = vgpu_reports.doubtful(self._store.vgpu_reports.all())
+        ordered = choosing.doubtful_last(
+            vgpu_choosing.in_turn(
+                vgpu_choosing.candidates(devices, wish, takers), self._last()
+            ),
+            doubtful,
         )
         fit = self._fitting(ordered, answers, wish, judge)
         return choosing.choose(
-            fit, answers, [wish.request], numa_cells, sockets
+            fit, answers, [wish.request], numa_cells, sockets, doubtful
         )
 
     def _takers(
@@ -163,29 +167,39 @@ class VgpuClaims:
     ) -> list[tracked.Device]:
         """Without the VFs of a card that it has no room for.
 
-        Each VF lists what it alone could be given.
+        Each VF lists what it alone could be given. Those that are only
+        perhaps too many come last.
         """
-        cards = vgpu_card.cards(judge.facts)
-        left = {
-            card: vgpu_capacity.of_type(
-                vgpu_card.Card(card, cards[card], (known,)), known.id
-            ).at_most
-            for card, known in wish.types.items()
-        }
-        kept = []
+        vfs = vgpu_card.cards(judge.facts)
+        known = vgpu_catalogue.remembered(self._store, judge.facts.scan)
+        room = {}
+        for card, kind in wish.types.items():
+            of_card = known.get(card, vgpu_catalogue.NOTHING)
+            room[card] = vgpu_capacity.of_type(
+                vgpu_card.Card(
+                    card, vfs[card], of_card.types or (kind,), of_card.told
+                ),
+                kind.id,
+            )
+        sure: list[tracked.Device] = []
+        perhaps: list[tracked.Device] = []
+        used: collections.Counter[Address] = collections.Counter()
         for device in reversed(ordered):
             answer = answers.get(device.address)
-            card = device.parent_addr
+            card_of = device.parent_addr
             if (
-                answer is not None
-                and answer.state is assignability.State.PREPARABLE
-                and card in left
+                answer is None
+                or answer.state is not assignability.State.PREPARABLE
+                or card_of not in room
             ):
-                if not left[card]:
-                    continue
-                left[card] -= 1
-            kept.append(device)
-        return kept[::-1]
+                sure.append(device)
+                continue
+            used[card_of] += 1
+            if used[card_of] <= room[card_of].now:
+                sure.append(device)
+            elif used[card_of] <= room[card_of].at_most:
+                perhaps.append(device)
+        return [*sure, *perhaps][::-1]
 
     def to_make(
         self,
@@ -236,8 +250,12 @@ class VgpuClaims:
             vgpu_acting.set_types(
                 self._context,
                 self._store,
-                {vgpu.address: vgpu.type_id for vgpu in made},
+                {
+                    vgpu.address: (vendor_vgpu.NONE, vgpu.type_id)
+                    for vgpu in made
+                },
                 instance_uuid,
+                f"instance {instance_uuid} is to have it",
             )
         )
         self._remember(made)
@@ -263,8 +281,12 @@ class VgpuClaims:
                 failed = vgpu_acting.set_types(
                     self._context,
                     self._store,
-                    {vgpu.address: vendor_vgpu.NONE for vgpu in mine},
+                    {
+                        vgpu.address: (vgpu.type_id, vendor_vgpu.NONE)
+                        for vgpu in mine
+                    },
                     instance_uuid,
+                    f"instance {instance_uuid} is done with it",
                 )
             except exception.HostError as error:
                 failed = {vgpu.address: error.message for vgpu in mine}
