@@ -114,7 +114,6 @@ class _OnRecord(host_actor.OnRecord):
     ) -> None:
         self._opened = opened
         self._boot = boot
-        #: Who acts, so that what it has is in nobody's way.
         self._instance_uuid = instance_uuid
 
     def of(self, seen: host_scan.HostScan) -> host_records.Records:
@@ -298,9 +297,8 @@ class Preparation:
     def acting_on(
         self, opened: store.Store, instance_uuid: str
     ) -> ty.Iterator[host_actor.Actor]:
-        """Somebody who acts for an instance, for a holder of the state's lock.
+        """Somebody who acts for an instance; the state's lock is held.
 
-        :param opened: the store of that state
         :raises HostError: the host can't be written
         :raises LockTimeout: another command writes to the host
         """
