@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 import typing as ty
 
-from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host import process, vf_provider, vgpu
 from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe.use import device_files, processes
@@ -34,6 +34,14 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     if step.action is plan.Action.SET_AUTOPROBE:
         writer.set_autoprobe(subject, value == "1")
         return writer.autoprobe(subject)
+    if step.action is plan.Action.SET_VGPU_TYPE:
+        framework = vgpu.named(step.provider)
+        framework.set_type(writer, subject, value)
+        return framework.current(writer.root, subject)
+    if step.action is plan.Action.SET_HETEROGENEOUS:
+        framework = vgpu.named(step.provider)
+        framework.set_heterogeneous(writer, subject, value == "1")
+        return framework.heterogeneous(writer.root, subject)
     assert step.action is plan.Action.SET_NUMVFS, step.action
     way = vf_provider.named(step.provider)
     way.set_numvfs(writer, subject, int(value))

@@ -18,6 +18,7 @@ from nova_vfio_variant.host.observe import (
     function_ids,
     programs,
     sriov,
+    vendor_vgpu,
 )
 from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
@@ -110,6 +111,17 @@ class SysfsWriter:
         """
         place = _checked_address(address)
         self._write("sys/bus/pci/drivers_probe", place.encode())
+
+    def set_vgpu_type(self, address: str, type_id: str) -> None:
+        """Give a VF that has a vendor's folder a type; ``0`` takes it away.
+
+        ENOENT where the folder isn't there. What else the errno says differs
+        by the driver's version; an open VF is EBUSY with all.
+        """
+        place = _checked_address(address)
+        if vendor_vgpu.parse_current(type_id) != type_id:
+            raise ValueError(f"{type_id!r} is no id of a vGPU type")
+        self._attribute(place, vendor_vgpu.CURRENT, type_id)
 
     def load_module(self, name: str) -> None:
         """Load a module, with what it depends on."""

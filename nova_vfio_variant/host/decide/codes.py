@@ -461,6 +461,28 @@ NOT_PUT_BACK: ty.Final = finding.Code(
     "Whoever wrote it takes it away first: write an empty line to "
     "driver_override. 'nova-vfio host list' says what can't be read, and why.",
 )
+NO_SUCH_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO563",
+    _ERROR,
+    "a word that is no one vGPU type of the card",
+    "A type is named by the number or the name that the card's VFs list in "
+    "nvidia/creatable_vgpu_types. NVIDIA may be left out, and so may ME, "
+    "NOME, MEALL or GFX at the end where one type alone has the rest of the "
+    "name. Other cards have other types, and other numbers for them.",
+    '"vgpu_type": "NVIDIA L40S-12" for a card that has NVIDIA L40S-12Q',
+    "Write a name that nova-vfio vgpu types shows for this card.",
+)
+VGPU_NOT_ON_OFFER: ty.Final = finding.Code(
+    "VFIO564",
+    _ERROR,
+    "a vGPU type that can't be made now",
+    "The card has the type, and none of its VFs that are free lists it: all "
+    "VFs are taken, the framebuffer is, the card holds vGPUs of another size "
+    "and is not in heterogeneous mode, or it is in MIG mode and has no GPU "
+    "instance for it.",
+    "NVIDIA L40S-24Q while the card holds two NVIDIA L40S-12Q",
+    "Free what is in the way; nova-vfio vgpu types says what that is.",
+)
 NOT_PLAUSIBLE: ty.Final = finding.Code(
     "VFIO565",
     _ERROR,
@@ -472,4 +494,23 @@ NOT_PLAUSIBLE: ty.Final = finding.Code(
     "See who can write the state path. Compare the host with the journal by "
     "hand; a reboot undoes all that host apply did, and a new journal is "
     "begun.",
+)
+VGPU_COUNTS: ty.Final = finding.Code(
+    "VFIO566",
+    _ERROR,
+    "counts of vGPU types that a card can't hold",
+    "Together they need more VFs or more framebuffer than the card has, or "
+    "sizes that it holds in heterogeneous mode alone.",
+    '"vgpu_types": { "NVIDIA L40S-24Q": 3 } for a card of 48 GiB',
+    'Ask for fewer or smaller ones; write "heterogeneous": true for '
+    "several sizes.",
+)
+CARD_HAS_VGPUS: ty.Final = finding.Code(
+    "VFIO570",
+    _ERROR,
+    "a card with vGPUs keeps its mode",
+    "Whether a card's vGPUs may be of several sizes is set after its VFs are "
+    "made and before the first of them has a type: its driver refuses it then.",
+    "0000:41:00.4 has vGPU type 470, and heterogeneous is asked for",
+    "Take the types away first: nova-vfio vgpu set ADDRESS none.",
 )

@@ -37,6 +37,8 @@ class Action(enum.StrEnum):
     SET_AUTOPROBE = "set-autoprobe"
     SET_NUMVFS = "set-numvfs"
     SET_OVERRIDE = "set-override"
+    SET_HETEROGENEOUS = "set-heterogeneous"
+    SET_VGPU_TYPE = "set-vgpu-type"
     UNBIND = "unbind"
 
     @classmethod
@@ -45,10 +47,11 @@ class Action(enum.StrEnum):
 
 
 class Command(enum.StrEnum):
-    """What begins changes; recovering ends those of both."""
+    """What begins changes; recovering ends those of all."""
 
     APPLY = "apply"
     RESTORE = "restore"
+    VGPU = "vgpu"
 
 
 class Outcome(enum.StrEnum):
@@ -69,6 +72,7 @@ class What(enum.StrEnum):
     MODULE = "module"
     VFS = "vfs"
     DRIVER = "driver"
+    VGPU = "vgpu"
 
 
 def seconds(number: object) -> float:
@@ -93,12 +97,13 @@ class Step:
     :param subject: PCI address of the function, or the module, as text
     :param action: what kind of write
     :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
-        driver's name; empty for none, for a probe that the kernel is free
-        to answer as it likes
+        driver's name, the id of a vGPU type; empty for none, for a probe that
+        the kernel is free to answer as it likes
     :param prior: what stood there before, which the undo puts back
     :param reason: why, in one sentence
     :param deadline: seconds that the write may take
-    :param provider: for ``set-numvfs``, whose way of making VFs
+    :param provider: for ``set-numvfs``, whose way of making VFs; for what
+        is about vGPUs, whose framework
     """
 
     subject: str
@@ -189,6 +194,14 @@ class Change:
             if step.action is Action.SET_NUMVFS:
                 return step.provider
         return None
+
+    @property
+    def key(self) -> tuple[str, What, str | None]:
+        """What tells it from the others of one plan, and of one command.
+
+        A VF may lose one vGPU type and be given another in one command.
+        """
+        return self.subject, self.what, self.after.vgpu_type
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import re
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host import vf_provider
+from nova_vfio_variant.host import vf_provider, vgpu
 from nova_vfio_variant.host.decide import (
     codes,
     obstacles,
@@ -33,6 +33,7 @@ Action = plan.Action
 
 _OF_DRIVERS = frozenset({Action.SET_OVERRIDE, Action.UNBIND, Action.PROBE})
 _OF_VFS = frozenset({Action.SET_NUMVFS, Action.SET_AUTOPROBE})
+_OF_VGPUS = frozenset({Action.SET_VGPU_TYPE, Action.SET_HETEROGENEOUS})
 
 
 def check_address(name: object) -> None:
@@ -62,6 +63,11 @@ def check_step(step: plan.Step) -> None:
             fits = fits and drivers.is_name(step.provider)
         elif action is Action.SET_AUTOPROBE:
             fits = value in {"0", "1"}
+        elif action is Action.SET_HETEROGENEOUS:
+            fits = value in {"0", "1"} and drivers.is_name(step.provider)
+        elif action is Action.SET_VGPU_TYPE:
+            fits = function_state.is_type(value)
+            fits = fits and drivers.is_name(step.provider)
         elif action is Action.UNBIND:
             fits = not value
         else:
@@ -81,6 +87,8 @@ def check_step_of(step: plan.Step, change: plan.Change) -> None:
         fits = mine and step.action is Action.LOAD_MODULE
     elif change.what is plan.What.DRIVER:
         fits = mine and step.action in _OF_DRIVERS
+    elif change.what is plan.What.VGPU:
+        fits = mine and step.action in _OF_VGPUS
     elif mine:
         fits = step.action in _OF_DRIVERS | _OF_VFS
     else:
@@ -113,6 +121,8 @@ def check(change: plan.Change) -> None:
                 after.autoprobe,
             )
             fits = fits and change.pf != change.subject
+        elif change.what is plan.What.VGPU:
+            fits = _is_of_vgpus(change)
         else:
             fits = after.numvfs is not None and change.pf is None
             fits = fits and (before.driver, before.override) == (
@@ -140,6 +150,25 @@ def check(change: plan.Change) -> None:
         )
 
 
+def _is_of_vgpus(change: plan.Change) -> bool:
+    """Whether it changes the type of a VF, or the mode of a card, alone."""
+    before, after = change.before, change.after
+    types = (before.vgpu_type, after.vgpu_type)
+    modes = (before.heterogeneous, after.heterogeneous)
+    action = Action.SET_VGPU_TYPE
+    fits = None not in types and modes == (None, None)
+    if change.pf is None:
+        action = Action.SET_HETEROGENEOUS
+        fits = None not in modes and types == (None, None)
+    return (
+        fits
+        and dataclasses.replace(before, vgpu_type=None, heterogeneous=None)
+        == dataclasses.replace(after, vgpu_type=None, heterogeneous=None)
+        and change.pf != change.subject
+        and all(step.action is action for step in change.steps)
+    )
+
+
 def of_prior(
     name: str, prior: plan.Prior, now: facts.HostFacts
 ) -> tuple[finding.Finding, ...]:
@@ -162,6 +191,9 @@ def of_change(
     prior = plan.Prior(change.before, change.pf, made=False)
     found = of_prior(change.subject, prior, now)
     function = now.scan.get(pci_address.PciAddress.parse(change.subject))
+    if function is not None and change.what is plan.What.VGPU:
+        for step in change.steps:
+            found += _against_framework(step, function, now)
     if function is None or found or change.what is not plan.What.VFS:
         return found
     return tuple(
@@ -202,7 +234,37 @@ def of_step(
         return _against_probe(step, function, now)
     if action in _OF_VFS:
         return _against_count(step, function, now)
-    return ()
+    return _against_vgpu(step, function, now)
+
+
+def _against_vgpu(
+    step: plan.Step, function: observed.PciFunction, now: facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """Why a function's vGPU type, or a card's mode, may not be changed."""
+    if found := _against_framework(step, function, now):
+        return found
+    if step.action is Action.SET_HETEROGENEOUS:
+        return tuple(refusal.to_mix(now, function))
+    return refusal.to_divide(now, function)
+
+
+def _against_framework(
+    step: plan.Step, function: observed.PciFunction, now: facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """Why a function is none of a step's framework."""
+    serve = [function]
+    if step.action is Action.SET_HETEROGENEOUS:
+        serve = [*sriov.vfs_of(now.scan, function.address)]
+    ways = {way[0] for other in serve if (way := vgpu.of(other)) is not None}
+    if step.provider in ways:
+        return ()
+    by = " or ".join(sorted(ways)) or "nobody"
+    return (
+        _refused(
+            step.subject,
+            f"its vGPUs are made by {by}, and not by {step.provider}",
+        ),
+    )
 
 
 def _against_count(
@@ -286,6 +348,8 @@ def _not_of(
     knows_of_vfs = (state.numvfs, state.autoprobe) != (None, None)
     if (knows_of_vfs and not can) or (state.numvfs or 0) > can:
         return f"it had {state.numvfs} VFs on record, and can have {can or 'none'}"
+    if state.vgpu_type is not None and pf is None:
+        return f"it had vGPU type {state.vgpu_type} on record, and is no VF"
     for name in (state.driver, state.override):
         if name is not None and not drivers.is_name(name):
             return f"{name!r} is no name of a driver"

@@ -10,7 +10,7 @@ import typing as ty
 
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.decide import codes, obstacles
-from nova_vfio_variant.host.observe import drivers, vfio
+from nova_vfio_variant.host.observe import drivers, sriov, vendor_vgpu, vfio
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -68,6 +68,51 @@ def to_touch(
             *not_put_back(function),
         ),
     )
+
+
+def to_divide(
+    facts: host_facts.HostFacts,
+    function: observed.PciFunction,
+) -> tuple[finding.Finding, ...]:
+    """Why a function's vGPU type stays what it is.
+
+    It keeps its driver, so that what that is doesn't matter.
+    """
+    used = tuple(
+        reason
+        for reason in in_use(facts, function)
+        if reason.code is not codes.HAS_VGPU_TYPE
+    )
+    return obstacles.counting(
+        facts,
+        function,
+        (
+            *is_another(facts, function),
+            *is_somebodys(facts, function),
+            *used,
+            *unseen(facts, function),
+        ),
+    )
+
+
+def to_mix(
+    facts: host_facts.HostFacts, pf: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Why a card stays one for vGPUs of one size, or of several.
+
+    Its driver says "In use by another client" as soon as it has any.
+    """
+    yield from is_another(facts, pf)
+    yield from is_somebodys(facts, pf)
+    for vf in sriov.vfs_of(facts.scan, pf.address):
+        vgpu = facts.vgpus.get(vf.address)
+        if vgpu is not None and vgpu.current != vendor_vgpu.NONE:
+            yield because(
+                codes.CARD_HAS_VGPUS,
+                str(pf.address),
+                f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
+                codes.CARD_HAS_VGPUS.mend,
+            )
 
 
 def _unread(

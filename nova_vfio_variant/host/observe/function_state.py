@@ -7,7 +7,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import drivers, sriov
+from nova_vfio_variant.host.observe import drivers, sriov, vendor_vgpu
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -27,12 +27,19 @@ class State:
     :param numvfs: how many VFs a PF has; None for what can't have any
     :param autoprobe: whether the kernel gives new VFs a driver by itself;
         None for what can't have any
+    :param vgpu_type: the id of a VF's vGPU type, ``0`` for none, empty where
+        it can't be read; None for what has no vendor's folder, and in
+        journals that didn't say
+    :param heterogeneous: whether a card's vGPUs may be of several sizes; None
+        where nobody asked the card
     """
 
     driver: str | None = None
     override: str | None = None
     numvfs: int | None = None
     autoprobe: bool | None = None
+    vgpu_type: str | None = None
+    heterogeneous: bool | None = None
 
     @classmethod
     def of_data(cls, data: ty.Mapping[str, ty.Any]) -> State:
@@ -47,9 +54,26 @@ class State:
                 raise TypeError(f"{name!r} is no driver")
         if made.numvfs is not None and not sriov.is_count(made.numvfs):
             raise ValueError(f"{made.numvfs!r} is no number of VFs")
-        if made.autoprobe is not None and not isinstance(made.autoprobe, bool):
-            raise TypeError(f"{made.autoprobe!r} is neither true nor false")
+        for flag in (made.autoprobe, made.heterogeneous):
+            if flag is not None and not isinstance(flag, bool):
+                raise TypeError(f"{flag!r} is neither true nor false")
+        if made.vgpu_type is not None and not is_type(made.vgpu_type):
+            raise ValueError(f"{made.vgpu_type!r} is no id of a vGPU type")
         return made
+
+    def is_again(self, before: State) -> bool:
+        """Whether it is what it was; what nobody looked at then is left out.
+
+        :param before: what it was
+        """
+        return before == dataclasses.replace(
+            self,
+            **{
+                name: None
+                for name in ("vgpu_type", "heterogeneous")
+                if getattr(before, name) is None
+            },
+        )
 
     def is_strange(
         self,
@@ -64,6 +88,8 @@ class State:
             kernel's choice, and the override tells alone
         :param passes: more drivers that it comes by
         """
+        if self.has_strange_type(before, after):
+            return True
         if after.driver == KERNELS_CHOICE:
             # It may have chosen, and be on the way back from that.
             ours = {before.override, after.override, before.driver}
@@ -75,13 +101,32 @@ class State:
             or self.override not in overrides
         )
 
+    def has_strange_type(self, before: State, after: State) -> bool:
+        """Whether it has a vGPU type that is neither that of before nor after.
+
+        A way from one to another may come by none.
+        """
+        known = {before.vgpu_type, after.vgpu_type}
+        return None not in known and self.vgpu_type not in known
+
     @property
     def shown(self) -> str:
         """The driver and the override, as half a sentence."""
-        return (
+        said = (
             f"it is on {self.driver or 'no driver'} with the override "
             f"{self.override or 'unset'}"
         )
+        if self.vgpu_type is not None:
+            said += f" and has vGPU type {self.vgpu_type or '?'}"
+        return said
+
+
+def is_type(type_id: object) -> bool:
+    """Whether something is the id of a vGPU type, or that of none."""
+    return (
+        isinstance(type_id, str)
+        and vendor_vgpu.parse_current(type_id) == type_id
+    )
 
 
 def autoprobe(tree: host_tree.HostTree, address: str) -> bool | None:
@@ -93,7 +138,13 @@ def autoprobe(tree: host_tree.HostTree, address: str) -> bool | None:
 def state(tree: host_tree.HostTree, function: observed.PciFunction) -> State:
     """What a scanned function is, of what we change."""
     if not function.sriov_totalvfs:
-        return State(function.driver, function.driver_override)
+        return State(
+            function.driver,
+            function.driver_override,
+            vgpu_type=_type(tree, function.address)
+            if function.has_vgpu_folder
+            else None,
+        )
     return State(
         function.driver,
         function.driver_override,
@@ -131,13 +182,20 @@ def state_now(tree: host_tree.HostTree, address: str) -> State | None:
             f"{address} can't be read: {error.strerror}"
         ) from error
     if "sriov_totalvfs" not in names:
-        return State(driver, override)
+        vgpu_type = None
+        if vendor_vgpu.FOLDER in names:
+            vgpu_type = _type(tree, pci_address.PciAddress.parse(address))
+        return State(driver, override, vgpu_type=vgpu_type)
     return State(
         driver,
         override,
         sriov.count(names),
         autoprobe(tree, address),
     )
+
+
+def _type(tree: host_tree.HostTree, address: pci_address.PciAddress) -> str:
+    return vendor_vgpu.read_current(tree, address) or ""
 
 
 def count_vfs(tree: host_tree.HostTree, address: str) -> int:

@@ -21,6 +21,8 @@ if ty.TYPE_CHECKING:
 
 #: The folder, below the VF's.
 FOLDER: ty.Final = "nvidia"
+#: What has its type's id, below the VF's folder.
+CURRENT: ty.Final = f"{FOLDER}/current_vgpu_type"
 #: The id of no type.
 NONE: ty.Final = "0"
 
@@ -105,13 +107,26 @@ def parse_current(text: str | None) -> str | None:
     return str(int(text))
 
 
+def read_current(
+    tree: host_tree.HostTree, address: pci_address.PciAddress
+) -> str | None:
+    """The id of the type of a VF that has the folder; see :class:`VendorVgpu`.
+
+    Raises nothing.
+    """
+    return parse_current(
+        tree.read_text(f"{paths.DEVICES}/{address}/{CURRENT}")
+    )
+
+
 def read(
     tree: host_tree.HostTree, address: pci_address.PciAddress
 ) -> VendorVgpu:
     """What stands in the folder of a VF that has one. Raises nothing."""
-    place = f"{paths.DEVICES}/{address}/{FOLDER}"
-    current = parse_current(tree.read_text(f"{place}/current_vgpu_type"))
-    listed = tree.read_text(f"{place}/creatable_vgpu_types")
+    current = read_current(tree, address)
+    listed = tree.read_text(
+        f"{paths.DEVICES}/{address}/{FOLDER}/creatable_vgpu_types"
+    )
     if listed is None:
         return VendorVgpu(current)
     return VendorVgpu(current, *parse_listing(listed))

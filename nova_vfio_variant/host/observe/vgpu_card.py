@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card whose VFs take vGPUs: what is seen of it, remembered and told.
+
+The lists of its VFs shrink with each vGPU, so that they are no catalogue:
+that is remembered from when the card had fewer. Sizes are told by a vendor's
+tool, and stay unknown where nobody tells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant.host.observe import vendor_vgpu
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import facts as host_facts
+    from nova_vfio_variant.pci import address as pci_address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """What a vendor's tool told of a card.
+
+    :param framebuffer_mib: what all of its vGPUs share; None if not told
+    :param sizes: framebuffer of a type in MiB, by its id
+    :param max_instances: how many of a type the empty card takes, by its id
+    """
+
+    framebuffer_mib: int | None = None
+    sizes: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    max_instances: ty.Mapping[str, int] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+NOTHING_TOLD: ty.Final = Told()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Card:
+    """A card, and what its VFs are.
+
+    :param address: of its PF
+    :param vfs: what each VF's vendor folder says, in rising order of address
+    :param remembered: the types that it is known to have
+    :param told: see :class:`Told`
+    :param heterogeneous: whether its vGPUs may be of several sizes; None if
+        nobody can tell
+    :param closed: VFs that are to be given no type: claimed, open,
+        quarantined
+    :param has_gpu_instances: it is in MIG mode, and has some
+    """
+
+    address: pci_address.PciAddress
+    vfs: ty.Mapping[pci_address.PciAddress, vendor_vgpu.VendorVgpu]
+    remembered: tuple[vendor_vgpu.VgpuType, ...] = ()
+    told: Told = NOTHING_TOLD
+    heterogeneous: bool | None = None
+    closed: frozenset[pci_address.PciAddress] = frozenset()
+    has_gpu_instances: bool = False
+
+    @property
+    def known(self) -> tuple[vendor_vgpu.VgpuType, ...]:
+        """The types that it has, as far as anybody knows, by number.
+
+        A type that a VF has and nobody names has an empty name.
+        """
+        found = {known.id: known for known in self.remembered}
+        for vf in self.vfs.values():
+            for offered in vf.types or ():
+                found[offered.id] = dataclasses.replace(
+                    offered,
+                    framebuffer_mib=offered.framebuffer_mib
+                    or (
+                        found[offered.id].framebuffer_mib
+                        if offered.id in found
+                        else None
+                    ),
+                )
+        for current in self.existing:
+            found.setdefault(current, vendor_vgpu.VgpuType(current, ""))
+        return tuple(
+            dataclasses.replace(
+                known,
+                framebuffer_mib=known.framebuffer_mib
+                or self.told.sizes.get(known.id),
+            )
+            for known in sorted(
+                found.values(), key=lambda known: int(known.id)
+            )
+        )
+
+    @property
+    def existing(self) -> tuple[str, ...]:
+        """The id of each vGPU's type that the card has."""
+        return tuple(
+            vf.current
+            for vf in self.vfs.values()
+            if vf.current not in (None, vendor_vgpu.NONE)
+        )
+
+    @property
+    def free(
+        self,
+    ) -> ty.Mapping[pci_address.PciAddress, vendor_vgpu.VendorVgpu]:
+        """The VFs that have no type and may be given one."""
+        return {
+            address: vf
+            for address, vf in self.vfs.items()
+            if vf.current == vendor_vgpu.NONE and address not in self.closed
+        }
+
+
+def cards(
+    facts: host_facts.HostFacts,
+) -> dict[
+    pci_address.PciAddress,
+    dict[pci_address.PciAddress, vendor_vgpu.VendorVgpu],
+]:
+    """The VFs with a vendor's folder, by the address of their PF.
+
+    Cards and VFs are in rising order of address.
+    """
+    found: dict[
+        pci_address.PciAddress,
+        dict[pci_address.PciAddress, vendor_vgpu.VendorVgpu],
+    ] = {}
+    for function in facts.scan.functions:
+        seen = facts.vgpus.get(function.address)
+        if seen is not None and function.physfn is not None:
+            found.setdefault(function.physfn, {})[function.address] = seen
+    return dict(sorted(found.items()))
