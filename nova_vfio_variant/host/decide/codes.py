@@ -333,6 +333,24 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
     "Give it one of the types in its creatable_vgpu_types; where there is "
     "none, its card is full.",
 )
+VGPU_TYPE_TO_SET: ty.Final = finding.Code(
+    "VFIO590",
+    _WARNING,
+    "a VF that is to be given its vGPU type yet",
+    "It has no type, and is offered the one that is asked for.",
+    "0000:41:00.4 has no vGPU type, and can be given 1145",
+    "nova-vfio claim create does it on a host without nova-compute; "
+    "elsewhere declare it in host_spec.",
+)
+OTHER_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO591",
+    _WARNING,
+    "a function that can't be given the vGPU type that is asked for",
+    "It has another type, or no vendor's vGPU folder, or its card offers the "
+    "type no more: it is full, or holds vGPUs of another framebuffer size.",
+    "0000:41:00.4 has vGPU type 1145, and 2164 is asked for",
+    "See with nova-vfio vgpu types what the card can be given now, and why.",
+)
 UNSETTLED: ty.Final = finding.Code(
     "VFIO536",
     _WARNING,
