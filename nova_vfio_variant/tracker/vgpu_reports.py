@@ -56,6 +56,7 @@ class Report:
 
 
 Known = tuple[Report, ...]
+Reports = ty.Mapping[pci_address.PciAddress, Known]
 
 
 def added(known: Known, new: Report) -> Known:
@@ -103,6 +104,25 @@ def reason(known: Known) -> str:
     whose = f" of instance {last.instance_uuid}" if last.instance_uuid else ""
     guests = f"{len(counted)} guests" if len(counted) > 1 else "a guest"
     return f"{guests} failed to start on it, the last one{whose} at {last.at}"
+
+
+def doubtful(reports: Reports) -> dict[pci_address.PciAddress, Health]:
+    """The functions that aren't well. Pure."""
+    found = {address: health(known) for address, known in reports.items()}
+    return {
+        address: state
+        for address, state in found.items()
+        if state is not Health.WELL
+    }
+
+
+def unwell(reports: Reports) -> dict[pci_address.PciAddress, str]:
+    """The functions that are quarantined, and why. Pure."""
+    return {
+        address: reason(known)
+        for address, known in reports.items()
+        if health(known) is Health.QUARANTINED
+    }
 
 
 class VgpuReports:

@@ -55,6 +55,7 @@ LASTING: ty.Final = frozenset(
         codes.HAS_VGPU_TYPE,
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
+        codes.IS_UNWELL,
         codes.ANOTHER_DEVICE,
     }
 )

@@ -265,6 +265,19 @@ IS_QUARANTINED: ty.Final = finding.Code(
     "0000:25:00.4: unbind did not end in 60 seconds",
     "See what the reason says, then run nova-vfio host recover.",
 )
+IS_UNWELL: ty.Final = finding.Code(
+    "VFIO580",
+    _WARNING,
+    "guests failed to start on the vGPU",
+    "Whoever runs the guests reported that two of them, each with an "
+    "assignment of its own, failed to start on it. A VF can be wedged so that "
+    "each further guest fails, too, and no file of the host shows it: NVIDIA's "
+    "is, where a guest is killed in its first seconds.",
+    "0000:25:00.4: 2 guests failed to start on it",
+    "Make the VFs of its card anew once nothing of it is in use: nova-vfio vgpu "
+    "recycle; then nova-vfio vgpu clear. Where the guests were to blame, vgpu "
+    "clear alone. A success of the last assignment lifts it as well.",
+)
 NOTHING_MEANT: ty.Final = finding.Code(
     "VFIO528",
     _ERROR,

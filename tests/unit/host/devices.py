@@ -463,6 +463,11 @@ _RECORDED = {
         WHOSE,
         assignability.Records(quarantined={_AT: "a write hangs"}),
     ),
+    "unwell": Device(
+        vf("vfio-pci"),
+        (*WHOSE, *APPLY),
+        assignability.Records(unwell={_AT: "2 guests failed"}),
+    ),
     "unsettled": Device(
         vf("vfio-pci"),
         WHOSE,
