@@ -11,6 +11,7 @@ from nova_vfio_variant.node import (
     context,
     placement_side,
     preparation,
+    reconcile,
     reporting,
     tracked_devices,
     vgpu_health,
@@ -63,6 +64,11 @@ class Node:
     def claims(self) -> claims.Claims:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
+
+    @property
+    def reconciling(self) -> reconcile.Reconciling:
+        """Bringing what is ours back to what it should be."""
+        return reconcile.Reconciling(self.context)
 
     @property
     def vgpu_health(self) -> vgpu_health.VgpuHealth:
