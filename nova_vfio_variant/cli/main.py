@@ -65,6 +65,7 @@ COMMANDS = {
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
+    "vgpu types": "vgpu_types:Types",
 }
 
 

@@ -37,7 +37,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts, function_state, host_scan
 from nova_vfio_variant.host.observe import records as host_records
-from nova_vfio_variant.node import context, records
+from nova_vfio_variant.node import context, records, vgpu_catalogue
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
@@ -106,13 +106,28 @@ class _Recording(host_observer.Observer):
 class _OnRecord(host_actor.OnRecord):
     """What the store says."""
 
-    def __init__(self, opened: store.Store, boot: str) -> None:
+    def __init__(
+        self,
+        opened: store.Store,
+        boot: str,
+        instance_uuid: str | None = None,
+    ) -> None:
         self._opened = opened
         self._boot = boot
+        #: Who acts, so that what it has is in nobody's way.
+        self._instance_uuid = instance_uuid
 
     def of(self, seen: host_scan.HostScan) -> host_records.Records:
         """But for quarantines."""
-        return _recorded(self._opened, seen)
+        known = _recorded(self._opened, seen)
+        return dataclasses.replace(
+            known,
+            owners={
+                address: owner
+                for address, owner in known.owners.items()
+                if owner != self._instance_uuid
+            },
+        )
 
     def quarantine(
         self, address: pci_address.PciAddress, reason: str | None
@@ -267,6 +282,7 @@ class Preparation:
             contextlib.closing(self.journal()) as known,
         ):
             _after_reboot(known, opened, self._observer)
+            vgpu_catalogue.remember(self._context, opened)
             yield (
                 host_actor.Actor(
                     self._context.tree,
@@ -276,6 +292,30 @@ class Preparation:
                     _Recording(result, self._observer),
                 ),
                 opened,
+            )
+
+    @contextlib.contextmanager
+    def acting_on(
+        self, opened: store.Store, instance_uuid: str
+    ) -> ty.Iterator[host_actor.Actor]:
+        """Somebody who acts for an instance, for a holder of the state's lock.
+
+        :param opened: the store of that state
+        :raises HostError: the host can't be written
+        :raises LockTimeout: another command writes to the host
+        """
+        by = self._executor()
+        with (
+            by.hold([lock.HOST], context.LOCK_TIMEOUT),
+            contextlib.closing(self.journal()) as known,
+        ):
+            _after_reboot(known, opened, self._observer)
+            yield host_actor.Actor(
+                self._context.tree,
+                by,
+                known,
+                _OnRecord(opened, known.boot, instance_uuid),
+                self._observer,
             )
 
     def _executor(self) -> executor.Executor:
