@@ -148,7 +148,7 @@ class Verdicts:
             return True
         return any(
             entry.driver not in (None, host_spec.HOST)
-            and entry.num_vfs is None
+            and not entry.is_of_pf
             and entry.selects(mate)
             for entry in self._host_specs
         )

@@ -359,11 +359,8 @@ class FakeHost:
         self._kernel.modprobe(name)
 
     def rmmod(self, name: str) -> None:
-        """Unload the module of a parent of mdevs; they go with it."""
-        with self._files.held() as memory:
-            for address, parent in memory.parents.items():
-                if parent.driver == name:
-                    self._kernel.mdevs.unregister(address)
+        """Unload a module: functions lose its driver, parents their mdevs."""
+        self._kernel.rmmod(name)
 
     def hold(
         self,

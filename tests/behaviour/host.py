@@ -13,10 +13,12 @@ import os
 import pathlib
 import shutil
 import tempfile
+import typing as ty
 
 from nova_vfio_variant.host.act import sysfs_writer
 from nova_vfio_variant.host.tree import host_tree, opening
 from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.testing.fake_kernel import vgpu_card
 from tests import sample_hosts
 
 #: An igb: 8086:10c9, up to seven VFs 8086:10ca.
@@ -45,6 +47,15 @@ CARD = "0000:03:00.0"
 #: The board's ISA bridge, and what shares its group: disks and SMBus.
 ISA, AHCI, SMBUS = "0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"
 ROOT_PORT = "0000:20:00.0"
+
+#: The types of ``tests/lab/modules/igbvf_vgpu``, and what a card shares out.
+VGPU_TYPES = {
+    "1145": ("NVIDIA LAB-1B", 1),
+    "2164": ("NVIDIA LAB-2B", 2),
+    "1148": ("NVIDIA LAB-2Q", 2),
+    "1150": ("NVIDIA LAB-4Q", 4),
+}
+MIB = 8
 
 DEVICES = "sys/bus/pci/devices"
 DRIVERS = "sys/bus/pci/drivers"
@@ -112,6 +123,18 @@ class HostUnderTest(abc.ABC):
     @abc.abstractmethod
     def rmmod(self, name: str) -> None:
         """Unload one."""
+
+    @abc.abstractmethod
+    def load_vgpus(
+        self, listing: str = "header", *, mig: bool = False
+    ) -> None:
+        """Let VFs of the igbs that are made from now on be given types.
+
+        Instead of igbvf, igbvf_vgpu takes them; each card has :data:`MIB`.
+
+        :param listing: how their lists are printed
+        :param mig: MIG is on, without a GPU instance
+        """
 
     @abc.abstractmethod
     def exchange(self) -> None:
@@ -185,6 +208,21 @@ class Fake(HostUnderTest):
     def rmmod(self, name: str) -> None:
         """Unload it."""
         self.fake.rmmod(name)
+
+    def load_vgpus(
+        self, listing: str = "header", *, mig: bool = False
+    ) -> None:
+        """The same types as those of the lab's module."""
+        self.fake.rmmod("igbvf")
+        self.fake.add_driver("igbvf_vgpu", ["8086:10ca"])
+        self.fake.add_vendor_vgpus(
+            PF,
+            VGPU_TYPES,
+            MIB,
+            driver="igbvf_vgpu",
+            listing=ty.cast("vgpu_card.Listing", listing),
+            mig=mig,
+        )
 
     def exchange(self) -> None:
         """An edu, as in the lab."""

@@ -31,6 +31,23 @@ _SIOCSIFADDR = 0x8916
 _IFF_UP = 0x1
 _IFREQ = 40
 _SETTLE = 10.0
+#: Does as ``nvidia-smi``, of our own module.
+_SMI = """#!/bin/sh
+mode=/sys/module/igbvf_vgpu/parameters/heterogeneous
+case "$*" in
+"vgpu -shm "[01]" -i 0000:21:00.0")
+    { echo "$3" > $mode; } 2> /dev/null && exit 0
+    echo "In use by another client"
+    exit 19 ;;
+"-q -i 0000:21:00.0")
+    word=Disabled
+    [ "$(cat $mode)" = N ] || word=Enabled
+    echo "        vGPU Heterogeneous Mode           : $word" ;;
+*)
+    echo "No devices were found"
+    exit 6 ;;
+esac
+"""
 #: As it is while a test replaces it.
 _of_directory = sysfs_writer.of_directory
 
@@ -53,6 +70,7 @@ class Real(host.HostUnderTest):
         self._held: dict[int, int] = {}
         self._up: list[str] = []
         self._exchanged = False
+        self._has_vgpus = False
 
     def write(self, path: str, data: bytes) -> None:
         """Write to sysfs."""
@@ -73,6 +91,18 @@ class Real(host.HostUnderTest):
     def rmmod(self, name: str) -> None:
         """Unload it."""
         subprocess.run(["/sbin/rmmod", name], check=True)
+
+    def load_vgpus(
+        self, listing: str = "header", *, mig: bool = False
+    ) -> None:
+        """Insert our own module, and put a stand-in for ``nvidia-smi``."""
+        self._has_vgpus = True
+        self.rmmod("igbvf")
+        words = ("igbvf_vgpu", f"listing={listing}", f"mig={mig:d}")
+        subprocess.run(["/sbin/modprobe", *words], check=True)
+        tool = self.root / "usr/bin/nvidia-smi"
+        tool.write_text(_SMI)
+        tool.chmod(0o755)
 
     def exchange(self) -> None:
         """Ask QEMU, which asks the kernel."""
@@ -182,6 +212,7 @@ class Real(host.HostUnderTest):
                 if self.read(f"{place}/sriov_numvfs") != "0":
                     self.write(f"{place}/sriov_numvfs", b"0")
                 self.write(f"{place}/sriov_drivers_autoprobe", b"1")
+        self._unload_vgpus()
         enable = "sys/module/vfio_pci/parameters/enable_sriov"
         if self.read(enable) == "Y":
             self.write(enable, b"N")
@@ -189,6 +220,13 @@ class Real(host.HostUnderTest):
             self.write("sys/bus/pci/rescan", b"1")
         for name, driver in self._drivers.items():
             self._back(name, driver)
+
+    def _unload_vgpus(self) -> None:
+        """Take back what :meth:`load_vgpus` did."""
+        if self._has_vgpus:
+            self.rmmod("igbvf_vgpu")
+            (self.root / "usr/bin/nvidia-smi").unlink()
+            self.modprobe("igbvf")
 
     def _set_down(self) -> None:
         """Take back what :meth:`set_up` did."""

@@ -17,5 +17,6 @@ def load_tests(
             "tests.behaviour.test_in_use",
             "tests.behaviour.test_preparing",
             "tests.behaviour.test_trouble",
+            "tests.behaviour.test_vgpus",
         ]
     )

@@ -124,11 +124,11 @@ build_modules() {
         --strip-components=1 linux-source-6.12/samples/vfio-mdev \
         linux-source-6.12/drivers/vfio linux-source-6.12/scripts/extract-vmlinux
     rm "$root/usr/src/linux-source-6.12.tar.xz"
-    cp -r "$here/modules/igbvf_vfio_pci" "$root$source/"
+    cp -r "$here"/modules/* "$root$source/"
     for name in "samples/vfio-mdev CONFIG_SAMPLE_VFIO_MDEV_MTTY=m
                  CONFIG_SAMPLE_VFIO_MDEV_MDPY=m" \
                 "drivers/vfio/pci/virtio CONFIG_VIRTIO_VFIO_PCI=m" \
-                igbvf_vfio_pci; do
+                igbvf_vfio_pci igbvf_vgpu; do
         # shellcheck disable=SC2086 # the settings are words of their own
         set -- $name
         say "building $1"

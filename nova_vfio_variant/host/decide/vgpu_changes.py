@@ -23,11 +23,11 @@ from nova_vfio_variant.host.decide import (
     refusal,
     vgpu_capacity,
     vgpu_layout,
+    vgpu_steps,
     vgpu_types,
 )
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import (
-    function_state,
     vendor_vgpu,
     vgpu_card,
 )
@@ -131,75 +131,6 @@ def no_folder(function: observed.PciFunction) -> finding.Finding:
         + ("" if function.physfn is not None else ", and is no VF"),
         codes.NO_VGPU_FOLDER.mend,
     )
-
-
-def type_steps(
-    subject: str,
-    now: function_state.State,
-    to: function_state.State,
-    way: tuple[str, vgpu.VgpuFramework],
-    reason: str,
-) -> tuple[plan.Step, ...]:
-    """The writes that take a VF from one type to another: by none."""
-    steps = []
-    prior = now.vgpu_type or vendor_vgpu.NONE
-    wanted = to.vgpu_type or vendor_vgpu.NONE
-    for value in (vendor_vgpu.NONE, wanted):
-        if value != prior:
-            steps.append(
-                plan.Step(
-                    subject,
-                    plan.Action.SET_VGPU_TYPE,
-                    value,
-                    prior,
-                    reason,
-                    way[1].deadline(),
-                    way[0],
-                )
-            )
-            prior = value
-    return () if now.vgpu_type == to.vgpu_type else tuple(steps)
-
-
-def mode_steps(
-    subject: str,
-    now: function_state.State,
-    to: function_state.State,
-    way: tuple[str, vgpu.VgpuFramework],
-    reason: str,
-) -> tuple[plan.Step, ...]:
-    """The write that takes a card from one mode to the other."""
-    if now.heterogeneous == to.heterogeneous:
-        return ()
-    return (
-        plan.Step(
-            subject,
-            plan.Action.SET_HETEROGENEOUS,
-            str(int(bool(to.heterogeneous))),
-            str(int(bool(now.heterogeneous))),
-            reason,
-            way[1].deadline(),
-            way[0],
-        ),
-    )
-
-
-def steps(
-    change: plan.Change,
-    now: function_state.State,
-    to: function_state.State,
-    reason: str,
-) -> tuple[plan.Step, ...]:
-    """The writes that take what a change is about from one state to another.
-
-    :raises HostError: its framework isn't installed
-    """
-    if change.framework is None:
-        return ()
-    way = change.framework, vgpu.named(change.framework)
-    if to.vgpu_type is None:
-        return mode_steps(change.subject, now, to, way, reason)
-    return type_steps(change.subject, now, to, way, reason)
 
 
 class _Card:
@@ -373,7 +304,7 @@ class _Card:
             plan.What.VGPU,
             now,
             to,
-            mode_steps(str(pf.address), now, to, way, self._reason),
+            vgpu_steps.mode_steps(str(pf.address), now, to, way, self._reason),
             expected=bool(self._goes),
             identity=pf.identity,
         )
@@ -412,7 +343,7 @@ class _Card:
             plan.What.VGPU,
             now,
             to,
-            type_steps(str(vf), now, to, way, self._reason),
+            vgpu_steps.type_steps(str(vf), now, to, way, self._reason),
             str(self._card.address),
             expected=expected,
             identity=function.identity,

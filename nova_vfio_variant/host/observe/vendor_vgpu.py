@@ -75,8 +75,13 @@ class VendorVgpu:
 
     @property
     def is_full(self) -> bool:
-        """Whether its card has room for no other vGPU."""
-        return self.types == () and self.garbled is None
+        """Whether its card has room for no other vGPU.
+
+        A VF that has a type doesn't tell: some drivers list nothing there.
+        """
+        return (
+            self.current == NONE and self.types == () and self.garbled is None
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,9 +113,9 @@ def parse_listing(
     """
     found: dict[str, VgpuType] = {}
     garbled = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         row = _ROW.fullmatch(line.strip())
-        if row is not None:
+        if row is not None and int(row[1]):
             name = str(int(row[1]))
             found.setdefault(name, VgpuType(name, row[2]))
         elif line.strip() and not _HEADER.fullmatch(line.strip()):

@@ -12,10 +12,12 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.host.tree import paths
+from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
-    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.host.tree import host_tree
 
 
 Told = vendor_vgpu.Told
@@ -116,3 +118,32 @@ def cards(
         if seen is not None and function.physfn is not None:
             found.setdefault(function.physfn, {})[function.address] = seen
     return dict(sorted(found.items()))
+
+
+def look(tree: host_tree.HostTree, vf: pci_address.PciAddress) -> Card | None:
+    """The card of a VF as it is now, by its files alone.
+
+    None where the VF has no vendor's folder any more.
+    """
+    link = tree.readlink(f"{paths.DEVICES}/{vf}/physfn")
+    if link is None or not tree.exists(
+        f"{paths.DEVICES}/{vf}/{vendor_vgpu.CURRENT}"
+    ):
+        return None
+    pf = link.rpartition("/")[2]
+    places = {
+        (tree.readlink(f"{paths.DEVICES}/{pf}/{name}") or "").rpartition("/")[
+            2
+        ]
+        for name in tree.listdir(f"{paths.DEVICES}/{pf}")
+        if name.startswith("virtfn")
+    }
+    vfs = sorted(pci_address.PciAddress.parse(name) for name in places if name)
+    return Card(
+        pci_address.PciAddress.parse(pf),
+        {
+            sibling: vendor_vgpu.read(tree, sibling)
+            for sibling in vfs
+            if tree.exists(f"{paths.DEVICES}/{sibling}/{vendor_vgpu.CURRENT}")
+        },
+    )

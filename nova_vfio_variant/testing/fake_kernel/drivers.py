@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import pathlib
+import shutil
 import typing as ty
 
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
@@ -112,6 +113,16 @@ class Drivers:
             ):
                 with contextlib.suppress(OSError):
                     self._attach(place, name)
+
+    def unload(self, name: str) -> None:
+        """Take a driver from all its functions, and show it no longer."""
+        for place in self._files.functions():
+            if self._files.driver_of(place) == name:
+                self.release(place)
+        driver = self._files.memory.drivers[name]
+        driver.loaded = False
+        driver.new_ids.clear()
+        shutil.rmtree(self._files.root / fake_files.DRIVERS / name)
 
     def probe(self, text: str) -> None:
         """Let all drivers look at a function (``drivers_probe``).

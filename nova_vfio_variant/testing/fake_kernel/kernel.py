@@ -121,6 +121,16 @@ class Kernel:
                 ):
                     self.mdevs.register(address)
 
+    def rmmod(self, name: str) -> None:
+        """Unload a module, which waits for whoever has a function open."""
+        with self.files.held() as memory:
+            for address, parent in memory.parents.items():
+                if parent.driver == name:
+                    self.mdevs.unregister(address)
+            for own_name, driver in memory.drivers.items():
+                if driver.module == name and driver.loaded:
+                    self.pci.drivers.unload(own_name)
+
     def load(self, name: str) -> None:
         """Show a driver, and let it look at all functions."""
         self.files.memory.drivers[name].loaded = True
