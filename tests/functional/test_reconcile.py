@@ -36,13 +36,13 @@ class ReconcileCase(vgpu_case.VgpuCase):
 class FreeTest(ReconcileCase):
     def test_what_is_left_of_a_gone_instance_is_freed_once(self) -> None:
         self.give()
-        written = len(self.fake.written())
+        written = len(self.fake.written)
         before = self.recorded()
         self.assertEqual(
             [(VF, "free", "planned")], self.reconcile("--dry-run", status=1)
         )
         self.assert_recorded(before)
-        self.assertEqual(written, len(self.fake.written()))
+        self.assertEqual(written, len(self.fake.written))
         self.assertEqual([(VF, "free", "done")], self.reconcile())
         self.assertEqual(("0", []), (self.type_of(), self.ours()))
         done = self.ok("reconcile")
@@ -83,6 +83,7 @@ class FreeTest(ReconcileCase):
     def test_what_another_tool_made_is_never_touched(self) -> None:
         self.give()
         self.give(OTHER, TWO)
+        self.set_type("0", OTHER)
         self.set_type("0")
         self.set_type("558")
         self.fake.exchange(OTHER, "10de:25b8", class_code=0x030200)
@@ -134,7 +135,7 @@ class FreeTest(ReconcileCase):
         self.give()
         self.give(OTHER, TWO)
         before = self.type_of()
-        self.fake.fault(0, error=5)
+        self.fake.fault(1, errno=5)
         done = self.run_cli("reconcile", "-f", "json")
         self.assertEqual(2, done.status, str(done))
         self.assertEqual(
