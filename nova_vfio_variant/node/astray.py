@@ -73,7 +73,7 @@ class Facts:
     :param vgpus: those that we made, as the store has them
     :param host: as it is seen, with what is recorded
     :param ask: whether an instance lives
-    :param booted: when the host was; None where that can't be known
+    :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     """
 
@@ -81,7 +81,7 @@ class Facts:
     host: host_facts.HostFacts
     ask: ty.Callable[[str], liveness.Answer]
     now: dt.datetime
-    booted: dt.datetime | None = None
+    uptime: float | None = None
     declared: planning.Decision = dataclasses.field(
         default_factory=lambda: planning.Decision(plan.Plan())
     )
@@ -135,6 +135,18 @@ def _of(vgpu: vgpus.OurVgpu, facts: Facts) -> tuple[What, Action, str]:
     return What.ORPHAN, *_whether_free(vgpu, function, facts, whose)
 
 
+def is_ours(vgpu: vgpus.OurVgpu, host: host_facts.HostFacts) -> bool:
+    """Whether a function and its type are still as we left them."""
+    function = host.scan.get(vgpu.address)
+    seen = host.vgpus.get(vgpu.address)
+    return (
+        function is not None
+        and seen is not None
+        and seen.current == vgpu.type_id
+        and not vgpu.identity.is_another(function.identity)
+    )
+
+
 def _whether_free(
     vgpu: vgpus.OurVgpu,
     function: observed.PciFunction,
@@ -162,7 +174,7 @@ def _why_left(
             f"whether instance {vgpu.instance_uuid} lives is not known:"
             f" {answer.why}"
         )
-    if facts.booted is not None and facts.now - facts.booted < GRACE:
+    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
         return "the host booted less than five minutes ago"
     try:
         since = dt.datetime.fromisoformat(vgpu.since)
