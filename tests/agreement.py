@@ -47,6 +47,7 @@ TOLD: ty.Final = {
     host_codes.VF_TOKEN: host_codes.VF_TOKEN,
     host_codes.NO_VGPU_TYPE: check_codes.VGPU_TYPE_UNSET,
     host_codes.IS_QUARANTINED: host_codes.IS_QUARANTINED,
+    host_codes.IS_UNWELL: host_codes.IS_UNWELL,
     host_codes.IS_BRIDGE: host_codes.IS_BRIDGE,
     host_codes.PF_HAS_VFS: host_codes.PF_HAS_VFS,
     host_codes.HAS_VGPU_TYPE: host_codes.HAS_VGPU_TYPE,

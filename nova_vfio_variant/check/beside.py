@@ -9,6 +9,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.host.observe import host_scan
     from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.tracker import vgpus
 
 #: Where neutron-sriov-nic-agent is told of them, in a file of its own
 #: (neutron.conf.plugins.ml2.drivers.agent_mech_driver, sriov_nic.py).
@@ -32,6 +33,11 @@ class Written:
             self._given is not None
             and self._given.options.get((group, option)) == value
         )
+
+    @property
+    def vgpu_types(self) -> tuple[vgpus.KnownType, ...]:
+        """The vGPU types that cards are known to have."""
+        return () if self._given is None else self._given.vgpu_types
 
     @property
     def has_filter(self) -> bool:

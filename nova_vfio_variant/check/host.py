@@ -33,6 +33,7 @@ _TOLD_AS_THEY_ARE = frozenset(
         host_codes.VF_TOKEN,
         host_codes.VENDOR_REBIND,
         host_codes.IS_QUARANTINED,
+        host_codes.IS_UNWELL,
         host_codes.UNSETTLED,
     }
 )

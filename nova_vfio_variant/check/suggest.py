@@ -15,7 +15,7 @@ import textwrap
 import typing as ty
 
 from nova_vfio_variant.check import beside, binding, places
-from nova_vfio_variant.declaration import verdicts
+from nova_vfio_variant.declaration import verdicts, vgpu_classes
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import drivers, groups, host_scan
 from nova_vfio_variant.pci import address as pci_address
@@ -101,8 +101,9 @@ def text(
     groups: list[_Group] = []
     remarks: list[_Remark] = []
     networks = written.networks(scan)
+    type_names = _type_names(host, written)
     for pf in sorted(families):
-        some, said = _groups(host, pf, families[pf], networks)
+        some, said = _groups(host, pf, families[pf], networks, type_names)
         groups += some
         remarks += said
     for seen in scan.functions:
@@ -157,6 +158,7 @@ def _groups(
     pf: pci_address.PciAddress,
     vfs: list[host_function.PciFunction],
     networks: ty.Mapping[pci_address.PciAddress, str],
+    type_names: ty.Mapping[str, str],
 ) -> tuple[list[_Group], list[_Remark]]:
     """The VFs of a PF that can be given away, and why others can't."""
     scan = host.facts.scan
@@ -182,7 +184,6 @@ def _groups(
         fit = on_variant
     managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
     found: dict[tuple[_Kind, int, str], list[host_function.PciFunction]] = {}
-    type_names = _type_names(host)
     for seen in fit:
         node = -1 if seen.numa_node is None else seen.numa_node
         # A port's device is managed: it would lose its variant driver.
@@ -272,24 +273,25 @@ def _kind(
     return _Kind(seen.vendor_id, seen.product_id, name)
 
 
-def _type_names(host: verdicts.Verdicts) -> dict[str, str]:
-    """What to call each vGPU type that a VF of this host still offers.
+def _type_names(
+    host: verdicts.Verdicts, written: beside.Written
+) -> dict[str, str]:
+    """What to call each vGPU type that a card of this host is known to have.
 
-    ``NVIDIA A16-16A`` without its vendor, as operators call its class. Types
-    whose classes would be the same have none.
+    Types whose classes would be the same have none.
     """
     found = {
-        number: name.removeprefix("NVIDIA ").removeprefix("GRID ")
-        for vgpu in host.facts.vgpus.values()
-        for number, name in vgpu.names
+        known.id: vgpu_classes.short(known.name)
+        for types in vgpu_classes.types(
+            host.facts, written.vgpu_types
+        ).values()
+        for known in types
     }
-    classes = collections.Counter(
-        names.resource_class(name, "", "") for name in found.values()
-    )
+    classes = collections.Counter(map(vgpu_classes.of_name, found.values()))
     return {
         number: name
         for number, name in found.items()
-        if name and classes[names.resource_class(name, "", "")] == 1
+        if name and classes[vgpu_classes.of_name(name)] == 1
     }
 
 

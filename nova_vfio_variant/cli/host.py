@@ -5,13 +5,30 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import typing as ty
 
 from nova_vfio_variant import shown
 from nova_vfio_variant.cli import base
+from nova_vfio_variant.host.observe import vgpu_mode
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import vgpu_card
+    from nova_vfio_variant.node import context
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import function as observed
 
 #: The kernel's words for what Nova and 'device list' call dev_type and
 #: parent_addr.
 _OLD = ("kind", "physfn")
+
+#: What a function is divided into, or is a part of.
+_VGPU = (
+    "vgpu_mode",
+    "vgpu_framework",
+    "vgpu_type",
+    "vgpu_type_name",
+    "vgpu_types",
+)
 
 COLUMNS = (
     "address",
@@ -27,6 +44,7 @@ COLUMNS = (
     "parent_addr",
     "assignable",
     *_OLD,
+    *_VGPU,
 )
 
 #: Words for --class, with the PCI base class that each means.
@@ -51,6 +69,43 @@ def class_word(class_code: int) -> str:
         if class_code >> 16 == number:
             return word
     return f"{class_code >> 16:02x}"
+
+
+class _Vgpus:
+    """The cells of _VGPU.
+
+    :param on: whose functions
+    """
+
+    def __init__(self, on: context.Context) -> None:
+        self._modes = vgpu_mode.of_cards(on.scan)
+        self._cards: dict[pci_address.PciAddress, vgpu_card.Card] = {}
+        if any(function.has_vgpu_folder for function in on.scan.functions):
+            # Imported here, as few hosts have any.
+            from nova_vfio_variant.node import vgpu_catalogue
+
+            self._cards = vgpu_catalogue.cards(on)
+
+    def of(self, function: observed.PciFunction) -> base.Row:
+        """Those of one function."""
+        mode = self._modes.get(
+            vgpu_mode.card_of(function), vgpu_mode.Mode.PLAIN
+        )
+        card = self._cards.get(function.physfn) if function.physfn else None
+        seen = None if card is None else card.vfs.get(function.address)
+        if card is None or seen is None:
+            return str(mode), None, None, None, None
+        from nova_vfio_variant.host import vgpu
+
+        way = vgpu.of(function)
+        names = {known.id: known.name or None for known in card.known}
+        return (
+            str(mode),
+            None if way is None else way[0],
+            None if seen.current is None else int(seen.current),
+            names.get(seen.current or ""),
+            None if seen.types is None else dict(seen.names),
+        )
 
 
 class List(base.Lister):
@@ -80,6 +135,7 @@ class List(base.Lister):
         """List them, in rising order of address."""
         names = self.context.pci_names
         verdicts = self.context.verdicts
+        vgpus = _Vgpus(self.context)
         rows: list[base.Row] = []
         for function in self.context.scan.functions:
             word = class_word(function.class_code)
@@ -102,6 +158,7 @@ class List(base.Lister):
                     str(verdicts.of(function).state),
                     str(function.kind),
                     parent,
+                    *vgpus.of(function),
                 )
             )
         self.tell_of_verdicts()
@@ -179,6 +236,7 @@ class Show(base.ShowOne):
             "unseen": list(verdict.unseen),
             "kind": str(function.kind),
             "physfn": function.physfn and str(function.physfn),
+            **dict(zip(_VGPU, _Vgpus(self.context).of(function), strict=True)),
         }
         return tuple(facts), tuple(facts.values())
 

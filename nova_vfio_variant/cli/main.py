@@ -58,9 +58,13 @@ COMMANDS = {
     "claim delete": "claim:Delete",
     "guest xml": "guest:Xml",
     "guest qemu": "guest:Qemu",
+    "vgpu report": "vgpu_health:Report",
+    "vgpu health": "vgpu_health:Health",
+    "vgpu clear": "vgpu_health:Clear",
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
+    "vgpu types": "vgpu_types:Types",
 }
 
 

@@ -11,6 +11,7 @@ import typing as ty
 from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.declaration import vgpu_classes
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import host_scan, kernels
@@ -22,6 +23,7 @@ from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync
+from nova_vfio_variant.tracker import vgpus as tracked_vgpus
 
 Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
 Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
@@ -67,6 +69,8 @@ class CheckInput:
         leave out what needs it
     :param files: names of the configuration files; None where there are none
         to be named
+    :param vgpu_types: those that cards are known to have
+    :param vgpus: those that we made
     """
 
     written: located.Written = ()
@@ -88,6 +92,8 @@ class CheckInput:
     unseen: str | None = None
     next_kernel: kernels.Kernel | None = None
     records: assignability.Records = assignability.NOTHING_RECORDED
+    vgpu_types: tuple[tracked_vgpus.KnownType, ...] = ()
+    vgpus: tuple[tracked_vgpus.OurVgpu, ...] = ()
 
     @classmethod
     def of(
@@ -261,7 +267,23 @@ class CheckInput:
     @functools.cached_property
     def desired(self) -> ty.Sequence[tracked.Device]:
         """The devices that configuration and host ask for."""
-        return sync.desired(self.specs, self.functions)
+        return sync.desired(self.specs, self.functions, self.classes)
+
+    @functools.cached_property
+    def classes(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """Resource classes that vGPU types give (resource_class_from_type)."""
+        option = ("vfio", "resource_class_from_type")
+        if self.scan is None or not self.options.get(option):
+            return {}
+        return vgpu_classes.of_functions(
+            self.host_facts,
+            self.vgpu_types,
+            {
+                vgpu.address
+                for vgpu in self.vgpus
+                if vgpu.origin is tracked_vgpus.Origin.CLAIM
+            },
+        )
 
     @functools.cached_property
     def alike(self) -> list[list[tracked.Device]]:

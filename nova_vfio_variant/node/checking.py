@@ -153,11 +153,15 @@ class Checking:
         if not self._context.is_configured:
             return None
         try:
-            return gathering.gather(
+            given = gathering.gather(
                 self._context.survey, lambda: self._context.scan
             )
         except exception.ConfigError:
             return None
+        try:
+            return self._context.with_records(given)
+        except exception.StoreError:
+            return given
 
     def _all(self, *, offline: bool) -> facts.CheckInput:
         """What the rules look at, with what Placement holds of it."""

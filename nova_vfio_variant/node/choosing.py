@@ -16,6 +16,7 @@ from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias, filters, pools
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import vgpu_reports
 
 Verdicts = ty.Mapping[pci_address.PciAddress, assignability.Verdict]
 Taken = list[tuple[alias.PciRequest, tuple[tracked.Device, ...]]]
@@ -31,15 +32,19 @@ def choose(
     requests: ty.Sequence[alias.PciRequest],
     numa_cells: ty.Sequence[int] | None,
     sockets: Sockets,
+    doubtful: ty.Mapping[pci_address.PciAddress, vgpu_reports.Health]
+    | None = None,
 ) -> Taken:
     """The devices for each request.
 
     :param devices: all that are tracked, in rising order of address
     :param verdicts: on each that is available, for who asks
+    :param doubtful: those on which guests failed to start: among equals they
+        go last, and so does a card that has a quarantined one
     :raises NotEnoughDevices: and its message says what keeps the others
     """
     ready, fit = [], []
-    for device in devices:
+    for device in _doubtful_last(devices, doubtful or {}):
         answer = verdicts.get(device.address)
         if answer is None or not answer.is_assignable:
             continue
@@ -70,6 +75,25 @@ def choose(
                     or error.hint
                 )
         raise
+
+
+def _doubtful_last(
+    devices: ty.Sequence[tracked.Device],
+    doubtful: ty.Mapping[pci_address.PciAddress, vgpu_reports.Health],
+) -> list[tracked.Device]:
+    """Cards in doubt go last, and the first of a card is taken last."""
+    cards = {
+        device.parent_addr
+        for device in devices
+        if doubtful.get(device.address) is vgpu_reports.Health.QUARANTINED
+    } - {None}
+    return sorted(
+        devices,
+        key=lambda device: (
+            device.parent_addr in cards,
+            device.address not in doubtful,
+        ),
+    )
 
 
 def _consume(

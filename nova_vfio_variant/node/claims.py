@@ -97,6 +97,7 @@ class Claims:
         """
         from nova_vfio_variant.host.observe import numa
         from nova_vfio_variant.node import choosing, desired, records
+        from nova_vfio_variant.tracker import vgpu_reports
 
         gone = self._placement.publication(store).spent()
         records.remember_spent(store, gone)
@@ -108,6 +109,7 @@ class Claims:
                 requests,
                 numa_cells,
                 numa.sockets(self._context.tree),
+                vgpu_reports.doubtful(store.vgpu_reports.all()),
             )
         except exception.NotEnoughDevices as error:
             if gone:

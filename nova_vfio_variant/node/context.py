@@ -165,10 +165,13 @@ class Context:
     @functools.cached_property
     def _at_once(self) -> facts.CheckInput:
         """What is declared, observed and recorded, each looked at once."""
-        return self._with_records(self.observed)
+        return self.with_records(self.observed)
 
-    def _with_records(self, given: facts.CheckInput) -> facts.CheckInput:
-        """The same, with what the store and the journal know."""
+    def with_records(self, given: facts.CheckInput) -> facts.CheckInput:
+        """The same, with what the store and the journal know.
+
+        :raises StoreError: the store can't be read
+        """
         if not self.has_state:
             return given
         from nova_vfio_variant.node import records
@@ -180,6 +183,8 @@ class Context:
                 given,
                 recorded=devices,
                 records=records.survey(store, devices, given.scan, self.state),
+                vgpu_types=store.vgpus.types(),
+                vgpus=store.vgpus.all(),
             )
 
     @functools.cached_property

@@ -13,6 +13,7 @@ from nova_vfio_variant.node import (
     preparation,
     reporting,
     tracked_devices,
+    vgpu_health,
 )
 
 if ty.TYPE_CHECKING:
@@ -62,6 +63,11 @@ class Node:
     def claims(self) -> claims.Claims:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
+
+    @property
+    def vgpu_health(self) -> vgpu_health.VgpuHealth:
+        """How guests do on vGPUs."""
+        return vgpu_health.VgpuHealth(self.context)
 
     @property
     def placement(self) -> placement_side.PlacementSide:

@@ -37,7 +37,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts, function_state, host_scan
 from nova_vfio_variant.host.observe import records as host_records
-from nova_vfio_variant.node import context, records
+from nova_vfio_variant.node import context, records, vgpu_catalogue
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
@@ -267,6 +267,7 @@ class Preparation:
             contextlib.closing(self.journal()) as known,
         ):
             _after_reboot(known, opened, self._observer)
+            vgpu_catalogue.remember(self._context, opened)
             yield (
                 host_actor.Actor(
                     self._context.tree,

@@ -11,7 +11,7 @@ from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import function_state, host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import allowance
+from nova_vfio_variant.tracker import allowance, vgpu_reports
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import own_files
@@ -47,6 +47,7 @@ def read(
         quarantined=store.quarantined(
             scan.tree.read_text(function_state.BOOT_ID)
         ),
+        unwell=vgpu_reports.unwell(store.vgpu_reports.all()),
         unsettled=unsettled(scan, state),
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),

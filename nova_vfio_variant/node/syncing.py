@@ -103,8 +103,11 @@ def sync(
     :raises ConfigError: as :func:`plan`
     :raises InvalidDeviceStatus: as :func:`plan`
     """
+    from nova_vfio_variant.node import vgpu_catalogue
+
     todo = plan(context, store, accepted)
     store.apply(todo)
+    vgpu_catalogue.remember(context, store)
     if todo:
         _LOG.info("the store is synced with nova.conf and the host")
     return todo

@@ -28,6 +28,7 @@ from nova_vfio_variant.tracker import (
     rows,
     schema,
     sqlite,
+    vgpu_reports,
     vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
@@ -222,6 +223,11 @@ class Store:
     def vgpus(self) -> vgpus.Vgpus:
         """The vGPUs that we made, and the types that cards have."""
         return vgpus.Vgpus(self._read, self._write)
+
+    @functools.cached_property
+    def vgpu_reports(self) -> vgpu_reports.VgpuReports:
+        """How starts of guests on vGPUs went."""
+        return vgpu_reports.VgpuReports(self._read, self._write)
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""

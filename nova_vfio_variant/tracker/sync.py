@@ -86,11 +86,14 @@ class SyncPlan:
 def desired(
     specs: ty.Sequence[pci_spec.DeviceSpec],
     functions: ty.Sequence[host_function.PciFunction],
+    classes: ty.Mapping[pci_address.PciAddress, str] | None = None,
 ) -> tracked.Devices:
     """The devices that should be tracked, available.
 
     :param specs: in the order of matching: the first match wins
     :param functions: of a scan, in rising order of address
+    :param classes: the resource class of functions whose spec names none; of
+        others it is that of their ids
     """
     netdevs = {
         pf.address: pf.netdevs[0]
@@ -106,12 +109,16 @@ def desired(
         if spec is None:
             continue
         shared = _SHARED(seen)
+        by_type = None
+        if classes:
+            by_type = classes.get(seen.address)
+            shared += (by_type,)
         # Siblings follow each other: comparing is cheaper than hashing.
         if spec is not last_spec or shared != last_shared:
             last_spec, last_shared = spec, shared
             key = (spec.index, shared)
             if key not in alike:
-                sibling = _device(seen, spec, netdevs)
+                sibling = _device(seen, spec, netdevs, by_type)
                 alike[key] = (sibling, f"{properties.digest(sibling)}.")
             sibling, digest = alike[key]
         place = tracked.number(seen.address)
@@ -368,6 +375,7 @@ def _device(
     seen: host_function.PciFunction,
     spec: pci_spec.DeviceSpec,
     netdevs: ty.Mapping[pci_address.PciAddress, str],
+    by_type: str | None,
 ) -> tracked.Device:
     """A function as tracked, but for its IOMMU group."""
     managed = spec.managed is None or spec.managed
@@ -388,7 +396,7 @@ def _device(
         numa_node=seen.numa_node,
         parent_addr=seen.physfn,
         resource_class=names.resource_class(
-            spec.resource_class, seen.vendor_id, seen.product_id
+            spec.resource_class or by_type, seen.vendor_id, seen.product_id
         ),
         traits=names.traits(spec.traits),
         tags=dict(spec.tags),

@@ -13,11 +13,11 @@ import enum
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.decide import codes, obstacles, vgpu_obstacles
 from nova_vfio_variant.host.decide import purpose as purposes
 from nova_vfio_variant.host.decide import recorded as recorded_obstacles
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import groups, records, vendor_vgpu, vfio
+from nova_vfio_variant.host.observe import groups, records, vfio
 from nova_vfio_variant.host.observe.use import Kind, Use
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -55,6 +55,7 @@ LASTING: ty.Final = frozenset(
         codes.HAS_VGPU_TYPE,
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
+        codes.IS_UNWELL,
         codes.ANOTHER_DEVICE,
     }
 )
@@ -70,6 +71,11 @@ MOMENTARY: ty.Final = frozenset(
         codes.SPENT,
         codes.UNSETTLED,
     }
+)
+
+#: What is to be done first, and is no obstacle then.
+PREPARING: ty.Final = frozenset(
+    {codes.NOT_BOUND, codes.MATES_TO_PREPARE, codes.VGPU_TYPE_TO_SET}
 )
 
 
@@ -187,7 +193,7 @@ def _weighed(
             )
         elif problem.code is codes.NOT_KNOWN:
             unknown.append(problem)
-        elif problem.code in (codes.NOT_BOUND, codes.MATES_TO_PREPARE):
+        elif problem.code in PREPARING:
             preparing.append(problem)
         elif problem.severity is finding.Severity.INFO:
             remarks.append(problem)
@@ -245,8 +251,8 @@ def _of_driver(
     """What the driver that it is on, or has to come to, lets one expect."""
     name = str(function.address)
     vendor = facts.vgpus.get(function.address)
-    if vendor is not None and purpose.driver is None:
-        yield from _of_vgpu(function, vendor, purpose)
+    if purpose.driver is None and (vendor or purpose.vgpu_type):
+        yield from vgpu_obstacles.of_vgpu(function, vendor, purpose)
         return
     if purpose.moves(function):
         yield from obstacles.of_vgpu_type(facts, function)
@@ -257,7 +263,7 @@ def _of_driver(
         and purpose.driver is None
         and vfio.is_named(facts.scan, function)
     ):
-        yield _no_vfio_dev(function)
+        yield vgpu_obstacles.no_vfio_dev(function)
         return
     if "driver" in function.lost:
         yield obstacles.driver_not_known(function)
@@ -277,44 +283,6 @@ def _of_driver(
         subject=name,
         hint="nothing is to be done" if purpose.managed else None,
     )
-
-
-def _no_vfio_dev(function: observed.PciFunction) -> finding.Finding:
-    return finding.Finding(
-        codes.NO_VFIO_DEV,
-        f"its driver {function.driver or 'is missing, and'} shows no"
-        " vfio-dev/, by which libvirt knows a VFIO driver",
-        subject=str(function.address),
-    )
-
-
-def _of_vgpu(
-    function: observed.PciFunction,
-    vendor: vendor_vgpu.VendorVgpu,
-    purpose: Purpose,
-) -> ty.Iterator[finding.Finding]:
-    """What a VF with a vendor's vGPU folder is good for."""
-    name = str(function.address)
-    if vendor.current is None:
-        yield obstacles.not_known(
-            function.address, "its current_vgpu_type could not be read"
-        )
-    elif vendor.current == "0":
-        yield finding.Finding(
-            codes.NO_VGPU_TYPE,
-            "it has no vGPU type"
-            + (", and its card has room for none" if vendor.is_full else ""),
-            subject=name,
-        )
-    elif not function.vfio:
-        yield _no_vfio_dev(function)
-    elif purpose.managed:
-        yield finding.Finding(
-            codes.VENDOR_REBIND,
-            f"managed is yes: libvirt would take it from {function.driver},"
-            " and it would take no guest any more",
-            subject=name,
-        )
 
 
 def _of_family(

@@ -265,6 +265,19 @@ IS_QUARANTINED: ty.Final = finding.Code(
     "0000:25:00.4: unbind did not end in 60 seconds",
     "See what the reason says, then run nova-vfio host recover.",
 )
+IS_UNWELL: ty.Final = finding.Code(
+    "VFIO580",
+    _WARNING,
+    "guests failed to start on the vGPU",
+    "Whoever runs the guests reported that two of them, each with an "
+    "assignment of its own, failed to start on it. A VF can be wedged so that "
+    "each further guest fails, too, and no file of the host shows it: NVIDIA's "
+    "is, where a guest is killed in its first seconds.",
+    "0000:25:00.4: 2 guests failed to start on it",
+    "Make the VFs of its card anew once nothing of it is in use: nova-vfio vgpu "
+    "recycle; then nova-vfio vgpu clear. Where the guests were to blame, vgpu "
+    "clear alone. A success of the last assignment lifts it as well.",
+)
 NOTHING_MEANT: ty.Final = finding.Code(
     "VFIO528",
     _ERROR,
@@ -332,6 +345,24 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
     "/sys/bus/pci/devices/0000:41:02.3/nvidia/current_vgpu_type is 0",
     "Give it one of the types in its creatable_vgpu_types; where there is "
     "none, its card is full.",
+)
+VGPU_TYPE_TO_SET: ty.Final = finding.Code(
+    "VFIO590",
+    _WARNING,
+    "a VF that is to be given its vGPU type yet",
+    "It has no type, and is offered the one that is asked for.",
+    "0000:41:00.4 has no vGPU type, and can be given 1145",
+    "nova-vfio claim create does it on a host without nova-compute; "
+    "elsewhere declare it in host_spec.",
+)
+OTHER_VGPU_TYPE: ty.Final = finding.Code(
+    "VFIO591",
+    _WARNING,
+    "a function that can't be given the vGPU type that is asked for",
+    "It has another type, or no vendor's vGPU folder, or its card offers the "
+    "type no more: it is full, or holds vGPUs of another framebuffer size.",
+    "0000:41:00.4 has vGPU type 1145, and 2164 is asked for",
+    "See with nova-vfio vgpu types what the card can be given now, and why.",
 )
 UNSETTLED: ty.Final = finding.Code(
     "VFIO536",

@@ -173,6 +173,17 @@ def is_quarantined(
     )
 
 
+def is_unwell(address: pci_address.PciAddress, why: str) -> finding.Finding:
+    """Guests failed on it, and the next one would, too."""
+    return finding.Finding(
+        codes.IS_UNWELL,
+        f"no guest gets it: {why}",
+        subject=str(address),
+        hint="make its card's VFs anew, or see to the guests; then"
+        f" nova-vfio vgpu clear {address}",
+    )
+
+
 def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:
     """Somebody has it."""
     return finding.Finding(

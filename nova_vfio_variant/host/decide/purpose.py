@@ -28,6 +28,8 @@ class Purpose:
     :param driver: for ``host apply``, the VFIO driver that it is to go to; a
         claim on it is no obstacle then where it is on none yet, and what
         becomes of its VFs and its companions is the plan's to say
+    :param vgpu_type: the id of the vGPU type that it is to have; None where
+        it is wanted as it is
     """
 
     managed: bool | None = None
@@ -36,6 +38,7 @@ class Purpose:
     companions: ty.Collection[pci_address.PciAddress] = ()
     mates: ty.Collection[pci_address.PciAddress] = ()
     driver: str | None = None
+    vgpu_type: str | None = None
 
     def moves(self, function: observed.PciFunction) -> bool:
         """Whether a function has to leave what it is on now."""

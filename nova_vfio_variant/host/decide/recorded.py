@@ -27,6 +27,8 @@ def of_function(
     reason = recorded.quarantined.get(at)
     if reason is not None:
         yield obstacles.is_quarantined(at, reason)
+    if at in recorded.unwell and purpose.driver is None:
+        yield obstacles.is_unwell(at, recorded.unwell[at])
     if at in recorded.unsettled or function.physfn in recorded.unsettled:
         yield finding.Finding(
             codes.UNSETTLED,

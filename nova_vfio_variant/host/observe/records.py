@@ -25,6 +25,7 @@ class Records:
 
     :param owners: the instance that has claimed it
     :param quarantined: why nobody gets it
+    :param unwell: why no guest gets it as a vGPU: others failed on it
     :param unsettled: a change of it was begun and has not ended
     :param identities: which device was tracked there
     :param allowed: obstacles that were overruled by hand: the code's id and
@@ -35,6 +36,7 @@ class Records:
 
     owners: Owners = dataclasses.field(default_factory=dict)
     quarantined: Quarantines = dataclasses.field(default_factory=dict)
+    unwell: Quarantines = dataclasses.field(default_factory=dict)
     unsettled: ty.Collection[Address] = ()
     identities: ty.Mapping[Address, observed.Identity] = dataclasses.field(
         default_factory=dict

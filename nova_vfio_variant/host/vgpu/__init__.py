@@ -15,7 +15,7 @@ import typing as ty
 from stevedore import extension
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import function as observed
 
@@ -86,6 +86,15 @@ class VgpuFramework(abc.ABC):
     @abc.abstractmethod
     def heterogeneous(self, tree: host_tree.HostTree, address: str) -> str:
         """``1`` or ``0``; empty where nobody can tell. It may run a program."""
+
+    def told(self, tree: host_tree.HostTree, address: str) -> vgpu_card.Told:
+        """What a vendor's tool tells of a card's types; it may run a program.
+
+        Raises nothing.
+
+        :param address: of the card's PF
+        """
+        return vgpu_card.NOTHING_TOLD
 
     def deadline(self) -> float:
         """Seconds that a change may take. Raises nothing."""

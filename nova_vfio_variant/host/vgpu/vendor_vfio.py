@@ -12,13 +12,17 @@ import errno
 import re
 import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.host import process, vgpu
-from nova_vfio_variant.host.observe import programs, vendor_vgpu
+from nova_vfio_variant.host.observe import programs, vendor_vgpu, vgpu_card
 from nova_vfio_variant.host.tree import host_tree, paths
+from nova_vfio_variant.host.vgpu import nvidia_smi
 from nova_vfio_variant.pci import function as observed
 
 NAME: ty.Final = "vendor_vfio"
 TOOL: ty.Final = "nvidia-smi"
+#: Seconds that it is waited for where it is only asked.
+_PATIENCE: ty.Final = 20.0
 #: How nvidia-smi spells the state, and what may stand there.
 _STATE: ty.Final = re.compile(
     r"^\s*vGPU Heterogeneous Mode\s*:\s*(\S.*?)\s*$", re.MULTILINE
@@ -78,6 +82,20 @@ class VendorVfio(vgpu.VgpuFramework):
             return ""
         found = _STATE.search(done.stdout)
         return "" if found is None else _WORDS.get(found[1], "")
+
+    def told(self, tree: host_tree.HostTree, address: str) -> vgpu_card.Told:
+        """Ask ``nvidia-smi``, which may hang with its card."""
+
+        def ask() -> str:
+            done = _run(tree, "vgpu", "-s", "-v", "-i", address)
+            return "" if done.returncode else str(done.stdout)
+
+        if tree.root is None or programs.find(tree, TOOL) is None:
+            return vgpu_card.NOTHING_TOLD
+        try:
+            return nvidia_smi.told(process.run(ask, _PATIENCE))
+        except (OSError, exception.HostError):
+            return vgpu_card.NOTHING_TOLD
 
 
 def _run(tree: host_tree.HostTree, *words: str) -> ty.Any:

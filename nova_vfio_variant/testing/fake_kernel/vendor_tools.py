@@ -35,6 +35,15 @@ _ABOUT = """GPU {}
         Host VGPU Mode                    : SR-IOV
         vGPU Heterogeneous Mode           : {}
 """
+_SUPPORTED = """    vGPU Type ID                          : {:#x}
+        Name                              : {}
+        Class                             : Quadro
+        GPU Instance Profile ID           : N/A
+        Max Instances                     : {}
+        Max Instances Per VM              : 16
+        Max Instances Per GI              : N/A
+        FB Memory                         : {} MiB
+"""
 #: What NVML's clients have open of a card.
 _NVML = "/dev/nvidia"
 
@@ -76,7 +85,7 @@ def run(name: str, root: str, words: ty.Sequence[str]) -> int:
 def _nvidia_smi(
     there: kernel.Kernel, words: ty.Sequence[str]
 ) -> tuple[int, str]:
-    """``vgpu -shm 0|1 -i ADDRESS`` and ``-q -i ADDRESS``."""
+    """``vgpu -shm 0|1``, ``vgpu -s -v`` and ``-q``, each ``-i ADDRESS``."""
     match list(words):
         case ["vgpu", "-shm", "0" | "1" as flag, "-i", given]:
             try:
@@ -84,6 +93,16 @@ def _nvidia_smi(
             except OSError as error:
                 return _REFUSED[error.errno or 0]
             return 0, ""
+        case ["vgpu", "-s", "-v", "-i", given]:
+            card = there.files.memory.cards.get(_name(given))
+            if card is None:
+                return _REFUSED[errno.ENODEV]
+            return 0, f"GPU 0000{_name(given).upper()}\n" + "".join(
+                _SUPPORTED.format(
+                    int(kind), name, card.framebuffer_mib // size, size
+                )
+                for kind, (name, size) in card.types.items()
+            )
         case ["-q", "-i", given]:
             card = there.files.memory.cards.get(_name(given))
             if card is None:

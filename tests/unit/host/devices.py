@@ -42,11 +42,17 @@ PURPOSES: ty.Final = {
     "mate is a companion": assignability.Purpose(companions={_MATE}),
     "mate goes along": assignability.Purpose(managed=True, mates={_MATE}),
     "host apply": assignability.Purpose(driver="vfio-pci"),
+    "vGPU type": assignability.Purpose(managed=False, vgpu_type="470"),
+    "another vGPU type": assignability.Purpose(managed=False, vgpu_type="471"),
+    "vGPU type managed yes": assignability.Purpose(
+        managed=True, vgpu_type="470"
+    ),
 }
 ANY = ("any",)
 EACH = ("any", "managed yes", "managed no")
 APPLY = ("host apply",)
 WHOSE = ("its instance", "another instance", "any")
+TYPES = ("vGPU type", "another vGPU type", "vGPU type managed yes")
 MATES = ("any", "mate is a companion", "mate goes along")
 
 
@@ -191,6 +197,7 @@ def vgpu(
     return vf(driver, pf_driver="nvidia", ids="10de:2236", files=files)
 
 
+_CREATABLE = "nvidia/creatable_vgpu_types"
 _VFIO_DEV = {"vfio-dev/vfio3/dev": "509:3"}
 _MODULES = f"lib/modules/{check_host.RELEASE}"
 _NO_VFIO = {"proc/modules": "", f"{_MODULES}/modules.alias": "# none\n"}
@@ -214,7 +221,7 @@ _ROUTES = "Iface\tDestination\tGateway\tFlags\tR\tU\tM\tMask\n"
 
 _DRIVERS = {
     "vfio-pci": Device(vf("vfio-pci"), (*EACH, *APPLY)),
-    "variant": Device(vf("igbvf_vfio_pci"), EACH),
+    "variant": Device(vf("igbvf_vfio_pci"), (*EACH, "vGPU type")),
     "host-driver": Device(vf(), (*EACH, *APPLY)),
     "no-driver": Device(vf(None), (*EACH, *APPLY)),
     "variant-no-vfio-dev": Device(
@@ -235,13 +242,22 @@ _DRIVERS = {
     "pf-whole": Device(one("igb", vfs=7), EACH),
     "remote-managed": Device(vf("mlx5_core"), ("port",)),
     "vgpu-typed": Device(
-        vgpu("470", **_VFIO_DEV), (*EACH, "port", "host apply")
+        vgpu("470", **_VFIO_DEV), (*EACH, "port", "host apply", *TYPES)
     ),
-    "vgpu-untyped": Device(vgpu("0"), (*EACH, "port")),
-    "vgpu-not-served": Device(vgpu("470"), EACH),
+    "vgpu-untyped": Device(
+        vgpu("0", **{_CREATABLE: "ID : vGPU Name\n470 : NVIDIA A16-16A\n"}),
+        (*EACH, "port", *TYPES),
+    ),
+    "vgpu-card-full": Device(vgpu("0"), (*ANY, "vGPU type")),
+    "vgpu-offer-unreadable": Device(
+        vgpu("0"),
+        ("vGPU type",),
+        folders=(f"{home()}/{_CREATABLE}",),
+    ),
+    "vgpu-not-served": Device(vgpu("470"), (*EACH, "vGPU type")),
     "vgpu-unreadable": Device(
         vgpu("470", **_VFIO_DEV),
-        EACH,
+        (*EACH, "vGPU type"),
         folders=(f"{home()}/nvidia/current_vgpu_type",),
     ),
 }
@@ -446,6 +462,11 @@ _RECORDED = {
         vf("vfio-pci"),
         WHOSE,
         assignability.Records(quarantined={_AT: "a write hangs"}),
+    ),
+    "unwell": Device(
+        vf("vfio-pci"),
+        (*WHOSE, *APPLY),
+        assignability.Records(unwell={_AT: "2 guests failed"}),
     ),
     "unsettled": Device(
         vf("vfio-pci"),

@@ -9,6 +9,7 @@ from nova_vfio_variant.host.decide import assignability, codes
 from nova_vfio_variant.node import choosing
 from nova_vfio_variant.pci import alias
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import vgpu_reports
 from tests import base
 from tests.unit.tracker import samples
 from tests.unit.tracker.samples import ONE
@@ -49,6 +50,7 @@ class ChooseTest(base.TestCase):
         count: int = 1,
         cells: ty.Sequence[int] | None = None,
         policy: str = "legacy",
+        doubtful: ty.Mapping[str, vgpu_reports.Health] | None = None,
     ) -> list[int]:
         taken = choosing.choose(
             [device for device, _ in given],
@@ -60,6 +62,7 @@ class ChooseTest(base.TestCase):
             [request(count, policy)],
             cells,
             {0: 0, 1: 1},
+            {samples.at(at): state for at, state in (doubtful or {}).items()},
         )
         return [
             device.address.function
@@ -75,6 +78,28 @@ class ChooseTest(base.TestCase):
         return self.assertRaises(
             exception.NotEnoughDevices, self.choose, *given, **how
         )
+
+    def test_one_on_which_a_guest_failed_goes_last(self) -> None:
+        given = [(vf(at), READY) for at in (1, 2, 3)]
+        suspect = {"0000:05:10.3": vgpu_reports.Health.SUSPECT}
+        self.assertEqual([3, 2, 1], self.choose(*given, count=3))
+        self.assertEqual(
+            [2, 1, 3], self.choose(*given, count=3, doubtful=suspect)
+        )
+        # Who needs no preparing goes first all the same.
+        given = [(vf(1), PREPARABLE), (vf(3), READY)]
+        self.assertEqual([3], self.choose(*given, doubtful=suspect))
+
+    def test_a_card_with_a_quarantined_one_goes_last(self) -> None:
+        given = [
+            (vf(1), READY),
+            (vf(2), BLOCKED),
+            (vf(6, parent="0000:06:00.0"), READY),
+            (vf(7, parent="0000:06:00.0"), READY),
+        ]
+        self.assertEqual([1, 7, 6], self.choose(*given, count=3))
+        bad = {"0000:05:10.2": vgpu_reports.Health.QUARANTINED}
+        self.assertEqual([7, 6, 1], self.choose(*given, count=3, doubtful=bad))
 
     def test_what_is_ready_goes_before_what_is_to_be_prepared(self) -> None:
         given = (

@@ -9,8 +9,8 @@ import typing as ty
 
 from nova_vfio_variant.host.tree import host_tree
 
-#: The state of each running domain (libvirt's qemu driver).
-_STATES = "run/libvirt/qemu"
+#: The state of each running domain (libvirt's drivers).
+STATES: ty.Final = ("run/libvirt/qemu", "run/libvirt/ch")
 _PID = re.compile(rb"<domstatus\b[^>]*\bpid=['\"](\d+)['\"]")
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _DOMAIN = re.compile(
@@ -41,22 +41,16 @@ class Guests:
         return self._domains.get(pid) or self._named(pid)
 
     def _running(self) -> ty.Iterator[tuple[int, str]]:
-        for name in self._tree.listdir(_STATES):
-            if not name.endswith(".xml"):
-                continue
-            text = self._read(_STATES, name)
-            pid, uuid = _PID.search(text), _DOMAIN.search(text)
-            if pid is not None and uuid is not None:
-                yield int(pid[1]), uuid[1].decode().lower()
+        for place in STATES:
+            for name in self._tree.listdir(place):
+                if name.endswith(".xml"):
+                    pid, uuid = domain(self._read(place, name))
+                    if pid is not None and uuid is not None:
+                        yield pid, uuid
 
     def _named(self, pid: int) -> str | None:
         """What QEMU's command line says."""
-        words = self._read(f"proc/{pid}", "cmdline").split(b"\0")
-        for option, value in itertools.pairwise(words):
-            text = value.decode(errors="replace")
-            if option in _OPTIONS and _WHOLE.fullmatch(text):
-                return text.lower()
-        return None
+        return told_by(self._read(f"proc/{pid}", "cmdline"))
 
     def _read(self, place: str, name: str) -> bytes:
         """The beginning of a file; nothing if it can't be read."""
@@ -65,3 +59,21 @@ class Guests:
                 return folder.read(name)
         except OSError:
             return b""
+
+
+def domain(text: bytes) -> tuple[int | None, str | None]:
+    """The process and the UUID that a domain's XML has, where it has them."""
+    pid, uuid = _PID.search(text), _DOMAIN.search(text)
+    return (
+        None if pid is None else int(pid[1]),
+        None if uuid is None else uuid[1].decode().lower(),
+    )
+
+
+def told_by(command: bytes) -> str | None:
+    """The UUID after ``-uuid`` in a command line."""
+    for option, value in itertools.pairwise(command.split(b"\0")):
+        text = value.decode(errors="replace")
+        if option in _OPTIONS and _WHOLE.fullmatch(text):
+            return text.lower()
+    return None

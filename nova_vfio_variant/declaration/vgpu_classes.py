@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What vGPU types are called where resource classes are: in ``[pci]``. Pure.
+
+A class has the name of its type and never the number, which is another on
+another card.
+"""
+
+from __future__ import annotations
+
+import typing as ty
+
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
+from nova_vfio_variant.pci import names
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import facts as host_facts
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.tracker import vgpus
+
+#: Of each card, by the address of its PF, the types that it is known to have.
+Types = ty.Mapping["pci_address.PciAddress", tuple[vendor_vgpu.VgpuType, ...]]
+
+_VENDORS: ty.Final = ("NVIDIA ", "GRID ")
+
+
+def short(name: str) -> str:
+    """``NVIDIA A16-16A`` without its vendor, as operators call its class."""
+    for vendor in _VENDORS:
+        name = name.removeprefix(vendor)
+    return name
+
+
+def of_name(name: str) -> str:
+    """The resource class of a type."""
+    return names.resource_class(short(name), "", "")
+
+
+def types(
+    facts: host_facts.HostFacts, known: ty.Iterable[vgpus.KnownType] = ()
+) -> Types:
+    """The types of each card of a host, seen and remembered.
+
+    :param known: what is remembered; of a card that was exchanged it counts
+        no more
+    """
+    remembered: dict[pci_address.PciAddress, list[vendor_vgpu.VgpuType]] = {}
+    for known_type in known:
+        card = facts.scan.get(known_type.card)
+        if card is None or known_type.identity.is_another(card.identity):
+            continue
+        remembered.setdefault(known_type.card, []).append(
+            vendor_vgpu.VgpuType(
+                known_type.type_id,
+                known_type.name,
+                known_type.framebuffer_mib,
+            )
+        )
+    return {
+        address: vgpu_card.Card(
+            address, vfs, tuple(remembered.get(address, ()))
+        ).known
+        for address, vfs in vgpu_card.cards(facts).items()
+    }
+
+
+def of_functions(
+    facts: host_facts.HostFacts,
+    known: ty.Iterable[vgpus.KnownType] = (),
+    leaving: ty.Collection[pci_address.PciAddress] = (),
+) -> dict[pci_address.PciAddress, str]:
+    """The class of each function that has a type whose name is known.
+
+    :param known: see :func:`types`
+    :param leaving: functions whose type goes with the claim that it was set
+        for, so that it says nothing of them
+    """
+    found = {}
+    of_cards = types(facts, known)
+    for address, vgpu in facts.vgpus.items():
+        function = facts.scan.get(address)
+        if function is None or address in leaving:
+            continue
+        of_card = of_cards.get(function.physfn, ()) if function.physfn else ()
+        for known_type in of_card:
+            if known_type.id == vgpu.current and known_type.name:
+                found[address] = of_name(known_type.name)
+    return found

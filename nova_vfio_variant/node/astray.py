@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of ours on a host is not as it should be, and what to do. Pure.
+
+Each function looks for one thing, and knows nothing of the others;
+:mod:`~nova_vfio_variant.node.reconcile` does what they decide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import typing as ty
+
+from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.node import liveness
+from nova_vfio_variant.pci import function as observed
+from nova_vfio_variant.tracker import vgpus
+
+#: What is younger is left alone: its guest may be about to start.
+GRACE: ty.Final = dt.timedelta(minutes=5)
+
+
+class What(enum.StrEnum):
+    """What is wrong."""
+
+    ORPHAN = "vGPU without an instance"
+    LOST = "vGPU that is gone"
+    MISSING = "declared vGPU that is missing"
+
+
+class Action(enum.StrEnum):
+    """What is to be done about it."""
+
+    FREE = "free"
+    FORGET = "forget"
+    SET = "set"
+    LEAVE = "leave"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that is wrong, and what to do about it.
+
+    :param subject: the function's address
+    :param why: as a sentence says it
+    :param vgpu: which one of ours it is about; None for what is declared
+    """
+
+    subject: str
+    what: What
+    why: str
+    action: Action
+    vgpu: vgpus.OurVgpu | None = None
+
+    @property
+    def key(self) -> tuple[str, Action, str | None]:
+        """What two looks at one thing have in common.
+
+        The assignment tells one owner of a function from the next.
+        """
+        assignment = None if self.vgpu is None else self.vgpu.assignment
+        return self.subject, self.action, assignment
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What is decided on.
+
+    :param vgpus: those that we made, as the store has them
+    :param host: as it is seen, with what is recorded
+    :param ask: whether an instance lives
+    :param declared: what would make the host's vGPUs those that are declared
+    """
+
+    vgpus: tuple[vgpus.OurVgpu, ...]
+    host: host_facts.HostFacts
+    ask: ty.Callable[[str], liveness.Answer]
+    now: dt.datetime
+    declared: planning.Decision = dataclasses.field(
+        default_factory=lambda: planning.Decision(plan.Plan())
+    )
+
+
+def on_demand(facts: Facts) -> ty.Iterator[Decision]:
+    """What was set for an instance that lives no more.
+
+    Only what is still as we left it is freed: its function and its type.
+    """
+    owners = facts.host.records.owners
+    for vgpu in facts.vgpus:
+        if vgpu.origin is not vgpus.Origin.CLAIM:
+            continue
+        answer = liveness.Answer(liveness.State.NO, "it is nobody's")
+        if vgpu.instance_uuid is not None:
+            answer = facts.ask(vgpu.instance_uuid)
+        if answer.state is liveness.State.YES:
+            continue
+        what, action, why = _of(vgpu, facts)
+        if action is Action.FORGET and vgpu.address in owners:
+            # Whoever starts it again has to know that it has none.
+            action = Action.LEAVE
+            why += f"; instance {owners[vgpu.address]} has a claim on it"
+        reason = _why_left(vgpu, answer, facts)
+        if reason is not None:
+            action, why = Action.LEAVE, reason
+        yield Decision(str(vgpu.address), what, why, action, vgpu)
+
+
+def _of(vgpu: vgpus.OurVgpu, facts: Facts) -> tuple[What, Action, str]:
+    """What became of a vGPU whose instance is gone."""
+    whose = f"instance {vgpu.instance_uuid} is gone"
+    function = facts.host.scan.get(vgpu.address)
+    if function is None:
+        if vgpu.address in facts.host.scan.unread or facts.host.scan.hidden:
+            return What.ORPHAN, Action.LEAVE, "its function can't be read"
+        return What.LOST, Action.FORGET, f"{whose}, and so is its function"
+    if vgpu.identity.is_another(function.identity):
+        return (
+            What.LOST,
+            Action.FORGET,
+            f"{whose}, and another device is in its place",
+        )
+    seen = facts.host.vgpus.get(vgpu.address)
+    current = None if seen is None else seen.current
+    if seen is not None and current is None:
+        return What.ORPHAN, Action.LEAVE, "its type can't be read"
+    if current != vgpu.type_id:
+        there = (
+            "it has none"
+            if current in (None, vendor_vgpu.NONE)
+            else f"somebody gave it type {current}"
+        )
+        return What.LOST, Action.FORGET, f"{whose}, and {there}"
+    return What.ORPHAN, *_whether_free(vgpu, function, facts, whose)
+
+
+def _whether_free(
+    vgpu: vgpus.OurVgpu,
+    function: observed.PciFunction,
+    facts: Facts,
+    whose: str,
+) -> tuple[Action, str]:
+    """Whether nobody uses what still has our type."""
+    hung = facts.host.records.quarantined.get(vgpu.address)
+    if hung is not None:
+        return Action.LEAVE, f"it is quarantined: {hung}"
+    used = facts.host.in_use.get(function.address, ())
+    if used:
+        return Action.LEAVE, used[0].what
+    if uses.PROCESSES in facts.host.unseen:
+        return Action.LEAVE, "who has it open can't be seen"
+    return Action.FREE, whose
+
+
+def _why_left(
+    vgpu: vgpus.OurVgpu, answer: liveness.Answer, facts: Facts
+) -> str | None:
+    """Why nothing is done whatever became of it; None if nothing says so."""
+    if not answer.is_gone:
+        return (
+            f"whether instance {vgpu.instance_uuid} lives is not known:"
+            f" {answer.why}"
+        )
+    try:
+        since = dt.datetime.fromisoformat(vgpu.since)
+        is_young = facts.now - since < GRACE
+    except (TypeError, ValueError, OverflowError):
+        return f"when it was set can't be read: {vgpu.since!r}"
+    if is_young:
+        return f"it was set at {vgpu.since}, less than five minutes ago"
+    return None
+
+
+def declared(facts: Facts) -> ty.Iterator[Decision]:
+    """What is declared, and isn't there."""
+    for change in facts.declared.plan.changes:
+        yield Decision(
+            change.subject,
+            What.MISSING,
+            change.steps[0].reason if change.steps else "it is declared",
+            Action.SET,
+        )
+    for reason in facts.declared.refusals:
+        yield Decision(
+            reason.subject or "",
+            What.MISSING,
+            refusal.line(reason),
+            Action.LEAVE,
+        )
+
+
+#: All that is looked for, in the order in which it is done: what is freed may
+#: be what something else needs.
+LOOKED_FOR: ty.Final[
+    tuple[ty.Callable[[Facts], ty.Iterator[Decision]], ...]
+] = (on_demand, declared)
+
+
+def decide(facts: Facts) -> tuple[Decision, ...]:
+    """All that is wrong."""
+    return tuple(decision for look in LOOKED_FOR for decision in look(facts))

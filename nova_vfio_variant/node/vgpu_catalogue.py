@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vGPU types that a node's cards are known to have.
+
+What VFs list shrinks with each vGPU. So whoever writes to the store remembers
+the lists that are longer than what is known; who reads writes nothing.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import logging
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.observe import (
+    use,
+    vendor_vgpu,
+    vgpu_card,
+    vgpu_mode,
+)
+from nova_vfio_variant.pci import address as pci_address
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host import vgpu
+    from nova_vfio_variant.host.observe import facts as host_facts
+    from nova_vfio_variant.host.observe import host_scan
+    from nova_vfio_variant.host.observe import records as host_records
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import function as observed
+    from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import vgpus as tracked
+
+_LOG = logging.getLogger(__name__)
+
+Address = pci_address.PciAddress
+#: Under which name the store has what a vendor's tool told of each card.
+_TOLD: ty.Final = "vgpu_told"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the store knows of a card that is still there.
+
+    :param types: that it is known to have
+    :param told: what a vendor's tool told of it
+    """
+
+    types: tuple[vendor_vgpu.VgpuType, ...] = ()
+    told: vgpu_card.Told = vgpu_card.NOTHING_TOLD
+
+
+_NOTHING: ty.Final = Remembered()
+
+
+def remember(
+    context: node_context.Context, store: tracker_store.Store
+) -> None:
+    """Remember what the host's cards list beyond what is known of them.
+
+    Called by whoever writes, with the lock of the state path held. What was
+    known of a card that isn't at its address any more is forgotten where
+    another one is.
+
+    :raises HostError: the host can't be seen
+    :raises StoreError: the store can't be read or written
+    """
+    scan = context.scan
+    known = _standing(store, scan, forget=True)
+    for card, vfs in _cards(scan).items():
+        pf = scan.get(card)
+        if pf is not None:
+            _remember_card(scan, store, pf, vfs, known.get(card))
+
+
+def remembered(
+    store: tracker_store.Store, scan: host_scan.HostScan
+) -> dict[Address, Remembered]:
+    """What the store knows of each card that is still the same.
+
+    :raises StoreError: it can't be read
+    """
+    return _standing(store, scan, forget=False)
+
+
+def cards(
+    context: node_context.Context, *, ask: bool = False
+) -> dict[Address, vgpu_card.Card]:
+    """Each card whose VFs take vGPUs, seen and remembered. Writes nothing.
+
+    A VF that somebody has, that is quarantined or that a process has open is
+    closed.
+
+    :param ask: run a vendor's tool for what isn't remembered, and for whether
+        a card's vGPUs may be of several sizes
+    :raises HostError: the host can't be seen
+    """
+    facts = context.verdicts.facts
+    known: dict[Address, Remembered] = {}
+    if context.has_state:
+        try:
+            with context.open_store(read_only=True) as store:
+                known = remembered(store, facts.scan)
+        except exception.StoreError as error:
+            _LOG.warning("what cards are known to have: %s", error)
+    modes = vgpu_mode.of_cards(facts.scan)
+    found = {}
+    for card, vfs in vgpu_card.cards(facts).items():
+        of_card = known.get(card, _NOTHING)
+        heterogeneous, told = None, of_card.told
+        way = _framework(facts.scan.get(next(iter(vfs))))
+        if ask and way is not None:
+            word = way.heterogeneous(facts.scan.tree, str(card))
+            heterogeneous = {"1": True, "0": False}.get(word)
+            if told == vgpu_card.NOTHING_TOLD:
+                told = way.told(facts.scan.tree, str(card))
+        found[card] = vgpu_card.Card(
+            card,
+            vfs,
+            of_card.types,
+            told,
+            heterogeneous,
+            frozenset(_closed(facts, context.verdicts.records, vfs)),
+            modes.get(card) is vgpu_mode.Mode.MIG,
+        )
+    return found
+
+
+def _closed(
+    facts: host_facts.HostFacts,
+    records: host_records.Records,
+    vfs: ty.Iterable[Address],
+) -> ty.Iterator[Address]:
+    for address in vfs:
+        if (
+            address in records.owners
+            or address in records.quarantined
+            or any(
+                found.kind is use.Kind.OPEN
+                for found in facts.in_use.get(address, ())
+            )
+        ):
+            yield address
+
+
+def _cards(
+    scan: host_scan.HostScan,
+) -> dict[Address, list[observed.PciFunction]]:
+    found: dict[Address, list[observed.PciFunction]] = collections.defaultdict(
+        list
+    )
+    for function in scan.functions:
+        if function.has_vgpu_folder and function.physfn is not None:
+            found[function.physfn].append(function)
+    return found
+
+
+def _framework(
+    function: observed.PciFunction | None,
+) -> vgpu.VgpuFramework | None:
+    # Imported here: it looks for plug-ins, and few hosts have vGPUs.
+    from nova_vfio_variant.host import vgpu
+
+    found = None if function is None else vgpu.of(function)
+    return None if found is None else found[1]
+
+
+def _remember_card(
+    scan: host_scan.HostScan,
+    store: tracker_store.Store,
+    pf: observed.PciFunction,
+    vfs: ty.Sequence[observed.PciFunction],
+    known: Remembered | None,
+) -> None:
+    """Remember what is new of a card; write nothing if nothing is."""
+    from nova_vfio_variant.tracker import vgpus as tracked
+
+    way = _framework(vfs[0])
+    if way is None:
+        return
+    before = {} if known is None else {of.id: of for of in known.types}
+    now = dict(before)
+    for vf in vfs:
+        for seen in way.offer(scan.tree, vf).types or ():
+            size = seen.framebuffer_mib
+            if size is None and seen.id in before:
+                size = before[seen.id].framebuffer_mib
+            now[seen.id] = dataclasses.replace(seen, framebuffer_mib=size)
+    if not now:
+        return
+    told = None if known is None else known.told
+    if told is None or now.keys() != before.keys():
+        told = way.told(scan.tree, str(pf.address))
+        _tell(store, str(pf.address), told)
+    now = {
+        of.id: dataclasses.replace(
+            of, framebuffer_mib=of.framebuffer_mib or told.sizes.get(of.id)
+        )
+        for of in now.values()
+    }
+    new = [of for of in now.values() if before.get(of.id) != of]
+    if new:
+        _LOG.info("%s: %d types of vGPU are remembered", pf.address, len(new))
+        store.vgpus.remember_types(
+            tracked.KnownType(
+                pf.address, of.id, of.name, of.framebuffer_mib, pf.identity
+            )
+            for of in new
+        )
+
+
+def _standing(
+    store: tracker_store.Store, scan: host_scan.HostScan, *, forget: bool
+) -> dict[Address, Remembered]:
+    """What is known of cards that are still the same.
+
+    :param forget: forget what is known of those that others stand for
+    """
+    by_card: dict[Address, list[tracked.KnownType]] = collections.defaultdict(
+        list
+    )
+    for known in store.vgpus.types():
+        by_card[known.card].append(known)
+    told = _told(store) if by_card else {}
+    found = {}
+    for card, types in by_card.items():
+        seen = scan.get(card)
+        if seen is not None and any(
+            known.identity.is_another(seen.identity) for known in types
+        ):
+            if forget:
+                store.vgpus.forget_types(card)
+                _tell(store, str(card), None)
+            continue
+        found[card] = Remembered(
+            tuple(
+                vendor_vgpu.VgpuType(
+                    known.type_id, known.name, known.framebuffer_mib
+                )
+                for known in types
+            ),
+            told.get(str(card), vgpu_card.NOTHING_TOLD),
+        )
+    return found
+
+
+def _told(store: tracker_store.Store) -> dict[str, vgpu_card.Told]:
+    """What was told of each card, by its address as text."""
+    return {
+        card: vgpu_card.Told(**values)
+        for card, values in json.loads(store.meta(_TOLD) or "{}").items()
+    }
+
+
+def _tell(
+    store: tracker_store.Store, card: str, told: vgpu_card.Told | None
+) -> None:
+    """Record what was told of a card; None forgets it."""
+    known = _told(store)
+    known.pop(card, None)
+    if told is not None:
+        known[card] = told
+    store.set_meta(
+        _TOLD,
+        json.dumps(
+            {name: dataclasses.asdict(of) for name, of in known.items()},
+            sort_keys=True,
+        ),
+    )

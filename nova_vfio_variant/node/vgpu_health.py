@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How starts of guests on vGPUs go, as those who run them say."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import typing as ty
+
+from nova_vfio_variant import exception, shown
+from nova_vfio_variant.node import syncing
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.tracker import vgpu_reports
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+#: A function, or the instance that has it.
+Which = pci_address.PciAddress | str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of how guests do on one function.
+
+    :param failures: how many count against it
+    :param why: why it isn't well; None if it is
+    :param instance_uuid: of its assignment, or else of the last report
+    :param assignment: the one that it has now, to be reported on; None if it
+        has none
+    :param last: the last report; None where there is none
+    """
+
+    address: pci_address.PciAddress
+    health: vgpu_reports.Health
+    failures: int = 0
+    why: str | None = None
+    instance_uuid: str | None = None
+    assignment: str | None = None
+    last: vgpu_reports.Report | None = None
+
+
+class VgpuHealth:
+    """The health of a node's vGPUs.
+
+    :param on: what one call sees of the node
+    """
+
+    def __init__(self, on: node_context.Context) -> None:
+        self._context = on
+
+    def report(self, which: Which, assignment: str, *, ok: bool) -> Standing:
+        """Say how the start of a guest went.
+
+        Said again, the last word on an assignment counts. A guest that was
+        killed while it started has failed: that is what wedges a VF.
+
+        :param which: the function, or the UUID of its instance
+        :param assignment: as it was given out, letter by letter
+        :returns: what is known of the function now
+        :raises ClaimError: no such assignment is known there
+        :raises LockTimeout: another command writes
+        :raises StoreError: the store can't be read or written
+        """
+        if not self._context.has_state:
+            raise _unknown(which, assignment, ())
+        with syncing.locked(self._context) as store:
+            address, instance_uuid = _assigned(store, which, assignment)
+            reports = store.vgpu_reports.add(
+                vgpu_reports.Report(
+                    address, assignment, instance_uuid, ok, vgpu_reports.now()
+                )
+            )
+            _LOG.info(
+                "vGPU %s: assignment %s %s",
+                address,
+                assignment,
+                "succeeded" if ok else "failed",
+            )
+            return _standing(store, address, reports)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Each function that has a vGPU of ours, or was reported on.
+
+        :raises StoreError: the store can't be read
+        """
+        if not self._context.has_state:
+            return ()
+        with self._context.open_store(read_only=True) as store:
+            reports = store.vgpu_reports.all()
+            every = {*reports, *(vgpu.address for vgpu in store.vgpus.all())}
+            return tuple(
+                _standing(store, address, reports.get(address, ()))
+                for address in sorted(every)
+            )
+
+    def clear(self, address: pci_address.PciAddress) -> int:
+        """Forget what was reported on a function: it is well again.
+
+        :returns: how many reports there were
+        :raises LockTimeout: another command writes
+        :raises StoreError: the store can't be read or written
+        """
+        if not self._context.has_state:
+            return 0
+        with syncing.locked(self._context) as store:
+            count = store.vgpu_reports.clear(address)
+            if count:
+                _LOG.info("vGPU %s: its reports are forgotten", address)
+            return count
+
+
+def _standing(
+    store: tracker_store.Store,
+    address: pci_address.PciAddress,
+    reports: vgpu_reports.Known,
+) -> Standing:
+    health = vgpu_reports.health(reports)
+    last = reports[-1] if reports else None
+    now = next(
+        (vgpu for vgpu in store.vgpus.all() if vgpu.address == address), None
+    )
+    return Standing(
+        address,
+        health,
+        len(vgpu_reports.failures(reports)),
+        None
+        if health is vgpu_reports.Health.WELL
+        else vgpu_reports.reason(reports),
+        (now.instance_uuid if now else None)
+        or (last.instance_uuid if last else None),
+        now.assignment if now else None,
+        last,
+    )
+
+
+def _assigned(
+    store: tracker_store.Store, which: Which, assignment: str
+) -> tuple[pci_address.PciAddress, str | None]:
+    """The function and the instance of an assignment.
+
+    Those that were reported on are known even where another one followed.
+
+    :raises ClaimError: it isn't known there
+    """
+    vgpus = store.vgpus.all()
+    known = {
+        (report.address, report.assignment): report.instance_uuid
+        for reports in store.vgpu_reports.all().values()
+        for report in reports
+    } | {(vgpu.address, vgpu.assignment): vgpu.instance_uuid for vgpu in vgpus}
+    for (address, name), instance_uuid in known.items():
+        if name == assignment and which in (address, instance_uuid):
+            return address, instance_uuid
+    raise _unknown(
+        which,
+        assignment,
+        [
+            vgpu.assignment
+            for vgpu in vgpus
+            if which in (vgpu.address, vgpu.instance_uuid)
+        ],
+    )
+
+
+def _unknown(
+    which: Which, assignment: str, has: ty.Sequence[str]
+) -> exception.ClaimError:
+    """The error that something has no such assignment."""
+    whose = (
+        which
+        if isinstance(which, pci_address.PciAddress)
+        else (f"instance {which}")
+    )
+    now = f"; it has {', '.join(has)} now" if has else "; it has none now"
+    return exception.ClaimError(
+        f"{whose} has no assignment {shown.short(assignment, 100)!r}{now}",
+        "'nova-vfio vgpu health -f json' shows the assignments; report before"
+        " the claim is deleted",
+    )
