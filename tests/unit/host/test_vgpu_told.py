@@ -83,4 +83,6 @@ class InstancesTest(base.TestCase):
                 (proc / "capabilities/gpu1/mig" / name).mkdir(
                     parents=True, exist_ok=True
                 )
-            self.assertEqual(wanted, vgpu_mode.gpu_instances(tree, CARD), text)
+            self.assertEqual(
+                wanted, vgpu_mode.gpu_instances(tree, CARD), str(text)
+            )
