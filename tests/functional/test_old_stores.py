@@ -61,6 +61,7 @@ TELL = {
     "explain": (FREE,),
     "host list": (),
     "host show": (FREE,),
+    "vgpu types": (),
 }
 #: Commands that have no use for it.
 LEAVE = {
