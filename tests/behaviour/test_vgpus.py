@@ -36,9 +36,15 @@ def errno_of(
 
 
 class VgpuCase(BehaviourCase):
-    def load(self, listing: str = "header", *, mig: bool = False) -> None:
+    def load(
+        self,
+        listing: vgpu_card.Listing = "header",
+        errors: vgpu_card.Errors = "posted",
+        *,
+        mig: bool = False,
+    ) -> None:
         """Four VFs that can be given types."""
-        self.host.load_vgpus(listing, mig=mig)
+        self.host.load_vgpus(listing, errors, mig=mig)
         self.make()
 
     def make(self) -> None:
@@ -131,13 +137,22 @@ class ListingFacts(VgpuCase):
     def test_the_posted_drivers_are_as_the_model_says(self) -> None:
         self.compare("rfc")
 
-    def compare(self, listing: vgpu_card.Listing) -> None:
+    def test_the_vendors_own_refusals_are_as_the_model_says(self) -> None:
+        self.compare("header", "published")
+
+    def compare(
+        self,
+        listing: vgpu_card.Listing,
+        errors: vgpu_card.Errors = "posted",
+    ) -> None:
         """Write at random, to it and to the model."""
-        self.load(listing)
-        card = vgpu_card.VgpuCard(DRIVER, VGPU_TYPES, MIB, listing)
+        self.load(listing, errors)
+        card = vgpu_card.VgpuCard(
+            DRIVER, VGPU_TYPES, MIB, listing, errors=errors
+        )
         chance = random.Random(listing)
         card.vgpus.update(dict.fromkeys(VFS[:4], "0"))
-        texts = [*VGPU_TYPES, *VGPU_TYPES, "0", "0", "7", "01148", "0x1", " 1"]
+        texts = [*VGPU_TYPES, *VGPU_TYPES, "0", "0", "7", "01148", "0x1", "-1"]
         for _ in range(40):
             vf, text = chance.choice(VFS[:4]), chance.choice(texts)
             answers = [
@@ -167,6 +182,22 @@ class TypeFacts(VgpuCase):
         self.give(VF, "0")
         self.give(VF, "0")
         self.refused_attribute(errno.EACCES, VF, LIST, ONE)
+
+    def test_the_vendors_own_driver_says_less(self) -> None:
+        """What its firmware refuses is EIO, and EPERM what it is given twice."""
+        self.load(errors="published")
+        self.refused_type(errno.EINVAL, VF, NAME)
+        for text in ("7", "-1", str(2**32)):
+            self.refused_type(errno.EIO, VF, text)
+        self.refused_type(errno.EPERM, VF, "0")
+        self.give(VF, TWO)
+        for text in (TWO, TWO_TOO):
+            self.refused_type(errno.EPERM, VF, text)
+        self.refused_type(errno.EIO, VFS[1], ONE)
+        pid = self.host.hold(VF)
+        self.refused_type(errno.EPERM, VF, "0")
+        self.host.let_go(pid)
+        self.give(VF, "0")
 
     def test_a_full_card_refuses_the_next(self) -> None:
         self.load()
