@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.node import claims as node_claims
+from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
+#: Of the vGPUs among the devices, in the order of their addresses.
+VGPUS = ("vgpu_types", "assignments")
 
 
 def row(claim: tracked.Claim) -> base.Row:
@@ -20,6 +25,30 @@ def row(claim: tracked.Claim) -> base.Row:
         [str(address) for address in claim.addresses],
         str(claim.status),
     )
+
+
+def rows(
+    claims: ty.Iterable[tracked.Claim],
+    devices: tracked_devices.TrackedDevices,
+) -> base.Rows:
+    """Claims with the vGPUs that were made for them."""
+    vgpus = devices.vgpus()
+    found = []
+    for claim in claims:
+        made = [
+            vgpus[address]
+            for address in claim.addresses
+            if address in vgpus
+            and vgpus[address][0].instance_uuid == claim.instance_uuid
+        ]
+        found.append(
+            (
+                *row(claim),
+                [name for _, name in made],
+                [vgpu.assignment for vgpu, _ in made],
+            )
+        )
+    return (*COLUMNS, *VGPUS), found
 
 
 def _cells(text: str) -> tuple[int, ...]:
@@ -45,12 +74,15 @@ def _seconds(text: str) -> float:
 
 
 class Create(base.Lister):
-    """Claim devices for an instance, by alias.
+    """Claim devices for an instance, by alias or by vGPU type.
 
     All of them or none: the claim is on disk before Placement hears of it,
-    and stands in Placement as the instance's allocation when this ends.
+    and stands in Placement as the instance's allocation when this ends. A
+    vGPU type is set on a VF that can take it, and goes again with the claim;
+    beside nova-compute declare types in host_spec.
     """
 
+    brief = COLUMNS
     example = (
         "claim create --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
         " --alias A16_16A:2"
@@ -68,9 +100,18 @@ class Create(base.Lister):
         )
         parser.add_argument(
             "--alias",
-            required=True,
             metavar="NAME:COUNT[,NAME:COUNT]",
             help="as in the flavor's pci_passthrough:alias",
+        )
+        parser.add_argument(
+            "--vgpu-type",
+            action="append",
+            default=[],
+            metavar="TYPE[:COUNT]",
+            help=(
+                "a vGPU of this type, by its number or name (may be repeated;"
+                " 'vgpu types' lists them)"
+            ),
         )
         parser.add_argument(
             "--numa",
@@ -90,26 +131,33 @@ class Create(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
+        if parsed_args.alias is None and not parsed_args.vgpu_type:
+            raise exception.VfioVariantError(
+                "nothing is asked for",
+                "give --alias NAME:COUNT, or --vgpu-type TYPE",
+            )
         self.warn_of_lost()
         claims = node_claims.Claims(self.context).claim(
             parsed_args.instance,
             parsed_args.alias,
             numa_cells=parsed_args.numa,
             numa_policy=parsed_args.numa_policy,
+            vgpu_types=parsed_args.vgpu_type,
         )
-        return COLUMNS, [row(claim) for claim in claims]
+        return rows(claims, self.tracked)
 
 
 class List(base.Lister):
     """List all claims."""
 
     empty = "there are no claims"
+    brief = COLUMNS
     example = "claim list -f json"
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
         del parsed_args
-        return COLUMNS, [row(claim) for claim in self.tracked.claims()]
+        return rows(self.tracked.claims(), self.tracked)
 
 
 class Delete(base.Lister):

@@ -145,6 +145,23 @@ class CheckInput:
         )
 
     @property
+    def beside_nova(self) -> str | None:
+        """Why nova-compute seems to be on this host; None if nothing says so.
+
+        Placement says more where it was asked.
+        """
+        if self.without_nova:
+            return None
+        if ("vfio", "placement") in self.places:
+            return f"providers below {self.root} in Placement are Nova's"
+        if self.report_in_placement:
+            return (
+                "[pci] report_in_placement is on, and no [vfio] placement"
+                " says that it is for nova-vfio to publish"
+            )
+        return None
+
+    @property
     def root(self) -> str:
         """Name of the root provider."""
         return str(self.options.get(("vfio", "provider_root"), "host"))

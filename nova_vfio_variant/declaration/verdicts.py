@@ -22,6 +22,9 @@ from nova_vfio_variant.pci import spec as pci_spec
 
 Address = pci_address.PciAddress
 
+#: Of an entry of host_spec, those that say which vGPUs there are.
+_VGPU_KEYS: ty.Final = frozenset({"vgpu_type", "vgpu_types"})
+
 
 class Verdicts:
     """What every command asks of a host's functions.
@@ -50,34 +53,41 @@ class Verdicts:
         address: Address,
         instance_uuid: str | None = None,
         together: ty.Collection[Address] | None = None,
+        vgpu_type: str | None = None,
     ) -> assignability.Verdict:
         """The verdict on what stands at an address, if anything does.
 
         :param instance_uuid: who is to have it; None for any
         :param together: as for :meth:`of`
+        :param vgpu_type: as for :meth:`of`
         """
         function = self.facts.scan.get(address)
         if function is None:
             return assignability.vanished(address, self.facts, self.records)
-        return self.of(function, instance_uuid, together)
+        return self.of(function, instance_uuid, together, vgpu_type)
 
     def of(
         self,
         function: observed.PciFunction,
         instance_uuid: str | None = None,
         together: ty.Collection[Address] | None = None,
+        vgpu_type: str | None = None,
     ) -> assignability.Verdict:
         """The verdict on a function, for what it is declared for.
 
         :param instance_uuid: who is to have it; None for any
         :param together: all functions that its guest gets; None where that
             isn't known yet
+        :param vgpu_type: the id of the vGPU type that it is to be given; None
+            where it is wanted as it is
         """
-        is_anybodys = instance_uuid is None and together is None
+        is_anybodys = (instance_uuid, together, vgpu_type) == (None,) * 3
         known = self._of_anybody.get(function.address)
         if known is not None and is_anybodys:
             return known
-        purpose = self.purpose(function, instance_uuid)
+        purpose = dataclasses.replace(
+            self.purpose(function, instance_uuid), vgpu_type=vgpu_type
+        )
         if together is not None:
             purpose = dataclasses.replace(
                 purpose,
@@ -115,6 +125,18 @@ class Verdicts:
             ),
         )
 
+    def has_declared_vgpus(self, function: observed.PciFunction) -> bool:
+        """Whether host_spec says which vGPU a function is, or its card has."""
+        members = [function]
+        if function.physfn is not None:
+            pf = self.facts.scan.get(function.physfn)
+            members += [] if pf is None else [pf]
+        return any(
+            not _VGPU_KEYS.isdisjoint(entry.keys) and entry.selects(member)
+            for entry in self._host_specs
+            for member in members
+        )
+
     def _goes_along(self, mate: observed.PciFunction) -> bool:
         """Whether a member of a group leaves its driver for a guest, too.
 
@@ -126,7 +148,7 @@ class Verdicts:
             return True
         return any(
             entry.driver not in (None, host_spec.HOST)
-            and entry.num_vfs is None
+            and not entry.is_of_pf
             and entry.selects(mate)
             for entry in self._host_specs
         )

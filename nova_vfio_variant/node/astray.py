@@ -73,6 +73,7 @@ class Facts:
     :param vgpus: those that we made, as the store has them
     :param host: as it is seen, with what is recorded
     :param ask: whether an instance lives
+    :param booted: when the host was; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     """
 
@@ -80,6 +81,7 @@ class Facts:
     host: host_facts.HostFacts
     ask: ty.Callable[[str], liveness.Answer]
     now: dt.datetime
+    booted: dt.datetime | None = None
     declared: planning.Decision = dataclasses.field(
         default_factory=lambda: planning.Decision(plan.Plan())
     )
@@ -90,7 +92,6 @@ def on_demand(facts: Facts) -> ty.Iterator[Decision]:
 
     Only what is still as we left it is freed: its function and its type.
     """
-    owners = facts.host.records.owners
     for vgpu in facts.vgpus:
         if vgpu.origin is not vgpus.Origin.CLAIM:
             continue
@@ -100,10 +101,6 @@ def on_demand(facts: Facts) -> ty.Iterator[Decision]:
         if answer.state is liveness.State.YES:
             continue
         what, action, why = _of(vgpu, facts)
-        if action is Action.FORGET and vgpu.address in owners:
-            # Whoever starts it again has to know that it has none.
-            action = Action.LEAVE
-            why += f"; instance {owners[vgpu.address]} has a claim on it"
         reason = _why_left(vgpu, answer, facts)
         if reason is not None:
             action, why = Action.LEAVE, reason
@@ -165,6 +162,8 @@ def _why_left(
             f"whether instance {vgpu.instance_uuid} lives is not known:"
             f" {answer.why}"
         )
+    if facts.booted is not None and facts.now - facts.booted < GRACE:
+        return "the host booted less than five minutes ago"
     try:
         since = dt.datetime.fromisoformat(vgpu.since)
         is_young = facts.now - since < GRACE

@@ -44,7 +44,7 @@ def choose(
     :raises NotEnoughDevices: and its message says what keeps the others
     """
     ready, fit = [], []
-    for device in _doubtful_last(devices, doubtful or {}):
+    for device in doubtful_last(devices, doubtful or {}):
         answer = verdicts.get(device.address)
         if answer is None or not answer.is_assignable:
             continue
@@ -77,7 +77,20 @@ def choose(
         raise
 
 
-def _doubtful_last(
+def but(
+    devices: ty.Sequence[tracked.Device], taken: Taken
+) -> tuple[tracked.Device, ...]:
+    """The devices as they are once some are taken."""
+    gone = {device.address for _, some in taken for device in some}
+    return tuple(
+        dataclasses.replace(device, status=tracked.Status.CLAIMED)
+        if device.address in gone
+        else device
+        for device in devices
+    )
+
+
+def doubtful_last(
     devices: ty.Sequence[tracked.Device],
     doubtful: ty.Mapping[pci_address.PciAddress, vgpu_reports.Health],
 ) -> list[tracked.Device]:

@@ -14,8 +14,9 @@ from nova_vfio_variant.node import placement_side, syncing, tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.host.decide import assignability
-    from nova_vfio_variant.node import choosing, inventory
+    from nova_vfio_variant.node import choosing, inventory, vgpu_claims
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
@@ -40,9 +41,10 @@ class Claims:
     def claim(
         self,
         instance_uuid: str,
-        wanted: str,
+        wanted: str | None,
         numa_cells: ty.Sequence[int] | None = None,
         numa_policy: str | None = None,
+        vgpu_types: ty.Sequence[str] = (),
     ) -> tuple[tracked.Claim, ...]:
         """Give devices to an instance, in the store and in Placement.
 
@@ -50,31 +52,44 @@ class Claims:
         leaves it in status claimed: the same call again, or a report,
         finishes it, and :meth:`release` takes it back.
 
-        :param wanted: aliases and counts, ``A:2,B:1``
+        A vGPU type that no VF has yet is set on one that can take it, last,
+        and goes again with the claim.
+
+        :param wanted: aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
             NUMA topology
         :param numa_policy: goes before the aliases' own
-        :raises ConfigError: the configuration has errors, or ``wanted``
-            names no alias
+        :param vgpu_types: types by id or name, ``T`` or ``T:2``
+        :raises ConfigError: the configuration has errors, ``wanted`` names no
+            alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
-        :raises ClaimError: the instance has other claims already
+        :raises ClaimError: the instance has other claims already, or types
+            are asked for beside nova-compute
+        :raises HostError: a type could not be set; nothing was claimed
         :raises PlacementError: nothing was claimed, unless it says so
         """
+        from nova_vfio_variant.node import vgpu_claims
         from nova_vfio_variant.pci import flavor
 
-        requests = flavor.parse_request(
-            wanted, syncing.declared(self._context).aliases, numa_policy
-        )
+        given = syncing.declared(self._context)
+        requests: ty.Sequence[alias.PciRequest] = ()
+        if wanted is not None:
+            requests = flavor.parse_request(wanted, given.aliases, numa_policy)
+        wishes = vgpu_claims.wishes(given, requests, vgpu_types)
         with syncing.locked(self._context) as store:
             syncing.sync(self._context, store)
             claims = store.claims(instance_uuid)
             if claims:
-                _expect_unfinished(claims, requests)
+                _expect_unfinished(claims, [wish.request for wish in wishes])
             else:
+                taken, made = self._chosen(
+                    store, instance_uuid, wishes, numa_cells
+                )
                 store.claim(
                     instance_uuid,
-                    self._chosen(store, instance_uuid, requests, numa_cells),
+                    taken,
                     self._context.tree.read_text(function_state.BOOT_ID),
+                    made,
                 )
                 _LOG.info("instance %s: devices claimed", instance_uuid)
             return allocate(
@@ -88,33 +103,51 @@ class Claims:
         self,
         store: tracker_store.Store,
         instance_uuid: str,
-        requests: ty.Sequence[alias.PciRequest],
+        wishes: vgpu_claims.Wishes,
         numa_cells: ty.Sequence[int] | None,
-    ) -> choosing.Taken:
+    ) -> tuple[choosing.Taken, vgpu_claims.Made]:
         """Free devices for an instance, for each request.
 
+        :returns: the vGPUs that are to be made of some of them, too
         :raises NotEnoughDevices: there are not so many
         """
         from nova_vfio_variant.host.observe import numa
         from nova_vfio_variant.node import choosing, desired, records
+        from nova_vfio_variant.node import vgpu_claims as on_demand
         from nova_vfio_variant.tracker import vgpu_reports
 
         gone = self._placement.publication(store).spent()
         records.remember_spent(store, gone)
         devices = tuple(store.devices())
+        judge = self._judge(store, devices)
+        sockets = numa.sockets(self._context.tree)
+        vgpus = on_demand.VgpuClaims(self._context, store)
+        made: vgpu_claims.Made = []
         try:
-            return choosing.choose(
+            taken = choosing.choose(
                 devices,
-                self._verdicts(store, devices, instance_uuid),
-                requests,
+                self._verdicts(judge, devices, instance_uuid),
+                [wish.request for wish in wishes if not wish.types],
                 numa_cells,
-                numa.sockets(self._context.tree),
+                sockets,
                 vgpu_reports.doubtful(store.vgpu_reports.all()),
             )
+            for wish in wishes:
+                if wish.types:
+                    left = choosing.but(devices, taken)
+                    some = vgpus.chosen(
+                        wish, left, judge, instance_uuid, numa_cells, sockets
+                    )
+                    taken += some
+                    for _, chosen in some:
+                        made += vgpus.to_make(
+                            wish, chosen, judge, instance_uuid
+                        )
         except exception.NotEnoughDevices as error:
             if gone:
                 error.hint = desired.told_spent(gone)
             raise
+        return taken, made
 
     def release(
         self, instance_uuid: str, *, wait: float = 0.0, force: bool = False
@@ -154,6 +187,7 @@ class Claims:
                     " SECONDS; where it can't be seen, run the command as"
                     " root; --force gives them back all the same",
                 )
+            types_gone = self._unmade(store, instance_uuid, force=force)
             # Errors in the configuration don't keep anything from being
             # given back: nothing of it is needed but which Placement.
             published = self._placement.publication(
@@ -169,9 +203,32 @@ class Claims:
             }
             if once:
                 records.remember_spent(store, records.spent(store) | once)
-            store.free(instance_uuid)
+            store.free(instance_uuid, types_gone)
             _LOG.info("instance %s: devices freed", instance_uuid)
             return claims
+
+    def _unmade(
+        self, store: tracker_store.Store, instance_uuid: str, *, force: bool
+    ) -> vgpu_claims.Made:
+        """Take away the vGPU types that were set for an instance.
+
+        :param force: leave those that can't be, for ``reconcile`` to take
+        :raises ClaimError: one can't be
+        """
+        from nova_vfio_variant.node import vgpu_claims
+
+        gone, failed = vgpu_claims.VgpuClaims(self._context, store).unmake(
+            instance_uuid
+        )
+        if failed and not force:
+            raise exception.ClaimError(
+                f"instance {instance_uuid} keeps its devices: "
+                + "; ".join(failed),
+                "run it again once that is seen to; --force gives them back"
+                " all the same, and leaves such a type to 'nova-vfio"
+                " reconcile'",
+            )
+        return gone
 
     def _held(
         self, devices: ty.Sequence[tracked.Device], instance_uuid: str
@@ -186,16 +243,12 @@ class Claims:
         }
         return holders.of_claim(self._context.tree, owners, instance_uuid)
 
-    def _verdicts(
+    def _judge(
         self,
         store: tracker_store.Store,
         devices: ty.Sequence[tracked.Device],
-        instance_uuid: str,
-    ) -> dict[pci_address.PciAddress, assignability.Verdict]:
-        """The verdict on each device that is free, for an instance.
-
-        What could not be read now counts as in use, and so does what the
-        host's preparation was killed in the middle of.
+    ) -> host_verdicts.Verdicts:
+        """What gives the verdict on devices, with all that is recorded now.
 
         :raises JournalError: the journal is damaged
         """
@@ -203,14 +256,26 @@ class Claims:
 
         declared = self._context.declared
         assert declared.scan is not None
-        judge = declared.judging(
+        return declared.judging(
             records.read(store, devices, declared.scan, self._context.state)
         )
+
+    def _verdicts(
+        self,
+        judge: host_verdicts.Verdicts,
+        devices: ty.Sequence[tracked.Device],
+        instance_uuid: str,
+    ) -> dict[pci_address.PciAddress, assignability.Verdict]:
+        """The verdict on each device that is free, for an instance.
+
+        What could not be read now counts as in use, and so does what the
+        host's preparation was killed in the middle of.
+        """
         return {
             device.address: judge.at(device.address, instance_uuid)
             for device in devices
             if device.status == tracked.Status.AVAILABLE
-            and device.address not in declared.unread
+            and device.address not in self._context.declared.unread
         }
 
 
@@ -238,7 +303,13 @@ def allocate(
     published: inventory.Publication,
     instance_uuid: str,
 ) -> tuple[tracked.Claim, ...]:
-    """Finish a claim in Placement, or take it back."""
+    """Finish a claim in Placement and on the host, or take it back.
+
+    The host comes last: whoever else has a say has agreed then.
+    """
+    from nova_vfio_variant.node import vgpu_claims
+
+    vgpus = vgpu_claims.VgpuClaims(context, store)
     devices = [
         device
         for device in store.devices()
@@ -247,14 +318,14 @@ def allocate(
     try:
         published.publish(devices)
     except exception.VfioVariantError:
-        store.free(instance_uuid)
-        _LOG.info("instance %s: devices freed", instance_uuid)
+        _take_back(store, vgpus, instance_uuid)
         raise
     try:
         published.allocate(instance_uuid, devices)
         if any("one_time_use" in device.tags for device in devices):
             _spend(context, store, devices)
-    except exception.PlacementError as error:
+        vgpus.make(instance_uuid)
+    except (exception.PlacementError, exception.HostError) as error:
         try:
             published.release(instance_uuid)
         except exception.PlacementError:
@@ -264,10 +335,26 @@ def allocate(
                 "the same claim again finishes it, 'claim delete' takes"
                 " it back",
             ) from error
-        store.free(instance_uuid)
-        _LOG.info("instance %s: devices freed", instance_uuid)
+        _take_back(store, vgpus, instance_uuid)
         raise
     return store.allocate(instance_uuid)
+
+
+def _take_back(
+    store: tracker_store.Store,
+    vgpus: vgpu_claims.VgpuClaims,
+    instance_uuid: str,
+) -> None:
+    """Take back a claim that failed, and the types that were set for it.
+
+    A type that can't be taken away keeps its row, by which ``reconcile``
+    takes it.
+    """
+    gone, failed = vgpus.unmake(instance_uuid)
+    store.free(instance_uuid, gone)
+    _LOG.info("instance %s: devices freed", instance_uuid)
+    for why in failed:
+        _LOG.warning("instance %s: %s", instance_uuid, why)
 
 
 def _spend(

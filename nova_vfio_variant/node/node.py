@@ -14,6 +14,7 @@ from nova_vfio_variant.node import (
     reporting,
     tracked_devices,
     vgpu_health,
+    vgpus,
 )
 
 if ty.TYPE_CHECKING:
@@ -63,6 +64,13 @@ class Node:
     def claims(self) -> claims.Claims:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
+
+    def vgpus(self, observer: observer.Observer | None = None) -> vgpus.Vgpus:
+        """Giving VFs their vGPU types.
+
+        :param observer: is told of what is done as it goes
+        """
+        return vgpus.Vgpus(self.context, observer)
 
     @property
     def vgpu_health(self) -> vgpu_health.VgpuHealth:

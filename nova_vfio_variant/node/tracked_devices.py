@@ -15,6 +15,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import sync as tracker_sync
+    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,6 +70,27 @@ class TrackedDevices:
         """All claims."""
         with self._context.open_store(read_only=True) as store:
             return store.claims()
+
+    def vgpus(
+        self,
+    ) -> dict[pci_address.PciAddress, tuple[vgpus.OurVgpu, str]]:
+        """The vGPUs that we made, each with the name of its type.
+
+        What has no name that we know has its number.
+        """
+        with self._context.open_store(read_only=True) as store:
+            names = {
+                (str(known.card), known.type_id): known.name
+                for known in store.vgpus.types()
+            }
+            return {
+                vgpu.address: (
+                    vgpu,
+                    names.get((vgpu.identity.physfn or "", vgpu.type_id))
+                    or vgpu.type_id,
+                )
+                for vgpu in store.vgpus.all()
+            }
 
     def verdict(
         self,

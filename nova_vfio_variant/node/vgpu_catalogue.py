@@ -51,7 +51,8 @@ class Remembered:
     told: vgpu_card.Told = vgpu_card.NOTHING_TOLD
 
 
-_NOTHING: ty.Final = Remembered()
+#: Of a card that nothing is known of.
+NOTHING: ty.Final = Remembered()
 
 
 def remember(
@@ -107,7 +108,7 @@ def cards(
     modes = vgpu_mode.of_cards(facts.scan)
     found = {}
     for card, vfs in vgpu_card.cards(facts).items():
-        of_card = known.get(card, _NOTHING)
+        of_card = known.get(card, NOTHING)
         heterogeneous, told = None, of_card.told
         way = _framework(facts.scan.get(next(iter(vfs))))
         if ask and way is not None:

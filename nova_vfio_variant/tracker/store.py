@@ -161,11 +161,13 @@ class Store:
             tuple[pci_alias.PciRequest, ty.Iterable[tracked.Device]]
         ],
         boot: str | None = None,
+        made: ty.Iterable[vgpus.OurVgpu] = (),
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
         :param taken: each request and the devices that satisfy it
         :param boot: of the host, whose quarantines count; None for all
+        :param made: the vGPUs that are to be made of some of them
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -183,6 +185,8 @@ class Store:
                 for place in places:
                     families.claim(place, instance_uuid, request, alias_name)
             rows.write(link, families.changes())
+            for vgpu in made:
+                vgpus.write(link, vgpu)
         return _claims(families[place] for place in sorted(everything))
 
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
@@ -196,9 +200,12 @@ class Store:
             rows.write(link, families.changes())
         return _claims(families[one.address] for one in owned)
 
-    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+    def free(
+        self, instance_uuid: str, gone: ty.Iterable[vgpus.OurVgpu] = ()
+    ) -> tuple[tracked.Claim, ...]:
         """Take back all that an instance has. What waited is applied.
 
+        :param gone: the vGPUs that are no more what was made for it
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
@@ -207,6 +214,8 @@ class Store:
             for one in owned:
                 families.free(one.address, instance_uuid)
             rows.write(link, families.changes())
+            for vgpu in gone:
+                vgpus.erase(link, vgpu.address, vgpu.assignment)
         return _claims(owned)
 
     @functools.cached_property

@@ -136,35 +136,48 @@ class Vgpus:
 
     def put(self, vgpu: OurVgpu) -> None:
         """Record one, in place of what stood at its address."""
-        table = models.vgpus
         with self._write() as link:
-            link.execute(
-                sa.delete(table).where(table.c.address == str(vgpu.address))
-            )
-            link.execute(
-                sa.insert(table),
-                {
-                    **dataclasses.asdict(vgpu),
-                    "address": str(vgpu.address),
-                    "origin": str(vgpu.origin),
-                    "identity": rows.identity_text(vgpu.identity),
-                },
-            )
+            write(link, vgpu)
 
     def remove(self, address: pci_address.PciAddress, assignment: str) -> bool:
         """Forget one, if it is still this owner's.
 
         :returns: whether it was
         """
-        table = models.vgpus
         with self._write() as link:
-            done = link.execute(
-                sa.delete(table).where(
-                    table.c.address == str(address),
-                    table.c.assignment == assignment,
-                )
-            )
-            return bool(done.rowcount)
+            return erase(link, address, assignment)
+
+
+def write(link: sa.Connection, vgpu: OurVgpu) -> None:
+    """Write the row of one, in place of what stood at its address."""
+    table = models.vgpus
+    link.execute(sa.delete(table).where(table.c.address == str(vgpu.address)))
+    link.execute(
+        sa.insert(table),
+        {
+            **dataclasses.asdict(vgpu),
+            "address": str(vgpu.address),
+            "origin": str(vgpu.origin),
+            "identity": rows.identity_text(vgpu.identity),
+        },
+    )
+
+
+def erase(
+    link: sa.Connection, address: pci_address.PciAddress, assignment: str
+) -> bool:
+    """Take the row of one away, if it is still this owner's.
+
+    :returns: whether it was
+    """
+    table = models.vgpus
+    done = link.execute(
+        sa.delete(table).where(
+            table.c.address == str(address),
+            table.c.assignment == assignment,
+        )
+    )
+    return bool(done.rowcount)
 
 
 def now() -> str:

@@ -12,17 +12,24 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import process, vf_provider
-from nova_vfio_variant.host.act import executor, lock, revalidate
+from nova_vfio_variant.host import process, vf_provider, vgpu
+from nova_vfio_variant.host.act import executor, lock, readback, revalidate
 from nova_vfio_variant.host.act import journal as host_journal
 from nova_vfio_variant.host.act import observer as host_observer
-from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.decide import (
+    plan,
+    planning,
+    vgpu_changes,
+    vgpu_reasons,
+    vgpu_steps,
+)
 from nova_vfio_variant.host.observe import (
     facts,
     function_state,
     host_scan,
     records,
     scanner,
+    vgpu_card,
 )
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
@@ -51,6 +58,9 @@ class OnRecord:
         self, address: pci_address.PciAddress, reason: str | None
     ) -> None:
         """Take a function away from everybody, or give it free with None."""
+
+    def declare(self, types: vgpu_changes.Types) -> None:
+        """Remember which vGPU types are declared for VFs, before all else."""
 
 
 class Actor:
@@ -146,20 +156,23 @@ class Actor:
         :raises HostStepHung: one passed its deadline
         """
         for step in steps:
-            why = _in_vain(self.tree, step)
+            why = readback.in_vain(self.tree, step)
             if why is not None:
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
                 raise exception.HostStepFailed(f"{step}: {why}")
         for step in steps:
             self.journal.step(host_journal.Kind.BEGUN, number, step)
             self.observer.step(change, step, plan.StepState.BEGUN)
+            card = self._card(step)
             try:
                 said = self._by.perform(step, keep, self._counting(step))
-                _check(step, said)
+                readback.check(step, said)
             except process.Hung as error:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
-                why = _why(error)
+                why = readback.why(error)
+                if card is not None:
+                    why = vgpu_reasons.why(step, why, card, self._card(step))
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
                 _LOG.info("%s: failed: %s", step, why)
                 self.observer.step(change, step, plan.StepState.FAILED)
@@ -167,6 +180,14 @@ class Actor:
             self.journal.step(host_journal.Kind.DONE, number, step)
             _LOG.info("%s: done", step)
             self.observer.step(change, step, plan.StepState.DONE)
+
+    def _card(self, step: plan.Step) -> vgpu_card.Card | None:
+        """The card of a VF that is given a type; None for all else."""
+        if step.action is not plan.Action.SET_VGPU_TYPE:
+            return None
+        return vgpu_card.look(
+            self.tree, pci_address.PciAddress.parse(step.subject)
+        )
 
     def _counting(self, step: plan.Step) -> process.Meanwhile:
         """What is called while a step is done: it counts VFs.
@@ -200,6 +221,29 @@ class Actor:
             change, now, change.after, "finished", quietly=quietly
         )
 
+    def state_of(self, change: plan.Change) -> function_state.State | None:
+        """What a change's function is now; None if it isn't there.
+
+        A card is asked for its mode where the change is about that.
+
+        :raises HostError: it is there and can't be read
+        """
+        now = function_state.state_now(self.tree, change.subject)
+        if now is None or change.after.heterogeneous is None:
+            return now
+        assert change.framework is not None
+        return dataclasses.replace(
+            now,
+            heterogeneous=vgpu.mode(
+                vgpu.named(change.framework), self.tree, change.subject
+            ),
+        )
+
+    def declare(self, types: vgpu_changes.Types) -> None:
+        """Remember the vGPU types that are declared for VFs."""
+        if types:
+            self._on_record.declare(types)
+
     def isolate(self, change: plan.Change, reason: str | None) -> None:
         """Quarantine a change's functions; None ends that."""
         for name in change.functions:
@@ -225,6 +269,8 @@ class Actor:
             ):
                 return ()
             return planning.driver_steps(change.subject, now, to, reason)
+        if change.what is plan.What.VGPU:
+            return vgpu_steps.steps(change, now, to, reason)
         pf = scanner.scan(self.tree).get(
             pci_address.PciAddress.parse(change.subject)
         )
@@ -258,7 +304,7 @@ class Actor:
             self.journal.end(number, plan.Outcome.UNDONE, error.message)
             raise error
         try:
-            now = function_state.state_now(self.tree, change.subject)
+            now = self.state_of(change)
             if now is None:
                 self.journal.end(number, plan.Outcome.GONE, error.message)
                 raise exception.HostStepFailed(
@@ -303,35 +349,6 @@ class Actor:
         )
 
 
-def _in_vain(tree: host_tree.HostTree, step: plan.Step) -> str | None:
-    """Why a step can't have an effect; None if it may."""
-    if step.action is not plan.Action.PROBE or not step.value:
-        return None
-    if tree.exists(f"sys/bus/pci/drivers/{step.value}"):
-        return None
-    return f"no driver {step.value} is there"
-
-
-def _check(step: plan.Step, seen: str) -> None:
-    """Whether what was read back is what was meant.
-
-    :raises HostStepFailed: it isn't
-    """
-    if step.action is plan.Action.PROBE and not step.value:
-        return
-    if step.action is plan.Action.LOAD_MODULE:
-        if seen:
-            return
-        raise exception.HostStepFailed(
-            "the module is loaded and no driver of its name is there"
-        )
-    if seen != step.value:
-        raise exception.HostStepFailed(
-            f"the kernel took it without an error, and {seen or 'nothing'}"
-            f" stands there in place of {step.value or 'nothing'}"
-        )
-
-
 def _holders(
     by: executor.Executor,
     tree: host_tree.HostTree,
@@ -356,11 +373,3 @@ def _holders(
         if function is not None:
             found += [str(one) for one in opened.of(tree, function)]
     return "; ".join(found) or "no process is seen to have it open"
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, exception.VfioVariantError):
-        return error.message
-    return str(error)

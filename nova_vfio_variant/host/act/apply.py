@@ -56,28 +56,37 @@ def apply(
             now,
         )
 
-    return _Applying(actor).by(decide)
+    return by(actor, decide)
+
+
+def by(
+    actor: host_actor.Actor,
+    decide: host_actor.Decide,
+    command: plan.Command = plan.Command.APPLY,
+) -> Applied:
+    """Make the host what somebody decides; as :func:`apply`."""
+    return _Applying(actor, command).by(decide)
 
 
 class _Applying:
     """Keeps account of what was done for what, and in vain."""
 
-    def __init__(self, actor: host_actor.Actor) -> None:
+    def __init__(self, actor: host_actor.Actor, command: plan.Command) -> None:
         self._actor = actor
+        self._command = command
         self._done: list[plan.Change] = []
         self._failed: list[str] = []
         #: What is to be done, or was tried in vain.
-        self._undone: set[tuple[str, plan.What]] = set()
+        self._undone: set[tuple[str, plan.What, str | None]] = set()
         self._vain: set[str] = set()
+        self._said: set[str] = set()
         self._companions: dict[str, tuple[str, ...]] = {}
 
     def by(self, decide: host_actor.Decide) -> Applied:
         """Do what is decided, and take back what was done in vain."""
         decision = planning.Decision(plan.Plan())
         try:
-            for turn in converge.rounds(
-                self._actor, decide, plan.Command.APPLY
-            ):
+            for turn in converge.rounds(self._actor, decide, self._command):
                 decision = turn.decision
                 self._note(decision)
                 for change, attempt in zip(
@@ -88,7 +97,7 @@ class _Applying:
                     self._give_back()
         except (exception.ConfigError, exception.HostRefused):
             # Nothing is done after it.
-            self._vain |= {subject for subject, _ in self._undone}
+            self._vain |= {subject for subject, _, _ in self._undone}
             self._give_back()
             raise
         if not self._failed:
@@ -98,14 +107,17 @@ class _Applying:
 
     def _note(self, decision: planning.Decision) -> None:
         """Remember what is to be done, and what is unbound for what."""
+        self._actor.declare(decision.vgpus)
+        for said in decision.notes:
+            if said not in self._said:
+                self._said.add(said)
+                self._actor.observer.note(f"note: {said}")
         self._companions |= {
             name: others
             for name, others in decision.companions.items()
             if others
         }
-        self._undone |= {
-            (change.subject, change.what) for change in decision.plan.changes
-        }
+        self._undone |= {change.key for change in decision.plan.changes}
 
     def _take(
         self,
@@ -121,7 +133,7 @@ class _Applying:
             return
         if attempt.change is not None:
             self._done.append(attempt.change)
-        self._undone.discard((change.subject, change.what))
+        self._undone.discard(change.key)
 
     def _fail(self, why: str) -> None:
         self._failed.append(why)

@@ -71,7 +71,7 @@ def rounds(
     :raises HostRefused: something is in the way
     :raises HostStepHung: a write hung, and nothing was done after it
     """
-    tried: set[tuple[str, plan.What]] = set()
+    tried: set[tuple[str, plan.What, str | None]] = set()
     refused: list[finding.Finding] = []
     while True:
         now = actor.look()
@@ -90,10 +90,10 @@ def rounds(
         ready = tuple(
             change
             for change in decision.plan.ready
-            if (change.subject, change.what) not in tried
+            if change.key not in tried
             and locked.isdisjoint(lock.of_change(change, now.scan))
         )
-        tried |= {(change.subject, change.what) for change in ready}
+        tried |= {change.key for change in ready}
 
         def attempts(
             now: facts.HostFacts = now,

@@ -226,7 +226,7 @@ class Journal:
         )
         if change.what is plan.What.MODULE:
             return
-        if command is plan.Command.APPLY:
+        if command is not plan.Command.RESTORE:
             self._touched.touch(change)
         self._touched.come_by(change)
 

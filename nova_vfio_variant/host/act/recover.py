@@ -156,7 +156,7 @@ def _settle(
                 return judgement.Judgement(
                     change, judgement.Verdict.LEAVE, reason.message
                 )
-        state = function_state.state_now(actor.tree, change.subject)
+        state = actor.state_of(change)
         if state is not None:
             forward = actor.forward(change, state)
             back = actor.back(change, state)

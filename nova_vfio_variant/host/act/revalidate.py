@@ -83,7 +83,7 @@ def decided(
     if against:
         raise refusal.error(against)
     for fresh in decision.plan.ready:
-        if (fresh.subject, fresh.what) == (change.subject, change.what):
+        if fresh.key == change.key:
             if not lock.of_change(fresh, now) <= held:
                 raise exception.HostStepFailed(
                     f"{change.subject}: its IOMMU group changed meanwhile",

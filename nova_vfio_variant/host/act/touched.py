@@ -54,7 +54,7 @@ class Touched:
         left = dict.fromkeys(
             change.lost, function_state.State(function_state.KERNELS_CHOICE)
         )
-        if change.what is plan.What.DRIVER:
+        if change.what in (plan.What.DRIVER, plan.What.VGPU):
             left[change.subject] = made
         for name in left.keys() & self.priors.keys():
             self.priors[name] = dataclasses.replace(

@@ -87,7 +87,7 @@ def put_back(
             (),
             prior.pf,
         )
-        if state == prior.state:
+        if state is not None and state.is_again(prior.state):
             # The kernel's own choice was what stood there: that is noted.
             number = known.begin(change, plan.Command.RESTORE)
             known.end(number, plan.Outcome.DONE, "it is as it was")
@@ -139,7 +139,7 @@ def settle(
             continue
         if not prior.made and prior.pf in known.priors:
             continue
-        if state == prior.state:
+        if state is not None and restore_plan.is_again(name, prior, now):
             known.forget(name, "it is as it was")
         elif state is None and not refusal.unreadable(now, name):
             if prior.pf not in known.priors and not prior.made:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be done so that a host becomes what ``host_spec`` declares.
 
-Pure. Modules and VFs come first, then drivers.
+Pure. Modules and VFs come first, then vGPU types, then drivers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import typing as ty
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import (
     apply_drivers,
+    apply_vgpus,
     companions,
     host_spec,
     plan,
@@ -83,21 +84,36 @@ class _Planner:
         wishes, _ = host_wishes.gather(self._specs, functions)
         self._look_at_entries(functions)
         vfs_changes = self._vfs_changes(wishes)
+        vgpus = apply_vgpus.VgpuChanges(facts, self._only, self._future)
+        vgpu_changes = vgpus.changes(wishes, functions)
         drivers = apply_drivers.DriverChanges(facts, self._only, self._future)
         driver_changes = drivers.changes(wishes, functions)
         return planning.Decision(
             plan.Plan(
-                (*drivers.modules.values(), *vfs_changes, *driver_changes)
+                (
+                    *drivers.modules.values(),
+                    *vfs_changes,
+                    *vgpu_changes,
+                    *driver_changes,
+                )
             ),
             tuple(
                 companions.hinted(
-                    dict.fromkeys((*self._refusals, *drivers.refusals)),
+                    dict.fromkeys(
+                        (
+                            *self._refusals,
+                            *vgpus.refusals,
+                            *drivers.refusals,
+                        )
+                    ),
                     drivers.blocked,
                     facts,
                 )
             ),
-            (*self._findings, *drivers.findings),
+            (*self._findings, *vgpus.findings, *drivers.findings),
             drivers.unbound,
+            tuple(vgpus.notes),
+            vgpus.types,
         )
 
     def _look_at_entries(

@@ -545,3 +545,25 @@ CARD_HAS_VGPUS: ty.Final = finding.Code(
     "0000:41:00.4 has vGPU type 470, and heterogeneous is asked for",
     "Take the types away first: nova-vfio vgpu set ADDRESS none.",
 )
+NO_VGPU_FOLDER: ty.Final = finding.Code(
+    "VFIO571",
+    _ERROR,
+    "a vGPU type for a function that can have none",
+    "NVIDIA's vGPU 17 and newer give each VF a folder nvidia/, on kernels with "
+    "VFIO variant drivers, while the VF is on the vendor's driver and the "
+    "vGPU manager is loaded. A PF has none, and its VFs have to be made first.",
+    "0000:41:00.4 has no nvidia/current_vgpu_type",
+    "Name a VF; make VFs with num_vfs, and install the vendor's vGPU manager "
+    "where they have no nvidia/.",
+)
+VGPU_DRIVER: ty.Final = finding.Code(
+    "VFIO572",
+    _ERROR,
+    "another driver for a VF that has a vendor's vGPU folder",
+    "On another driver, and after it has been on another, the VF takes no "
+    "guest until the VFs of its card are made anew.",
+    'host_spec = { "address": "0000:41:00.4", "driver": "vfio-pci" } for a VF '
+    "with nvidia/",
+    "Leave driver out, and declare its vgpu_type; nova-vfio vgpu recycle "
+    "makes a card's VFs anew.",
+)

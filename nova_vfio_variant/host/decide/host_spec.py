@@ -30,11 +30,22 @@ KEYS: ty.Final = (
     "driver",
     "companions",
     "allow_pf",
+    "vgpu_type",
+    "vgpu_types",
+    "heterogeneous",
 )
+#: Those of them that speak of a PF, and so of none of its VFs.
+OF_PFS: ty.Final = ("num_vfs", "vgpu_types", "heterogeneous")
+#: Those that speak of vGPUs.
+OF_VGPUS: ty.Final = ("vgpu_type", "vgpu_types", "heterogeneous")
+#: A word for no vGPU type.
+NO_TYPE: ty.Final = "none"
 #: Words for a driver that aren't a driver's name.
 VARIANT: ty.Final = "variant"
 HOST: ty.Final = "host"
 
+#: Characters of a type's name.
+_LONGEST = 255
 _FOUR_DIGITS = re.compile("[0-9a-fA-F]{4}")
 
 
@@ -55,6 +66,12 @@ class HostSpec:
         doesn't say
     :param companions: other members of the IOMMU group that may be unbound
     :param allow_pf: whether a PF may be taken from its driver
+    :param vgpu_type: name or id of the type that a VF is to have, or
+        ``none``; None where it doesn't say
+    :param vgpu_types: how many of each type a card is to have, by name or id;
+        None where it doesn't say
+    :param heterogeneous: whether a card's vGPUs may be of several sizes; None
+        where it doesn't say
     """
 
     index: int
@@ -69,6 +86,14 @@ class HostSpec:
     driver: str | None = None
     companions: tuple[pci_address.PciAddress, ...] = ()
     allow_pf: bool = False
+    vgpu_type: str | None = None
+    vgpu_types: ty.Mapping[str, int] | None = None
+    heterogeneous: bool | None = None
+
+    @property
+    def is_of_pf(self) -> bool:
+        """Whether it speaks of a PF, and so of none of its VFs."""
+        return any(getattr(self, key) is not None for key in OF_PFS)
 
     @property
     def location(self) -> source.Location:
@@ -127,6 +152,13 @@ def parse_host_specs(
     return tuple(specs), tuple(findings)
 
 
+def _is_type(text: str) -> bool:
+    """Whether a text can be the name or the number of a vGPU type."""
+    return (
+        0 < len(text) <= _LONGEST and text.isprintable() and bool(text.strip())
+    )
+
+
 class _Reader(entry.Entry):
     """One entry of ``host_spec``, being read."""
 
@@ -159,6 +191,9 @@ class _Reader(entry.Entry):
             driver=self._driver(),
             companions=self._companions(),
             allow_pf=bool(self.boolean("allow_pf")),
+            vgpu_type=self._vgpu_type(),
+            vgpu_types=self._vgpu_types(),
+            heterogeneous=self.boolean("heterogeneous"),
         )
         if not self.failed:
             self._together(made)
@@ -173,20 +208,32 @@ class _Reader(entry.Entry):
                 "product_id, and would mean every function",
                 hint='add "address": "0000:25:00.0"',
             )
-        if made.num_vfs is None and made.driver is None:
+        of_pf = [key for key in OF_PFS if getattr(made, key) is not None]
+        if not of_pf and made.driver is None and made.vgpu_type is None:
             self.report(
                 codes.HOST_SPEC_VAGUE,
-                "the entry has neither num_vfs nor driver, and asks for "
-                "nothing",
+                "the entry has neither num_vfs nor driver nor a vGPU type, "
+                "and asks for nothing",
                 hint='add "num_vfs": 4, or "driver": "variant"',
             )
-        if made.num_vfs is not None and made.driver not in (None, HOST):
+        of_vf = [key for key in ("vgpu_type",) if made.vgpu_type is not None]
+        if made.driver not in (None, HOST):
+            of_vf.append("driver")
+        if of_pf and of_vf:
             self.report(
                 codes.DRIVER_BESIDE_VFS,
-                "num_vfs speaks of a PF and driver of its VFs; one entry "
-                "can't name both",
-                self.members["driver"],
+                f"{of_pf[0]} speaks of a PF and {of_vf[0]} of its VFs; one "
+                "entry can't name both",
+                self.members[of_vf[0]],
                 "give the VFs an entry of their own",
+            )
+        elif len(of_vf) > 1:
+            self.report(
+                codes.VGPU_DRIVER,
+                "a VF with a vGPU type stays on its vendor's driver; one "
+                "entry can't name another",
+                self.members["driver"],
+                "leave driver out",
             )
 
     def _id(self, key: str) -> str | None:
@@ -235,6 +282,46 @@ class _Reader(entry.Entry):
             return text
         self._bad("driver", f"is {text!r}, and variant, host or a name")
         return None
+
+    def _vgpu_type(self) -> str | None:
+        text = self.text_of("vgpu_type")
+        if text is None or _is_type(text):
+            return text
+        self._bad("vgpu_type", f"is {text!r}, and a type's name or number")
+        return None
+
+    def _vgpu_types(self) -> ty.Mapping[str, int] | None:
+        member = self.members.get("vgpu_types")
+        if member is None:
+            return None
+        if not isinstance(member.node.value, dict):
+            self._bad(
+                "vgpu_types",
+                f"is {member.node.kind}, and an object of names and numbers",
+            )
+            return None
+        found = {}
+        for name, given in member.node.keys().items():
+            count = given.node.value
+            if not _is_type(name) or name == NO_TYPE:
+                problem = f"names {name!r}, and a type's name or number"
+            elif isinstance(count, bool) or not isinstance(count, int):
+                problem = (
+                    f"has {given.node.kind} of {name}, and a whole number"
+                )
+            elif not sriov.is_count(count):
+                problem = (
+                    f"has {count} of {name}, and a number from 0 to 65535"
+                )
+            else:
+                found[name] = count
+                continue
+            self.report(
+                codes.HOST_SPEC_VALUE,
+                f"vgpu_types {problem} is expected",
+                given,
+            )
+        return found
 
     def _companions(self) -> tuple[pci_address.PciAddress, ...]:
         member = self.members.get("companions")

@@ -13,7 +13,11 @@ import enum
 from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider
 from nova_vfio_variant.host.decide import identity, plan, planning, refusal
-from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.host.observe import (
+    facts,
+    function_state,
+    vendor_vgpu,
+)
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
 
@@ -136,6 +140,9 @@ def _is_strange(change: plan.Change, state: function_state.State) -> bool:
         if not way.disturbs_pf:
             return False
         passes = way.passes
+    if change.what is plan.What.VGPU and state.vgpu_type == vendor_vgpu.NONE:
+        # A way from one type to another comes by none.
+        state = dataclasses.replace(state, vgpu_type=ours.vgpu_type)
     return state.is_strange(ours, theirs, passes)
 
 
@@ -186,6 +193,12 @@ def _against(
             subject = dataclasses.replace(
                 subject, driver=step.value or subject.driver
             )
+        elif step.action is plan.Action.SET_VGPU_TYPE:
+            # Whose it is was looked at before it was begun; nobody is given
+            # a function that isn't settled.
+            found += refusal.to_divide(now.knowing(owners={}), subject)
+        elif step.action is plan.Action.SET_HETEROGENEOUS:
+            found += (reason for _, reason in refusal.to_mix(now, subject))
         elif step.action is plan.Action.SET_NUMVFS:
             found += planning.vfs_refusals(now, subject, int(step.value))
             break

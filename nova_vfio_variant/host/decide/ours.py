@@ -28,6 +28,21 @@ def strange_driver(
     )
 
 
+def strange_type(
+    name: str, prior: plan.Prior, state: function_state.State
+) -> finding.Finding:
+    """That somebody else changed a VF's vGPU type."""
+    left = prior.left
+    ours = "none" if left is None else left.vgpu_type
+    return refusal.because(
+        codes.NOT_OURS,
+        name,
+        f"somebody else changed it: it has vGPU type {state.vgpu_type or '?'}",
+        f"give it the type that we left, {ours or 'none'}, or restore the "
+        "others by their addresses",
+    )
+
+
 def strange_vf_drivers(
     pf: str, priors: ty.Mapping[str, plan.Prior], now: facts.HostFacts
 ) -> ty.Iterator[finding.Finding]:

@@ -196,6 +196,14 @@ class Change:
         return None
 
     @property
+    def framework(self) -> str | None:
+        """Whose vGPUs it is about; None if it is about none."""
+        for step in self.steps:
+            if step.action in (Action.SET_VGPU_TYPE, Action.SET_HETEROGENEOUS):
+                return step.provider
+        return None
+
+    @property
     def key(self) -> tuple[str, What, str | None]:
         """What tells it from the others of one plan, and of one command.
 

@@ -37,6 +37,8 @@ class Decision:
     :param findings: what is wrong with the entries on this host; likewise
     :param companions: what is unbound for a function that goes to another
         driver, by that function; all as text
+    :param notes: how words were taken, in sentences
+    :param vgpus: the vGPU type that is declared for a VF, or laid on it
     """
 
     plan: plan.Plan
@@ -45,6 +47,14 @@ class Decision:
     companions: ty.Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
     )
+    notes: tuple[str, ...] = ()
+    vgpus: ty.Mapping[pci_address.PciAddress, str] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+#: A plan that changes nothing.
+NOTHING: ty.Final = plan.Plan()
 
 
 def driver_steps(

@@ -244,7 +244,7 @@ def _against_vgpu(
     if found := _against_framework(step, function, now):
         return found
     if step.action is Action.SET_HETEROGENEOUS:
-        return tuple(refusal.to_mix(now, function))
+        return tuple(reason for _, reason in refusal.to_mix(now, function))
     return refusal.to_divide(now, function)
 
 

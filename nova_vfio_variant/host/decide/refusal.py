@@ -95,23 +95,45 @@ def to_divide(
     )
 
 
+def to_rebind(
+    facts: host_facts.HostFacts, function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """Why a VF with a vendor's folder goes to no other driver."""
+    if function.address not in facts.vgpus:
+        return ()
+    return (
+        because(
+            codes.VGPU_DRIVER,
+            str(function.address),
+            "it has a vendor's vGPU folder, and would take no guest once it "
+            f"has left {function.driver or 'its driver'}",
+            codes.VGPU_DRIVER.mend,
+        ),
+    )
+
+
 def to_mix(
     facts: host_facts.HostFacts, pf: observed.PciFunction
-) -> ty.Iterator[finding.Finding]:
+) -> ty.Iterator[tuple[pci_address.PciAddress, finding.Finding]]:
     """Why a card stays one for vGPUs of one size, or of several.
 
     Its driver says "In use by another client" as soon as it has any.
+
+    :returns: which function each reason is about
     """
-    yield from is_another(facts, pf)
-    yield from is_somebodys(facts, pf)
+    for reason in (*is_another(facts, pf), *is_somebodys(facts, pf)):
+        yield pf.address, reason
     for vf in sriov.vfs_of(facts.scan, pf.address):
         vgpu = facts.vgpus.get(vf.address)
         if vgpu is not None and vgpu.current != vendor_vgpu.NONE:
-            yield because(
-                codes.CARD_HAS_VGPUS,
-                str(pf.address),
-                f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
-                codes.CARD_HAS_VGPUS.mend,
+            yield (
+                vf.address,
+                because(
+                    codes.CARD_HAS_VGPUS,
+                    str(pf.address),
+                    f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
+                    codes.CARD_HAS_VGPUS.mend,
+                ),
             )
 
 

@@ -18,6 +18,8 @@ from nova_vfio_variant.host.decide import (
     planning,
     plausible,
     refusal,
+    restore_vgpus,
+    vgpu_changes,
 )
 from nova_vfio_variant.host.observe import facts, function_state
 from nova_vfio_variant.pci import address as pci_address
@@ -73,13 +75,18 @@ def of_priors(
             mine.append((name, prior))
     changes: list[plan.Change] = []
     moving = set()
+    then = restore_vgpus.freed(mine, now)
     for name, prior in mine:
-        change, against = _vfs_change(name, prior, priors, now)
+        change, against = _vfs_change(name, prior, priors, then)
         refusals += against
         if change is not None:
-            changes.append(change)
             if change.before.numvfs != change.after.numvfs:
                 moving.add(name)
+                change = restore_vgpus.waiting(change, now)
+            changes.append(change)
+    divided = restore_vgpus.decision(mine, now, moving, _REASON)
+    changes = [*divided.plan.changes, *changes]
+    refusals += divided.refusals
     for name, prior in reversed(mine):
         expected = prior.pf in moving
         if expected and prior.made:
@@ -106,6 +113,19 @@ def chosen(
     ]
 
 
+def is_again(name: str, prior: plan.Prior, now: facts.HostFacts) -> bool:
+    """Whether a function is again all that it was before us."""
+    address = pci_address.PciAddress.parse(name)
+    state = now.states.get(address)
+    if state is None:
+        return False
+    if prior.state.heterogeneous is not None:
+        state = dataclasses.replace(
+            state, heterogeneous=vgpu_changes.mode_of(now, address)
+        )
+    return state.is_again(prior.state)
+
+
 def _vfs_change(
     name: str,
     prior: plan.Prior,
@@ -118,7 +138,7 @@ def _vfs_change(
         return None, ()
     state = now.states[pf.address]
     to = dataclasses.replace(
-        prior.state, driver=state.driver, override=state.override
+        state, numvfs=prior.state.numvfs, autoprobe=prior.state.autoprobe
     )
     if state == to:
         return None, ()
@@ -162,8 +182,9 @@ def _driver_change(
         state = function_state.State()
     if state is None:
         return None
+    # Its vGPU type is a change of its own.
     to = dataclasses.replace(
-        prior.state, numvfs=state.numvfs, autoprobe=state.autoprobe
+        state, driver=prior.state.driver, override=prior.state.override
     )
     steps = planning.driver_steps(name, state, to, _REASON)
     if not steps:

@@ -25,7 +25,7 @@ def absent(
     :param unknown: VFs are to be whose addresses can't be told
     """
     if not any(map(spec.selects, functions)) and not (
-        unknown and spec.num_vfs is None
+        unknown and not spec.is_of_pf
     ):
         yield spec.on(
             codes.HOST_SPEC_ABSENT,
@@ -66,11 +66,11 @@ def no_pf(
     """Why an entry asks in vain for VFs: nothing that it names has any."""
     named = [function for function in functions if spec.selects(function)]
     if (
-        spec.num_vfs is not None
+        spec.is_of_pf
         and named
         and not any(function.sriov_totalvfs for function in named)
     ):
-        yield from planning.vfs_refusals(facts, named[0], spec.num_vfs)
+        yield from planning.vfs_refusals(facts, named[0], spec.num_vfs or 0)
 
 
 def in_vain(

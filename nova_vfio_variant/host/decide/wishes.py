@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import json
 import typing as ty
 
 from nova_vfio_variant import finding
@@ -21,6 +22,9 @@ class Wish:
     driver: str | None = None
     companions: tuple[pci_address.PciAddress, ...] = ()
     allow_pf: bool = False
+    vgpu_type: str | None = None
+    vgpu_types: ty.Mapping[str, int] | None = None
+    heterogeneous: bool | None = None
     by: dict[str, host_spec.HostSpec] = dataclasses.field(default_factory=dict)
 
 
@@ -29,7 +33,7 @@ Wishes = ty.Mapping[pci_address.PciAddress, Wish]
 
 def gather(
     specs: ty.Iterable[host_spec.HostSpec],
-    functions: ty.Iterable[observed.PciFunction],
+    functions: ty.Sequence[observed.PciFunction],
 ) -> tuple[Wishes, tuple[finding.Finding, ...]]:
     """What all entries want of each function that one of them names.
 
@@ -42,30 +46,84 @@ def gather(
         for spec in specs:
             if not spec.selects(function):
                 continue
-            key: str
-            value: int | str
-            if spec.num_vfs is not None and function.sriov_totalvfs:
-                key, value = "num_vfs", spec.num_vfs
-            elif spec.driver is not None and spec.num_vfs is None:
-                key, value = "driver", spec.driver
-            else:
+            keys = _keys(spec, function)
+            if not keys:
                 continue
             wish = wishes[function.address]
-            other = wish.by.setdefault(key, spec)
-            known = getattr(wish, key)
-            if known is None:
-                setattr(wish, key, value)
-            elif known != value and (other.index, spec.index) not in told:
-                told.add((other.index, spec.index))
-                conflicts.append(
-                    spec.on(
-                        codes.HOST_SPEC_CONFLICT,
-                        f"{key} of {function.address} is {value} here and "
-                        f"{known} at {other.location}",
-                        key,
-                        "let one entry name it, or both say the same",
+            for key in keys:
+                value = getattr(spec, key)
+                other = wish.by.setdefault(key, spec)
+                known = getattr(wish, key)
+                if known is None:
+                    setattr(wish, key, value)
+                elif known != value and (other.index, spec.index) not in told:
+                    told.add((other.index, spec.index))
+                    conflicts.append(
+                        spec.on(
+                            codes.HOST_SPEC_CONFLICT,
+                            f"{key} of {function.address} is {_shown(value)} "
+                            f"here and {_shown(known)} at {other.location}",
+                            key,
+                            "let one entry name it, or both say the same",
+                        )
                     )
-                )
             wish.companions += spec.companions
             wish.allow_pf = wish.allow_pf or spec.allow_pf
+    conflicts += _of_cards(wishes, functions)
     return dict(wishes), tuple(conflicts)
+
+
+def _keys(
+    spec: host_spec.HostSpec, function: observed.PciFunction
+) -> tuple[str, ...]:
+    """What an entry says of a function that it names."""
+    if spec.is_of_pf:
+        of_pf = [
+            key
+            for key in host_spec.OF_PFS
+            if getattr(spec, key) is not None and function.sriov_totalvfs
+        ]
+        return tuple(of_pf)
+    return tuple(
+        key
+        for key in ("driver", "vgpu_type")
+        if getattr(spec, key) is not None
+    )
+
+
+def _of_cards(
+    wishes: Wishes, functions: ty.Iterable[observed.PciFunction]
+) -> ty.Iterator[finding.Finding]:
+    """Where an entry counts a card's types, and another names its VF's."""
+    told = set()
+    for function in functions:
+        mine = wishes.get(function.address)
+        card = None
+        if function.physfn is not None:
+            card = wishes.get(function.physfn)
+        if (
+            mine is None
+            or card is None
+            or mine.vgpu_type is None
+            or card.vgpu_types is None
+        ):
+            continue
+        spec, other = mine.by["vgpu_type"], card.by["vgpu_types"]
+        if (other.index, spec.index) in told:
+            continue
+        told.add((other.index, spec.index))
+        yield spec.on(
+            codes.HOST_SPEC_CONFLICT,
+            f"vgpu_type of {function.address} is {mine.vgpu_type} here, and "
+            f"vgpu_types of its card {function.physfn} stands at "
+            f"{other.location}",
+            "vgpu_type",
+            "declare the card, or each of its VFs",
+        )
+
+
+def _shown(value: object) -> object:
+    """A value as it is written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, dict) else value

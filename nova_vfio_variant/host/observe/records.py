@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as ty
 
+from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
@@ -31,6 +32,9 @@ class Records:
     :param allowed: obstacles that were overruled by hand: the code's id and
         the reason given
     :param spent: a device for one time that had it
+    :param vgpu_types: those that a card is known to have, by its PF
+    :param vgpu_told: what a vendor's tool told of a card, by its PF
+    :param vgpu_laid: the type that was declared for a VF, or laid on it
     :param unreadable: why the rest can't be known; None if all was read
     """
 
@@ -45,6 +49,15 @@ class Records:
         default_factory=dict
     )
     spent: ty.Collection[Address] = ()
+    vgpu_types: ty.Mapping[Address, tuple[vendor_vgpu.VgpuType, ...]] = (
+        dataclasses.field(default_factory=dict)
+    )
+    vgpu_told: ty.Mapping[Address, vendor_vgpu.Told] = dataclasses.field(
+        default_factory=dict
+    )
+    vgpu_laid: ty.Mapping[Address, str] = dataclasses.field(
+        default_factory=dict
+    )
     unreadable: str | None = None
 
 

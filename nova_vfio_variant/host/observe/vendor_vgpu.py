@@ -84,6 +84,25 @@ class VendorVgpu:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """What a vendor's tool told of a card.
+
+    :param framebuffer_mib: what all of its vGPUs share; None if not told
+    :param sizes: framebuffer of a type in MiB, by its id
+    :param max_instances: how many of a type the empty card takes, by its id
+    """
+
+    framebuffer_mib: int | None = None
+    sizes: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    max_instances: ty.Mapping[str, int] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+NOTHING_TOLD: ty.Final = Told()
+
+
 def parse_listing(
     text: str,
 ) -> tuple[tuple[VgpuType, ...], tuple[int, str] | None]:

@@ -12,29 +12,16 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.host.tree import paths
+from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
-    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.host.tree import host_tree
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Told:
-    """What a vendor's tool told of a card.
-
-    :param framebuffer_mib: what all of its vGPUs share; None if not told
-    :param sizes: framebuffer of a type in MiB, by its id
-    :param max_instances: how many of a type the empty card takes, by its id
-    """
-
-    framebuffer_mib: int | None = None
-    sizes: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
-    max_instances: ty.Mapping[str, int] = dataclasses.field(
-        default_factory=dict
-    )
-
-
-NOTHING_TOLD: ty.Final = Told()
+Told = vendor_vgpu.Told
+NOTHING_TOLD = vendor_vgpu.NOTHING_TOLD
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,3 +118,32 @@ def cards(
         if seen is not None and function.physfn is not None:
             found.setdefault(function.physfn, {})[function.address] = seen
     return dict(sorted(found.items()))
+
+
+def look(tree: host_tree.HostTree, vf: pci_address.PciAddress) -> Card | None:
+    """The card of a VF as it is now, by its files alone.
+
+    None where the VF has no vendor's folder any more.
+    """
+    link = tree.readlink(f"{paths.DEVICES}/{vf}/physfn")
+    if link is None or not tree.exists(
+        f"{paths.DEVICES}/{vf}/{vendor_vgpu.CURRENT}"
+    ):
+        return None
+    pf = link.rpartition("/")[2]
+    places = {
+        (tree.readlink(f"{paths.DEVICES}/{pf}/{name}") or "").rpartition("/")[
+            2
+        ]
+        for name in tree.listdir(f"{paths.DEVICES}/{pf}")
+        if name.startswith("virtfn")
+    }
+    vfs = sorted(pci_address.PciAddress.parse(name) for name in places if name)
+    return Card(
+        pci_address.PciAddress.parse(pf),
+        {
+            sibling: vendor_vgpu.read(tree, sibling)
+            for sibling in vfs
+            if tree.exists(f"{paths.DEVICES}/{sibling}/{vendor_vgpu.CURRENT}")
+        },
+    )

@@ -15,11 +15,14 @@ import typing as ty
 from stevedore import extension
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host import process
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import function as observed
 
 NAMESPACE: ty.Final = "nova_vfio_variant.vgpu_framework"
+#: Seconds that a vendor's tool is waited for where it is only asked.
+_PATIENCE: ty.Final = 20.0
 
 
 class Writer(ty.Protocol):
@@ -129,3 +132,23 @@ def named(name: str) -> VgpuFramework:
             f"no vGPU framework is installed as {name!r} under {NAMESPACE}",
             "install the package again, or the one that had it",
         ) from None
+
+
+def mode(
+    framework: VgpuFramework, tree: host_tree.HostTree, address: str
+) -> bool | None:
+    """Whether a card's vGPUs may be of several sizes; None if nobody tells.
+
+    The vendor's tool may hang with its card, so that it isn't waited for.
+
+    :param address: of the card's PF
+    """
+    if tree.root is None:
+        return None
+    try:
+        said = process.run(
+            lambda: framework.heterogeneous(tree, address), _PATIENCE
+        )
+    except (OSError, exception.HostError):
+        return None
+    return {"1": True, "0": False}.get(said)

@@ -27,6 +27,8 @@ OURS = vgpus.OurVgpu(
 
 
 class AstrayTest(base.TestCase):
+    booted: dt.datetime | None = None
+
     def decided(
         self,
         vgpu: vgpus.OurVgpu = OURS,
@@ -44,7 +46,7 @@ class AstrayTest(base.TestCase):
             **{"unseen": (), "in_use": {}, **more},
         )
         found = astray.decide(
-            astray.Facts((vgpu,), host, lambda _: answer, NOW)
+            astray.Facts((vgpu,), host, lambda _: answer, NOW, self.booted)
         )
         if not found:
             return None
@@ -142,14 +144,17 @@ class AstrayTest(base.TestCase):
             (What.LOST, Action.FORGET), (decision.what, decision.action)
         )
 
-    def test_what_is_lost_and_claimed_is_left_to_whoever_claimed_it(
-        self,
-    ) -> None:
+    def test_a_claim_of_an_instance_that_is_gone_keeps_nothing(self) -> None:
         claimed = records.Records(owners={AT: ONE})
-        self.left(
-            f"instance {ONE} has a claim on it", current="0", records=claimed
-        )
         self.assertEqual(Action.FREE, self.action(records=claimed))
+        self.assertEqual(
+            Action.FORGET, self.action(current="0", records=claimed)
+        )
+
+    def test_after_a_boot_guests_get_time_to_start(self) -> None:
+        for minutes, expected in ((4, Action.LEAVE), (5, Action.FORGET)):
+            self.booted = NOW - dt.timedelta(minutes=minutes)
+            self.assertEqual(expected, self.action(current="0"))
 
     def test_the_assignment_tells_one_owner_from_the_next(self) -> None:
         keys = {

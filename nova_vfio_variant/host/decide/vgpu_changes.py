@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the vGPU types that VFs are to have to the changes in between. Pure.
+
+What is in the way is freed first, then a card's mode is set, then the types,
+those with the largest framebuffer first. All of it is looked at before
+anything is freed; what a card offers once others are freed only its driver
+knows, so that such changes are expected, and decided anew then.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.host import vgpu
+from nova_vfio_variant.host.decide import (
+    codes,
+    obstacles,
+    plan,
+    planning,
+    refusal,
+    vgpu_capacity,
+    vgpu_layout,
+    vgpu_steps,
+    vgpu_types,
+)
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import (
+    vendor_vgpu,
+    vgpu_card,
+    vgpu_mode,
+)
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import function as observed
+
+Address = pci_address.PciAddress
+#: The id of a VF's type, ``0`` for none, by its address.
+Types = ty.Mapping[Address, str]
+#: Whether a card's vGPUs may be of several sizes, by its PF's address.
+Modes = ty.Mapping[Address, bool]
+
+
+def decision(
+    types: Types,
+    facts: host_facts.HostFacts,
+    reason: str,
+    modes: Modes | None = None,
+    *,
+    declared: bool = False,
+    notes: tuple[str, ...] = (),
+) -> planning.Decision:
+    """The changes that give VFs their types, or what is against them.
+
+    Of a card of which one VF is refused no VF is changed.
+
+    :param reason: why, in one sentence
+    :param modes: of the cards for which it is declared
+    :param declared: it is to be remembered that VFs are to have them
+    :param notes: how words were taken
+    """
+    modes = modes or {}
+    cards: dict[Address, dict[Address, str]] = {card: {} for card in modes}
+    refusals: list[finding.Finding] = []
+    for address, type_id in sorted(types.items()):
+        function = facts.scan.get(address)
+        if function is None:
+            refusals += refusal.no_such_function(facts, address)
+        elif function.physfn is None or address not in facts.vgpus:
+            refusals.append(no_folder(function))
+        else:
+            cards.setdefault(function.physfn, {})[address] = type_id
+    made: list[_Card] = []
+    for address, wanted in sorted(cards.items()):
+        card = _Card(facts, address, wanted, modes.get(address), reason)
+        against = tuple(card.against())
+        refusals += against
+        if not against:
+            made.append(card)
+    changes = (
+        *(change for card in made for change in card.frees()),
+        *(change for card in made for change in card.mode()),
+        *(change for card in made for change in card.sets()),
+    )
+    return planning.Decision(
+        plan.Plan(changes),
+        tuple(dict.fromkeys(refusals)),
+        notes=notes,
+        vgpus=types if declared else {},
+    )
+
+
+def card_of(
+    facts: host_facts.HostFacts,
+    address: Address,
+    heterogeneous: bool | None = None,
+) -> vgpu_card.Card:
+    """A card as it is seen, with what is recorded of it.
+
+    :param address: of its PF
+    :param heterogeneous: its mode, where that was asked for
+    """
+    records = facts.records
+    vfs = vgpu_card.cards(facts).get(address, {})
+    return vgpu_card.Card(
+        address,
+        vfs,
+        records.vgpu_types.get(address, ()),
+        records.vgpu_told.get(address, vgpu_card.NOTHING_TOLD),
+        heterogeneous,
+        frozenset(
+            vf
+            for vf in vfs
+            if (function := facts.scan.get(vf)) is None
+            or refusal.to_divide(facts, function)
+        ),
+        bool(vgpu_mode.gpu_instances(facts.scan.tree, str(address))),
+    )
+
+
+def mode_of(facts: host_facts.HostFacts, card: Address) -> bool | None:
+    """Whether a card's vGPUs may be of several sizes now; None if unknown.
+
+    A program of the vendor's is asked.
+    """
+    for address in vgpu_card.cards(facts).get(card, {}):
+        function = facts.scan.get(address)
+        way = None if function is None else vgpu.of(function)
+        if way is not None:
+            return vgpu.mode(way[1], facts.scan.tree, str(card))
+    return None
+
+
+def no_folder(function: observed.PciFunction) -> finding.Finding:
+    """That a function can be given no type."""
+    return refusal.because(
+        codes.NO_VGPU_FOLDER,
+        str(function.address),
+        "it has no vendor's folder of vGPU types"
+        + ("" if function.physfn is not None else ", and is no VF"),
+        codes.NO_VGPU_FOLDER.mend,
+    )
+
+
+class _Card:
+    """One card, and what its VFs are to have."""
+
+    def __init__(
+        self,
+        facts: host_facts.HostFacts,
+        address: Address,
+        wanted: Types,
+        mode: bool | None,
+        reason: str,
+    ) -> None:
+        self._facts = facts
+        self._reason = reason
+        self._mode_now = None if mode is None else mode_of(facts, address)
+        self._mode = mode
+        self._card = card_of(facts, address, self._mode_now)
+        self._moves = {
+            vf: type_id
+            for vf, type_id in wanted.items()
+            if self._card.vfs[vf].current != type_id
+        }
+        self._goes = {
+            vf
+            for vf in self._moves
+            if self._card.vfs[vf].current != vendor_vgpu.NONE
+        }
+        changes_mode = mode is not None and mode != self._mode_now
+        retyped = [
+            vf for vf in self._goes if self._moves[vf] != vendor_vgpu.NONE
+        ]
+        #: The one VF that may go from type to type, and back, as a whole.
+        self._alone = (
+            retyped[0]
+            if len(self._goes) == len(retyped) == 1 and not changes_mode
+            else None
+        )
+        self._waits = bool(self._goes) or changes_mode
+
+    def against(self) -> ty.Iterator[finding.Finding]:
+        """Why not all of it can be done."""
+        used: list[finding.Finding] = []
+        for vf in self._moves:
+            function = self._facts.scan.get(vf)
+            assert function is not None
+            used += refusal.to_divide(self._facts, function)
+            if self._card.vfs[vf].current is None:
+                used.append(
+                    obstacles.not_known(
+                        vf, "its current_vgpu_type could not be read"
+                    )
+                )
+        yield from used
+        yield from self._against_mode()
+        if used or all(
+            type_id == vendor_vgpu.NONE for type_id in self._moves.values()
+        ):
+            return
+        known = {found.id: found for found in self._card.known}
+        unknown = {
+            type_id for type_id in self._moves.values() if type_id not in known
+        } - {vendor_vgpu.NONE}
+        if unknown:
+            for type_id in sorted(unknown):
+                no_type = vgpu_types.resolve(
+                    type_id, self._card.known, str(self._card.address)
+                )
+                if isinstance(no_type, finding.Finding):
+                    yield no_type
+            return
+        missing = () if self._waits else tuple(self._not_on_offer(known))
+        yield from missing or self._against_all()
+
+    def _against_mode(self) -> ty.Iterator[finding.Finding]:
+        card = self._card
+        if self._mode is None or self._mode == self._mode_now:
+            return
+        pf = self._facts.scan.get(card.address)
+        if pf is None:
+            yield from refusal.no_such_function(self._facts, card.address)
+        elif not card.vfs:
+            yield no_folder(pf)
+        elif self._mode_now is None:
+            yield refusal.because(
+                codes.NOT_KNOWN,
+                str(card.address),
+                "nobody tells whether it is heterogeneous now",
+                "install the vendor's tool as root: it comes with the driver",
+            )
+        else:
+            yield from (
+                reason
+                for vf, reason in refusal.to_mix(self._facts, pf)
+                if vf not in self._goes
+            )
+
+    def _against_all(self) -> ty.Iterator[finding.Finding]:
+        """Why the card can't hold them beside those that stay."""
+        after = {
+            vf: type_id
+            for vf, seen in self._card.vfs.items()
+            if (type_id := self._moves.get(vf, seen.current))
+            not in (None, vendor_vgpu.NONE)
+        }
+        sizes = {
+            known.framebuffer_mib
+            for known in self._card.known
+            if known.id in after.values()
+        } - {None}
+        mixed = self._mode
+        if mixed is None and len(sizes) > 1:
+            mixed = mode_of(self._facts, self._card.address)
+        if mixed is None and not self._waits:
+            # Nobody tells, and nothing is lost by asking the driver.
+            mixed = True
+        laid = vgpu_layout.lay(
+            collections.Counter(after.values()),
+            self._card,
+            after,
+            heterogeneous=mixed,
+        )
+        if isinstance(laid, tuple):
+            yield from laid
+
+    def _not_on_offer(
+        self, known: ty.Mapping[str, vendor_vgpu.VgpuType]
+    ) -> ty.Iterator[finding.Finding]:
+        """Why a VF can't be given its type as the card is."""
+        for vf, type_id in self._moves.items():
+            seen = self._card.vfs[vf]
+            if type_id in (seen.creatable or ()):
+                continue
+            name = known[type_id].name or type_id
+            why = vgpu_capacity.of_type(self._card, type_id).why
+            said = f"it is not offered {name} ({type_id})"
+            if seen.garbled is not None:
+                number, line = seen.garbled
+                said += f", line {number} of its list is {line!r}"
+            elif why is not None:
+                said += f": {why}"
+            yield refusal.because(
+                codes.VGPU_NOT_ON_OFFER,
+                str(vf),
+                said,
+                _instead(seen) or codes.VGPU_NOT_ON_OFFER.mend,
+            )
+
+    def frees(self) -> ty.Iterator[plan.Change]:
+        """What makes room."""
+        for vf in sorted(self._goes):
+            if vf != self._alone:
+                yield self._change(vf, vendor_vgpu.NONE, expected=False)
+
+    def mode(self) -> ty.Iterator[plan.Change]:
+        """What sets the card's mode, once its vGPUs are gone."""
+        pf = self._facts.scan.get(self._card.address)
+        if self._mode is None or self._mode == self._mode_now or pf is None:
+            return
+        vf = self._facts.scan.get(next(iter(self._card.vfs)))
+        way = None if vf is None else vgpu.of(vf)
+        assert way is not None
+        now = dataclasses.replace(
+            self._facts.states[pf.address], heterogeneous=self._mode_now
+        )
+        to = dataclasses.replace(now, heterogeneous=self._mode)
+        yield plan.Change(
+            str(pf.address),
+            plan.What.VGPU,
+            now,
+            to,
+            vgpu_steps.mode_steps(str(pf.address), now, to, way, self._reason),
+            expected=bool(self._goes),
+            identity=pf.identity,
+        )
+
+    def sets(self) -> ty.Iterator[plan.Change]:
+        """What gives VFs their types."""
+        sizes = {
+            known.id: known.framebuffer_mib or 0 for known in self._card.known
+        }
+        order = sorted(
+            (-sizes.get(type_id, 0), vf)
+            for vf, type_id in self._moves.items()
+            if type_id != vendor_vgpu.NONE
+        )
+        for _, vf in order:
+            yield self._change(
+                vf,
+                self._moves[vf],
+                expected=self._waits and vf != self._alone,
+            )
+
+    def _change(
+        self, vf: Address, type_id: str, *, expected: bool
+    ) -> plan.Change:
+        function = self._facts.scan.get(vf)
+        way = None if function is None else vgpu.of(function)
+        assert function is not None
+        assert way is not None
+        now = self._facts.states[vf]
+        if type_id != vendor_vgpu.NONE and vf in self._goes - {self._alone}:
+            # It is freed by then.
+            now = dataclasses.replace(now, vgpu_type=vendor_vgpu.NONE)
+        to = dataclasses.replace(now, vgpu_type=type_id)
+        return plan.Change(
+            str(vf),
+            plan.What.VGPU,
+            now,
+            to,
+            vgpu_steps.type_steps(str(vf), now, to, way, self._reason),
+            str(self._card.address),
+            expected=expected,
+            identity=function.identity,
+        )
+
+
+def _instead(seen: vendor_vgpu.VendorVgpu) -> str:
+    """What a VF is offered instead, if anything."""
+    names = [f"{found.name} ({found.id})" for found in seen.types or ()]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"it is offered {', '.join(names[:3])}{more}" if names else ""

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vGPUs on demand: what a claim asks for is made for it, and goes with it.
+
+The row of a vGPU is written with its claim, before the host is touched, and
+goes with it after: whatever dies in between leaves a row that says what is
+ours.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import typing as ty
+import uuid
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.declaration import vgpu_classes
+from nova_vfio_variant.host.decide import assignability, vgpu_capacity
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
+from nova_vfio_variant.node import (
+    choosing,
+    vgpu_acting,
+    vgpu_catalogue,
+    vgpu_choosing,
+)
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import alias
+from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import vgpu_reports, vgpus
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import verdicts as host_verdicts
+    from nova_vfio_variant.host.observe import facts as facts_of_host
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+Address = pci_address.PciAddress
+Wishes = ty.Sequence[vgpu_choosing.Wish]
+Made = list[vgpus.OurVgpu]
+
+#: Under which name the store has which VF of a card was used last.
+_LAST: ty.Final = "vgpu_turn"
+
+
+def wishes(
+    given: facts.CheckInput,
+    requests: ty.Sequence[alias.PciRequest],
+    words: ty.Sequence[str],
+) -> Wishes:
+    """What is asked for, and what of it types would satisfy.
+
+    Beside nova-compute no type is set on demand: Nova reads no store of ours,
+    and attaches no such VF.
+
+    :param requests: by alias
+    :param words: types by id or name, ``T`` or ``T:2``
+    :raises ConfigError: a type that no card has
+    :raises ClaimError: types are asked for beside nova-compute
+    """
+    types: vgpu_classes.Types = {}
+    if given.scan is not None:
+        types = vgpu_classes.types(given.host_facts, given.vgpu_types)
+    reason = given.beside_nova
+    if reason is not None:
+        if words:
+            raise exception.ClaimError(
+                f"no vGPU type is set on demand beside nova-compute: {reason}",
+                "declare the types in [vfio] host_spec and run 'nova-vfio host"
+                " apply' before nova-compute starts",
+            )
+        types = {}
+    return [
+        *(vgpu_choosing.of_request(request, types) for request in requests),
+        *(vgpu_choosing.of_word(word, types) for word in words),
+    ]
+
+
+class VgpuClaims:
+    """Makes the vGPUs of claims, and takes them away.
+
+    Whoever calls holds the lock of the state path.
+
+    :param on: what one call sees of the node
+    :param store: opened to be written
+    """
+
+    def __init__(
+        self, on: node_context.Context, store: tracker_store.Store
+    ) -> None:
+        self._context = on
+        self._store = store
+
+    def chosen(
+        self,
+        wish: vgpu_choosing.Wish,
+        devices: ty.Sequence[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        instance_uuid: str,
+        numa_cells: ty.Sequence[int] | None,
+        sockets: choosing.Sockets,
+    ) -> choosing.Taken:
+        """The VFs for a type.
+
+        :param devices: all that are tracked and nobody was given meanwhile
+        :raises NotEnoughDevices: there are not so many
+        """
+        takers = self._takers(devices, judge)
+        answers = {}
+        for device in devices:
+            if device.status != tracked.Status.AVAILABLE:
+                continue
+            known = wish.type_of(device)
+            answers[device.address] = judge.at(
+                device.address,
+                instance_uuid,
+                vgpu_type=None if known is None else known.id,
+            )
+        doubtful = vgpu_reports.doubtful(self._store.vgpu_reports.all())
+        ordered = choosing.doubtful_last(
+            vgpu_choosing.in_turn(
+                vgpu_choosing.candidates(devices, wish, takers), self._last()
+            ),
+            doubtful,
+        )
+        fit = self._fitting(ordered, answers, wish, judge)
+        return choosing.choose(
+            fit, answers, [wish.request], numa_cells, sockets, doubtful
+        )
+
+    def _takers(
+        self,
+        devices: ty.Iterable[tracked.Device],
+        judge: host_verdicts.Verdicts,
+    ) -> set[Address]:
+        """VFs of which nothing is declared but that they may be claimed."""
+        ours = {
+            vgpu.address
+            for vgpu in self._store.vgpus.all()
+            if vgpu.origin is vgpus.Origin.DECLARED
+        }
+        specs = self._context.declared.spec_of
+        found = set()
+        for device in devices:
+            function = judge.facts.scan.get(device.address)
+            spec = specs.get(device.address)
+            if (
+                function is not None
+                and device.address in judge.facts.vgpus
+                and device.address not in ours
+                and spec is not None
+                and spec.resource_class is None
+                and not judge.has_declared_vgpus(function)
+            ):
+                found.add(device.address)
+        return found
+
+    def _fitting(
+        self,
+        ordered: ty.Sequence[tracked.Device],
+        answers: choosing.Verdicts,
+        wish: vgpu_choosing.Wish,
+        judge: host_verdicts.Verdicts,
+    ) -> list[tracked.Device]:
+        """Without the VFs of a card that it has no room for.
+
+        Each VF lists what it alone could be given. Those that are only
+        perhaps too many come last.
+        """
+        vfs = vgpu_card.cards(judge.facts)
+        known = vgpu_catalogue.remembered(self._store, judge.facts.scan)
+        room = {}
+        for card, kind in wish.types.items():
+            of_card = known.get(card, vgpu_catalogue.NOTHING)
+            room[card] = vgpu_capacity.of_type(
+                vgpu_card.Card(
+                    card, vfs[card], of_card.types or (kind,), of_card.told
+                ),
+                kind.id,
+            )
+        sure: list[tracked.Device] = []
+        perhaps: list[tracked.Device] = []
+        used: collections.Counter[Address] = collections.Counter()
+        for device in reversed(ordered):
+            answer = answers.get(device.address)
+            card_of = device.parent_addr
+            if (
+                answer is None
+                or answer.state is not assignability.State.PREPARABLE
+                or card_of not in room
+            ):
+                sure.append(device)
+                continue
+            used[card_of] += 1
+            if used[card_of] <= room[card_of].now:
+                sure.append(device)
+            elif used[card_of] <= room[card_of].at_most:
+                perhaps.append(device)
+        return [*sure, *perhaps][::-1]
+
+    def to_make(
+        self,
+        wish: vgpu_choosing.Wish,
+        devices: ty.Iterable[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        instance_uuid: str,
+    ) -> Made:
+        """The vGPUs that are to be made of some devices.
+
+        One that has its type and that no claim made is as it is declared, or
+        another tool's, and stays when the claim goes.
+        """
+        ours = {vgpu.address: vgpu for vgpu in self._store.vgpus.all()}
+        found = []
+        for device in devices:
+            known = wish.type_of(device)
+            seen = judge.facts.vgpus.get(device.address)
+            if known is None or seen is None:
+                continue
+            before = ours.get(device.address)
+            if seen.current != vendor_vgpu.NONE and (
+                before is None or before.origin is not vgpus.Origin.CLAIM
+            ):
+                continue
+            found.append(
+                vgpus.OurVgpu(
+                    device.address,
+                    known.id,
+                    vgpus.Origin.CLAIM,
+                    instance_uuid,
+                    str(uuid.uuid4()),
+                    vgpus.now(),
+                    device.known,
+                )
+            )
+        return found
+
+    def make(self, instance_uuid: str) -> None:
+        """Set the types of an instance's vGPUs that don't have them yet.
+
+        :raises HostError: one could not be set
+        """
+        made = self._of(instance_uuid)
+        if not made:
+            return
+        vgpu_acting.expect(
+            vgpu_acting.set_types(
+                self._context,
+                self._store,
+                {
+                    vgpu.address: (vendor_vgpu.NONE, vgpu.type_id)
+                    for vgpu in made
+                },
+                instance_uuid,
+                f"instance {instance_uuid} is to have it",
+            )
+        )
+        self._remember(made)
+        _LOG.info("instance %s: vGPU types set", instance_uuid)
+
+    def unmake(self, instance_uuid: str) -> tuple[Made, list[str]]:
+        """Take away the types that were set for an instance.
+
+        What isn't the type that we set, or the function that we set it on,
+        is somebody else's by now, and is left.
+
+        :returns: the vGPUs whose rows may go, and why others may not, each
+            in one sentence
+        """
+        made = self._of(instance_uuid)
+        if not made:
+            return [], []
+        now = vgpu_acting.look(self._context)
+        mine = [vgpu for vgpu in made if _is_ours(vgpu, now)]
+        failed: ty.Mapping[Address, str] = {}
+        if mine:
+            try:
+                failed = vgpu_acting.set_types(
+                    self._context,
+                    self._store,
+                    {
+                        vgpu.address: (vgpu.type_id, vendor_vgpu.NONE)
+                        for vgpu in mine
+                    },
+                    instance_uuid,
+                    f"instance {instance_uuid} is done with it",
+                )
+            except exception.HostError as error:
+                failed = {vgpu.address: error.message for vgpu in mine}
+        return [vgpu for vgpu in made if vgpu.address not in failed], list(
+            failed.values()
+        )
+
+    def _of(self, instance_uuid: str) -> Made:
+        return [
+            vgpu
+            for vgpu in self._store.vgpus.all()
+            if vgpu.instance_uuid == instance_uuid
+            and vgpu.origin is vgpus.Origin.CLAIM
+        ]
+
+    def _last(self) -> dict[str, str]:
+        """Of each card, which of its VFs was used last."""
+        found = json.loads(self._store.meta(_LAST) or "{}")
+        return found if isinstance(found, dict) else {}
+
+    def _remember(self, made: Made) -> None:
+        last = self._last()
+        for vgpu in made:
+            card = vgpu.identity.physfn or str(vgpu.address)
+            last[card] = str(vgpu.address)
+        self._store.set_meta(_LAST, json.dumps(last, sort_keys=True))
+
+
+def _is_ours(vgpu: vgpus.OurVgpu, now: facts_of_host.HostFacts) -> bool:
+    """Whether what stands there is what we made, or nobody can tell."""
+    function = now.scan.get(vgpu.address)
+    if function is None:
+        return vgpu.address in now.scan.unread
+    seen = now.vgpus.get(vgpu.address)
+    return (
+        seen is not None
+        and seen.current in (None, vgpu.type_id)
+        and not vgpu.identity.is_another(function.identity)
+    )

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vGPU types that claims set on a host without nova-compute."""
+
+import pathlib
+import typing as ty
+
+from nova_vfio_variant.pci import address
+from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.tracker import store, vgpu_reports, vgpus
+from tests.functional import cli_case
+
+ONE = "11111111-1111-4111-8111-111111111111"
+TWO = "22222222-2222-4222-8222-222222222222"
+PF, OTHER_PF = "0000:41:00.0", "0000:61:00.0"
+VFS = [f"0000:41:00.{number}" for number in (4, 5, 6, 7)]
+OTHER_VFS = [f"0000:61:00.{number}" for number in (4, 5, 6, 7)]
+TYPES = {
+    "557": ("NVIDIA A16-4Q", 4096),
+    "558": ("NVIDIA A16-8Q", 8192),
+    "559": ("NVIDIA A16-16Q", 16384),
+}
+SPEC = (
+    'device_spec = { "vendor_id": "10de", "product_id": "25b7",'
+    ' "managed": "no" }'
+)
+ALIAS = (
+    'alias = { "name": "q8", "vendor_id": "10de", "product_id": "25b7",'
+    ' "device_type": "type-VF", "resource_class": "A16_8Q" }'
+)
+PLAIN = (
+    'alias = { "name": "gpu", "vendor_id": "10de", "product_id": "25b7",'
+    ' "device_type": "type-VF" }'
+)
+OURS = "[vfio]\nplacement = embedded\n"
+
+
+def with_cards(root: pathlib.Path, *pfs: str) -> fake_host.FakeHost:
+    """Cards of 16 GiB with four VFs each, none of which has a type."""
+    host = fake_host.FakeHost(root)
+    host.add_driver("nvidia", ["10de:25b6", "10de:25b7"], makes_vfs=True)
+    host.add_driver("vfio-pci", vfio=True)
+    host.add_alias("vfio_pci:v*d*sv*sd*bc*sc*i*", "vfio_pci")
+    for number, pf in enumerate(pfs):
+        host.add(
+            pf,
+            "10de:25b6",
+            class_code=0x030200,
+            group=10 * number,
+            vfs=4,
+            vf_device="25b7",
+            vf_offset=4,
+            vf_stride=1,
+        )
+        host.writer().set_numvfs(pf, 4)
+        host.add_vendor_vgpus(pf, TYPES, 16384)
+    return host
+
+
+class OnDemand(cli_case.CliTestCase):
+    cards: ty.ClassVar[tuple[str, ...]] = (PF,)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fake = with_cards(self.folder / "host", *self.cards)
+        plugged = self.fake.plugged_in()
+        plugged.__enter__()
+        self.addCleanup(plugged.__exit__, None, None, None)
+        self.configure(SPEC, ALIAS, PLAIN, tail=OURS)
+
+    def type_of(self, vf: str) -> str:
+        """The id of a VF's type."""
+        place = f"sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type"
+        return (self.fake.root / place).read_text().strip()
+
+    def types(self) -> list[str]:
+        """Of each VF."""
+        return [self.type_of(vf) for vf in VFS]
+
+    def claim(self, instance: str, *words: str) -> list[dict[str, ty.Any]]:
+        """Claim, and what was claimed."""
+        return ty.cast(
+            "list[dict[str, ty.Any]]",
+            self.json("claim", "create", "--instance", instance, *words),
+        )
+
+    def rows(self) -> tuple[vgpus.OurVgpu, ...]:
+        """What the store has of vGPUs."""
+        with store.Store.open(str(self.state), read_only=True) as opened:
+            return opened.vgpus.all()
+
+
+class ClaimTest(OnDemand):
+    def test_a_type_is_set_for_a_claim_and_goes_with_it(self) -> None:
+        (claimed,) = self.claim(ONE, "--vgpu-type", "NVIDIA A16-8Q")
+        self.assertEqual([VFS[0]], claimed["addresses"])
+        self.assertEqual("allocated", claimed["status"])
+        self.assertEqual(["558", "0", "0", "0"], self.types())
+        (row,) = self.rows()
+        self.assertEqual(
+            ("558", "claim", ONE),
+            (row.type_id, str(row.origin), row.instance_uuid),
+        )
+        self.assertEqual([row.assignment], claimed["assignments"])
+        self.assertEqual([claimed], self.json("claim", "list"))
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual(["0"] * 4, self.types())
+        self.assertEqual((), self.rows())
+        self.assertEqual([], self.json("claim", "list"))
+
+    def test_a_type_is_named_by_number_and_without_its_vendor_too(
+        self,
+    ) -> None:
+        self.claim(ONE, "--vgpu-type", "557")
+        self.claim(TWO, "--vgpu-type", "A16-4Q:2")
+        self.assertEqual(["557", "557", "557", "0"], self.types())
+
+    def test_an_alias_of_the_types_class_sets_it(self) -> None:
+        (claimed,) = self.claim(ONE, "--alias", "q8:2")
+        self.assertEqual("q8", claimed["alias_name"])
+        self.assertEqual(["558", "558", "0", "0"], self.types())
+
+    def test_alias_and_type_stand_beside_each_other(self) -> None:
+        self.claim(ONE, "--alias", "q8:1", "--vgpu-type", "A16-8Q")
+        self.assertEqual(["558", "558", "0", "0"], self.types())
+
+    def test_a_plain_alias_gets_no_vf_without_a_type(self) -> None:
+        said = self.fails(
+            "claim", "create", "--instance", ONE, "--alias=gpu:1"
+        )
+        self.assertIn("[VFIO534]", said)
+        self.assertEqual(["0"] * 4, self.types())
+
+    def test_what_the_card_has_no_room_for_is_refused_and_nothing_is_set(
+        self,
+    ) -> None:
+        self.claim(ONE, "--vgpu-type", "A16-8Q")
+        before = self.recorded()
+        for words in (
+            ("--vgpu-type", "A16-4Q"),
+            ("--vgpu-type", "A16-16Q"),
+        ):
+            said = self.fails("claim", "create", "--instance", TWO, *words)
+            self.assertIn("[VFIO591]", said)
+            self.assert_recorded(before)
+        # One fits, and the second doesn't.
+        self.fails("claim", "create", "--instance", TWO, "--vgpu-type=558:2")
+        self.assertEqual(["558", "0", "0", "0"], self.types())
+        self.assertEqual(1, len(self.rows()))
+        self.assertEqual({}, self.allocations(TWO))
+
+    def test_an_unknown_type_is_told_with_the_nearest(self) -> None:
+        said = self.refuses(
+            "claim", "create", "--instance", ONE, "--vgpu-type", "A16-8R"
+        )
+        self.assertIn("did you mean", said)
+        self.assertIn("NVIDIA A16-8Q", said)
+
+    def test_nothing_asked_for_is_told(self) -> None:
+        said = self.fails("claim", "create", "--instance", ONE)
+        self.assertIn("nothing is asked for", said)
+
+    def test_a_type_that_another_one_set_stays_when_the_claim_goes(
+        self,
+    ) -> None:
+        self.fake.writer().set_vgpu_type(VFS[2], "558")
+        (claimed,) = self.claim(ONE, "--vgpu-type", "558")
+        self.assertEqual([VFS[2]], claimed["addresses"])
+        self.assertEqual((), self.rows())
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual(["0", "0", "558", "0"], self.types())
+
+    def test_a_type_that_somebody_changed_meanwhile_is_left(self) -> None:
+        self.claim(ONE, "--vgpu-type", "557")
+        writer = self.fake.writer()
+        writer.set_vgpu_type(VFS[0], "0")
+        writer.set_vgpu_type(VFS[0], "559")
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual(["559", "0", "0", "0"], self.types())
+        self.assertEqual((), self.rows())
+
+    def test_an_open_vgpu_keeps_its_claim_and_its_type(self) -> None:
+        self.claim(ONE, "--vgpu-type", "558")
+        pid = self.fake.hold(VFS[0], f"qemu\0-uuid\0{ONE}\0")
+        said = self.refuses("claim", "delete", "--instance", ONE)
+        self.assertIn(VFS[0], said)
+        self.assertEqual("558", self.type_of(VFS[0]))
+        # By force the claim goes, and what is ours stays known.
+        self.ok("claim", "delete", "--instance", ONE, "--force")
+        self.assertEqual("558", self.type_of(VFS[0]))
+        self.assertEqual([ONE], [row.instance_uuid for row in self.rows()])
+        self.fake.let_go(pid)
+
+    def test_beside_nova_compute_it_is_refused_and_nothing_is_touched(
+        self,
+    ) -> None:
+        self.configure(SPEC, ALIAS, PLAIN)
+        said = self.refuses(
+            "claim", "create", "--instance", ONE, "--vgpu-type", "558"
+        )
+        self.assertIn("beside nova-compute", said)
+        self.assertIn("report_in_placement", said)
+        said = self.fails("claim", "create", "--instance", ONE, "--alias=q8:1")
+        self.assertEqual(["0"] * 4, self.types())
+
+    def test_equal_vfs_are_used_in_turn(self) -> None:
+        used = []
+        for _ in range(5):
+            (claimed,) = self.claim(ONE, "--vgpu-type", "557")
+            used += claimed["addresses"]
+            self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual([*VFS, VFS[0]], used)
+
+    def test_a_vf_whose_guest_failed_comes_last(self) -> None:
+        self.run_cli("device", "sync")
+        with store.Store.open(str(self.state)) as opened:
+            opened.vgpu_reports.add(
+                vgpu_reports.Report(
+                    address.PciAddress.parse(VFS[0]),
+                    "an-assignment",
+                    TWO,
+                    False,
+                    vgpu_reports.now(),
+                )
+            )
+        used = []
+        for _ in range(4):
+            (claimed,) = self.claim(ONE, "--vgpu-type", "557")
+            used += claimed["addresses"]
+            self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual([*VFS[1:], VFS[1]], used)
+
+    def test_a_type_that_cannot_be_set_takes_all_back(self) -> None:
+        self.ok("device", "sync")
+        # The list says yes, and the driver no.
+        place = f"sys/bus/pci/devices/{VFS[0]}/nvidia/creatable_vgpu_types"
+        self.fake.writer().set_vgpu_type(VFS[3], "557")
+        (self.fake.root / place).write_text("558 : NVIDIA A16-8Q\n")
+        said = self.fails(
+            "claim", "create", "--instance", ONE, "--vgpu-type", "558"
+        )
+        self.assertIn(VFS[0], said)
+        self.assertEqual(["0", "0", "0", "557"], self.types())
+        self.assertEqual((), self.rows())
+        self.assertEqual([], self.json("claim", "list"))
+        self.assertEqual({}, self.allocations(ONE))
+
+
+class TwoCardsTest(OnDemand):
+    cards = (PF, OTHER_PF)
+
+    def test_what_one_card_has_no_room_for_goes_to_the_next(self) -> None:
+        (claimed,) = self.claim(ONE, "--vgpu-type", "559:2")
+        self.assertEqual([VFS[0], OTHER_VFS[0]], claimed["addresses"])
