@@ -6,6 +6,7 @@ reported of the real one, and ``tests/lab/README.rst`` says of each from where.
 """
 
 import errno
+import json
 import random
 import typing as ty
 
@@ -313,3 +314,94 @@ class HeterogeneousFacts(VgpuCase):
         self.set_mode(True)
         self.set_mode(False)
         self.assertEqual("0", self.mode())
+
+
+class VgpuCommands(VgpuCase):
+    """What our commands make of it; the VFs are there before they begin."""
+
+    errors: vgpu_card.Errors = "posted"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.load(errors=self.errors)
+
+    def has(self, *types: str) -> None:
+        """Which types the VFs have, in order."""
+        self.assertEqual(
+            list(types), [self.attribute(vf, TYPE) for vf in VFS[:4]]
+        )
+
+    def cards(self, **entry: object) -> str:
+        """A file that declares the card.
+
+        :returns: its path
+        """
+        path = self.folder / "cards.json"
+        path.write_text(json.dumps({"address": PF, **entry}))
+        return str(path)
+
+    def test_a_type_is_given_changed_and_taken_away(self) -> None:
+        self.done("vgpu", "set", VF, VGPU_TYPES[TWO][0])
+        self.has(TWO, "0", "0", "0")
+        self.assertEqual(
+            [], self.done("vgpu", "set", VF, TWO, "-f", "json").rows
+        )
+        self.done("vgpu", "set", VF, FOUR)
+        self.has(FOUR, "0", "0", "0")
+        self.done("vgpu", "set", VF, "none")
+        self.done("vgpu", "set", VF, "none")
+        self.has("0", "0", "0", "0")
+
+    def test_a_card_is_made_what_a_file_declares(self) -> None:
+        path = self.cards(vgpu_types={TWO: 1, VGPU_TYPES[TWO_TOO][0]: 2})
+        self.assertEqual(1, self.run_command("vgpu", "assert", path).status)
+        self.done("vgpu", "apply", path)
+        found = sorted(self.attribute(vf, TYPE) for vf in VFS[:4])
+        self.assertEqual(sorted(["0", TWO, TWO_TOO, TWO_TOO]), found)
+        self.done("vgpu", "assert", path)
+        # Another size: all is freed first.
+        path = self.cards(vgpu_types={FOUR: 2})
+        self.done("vgpu", "apply", path)
+        self.has(FOUR, FOUR, "0", "0")
+        self.done("host", "restore")
+        self.has("0", "0", "0", "0")
+
+    def test_sizes_are_mixed_where_that_is_declared(self) -> None:
+        path = self.cards(
+            vgpu_types={ONE: 1, TWO: 1, FOUR: 1}, heterogeneous=True
+        )
+        self.done("vgpu", "apply", path)
+        found = sorted(self.attribute(vf, TYPE) for vf in VFS[:4])
+        self.assertEqual(sorted(["0", ONE, TWO, FOUR]), found)
+        self.done("vgpu", "assert", path)
+
+    def test_what_can_not_be_is_refused_before_anything_is_freed(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        for entry in ({FOUR: 3}, {ONE: 1, TWO: 1}, {"NVIDIA LAB-3Q": 1}):
+            ran = self.run_command(
+                "vgpu", "apply", self.cards(vgpu_types=entry)
+            )
+            self.assertEqual(2, ran.status, ran.err)
+            self.has(TWO, "0", "0", "0")
+
+    def test_a_guest_keeps_its_type(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        pid = self.host.hold(VF)
+        for word in ("none", FOUR):
+            ran = self.run_command("vgpu", "set", VF, word)
+            self.assertEqual(2, ran.status, ran.err)
+            self.assertIn(str(pid), ran.err)
+        self.done("vgpu", "set", VFS[1], TWO_TOO)
+        self.has(TWO, TWO_TOO, "0", "0")
+
+    def test_it_is_bound_to_no_other_driver(self) -> None:
+        self.declare(f'{{"address": "{VF}", "driver": "vfio-pci"}}')
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status, ran.err)
+        self.assertEqual(DRIVER, self.driver(VF))
+
+
+class VgpuCommandsOnPublished(VgpuCommands):
+    """The same where errno tells less, and 0 is refused on a free VF."""
+
+    errors = "published"
