@@ -19,6 +19,7 @@ from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
+    judgement,
     plan,
     planning,
     vgpu_changes,
@@ -93,11 +94,9 @@ class Reconciling:
         """
         if not self._context.has_state:
             return ()
-        with self._context.open_store(read_only=True) as store:
-            found = self._decided(store, listed)
         return tuple(
             Outcome(decision, State.PLANNED, decision.why)
-            for decision in found
+            for decision in self._now(listed)
         )
 
     def run(
@@ -113,9 +112,51 @@ class Reconciling:
         if not self._context.has_state:
             return ()
         syncing.upgrade(self._context)
+        ended = self._recovered(self._now(listed))
+        return (
+            *ended,
+            *(
+                self._attempted(decision, listed)
+                for decision in self._now(listed)
+                if decision.action is not astray.Action.RECOVER
+            ),
+        )
+
+    def _now(
+        self, listed: ty.Collection[str] | None
+    ) -> tuple[astray.Decision, ...]:
         with self._context.open_store(read_only=True) as store:
-            found = self._decided(store, listed)
-        return tuple(self._attempted(decision, listed) for decision in found)
+            return self._decided(store, listed)
+
+    def _recovered(self, found: ty.Iterable[astray.Decision]) -> list[Outcome]:
+        """Bring to an end what a crash left in the middle.
+
+        Before all else: what is astray then is decided on what it left.
+        """
+        unsettled = [
+            decision
+            for decision in found
+            if decision.action is astray.Action.RECOVER
+        ]
+        if not unsettled:
+            return []
+        result = self._prepared.recover()
+        left = {
+            judged.change.subject: judged.reason
+            for judged in result.recovered
+            if judged.verdict is judgement.Verdict.LEAVE
+        }
+        failed = [*result.failed]
+        if result.ended_by is not None:
+            failed.append(result.ended_by.message)
+        return [
+            Outcome(decision, State.FAILED, "; ".join(failed))
+            if failed
+            else Outcome(decision, State.LEFT, left[decision.subject])
+            if decision.subject in left
+            else Outcome(decision, State.DONE, decision.why)
+            for decision in unsettled
+        ]
 
     def _decided(
         self,
