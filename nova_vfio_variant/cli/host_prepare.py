@@ -30,7 +30,12 @@ class Prepare(base.Lister):
     @functools.cached_property
     def prepared(self) -> preparation.Preparation:
         """The acting half of the node."""
-        return preparation.Preparation(self.context, _Telling(self))
+        return preparation.Preparation(self.context, self.telling)
+
+    @property
+    def telling(self) -> host_observer.Observer:
+        """Says what is done while this command does it."""
+        return _Telling(self)
 
     def add_addresses(
         self, parser: argparse.ArgumentParser, *, positional: bool
@@ -65,6 +70,8 @@ class Prepare(base.Lister):
     def show(self, decision: planning.Decision) -> base.Rows:
         """A plan, with what speaks against it."""
         rows: list[base.Row] = []
+        for said in decision.notes:
+            self.note(f"note: {said}")
         for change in decision.plan.changes:
             state = (
                 plan.StepState.EXPECTED

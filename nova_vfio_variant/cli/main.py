@@ -66,6 +66,9 @@ COMMANDS = {
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
     "vgpu types": "vgpu_types:Types",
+    "vgpu set": "vgpu:Set",
+    "vgpu apply": "vgpu:Apply",
+    "vgpu assert": "vgpu:Assert",
 }
 
 

@@ -15,6 +15,7 @@ from nova_vfio_variant.node import (
     reporting,
     tracked_devices,
     vgpu_health,
+    vgpus,
 )
 
 if ty.TYPE_CHECKING:
@@ -64,6 +65,13 @@ class Node:
     def claims(self) -> claims.Claims:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
+
+    def vgpus(self, observer: observer.Observer | None = None) -> vgpus.Vgpus:
+        """Giving VFs their vGPU types.
+
+        :param observer: is told of what is done as it goes
+        """
+        return vgpus.Vgpus(self.context, observer)
 
     @property
     def reconciling(self) -> reconcile.Reconciling:

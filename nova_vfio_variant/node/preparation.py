@@ -35,12 +35,16 @@ from nova_vfio_variant.host.decide import (
     planning,
     restore,
 )
-from nova_vfio_variant.host.observe import facts, function_state, host_scan
-from nova_vfio_variant.host.observe import records as host_records
-from nova_vfio_variant.node import context, records, vgpu_catalogue
+from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.node import (
+    context,
+    on_record,
+    records,
+    vgpu_catalogue,
+)
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import allowance, store
 from nova_vfio_variant.tracker import lock as state_lock
+from nova_vfio_variant.tracker import store
 
 Addresses = ty.Collection[pci_address.PciAddress]
 
@@ -103,54 +107,24 @@ class _Recording(host_observer.Observer):
         self._other.recovered(judged)
 
 
-class _OnRecord(host_actor.OnRecord):
-    """What the store says."""
-
-    def __init__(
-        self,
-        opened: store.Store,
-        boot: str,
-        instance_uuid: str | None = None,
-    ) -> None:
-        self._opened = opened
-        self._boot = boot
-        #: Who acts, so that what it has is in nobody's way.
-        self._instance_uuid = instance_uuid
-
-    def of(self, seen: host_scan.HostScan) -> host_records.Records:
-        """But for quarantines."""
-        known = _recorded(self._opened, seen)
-        return dataclasses.replace(
-            known,
-            owners={
-                address: owner
-                for address, owner in known.owners.items()
-                if owner != self._instance_uuid
-            },
-        )
-
-    def quarantine(
-        self, address: pci_address.PciAddress, reason: str | None
-    ) -> None:
-        """In this boot of the host."""
-        self._opened.quarantine(address, reason, boot=self._boot)
-
-
 class Preparation:
     """Plans and makes the changes of a node's host, and takes them back.
 
     :param on: the node whose configuration, host and state it uses
     :param observer: is told of what is done as it goes, and what a reboot
         undid
+    :param given: what is wanted of the host, in place of what host_spec says
     """
 
     def __init__(
         self,
         on: context.Context,
         observer: host_observer.Observer | None = None,
+        given: tuple[host_spec.HostSpec, ...] | None = None,
     ) -> None:
         self._context = on
         self._observer = observer or host_observer.Observer()
+        self._given = given
 
     @functools.cached_property
     def specs(self) -> tuple[host_spec.HostSpec, ...]:
@@ -158,6 +132,8 @@ class Preparation:
 
         :raises ConfigError: something is wrong with its text
         """
+        if self._given is not None:
+            return self._given
         specs, findings = host_spec.parse_host_specs(
             located.values(self._context.conf, "vfio", "host_spec")
         )
@@ -175,9 +151,17 @@ class Preparation:
         :raises JournalError: :meth:`apply` would stop at the journal
         """
         specs = self.specs
+        return self.plan_by(lambda now: host_apply.decision(specs, now, only))
+
+    def plan_by(self, decide: host_actor.Decide) -> planning.Decision:
+        """What :meth:`apply_by` would do now. Nothing is written.
+
+        :raises ConfigError: what is wanted doesn't fit this host
+        :raises JournalError: :meth:`apply_by` would stop at the journal
+        """
         priors = self._priors()
         now = self._look()
-        found = host_apply.decision(specs, now, only)
+        found = decide(now)
         _raise_findings(found)
         return identity.checked(found, priors, now)
 
@@ -227,6 +211,30 @@ class Preparation:
             apply.apply(actor, specs, only, opened.quarantined())
         return result
 
+    def apply_by(self, decide: host_actor.Decide) -> Result:
+        """Make vGPUs what somebody decides, after recovering.
+
+        :raises HostError: the host can't be written
+        :raises LockTimeout: another command writes
+        """
+        result = Result()
+        with (
+            self._acting(result) as (actor, opened),
+            _told(result),
+        ):
+            recover.recover(actor)
+            quarantined = opened.quarantined()
+            apply.by(
+                actor,
+                lambda now: identity.checked(
+                    decide(now.knowing(quarantined=quarantined)),
+                    actor.journal.priors,
+                    now,
+                ),
+                plan.Command.VGPU,
+            )
+        return result
+
     def restore(self, only: Addresses = ()) -> Result:
         """Take the host back to what was before, after recovering.
 
@@ -262,7 +270,7 @@ class Preparation:
         seen = self._context.scan
         with self._context.open_store(read_only=True) as opened:
             return dataclasses.replace(
-                facts.gather(seen), records=_recorded(opened, seen)
+                facts.gather(seen), records=on_record.recorded(opened, seen)
             ).knowing(
                 quarantined=opened.quarantined(
                     self._context.tree.read_text(function_state.BOOT_ID)
@@ -281,14 +289,14 @@ class Preparation:
             self._context.open_store(read_only=False) as opened,
             contextlib.closing(self.journal()) as known,
         ):
-            _after_reboot(known, opened, self._observer)
+            on_record.after_reboot(known, opened, self._observer)
             vgpu_catalogue.remember(self._context, opened)
             yield (
                 host_actor.Actor(
                     self._context.tree,
                     by,
                     known,
-                    _OnRecord(opened, known.boot),
+                    on_record.OnRecord(opened, known.boot),
                     _Recording(result, self._observer),
                 ),
                 opened,
@@ -309,12 +317,12 @@ class Preparation:
             by.hold([lock.HOST], context.LOCK_TIMEOUT),
             contextlib.closing(self.journal()) as known,
         ):
-            _after_reboot(known, opened, self._observer)
+            on_record.after_reboot(known, opened, self._observer)
             yield host_actor.Actor(
                 self._context.tree,
                 by,
                 known,
-                _OnRecord(opened, known.boot, instance_uuid),
+                on_record.OnRecord(opened, known.boot, instance_uuid),
                 self._observer,
             )
 
@@ -343,40 +351,6 @@ class Preparation:
                 "run as root, where /sys can be written",
             ) from error
         return executor.LocalExecutor(sysfs_writer.of_directory(root))
-
-
-def _recorded(
-    opened: store.Store, seen: host_scan.HostScan
-) -> host_records.Records:
-    """What is recorded of functions, but for quarantines."""
-    return host_records.Records(
-        owners={
-            address: claim.instance_uuid
-            for claim in opened.claims()
-            for address in claim.addresses
-        },
-        identities={
-            device.address: device.known for device in opened.devices()
-        },
-        allowed=allowance.standing(opened.allowances.all(), seen.get),
-    )
-
-
-def _after_reboot(
-    known: journal.Journal,
-    opened: store.Store,
-    observer: host_observer.Observer,
-) -> None:
-    """End the quarantines of earlier boots, and tell what a reboot undid."""
-    for what, names in (
-        ("what was done to", [*known.undone_by_reboot]),
-        ("the quarantine of", [*opened.end_quarantines(known.boot)]),
-    ):
-        if names:
-            listed = ", ".join(map(str, names))
-            observer.note(
-                f"a reboot ended {what} {listed} ({len(names)} in all)"
-            )
 
 
 @contextlib.contextmanager

@@ -79,6 +79,7 @@ class _Applying:
         #: What is to be done, or was tried in vain.
         self._undone: set[tuple[str, plan.What, str | None]] = set()
         self._vain: set[str] = set()
+        self._said: set[str] = set()
         self._companions: dict[str, tuple[str, ...]] = {}
 
     def by(self, decide: host_actor.Decide) -> Applied:
@@ -107,6 +108,10 @@ class _Applying:
     def _note(self, decision: planning.Decision) -> None:
         """Remember what is to be done, and what is unbound for what."""
         self._actor.declare(decision.vgpus)
+        for said in decision.notes:
+            if said not in self._said:
+                self._said.add(said)
+                self._actor.observer.note(f"note: {said}")
         self._companions |= {
             name: others
             for name, others in decision.companions.items()

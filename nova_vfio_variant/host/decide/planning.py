@@ -53,6 +53,10 @@ class Decision:
     )
 
 
+#: A plan that changes nothing.
+NOTHING: ty.Final = plan.Plan()
+
+
 def driver_steps(
     subject: str,
     now: function_state.State,

@@ -30,6 +30,7 @@ from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import (
     vendor_vgpu,
     vgpu_card,
+    vgpu_mode,
 )
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -46,6 +47,9 @@ def decision(
     facts: host_facts.HostFacts,
     reason: str,
     modes: Modes | None = None,
+    *,
+    declared: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> planning.Decision:
     """The changes that give VFs their types, or what is against them.
 
@@ -53,6 +57,8 @@ def decision(
 
     :param reason: why, in one sentence
     :param modes: of the cards for which it is declared
+    :param declared: it is to be remembered that VFs are to have them
+    :param notes: how words were taken
     """
     modes = modes or {}
     cards: dict[Address, dict[Address, str]] = {card: {} for card in modes}
@@ -78,7 +84,10 @@ def decision(
         *(change for card in made for change in card.sets()),
     )
     return planning.Decision(
-        plan.Plan(changes), tuple(dict.fromkeys(refusals))
+        plan.Plan(changes),
+        tuple(dict.fromkeys(refusals)),
+        notes=notes,
+        vgpus=types if declared else {},
     )
 
 
@@ -106,6 +115,7 @@ def card_of(
             if (function := facts.scan.get(vf)) is None
             or refusal.to_divide(facts, function)
         ),
+        bool(vgpu_mode.gpu_instances(facts.scan.tree, str(address))),
     )
 
 
@@ -202,10 +212,8 @@ class _Card:
                 if isinstance(no_type, finding.Finding):
                     yield no_type
             return
-        together = tuple(self._against_all())
-        yield from together
-        if not together and not self._waits:
-            yield from self._not_on_offer(known)
+        missing = () if self._waits else tuple(self._not_on_offer(known))
+        yield from missing or self._against_all()
 
     def _against_mode(self) -> ty.Iterator[finding.Finding]:
         card = self._card

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-vfio vgpu set``, ``apply`` and ``assert``."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+
+from nova_vfio_variant import exception, input_file, source
+from nova_vfio_variant.cli import base, host_prepare
+from nova_vfio_variant.node import vgpus
+
+
+class _Vgpus(host_prepare.Prepare):
+    """What the commands share."""
+
+    @functools.cached_property
+    def vgpus(self) -> vgpus.Vgpus:
+        """The vGPU types of the node's VFs."""
+        return vgpus.Vgpus(self.context, self.telling)
+
+    def add_file(self, parser: argparse.ArgumentParser) -> None:
+        """Add the file that declares cards."""
+        parser.add_argument(
+            "file",
+            metavar="FILE|-",
+            help="a JSON object or list as of host_spec, with vgpu_type, "
+            "vgpu_types and heterogeneous; - for standard input",
+        )
+
+
+class Set(_Vgpus):
+    """Give a VF a vGPU type, or take it away.
+
+    Refused where somebody has the VF, or may have, and where its card doesn't
+    offer the type. It stays until it is taken away, the card's VFs are made
+    anew, or the host is rebooted; what host_spec declares is set again.
+    """
+
+    example = 'vgpu set 0000:25:00.4 "NVIDIA A16-16A"'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the VF, its type and --dry-run."""
+        parser = super().get_parser(prog_name)
+        base.add_address(parser)
+        parser.add_argument(
+            "type",
+            metavar="TYPE|none",
+            help="name or number, as 'vgpu types' shows it",
+        )
+        self.add_dry_run(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        address, word = parsed_args.address, parsed_args.type
+        if parsed_args.dry_run:
+            return self.show(self.vgpus.plan_set(address, word))
+        return self.tell(self.vgpus.set(address, word))
+
+
+class Apply(_Vgpus):
+    """Make cards what a file declares of their vGPUs.
+
+    As 'host apply' does for host_spec: all is looked at before anything is
+    freed, and what fails is taken back.
+    """
+
+    example = "vgpu apply cards.json"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the file and --dry-run."""
+        parser = super().get_parser(prog_name)
+        self.add_file(parser)
+        self.add_dry_run(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        text = _read(parsed_args.file)
+        if parsed_args.dry_run:
+            return self.show(self.vgpus.check(text))
+        return self.tell(self.vgpus.apply(text))
+
+
+class Assert(_Vgpus):
+    """Compare cards with what a file declares of their vGPUs.
+
+    Nothing is written. Status 0: they are so; 1: they are not, and the rows
+    say what 'vgpu apply' would do; 2: that would be refused.
+    """
+
+    example = "vgpu assert cards.json"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the file."""
+        parser = super().get_parser(prog_name)
+        self.add_file(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Compare."""
+        return self.show(self.vgpus.check(_read(parsed_args.file)))
+
+
+def _read(name: str) -> source.SourceText:
+    """What a file, or standard input, declares.
+
+    :raises VfioVariantError: it can't be read, or is no text
+    """
+    place = "standard input" if name == "-" else name
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(input_file.CONFIG + 1)
+            input_file.expect_size(len(data), place, input_file.CONFIG)
+        else:
+            data = input_file.read(name, input_file.CONFIG)
+        text = data.decode()
+    except OSError as error:
+        raise exception.VfioVariantError(
+            f"{place}: {error.strerror}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise exception.VfioVariantError(
+            f"{place}: byte {error.start + 1} is not UTF-8"
+        ) from error
+    return source.SourceText.of(text, "host_spec", "vfio", place)
