@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
-from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vendor_vgpu
@@ -201,18 +201,17 @@ def _why_left(
 
 def declared(facts: Facts) -> ty.Iterator[Decision]:
     """What is declared, and isn't there."""
-    for change in facts.declared.plan.changes:
+    reasons = {
+        change.subject: change.steps[0].reason
+        for change in facts.declared.plan.changes
+    }
+    for subject, why in reasons.items():
+        yield Decision(subject, What.MISSING, why, Action.SET)
+    for reason in (*facts.declared.findings, *facts.declared.refusals):
         yield Decision(
-            change.subject,
+            reason.subject or "host_spec",
             What.MISSING,
-            change.steps[0].reason if change.steps else "it is declared",
-            Action.SET,
-        )
-    for reason in facts.declared.refusals:
-        yield Decision(
-            reason.subject or "",
-            What.MISSING,
-            refusal.line(reason),
+            reason.message,
             Action.LEAVE,
         )
 
