@@ -43,6 +43,7 @@ FRESH = {
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
+    "vgpu-types": "vgpu types",
 }
 #: For one function each: a name and its address.
 OF_FUNCTION = {
