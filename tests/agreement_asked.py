@@ -29,8 +29,8 @@ from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.node import (
     checking,
     context,
+    on_record,
     placement_side,
-    preparation,
     syncing,
     tracked_devices,
 )
@@ -145,6 +145,9 @@ class MemoryStore:
         self.allowances = types.SimpleNamespace(
             all=lambda: tuple(self._allowed), add=self._allow
         )
+        # Nobody makes vGPUs here: VFs have a type, or none.
+        self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.vgpus = types.SimpleNamespace(all=tuple, types=tuple)
 
     def _allow(self, *said: ty.Any) -> None:
         address, code, reason, identity = said
@@ -380,7 +383,7 @@ class _Asking:
         records = on.verdicts.records
         seen_of = dataclasses.replace(
             on.verdicts.facts,
-            records=preparation._recorded(opened, on.scan),
+            records=on_record.recorded(opened, on.scan),
         ).knowing(quarantined=opened.quarantined(random_hosts.BOOT))
         for seen in on.scan.functions:
             at = str(seen.address)

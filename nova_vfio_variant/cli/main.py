@@ -61,6 +61,7 @@ COMMANDS = {
     "vgpu report": "vgpu_health:Report",
     "vgpu health": "vgpu_health:Health",
     "vgpu clear": "vgpu_health:Clear",
+    "reconcile": "reconcile:Reconcile",
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",

@@ -145,23 +145,6 @@ class CheckInput:
         )
 
     @property
-    def beside_nova(self) -> str | None:
-        """Why nova-compute seems to be on this host; None if nothing says so.
-
-        Placement says more where it was asked.
-        """
-        if self.without_nova:
-            return None
-        if ("vfio", "placement") in self.places:
-            return f"providers below {self.root} in Placement are Nova's"
-        if self.report_in_placement:
-            return (
-                "[pci] report_in_placement is on, and no [vfio] placement"
-                " says that it is for nova-vfio to publish"
-            )
-        return None
-
-    @property
     def root(self) -> str:
         """Name of the root provider."""
         return str(self.options.get(("vfio", "provider_root"), "host"))
@@ -284,23 +267,7 @@ class CheckInput:
     @functools.cached_property
     def desired(self) -> ty.Sequence[tracked.Device]:
         """The devices that configuration and host ask for."""
-        return sync.desired(self.specs, self.functions, self.classes)
-
-    @functools.cached_property
-    def classes(self) -> ty.Mapping[pci_address.PciAddress, str]:
-        """Resource classes that vGPU types give (resource_class_from_type)."""
-        option = ("vfio", "resource_class_from_type")
-        if self.scan is None or not self.options.get(option):
-            return {}
-        return vgpu_classes.of_functions(
-            self.host_facts,
-            self.vgpu_types,
-            {
-                vgpu.address
-                for vgpu in self.vgpus
-                if vgpu.origin is tracked_vgpus.Origin.CLAIM
-            },
-        )
+        return sync.desired(self.specs, self.functions, _classes(self))
 
     @functools.cached_property
     def alike(self) -> list[list[tracked.Device]]:
@@ -330,6 +297,16 @@ class CheckInput:
     ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
         """The providers that they make, and what stands against them."""
         return tree.build(self.desired, self.root, self.layout, self.spec_of)
+
+
+def _classes(given: CheckInput) -> dict[pci_address.PciAddress, str]:
+    """The classes that vGPU types give: ``resource_class_from_type``."""
+    by_type = ("vfio", "resource_class_from_type")
+    if given.scan is None or not given.options.get(by_type):
+        return {}
+    return vgpu_classes.of_functions(
+        given.host_facts, given.vgpu_types, given.vgpus
+    )
 
 
 Rule = ty.Callable[[CheckInput], ty.Iterable[finding.Finding]]

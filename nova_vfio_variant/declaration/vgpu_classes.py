@@ -11,11 +11,11 @@ import typing as ty
 
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.pci import names
+from nova_vfio_variant.tracker import vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.tracker import vgpus
 
 #: Of each card, by the address of its PF, the types that it is known to have.
 Types = ty.Mapping["pci_address.PciAddress", tuple[vendor_vgpu.VgpuType, ...]]
@@ -36,7 +36,7 @@ def of_name(name: str) -> str:
 
 
 def types(
-    facts: host_facts.HostFacts, known: ty.Iterable[vgpus.KnownType] = ()
+    seen: host_facts.HostFacts, known: ty.Iterable[vgpus.KnownType] = ()
 ) -> Types:
     """The types of each card of a host, seen and remembered.
 
@@ -45,7 +45,7 @@ def types(
     """
     remembered: dict[pci_address.PciAddress, list[vendor_vgpu.VgpuType]] = {}
     for known_type in known:
-        card = facts.scan.get(known_type.card)
+        card = seen.scan.get(known_type.card)
         if card is None or known_type.identity.is_another(card.identity):
             continue
         remembered.setdefault(known_type.card, []).append(
@@ -59,25 +59,28 @@ def types(
         address: vgpu_card.Card(
             address, vfs, tuple(remembered.get(address, ()))
         ).known
-        for address, vfs in vgpu_card.cards(facts).items()
+        for address, vfs in vgpu_card.cards(seen).items()
     }
 
 
 def of_functions(
-    facts: host_facts.HostFacts,
+    seen: host_facts.HostFacts,
     known: ty.Iterable[vgpus.KnownType] = (),
-    leaving: ty.Collection[pci_address.PciAddress] = (),
+    made: ty.Iterable[vgpus.OurVgpu] = (),
 ) -> dict[pci_address.PciAddress, str]:
     """The class of each function that has a type whose name is known.
 
     :param known: see :func:`types`
-    :param leaving: functions whose type goes with the claim that it was set
-        for, so that it says nothing of them
+    :param made: the vGPUs that are ours: one that a claim set goes with it,
+        and says nothing of its VF
     """
+    leaving = {
+        vgpu.address for vgpu in made if vgpu.origin is vgpus.Origin.CLAIM
+    }
     found = {}
-    of_cards = types(facts, known)
-    for address, vgpu in facts.vgpus.items():
-        function = facts.scan.get(address)
+    of_cards = types(seen, known)
+    for address, vgpu in seen.vgpus.items():
+        function = seen.scan.get(address)
         if function is None or address in leaving:
             continue
         of_card = of_cards.get(function.physfn, ()) if function.physfn else ()

@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
-from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vendor_vgpu
@@ -27,6 +27,7 @@ GRACE: ty.Final = dt.timedelta(minutes=5)
 class What(enum.StrEnum):
     """What is wrong."""
 
+    UNSETTLED = "change that was begun and has not ended"
     ORPHAN = "vGPU without an instance"
     LOST = "vGPU that is gone"
     MISSING = "declared vGPU that is missing"
@@ -35,6 +36,7 @@ class What(enum.StrEnum):
 class Action(enum.StrEnum):
     """What is to be done about it."""
 
+    RECOVER = "recover"
     FREE = "free"
     FORGET = "forget"
     SET = "set"
@@ -73,7 +75,7 @@ class Facts:
     :param vgpus: those that we made, as the store has them
     :param host: as it is seen, with what is recorded
     :param ask: whether an instance lives
-    :param booted: when the host was; None where that can't be known
+    :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     """
 
@@ -81,10 +83,21 @@ class Facts:
     host: host_facts.HostFacts
     ask: ty.Callable[[str], liveness.Answer]
     now: dt.datetime
-    booted: dt.datetime | None = None
+    uptime: float | None = None
     declared: planning.Decision = dataclasses.field(
         default_factory=lambda: planning.Decision(plan.Plan())
     )
+
+
+def unsettled(facts: Facts) -> ty.Iterator[Decision]:
+    """What a command was killed in the middle of."""
+    for address in sorted(facts.host.records.unsettled):
+        yield Decision(
+            str(address),
+            What.UNSETTLED,
+            "a command ended in the middle of it",
+            Action.RECOVER,
+        )
 
 
 def on_demand(facts: Facts) -> ty.Iterator[Decision]:
@@ -135,6 +148,18 @@ def _of(vgpu: vgpus.OurVgpu, facts: Facts) -> tuple[What, Action, str]:
     return What.ORPHAN, *_whether_free(vgpu, function, facts, whose)
 
 
+def is_ours(vgpu: vgpus.OurVgpu, host: host_facts.HostFacts) -> bool:
+    """Whether a function and its type are still as we left them."""
+    function = host.scan.get(vgpu.address)
+    seen = host.vgpus.get(vgpu.address)
+    return (
+        function is not None
+        and seen is not None
+        and seen.current == vgpu.type_id
+        and not vgpu.identity.is_another(function.identity)
+    )
+
+
 def _whether_free(
     vgpu: vgpus.OurVgpu,
     function: observed.PciFunction,
@@ -162,7 +187,7 @@ def _why_left(
             f"whether instance {vgpu.instance_uuid} lives is not known:"
             f" {answer.why}"
         )
-    if facts.booted is not None and facts.now - facts.booted < GRACE:
+    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
         return "the host booted less than five minutes ago"
     try:
         since = dt.datetime.fromisoformat(vgpu.since)
@@ -176,18 +201,17 @@ def _why_left(
 
 def declared(facts: Facts) -> ty.Iterator[Decision]:
     """What is declared, and isn't there."""
-    for change in facts.declared.plan.changes:
+    reasons = {
+        change.subject: change.steps[0].reason
+        for change in facts.declared.plan.changes
+    }
+    for subject, why in reasons.items():
+        yield Decision(subject, What.MISSING, why, Action.SET)
+    for reason in (*facts.declared.findings, *facts.declared.refusals):
         yield Decision(
-            change.subject,
+            reason.subject or "host_spec",
             What.MISSING,
-            change.steps[0].reason if change.steps else "it is declared",
-            Action.SET,
-        )
-    for reason in facts.declared.refusals:
-        yield Decision(
-            reason.subject or "",
-            What.MISSING,
-            refusal.line(reason),
+            reason.message,
             Action.LEAVE,
         )
 
@@ -196,7 +220,7 @@ def declared(facts: Facts) -> ty.Iterator[Decision]:
 #: be what something else needs.
 LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[Facts], ty.Iterator[Decision]], ...]
-] = (on_demand, declared)
+] = (unsettled, on_demand, declared)
 
 
 def decide(facts: Facts) -> tuple[Decision, ...]:

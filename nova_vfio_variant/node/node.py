@@ -11,6 +11,7 @@ from nova_vfio_variant.node import (
     context,
     placement_side,
     preparation,
+    reconcile,
     reporting,
     tracked_devices,
     vgpu_health,
@@ -71,6 +72,11 @@ class Node:
         :param observer: is told of what is done as it goes
         """
         return vgpus.Vgpus(self.context, observer)
+
+    @property
+    def reconciling(self) -> reconcile.Reconciling:
+        """Bringing what is ours back to what it should be."""
+        return reconcile.Reconciling(self.context)
 
     @property
     def vgpu_health(self) -> vgpu_health.VgpuHealth:

@@ -306,9 +306,8 @@ class Preparation:
     def acting_on(
         self, opened: store.Store, instance_uuid: str
     ) -> ty.Iterator[host_actor.Actor]:
-        """Somebody who acts for an instance, for a holder of the state's lock.
+        """Somebody who acts for an instance; the state's lock is held.
 
-        :param opened: the store of that state
         :raises HostError: the host can't be written
         :raises LockTimeout: another command writes to the host
         """

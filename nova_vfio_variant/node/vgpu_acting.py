@@ -9,6 +9,7 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.decide import (
     codes,
+    identity,
     plan,
     planning,
     refusal,
@@ -52,11 +53,14 @@ def set_types(
     """
     failed: dict[Address, str] = {}
 
-    def decide(now: facts.HostFacts) -> planning.Decision:
-        return _decision(moves, now, reason)
-
     host = preparation.Preparation(context)
     with host.acting_on(store, instance_uuid) as actor:
+
+        def decide(now: facts.HostFacts) -> planning.Decision:
+            return identity.checked(
+                _decision(moves, now, reason), actor.journal.priors, now
+            )
+
         recover.recover(actor)
         for turn in converge.rounds(
             actor, decide, plan.Command.VGPU, partly=True

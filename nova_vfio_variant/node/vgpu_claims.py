@@ -15,7 +15,7 @@ import typing as ty
 import uuid
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.declaration import vgpu_classes
+from nova_vfio_variant.declaration import nova_here, vgpu_classes
 from nova_vfio_variant.host.decide import assignability, vgpu_capacity
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
@@ -64,7 +64,7 @@ def wishes(
     types: vgpu_classes.Types = {}
     if given.scan is not None:
         types = vgpu_classes.types(given.host_facts, given.vgpu_types)
-    reason = given.beside_nova
+    reason = nova_here.beside_nova(given)
     if reason is not None:
         if words:
             raise exception.ClaimError(

@@ -13,7 +13,8 @@ import json
 import typing as ty
 
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.pci import function
+from nova_vfio_variant.pci import function, names
+from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.tracker import device as tracked
 
 #: Fields of a Device that configuration and host decide.
@@ -161,3 +162,41 @@ def _plain(name: str, value: ty.Any) -> ty.Any:
     if name == "traits":
         return list(value)
     return dict(value) if name == "tags" else value
+
+
+def of(
+    seen: function.PciFunction,
+    spec: pci_spec.DeviceSpec,
+    netdevs: ty.Mapping[pci_address.PciAddress, str],
+    by_type: str | None,
+) -> tracked.Device:
+    """A function as tracked, but for its IOMMU group.
+
+    :param netdevs: of each PF its first interface
+    :param by_type: its class where its spec names none
+    """
+    managed = spec.managed is None or spec.managed
+    extra_info = {"managed": str(managed).lower()}
+    if spec.live_migratable is not None:
+        extra_info["live_migratable"] = str(spec.live_migratable).lower()
+    if seen.physfn is not None and seen.physfn in netdevs:
+        extra_info["parent_ifname"] = netdevs[seen.physfn]
+    if seen.driver is not None:
+        extra_info["driver"] = seen.driver
+    if seen.vfio_driver is not None:
+        extra_info["vfio_driver"] = seen.vfio_driver
+    return tracked.Device(
+        address=seen.address,
+        vendor_id=seen.vendor_id,
+        product_id=seen.product_id,
+        dev_type=seen.dev_type,
+        numa_node=seen.numa_node,
+        parent_addr=seen.physfn,
+        resource_class=names.resource_class(
+            spec.resource_class or by_type, seen.vendor_id, seen.product_id
+        ),
+        traits=names.traits(spec.traits),
+        tags=dict(spec.tags),
+        extra_info=extra_info,
+        identity=seen.identity,
+    )

@@ -15,7 +15,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
-from nova_vfio_variant.pci import matching, names
+from nova_vfio_variant.pci import matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import family, properties
@@ -118,7 +118,7 @@ def desired(
             last_spec, last_shared = spec, shared
             key = (spec.index, shared)
             if key not in alike:
-                sibling = _device(seen, spec, netdevs, by_type)
+                sibling = properties.of(seen, spec, netdevs, by_type)
                 alike[key] = (sibling, f"{properties.digest(sibling)}.")
             sibling, digest = alike[key]
         place = tracked.number(seen.address)
@@ -369,37 +369,3 @@ def _take(families: family.Families, wanted: tracked.Device) -> bool:
         return False
     families.put(properties.changed(device, wanted))
     return moved
-
-
-def _device(
-    seen: host_function.PciFunction,
-    spec: pci_spec.DeviceSpec,
-    netdevs: ty.Mapping[pci_address.PciAddress, str],
-    by_type: str | None,
-) -> tracked.Device:
-    """A function as tracked, but for its IOMMU group."""
-    managed = spec.managed is None or spec.managed
-    extra_info = {"managed": str(managed).lower()}
-    if spec.live_migratable is not None:
-        extra_info["live_migratable"] = str(spec.live_migratable).lower()
-    if seen.physfn is not None and seen.physfn in netdevs:
-        extra_info["parent_ifname"] = netdevs[seen.physfn]
-    if seen.driver is not None:
-        extra_info["driver"] = seen.driver
-    if seen.vfio_driver is not None:
-        extra_info["vfio_driver"] = seen.vfio_driver
-    return tracked.Device(
-        address=seen.address,
-        vendor_id=seen.vendor_id,
-        product_id=seen.product_id,
-        dev_type=seen.dev_type,
-        numa_node=seen.numa_node,
-        parent_addr=seen.physfn,
-        resource_class=names.resource_class(
-            spec.resource_class or by_type, seen.vendor_id, seen.product_id
-        ),
-        traits=names.traits(spec.traits),
-        tags=dict(spec.tags),
-        extra_info=extra_info,
-        identity=seen.identity,
-    )

@@ -51,6 +51,15 @@ class Running:
     untold: tuple[str, ...] = ()
 
 
+def seconds(tree: host_tree.HostTree) -> float | None:
+    """How long the host has been up; None where that can't be known."""
+    words = (tree.read_text("proc/uptime") or "").split()
+    try:
+        return float(words[0])
+    except (IndexError, ValueError):
+        return None
+
+
 def of_processes(tree: host_tree.HostTree) -> Running:
     """The instances whose QEMU or Cloud Hypervisor runs. Raises nothing.
 

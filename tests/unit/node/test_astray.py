@@ -27,7 +27,7 @@ OURS = vgpus.OurVgpu(
 
 
 class AstrayTest(base.TestCase):
-    booted: dt.datetime | None = None
+    uptime: float | None = None
 
     def decided(
         self,
@@ -46,7 +46,7 @@ class AstrayTest(base.TestCase):
             **{"unseen": (), "in_use": {}, **more},
         )
         found = astray.decide(
-            astray.Facts((vgpu,), host, lambda _: answer, NOW, self.booted)
+            astray.Facts((vgpu,), host, lambda _: answer, NOW, self.uptime)
         )
         if not found:
             return None
@@ -151,9 +151,21 @@ class AstrayTest(base.TestCase):
             Action.FORGET, self.action(current="0", records=claimed)
         )
 
+    def test_what_a_crash_left_is_ended_before_all_else(self) -> None:
+        host = dataclasses.replace(
+            host_facts.gather(make.scan(FUNCTION)),
+            vgpus={AT: vendor_vgpu.VendorVgpu("558")},
+            records=records.Records(unsettled={AT}),
+        )
+        found = astray.decide(astray.Facts((OURS,), host, lambda _: GONE, NOW))
+        self.assertEqual(
+            [What.UNSETTLED, What.ORPHAN],
+            [decision.what for decision in found],
+        )
+
     def test_after_a_boot_guests_get_time_to_start(self) -> None:
-        for minutes, expected in ((4, Action.LEAVE), (5, Action.FORGET)):
-            self.booted = NOW - dt.timedelta(minutes=minutes)
+        for seconds, expected in ((299.9, Action.LEAVE), (300, Action.FORGET)):
+            self.uptime = seconds
             self.assertEqual(expected, self.action(current="0"))
 
     def test_the_assignment_tells_one_owner_from_the_next(self) -> None:

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing what is ours on a host back to what it should be.
+
+What is wrong is decided by :mod:`~nova_vfio_variant.node.astray`, and done
+here, one thing after the other, in an order that lets a crash between any two
+steps be the next run's ordinary case: our record of a vGPU goes last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import functools
+import logging
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import converge, recover
+from nova_vfio_variant.host.act import observer as host_observer
+from nova_vfio_variant.host.decide import (
+    host_spec,
+    judgement,
+    plan,
+    planning,
+    refusal,
+    vgpu_changes,
+)
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import running, scanner, vendor_vgpu
+from nova_vfio_variant.node import (
+    astray,
+    claims,
+    liveness,
+    missing_vgpus,
+    preparation,
+    records,
+    syncing,
+)
+from nova_vfio_variant.tracker import vgpu_reports, vgpus
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+#: Of a row for nobody, so that no claim counts as its own.
+_NOBODY: ty.Final = ""
+
+
+class State(enum.StrEnum):
+    """What became of a decision."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision, and what became of it.
+
+    :param why: the decision's reason, or why nothing came of it
+    """
+
+    decision: astray.Decision
+    state: State
+    why: str
+
+
+class Reconciling:
+    """Looks for what is wrong on a node, and puts it right.
+
+    :param on: the node
+    :param observer: is told of each step as it is done
+    """
+
+    def __init__(
+        self,
+        on: node_context.Context,
+        observer: host_observer.Observer | None = None,
+    ) -> None:
+        self._context = on
+        self._prepared = preparation.Preparation(on, observer)
+
+    def plan(
+        self, listed: ty.Collection[str] | None = None
+    ) -> tuple[Outcome, ...]:
+        """What :meth:`run` would do now. Nothing is written.
+
+        :param listed: the instances that live; None if nobody says
+        :raises HostError: the host can't be seen
+        :raises StoreError: the store can't be read
+        """
+        return tuple(
+            Outcome(decision, State.PLANNED, decision.why)
+            for decision in self._now(listed)
+        )
+
+    def run(
+        self, listed: ty.Collection[str] | None = None
+    ) -> tuple[Outcome, ...]:
+        """Do it. What fails is told, and the rest is done all the same.
+
+        :param listed: the instances that live; None if nobody says
+        :raises HostError: the host can't be seen
+        :raises LockTimeout: another command writes
+        :raises StoreError: the store can't be read or written
+        """
+        syncing.upgrade(self._context)
+        found = self._now(listed)
+        ended = self._recovered(found)
+        if ended:
+            found = tuple(
+                decision
+                for decision in self._now(listed)
+                if decision.action is not astray.Action.RECOVER
+            )
+        for decision in found:
+            if decision.action is not astray.Action.SET:
+                ended.append(self._attempted(decision, listed))
+        return (*ended, *self._set_again(found))
+
+    def _now(
+        self, listed: ty.Collection[str] | None
+    ) -> tuple[astray.Decision, ...]:
+        with self._context.open_store(read_only=True) as store:
+            facts = self._facts(store, listed)
+            return astray.decide(
+                dataclasses.replace(facts, declared=self._declared(store))
+            )
+
+    def _recovered(self, found: ty.Iterable[astray.Decision]) -> list[Outcome]:
+        """Bring to an end what a crash left in the middle.
+
+        Before all else: what is astray then is decided on what it left.
+        """
+        unsettled = [
+            decision
+            for decision in found
+            if decision.action is astray.Action.RECOVER
+        ]
+        if not unsettled:
+            return []
+        result = self._prepared.recover()
+        left = {
+            judged.change.subject: judged.reason
+            for judged in result.recovered
+            if judged.verdict is judgement.Verdict.LEAVE
+        }
+        failed = [*result.failed]
+        if result.ended_by is not None:
+            failed.append(result.ended_by.message)
+        return [
+            Outcome(decision, State.FAILED, "; ".join(failed))
+            if failed
+            else Outcome(decision, State.LEFT, left[decision.subject])
+            if decision.subject in left
+            else Outcome(decision, State.DONE, decision.why)
+            for decision in unsettled
+        ]
+
+    def _facts(
+        self,
+        store: tracker_store.Store,
+        listed: ty.Collection[str] | None,
+    ) -> astray.Facts:
+        """All but what is declared, on the host as it is now."""
+        tree = self._context.tree
+        scan = scanner.scan(tree)
+        return astray.Facts(
+            store.vgpus.all(),
+            dataclasses.replace(
+                host_facts.gather(scan),
+                records=records.read(
+                    store, store.devices(), scan, self._context.state
+                ),
+            ),
+            liveness.Liveness.of(tree, listed).ask,
+            dt.datetime.now(dt.UTC),
+            running.seconds(tree),
+        )
+
+    def _declared(self, store: tracker_store.Store) -> planning.Decision:
+        """What sets again what is declared and gone."""
+        try:
+            specs = self._specs
+            if not specs and not any(
+                vgpu.origin is vgpus.Origin.DECLARED
+                for vgpu in store.vgpus.all()
+            ):
+                return planning.Decision(planning.NOTHING)
+            return self._prepared.plan_by(
+                lambda now: missing_vgpus.decision(specs, now)
+            )
+        except exception.ConfigError as error:
+            return planning.Decision(planning.NOTHING, findings=error.findings)
+
+    @functools.cached_property
+    def _specs(self) -> tuple[host_spec.HostSpec, ...]:
+        return missing_vgpus.of_vgpus(self._prepared.specs)
+
+    def _set_again(
+        self, found: ty.Iterable[astray.Decision]
+    ) -> ty.Iterator[Outcome]:
+        """Set what is declared and gone."""
+        missing = [
+            decision
+            for decision in found
+            if decision.action is astray.Action.SET
+        ]
+        if not missing:
+            return
+        specs = self._specs
+        told = _Told()
+        result = preparation.Preparation(self._context, told).apply_by(
+            lambda now: missing_vgpus.alone(missing_vgpus.decision(specs, now))
+        )
+        whys = [*result.failed, *map(refusal.line, result.refusals)]
+        if result.ended_by is not None:
+            whys.append(result.ended_by.message)
+        for decision in missing:
+            if decision.subject in told.done:
+                yield Outcome(decision, State.DONE, decision.why)
+            elif whys:
+                yield Outcome(decision, State.FAILED, "; ".join(whys))
+            else:
+                yield Outcome(
+                    decision,
+                    State.LEFT,
+                    "it is not as it was when this was decided",
+                )
+
+    def _attempted(
+        self,
+        decision: astray.Decision,
+        listed: ty.Collection[str] | None,
+    ) -> Outcome:
+        """Do what was decided, if it is to be done still."""
+        if decision.action is astray.Action.LEAVE or decision.vgpu is None:
+            return Outcome(decision, State.LEFT, decision.why)
+        try:
+            why = self._ended(decision, decision.vgpu, listed)
+        except (
+            exception.HostRefused,
+            exception.ClaimError,
+        ) as error:
+            return Outcome(decision, State.LEFT, error.message)
+        except exception.VfioVariantError as error:
+            return Outcome(decision, State.FAILED, error.message)
+        if why is not None:
+            return Outcome(decision, State.LEFT, why)
+        _LOG.info("%s: %s: %s", decision.subject, decision.what, decision.why)
+        return Outcome(decision, State.DONE, decision.why)
+
+    def _ended(
+        self,
+        decision: astray.Decision,
+        vgpu: vgpus.OurVgpu,
+        listed: ty.Collection[str] | None,
+    ) -> str | None:
+        """Take away a vGPU, and what its instance had.
+
+        :returns: why it is left; None if it is gone
+        """
+        with syncing.locked(self._context) as store:
+            facts = self._facts(store, listed)
+            fresh = {again.key for again in astray.on_demand(facts)}
+            if decision.key not in fresh:
+                return "it is not as it was when this was decided"
+            _suspect(store, vgpu)
+            if not _has_claim(store, vgpu):
+                self._take_away(store, vgpu, decision.why)
+                return None
+        # It takes the type away as well, and comes first: nobody is given
+        # the function before its type is gone.
+        assert vgpu.instance_uuid is not None
+        claims.Claims(self._context).release(vgpu.instance_uuid)
+        with syncing.locked(self._context) as store:
+            if _row(store, vgpu) is not None:
+                self._take_away(store, vgpu, decision.why)
+        return None
+
+    def _take_away(
+        self, store: tracker_store.Store, vgpu: vgpus.OurVgpu, reason: str
+    ) -> None:
+        """Free what still is as we left it, then forget it.
+
+        :raises HostRefused: something is in the way by now
+        :raises HostError: it failed
+        """
+
+        def decide(now: host_facts.HostFacts) -> planning.Decision:
+            if not astray.is_ours(vgpu, now):
+                return planning.Decision(planning.NOTHING)
+            return vgpu_changes.decision(
+                {vgpu.address: vendor_vgpu.NONE}, now, reason
+            )
+
+        whose = vgpu.instance_uuid or _NOBODY
+        with self._prepared.acting_on(store, whose) as actor:
+            recover.recover(actor)
+            _converged(actor, decide)
+        store.vgpus.remove(vgpu.address, vgpu.assignment)
+
+
+class _Told(host_observer.Observer):
+    """Remembers which changes are done."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+
+    def changed(self, change: plan.Change) -> None:
+        """One is."""
+        self.done.add(change.subject)
+
+
+def _converged(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
+    """Do what is decided, all of it.
+
+    :raises HostRefused: something is in the way
+    :raises HostStepFailed: a change failed, and was taken back
+    """
+    for turn in converge.rounds(actor, decide, plan.Command.VGPU):
+        for attempt in turn.attempts:
+            if isinstance(attempt, converge.Failure):
+                raise exception.HostStepFailed(attempt.why_not)
+
+
+def _row(
+    store: tracker_store.Store, vgpu: vgpus.OurVgpu
+) -> vgpus.OurVgpu | None:
+    """What stands of one in the store, if it is still this owner's."""
+    for known in store.vgpus.all():
+        if (known.address, known.assignment) == (
+            vgpu.address,
+            vgpu.assignment,
+        ):
+            return known
+    return None
+
+
+def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
+    """Whether the instance of a vGPU still has a claim on its function."""
+    return vgpu.instance_uuid is not None and any(
+        vgpu.address in claim.addresses
+        for claim in store.claims(vgpu.instance_uuid)
+    )
+
+
+def _suspect(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> None:
+    """Count a start that nobody reported on as one that failed.
+
+    Where others are reported on whoever runs guests says how each went. A
+    guest that was killed while its vGPU started is the likeliest to have
+    wedged it.
+    """
+    reports = store.vgpu_reports.all()
+    if reports and not any(
+        report.assignment == vgpu.assignment
+        for report in reports.get(vgpu.address, ())
+    ):
+        store.vgpu_reports.add(
+            vgpu_reports.Report(
+                vgpu.address,
+                vgpu.assignment,
+                vgpu.instance_uuid,
+                ok=False,
+                at=vgpu_reports.now(),
+            )
+        )
