@@ -65,6 +65,7 @@ TELL = {
     "explain": (FREE,),
     "host list": (),
     "host show": (FREE,),
+    "vgpu types": (),
 }
 #: Commands that have no use for it.
 LEAVE = {
