@@ -29,8 +29,8 @@ from nova_vfio_variant.host.observe import host_scan, scanner
 from nova_vfio_variant.node import (
     checking,
     context,
+    on_record,
     placement_side,
-    preparation,
     syncing,
     tracked_devices,
 )
@@ -40,7 +40,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.testing import placement
-from nova_vfio_variant.tracker import allowance, family, store
+from nova_vfio_variant.tracker import allowance, family, store, vgpus
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
@@ -145,6 +145,11 @@ class MemoryStore:
         self.allowances = types.SimpleNamespace(
             all=lambda: tuple(self._allowed), add=self._allow
         )
+        # Nobody makes vGPUs here: VFs have a type, or none.
+        self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.vgpus = types.SimpleNamespace(
+            all=tuple, types=tuple, remember_types=list
+        )
 
     def _allow(self, *said: ty.Any) -> None:
         address, code, reason, identity = said
@@ -178,6 +183,7 @@ class MemoryStore:
         instance_uuid: str,
         taken: ty.Iterable[ty.Any],
         boot: str | None = None,
+        made: ty.Iterable[vgpus.OurVgpu] = (),
     ) -> None:
         families = family.Families(self._devices.values())
         for request, devices in taken:
@@ -192,7 +198,9 @@ class MemoryStore:
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.allocate)
 
-    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+    def free(
+        self, instance_uuid: str, gone: ty.Iterable[vgpus.OurVgpu] = ()
+    ) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.free)
 
     def _end(
@@ -380,7 +388,7 @@ class _Asking:
         records = on.verdicts.records
         seen_of = dataclasses.replace(
             on.verdicts.facts,
-            records=preparation._recorded(opened, on.scan),
+            records=on_record.recorded(opened, on.scan),
         ).knowing(quarantined=opened.quarantined(random_hosts.BOOT))
         for seen in on.scan.functions:
             at = str(seen.address)

@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
-from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vendor_vgpu
@@ -27,6 +27,7 @@ GRACE: ty.Final = dt.timedelta(minutes=5)
 class What(enum.StrEnum):
     """What is wrong."""
 
+    UNSETTLED = "change that was begun and has not ended"
     ORPHAN = "vGPU without an instance"
     LOST = "vGPU that is gone"
     MISSING = "declared vGPU that is missing"
@@ -35,6 +36,7 @@ class What(enum.StrEnum):
 class Action(enum.StrEnum):
     """What is to be done about it."""
 
+    RECOVER = "recover"
     FREE = "free"
     FORGET = "forget"
     SET = "set"
@@ -85,6 +87,17 @@ class Facts:
     declared: planning.Decision = dataclasses.field(
         default_factory=lambda: planning.Decision(plan.Plan())
     )
+
+
+def unsettled(facts: Facts) -> ty.Iterator[Decision]:
+    """What a command was killed in the middle of."""
+    for address in sorted(facts.host.records.unsettled):
+        yield Decision(
+            str(address),
+            What.UNSETTLED,
+            "a command ended in the middle of it",
+            Action.RECOVER,
+        )
 
 
 def on_demand(facts: Facts) -> ty.Iterator[Decision]:
@@ -188,18 +201,17 @@ def _why_left(
 
 def declared(facts: Facts) -> ty.Iterator[Decision]:
     """What is declared, and isn't there."""
-    for change in facts.declared.plan.changes:
+    reasons = {
+        change.subject: change.steps[0].reason
+        for change in facts.declared.plan.changes
+    }
+    for subject, why in reasons.items():
+        yield Decision(subject, What.MISSING, why, Action.SET)
+    for reason in (*facts.declared.findings, *facts.declared.refusals):
         yield Decision(
-            change.subject,
+            reason.subject or "host_spec",
             What.MISSING,
-            change.steps[0].reason if change.steps else "it is declared",
-            Action.SET,
-        )
-    for reason in facts.declared.refusals:
-        yield Decision(
-            reason.subject or "",
-            What.MISSING,
-            refusal.line(reason),
+            reason.message,
             Action.LEAVE,
         )
 
@@ -208,7 +220,7 @@ def declared(facts: Facts) -> ty.Iterator[Decision]:
 #: be what something else needs.
 LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[Facts], ty.Iterator[Decision]], ...]
-] = (on_demand, declared)
+] = (unsettled, on_demand, declared)
 
 
 def decide(facts: Facts) -> tuple[Decision, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import logging
 import typing as ty
 
@@ -19,8 +20,11 @@ from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
+    host_spec,
+    judgement,
     plan,
     planning,
+    refusal,
     vgpu_changes,
 )
 from nova_vfio_variant.host.observe import facts as host_facts
@@ -29,16 +33,16 @@ from nova_vfio_variant.node import (
     astray,
     claims,
     liveness,
+    missing_vgpus,
     preparation,
     records,
     syncing,
 )
-from nova_vfio_variant.tracker import vgpu_reports
+from nova_vfio_variant.tracker import vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.tracker import store as tracker_store
-    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -91,13 +95,15 @@ class Reconciling:
         :raises HostError: the host can't be seen
         :raises StoreError: the store can't be read
         """
-        if not self._context.has_state:
-            return ()
-        with self._context.open_store(read_only=True) as store:
-            found = self._decided(store, listed)
         return tuple(
-            Outcome(decision, State.PLANNED, decision.why)
-            for decision in found
+            Outcome(
+                decision,
+                State.LEFT
+                if decision.action is astray.Action.LEAVE
+                else State.PLANNED,
+                decision.why,
+            )
+            for decision in self._now(listed)
         )
 
     def run(
@@ -110,35 +116,129 @@ class Reconciling:
         :raises LockTimeout: another command writes
         :raises StoreError: the store can't be read or written
         """
-        if not self._context.has_state:
-            return ()
         syncing.upgrade(self._context)
-        with self._context.open_store(read_only=True) as store:
-            found = self._decided(store, listed)
-        return tuple(self._attempted(decision, listed) for decision in found)
+        found = self._now(listed)
+        ended = self._recovered(found)
+        if ended:
+            found = tuple(
+                decision
+                for decision in self._now(listed)
+                if decision.action is not astray.Action.RECOVER
+            )
+        for decision in found:
+            if decision.action is not astray.Action.SET:
+                ended.append(self._attempted(decision, listed))
+        return (*ended, *self._set_again(found))
 
-    def _decided(
+    def _now(
+        self, listed: ty.Collection[str] | None
+    ) -> tuple[astray.Decision, ...]:
+        with self._context.open_store(read_only=True) as store:
+            facts = self._facts(store, listed)
+            return astray.decide(
+                dataclasses.replace(facts, declared=self._declared(store))
+            )
+
+    def _recovered(self, found: ty.Iterable[astray.Decision]) -> list[Outcome]:
+        """Bring to an end what a crash left in the middle.
+
+        Before all else: what is astray then is decided on what it left.
+        """
+        unsettled = [
+            decision
+            for decision in found
+            if decision.action is astray.Action.RECOVER
+        ]
+        if not unsettled:
+            return []
+        result = self._prepared.recover()
+        left = {
+            judged.change.subject: judged.reason
+            for judged in result.recovered
+            if judged.verdict is judgement.Verdict.LEAVE
+        }
+        failed = [*result.failed]
+        if result.ended_by is not None:
+            failed.append(result.ended_by.message)
+        return [
+            Outcome(decision, State.FAILED, "; ".join(failed))
+            if failed
+            else Outcome(decision, State.LEFT, left[decision.subject])
+            if decision.subject in left
+            else Outcome(decision, State.DONE, decision.why)
+            for decision in unsettled
+        ]
+
+    def _facts(
         self,
         store: tracker_store.Store,
         listed: ty.Collection[str] | None,
-    ) -> tuple[astray.Decision, ...]:
-        """All that is wrong now, on the host as it is now."""
+    ) -> astray.Facts:
+        """All but what is declared, on the host as it is now."""
         tree = self._context.tree
         scan = scanner.scan(tree)
-        return astray.decide(
-            astray.Facts(
-                store.vgpus.all(),
-                dataclasses.replace(
-                    host_facts.gather(scan),
-                    records=records.read(
-                        store, store.devices(), scan, self._context.state
-                    ),
+        return astray.Facts(
+            store.vgpus.all(),
+            dataclasses.replace(
+                host_facts.gather(scan),
+                records=records.read(
+                    store, store.devices(), scan, self._context.state
                 ),
-                liveness.Liveness.of(tree, listed).ask,
-                dt.datetime.now(dt.UTC),
-                running.seconds(tree),
-            )
+            ),
+            liveness.Liveness.of(tree, listed).ask,
+            dt.datetime.now(dt.UTC),
+            running.seconds(tree),
         )
+
+    def _declared(self, store: tracker_store.Store) -> planning.Decision:
+        """What sets again what is declared and gone."""
+        try:
+            specs = self._specs
+            if not specs and not any(
+                vgpu.origin is vgpus.Origin.DECLARED
+                for vgpu in store.vgpus.all()
+            ):
+                return planning.Decision(planning.NOTHING)
+            return self._prepared.plan_by(
+                lambda now: missing_vgpus.decision(specs, now)
+            )
+        except exception.ConfigError as error:
+            return planning.Decision(planning.NOTHING, findings=error.findings)
+
+    @functools.cached_property
+    def _specs(self) -> tuple[host_spec.HostSpec, ...]:
+        return missing_vgpus.of_vgpus(self._prepared.specs)
+
+    def _set_again(
+        self, found: ty.Iterable[astray.Decision]
+    ) -> ty.Iterator[Outcome]:
+        """Set what is declared and gone."""
+        missing = [
+            decision
+            for decision in found
+            if decision.action is astray.Action.SET
+        ]
+        if not missing:
+            return
+        specs = self._specs
+        told = _Told()
+        result = preparation.Preparation(self._context, told).apply_by(
+            lambda now: missing_vgpus.alone(missing_vgpus.decision(specs, now))
+        )
+        whys = [*result.failed, *map(refusal.line, result.refusals)]
+        if result.ended_by is not None:
+            whys.append(result.ended_by.message)
+        for decision in missing:
+            if decision.subject in told.done:
+                yield Outcome(decision, State.DONE, decision.why)
+            elif whys:
+                yield Outcome(decision, State.FAILED, "; ".join(whys))
+            else:
+                yield Outcome(
+                    decision,
+                    State.LEFT,
+                    "it is not as it was when this was decided",
+                )
 
     def _attempted(
         self,
@@ -157,6 +257,10 @@ class Reconciling:
             return Outcome(decision, State.LEFT, error.message)
         except exception.VfioVariantError as error:
             return Outcome(decision, State.FAILED, error.message)
+        except BrokenPipeError:
+            raise  # Nobody is there any more to be told.
+        except OSError as error:
+            return Outcome(decision, State.FAILED, str(error))
         if why is not None:
             return Outcome(decision, State.LEFT, why)
         _LOG.info("%s: %s: %s", decision.subject, decision.what, decision.why)
@@ -173,18 +277,20 @@ class Reconciling:
         :returns: why it is left; None if it is gone
         """
         with syncing.locked(self._context) as store:
-            fresh = {again.key for again in self._decided(store, listed)}
+            if all(
+                known.address != vgpu.address for known in store.vgpus.all()
+            ):
+                return None  # It went with another one of its instance's.
+            facts = self._facts(store, listed)
+            fresh = {again.key for again in astray.on_demand(facts)}
             if decision.key not in fresh:
                 return "it is not as it was when this was decided"
             _suspect(store, vgpu)
-            if not _has_claim(store, vgpu):
-                self._take_away(store, vgpu, decision.why)
-                return None
-        # It takes the type away as well, and comes first: nobody is given
-        # the function before its type is gone.
-        assert vgpu.instance_uuid is not None
-        claims.Claims(self._context).release(vgpu.instance_uuid)
-        with syncing.locked(self._context) as store:
+            if _has_claim(store, vgpu):
+                assert vgpu.instance_uuid is not None
+                claims.Claims(self._context).give_back(
+                    store, vgpu.instance_uuid
+                )
             if _row(store, vgpu) is not None:
                 self._take_away(store, vgpu, decision.why)
         return None
@@ -200,7 +306,7 @@ class Reconciling:
 
         def decide(now: host_facts.HostFacts) -> planning.Decision:
             if not astray.is_ours(vgpu, now):
-                return planning.Decision(plan.Plan())
+                return planning.Decision(planning.NOTHING)
             return vgpu_changes.decision(
                 {vgpu.address: vendor_vgpu.NONE}, now, reason
             )
@@ -210,6 +316,17 @@ class Reconciling:
             recover.recover(actor)
             _converged(actor, decide)
         store.vgpus.remove(vgpu.address, vgpu.assignment)
+
+
+class _Told(host_observer.Observer):
+    """Remembers which changes are done."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+
+    def changed(self, change: plan.Change) -> None:
+        """One is."""
+        self.done.add(change.subject)
 
 
 def _converged(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
@@ -245,24 +362,32 @@ def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
     )
 
 
-def _suspect(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> None:
+def _suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
     """Count a start that nobody reported on as one that failed.
+
+    Of all vGPUs of its instance, which go together.
 
     Where others are reported on whoever runs guests says how each went. A
     guest that was killed while its vGPU started is the likeliest to have
     wedged it.
     """
     reports = store.vgpu_reports.all()
-    if reports and not any(
-        report.assignment == vgpu.assignment
-        for report in reports.get(vgpu.address, ())
-    ):
-        store.vgpu_reports.add(
-            vgpu_reports.Report(
-                vgpu.address,
-                vgpu.assignment,
-                vgpu.instance_uuid,
-                ok=False,
-                at=vgpu_reports.now(),
+    told = {
+        report.assignment for known in reports.values() for report in known
+    }
+    for vgpu in store.vgpus.all():
+        if (
+            reports
+            and vgpu.instance_uuid == ended.instance_uuid
+            and vgpu.origin is vgpus.Origin.CLAIM
+            and vgpu.assignment not in told
+        ):
+            store.vgpu_reports.add(
+                vgpu_reports.Report(
+                    vgpu.address,
+                    vgpu.assignment,
+                    vgpu.instance_uuid,
+                    ok=False,
+                    at=vgpu_reports.now(),
+                )
             )
-        )

@@ -88,10 +88,10 @@ def remembered(
 def cards(
     context: node_context.Context, *, ask: bool = False
 ) -> dict[Address, vgpu_card.Card]:
-    """Each card whose VFs take vGPUs, seen and remembered. Writes nothing.
+    """Each card whose VFs take vGPUs, or did. Writes nothing.
 
-    A VF that somebody has, that is quarantined or that a process has open is
-    closed.
+    A VF that somebody has, on which guests failed, that is quarantined or that
+    a process has open is closed.
 
     :param ask: run a vendor's tool for what isn't remembered, and for whether
         a card's vGPUs may be of several sizes
@@ -104,18 +104,18 @@ def cards(
             with context.open_store(read_only=True) as store:
                 known = remembered(store, facts.scan)
         except exception.StoreError as error:
-            _LOG.warning("what cards are known to have: %s", error)
+            _LOG.info("what cards are known to have: %s", error)
     modes = vgpu_mode.of_cards(facts.scan)
+    of_vfs = vgpu_card.cards(facts)
     found = {}
-    for card, vfs in vgpu_card.cards(facts).items():
+    for card in sorted({*of_vfs, *filter(facts.scan.get, known)}):
+        vfs = of_vfs.get(card, {})
         of_card = known.get(card, NOTHING)
         heterogeneous, told = None, of_card.told
-        way = _framework(facts.scan.get(next(iter(vfs))))
-        if ask and way is not None:
-            word = way.heterogeneous(facts.scan.tree, str(card))
-            heterogeneous = {"1": True, "0": False}.get(word)
-            if told == vgpu_card.NOTHING_TOLD:
-                told = way.told(facts.scan.tree, str(card))
+        if ask and vfs:
+            heterogeneous, told = _asked(
+                facts.scan, card, next(iter(vfs)), told
+            )
         found[card] = vgpu_card.Card(
             card,
             vfs,
@@ -128,6 +128,20 @@ def cards(
     return found
 
 
+def _asked(
+    scan: host_scan.HostScan, card: Address, vf: Address, told: vgpu_card.Told
+) -> tuple[bool | None, vgpu_card.Told]:
+    """Whether sizes may be mixed, and what is told of types if nothing was."""
+    from nova_vfio_variant.host import vgpu
+
+    way = _framework(scan.get(vf))
+    if way is None:
+        return None, told
+    if told == vgpu_card.NOTHING_TOLD:
+        told = way.told(scan.tree, str(card))
+    return vgpu.mode(way, scan.tree, str(card)), told
+
+
 def _closed(
     facts: host_facts.HostFacts,
     records: host_records.Records,
@@ -137,6 +151,7 @@ def _closed(
         if (
             address in records.owners
             or address in records.quarantined
+            or address in records.unwell
             or any(
                 found.kind is use.Kind.OPEN
                 for found in facts.in_use.get(address, ())
@@ -196,7 +211,7 @@ def _remember_card(
         _tell(store, str(pf.address), told)
     now = {
         of.id: dataclasses.replace(
-            of, framebuffer_mib=of.framebuffer_mib or told.sizes.get(of.id)
+            of, framebuffer_mib=told.sizes.get(of.id, of.framebuffer_mib)
         )
         for of in now.values()
     }
@@ -247,11 +262,17 @@ def _standing(
 
 
 def _told(store: tracker_store.Store) -> dict[str, vgpu_card.Told]:
-    """What was told of each card, by its address as text."""
-    return {
-        card: vgpu_card.Told(**values)
-        for card, values in json.loads(store.meta(_TOLD) or "{}").items()
-    }
+    """What was told of each card, by its address as text.
+
+    What makes no sense is asked for again, and costs nobody anything.
+    """
+    try:
+        return {
+            card: vgpu_card.Told(**values)
+            for card, values in json.loads(store.meta(_TOLD) or "{}").items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _tell(

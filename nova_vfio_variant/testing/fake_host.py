@@ -287,7 +287,7 @@ class FakeHost:
         listing: vgpu_card.Listing = "header",
         heterogeneous: bool = False,
         mig: bool = False,
-        refusal: int = 0,
+        errors: vgpu_card.Errors = "posted",
     ) -> None:
         """Let a PF's VFs be given types of vGPU, the vendor's way.
 
@@ -301,8 +301,8 @@ class FakeHost:
         :param listing: how ``creatable_vgpu_types`` is printed
         :param heterogeneous: sizes may be mixed, until VFs are made or removed
         :param mig: MIG is on, without a GPU instance: no type can be made
-        :param refusal: errno of what is refused for want of room or for its
-            size; 0 for ENOSPC and EINVAL
+        :param errors: how writes are refused: as by the driver that NVIDIA
+            posted, or as by its own
         :raises OSError: ENODEV: there is no such function
         """
         with self._files.held():
@@ -314,7 +314,7 @@ class FakeHost:
                 listing,
                 heterogeneous,
                 mig,
-                refusal,
+                errors,
             )
             self._kernel.vgpus.add(place, card)
         vendor_tools.put(self.root)

@@ -13,7 +13,6 @@ import os
 import pathlib
 import shutil
 import tempfile
-import typing as ty
 
 from nova_vfio_variant.host.act import sysfs_writer
 from nova_vfio_variant.host.tree import host_tree, opening
@@ -126,13 +125,18 @@ class HostUnderTest(abc.ABC):
 
     @abc.abstractmethod
     def load_vgpus(
-        self, listing: str = "header", *, mig: bool = False
+        self,
+        listing: vgpu_card.Listing = "header",
+        errors: vgpu_card.Errors = "posted",
+        *,
+        mig: bool = False,
     ) -> None:
         """Let VFs of the igbs that are made from now on be given types.
 
         Instead of igbvf, igbvf_vgpu takes them; each card has :data:`MIB`.
 
         :param listing: how their lists are printed
+        :param errors: how writes are refused
         :param mig: MIG is on, without a GPU instance
         """
 
@@ -210,7 +214,11 @@ class Fake(HostUnderTest):
         self.fake.rmmod(name)
 
     def load_vgpus(
-        self, listing: str = "header", *, mig: bool = False
+        self,
+        listing: vgpu_card.Listing = "header",
+        errors: vgpu_card.Errors = "posted",
+        *,
+        mig: bool = False,
     ) -> None:
         """The same types as those of the lab's module."""
         self.fake.rmmod("igbvf")
@@ -220,7 +228,8 @@ class Fake(HostUnderTest):
             VGPU_TYPES,
             MIB,
             driver="igbvf_vgpu",
-            listing=ty.cast("vgpu_card.Listing", listing),
+            listing=listing,
+            errors=errors,
             mig=mig,
         )
 

@@ -16,6 +16,7 @@ import time
 import typing as ty
 
 from nova_vfio_variant.host.act import sysfs_writer
+from nova_vfio_variant.testing.fake_kernel import vgpu_card
 from tests.behaviour import host
 from tests.lab import qmp
 
@@ -93,13 +94,17 @@ class Real(host.HostUnderTest):
         subprocess.run(["/sbin/rmmod", name], check=True)
 
     def load_vgpus(
-        self, listing: str = "header", *, mig: bool = False
+        self,
+        listing: vgpu_card.Listing = "header",
+        errors: vgpu_card.Errors = "posted",
+        *,
+        mig: bool = False,
     ) -> None:
         """Insert our own module, and put a stand-in for ``nvidia-smi``."""
         self._has_vgpus = True
         self.rmmod("igbvf")
-        words = ("igbvf_vgpu", f"listing={listing}", f"mig={mig:d}")
-        subprocess.run(["/sbin/modprobe", *words], check=True)
+        words = (f"listing={listing}", f"errors={errors}", f"mig={mig:d}")
+        subprocess.run(["/sbin/modprobe", "igbvf_vgpu", *words], check=True)
         tool = self.root / "usr/bin/nvidia-smi"
         tool.write_text(_SMI)
         tool.chmod(0o755)

@@ -6,6 +6,7 @@ reported of the real one, and ``tests/lab/README.rst`` says of each from where.
 """
 
 import errno
+import json
 import random
 import typing as ty
 
@@ -36,9 +37,15 @@ def errno_of(
 
 
 class VgpuCase(BehaviourCase):
-    def load(self, listing: str = "header", *, mig: bool = False) -> None:
+    def load(
+        self,
+        listing: vgpu_card.Listing = "header",
+        errors: vgpu_card.Errors = "posted",
+        *,
+        mig: bool = False,
+    ) -> None:
         """Four VFs that can be given types."""
-        self.host.load_vgpus(listing, mig=mig)
+        self.host.load_vgpus(listing, errors, mig=mig)
         self.make()
 
     def make(self) -> None:
@@ -131,13 +138,22 @@ class ListingFacts(VgpuCase):
     def test_the_posted_drivers_are_as_the_model_says(self) -> None:
         self.compare("rfc")
 
-    def compare(self, listing: vgpu_card.Listing) -> None:
+    def test_the_vendors_own_refusals_are_as_the_model_says(self) -> None:
+        self.compare("header", "published")
+
+    def compare(
+        self,
+        listing: vgpu_card.Listing,
+        errors: vgpu_card.Errors = "posted",
+    ) -> None:
         """Write at random, to it and to the model."""
-        self.load(listing)
-        card = vgpu_card.VgpuCard(DRIVER, VGPU_TYPES, MIB, listing)
+        self.load(listing, errors)
+        card = vgpu_card.VgpuCard(
+            DRIVER, VGPU_TYPES, MIB, listing, errors=errors
+        )
         chance = random.Random(listing)
         card.vgpus.update(dict.fromkeys(VFS[:4], "0"))
-        texts = [*VGPU_TYPES, *VGPU_TYPES, "0", "0", "7", "01148", "0x1", " 1"]
+        texts = [*VGPU_TYPES, *VGPU_TYPES, "0", "0", "7", "01148", "0x1", "-1"]
         for _ in range(40):
             vf, text = chance.choice(VFS[:4]), chance.choice(texts)
             answers = [
@@ -167,6 +183,22 @@ class TypeFacts(VgpuCase):
         self.give(VF, "0")
         self.give(VF, "0")
         self.refused_attribute(errno.EACCES, VF, LIST, ONE)
+
+    def test_the_vendors_own_driver_says_less(self) -> None:
+        """What its firmware refuses is EIO, and EPERM what it is given twice."""
+        self.load(errors="published")
+        self.refused_type(errno.EINVAL, VF, NAME)
+        for text in ("7", "-1", str(2**32)):
+            self.refused_type(errno.EIO, VF, text)
+        self.refused_type(errno.EPERM, VF, "0")
+        self.give(VF, TWO)
+        for text in (TWO, TWO_TOO):
+            self.refused_type(errno.EPERM, VF, text)
+        self.refused_type(errno.EIO, VFS[1], ONE)
+        pid = self.host.hold(VF)
+        self.refused_type(errno.EPERM, VF, "0")
+        self.host.let_go(pid)
+        self.give(VF, "0")
 
     def test_a_full_card_refuses_the_next(self) -> None:
         self.load()
@@ -282,3 +314,94 @@ class HeterogeneousFacts(VgpuCase):
         self.set_mode(True)
         self.set_mode(False)
         self.assertEqual("0", self.mode())
+
+
+class VgpuCommands(VgpuCase):
+    """What our commands make of it; the VFs are there before they begin."""
+
+    errors: vgpu_card.Errors = "posted"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.load(errors=self.errors)
+
+    def has(self, *types: str) -> None:
+        """Which types the VFs have, in order."""
+        self.assertEqual(
+            list(types), [self.attribute(vf, TYPE) for vf in VFS[:4]]
+        )
+
+    def cards(self, **entry: object) -> str:
+        """A file that declares the card.
+
+        :returns: its path
+        """
+        path = self.folder / "cards.json"
+        path.write_text(json.dumps({"address": PF, **entry}))
+        return str(path)
+
+    def test_a_type_is_given_changed_and_taken_away(self) -> None:
+        self.done("vgpu", "set", VF, VGPU_TYPES[TWO][0])
+        self.has(TWO, "0", "0", "0")
+        self.assertEqual(
+            [], self.done("vgpu", "set", VF, TWO, "-f", "json").rows
+        )
+        self.done("vgpu", "set", VF, FOUR)
+        self.has(FOUR, "0", "0", "0")
+        self.done("vgpu", "set", VF, "none")
+        self.done("vgpu", "set", VF, "none")
+        self.has("0", "0", "0", "0")
+
+    def test_a_card_is_made_what_a_file_declares(self) -> None:
+        path = self.cards(vgpu_types={TWO: 1, VGPU_TYPES[TWO_TOO][0]: 2})
+        self.assertEqual(1, self.run_command("vgpu", "assert", path).status)
+        self.done("vgpu", "apply", path)
+        found = sorted(self.attribute(vf, TYPE) for vf in VFS[:4])
+        self.assertEqual(sorted(["0", TWO, TWO_TOO, TWO_TOO]), found)
+        self.done("vgpu", "assert", path)
+        # Another size: all is freed first.
+        path = self.cards(vgpu_types={FOUR: 2})
+        self.done("vgpu", "apply", path)
+        self.has(FOUR, FOUR, "0", "0")
+        self.done("host", "restore")
+        self.has("0", "0", "0", "0")
+
+    def test_sizes_are_mixed_where_that_is_declared(self) -> None:
+        path = self.cards(
+            vgpu_types={ONE: 1, TWO: 1, FOUR: 1}, heterogeneous=True
+        )
+        self.done("vgpu", "apply", path)
+        found = sorted(self.attribute(vf, TYPE) for vf in VFS[:4])
+        self.assertEqual(sorted(["0", ONE, TWO, FOUR]), found)
+        self.done("vgpu", "assert", path)
+
+    def test_what_can_not_be_is_refused_before_anything_is_freed(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        for entry in ({FOUR: 3}, {ONE: 1, TWO: 1}, {"NVIDIA LAB-3Q": 1}):
+            ran = self.run_command(
+                "vgpu", "apply", self.cards(vgpu_types=entry)
+            )
+            self.assertEqual(2, ran.status, ran.err)
+            self.has(TWO, "0", "0", "0")
+
+    def test_a_guest_keeps_its_type(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        pid = self.host.hold(VF)
+        for word in ("none", FOUR):
+            ran = self.run_command("vgpu", "set", VF, word)
+            self.assertEqual(2, ran.status, ran.err)
+            self.assertIn(str(pid), ran.err)
+        self.done("vgpu", "set", VFS[1], TWO_TOO)
+        self.has(TWO, TWO_TOO, "0", "0")
+
+    def test_it_is_bound_to_no_other_driver(self) -> None:
+        self.declare(f'{{"address": "{VF}", "driver": "vfio-pci"}}')
+        ran = self.run_command("host", "apply")
+        self.assertEqual(2, ran.status, ran.err)
+        self.assertEqual(DRIVER, self.driver(VF))
+
+
+class VgpuCommandsOnPublished(VgpuCommands):
+    """The same where errno tells less, and 0 is refused on a free VF."""
+
+    errors = "published"

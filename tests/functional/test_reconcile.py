@@ -212,9 +212,103 @@ class ClaimTest(ReconcileCase):
         self.assertEqual([], self.ours())
         self.assertEqual({}, self.allocations(ONE))
 
+    def test_two_of_one_instance_go_together(self) -> None:
+        self.ok("claim", "delete", ONE)
+        self.json(
+            *("claim", "create", "--vgpu-type", "NVIDIA A16-8Q:2"),
+            *("--instance", ONE),
+        )
+        self.age()
+        self.ok(
+            *("vgpu", "report", VF, "ok"),
+            *("--assignment", self.ours()[0].assignment),
+        )
+        self.assertEqual(
+            [(VF, "free", "done"), (OTHER, "free", "done")], self.reconcile()
+        )
+        self.assertEqual(["0", "0"], [self.type_of(), self.type_of(OTHER)])
+        health = {
+            row["address"]: row["health"]
+            for row in self.json("vgpu", "health")
+        }
+        self.assertEqual({VF: "well", OTHER: "suspect"}, health)
+
     def test_one_whose_type_is_gone_is_given_back_too(self) -> None:
         self.age()
         self.set_type("0", self.vf)
         self.assertEqual([(self.vf, "forget", "done")], self.reconcile())
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(ONE))
+
+
+class DeclaredTest(ReconcileCase):
+    """What is declared and gone is set again, and nothing else."""
+
+    def declare(self, *entries: str) -> None:
+        lines = "".join(f"host_spec = {entry}\n" for entry in entries)
+        self.configure(
+            vgpu_case.SPEC, tail=f"[vfio]\nplacement = embedded\n{lines}"
+        )
+
+    def test_a_type_of_host_spec(self) -> None:
+        self.declare(f'{{ "address": "{VF}", "vgpu_type": "NVIDIA A16-4Q" }}')
+        self.assertEqual(
+            [(VF, "set", "planned")], self.reconcile("--dry-run", status=1)
+        )
+        self.assertEqual("0", self.type_of())
+        self.assertEqual([(VF, "set", "done")], self.reconcile())
+        self.assertEqual("557", self.type_of())
+        self.assertEqual([], self.reconcile())
+
+    def test_counts_come_back_to_the_same_functions(self) -> None:
+        self.declare(
+            f'{{ "address": "{vgpu_case.PF}",'
+            ' "vgpu_types": { "NVIDIA A16-8Q": 1 } }'
+        )
+        self.set_type("558", OTHER)
+        self.ok("host", "apply")
+        self.assertEqual(["0", "558"], [self.type_of(), self.type_of(OTHER)])
+        self.set_type("0", OTHER)
+        self.assertEqual([(OTHER, "set", "done")], self.reconcile())
+        self.assertEqual(["0", "558"], [self.type_of(), self.type_of(OTHER)])
+
+    def test_what_was_set_by_hand(self) -> None:
+        self.ok("vgpu", "set", VF, "NVIDIA A16-4Q")
+        self.assertEqual([], self.reconcile())
+        self.set_type("0")
+        self.assertEqual([(VF, "set", "done")], self.reconcile())
+        self.assertEqual("557", self.type_of())
+        self.ok("vgpu", "set", VF, "none")
+        self.assertEqual([], self.reconcile())
+
+    def test_another_tools_type_stays(self) -> None:
+        self.declare(f'{{ "address": "{VF}", "vgpu_type": "NVIDIA A16-4Q" }}')
+        self.ok("host", "apply")
+        self.set_type("0")
+        self.set_type("558")
+        self.left("it has vGPU type 558, and another is declared")
+
+    def test_what_is_open_stays_as_it_is(self) -> None:
+        self.declare(f'{{ "address": "{VF}", "vgpu_type": "NVIDIA A16-4Q" }}')
+        self.fake.open_file(f"/sys/bus/pci/devices/{VF}/config")
+        self.left("is open in process")
+
+    def test_one_that_cannot_be_keeps_nothing_else_from_being_done(
+        self,
+    ) -> None:
+        self.declare(
+            f'{{ "address": "{VF}", "vgpu_type": "NVIDIA A16-99Q" }}',
+            f'{{ "address": "{OTHER}", "vgpu_type": "NVIDIA A16-4Q" }}',
+        )
+        self.give()
+        rows = self.reconcile(status=1)
+        self.assertIn((VF, "free", "done"), rows)
+        self.assertIn("leave", [action for _, action, _ in rows])
+        self.assertEqual("0", self.type_of())
+
+    def test_a_declaration_that_does_not_parse_is_told(self) -> None:
+        self.declare(f'{{ "address": "{VF}", "vgpu_type": 7 }}')
+        self.give()
+        rows = self.reconcile(status=1)
+        self.assertEqual((VF, "free", "done"), rows[0])
+        self.assertEqual([("leave", "left")], [row[1:] for row in rows[1:]])

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``vgpu types``, ``host list`` and ``host show`` of cards that make vGPUs."""
 
+import contextlib
 import pathlib
 import shutil
+import sqlite3
 import tempfile
 import typing as ty
 
@@ -187,6 +189,10 @@ class VgpuTypesTest(cli_case.CliTestCase):
         self.ok("device", "sync")
         self.fake.writer().set_numvfs(CARD, 0)
         self.ok("device", "sync")
+        self.assertEqual(
+            (0, 0, 0, "the card has no VFs that take vGPUs"),
+            self.numbers()[1149],
+        )
         vfs = make_vfs(self.fake)
         give(self.fake, vfs[0], Q24)
         self.assertEqual({1145, 1148, 1149}, set(self.numbers()))
@@ -228,6 +234,23 @@ class VgpuTypesTest(cli_case.CliTestCase):
         give(self.fake, vfs[0], Q12)
         self.fake.hold(vfs[0])
         self.assertEqual((1, 3, 3, None), self.numbers()[1148])
+
+    def test_a_memory_that_makes_no_sense_is_none(self) -> None:
+        self.make()
+        self.ok("device", "sync")
+        for text in ("[]", "{", '{"0000:41:00.0": {"sizes": 1, "no": 2}}'):
+            with (
+                contextlib.closing(
+                    sqlite3.connect(self.state / "nova-vfio.sqlite")
+                ) as link,
+                link,
+            ):
+                link.execute(
+                    "UPDATE meta SET value = ? WHERE name = 'vgpu_told'",
+                    (text,),
+                )
+            self.assertEqual((0, 4, 4, None), self.numbers()[1148], text)
+            self.ok("device", "sync")
 
     def test_a_card_in_mig_mode_without_an_instance_says_so(self) -> None:
         self.make()

@@ -12,8 +12,14 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host import process, vf_provider, vgpu
-from nova_vfio_variant.host.act import executor, lock, readback, revalidate
+from nova_vfio_variant.host import process
+from nova_vfio_variant.host.act import (
+    executor,
+    lock,
+    readback,
+    revalidate,
+    ways,
+)
 from nova_vfio_variant.host.act import journal as host_journal
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
@@ -21,7 +27,6 @@ from nova_vfio_variant.host.decide import (
     planning,
     vgpu_changes,
     vgpu_reasons,
-    vgpu_steps,
 )
 from nova_vfio_variant.host.observe import (
     facts,
@@ -171,7 +176,7 @@ class Actor:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
                 why = readback.why(error)
-                if card is not None:
+                if card is not None and isinstance(error, OSError):
                     why = vgpu_reasons.why(step, why, card, self._card(step))
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
                 _LOG.info("%s: failed: %s", step, why)
@@ -200,45 +205,6 @@ class Actor:
             step, function_state.count_vfs(self.tree, step.subject)
         )
 
-    def back(
-        self, change: plan.Change, now: function_state.State
-    ) -> tuple[plan.Step, ...]:
-        """The steps from what stands there now to what stood there before."""
-        # The VFs that come back are given their drivers one by one.
-        quietly = bool(change.lost)
-        return self._towards(
-            change, now, change.before, "taken back", quietly=quietly
-        )
-
-    def forward(
-        self, change: plan.Change, now: function_state.State
-    ) -> tuple[plan.Step, ...]:
-        """The steps from what stands there now to what was to stand there."""
-        quietly = any(
-            step.action is plan.Action.SET_AUTOPROBE for step in change.steps
-        )
-        return self._towards(
-            change, now, change.after, "finished", quietly=quietly
-        )
-
-    def state_of(self, change: plan.Change) -> function_state.State | None:
-        """What a change's function is now; None if it isn't there.
-
-        A card is asked for its mode where the change is about that.
-
-        :raises HostError: it is there and can't be read
-        """
-        now = function_state.state_now(self.tree, change.subject)
-        if now is None or change.after.heterogeneous is None:
-            return now
-        assert change.framework is not None
-        return dataclasses.replace(
-            now,
-            heterogeneous=vgpu.mode(
-                vgpu.named(change.framework), self.tree, change.subject
-            ),
-        )
-
     def declare(self, types: vgpu_changes.Types) -> None:
         """Remember the vGPU types that are declared for VFs."""
         if types:
@@ -252,41 +218,6 @@ class Actor:
             )
             if reason is not None:
                 _LOG.info("%s: quarantined: %s", name, reason)
-
-    def _towards(
-        self,
-        change: plan.Change,
-        now: function_state.State,
-        to: function_state.State,
-        reason: str,
-        *,
-        quietly: bool,
-    ) -> tuple[plan.Step, ...]:
-        if change.what is plan.What.DRIVER:
-            if to.driver == function_state.KERNELS_CHOICE and (
-                now.override == to.override
-                and now.driver not in (None, change.before.driver)
-            ):
-                return ()
-            return planning.driver_steps(change.subject, now, to, reason)
-        if change.what is plan.What.VGPU:
-            return vgpu_steps.steps(change, now, to, reason)
-        pf = scanner.scan(self.tree).get(
-            pci_address.PciAddress.parse(change.subject)
-        )
-        if pf is None:
-            return ()
-        steps: tuple[plan.Step, ...] = ()
-        if change.provider and vf_provider.named(change.provider).disturbs_pf:
-            # It may have been stopped with the PF off its driver.
-            there = dataclasses.replace(
-                now, driver=to.driver, override=to.override
-            )
-            steps = planning.driver_steps(change.subject, now, there, reason)
-        # By the driver that it is on now it may be another's.
-        return steps + planning.vfs_steps(
-            pf, now, to, reason, quietly=quietly, provider=change.provider
-        )
 
     def _take_back(
         self,
@@ -304,13 +235,14 @@ class Actor:
             self.journal.end(number, plan.Outcome.UNDONE, error.message)
             raise error
         try:
-            now = self.state_of(change)
+            now = ways.state_of(self.tree, change)
             if now is None:
                 self.journal.end(number, plan.Outcome.GONE, error.message)
                 raise exception.HostStepFailed(
                     f"{error.message}; the function is gone"
                 ) from error
-            self.steps(number, change, self.back(change, now), keep, seen)
+            back = ways.back(self.tree, change, now)
+            self.steps(number, change, back, keep, seen)
         except exception.HostStepHung:
             raise
         except exception.HostError as worse:

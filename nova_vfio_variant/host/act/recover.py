@@ -15,7 +15,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.act import actor as host_actor
-from nova_vfio_variant.host.act import undoing
+from nova_vfio_variant.host.act import undoing, ways
 from nova_vfio_variant.host.decide import (
     identity,
     judgement,
@@ -156,10 +156,10 @@ def _settle(
                 return judgement.Judgement(
                     change, judgement.Verdict.LEAVE, reason.message
                 )
-        state = actor.state_of(change)
+        state = ways.state_of(actor.tree, change)
         if state is not None:
-            forward = actor.forward(change, state)
-            back = actor.back(change, state)
+            forward = ways.forward(actor.tree, change, state)
+            back = ways.back(actor.tree, change, state)
     judged = judgement.judge(unfinished, now, state, forward, back, known)
     if judged.verdict is judgement.Verdict.LEAVE:
         return judged

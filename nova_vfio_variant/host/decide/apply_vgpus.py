@@ -69,6 +69,7 @@ class VgpuChanges:
         """The changes that are wished."""
         modes: dict[Address, bool] = {}
         expected: dict[Address, str] = {}
+        coming: list[plan.Change] = []
         for function in functions:
             wish = wishes.get(function.address)
             if wish is None or not self._is_meant(function):
@@ -77,11 +78,12 @@ class VgpuChanges:
                 self._of_vf(function, wish, expected)
             if wish.vgpu_types is not None:
                 self._of_card(function, wish, expected)
-            if (
-                wish.heterogeneous is not None
-                and function.address not in self._future
-            ):
+            if wish.heterogeneous is None:
+                continue
+            if function.address not in self._future:
                 modes[function.address] = wish.heterogeneous
+            elif wish.heterogeneous:
+                coming.append(_mode_expected(function.address))
         if self._only:
             self.types = {
                 vf: type_id
@@ -94,6 +96,7 @@ class VgpuChanges:
         self.refusals += found.refusals
         return (
             *found.plan.changes,
+            *coming,
             *(_expected(vf, word) for vf, word in sorted(expected.items())),
         )
 
@@ -235,6 +238,26 @@ def _expected(vf: Address, word: str) -> plan.Change:
                 word,
                 vendor_vgpu.NONE,
                 _REASON,
+            ),
+        ),
+        expected=True,
+    )
+
+
+def _mode_expected(pf: Address) -> plan.Change:
+    """The change of a card's mode whose VFs are yet to be made.
+
+    It is off then.
+    """
+    now = function_state.State(heterogeneous=False)
+    return plan.Change(
+        str(pf),
+        plan.What.VGPU,
+        now,
+        function_state.State(heterogeneous=True),
+        (
+            plan.Step(
+                str(pf), plan.Action.SET_HETEROGENEOUS, "1", "0", _REASON
             ),
         ),
         expected=True,

@@ -159,17 +159,19 @@ class _Card:
         self._mode_now = None if mode is None else mode_of(facts, address)
         self._mode = mode
         self._card = card_of(facts, address, self._mode_now)
+        changes_mode = mode is not None and mode != self._mode_now
         self._moves = {
             vf: type_id
             for vf, type_id in wanted.items()
             if self._card.vfs[vf].current != type_id
+            # A card that has any vGPU keeps its mode.
+            or (changes_mode and type_id != vendor_vgpu.NONE)
         }
         self._goes = {
             vf
             for vf in self._moves
             if self._card.vfs[vf].current != vendor_vgpu.NONE
         }
-        changes_mode = mode is not None and mode != self._mode_now
         retyped = [
             vf for vf in self._goes if self._moves[vf] != vendor_vgpu.NONE
         ]

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A card's vGPUs as a vendor's driver counts, lists and refuses them.
 
-It is our model, made from public facts; no hardware was asked. The errors are
-those of the driver that NVIDIA posted and nobody merged (``vfio_sysfs.c`` of
-the vgpu-vfio series, June 2025). Each way of listing is named for where it was
-seen. That one size of framebuffer is enough, where the posted driver wants one
-type, was reported of the proprietary one (bigstack-oss/cubecos #1316).
+It is our model, made from public facts; no hardware was asked. That one size of
+framebuffer is enough, where the posted driver wants one type, was reported of
+the proprietary one (bigstack-oss/cubecos #1316).
 """
 
 from __future__ import annotations
@@ -23,9 +21,15 @@ import typing as ty
 #: has its first vGPU, then its type alone, nothing at all for a full card and
 #: for a VF that has a type (the posted driver).
 Listing = ty.Literal["header", "headerless", "rfc"]
+#: How a write is refused. ``posted``: by the driver that NVIDIA posted and
+#: nobody merged (``vfio_sysfs.c`` of the vgpu-vfio series, June 2025).
+#: ``published``: by the sources that come with its own module
+#: (``nvidia-vgpu-vfio``, 2022), to which all is EIO that the firmware refuses,
+#: and EPERM to take a type from who has none, or to give who has one another.
+Errors = ty.Literal["posted", "published"]
 NONE: ty.Final = "0"
 _HEADER = "ID    : vGPU Name\n"
-_MOST = 2**32 - 1
+_MOST = {"posted": 2**32 - 1, "published": 2**63 - 1}
 
 
 def _error(number: int) -> OSError:
@@ -43,8 +47,7 @@ class VgpuCard:
     :param heterogeneous: several sizes may stand side by side
     :param mig: MIG is on, and no GPU instance there: EIO for each type
         (reported by CubeCOS, of the proprietary driver)
-    :param refusal: errno of whatever is refused for want of room, or for its
-        size; 0 for those of the posted driver
+    :param errors: how a write is refused
     :param vgpus: the type of each VF on the driver, by address
     :param wedged: VFs that left the driver: they take no guest any more
     """
@@ -55,7 +58,7 @@ class VgpuCard:
     listing: Listing = "header"
     heterogeneous: bool = False
     mig: bool = False
-    refusal: int = 0
+    errors: Errors = "posted"
     vgpus: dict[str, str] = dataclasses.field(default_factory=dict)
     wedged: list[str] = dataclasses.field(default_factory=list)
 
@@ -102,27 +105,36 @@ class VgpuCard:
 
         :raises OSError: as the driver does
         """
-        if not re.fullmatch(r"\+?[0-9]+", text):
+        signs = "+" if self.errors == "posted" else "+-"
+        if not re.fullmatch(rf"[{signs}]?[0-9]+", text):
             raise _error(errno.EINVAL)
-        if int(text) > _MOST:
+        if int(text) > _MOST[self.errors]:
             raise _error(errno.ERANGE)
-        if is_open:
-            raise _error(errno.EBUSY)
         kind, now = str(int(text)), self.vgpus[address]
-        if kind not in (NONE, now):
-            self._check(kind, now)
+        if self.errors == "posted":
+            if is_open:
+                raise _error(errno.EBUSY)
+            if kind not in (NONE, now):
+                self._check(kind, now)
+        elif (kind == NONE) == (now == NONE) or is_open:
+            raise _error(errno.EPERM)
+        elif kind not in (NONE, *self.creatable()):
+            raise _error(errno.EIO)
         self.vgpus[address] = kind
 
     def _check(self, kind: str, now: str) -> None:
-        """:raises OSError: a VF of this type can't be given that one"""
+        """What the posted driver says.
+
+        :raises OSError: a VF of this type can't be given that one
+        """
         if kind not in self.types:
             raise _error(errno.ENODEV)
         if self.mig:
             raise _error(errno.EIO)
         if now != NONE or not self._suits(kind):
-            raise _error(self.refusal or errno.EINVAL)
+            raise _error(errno.EINVAL)
         if not self._fits(kind):
-            raise _error(self.refusal or errno.ENOSPC)
+            raise _error(errno.ENOSPC)
 
     def opens(self, address: str) -> None:
         """A guest is to open a VF.

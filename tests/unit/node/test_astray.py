@@ -151,6 +151,18 @@ class AstrayTest(base.TestCase):
             Action.FORGET, self.action(current="0", records=claimed)
         )
 
+    def test_what_a_crash_left_is_ended_before_all_else(self) -> None:
+        host = dataclasses.replace(
+            host_facts.gather(make.scan(FUNCTION)),
+            vgpus={AT: vendor_vgpu.VendorVgpu("558")},
+            records=records.Records(unsettled={AT}),
+        )
+        found = astray.decide(astray.Facts((OURS,), host, lambda _: GONE, NOW))
+        self.assertEqual(
+            [What.UNSETTLED, What.ORPHAN],
+            [decision.what for decision in found],
+        )
+
     def test_after_a_boot_guests_get_time_to_start(self) -> None:
         for seconds, expected in ((299.9, Action.LEAVE), (300, Action.FORGET)):
             self.uptime = seconds

@@ -123,8 +123,8 @@ class CardTest(VgpusCase):
         )
         self.assertEqual(errno.EINVAL, error.errno)
 
-    def test_refusals_can_have_one_errno_for_all(self) -> None:
-        self.host.add_vendor_vgpus(PF, TYPES, 3072, refusal=errno.EIO)
+    def test_refusals_can_be_those_of_the_vendors_own_driver(self) -> None:
+        self.host.add_vendor_vgpus(PF, TYPES, 3072, errors="published")
         self.sriov_manage("-e", PF)
         vf, other, _ = self.vfs()
         self.set_type(vf, "2164")

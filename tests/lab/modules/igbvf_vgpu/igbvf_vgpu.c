@@ -63,6 +63,10 @@ static char *listing = "header";
 module_param(listing, charp, 0444);
 MODULE_PARM_DESC(listing, "header, headerless or rfc");
 
+static char *errors = "posted";
+module_param(errors, charp, 0444);
+MODULE_PARM_DESC(errors, "posted or published");
+
 static bool mig;
 module_param(mig, bool, 0644);
 MODULE_PARM_DESC(mig, "MIG is on, without a GPU instance");
@@ -174,16 +178,44 @@ static ssize_t current_vgpu_type_show(struct device *dev,
 	return ret;
 }
 
-static int set_type(struct vgpu_vf *vf, unsigned int id)
+static const struct vgpu_type *type_of(long id)
 {
-	const struct vgpu_type *type = NULL;
 	int i;
 
-	if (vf->open)
-		return -EBUSY;
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		if (types[i].id == id)
-			type = &types[i];
+			return &types[i];
+	return NULL;
+}
+
+static int set_type_published(struct vgpu_vf *vf, const char *buf)
+{
+	const struct vgpu_type *type;
+	long id;
+	int ret = kstrtol(buf, 10, &id);
+
+	if (ret)
+		return ret;
+	if (!id == !vf->type || vf->open)
+		return -EPERM;
+	type = type_of(id);
+	if (id && (!type || mig || !suits(vf->pf, type) || !fits(vf->pf, type)))
+		return -EIO;
+	vf->type = type;
+	return 0;
+}
+
+static int set_type(struct vgpu_vf *vf, const char *buf)
+{
+	const struct vgpu_type *type;
+	unsigned int id;
+	int ret = kstrtouint(buf, 10, &id);
+
+	if (ret)
+		return ret;
+	if (vf->open)
+		return -EBUSY;
+	type = type_of(id);
 	if (!id || (type && type == vf->type)) {
 		vf->type = type;
 		return 0;
@@ -204,13 +236,13 @@ static ssize_t current_vgpu_type_store(struct device *dev,
 				       struct device_attribute *attr,
 				       const char *buf, size_t count)
 {
-	unsigned int id;
-	int ret = kstrtouint(buf, 10, &id);
+	int ret;
 
-	if (ret)
-		return ret;
 	mutex_lock(&lock);
-	ret = set_type(vf_of(dev), id);
+	if (strcmp(errors, "published"))
+		ret = set_type(vf_of(dev), buf);
+	else
+		ret = set_type_published(vf_of(dev), buf);
 	mutex_unlock(&lock);
 	return ret ?: count;
 }
