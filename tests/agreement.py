@@ -84,6 +84,7 @@ _OF_DRIVER = {
     host_codes.IS_QUARANTINED.id,
     host_codes.ANOTHER_DEVICE.id,
     host_codes.HAS_VGPU_TYPE.id,
+    host_codes.VGPU_DRIVER.id,
     host_codes.PF_HAS_VFS.id,
     host_codes.NOT_KNOWN.id,
 }

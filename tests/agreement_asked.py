@@ -40,7 +40,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.testing import placement
-from nova_vfio_variant.tracker import allowance, family, store
+from nova_vfio_variant.tracker import allowance, family, store, vgpus
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
@@ -147,7 +147,9 @@ class MemoryStore:
         )
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
-        self.vgpus = types.SimpleNamespace(all=tuple, types=tuple)
+        self.vgpus = types.SimpleNamespace(
+            all=tuple, types=tuple, remember_types=list
+        )
 
     def _allow(self, *said: ty.Any) -> None:
         address, code, reason, identity = said
@@ -181,6 +183,7 @@ class MemoryStore:
         instance_uuid: str,
         taken: ty.Iterable[ty.Any],
         boot: str | None = None,
+        made: ty.Iterable[vgpus.OurVgpu] = (),
     ) -> None:
         families = family.Families(self._devices.values())
         for request, devices in taken:
@@ -195,7 +198,9 @@ class MemoryStore:
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.allocate)
 
-    def free(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
+    def free(
+        self, instance_uuid: str, gone: ty.Iterable[vgpus.OurVgpu] = ()
+    ) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.free)
 
     def _end(

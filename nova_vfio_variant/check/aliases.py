@@ -8,7 +8,7 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.check import codes, unnamed
+from nova_vfio_variant.check import codes, unnamed, vgpus
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias
@@ -44,6 +44,8 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     satisfied = {
         name for name, same in given.aliases.items() if _fitting(given, same)
     }
+    # Of what a type is to be set for, it is told who sets it.
+    satisfied |= {alias.name for alias, _, _ in vgpus.on_demand(given)}
     kinds = [group[0] for group in given.alike]
     passed_over = unnamed.Unnamed(given)
     for alias in _all(given):

@@ -713,3 +713,25 @@ REPORT_SWITCHED_OFF: ty.Final = finding.Code(
     "[pci]\nreport_in_placement = false\nwhile Placement has n1_0000:25:00.0",
     "Set [pci] report_in_placement = true again: Nova knows no way back.",
 )
+TYPES_ON_DEMAND: ty.Final = finding.Code(
+    "VFIO592",
+    _WARNING,
+    "a vGPU type that is to be set on demand beside nova-compute",
+    "A claim of ours sets the type on a VF that can take it. nova-compute makes "
+    "its claims by itself and sets no type, so that there nobody does: a guest "
+    "with such a VF fails when it starts.",
+    'alias = { "name": "q8", ..., "resource_class": "A16_8Q" }\n'
+    "while no VF has the type NVIDIA A16-8Q",
+    "Declare the types in host_spec (vgpu_type, or vgpu_types of a card), and "
+    "run nova-vfio host apply before nova-compute starts.",
+)
+CLASS_UNKNOWN_TO_NOVA: ty.Final = finding.Code(
+    "VFIO593",
+    _WARNING,
+    "a resource class that nova-compute does not see",
+    "resource_class_from_type is an option of ours: a device_spec without a "
+    "resource_class is of the class of its ids to nova-compute, which publishes "
+    "that and gives no VF to an alias that asks for the type's.",
+    "[vfio]\nresource_class_from_type = true\nand a device_spec without a class",
+    "Write the classes into the entries: nova-vfio config suggest prints them.",
+)

@@ -22,6 +22,7 @@ from nova_vfio_variant.check import (
     overlap,
     published,
     text,
+    vgpus,
 )
 from nova_vfio_variant.declaration import facts
 
@@ -38,6 +39,7 @@ RULES: tuple[facts.Rule, ...] = (
     *cloud.RULES,
     *mdevs.RULES,
     *host.RULES,
+    *vgpus.RULES,
     *declared.RULES,
     *published.RULES,
     *exchanged.RULES,

@@ -231,39 +231,6 @@ def _companions(
     )
 
 
-def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """VFs of a vendor's vGPU driver without a type."""
-    verdicts = given.verdicts
-    if verdicts is None:
-        return
-    for spec, those in having(given, host_codes.NO_VGPU_TYPE):
-        full = all(
-            verdicts.facts.vgpus[seen.address].is_full for seen in those
-        )
-        yield facts.on_spec(
-            codes.VGPU_TYPE_UNSET,
-            f"{facts.named(those)} {facts.have(those)} no vGPU type: guests"
-            f" with {facts.it(those)} fail when they start",
-            spec,
-            None,
-            str(those[0].address),
-            _full_card(given, spec, those) if full else None,
-        )
-
-
-def _full_card(
-    given: facts.CheckInput, spec: pci_spec.DeviceSpec, those: Functions
-) -> str:
-    """What to do where no VF without a type can be given one."""
-    typed = [seen for seen in given.by_spec[spec.index] if seen not in those]
-    only = f"name only {facts.named(typed)}" if typed else "name other devices"
-    these = "this VF" if len(those) == 1 else "these VFs"
-    return (
-        f"The card is full: creatable_vgpu_types of {these} is empty; {only}"
-        " (config suggest)."
-    )
-
-
 def as_the_verdict_says(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
@@ -374,7 +341,6 @@ RULES: tuple[facts.Rule, ...] = (
     *binding.RULES,
     carries_host,
     shared_groups,
-    vgpu_type_unset,
     as_the_verdict_says,
     not_known,
     overruled,

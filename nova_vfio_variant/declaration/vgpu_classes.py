@@ -16,6 +16,7 @@ from nova_vfio_variant.tracker import vgpus
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
     from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import alias
 
 #: Of each card, by the address of its PF, the types that it is known to have.
 Types = ty.Mapping["pci_address.PciAddress", tuple[vendor_vgpu.VgpuType, ...]]
@@ -61,6 +62,30 @@ def types(
         ).known
         for address, vfs in vgpu_card.cards(seen).items()
     }
+
+
+def asked_of(
+    alias_specs: ty.Iterable[alias.Alias], of_cards: Types
+) -> dict[pci_address.PciAddress, vendor_vgpu.VgpuType]:
+    """The type of each card that an alias asks for by its class.
+
+    Where two types of a card have the class, it asks for neither.
+
+    :param alias_specs: the aliases of one name
+    """
+    asked = {spec.asked_class for spec in alias_specs} - {None}
+    found = {}
+    for card, of_card in of_cards.items():
+        alike = [
+            known
+            for known in of_card
+            if known.name
+            and asked
+            & {of_name(known.name), names.resource_class(known.name, "", "")}
+        ]
+        if len(alike) == 1:
+            found[card] = alike[0]
+    return found
 
 
 def of_functions(

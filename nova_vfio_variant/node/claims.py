@@ -162,8 +162,6 @@ class Claims:
             nothing was given back
         :raises PlacementError: nothing was given back
         """
-        from nova_vfio_variant.node import records
-
         if wait and not force:
             # It is only read while we wait.
             syncing.upgrade(self._context)
@@ -174,38 +172,50 @@ class Claims:
                     break
             time.sleep(min(_POLL, wait))
         with syncing.locked(self._context) as store:
-            claims = store.claims(instance_uuid)
-            if not claims:
-                raise tracked_devices.nothing_claimed(instance_uuid)
-            devices = tuple(store.devices())
-            held = () if force else self._held(devices, instance_uuid)
-            if held:
-                raise exception.ClaimError(
-                    f"instance {instance_uuid} keeps its devices: "
-                    + "; ".join(held),
-                    "end its guest first, or wait for its end with --wait"
-                    " SECONDS; where it can't be seen, run the command as"
-                    " root; --force gives them back all the same",
-                )
-            types_gone = self._unmade(store, instance_uuid, force=force)
-            # Errors in the configuration don't keep anything from being
-            # given back: nothing of it is needed but which Placement.
-            published = self._placement.publication(
-                store, (), self._context.given(offline=True)
+            return self.give_back(store, instance_uuid, force=force)
+
+    def give_back(
+        self,
+        store: tracker_store.Store,
+        instance_uuid: str,
+        *,
+        force: bool = False,
+    ) -> tuple[tracked.Claim, ...]:
+        """As :meth:`release`, for a holder of the state path's lock."""
+        from nova_vfio_variant.node import records
+
+        claims = store.claims(instance_uuid)
+        if not claims:
+            raise tracked_devices.nothing_claimed(instance_uuid)
+        devices = tuple(store.devices())
+        held = () if force else self._held(devices, instance_uuid)
+        if held:
+            raise exception.ClaimError(
+                f"instance {instance_uuid} keeps its devices: "
+                + "; ".join(held),
+                "end its guest first, or wait for its end with --wait"
+                " SECONDS; where it can't be seen, run the command as"
+                " root; --force gives them back all the same",
             )
-            published.release(instance_uuid)
-            once = {
-                device.address
-                for device in devices
-                if device.instance_uuid == instance_uuid
-                and "one_time_use" in device.tags
-                and device.status == tracked.Status.ALLOCATED
-            }
-            if once:
-                records.remember_spent(store, records.spent(store) | once)
-            store.free(instance_uuid, types_gone)
-            _LOG.info("instance %s: devices freed", instance_uuid)
-            return claims
+        types_gone = self._unmade(store, instance_uuid, force=force)
+        # Errors in the configuration don't keep anything from being
+        # given back: nothing of it is needed but which Placement.
+        published = self._placement.publication(
+            store, (), self._context.given(offline=True)
+        )
+        published.release(instance_uuid)
+        once = {
+            device.address
+            for device in devices
+            if device.instance_uuid == instance_uuid
+            and "one_time_use" in device.tags
+            and device.status == tracked.Status.ALLOCATED
+        }
+        if once:
+            records.remember_spent(store, records.spent(store) | once)
+        store.free(instance_uuid, types_gone)
+        _LOG.info("instance %s: devices freed", instance_uuid)
+        return claims
 
     def _unmade(
         self, store: tracker_store.Store, instance_uuid: str, *, force: bool

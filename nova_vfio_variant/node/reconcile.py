@@ -96,7 +96,13 @@ class Reconciling:
         :raises StoreError: the store can't be read
         """
         return tuple(
-            Outcome(decision, State.PLANNED, decision.why)
+            Outcome(
+                decision,
+                State.LEFT
+                if decision.action is astray.Action.LEAVE
+                else State.PLANNED,
+                decision.why,
+            )
             for decision in self._now(listed)
         )
 
@@ -251,6 +257,10 @@ class Reconciling:
             return Outcome(decision, State.LEFT, error.message)
         except exception.VfioVariantError as error:
             return Outcome(decision, State.FAILED, error.message)
+        except BrokenPipeError:
+            raise  # Nobody is there any more to be told.
+        except OSError as error:
+            return Outcome(decision, State.FAILED, str(error))
         if why is not None:
             return Outcome(decision, State.LEFT, why)
         _LOG.info("%s: %s: %s", decision.subject, decision.what, decision.why)
@@ -267,19 +277,20 @@ class Reconciling:
         :returns: why it is left; None if it is gone
         """
         with syncing.locked(self._context) as store:
+            if all(
+                known.address != vgpu.address for known in store.vgpus.all()
+            ):
+                return None  # It went with another one of its instance's.
             facts = self._facts(store, listed)
             fresh = {again.key for again in astray.on_demand(facts)}
             if decision.key not in fresh:
                 return "it is not as it was when this was decided"
             _suspect(store, vgpu)
-            if not _has_claim(store, vgpu):
-                self._take_away(store, vgpu, decision.why)
-                return None
-        # It takes the type away as well, and comes first: nobody is given
-        # the function before its type is gone.
-        assert vgpu.instance_uuid is not None
-        claims.Claims(self._context).release(vgpu.instance_uuid)
-        with syncing.locked(self._context) as store:
+            if _has_claim(store, vgpu):
+                assert vgpu.instance_uuid is not None
+                claims.Claims(self._context).give_back(
+                    store, vgpu.instance_uuid
+                )
             if _row(store, vgpu) is not None:
                 self._take_away(store, vgpu, decision.why)
         return None
@@ -351,24 +362,32 @@ def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
     )
 
 
-def _suspect(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> None:
+def _suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
     """Count a start that nobody reported on as one that failed.
+
+    Of all vGPUs of its instance, which go together.
 
     Where others are reported on whoever runs guests says how each went. A
     guest that was killed while its vGPU started is the likeliest to have
     wedged it.
     """
     reports = store.vgpu_reports.all()
-    if reports and not any(
-        report.assignment == vgpu.assignment
-        for report in reports.get(vgpu.address, ())
-    ):
-        store.vgpu_reports.add(
-            vgpu_reports.Report(
-                vgpu.address,
-                vgpu.assignment,
-                vgpu.instance_uuid,
-                ok=False,
-                at=vgpu_reports.now(),
+    told = {
+        report.assignment for known in reports.values() for report in known
+    }
+    for vgpu in store.vgpus.all():
+        if (
+            reports
+            and vgpu.instance_uuid == ended.instance_uuid
+            and vgpu.origin is vgpus.Origin.CLAIM
+            and vgpu.assignment not in told
+        ):
+            store.vgpu_reports.add(
+                vgpu_reports.Report(
+                    vgpu.address,
+                    vgpu.assignment,
+                    vgpu.instance_uuid,
+                    ok=False,
+                    at=vgpu_reports.now(),
+                )
             )
-        )

@@ -104,7 +104,7 @@ def cards(
             with context.open_store(read_only=True) as store:
                 known = remembered(store, facts.scan)
         except exception.StoreError as error:
-            _LOG.warning("what cards are known to have: %s", error)
+            _LOG.info("what cards are known to have: %s", error)
     modes = vgpu_mode.of_cards(facts.scan)
     of_vfs = vgpu_card.cards(facts)
     found = {}

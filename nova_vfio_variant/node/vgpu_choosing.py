@@ -56,22 +56,7 @@ class Wish:
 
 def of_request(request: alias.PciRequest, types: vgpu_classes.Types) -> Wish:
     """An alias, which asks for a type where its class is that type's."""
-    asked = {spec.asked_class for spec in request.specs} - {None}
-    found = {}
-    for card, of_card in types.items():
-        alike = [
-            known
-            for known in of_card
-            if known.name
-            and asked
-            & {
-                vgpu_classes.of_name(known.name),
-                names.resource_class(known.name, "", ""),
-            }
-        ]
-        if len(alike) == 1:
-            found[card] = alike[0]
-    return Wish(request, found)
+    return Wish(request, vgpu_classes.asked_of(request.specs, types))
 
 
 def of_word(text: str, types: vgpu_classes.Types) -> Wish:

@@ -243,7 +243,14 @@ class VgpuClaims:
 
         :raises HostError: one could not be set
         """
-        made = self._of(instance_uuid)
+        has = {
+            address
+            for claim in self._store.claims(instance_uuid)
+            for address in claim.addresses
+        }
+        made = [
+            vgpu for vgpu in self._of(instance_uuid) if vgpu.address in has
+        ]
         if not made:
             return
         vgpu_acting.expect(

@@ -599,6 +599,40 @@ HOST = {
             driver="nvidia",
         ),
     ),
+    "TYPES_ON_DEMAND": Case(
+        specs(
+            '{ "product_id": "25b6", "managed": "no" }',
+            before=PUBLISHED,
+        )
+        + 'alias = { "name": "q8", "vendor_id": "10de",'
+        ' "product_id": "25b6", "device_type": "type-VF",'
+        ' "resource_class": "A16_8Q" }\n',
+        card(
+            vf_ids="10de:25b6",
+            vf_files={
+                "nvidia/current_vgpu_type": "0",
+                "nvidia/creatable_vgpu_types": "558 : NVIDIA A16-8Q\n",
+                "vfio-dev/vfio0/dev": "509:0",
+            },
+            driver="nvidia",
+        ),
+    ),
+    "CLASS_UNKNOWN_TO_NOVA": Case(
+        specs(
+            '{ "product_id": "25b6", "managed": "no" }',
+            before=PUBLISHED,
+        )
+        + "[vfio]\nresource_class_from_type = true\n",
+        card(
+            vf_ids="10de:25b6",
+            vf_files={
+                "nvidia/current_vgpu_type": "558",
+                "nvidia/creatable_vgpu_types": "558 : NVIDIA A16-8Q\n",
+                "vfio-dev/vfio0/dev": "509:0",
+            },
+            driver="nvidia",
+        ),
+    ),
     "NO_VFIO_DEV": Case(
         specs('{ "product_id": "25b6", "managed": "no" }'),
         card(vf_ids="10de:25b6", driver="nvidia"),

@@ -44,6 +44,7 @@ FRESH = {
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
     "vgpu-types": "vgpu types",
+    "vgpu-health": "vgpu health",
 }
 #: For one function each: a name and its address.
 OF_FUNCTION = {
@@ -233,6 +234,9 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "vgpu report",
+        "vgpu clear",
+        "reconcile",
     }
 
     def test_every_reading_command_has_expected_outputs(self) -> None:

@@ -43,6 +43,9 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
     "host recover": ((), 0),
+    "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
+    "vgpu clear": ((FREE,), 1),
+    "reconcile": ((), 0),
 }
 #: Commands that can't answer without the store.
 ASK = {
@@ -55,12 +58,14 @@ ASK = {
     "host plan": (),
     "inventory show": (),
     "inventory diff": (),
+    "vgpu health": (),
 }
 #: Commands that say what they know without it.
 TELL = {
     "explain": (FREE,),
     "host list": (),
     "host show": (FREE,),
+    "vgpu types": (),
 }
 #: Commands that have no use for it.
 LEAVE = {

@@ -212,6 +212,27 @@ class ClaimTest(ReconcileCase):
         self.assertEqual([], self.ours())
         self.assertEqual({}, self.allocations(ONE))
 
+    def test_two_of_one_instance_go_together(self) -> None:
+        self.ok("claim", "delete", ONE)
+        self.json(
+            *("claim", "create", "--vgpu-type", "NVIDIA A16-8Q:2"),
+            *("--instance", ONE),
+        )
+        self.age()
+        self.ok(
+            *("vgpu", "report", VF, "ok"),
+            *("--assignment", self.ours()[0].assignment),
+        )
+        self.assertEqual(
+            [(VF, "free", "done"), (OTHER, "free", "done")], self.reconcile()
+        )
+        self.assertEqual(["0", "0"], [self.type_of(), self.type_of(OTHER)])
+        health = {
+            row["address"]: row["health"]
+            for row in self.json("vgpu", "health")
+        }
+        self.assertEqual({VF: "well", OTHER: "suspect"}, health)
+
     def test_one_whose_type_is_gone_is_given_back_too(self) -> None:
         self.age()
         self.set_type("0", self.vf)

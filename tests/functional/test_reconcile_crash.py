@@ -50,6 +50,8 @@ class _Lines:
 class ReconcileCrashCase(vgpu_case.VgpuCase):
     #: Whose type goes, and whose stays.
     vf, other = VF, OTHER
+    #: What stands there in the end.
+    wanted = "0"
 
     def setUp(self) -> None:
         super().setUp()
@@ -85,7 +87,7 @@ class ReconcileCrashCase(vgpu_case.VgpuCase):
         self.assertEqual(0, done.status, f"{what}: {done}")
         self.assertEqual("nothing to do\n", self.ok("reconcile").err, what)
         self.assertEqual(
-            ("0", "557"),
+            (self.wanted, "557"),
             (self.type_of(self.vf), self.type_of(self.other)),
             what,
         )
@@ -153,3 +155,17 @@ class ClaimCrashTest(ReconcileCrashCase):
     def assert_mended(self, what: str) -> None:
         super().assert_mended(what)
         self.assertEqual({}, self.allocations(ONE), what)
+
+
+class DeclaredCrashTest(ReconcileCrashCase):
+    """What is declared is set by the next run."""
+
+    wanted = "557"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ok("vgpu", "set", VF, "NVIDIA A16-4Q")
+        self.theirs = self.ours()
+
+    def test_what_is_declared(self) -> None:
+        self.kill_at_each(lambda: self.set_type("0"), 23)

@@ -202,6 +202,15 @@ class ClaimTest(OnDemand):
         said = self.fails("claim", "create", "--instance", ONE, "--alias=q8:1")
         self.assertEqual(["0"] * 4, self.types())
 
+    def test_the_check_knows_who_sets_types(self) -> None:
+        codes = {one["code"] for one in self.json("config", "check")}
+        self.assertEqual({"VFIO311", "VFIO220", "VFIO592"} & codes, set())
+        self.configure(SPEC, ALIAS)
+        codes = {one["code"] for one in self.json("config", "check", status=1)}
+        self.assertEqual(
+            {"VFIO311", "VFIO592"} & codes, {"VFIO311", "VFIO592"}
+        )
+
     def test_equal_vfs_are_used_in_turn(self) -> None:
         used = []
         for _ in range(5):

@@ -95,7 +95,7 @@ class DriverChanges:
             now = dataclasses.replace(now, numvfs=wish.num_vfs)
         word = wish.driver
         assert word is not None
-        rebound = refusal.to_rebind(facts, function)
+        rebound = tuple(obstacles.of_vgpu_folder(facts, function))
         if rebound:
             # It is on the driver that the host chose.
             self.refusals += () if word == host_spec.HOST else rebound
@@ -231,7 +231,7 @@ class DriverChanges:
                 continue
             now = facts.states[other.address]
             against = _of_pf(self._facts, other, wish, now)
-            against += refusal.to_rebind(facts, other)
+            against += tuple(obstacles.of_vgpu_folder(facts, other))
             against += refusal.to_touch(facts, other)
             self.refusals += against
             if against:

@@ -228,6 +228,7 @@ def _of_mates(
             for obstacle in obstacles.of_use(mate, use)
         ]
         found += obstacles.of_vgpu_type(facts, mate)
+        found += obstacles.of_vgpu_folder(facts, mate)
         if mate.sriov_numvfs:
             found.append(obstacles.has_vfs(mate))
         reason = recorded.quarantined.get(mate.address)
@@ -256,6 +257,7 @@ def _of_driver(
         return
     if purpose.moves(function):
         yield from obstacles.of_vgpu_type(facts, function)
+        yield from obstacles.of_vgpu_folder(facts, function)
     if function.vfio or (purpose.is_port and function.vdpa):
         return
     if (

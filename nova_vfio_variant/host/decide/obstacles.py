@@ -151,6 +151,20 @@ def of_vgpu_type(
         )
 
 
+def of_vgpu_folder(
+    facts: host_facts.HostFacts, function: observed.PciFunction
+) -> ty.Iterator[finding.Finding]:
+    """Why a VF with a vendor's folder goes to no other driver."""
+    if function.address in facts.vgpus:
+        yield finding.Finding(
+            codes.VGPU_DRIVER,
+            "it has a vendor's vGPU folder, and would take no guest once it "
+            f"has left {function.driver or 'its driver'}",
+            subject=str(function.address),
+            hint=codes.VGPU_DRIVER.mend,
+        )
+
+
 def has_vfs(function: observed.PciFunction) -> finding.Finding:
     """A PF goes nowhere while it has VFs."""
     return finding.Finding(

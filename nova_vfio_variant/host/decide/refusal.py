@@ -95,23 +95,6 @@ def to_divide(
     )
 
 
-def to_rebind(
-    facts: host_facts.HostFacts, function: observed.PciFunction
-) -> tuple[finding.Finding, ...]:
-    """Why a VF with a vendor's folder goes to no other driver."""
-    if function.address not in facts.vgpus:
-        return ()
-    return (
-        because(
-            codes.VGPU_DRIVER,
-            str(function.address),
-            "it has a vendor's vGPU folder, and would take no guest once it "
-            f"has left {function.driver or 'its driver'}",
-            codes.VGPU_DRIVER.mend,
-        ),
-    )
-
-
 def to_mix(
     facts: host_facts.HostFacts, pf: observed.PciFunction
 ) -> ty.Iterator[tuple[pci_address.PciAddress, finding.Finding]]:

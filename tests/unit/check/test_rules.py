@@ -17,6 +17,7 @@ from nova_vfio_variant.check import (
 )
 from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import host as host_rules
+from nova_vfio_variant.check import vgpus as vgpu_rules
 from nova_vfio_variant.declaration import facts, verdicts
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts as host_facts
@@ -343,7 +344,7 @@ class FullCardTest(base.TestCase):
 
     def hints(self, *types: str) -> list[str]:
         given = make.given([VFS], (), self.vgpus(*types))
-        found = [*host_rules.vgpu_type_unset(given)]
+        found = [*vgpu_rules.vgpu_type_unset(given)]
         return [one.hint or "" for one in found]
 
     def test_only_those_with_a_type_are_to_be_named(self) -> None:

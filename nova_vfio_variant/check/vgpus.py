@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules about vGPU types: who sets them, and what they are called."""
+
+from __future__ import annotations
+
+import typing as ty
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, host
+from nova_vfio_variant.declaration import facts, nova_here, vgpu_classes
+from nova_vfio_variant.host.decide import codes as host_codes
+from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.pci import spec as pci_spec
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import alias as pci_alias
+    from nova_vfio_variant.pci import function as host_function
+
+Functions = list["host_function.PciFunction"]
+
+
+def on_demand(
+    given: facts.CheckInput,
+) -> ty.Iterator[tuple[pci_alias.Alias, str, Functions]]:
+    """The aliases whose type a claim would set, since no VF has it.
+
+    Each with the name of the type, and the VFs that could be given it.
+    """
+    verdicts = given.verdicts
+    if verdicts is None or not verdicts.facts.vgpus:
+        return
+    seen = verdicts.facts
+    types = vgpu_classes.types(seen, given.vgpu_types)
+    for same in given.aliases.values():
+        asked = vgpu_classes.asked_of(same, types)
+        free: Functions = []
+        has = False
+        for function, spec in given.winners:
+            kind = asked.get(function.physfn) if function.physfn else None
+            vgpu = seen.vgpus.get(function.address)
+            if kind is None or vgpu is None:
+                continue
+            has = has or vgpu.current == kind.id
+            if (
+                vgpu.current == vendor_vgpu.NONE
+                and spec.resource_class is None
+                and not verdicts.has_declared_vgpus(function)
+            ):
+                free.append(function)
+        if free and not has:
+            yield same[0], next(iter(asked.values())).name, free
+
+
+def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """VFs of a vendor's vGPU driver without a type."""
+    verdicts = given.verdicts
+    if verdicts is None:
+        return
+    awaited: set[pci_address.PciAddress] = set()
+    if nova_here.beside_nova(given) is None:
+        # A claim sets their types.
+        for _, _, free in on_demand(given):
+            awaited |= {seen.address for seen in free}
+    for spec, untyped in host.having(given, host_codes.NO_VGPU_TYPE):
+        those = [seen for seen in untyped if seen.address not in awaited]
+        if not those:
+            continue
+        full = all(
+            verdicts.facts.vgpus[seen.address].is_full for seen in those
+        )
+        yield facts.on_spec(
+            codes.VGPU_TYPE_UNSET,
+            f"{facts.named(those)} {facts.have(those)} no vGPU type: guests"
+            f" with {facts.it(those)} fail when they start",
+            spec,
+            None,
+            str(those[0].address),
+            _full_card(given, spec, those) if full else None,
+        )
+
+
+def _full_card(
+    given: facts.CheckInput, spec: pci_spec.DeviceSpec, those: Functions
+) -> str:
+    """What to do where no VF without a type can be given one."""
+    typed = [seen for seen in given.by_spec[spec.index] if seen not in those]
+    only = f"name only {facts.named(typed)}" if typed else "name other devices"
+    these = "this VF" if len(those) == 1 else "these VFs"
+    return (
+        f"The card is full: creatable_vgpu_types of {these} is empty; {only}"
+        " (config suggest)."
+    )
+
+
+def beside_nova(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Types that nobody sets, for nova-compute claims no such VF of us."""
+    reason = nova_here.beside_nova(given)
+    if reason is None:
+        return
+    for alias, name, free in on_demand(given):
+        yield facts.on_alias(
+            codes.TYPES_ON_DEMAND,
+            f"it asks for vGPU type {name}, which {facts.named(free)} could"
+            f" be given and {'has' if len(free) == 1 else 'have'} not:"
+            f" beside nova-compute nobody sets it ({reason})",
+            alias,
+            "resource_class",
+        )
+
+
+def class_unknown_to_nova(
+    given: facts.CheckInput,
+) -> ty.Iterator[finding.Finding]:
+    """Classes of types, which nova-compute doesn't read from our option."""
+    by_type = ("vfio", "resource_class_from_type")
+    if (
+        given.scan is None
+        or not given.options.get(by_type)
+        or nova_here.beside_nova(given) is None
+    ):
+        return
+    classes = vgpu_classes.of_functions(
+        given.host_facts, given.vgpu_types, given.vgpus
+    )
+    for spec in given.specs:
+        found = {
+            classes[function.address]
+            for function in given.by_spec.get(spec.index, ())
+            if function.address in classes
+        }
+        if found and spec.resource_class is None:
+            named = ", ".join(sorted(found))
+            yield facts.on_spec(
+                codes.CLASS_UNKNOWN_TO_NOVA,
+                f"its VFs are {named} here by their types, and what their ids"
+                " say to nova-compute",
+                spec,
+                hint=f'Write "resource_class": "{min(found)}" into it.'
+                if len(found) == 1
+                else None,
+            )
+
+
+RULES: tuple[facts.Rule, ...] = (
+    vgpu_type_unset,
+    beside_nova,
+    class_unknown_to_nova,
+)
