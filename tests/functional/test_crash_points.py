@@ -20,6 +20,7 @@ signals, at a sample of the points.
 
 import collections
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import mmap
@@ -34,7 +35,7 @@ from unittest import mock
 import fixtures
 
 from nova_vfio_variant import exception, source
-from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host import process, vf_provider, vgpu
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import (
     apply,
@@ -45,9 +46,18 @@ from nova_vfio_variant.host.act import (
     undoing,
 )
 from nova_vfio_variant.host.decide import host_spec, plan
-from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.host.observe import (
+    function_state,
+    host_scan,
+    records,
+    vendor_vgpu,
+)
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.host.vf_provider import nvidia, sysfs
+from nova_vfio_variant.host.vgpu import vendor_vfio
+from nova_vfio_variant.pci import address
 from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.testing.fake_kernel import kernel
 from tests import base, sample_hosts
 from tests.unit.host import acting
 
@@ -95,6 +105,18 @@ THE_PF = '{"address": "0000:21:00.0", "driver": "vfio-pci", "allow_pf": true}'
 ALL = '{"address": "0000:25:00.0", "num_vfs": 2}'
 NO_MORE = ALL.replace("2}", "0}")
 GPU = '{"address": "0000:25:00.4", "driver": "vfio-pci"}'
+VGPU = '{"address": "0000:25:00.4", "vgpu_type": "471"}'
+LARGE = '{"address": "0000:25:00.4", "vgpu_type": "473"}'
+MIXED = (
+    '{"address": "0000:25:00.0", "heterogeneous": true,'
+    ' "vgpu_types": {"470": 1, "471": 1}}'
+)
+
+TYPES = {
+    "470": ("NVIDIA A16-4Q", 4096),
+    "471": ("NVIDIA A16-8Q", 8192),
+    "473": ("NVIDIA A16-16Q", 16384),
+}
 
 Start = ty.Callable[[fake_host.FakeHost], None]
 
@@ -160,6 +182,50 @@ def card_with_vfs(host: fake_host.FakeHost) -> None:
     host.writer().probe("0000:25:00.4")
 
 
+def divided(host: fake_host.FakeHost) -> None:
+    """A card whose VFs can be given vGPU types, and has none yet."""
+    card(host)
+    host.add_driver("nvidia", ["10de:25b7"])
+    host.add_vendor_vgpus(CARD, TYPES, 16384)
+
+
+def divided_with_vfs(host: fake_host.FakeHost) -> None:
+    """It has its VFs, and no vGPU."""
+    divided(host)
+    host.writer().set_numvfs(CARD, 2)
+
+
+def with_a_vgpu(host: fake_host.FakeHost) -> None:
+    """Somebody gave one of its VFs a type."""
+    divided_with_vfs(host)
+    host.writer().set_vgpu_type("0000:25:00.4", "471")
+
+
+class Card(vendor_vfio.VendorVfio):
+    """Asks, and sets, a card's mode in this process."""
+
+    def set_heterogeneous(
+        self, writer: vgpu.Writer, address: str, flag: bool
+    ) -> None:
+        """A write as any; the fake host's nvidia-smi does the same."""
+        there = kernel.Kernel(pathlib.Path(writer.root.root or ""))
+        with there.files.held():
+            there.vgpus.set_heterogeneous(address, flag)
+
+    def heterogeneous(self, tree: host_tree.HostTree, address: str) -> str:
+        """As it is."""
+        there = kernel.Kernel(pathlib.Path(tree.root or ""))
+        with there.files.held():
+            return str(int(there.files.memory.cards[address].heterogeneous))
+
+
+def _mode(
+    way: vgpu.VgpuFramework, tree: host_tree.HostTree, address: str
+) -> bool:
+    """As :func:`.vgpu.mode`, without a process."""
+    return way.heterogeneous(tree, address) == "1"
+
+
 class Tool(nvidia.NvidiaVfProvider):
     """Does what sriov-manage does, in this process, with writes that count.
 
@@ -204,6 +270,10 @@ PLANS: dict[str, tuple[Start, tuple[str, ...]]] = {
     "a_pf": (plain, (THE_PF,)),
     "vfs_by_a_tool": (card, (ALL, GPU)),
     "no_vfs_by_a_tool": (card_with_vfs, (NO_MORE,)),
+    "a_vgpu_type": (divided_with_vfs, (VGPU,)),
+    "another_vgpu_type": (with_a_vgpu, (LARGE,)),
+    "vgpus_of_vfs_by_a_tool": (divided, (ALL, VGPU)),
+    "vgpus_of_several_sizes": (with_a_vgpu, (MIXED,)),
 }
 
 
@@ -313,8 +383,22 @@ class Known(ty.NamedTuple):
 
 
 #: All that stands in a directory: a link's target, a file's bytes, None for
-#: a directory.
-Contents = dict[str, str | bytes | None]
+#: a directory, the mode of what is none of these.
+Contents = dict[str, str | bytes | int | None]
+
+
+class _OnRecord(host_actor.OnRecord):
+    """Cards are known from when they were empty."""
+
+    def of(self, seen: host_scan.HostScan) -> records.Records:
+        return records.Records(
+            vgpu_types={
+                address.PciAddress.parse(CARD): tuple(
+                    vendor_vgpu.VgpuType(type_id, name, size)
+                    for type_id, (name, size) in TYPES.items()
+                )
+            }
+        )
 
 
 def contents(folder: str) -> Contents:
@@ -331,6 +415,8 @@ def contents(folder: str) -> Contents:
                 elif entry.is_dir():
                     found[name] = None
                     todo.append(f"{name}/")
+                elif not entry.is_file():
+                    found[name] = entry.stat().st_mode
                 else:
                     with open(entry.path, "rb") as file:
                         found[name] = file.read()
@@ -355,6 +441,8 @@ def make(folder: str, wanted: Contents) -> None:
                 os.mkdir(path)
             elif isinstance(entry, str):
                 os.symlink(entry, path)
+            elif isinstance(entry, int):
+                os.mknod(path, entry)
             else:
                 with open(path, "wb") as file:
                     file.write(entry)
@@ -467,6 +555,7 @@ class Lab:
                 perform or (lambda step, _keep, _: executor.do(mine, step)),
             ),
             self._journal,
+            _OnRecord(),
         )
 
     def lines(self) -> bytes:
@@ -515,9 +604,16 @@ class CrashPointsTest(base.TestCase):
             )
         )
 
+        cards = {"vendor_vfio": Card()}
+        for name, way in (("_frameworks", lambda: cards), ("mode", _mode)):
+            self.useFixture(
+                fixtures.MonkeyPatch(f"{vgpu.__name__}.{name}", way)
+            )
+
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
         """Kill apply, restore and recover at every point, in any order."""
         self.lab = lab = Lab(self.folder, start, texts)
+        self.frees = texts == (MIXED,)
         self.picture = lab.host.picture()
         self.before = self.states()
         first = lab.known()
@@ -615,7 +711,11 @@ class CrashPointsTest(base.TestCase):
             account = actor.journal.account(name)
             state = states.get(name)
             if account == "as declared":
-                self.assertEqual(self.declared.get(name), state, name)
+                wanted = [self.declared.get(name)]
+                if self.frees and state is not None and state.vgpu_type:
+                    # It makes room for others first, as the journal says.
+                    wanted.append(dataclasses.replace(state, vgpu_type="0"))
+                self.assertIn(state, wanted, name)
             else:
                 self.assertEqual("as before", account)
                 wanted = [self.before.get(name)]
@@ -624,6 +724,7 @@ class CrashPointsTest(base.TestCase):
                     wanted += [
                         function_state.State(),
                         function_state.State("igbvf"),
+                        function_state.State("nvidia", vgpu_type="0"),
                     ]
                 self.assertIn(state, wanted, name)
         lines = lab.lines()

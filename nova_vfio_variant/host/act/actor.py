@@ -176,7 +176,7 @@ class Actor:
                 raise self._hung(number, change, step, error, seen) from None
             except (OSError, ValueError, exception.HostStepFailed) as error:
                 why = readback.why(error)
-                if card is not None:
+                if card is not None and isinstance(error, OSError):
                     why = vgpu_reasons.why(step, why, card, self._card(step))
                 self.journal.step(host_journal.Kind.FAILED, number, step, why)
                 _LOG.info("%s: failed: %s", step, why)

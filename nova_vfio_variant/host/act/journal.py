@@ -198,7 +198,11 @@ class Journal:
             ended = self.unfinished.pop(number)
             outcome = plan.Outcome(entry["outcome"])
             is_restore = ended.command is plan.Command.RESTORE
-            if outcome is plan.Outcome.DONE and is_restore:
+            if (
+                outcome is plan.Outcome.DONE
+                and is_restore
+                and not self._is_midway(ended.change)
+            ):
                 outcome = plan.Outcome.RESTORED
             self._touched.owe(ended, outcome)
             if outcome is plan.Outcome.UNDONE:
@@ -206,10 +210,31 @@ class Journal:
             else:
                 self._touched.leave(ended.change, ended.change.after)
             key = (ended.change.subject, ended.change.what)
-            if outcome is not plan.Outcome.UNDONE or not is_restore:
+            is_undone = outcome is plan.Outcome.UNDONE
+            if not is_undone or not (
+                is_restore or self._begins_midway(ended.change)
+            ):
                 self.outcomes[key] = outcome
         else:
             self._take_step(kind, entry, self.unfinished[number])
+
+    def _is_midway(self, change: plan.Change) -> bool:
+        """Whether a VF lost its vGPU type to be given another, or it again."""
+        prior = self.priors.get(change.subject)
+        return (
+            change.what is plan.What.VGPU
+            and prior is not None
+            and change.after.vgpu_type != prior.state.vgpu_type
+        )
+
+    def _begins_midway(self, change: plan.Change) -> bool:
+        """Whether a VF had lost its vGPU type by a change before this one."""
+        prior = self.priors.get(change.subject)
+        return (
+            change.what is plan.What.VGPU
+            and prior is not None
+            and change.before.vgpu_type != prior.state.vgpu_type
+        )
 
     def _take_begin(self, entry: dict[str, ty.Any], number: int) -> None:
         if number != self._numbers + 1:

@@ -42,6 +42,9 @@ def decision(
         if mode is not None and name not in moving:
             modes[address] = mode
         if not _is_changed(prior, state):
+            if _may_wait(prior, state):
+                # It may be in the way of its card's mode.
+                types[address] = prior.state.vgpu_type or vendor_vgpu.NONE
             continue
         if is_strange(prior, state):
             strange.append(ours.strange_type(name, prior, state))
@@ -64,6 +67,15 @@ def is_strange(prior: plan.Prior, state: function_state.State) -> bool:
 def _is_changed(prior: plan.Prior, state: function_state.State) -> bool:
     types = (prior.state.vgpu_type, state.vgpu_type)
     return None not in types and types[0] != types[1]
+
+
+def _may_wait(prior: plan.Prior, state: function_state.State) -> bool:
+    """Whether a VF that is as it was may lose its type for a moment."""
+    return (
+        state.vgpu_type not in (None, vendor_vgpu.NONE)
+        and prior.left is not None
+        and prior.left.vgpu_type == state.vgpu_type
+    )
 
 
 def freed(priors: Priors, now: facts.HostFacts) -> facts.HostFacts:

@@ -298,7 +298,7 @@ class TextTest(base.TestCase):
             ('"heterogeneous": 3}', "heterogeneous"),
         ):
             found = self.wrong(at + value)
-            self.assertEqual(1, len("; ".join(found)), found)
+            self.assertEqual(1, len(found), "; ".join(found))
             self.assertIn(said, found[0])
 
     def test_a_pf_and_its_vfs_are_not_one_entry(self) -> None:
