@@ -20,6 +20,7 @@ from nova_vfio_variant.host.decide import assignability, vgpu_capacity
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
+    records,
     vgpu_acting,
     vgpu_catalogue,
     vgpu_choosing,
@@ -281,10 +282,18 @@ class VgpuClaims:
         if not made:
             return [], []
         now = vgpu_acting.look(self._context)
-        mine = [vgpu for vgpu in made if _is_ours(vgpu, now)]
+        mine = made
         failed: ty.Mapping[Address, str] = {}
-        if mine:
-            try:
+        try:
+            # What was begun and not ended could still be done by whoever
+            # recovers: so it is ended first, and then taken away.
+            unsettled = records.unsettled(now.scan, self._context.state)
+            mine = [
+                vgpu
+                for vgpu in made
+                if vgpu.address in unsettled or _is_ours(vgpu, now)
+            ]
+            if mine:
                 failed = vgpu_acting.set_types(
                     self._context,
                     self._store,
@@ -295,8 +304,8 @@ class VgpuClaims:
                     instance_uuid,
                     f"instance {instance_uuid} is done with it",
                 )
-            except exception.HostError as error:
-                failed = {vgpu.address: error.message for vgpu in mine}
+        except exception.HostError as error:
+            failed = {vgpu.address: error.message for vgpu in mine}
         return [vgpu for vgpu in made if vgpu.address not in failed], list(
             failed.values()
         )

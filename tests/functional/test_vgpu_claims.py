@@ -18,6 +18,7 @@ TYPES = {
     "557": ("NVIDIA A16-4Q", 4096),
     "558": ("NVIDIA A16-8Q", 8192),
     "559": ("NVIDIA A16-16Q", 16384),
+    "560": ("NVIDIA A16-8C", 8192),
 }
 SPEC = (
     'device_spec = { "vendor_id": "10de", "product_id": "25b7",'
