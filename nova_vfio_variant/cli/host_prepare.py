@@ -186,9 +186,9 @@ class Apply(Prepare):
 class Restore(Prepare):
     """Take this host back to what it was before 'host apply'.
 
-    That is what the journal recorded: driver, driver_override, number of VFs
-    and sriov_drivers_autoprobe of each function that was touched since the
-    host booted. Modules stay loaded.
+    That is what the journal recorded: driver, driver_override, number of VFs,
+    sriov_drivers_autoprobe and vGPU type of each function that was touched
+    since the host booted. Modules stay loaded.
     """
 
     example = "host restore 0000:41:00.0"

@@ -69,6 +69,7 @@ COMMANDS = {
     "vgpu set": "vgpu:Set",
     "vgpu apply": "vgpu:Apply",
     "vgpu assert": "vgpu:Assert",
+    "vgpu recycle": "vgpu:Recycle",
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-vfio vgpu set``, ``apply`` and ``assert``."""
+"""``nova-vfio vgpu set``, ``apply``, ``assert`` and ``recycle``."""
 
 from __future__ import annotations
 
@@ -102,6 +102,35 @@ class Assert(_Vgpus):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Compare."""
         return self.show(self.vgpus.check(_read(parsed_args.file)))
+
+
+class Recycle(_Vgpus):
+    """Make a card's VFs anew, and set their vGPU types again.
+
+    It is what mends a VF that takes no guest any more. Refused while anything
+    of the card is in use; who has it is named: stop guests, and what asks the
+    card, such as nvidia-persistenced, dcgm or an exporter.
+    """
+
+    example = "vgpu recycle 0000:25:00.0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the card and --dry-run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "card",
+            type=base.address,
+            metavar="PF",
+            help="full PCI address of the card's PF",
+        )
+        self.add_dry_run(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        if parsed_args.dry_run:
+            return self.show(self.vgpus.plan_recycle(parsed_args.card))
+        return self.tell(self.vgpus.recycle(parsed_args.card))
 
 
 def _read(name: str) -> source.SourceText:

@@ -116,15 +116,17 @@ this group have all rights of each other, and of root if root reads it.
         default=[],
         help="""
 What ``nova-vfio host apply`` makes of this host: how many VFs a physical
-function has and which driver a function is bound to. A JSON object, or a list
-of them; the option may be repeated. Addresses are written as in ``[pci]
-device_spec``.
+function has, which driver a function is bound to, and which vGPU types a
+card's virtual functions have. A JSON object, or a list of them; the option may
+be repeated. Addresses are written as in ``[pci] device_spec``.
 
 For example::
 
     host_spec = { "address": "0000:25:00.0", "num_vfs": 16 }
     host_spec = { "address": "0000:25:00.*", "vendor_id": "10de",
                   "product_id": "25b6", "driver": "variant" }
+    host_spec = { "address": "0000:41:00.0",
+                  "vgpu_types": { "NVIDIA L40S-12Q": 2 } }
 """,
     ),
 ]

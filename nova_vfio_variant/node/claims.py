@@ -202,7 +202,7 @@ class Claims:
                 " SECONDS; where it can't be seen, run the command as"
                 " root; --force gives them back all the same",
             )
-        types_gone = self._unmade(store, instance_uuid, force=force)
+        types_gone = _unmade(self._context, store, instance_uuid, force=force)
         # Errors in the configuration don't keep anything from being
         # given back: nothing of it is needed but which Placement.
         published = self._placement.publication(
@@ -221,29 +221,6 @@ class Claims:
         store.free(instance_uuid, types_gone)
         _LOG.info("instance %s: devices freed", instance_uuid)
         return claims
-
-    def _unmade(
-        self, store: tracker_store.Store, instance_uuid: str, *, force: bool
-    ) -> vgpu_claims.Made:
-        """Take away the vGPU types that were set for an instance.
-
-        :param force: leave those that can't be, for ``reconcile`` to take
-        :raises ClaimError: one can't be
-        """
-        from nova_vfio_variant.node import vgpu_claims
-
-        gone, failed = vgpu_claims.VgpuClaims(self._context, store).unmake(
-            instance_uuid
-        )
-        if failed and not force:
-            raise exception.ClaimError(
-                f"instance {instance_uuid} keeps its devices: "
-                + "; ".join(failed),
-                "run it again once that is seen to; --force gives them back"
-                " all the same, and leaves such a type to 'nova-vfio"
-                " reconcile'",
-            )
-        return gone
 
     def _held(
         self, devices: ty.Sequence[tracked.Device], instance_uuid: str
@@ -354,6 +331,32 @@ def allocate(
         _take_back(store, vgpus, instance_uuid)
         raise
     return store.allocate(instance_uuid)
+
+
+def _unmade(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    instance_uuid: str,
+    *,
+    force: bool,
+) -> vgpu_claims.Made:
+    """Take away the vGPU types that were set for an instance.
+
+    :param force: leave those that can't be, for ``reconcile`` to take
+    :raises ClaimError: one can't be
+    """
+    from nova_vfio_variant.node import vgpu_claims
+
+    gone, failed = vgpu_claims.VgpuClaims(context, store).unmake(instance_uuid)
+    if failed and not force:
+        raise exception.ClaimError(
+            f"instance {instance_uuid} keeps its devices: "
+            + "; ".join(failed),
+            "run it again once that is seen to; --force gives them back"
+            " all the same, and leaves such a type to 'nova-vfio"
+            " reconcile'",
+        )
+    return gone
 
 
 def _take_back(

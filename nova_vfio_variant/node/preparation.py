@@ -36,6 +36,7 @@ from nova_vfio_variant.host.decide import (
     restore,
 )
 from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.host.observe import records as seen_records
 from nova_vfio_variant.node import (
     context,
     on_record,
@@ -212,7 +213,28 @@ class Preparation:
         return result
 
     def apply_by(self, decide: host_actor.Decide) -> Result:
-        """Make vGPUs what somebody decides, after recovering.
+        """Make vGPUs what somebody decides; as :meth:`act`."""
+
+        def run(
+            actor: host_actor.Actor, quarantined: seen_records.Quarantines
+        ) -> None:
+            apply.by(
+                actor,
+                lambda now: identity.checked(
+                    decide(now.knowing(quarantined=quarantined)),
+                    actor.journal.priors,
+                    now,
+                ),
+                plan.Command.VGPU,
+            )
+
+        return self.act(run)
+
+    def act(
+        self,
+        run: ty.Callable[[host_actor.Actor, seen_records.Quarantines], None],
+    ) -> Result:
+        """Do something to the host, after recovering.
 
         :raises HostError: the host can't be written
         :raises LockTimeout: another command writes
@@ -223,16 +245,7 @@ class Preparation:
             _told(result),
         ):
             recover.recover(actor)
-            quarantined = opened.quarantined()
-            apply.by(
-                actor,
-                lambda now: identity.checked(
-                    decide(now.knowing(quarantined=quarantined)),
-                    actor.journal.priors,
-                    now,
-                ),
-                plan.Command.VGPU,
-            )
+            run(actor, opened.quarantined())
         return result
 
     def restore(self, only: Addresses = ()) -> Result:

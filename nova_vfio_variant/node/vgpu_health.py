@@ -65,6 +65,8 @@ class VgpuHealth:
         :raises LockTimeout: another command writes
         :raises StoreError: the store can't be read or written
         """
+        if isinstance(which, str):
+            which = which.lower()
         if not self._context.has_state:
             raise _unknown(which, assignment, ())
         with syncing.locked(self._context) as store:

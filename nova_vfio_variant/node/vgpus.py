@@ -11,10 +11,12 @@ import typing as ty
 
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.act import observer as host_observer
+from nova_vfio_variant.host.act import recycle
 from nova_vfio_variant.host.decide import (
     codes,
     host_spec,
     planning,
+    recycling,
     refusal,
     vgpu_changes,
     vgpu_types,
@@ -82,6 +84,28 @@ class Vgpus:
         :raises LockTimeout: another command writes
         """
         return self._prepared(entries(text)).apply()
+
+    def plan_recycle(self, card: pci_address.PciAddress) -> planning.Decision:
+        """What :meth:`recycle` would do now. Nothing is written.
+
+        :param card: address of the PF
+        """
+        return self._prepared().plan_by(
+            lambda now: recycling.decision(now, card)
+        )
+
+    def recycle(self, card: pci_address.PciAddress) -> preparation.Result:
+        """Make a card's VFs anew, and set their types again.
+
+        :param card: address of the PF
+        :raises HostError: the host can't be written
+        :raises LockTimeout: another command writes
+        """
+        return self._prepared().act(
+            lambda actor, quarantined: recycle.recycle(
+                actor, card, quarantined
+            )
+        )
 
     def _prepared(
         self, given: tuple[host_spec.HostSpec, ...] = ()

@@ -16,7 +16,7 @@ import time
 import typing as ty
 
 from nova_vfio_variant.host.act import sysfs_writer
-from nova_vfio_variant.testing.fake_kernel import vgpu_card
+from nova_vfio_variant.testing.fake_kernel import vendor_tools, vgpu_card
 from tests.behaviour import host
 from tests.lab import qmp
 
@@ -37,13 +37,17 @@ _SMI = """#!/bin/sh
 mode=/sys/module/igbvf_vgpu/parameters/heterogeneous
 case "$*" in
 "vgpu -shm "[01]" -i 0000:21:00.0")
-    { echo "$3" > $mode; } 2> /dev/null && exit 0
+    (echo "$3" > $mode) 2> /dev/null && exit 0
     echo "In use by another client"
     exit 19 ;;
 "-q -i 0000:21:00.0")
     word=Disabled
     [ "$(cat $mode)" = N ] || word=Enabled
     echo "        vGPU Heterogeneous Mode           : $word" ;;
+"vgpu -s -v -i 0000:21:00.0")
+    cat << END
+{}END
+    ;;
 *)
     echo "No devices were found"
     exit 6 ;;
@@ -106,7 +110,10 @@ class Real(host.HostUnderTest):
         words = (f"listing={listing}", f"errors={errors}", f"mig={mig:d}")
         subprocess.run(["/sbin/modprobe", "igbvf_vgpu", *words], check=True)
         tool = self.root / "usr/bin/nvidia-smi"
-        tool.write_text(_SMI)
+        card = vgpu_card.VgpuCard(
+            "igbvf_vgpu", host.VGPU_TYPES, host.MIB, listing, errors=errors
+        )
+        tool.write_text(_SMI.format(vendor_tools.supported(host.PF, card)))
         tool.chmod(0o755)
 
     def exchange(self) -> None:

@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
+import json
 import mmap
 import os
 import pathlib
@@ -42,6 +43,7 @@ from nova_vfio_variant.host.act import (
     executor,
     journal,
     recover,
+    recycle,
     sysfs_writer,
     undoing,
 )
@@ -388,7 +390,28 @@ Contents = dict[str, str | bytes | int | None]
 
 
 class _OnRecord(host_actor.OnRecord):
-    """Cards are known from when they were empty."""
+    """Cards are known from when they were empty; types are in a file.
+
+    :param state: the state path
+    """
+
+    def __init__(self, state: pathlib.Path) -> None:
+        self.place = state / "types"
+
+    def laid(self) -> dict[str, str]:
+        """The types that were noted."""
+        if not self.place.exists():
+            return {}
+        found: dict[str, str] = json.loads(self.place.read_text())
+        return found
+
+    def declare(self, types: ty.Mapping[address.PciAddress, str]) -> None:
+        wanted = {str(vf): type_id for vf, type_id in types.items()}
+        if wanted != self.laid():
+            # At once, as the store does.
+            part = self.place.with_suffix(".new")
+            part.write_text(json.dumps(wanted))
+            part.replace(self.place)
 
     def of(self, seen: host_scan.HostScan) -> records.Records:
         return records.Records(
@@ -397,7 +420,11 @@ class _OnRecord(host_actor.OnRecord):
                     vendor_vgpu.VgpuType(type_id, name, size)
                     for type_id, (name, size) in TYPES.items()
                 )
-            }
+            },
+            vgpu_laid={
+                address.PciAddress.parse(vf): type_id
+                for vf, type_id in self.laid().items()
+            },
         )
 
 
@@ -505,6 +532,9 @@ class Lab:
                     unfinished,
                     sorted(found.outcomes.items()),
                     sorted(found.owed),
+                    sorted(
+                        _OnRecord(self.folder / "now/state").laid().items()
+                    ),
                 )
             )
         return Known(self._picture, self._noted)
@@ -555,7 +585,7 @@ class Lab:
                 perform or (lambda step, _keep, _: executor.do(mine, step)),
             ),
             self._journal,
-            _OnRecord(),
+            _OnRecord(self.folder / "now/state"),
         )
 
     def lines(self) -> bytes:
@@ -573,6 +603,10 @@ class Lab:
 
     def recover(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
+
+    def recycle(self, actor: host_actor.Actor) -> None:
+        recover.recover(actor)
+        recycle.recycle(actor, address.PciAddress.parse(CARD))
 
 
 Command = ty.Callable[[host_actor.Actor], None]
@@ -636,6 +670,22 @@ class CrashPointsTest(base.TestCase):
         self.points["states that were recovered from"] += len(lab._kept) - 2
         self.kill_really(lab.apply, first)
         self.kill_really(lab.recover, crashed[len(crashed) // 2])
+
+    def test_killed_at_every_point_of_recycling_a_card(self) -> None:
+        """Whatever was killed, another call gives each VF its type again."""
+        self.lab = lab = Lab(self.folder, with_a_vgpu, ())
+        before = self.states()
+        self.left = collections.deque()
+        self.kill_everywhere(lab.recycle, lab.known(), "of recycle")
+        while self.left:
+            known = self.left.popleft()
+            self.run_watched(lab.recover, known, "of recover")
+            self.assertEqual({}, lab.actor().journal.unfinished)
+            lab.recycle(lab.actor())
+            self.assertEqual(before, self.states())
+            undoing.restore(lab.actor())
+            self.assertEqual(before, self.states())
+            self.assertEqual({}, lab.actor().journal.priors)
 
     def kill_everywhere(
         self, command: Command, begin: Known, name: str

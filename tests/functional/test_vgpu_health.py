@@ -113,6 +113,8 @@ class ReportTest(VgpuHealthCase):
         said = on.vgpu_health.report(address, FIRST, ok=False)
         self.assertEqual(vgpu_reports.Health.SUSPECT, said.health)
         self.assertEqual((said,), on.vgpu_health.standings())
+        again = on.vgpu_health.report(ONE.upper(), FIRST, ok=False)
+        self.assertEqual(said.failures, again.failures)
         self.assertEqual(1, on.vgpu_health.clear(address))
 
 

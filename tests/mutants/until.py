@@ -28,7 +28,9 @@ def main() -> int:
     os.dup2(sink, sys.stdout.fileno())
     os.dup2(sink, sys.stderr.fileno())
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    hypothesis.settings.register_profile("once", derandomize=True)
+    hypothesis.settings.register_profile(
+        "once", hypothesis.settings(), derandomize=True
+    )
     hypothesis.settings.load_profile("once")
     loaded: dict[str, dict[str, unittest.TestCase]] = {}
     for module, name, seconds in chosen:

@@ -193,10 +193,7 @@ def vfs_change(
     """
     now = facts.states[pf.address]
     steps = vfs_steps(pf, now, to, reason, quietly=quietly)
-    steps += tuple(
-        plan.Step(str(address), plan.Action.PROBE, "", "", reason, _BIND)
-        for address in probes
-    )
+    steps += probes_of(probes, reason)
     return plan.Change(
         str(pf.address),
         plan.What.VFS,
@@ -210,6 +207,16 @@ def vfs_change(
         if now.numvfs != to.numvfs
         else {},
         identity=pf.identity,
+    )
+
+
+def probes_of(
+    vfs: ty.Iterable[pci_address.PciAddress], reason: str
+) -> tuple[plan.Step, ...]:
+    """The steps that give VFs the kernel's choice of driver."""
+    return tuple(
+        plan.Step(str(address), plan.Action.PROBE, "", "", reason, _BIND)
+        for address in vfs
     )
 
 

@@ -138,7 +138,13 @@ def check(change: plan.Change) -> None:
     if change.lost:
         fits = fits and change.what is plan.What.VFS
         fits = fits and change.subject not in change.lost
-        fits = fits and before.numvfs != after.numvfs
+        # They go, or they go and come again.
+        numbers = {
+            step.value
+            for step in change.steps
+            if step.action is Action.SET_NUMVFS
+        }
+        fits = fits and (before.numvfs != after.numvfs or "0" in numbers)
         fits = fits and {None} == {
             value
             for lost in change.lost.values()

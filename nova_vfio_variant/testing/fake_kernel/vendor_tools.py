@@ -14,7 +14,7 @@ import re
 import sys
 import typing as ty
 
-from nova_vfio_variant.testing.fake_kernel import kernel
+from nova_vfio_variant.testing.fake_kernel import kernel, vgpu_card
 
 _PLACES = ("usr/bin/nvidia-smi", "usr/lib/nvidia/sriov-manage")
 _TEXT = """#!{python}
@@ -97,12 +97,7 @@ def _nvidia_smi(
             card = there.files.memory.cards.get(_name(given))
             if card is None:
                 return _REFUSED[errno.ENODEV]
-            return 0, f"GPU 0000{_name(given).upper()}\n" + "".join(
-                _SUPPORTED.format(
-                    int(kind), name, card.framebuffer_mib // size, size
-                )
-                for kind, (name, size) in card.types.items()
-            )
+            return 0, supported(_name(given), card)
         case ["-q", "-i", given]:
             card = there.files.memory.cards.get(_name(given))
             if card is None:
@@ -110,6 +105,14 @@ def _nvidia_smi(
             state = "Enabled" if card.heterogeneous else "Disabled"
             return 0, _ABOUT.format(f"0000{_name(given).upper()}", state)
     return 2, "Invalid combination of input arguments.\n"
+
+
+def supported(address: str, card: vgpu_card.VgpuCard) -> str:
+    """What ``nvidia-smi vgpu -s -v`` says of a card."""
+    return f"GPU 0000{address.upper()}\n" + "".join(
+        _SUPPORTED.format(int(kind), name, card.framebuffer_mib // size, size)
+        for kind, (name, size) in card.types.items()
+    )
 
 
 def _sriov_manage(

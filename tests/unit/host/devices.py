@@ -246,7 +246,7 @@ _DRIVERS = {
     ),
     "vgpu-untyped": Device(
         vgpu("0", **{_CREATABLE: "ID : vGPU Name\n470 : NVIDIA A16-16A\n"}),
-        (*EACH, "port", *TYPES),
+        (*EACH, "port", *APPLY, *TYPES),
     ),
     "vgpu-card-full": Device(vgpu("0"), (*ANY, "vGPU type")),
     "vgpu-offer-unreadable": Device(

@@ -4,6 +4,7 @@
 import itertools
 import os
 import pathlib
+import sys
 import typing as ty
 from unittest import mock
 
@@ -243,6 +244,55 @@ class LivenessTest(LivenessCase):
         self.assertEqual(NO, listed.ask(TWO).state)
         self.start("qemu-kvm", "-uuid", TWO)
         self.assertEqual(YES, liveness.Liveness.of(tree, [ONE]).ask(TWO).state)
+
+
+class InstalledTest(LivenessCase):
+    """Sources of others, as packages bring them."""
+
+    def install(self, entry: str, module: str = "") -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (folder / "a_source.py").write_text(module)
+        info = folder / "a_source-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Name: a-source\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(
+            f"[{liveness.NAMESPACE}]\nmine = {entry}\n"
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch("sys.path", [*sys.path, str(folder)])
+        )
+        self.addCleanup(sys.modules.pop, "a_source", None)
+        # It is looked for once a process.
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "stevedore.extension.ExtensionManager.ENTRY_POINT_CACHE", {}
+            )
+        )
+
+    def test_one_is_asked_beside_ours(self) -> None:
+        self.install(
+            "a_source:Mine",
+            "from nova_vfio_variant.node import liveness\n"
+            "class Mine(liveness.Source):\n"
+            "    def ask(self, instance_uuid):\n"
+            f"        mine = instance_uuid == {ONE!r}\n"
+            "        state = liveness.State('yes' if mine else 'no')\n"
+            "        return liveness.Answer(state, 'mine')\n",
+        )
+        said = liveness.Liveness.of(self.host.tree)
+        self.assertEqual(liveness.Answer(YES, "mine"), said.ask(ONE))
+        self.assertEqual(NO, said.ask(TWO).state)
+
+    def test_one_that_cannot_be_loaded_makes_all_unknown(self) -> None:
+        for entry, module in (
+            ("a_source:Missing", ""),
+            ("a_source:Mine", "class Mine:\n    pass\n"),
+        ):
+            self.install(entry, module)
+            answer = liveness.Liveness.of(self.host.tree).ask(ONE)
+            self.assertEqual(UNKNOWN, answer.state)
+            self.assertIn("source mine: ", answer.why)
+            sys.modules.pop("a_source", None)
 
 
 class ListTest(base.TestCase):

@@ -13,7 +13,8 @@ import fixtures
 
 from nova_vfio_variant.host import vgpu
 from nova_vfio_variant.host.act import sysfs_writer
-from nova_vfio_variant.host.observe import scanner
+from nova_vfio_variant.host.observe import facts, scanner, snapshot
+from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.host.vf_provider import nvidia
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import fake_host
@@ -139,6 +140,20 @@ class CardTest(VgpusCase):
         again.write(f"{DEVICES}/{vf}/nvidia/current_vgpu_type", b"1145")
         error = self.assertRaises(OSError, self.set_type, other, "2164")
         self.assertEqual(errno.EINVAL, error.errno)
+
+    def test_a_recording_of_it_reads_the_same_and_comes_to_life(self) -> None:
+        self.sriov_manage("-e", PF)
+        self.set_type(self.vfs()[0], "2164")
+        path = self.host.root.parent / "host.tar.gz"
+        snapshot.record(opening.open_tree(str(self.host.root)), path)
+        seen = facts.gather(scanner.scan(self.host.tree)).vgpus
+        again = fake_host.FakeHost.load(self.host.root.parent / "again", path)
+        self.assertEqual(3, len(seen))
+        self.assertEqual(seen, facts.gather(scanner.scan(again.tree)).vgpus)
+        # What a driver keeps in mind isn't recorded.
+        again.add_vendor_vgpus(PF, TYPES, 6144)
+        seen = facts.gather(scanner.scan(again.tree)).vgpus
+        self.assertEqual({"0"}, {vf.current for vf in seen.values()})
 
     def test_a_driver_that_is_unloaded_takes_types_along(self) -> None:
         self.sriov_manage("-e", PF)

@@ -217,7 +217,11 @@ class Index:
             return f"nvme{head[1]}" in disks
         driver = function.driver or ""
         if place.startswith(f"{devices.UNLISTED}/"):
-            return place.split("/")[1] == driver
+            # Whoever has a VF that takes vGPUs has it through VFIO; the
+            # vendor's own files are the card's.
+            return (
+                place.split("/")[1] == driver and not function.has_vgpu_folder
+            )
         return any(
             files.match(place) and drivers.fullmatch(driver)
             for files, drivers in _COMMON_TO
