@@ -3,8 +3,8 @@
 
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.tracker import store, vgpu_reports
-from tests.functional import vgpu_case
-from tests.functional.vgpu_case import (
+from tests.functional import claimed_vgpus
+from tests.functional.claimed_vgpus import (
     ALIAS,
     ONE,
     OTHER_PF,
@@ -18,7 +18,7 @@ from tests.functional.vgpu_case import (
 )
 
 
-class ClaimTest(vgpu_case.OnDemand):
+class ClaimTest(claimed_vgpus.OnDemand):
     def test_a_type_is_set_for_a_claim_and_goes_with_it(self) -> None:
         (claimed,) = self.claim(ONE, "--vgpu-type", "NVIDIA A16-8Q")
         self.assertEqual([VFS[0]], claimed["addresses"])
@@ -202,7 +202,7 @@ class ClaimTest(vgpu_case.OnDemand):
         self.assertEqual({}, self.allocations(ONE))
 
 
-class TwoCardsTest(vgpu_case.OnDemand):
+class TwoCardsTest(claimed_vgpus.OnDemand):
     cards = (PF, OTHER_PF)
 
     def test_what_one_card_has_no_room_for_goes_to_the_next(self) -> None:

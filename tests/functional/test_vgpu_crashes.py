@@ -21,9 +21,9 @@ from nova_vfio_variant.placement import rest
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import store
-from tests.functional import vgpu_case
+from tests.functional import claimed_vgpus
 
-ONE, VFS = vgpu_case.ONE, vgpu_case.VFS
+ONE, VFS = claimed_vgpus.ONE, claimed_vgpus.VFS
 #: Another tool's, on the last VF.
 THEIRS: ty.Final = "560"
 
@@ -115,7 +115,7 @@ class Points:
             yield
 
 
-class CrashTest(vgpu_case.OnDemand):
+class CrashTest(claimed_vgpus.OnDemand):
     def setUp(self) -> None:
         super().setUp()
         self.fake.writer().set_vgpu_type(VFS[3], THEIRS)
