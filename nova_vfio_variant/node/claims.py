@@ -126,7 +126,12 @@ class Claims:
         try:
             taken = choosing.choose(
                 devices,
-                self._verdicts(judge, devices, instance_uuid),
+                _verdicts(
+                    judge,
+                    devices,
+                    self._context.declared.unread,
+                    instance_uuid,
+                ),
                 [wish.request for wish in wishes if not wish.types],
                 numa_cells,
                 sockets,
@@ -247,23 +252,24 @@ class Claims:
             records.read(store, devices, declared.scan, self._context.state)
         )
 
-    def _verdicts(
-        self,
-        judge: host_verdicts.Verdicts,
-        devices: ty.Sequence[tracked.Device],
-        instance_uuid: str,
-    ) -> dict[pci_address.PciAddress, assignability.Verdict]:
-        """The verdict on each device that is free, for an instance.
 
-        What could not be read now counts as in use, and so does what the
-        host's preparation was killed in the middle of.
-        """
-        return {
-            device.address: judge.at(device.address, instance_uuid)
-            for device in devices
-            if device.status == tracked.Status.AVAILABLE
-            and device.address not in self._context.declared.unread
-        }
+def _verdicts(
+    judge: host_verdicts.Verdicts,
+    devices: ty.Sequence[tracked.Device],
+    unread: ty.Collection[pci_address.PciAddress],
+    instance_uuid: str,
+) -> dict[pci_address.PciAddress, assignability.Verdict]:
+    """The verdict on each device that is free, for an instance.
+
+    What could not be read now counts as in use, and so does what the host's
+    preparation was killed in the middle of.
+    """
+    return {
+        device.address: judge.at(device.address, instance_uuid)
+        for device in devices
+        if device.status == tracked.Status.AVAILABLE
+        and device.address not in unread
+    }
 
 
 def _expect_unfinished(

@@ -37,6 +37,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts, function_state
 from nova_vfio_variant.host.observe import records as seen_records
+from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.node import (
     context,
     on_record,
@@ -289,7 +290,7 @@ class Preparation:
         self, result: Result
     ) -> ty.Iterator[tuple[host_actor.Actor, store.Store]]:
         """Somebody who acts, with the store and all locks above groups'."""
-        by = self._executor()
+        by = _executor(self._context.tree)
         with (
             state_lock.state_lock(self._context.state, context.LOCK_TIMEOUT),
             by.hold([lock.HOST], context.LOCK_TIMEOUT),
@@ -318,7 +319,7 @@ class Preparation:
         :raises HostError: the host can't be written
         :raises LockTimeout: another command writes to the host
         """
-        by = self._executor()
+        by = _executor(self._context.tree)
         with (
             by.hold([lock.HOST], context.LOCK_TIMEOUT),
             contextlib.closing(self.journal()) as known,
@@ -332,31 +333,32 @@ class Preparation:
                 self._observer,
             )
 
-    def _executor(self) -> executor.Executor:
-        """How steps are done, locks taken, and processes looked into here.
 
-        :raises HostError: the host can't be changed, by us or at all
-        """
-        root = self._context.tree.root
-        if root is None:
-            raise exception.HostError(
-                "a recorded host can't be changed",
-                "'nova-vfio host plan' shows what would be done",
-            )
-        if root == "/" and os.geteuid():
-            # Imported here: nobody else needs privsep.
-            from nova_vfio_variant.host.act import privileged
+def _executor(tree: host_tree.HostTree) -> executor.Executor:
+    """How steps are done, locks taken, and processes looked into here.
 
-            privileged.start()
-            return privileged.PrivilegedExecutor()
-        try:
-            os.close(self._context.tree.open_to_write(_PROBE))
-        except OSError as error:
-            raise exception.HostError(
-                f"the host can't be changed: /{_PROBE}: {error.strerror}",
-                "run as root, where /sys can be written",
-            ) from error
-        return executor.LocalExecutor(sysfs_writer.of_directory(root))
+    :raises HostError: the host can't be changed, by us or at all
+    """
+    root = tree.root
+    if root is None:
+        raise exception.HostError(
+            "a recorded host can't be changed",
+            "'nova-vfio host plan' shows what would be done",
+        )
+    if root == "/" and os.geteuid():
+        # Imported here: nobody else needs privsep.
+        from nova_vfio_variant.host.act import privileged
+
+        privileged.start()
+        return privileged.PrivilegedExecutor()
+    try:
+        os.close(tree.open_to_write(_PROBE))
+    except OSError as error:
+        raise exception.HostError(
+            f"the host can't be changed: /{_PROBE}: {error.strerror}",
+            "run as root, where /sys can be written",
+        ) from error
+    return executor.LocalExecutor(sysfs_writer.of_directory(root))
 
 
 @contextlib.contextmanager

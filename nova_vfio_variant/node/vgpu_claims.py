@@ -109,14 +109,31 @@ class VgpuClaims:
         :param devices: all that are tracked and nobody was given meanwhile
         :raises NotEnoughDevices: there are not so many
         """
-        takers = self._takers(devices, judge)
+        declared = _declared(self._store, devices, judge)
+        specs = self._context.declared.spec_of
         answers = {}
+        takers = set()
         for device in devices:
+            at = device.address
             if device.status != tracked.Status.AVAILABLE:
                 continue
             known = wish.type_of(device)
-            answers[device.address] = judge.at(
-                device.address,
+            seen = judge.facts.vgpus.get(at)
+            if (
+                at in declared
+                and seen is not None
+                and seen.current == vendor_vgpu.NONE
+            ):
+                # It waits for what is declared.
+                known = None
+            elif (
+                seen is not None
+                and at in specs
+                and specs[at].resource_class is None
+            ):
+                takers.add(at)
+            answers[at] = judge.at(
+                at,
                 instance_uuid,
                 vgpu_type=None if known is None else known.id,
             )
@@ -131,33 +148,6 @@ class VgpuClaims:
         return choosing.choose(
             fit, answers, [wish.request], numa_cells, sockets, doubtful
         )
-
-    def _takers(
-        self,
-        devices: ty.Iterable[tracked.Device],
-        judge: host_verdicts.Verdicts,
-    ) -> set[Address]:
-        """VFs of which nothing is declared but that they may be claimed."""
-        ours = {
-            vgpu.address
-            for vgpu in self._store.vgpus.all()
-            if vgpu.origin is vgpus.Origin.DECLARED
-        }
-        specs = self._context.declared.spec_of
-        found = set()
-        for device in devices:
-            function = judge.facts.scan.get(device.address)
-            spec = specs.get(device.address)
-            if (
-                function is not None
-                and device.address in judge.facts.vgpus
-                and device.address not in ours
-                and spec is not None
-                and spec.resource_class is None
-                and not judge.has_declared_vgpus(function)
-            ):
-                found.add(device.address)
-        return found
 
     def _fitting(
         self,
@@ -342,3 +332,25 @@ def _is_ours(vgpu: vgpus.OurVgpu, now: facts_of_host.HostFacts) -> bool:
         and seen.current in (None, vgpu.type_id)
         and not vgpu.identity.is_another(function.identity)
     )
+
+
+def _declared(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    judge: host_verdicts.Verdicts,
+) -> set[Address]:
+    """The VFs whose type somebody declared."""
+    found = {
+        vgpu.address
+        for vgpu in store.vgpus.all()
+        if vgpu.origin is vgpus.Origin.DECLARED
+    }
+    for device in devices:
+        function = judge.facts.scan.get(device.address)
+        if (
+            function is not None
+            and device.address in judge.facts.vgpus
+            and judge.has_declared_vgpus(function)
+        ):
+            found.add(device.address)
+    return found

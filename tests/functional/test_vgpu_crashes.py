@@ -21,9 +21,9 @@ from nova_vfio_variant.placement import rest
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import store
-from tests.functional import test_vgpu_claims as claims
+from tests.functional import claimed_vgpus
 
-ONE, VFS = claims.ONE, claims.VFS
+ONE, VFS = claimed_vgpus.ONE, claimed_vgpus.VFS
 #: Another tool's, on the last VF.
 THEIRS: ty.Final = "560"
 
@@ -115,7 +115,7 @@ class Points:
             yield
 
 
-class CrashTest(claims.OnDemand):
+class CrashTest(claimed_vgpus.OnDemand):
     def setUp(self) -> None:
         super().setUp()
         self.fake.writer().set_vgpu_type(VFS[3], THEIRS)
@@ -161,13 +161,18 @@ class CrashTest(claims.OnDemand):
         self.assertEqual((), self.node.devices.claims(), f"point {at}")
         self.assertEqual({}, self.allocations(ONE), f"point {at}")
 
-    def test_a_claim_killed_anywhere_is_ended_by_the_same_claim(self) -> None:
+    def test_a_claim_killed_anywhere_is_ended_by_the_same_or_a_report(
+        self,
+    ) -> None:
         at = 0
         while self.killed(at, self.create):
             self.assert_nothing_astray(at)
-            with contextlib.suppress(exception.ClaimError):
-                # It has all already.
-                self.create()
+            if at % 2 and self.node.devices.claims():
+                self.node.reporting.report()
+            else:
+                with contextlib.suppress(exception.ClaimError):
+                    # It has all already.
+                    self.create()
             (claim,) = self.node.devices.claims()
             self.assertEqual(tracked.Status.ALLOCATED, claim.status)
             (row,) = self.rows()

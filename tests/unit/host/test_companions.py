@@ -179,7 +179,7 @@ class VgpuTest(plan_case.PlanCase):
         for_host = plan_case.ON_VFIO.replace("vfio-pci", "e1000")
         self.give_type("470\n")
         for text in (plan_case.ON_VFIO, for_host):
-            self.refused(host_codes.HAS_VGPU_TYPE, VF, text)
+            self.refused(host_codes.VGPU_DRIVER, VF, text)
         self.refused(host_codes.VFS_IN_USE, PF, plan_case.FOUR_VFS)
         (found,) = self.decision(plan_case.FOUR_VFS).refusals
         self.assertIn(f"VF {VF} would go with the others", found.message)
@@ -208,7 +208,7 @@ class VgpuTest(plan_case.PlanCase):
 
     def test_a_type_that_can_not_be_read_counts_as_one(self) -> None:
         self.give_type("")
-        self.refused(host_codes.HAS_VGPU_TYPE, VF, plan_case.ON_VFIO)
+        self.refused(host_codes.VGPU_DRIVER, VF, plan_case.ON_VFIO)
 
     def test_where_it_is_it_is_no_obstacle_to_a_guest(self) -> None:
         self.give_type("470\n")
