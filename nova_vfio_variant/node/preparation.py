@@ -204,14 +204,11 @@ class Preparation:
         :raises LockTimeout: another command writes
         """
         specs = self.specs
-        result = Result()
-        with (
-            self._acting(result) as (actor, opened),
-            _told(result),
-        ):
-            recover.recover(actor)
-            apply.apply(actor, specs, only, opened.quarantined())
-        return result
+        return self.act(
+            lambda actor, quarantined: apply.apply(
+                actor, specs, only, quarantined
+            )
+        )
 
     def apply_by(self, decide: host_actor.Decide) -> Result:
         """Make vGPUs what somebody decides; as :meth:`act`."""
@@ -233,7 +230,7 @@ class Preparation:
 
     def act(
         self,
-        run: ty.Callable[[host_actor.Actor, seen_records.Quarantines], None],
+        run: ty.Callable[[host_actor.Actor, seen_records.Quarantines], object],
     ) -> Result:
         """Do something to the host, after recovering.
 
@@ -256,14 +253,11 @@ class Preparation:
         :raises HostError: the host can't be written
         :raises LockTimeout: another command writes
         """
-        result = Result()
-        with (
-            self._acting(result) as (actor, opened),
-            _told(result),
-        ):
-            recover.recover(actor)
-            undoing.restore(actor, only, opened.quarantined())
-        return result
+        return self.act(
+            lambda actor, quarantined: undoing.restore(
+                actor, only, quarantined
+            )
+        )
 
     def recover(self) -> Result:
         """Bring to an end what a crash left in the middle.

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``vgpu set``, ``apply``, ``assert`` and ``recycle`` as they are typed."""
 
+import errno
 import json
+import os
 
 from tests.functional import cli_case, vgpu_case
 
@@ -97,6 +99,15 @@ class SetTest(vgpu_case.VgpuCase):
             [f"{vgpu_case.OTHER} set-vgpu-type 557 done"],
             self.rows("vgpu", "apply", path),
         )
+
+    def test_what_was_freed_in_vain_has_its_type_again(self) -> None:
+        for vf in (vgpu_case.VF, vgpu_case.OTHER):
+            self.ok("vgpu", "set", vf, "558")
+        entry = {"address": vgpu_case.PF, "vgpu_types": {"557": 2}}
+        self.fake.fault(3, errno=errno.EIO)
+        err = self.fails("vgpu", "apply", self.file(json.dumps(entry)))
+        self.assertIn(os.strerror(errno.EIO), err)
+        self.assertIn("it is offered still", err)
 
     def test_a_card_is_made_anew_with_its_types(self) -> None:
         self.ok("vgpu", "set", vgpu_case.OTHER, "558")

@@ -10,8 +10,14 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, undoing
 from nova_vfio_variant.host.decide import apply as host_apply
-from nova_vfio_variant.host.decide import host_spec, identity, plan, planning
-from nova_vfio_variant.host.observe import facts, records
+from nova_vfio_variant.host.decide import (
+    host_spec,
+    identity,
+    plan,
+    planning,
+    vgpu_changes,
+)
+from nova_vfio_variant.host.observe import facts, records, vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -80,6 +86,8 @@ class _Applying:
         self._undone: set[tuple[str, plan.What, str | None]] = set()
         self._vain: set[str] = set()
         self._said: set[str] = set()
+        #: The vGPU types that were taken away, to make room.
+        self._freed: dict[str, str] = {}
         self._companions: dict[str, tuple[str, ...]] = {}
 
     def by(self, decide: host_actor.Decide) -> Applied:
@@ -96,10 +104,12 @@ class _Applying:
                 if turn.ready:
                     self._give_back()
         except (exception.ConfigError, exception.HostRefused):
+            self._retype()
             # Nothing is done after it.
             self._vain |= {subject for subject, _, _ in self._undone}
             self._give_back()
             raise
+        self._retype()
         if not self._failed:
             for change in decision.plan.changes:
                 self._fail(f"{change.subject}: it is not what it was made")
@@ -133,7 +143,41 @@ class _Applying:
             return
         if attempt.change is not None:
             self._done.append(attempt.change)
+            self._note_type(attempt.change)
         self._undone.discard(change.key)
+
+    def _note_type(self, change: plan.Change) -> None:
+        """Remember which type a VF lost, until it has its new one."""
+        if change.what is not plan.What.VGPU or not change.before.vgpu_type:
+            return
+        if change.after.vgpu_type == vendor_vgpu.NONE:
+            self._freed[change.subject] = change.before.vgpu_type
+        else:
+            self._freed.pop(change.subject, None)
+
+    def _retype(self) -> None:
+        """Give VFs the types again that were taken away in vain."""
+        types = {
+            pci_address.PciAddress.parse(subject): self._freed[subject]
+            for subject, what, type_id in self._undone
+            if what is plan.What.VGPU
+            and type_id != vendor_vgpu.NONE
+            and subject in self._freed
+        }
+        if not types:
+            return
+
+        def decide(now: facts.HostFacts) -> planning.Decision:
+            return vgpu_changes.decision(
+                types, now, "it can't have the type that is declared"
+            )
+
+        for turn in converge.rounds(
+            self._actor, decide, self._command, partly=True
+        ):
+            for attempt in turn.attempts:
+                if isinstance(attempt, converge.Failure):
+                    self._fail(attempt.why_not)
 
     def _fail(self, why: str) -> None:
         self._failed.append(why)
