@@ -126,20 +126,20 @@ def _row(
     mode: str,
     parsed_args: argparse.Namespace,
 ) -> base.Row:
-    size: int | str | None = found.type.framebuffer_mib
+    size: int | str | None = found.vgpu_type.framebuffer_mib
     if size is None and parsed_args.formatter == "table":
-        guess = vgpu_capacity.guessed_mib(found.type.name)
+        guess = vgpu_capacity.guessed_mib(found.vgpu_type.name)
         size = None if guess is None else f"~{guess}"
     return (
         str(card.address),
-        int(found.type.id),
-        found.type.name or None,
+        int(found.vgpu_type.id),
+        found.vgpu_type.name or None,
         size,
         found.existing,
         found.now,
         found.at_most,
         None if found.why is None else str(found.why),
-        card.told.max_instances.get(found.type.id),
+        card.told.max_instances.get(found.vgpu_type.id),
         mode,
         card.heterogeneous,
     )

@@ -84,11 +84,11 @@ def of_word(text: str, types: vgpu_classes.Types) -> Wish:
         resolved = vgpu_types.resolve(word.strip(), of_card, str(card))
         if isinstance(resolved, finding.Finding):
             unknown.append(resolved)
-        elif not found or resolved.type.name in {
+        elif not found or resolved.vgpu_type.name in {
             known.name for known in found.values()
         }:
             # A number may mean another type on another card.
-            found[card] = resolved.type
+            found[card] = resolved.vgpu_type
     if not found:
         raise exception.ConfigError(
             f"{unknown[0].subject}: {unknown[0].message}", unknown[0].hint

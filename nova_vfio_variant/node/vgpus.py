@@ -167,7 +167,7 @@ class _Setting:
             )
             if isinstance(found, finding.Finding):
                 return planning.Decision(planning.NOTHING, (found,))
-            type_id = found.type.id
+            type_id = found.vgpu_type.id
             notes = (found.note,) if found.note else ()
         types = {self._address: type_id}
         return vgpu_changes.decision(

@@ -229,9 +229,9 @@ class Store:
         return allowance.Allowances(self._read, self._write)
 
     @functools.cached_property
-    def vgpus(self) -> vgpus.Vgpus:
+    def vgpus(self) -> vgpus.OurVgpus:
         """The vGPUs that we made, and the types that cards have."""
-        return vgpus.Vgpus(self._read, self._write)
+        return vgpus.OurVgpus(self._read, self._write)
 
     @functools.cached_property
     def vgpu_reports(self) -> vgpu_reports.VgpuReports:

@@ -61,7 +61,7 @@ class OurVgpu:
     identity: function.Identity
 
 
-class Vgpus:
+class OurVgpus:
     """All of a store, each change on disk when the call returns.
 
     :param read: begins a transaction that reads

@@ -217,7 +217,7 @@ class VgpuChanges:
             return None
         if found.note is not None and found.note not in self.notes:
             self.notes.append(found.note)
-        return found.type.id
+        return found.vgpu_type.id
 
 
 def _expected(vf: Address, word: str) -> plan.Change:

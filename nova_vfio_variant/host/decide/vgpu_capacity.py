@@ -43,7 +43,7 @@ class Why(enum.StrEnum):
 class Capacity:
     """What a card has and can have of a type.
 
-    :param type: with its framebuffer, where that is told
+    :param vgpu_type: with its framebuffer, where that is told
     :param existing: how many VFs have it
     :param offered: how many VFs list it that may be given it
     :param now: how many can be made for sure
@@ -51,7 +51,7 @@ class Capacity:
     :param why: why none can be made; None where one can
     """
 
-    type: vendor_vgpu.VgpuType
+    vgpu_type: vendor_vgpu.VgpuType
     existing: int
     offered: int
     now: int
@@ -75,7 +75,7 @@ def of_card(card: vgpu_card.Card) -> tuple[Capacity, ...]:
 def of_type(card: vgpu_card.Card, type_id: str) -> Capacity:
     """One type; of one that the card isn't known to have nothing is known."""
     for found in of_card(card):
-        if found.type.id == type_id:
+        if found.vgpu_type.id == type_id:
             return found
     unknown = vendor_vgpu.VgpuType(type_id, "")
     return Capacity(unknown, 0, 0, 0, 0, Why.NOT_TOLD)

@@ -29,12 +29,12 @@ _COMPARED: ty.Final = 100
 class Resolved:
     """The type that a word means.
 
-    :param type: one of those that were given
+    :param vgpu_type: one of those that were given
     :param note: what was added to the word, in a sentence to be said; None
         if the word stands for itself
     """
 
-    type: vendor_vgpu.VgpuType
+    vgpu_type: vendor_vgpu.VgpuType
     note: str | None = None
 
 

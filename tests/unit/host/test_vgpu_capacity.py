@@ -40,7 +40,7 @@ class CapacityTest(base.TestCase):
         self.assertEqual(
             [(Q12, 4, 4), (Q24, 2, 2), (A12, 4, 4)],
             [
-                (found.type.id, found.now, found.at_most)
+                (found.vgpu_type.id, found.now, found.at_most)
                 for found in vgpu_capacity.of_card(card)
             ],
         )
@@ -62,7 +62,7 @@ class CapacityTest(base.TestCase):
     ) -> None:
         found = self.found(l40s(*["0"] * 16).card(told=False), Q12)
         self.assertEqual((1, 16), (found.now, found.at_most))
-        self.assertIsNone(found.type.framebuffer_mib)
+        self.assertIsNone(found.vgpu_type.framebuffer_mib)
 
     def test_a_card_of_several_sizes_promises_one(self) -> None:
         card = l40s(Q24, *["0"] * 4, heterogeneous=True).card()
@@ -123,7 +123,7 @@ class CapacityTest(base.TestCase):
             vfs={vgpu_model.vf(0): vendor_vgpu.VendorVgpu("77", ())},
         )
         found = self.found(card, "77")
-        self.assertEqual((1, ""), (found.existing, found.type.name))
+        self.assertEqual((1, ""), (found.existing, found.vgpu_type.name))
 
     def test_a_name_is_only_guessed_from(self) -> None:
         for name, wanted in (
@@ -144,7 +144,7 @@ class CapacityTest(base.TestCase):
     ) -> None:
         for told in (True, False):
             for found in vgpu_capacity.of_card(model.card(told=told)):
-                achieved = model.greedy(found.type.id)
+                achieved = model.greedy(found.vgpu_type.id)
                 self.assertLessEqual(found.now, achieved)
                 self.assertLessEqual(achieved, found.at_most)
                 self.assertEqual(achieved == 0, found.why is not None)
@@ -157,4 +157,4 @@ class CapacityTest(base.TestCase):
             model, heterogeneous=False, current=["0"] * len(model.current)
         )
         for found in vgpu_capacity.of_card(model.card()):
-            self.assertEqual(model.greedy(found.type.id), found.now)
+            self.assertEqual(model.greedy(found.vgpu_type.id), found.now)

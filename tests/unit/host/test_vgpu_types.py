@@ -46,7 +46,7 @@ class ResolveTest(base.TestCase):
     ) -> None:
         for word in ("1148", "NVIDIA L40S-12Q", "L40S-12Q"):
             found = self.resolved(word)
-            self.assertEqual("1148", found.type.id, word)
+            self.assertEqual("1148", found.vgpu_type.id, word)
             self.assertIsNone(found.note, word)
 
     def test_a_suffix_that_is_left_out_is_tried_and_said(self) -> None:
@@ -56,16 +56,16 @@ class ResolveTest(base.TestCase):
             ("RTX Pro 6000 Blackwell DC-2-24Q", "831"),
         ):
             found = self.resolved(word)
-            self.assertEqual(wanted, found.type.id)
+            self.assertEqual(wanted, found.vgpu_type.id)
             self.assertEqual(
                 f"there is no vGPU type {word!r}; it is taken as "
-                f"{found.type.name}",
+                f"{found.vgpu_type.name}",
                 found.note,
             )
 
     def test_a_name_that_is_there_is_never_given_a_suffix(self) -> None:
         found = self.resolved("A100-1-5C")
-        self.assertEqual("820", found.type.id)
+        self.assertEqual("820", found.vgpu_type.id)
         self.assertIsNone(found.note)
 
     def test_where_two_suffixes_fit_none_is_guessed(self) -> None:
