@@ -64,7 +64,9 @@ class Apply(_Vgpus):
     """Make cards what a file declares of their vGPUs.
 
     As 'host apply' does for host_spec: all is looked at before anything is
-    freed, and what fails is taken back.
+    freed, as far as the card tells the sizes of its types. Where it refuses
+    one all the same, VFs that were freed in vain get their old types again,
+    and what was set stays.
     """
 
     example = "vgpu apply cards.json"
