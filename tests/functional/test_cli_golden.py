@@ -234,8 +234,13 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
-        "vgpu report",
+        "vgpu apply",
+        # It writes nothing, and compares with a file that a user has.
+        "vgpu assert",
         "vgpu clear",
+        "vgpu recycle",
+        "vgpu report",
+        "vgpu set",
         "reconcile",
     }
 
