@@ -28,6 +28,8 @@ NAMESPACE: ty.Final = "nova_vfio_variant.liveness"
 
 #: Bytes that a list of instances may have: 100,000 of them.
 MOST: ty.Final = 4 << 20
+#: What such a list says where no instance lives.
+_NOBODY = "none"
 #: How many reasons a sentence names.
 _NAMED = 3
 
@@ -216,12 +218,17 @@ def parse(text: bytes, place: str) -> frozenset[str]:
     """The UUIDs of a list, one a line; blank lines don't count.
 
     :param place: where it is from, as the user named it
-    :raises VfioVariantError: a line is none
+    :raises VfioVariantError: a line is none; or the list is empty, as that of
+        a program that failed is, and doesn't say ``none``
     """
+    nobody = False
     found, wrong = set(), []
     for number, line in enumerate(text.splitlines(), start=1):
         word = line.decode(errors="replace").strip()
         if not word:
+            continue
+        if word == _NOBODY:
+            nobody = True
             continue
         try:
             found.add(str(uuid.UUID(word)))
@@ -232,6 +239,14 @@ def parse(text: bytes, place: str) -> frozenset[str]:
         raise exception.VfioVariantError(
             wrong[0] + more,
             "write the UUIDs of the instances that live, one a line",
+        )
+    if nobody is bool(found):
+        raise exception.VfioVariantError(
+            f"{place} has UUIDs and says {_NOBODY!r}"
+            if found
+            else f"{place} has no UUID",
+            "write the UUIDs of the instances that live, one a line, or"
+            f" {_NOBODY!r} where there are none",
         )
     return frozenset(found)
 

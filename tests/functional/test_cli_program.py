@@ -58,7 +58,7 @@ class WordsTest(cli_case.CliTestCase):
             *("host", "show", "0000:25:20.0"),
         )
         self.says(
-            "the following arguments are required: --instance, --alias",
+            "the following arguments are required: --instance",
             *("claim", "create"),
         )
         self.says(
@@ -102,7 +102,7 @@ class WordsTest(cli_case.CliTestCase):
         self.assertEqual(
             "error: there is no column 'bogus'\n"
             "hint: the columns are instance_uuid, alias_name, addresses,"
-            " status\n",
+            " status, vgpu_types, assignments\n",
             done.err,
         )
 

@@ -168,7 +168,7 @@ class SuspectTest(ReconcileCase):
 class ListTest(ReconcileCase):
     def test_a_list_comes_from_standard_input_too(self) -> None:
         self.give()
-        for text, expected in ((f"{ONE}\n", []), ("", [VF])):
+        for text, expected in ((f"{ONE}\n", []), ("none\n", [VF])):
             stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
             with mock.patch.object(sys, "stdin", stdin):
                 rows = self.reconcile("--alive", "-")

@@ -109,6 +109,34 @@ class SetTest(vgpu_case.VgpuCase):
         self.assertIn(os.strerror(errno.EIO), err)
         self.assertIn("it is offered still", err)
 
+    def test_nothing_is_freed_for_what_nobody_knows_to_fit(self) -> None:
+        """Without nvidia-smi nobody tells how large types are."""
+        (self.fake.root / "usr/bin/nvidia-smi").unlink(missing_ok=True)
+        for vf in (vgpu_case.VF, vgpu_case.OTHER):
+            self.ok("vgpu", "set", vf, "557")
+        before = self.fake.picture()
+        entry = {"address": vgpu_case.PF, "vgpu_types": {"558": 2}}
+        err = self.fails("vgpu", "apply", self.file(json.dumps(entry)))
+        self.assertIn("nobody tells the framebuffer", err)
+        self.assertEqual(before, self.fake.picture())
+
+    def test_what_was_restored_is_set_by_nobody_again(self) -> None:
+        self.ok("vgpu", "set", vgpu_case.VF, "557")
+        self.ok("host", "restore")
+        self.assertEqual("0", self.type_of())
+        self.assertEqual([], self.ours())
+        self.ok("reconcile")
+        self.assertEqual("0", self.type_of())
+
+    def test_what_others_set_stays_theirs_when_a_card_is_made_anew(
+        self,
+    ) -> None:
+        place = f"sys/bus/pci/devices/{vgpu_case.OTHER}/nvidia"
+        self.fake.write(f"{place}/current_vgpu_type", b"558\n")
+        self.ok("vgpu", "recycle", vgpu_case.PF)
+        self.assertEqual("558", self.type_of(vgpu_case.OTHER))
+        self.assertEqual([], self.ours())
+
     def test_a_card_is_made_anew_with_its_types(self) -> None:
         self.ok("vgpu", "set", vgpu_case.OTHER, "558")
         self.assertEqual(

@@ -12,7 +12,7 @@ from nova_vfio_variant.host.decide import (
     recycling,
     vgpu_changes,
 )
-from nova_vfio_variant.host.observe import facts, records
+from nova_vfio_variant.host.observe import facts, records, vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -59,6 +59,13 @@ def recycle(
     except exception.HostError as error:
         actor.observer.failed(str(error))
     apply.by(actor, again, plan.Command.VGPU)
+    # What others had set stays theirs.
+    actor.declare(
+        dict.fromkeys(
+            decided.vgpus.keys() - start.records.vgpu_laid.keys(),
+            vendor_vgpu.NONE,
+        )
+    )
 
 
 def _make_anew(

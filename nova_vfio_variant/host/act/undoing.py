@@ -10,7 +10,7 @@ from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge
 from nova_vfio_variant.host.decide import identity, plan, planning, refusal
 from nova_vfio_variant.host.decide import restore as restore_plan
-from nova_vfio_variant.host.observe import facts, records
+from nova_vfio_variant.host.observe import facts, records, vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 
 
@@ -34,12 +34,31 @@ def restore(
     unknown = restore_plan.unknown(names, actor.look()) if names else ()
     if unknown:
         raise refusal.error(unknown)
+    _forget_vgpus(actor, names)
     failed = []
     for failure in _failures(actor, names, quarantined):
         failed.append(failure.why_not)
         actor.observer.failed(failure.why_not)
     settle(actor, names)
     return tuple(failed)
+
+
+def _forget_vgpus(actor: host_actor.Actor, names: ty.Collection[str]) -> None:
+    """Let nobody set again the vGPU types that are taken away.
+
+    Before they are: who is killed in between has lost a note, and no type.
+    """
+    now = actor.look()
+    decided = restore_plan.decision(actor.journal.priors, now, names)
+    gone = {
+        pci_address.PciAddress.parse(name)
+        for change in decided.plan.changes
+        if change.what in (plan.What.VGPU, plan.What.VFS)
+        for name in change.functions
+    }
+    actor.declare(
+        dict.fromkeys(gone & now.records.vgpu_laid.keys(), vendor_vgpu.NONE)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -252,7 +252,18 @@ class _Card:
             known.framebuffer_mib
             for known in self._card.known
             if known.id in after.values()
-        } - {None}
+        }
+        if None in sizes and self._frees_for_others(after):
+            yield refusal.because(
+                codes.NOT_KNOWN,
+                str(self._card.address),
+                "nobody tells the framebuffer of its types, so that nobody"
+                " knows whether these fit, and others would be freed first",
+                "install the vendor's nvidia-smi as root; or free what is in"
+                " the way yourself: nova-vfio vgpu set ADDRESS none",
+            )
+            return
+        sizes -= {None}
         mixed = self._mode
         if mixed is None and len(sizes) > 1:
             mixed = mode_of(self._facts, self._card.address)
@@ -267,6 +278,15 @@ class _Card:
         )
         if isinstance(laid, tuple):
             yield from laid
+
+    def _frees_for_others(self, after: Types) -> bool:
+        """Whether types go so that others, or more, come in their place."""
+        if not self._goes or self._alone is not None:
+            return False
+        before = collections.Counter(
+            seen.current for seen in self._card.vfs.values()
+        )
+        return not collections.Counter(after.values()) <= before
 
     def _not_on_offer(
         self, known: ty.Mapping[str, vendor_vgpu.VgpuType]

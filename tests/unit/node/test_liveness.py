@@ -299,7 +299,15 @@ class ListTest(base.TestCase):
     def test_a_list_has_a_uuid_a_line(self) -> None:
         text = f"{ONE}\n\n  {TWO.upper()}  \r\n{ONE}".encode()
         self.assertEqual({ONE, TWO}, liveness.parse(text, "f"))
-        self.assertEqual(frozenset(), liveness.parse(b"", "f"))
+        self.assertEqual(frozenset(), liveness.parse(b"none\n", "f"))
+
+    def test_a_list_that_is_empty_says_nothing_of_anybody(self) -> None:
+        """As of a program that failed."""
+        for text in (b"", b"\n \n", f"none\n{ONE}\n".encode()):
+            error = self.assertRaises(
+                exception.VfioVariantError, liveness.parse, text, "f"
+            )
+            self.assertIn("'none'", error.hint or "")
 
     def test_a_line_that_is_none_is_told_with_its_place(self) -> None:
         for text, told in (
