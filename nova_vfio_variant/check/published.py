@@ -13,7 +13,7 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.placement import diff, tree
+from nova_vfio_variant.placement import diff, tree, vgpu_cards
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -122,7 +122,11 @@ def allocated_to_another(
             continue
         consumers = given.published.consumers.get(name, {})
         has = {
-            consumer: sum(classes.values())
+            consumer: sum(
+                units
+                for name, units in classes.items()
+                if name not in vgpu_cards.CLASSES
+            )
             for consumer, classes in consumers.items()
         }
         for instance in sorted(owners | has.keys()):

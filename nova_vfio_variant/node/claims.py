@@ -220,6 +220,7 @@ class Claims:
             records.remember_spent(store, records.spent(store) | once)
         store.free(instance_uuid, types_gone)
         _LOG.info("instance %s: devices freed", instance_uuid)
+        placement_side.offer_again(self._context, store, types_gone)
         return claims
 
     def _held(
@@ -311,7 +312,7 @@ def allocate(
     try:
         published.publish(devices)
     except exception.VfioVariantError:
-        _take_back(store, vgpus, instance_uuid)
+        _take_back(context, store, vgpus, instance_uuid)
         raise
     try:
         published.allocate(instance_uuid, devices)
@@ -328,7 +329,7 @@ def allocate(
                 "the same claim again finishes it, 'claim delete' takes"
                 " it back",
             ) from error
-        _take_back(store, vgpus, instance_uuid)
+        _take_back(context, store, vgpus, instance_uuid)
         raise
     return store.allocate(instance_uuid)
 
@@ -352,14 +353,14 @@ def _unmade(
         raise exception.ClaimError(
             f"instance {instance_uuid} keeps its devices: "
             + "; ".join(failed),
-            "run it again once that is seen to; --force gives them back"
-            " all the same, and leaves such a type to 'nova-vfio"
-            " reconcile'",
+            "run it again once that is seen to; --force gives them back all"
+            " the same, and leaves such a type to 'nova-vfio reconcile'",
         )
     return gone
 
 
 def _take_back(
+    context: node_context.Context,
     store: tracker_store.Store,
     vgpus: vgpu_claims.VgpuClaims,
     instance_uuid: str,
@@ -372,6 +373,7 @@ def _take_back(
     gone, failed = vgpus.unmake(instance_uuid)
     store.free(instance_uuid, gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
+    placement_side.offer_again(context, store, gone)
     for why in failed:
         _LOG.warning("instance %s: %s", instance_uuid, why)
 

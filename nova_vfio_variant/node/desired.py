@@ -8,7 +8,12 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception, finding
-from nova_vfio_variant.placement import allocations, reserve, tree
+from nova_vfio_variant.placement import (
+    allocations,
+    reserve,
+    tree,
+    vgpu_cards,
+)
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import family, sync
 
@@ -33,6 +38,8 @@ class Desired:
         of them are reserved as were
     :param reserve_blocked: ``[vfio] reserve_blocked``; what is blocked is
         offered all the same if it is off
+    :param cards: gives those whose vGPUs are made on demand, once providers
+        are asked for
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class Desired:
         unknown: reserve.Addresses = frozenset(),
         *,
         reserve_blocked: bool = True,
+        cards: ty.Callable[[], ty.Sequence[vgpu_cards.OnDemand]] = tuple,
     ) -> None:
         # Whoever only claimed a device hasn't spent it: a device for one
         # time is reserved after its allocation, not before.
@@ -55,12 +63,13 @@ class Desired:
         ]
         self.given = given
         self._shares = shares
+        self._cards = cards
         self._not_known = unknown
         self._blocked = blocked if reserve_blocked else frozenset()
         self._unknown = unknown if reserve_blocked else frozenset()
 
     @functools.cached_property
-    def _built(
+    def _marked(
         self,
     ) -> tuple[tuple[provider.Provider, ...], tuple[finding.Finding, ...]]:
         providers, errors = tree.build(
@@ -82,6 +91,10 @@ class Desired:
         )
         return marked, errors
 
+    @functools.cached_property
+    def _built(self) -> tuple[provider.Provider, ...]:
+        return vgpu_cards.added(self._marked[0], self._cards())
+
     @property
     def providers(self) -> tuple[provider.Provider, ...]:
         """All of them.
@@ -89,23 +102,23 @@ class Desired:
         :raises ConfigError: Placement can't describe some of the devices
         """
         if not self.is_whole:
-            raise _indescribable(self._built[1])
+            raise _indescribable(self._marked[1])
         return self.described
 
     @property
     def described(self) -> tuple[provider.Provider, ...]:
         """Those that Placement can describe."""
-        return self._built[0]
+        return self._built
 
     @property
     def is_whole(self) -> bool:
         """Whether Placement can describe all devices."""
-        return not self._built[1]
+        return not self._marked[1]
 
     @property
     def one_time(self) -> tuple[provider.Provider, ...]:
         """Those of devices for one time."""
-        return tuple(one for one in self.described if one.one_time)
+        return tuple(one for one in self._marked[0] if one.one_time)
 
     @property
     def is_any_allocated(self) -> bool:
@@ -142,7 +155,7 @@ class Desired:
             and not device.tags.get("physical_network")
             for device in devices
         ):
-            raise _indescribable(self._built[1])
+            raise _indescribable(self._marked[1])
 
     def amounts(
         self, devices: ty.Sequence[tracked.Device]
@@ -152,7 +165,7 @@ class Desired:
 
     @functools.cached_property
     def _addresses(self) -> frozenset[pci_address.PciAddress]:
-        return frozenset(at for one in self.described for at in one.addresses)
+        return frozenset(at for one in self._marked[0] for at in one.addresses)
 
 
 def _offered(

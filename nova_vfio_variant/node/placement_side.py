@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import logging
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -14,12 +16,16 @@ from nova_vfio_variant.node import syncing
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
     from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.placement import report
+    from nova_vfio_variant.placement import report, vgpu_cards
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
+    from nova_vfio_variant.tracker import vgpus
+
+_LOG = logging.getLogger(__name__)
 
 
 class PlacementSide:
@@ -116,6 +122,9 @@ class PlacementSide:
                 store.provider_memory.shares,
                 *self._unassignable(store, devices, given),
                 reserve_blocked=bool(conf.vfio.reserve_blocked),
+                cards=functools.partial(
+                    self._on_demand, store, devices, given
+                ),
             ),
             store.provider_memory,
         )
@@ -133,7 +142,6 @@ class PlacementSide:
         :returns: None for the first where the host isn't looked at
         """
         from nova_vfio_variant.host.decide import assignability
-        from nova_vfio_variant.node import records
 
         blocked: set[pci_address.PciAddress] = set()
         unknown: set[pci_address.PciAddress] = set()
@@ -141,9 +149,7 @@ class PlacementSide:
             return None, unknown
         if not devices:
             return blocked, unknown
-        judge = given.judging(
-            records.survey(store, devices, given.scan, self._context.state)
-        )
+        judge = self._judge(store, devices, given)
         for device in devices:
             answer = judge.at(device.address)
             if answer.lasting:
@@ -151,6 +157,38 @@ class PlacementSide:
             elif answer.state is assignability.State.UNKNOWN:
                 unknown.add(device.address)
         return blocked, unknown
+
+    def _on_demand(
+        self,
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
+        given: facts.CheckInput,
+    ) -> ty.Sequence[vgpu_cards.OnDemand]:
+        """The cards whose vGPUs are made on demand."""
+        from nova_vfio_variant.node import vgpu_shares
+
+        if given.scan is None or not given.host_facts.vgpus:
+            return ()
+        return vgpu_shares.on_demand(
+            store,
+            devices,
+            given,
+            self._judge(store, devices, given),
+            reserve_blocked=bool(self._context.conf.vfio.reserve_blocked),
+        )
+
+    def _judge(
+        self,
+        store: tracker_store.Store,
+        devices: ty.Sequence[tracked.Device],
+        given: facts.CheckInput,
+    ) -> host_verdicts.Verdicts:
+        from nova_vfio_variant.node import records
+
+        assert given.scan is not None
+        return given.judging(
+            records.survey(store, devices, given.scan, self._context.state)
+        )
 
     @contextlib.contextmanager
     def observed(
@@ -181,6 +219,25 @@ class PlacementSide:
                 )
         except exception.PlacementError as error:
             return dataclasses.replace(given, unreachable=error)
+
+
+def offer_again(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    gone: ty.Iterable[vgpus.OurVgpu],
+) -> None:
+    """Publish what cards take now that some of their vGPUs are gone.
+
+    What stands against it stands against no claim: a report does it later.
+    """
+    places = {vgpu.address for vgpu in gone}
+    devices = [found for found in store.devices() if found.address in places]
+    if not devices:
+        return
+    try:
+        PlacementSide(context).publication(store).publish(devices)
+    except exception.VfioVariantError as error:
+        _LOG.warning("what cards take now isn't published: %s", error)
 
 
 @contextlib.contextmanager

@@ -52,7 +52,10 @@ class Reporting:
             result = published.report()
             records.remember_spent(store, published.spent())
             made = {
-                one.provider for one in result.changes if one.change == "add"
+                one.provider
+                for one in result.changes
+                if one.change == "add"
+                or (one.field.endswith(".total") and one.published is None)
             }
             finished = []
             for instance_uuid, devices in _by_owner(store.devices()).items():
@@ -62,7 +65,8 @@ class Reporting:
                     )
                     finished.append(instance_uuid)
                 elif made & published.providers_of(devices):
-                    # Placement was lost, or somebody removed a provider.
+                    # Placement was lost, somebody removed a provider, or it
+                    # counts something that it didn't.
                     published.allocate(instance_uuid, devices)
             return dataclasses.replace(
                 result,

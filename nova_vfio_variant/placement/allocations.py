@@ -36,15 +36,16 @@ def amounts(
     Devices that no provider publishes, those of a physical network, amount
     to nothing.
     """
-    names = {address: rp.name for rp in providers for address in rp.addresses}
+    owners = {address: rp for rp in providers for address in rp.addresses}
     found: dict[str, dict[str, int]] = {}
     for device in devices:
-        name = names.get(device.address)
-        if name is not None:
-            of_it = found.setdefault(name, {})
-            of_it[device.resource_class] = (
-                of_it.get(device.resource_class, 0) + 1
-            )
+        rp = owners.get(device.address)
+        if rp is None:
+            continue
+        of_it = found.setdefault(rp.name, {})
+        takes = {device.resource_class: 1, **rp.shares.get(device.address, {})}
+        for resource_class, units in takes.items():
+            of_it[resource_class] = of_it.get(resource_class, 0) + units
     return found
 
 

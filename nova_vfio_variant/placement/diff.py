@@ -17,6 +17,9 @@ from nova_vfio_variant.placement import provider
 #: who owns others' is no difference that a file could make.
 OWNER = "OWNER_"
 
+#: What only some inventories of ours say.
+_STEPS = ("min_unit", "step_size")
+
 Record = ty.Mapping[str, int | float]
 Value = int | float | str | tuple[str, ...] | None
 
@@ -108,8 +111,21 @@ def settled(
             "total": total,
             "max_unit": max(inventory.max_unit, total),
             "reserved": others + share,
+            **_units(inventory, total),
         }
     return Settled(inventories, tuple(kept), _some(ours))
+
+
+def _units(inventory: provider.Inventory, total: int) -> dict[str, int]:
+    """How much of it one consumer may have, and in which steps."""
+    if not inventory.unit:
+        return {}
+    most = inventory.max_unit if inventory.unit > 1 else total
+    return {
+        "min_unit": inventory.unit,
+        "max_unit": most,
+        "step_size": inventory.unit,
+    }
 
 
 def _some(units: ty.Mapping[str, int]) -> dict[str, int]:
@@ -170,7 +186,9 @@ def _of_one(
     for resource_class in sorted({*there, *what.inventories}):
         before = there.get(resource_class, {})
         after = what.inventories.get(resource_class, {})
-        for field in ("total", "max_unit", "reserved"):
+        for field in ("total", "max_unit", "reserved", *_STEPS):
+            if field in _STEPS and field not in after:
+                continue
             if before.get(field) != after.get(field):
                 yield Difference(
                     kind,

@@ -96,7 +96,13 @@ def fingerprint(desired: provider.Provider) -> str:
 
 def _said(inventory: provider.Inventory) -> tuple[int, ...]:
     """As short as it was before anything could be blocked."""
-    usual = (inventory.total, inventory.max_unit, inventory.reserved)
-    if inventory.blocked or inventory.unknown:
-        return (*usual, inventory.blocked, inventory.unknown)
+    usual: tuple[int, ...] = (
+        inventory.total,
+        inventory.max_unit,
+        inventory.reserved,
+    )
+    if inventory.unit:
+        usual = (*usual, inventory.blocked, inventory.unknown, inventory.unit)
+    elif inventory.blocked or inventory.unknown:
+        usual = (*usual, inventory.blocked, inventory.unknown)
     return usual

@@ -23,6 +23,8 @@ class Inventory:
         are to be reserved beside that
     :param unknown: units of which nobody can say that; as many of them are
         reserved as were
+    :param unit: sets ``min_unit`` and ``step_size``; 0 leaves them to the
+        operator. Above 1 ``max_unit`` is set just as it stands here
     """
 
     total: int
@@ -30,6 +32,7 @@ class Inventory:
     reserved: int = 0
     blocked: int = 0
     unknown: int = 0
+    unit: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Provider:
     :param traits: all that it shall have, sorted
     :param addresses: of the devices behind it, in no order
     :param one_time: its device is used once and has to be cleaned then
+    :param shares: what a device takes beside a unit of its own class: address
+        -> resource class -> units
     """
 
     name: str
@@ -50,6 +55,9 @@ class Provider:
     traits: tuple[str, ...]
     addresses: tuple[address.PciAddress, ...] = ()
     one_time: bool = False
+    shares: ty.Mapping[address.PciAddress, ty.Mapping[str, int]] = (
+        dataclasses.field(default_factory=dict)
+    )
 
     @property
     def devices(self) -> tuple[str, ...]:

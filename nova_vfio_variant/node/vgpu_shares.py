@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of each card on demand its vGPUs have, for Placement.
+
+What claims have stands in the store, before the host is touched; all else is
+read from the host as it is at this moment, for what was seen when the command
+began may be of before a type was set or taken away.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import typing as ty
+
+from nova_vfio_variant.declaration import nova_here
+from nova_vfio_variant.host.decide import assignability, codes
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card, vgpu_mode
+from nova_vfio_variant.node import vgpu_catalogue
+from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.placement import vgpu_cards
+from nova_vfio_variant.tracker import family, vgpus
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import verdicts as host_verdicts
+    from nova_vfio_variant.host.observe import host_scan
+    from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+Address = pci_address.PciAddress
+
+
+def on_demand(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    given: facts.CheckInput,
+    judge: host_verdicts.Verdicts,
+    *,
+    reserve_blocked: bool,
+) -> list[vgpu_cards.OnDemand]:
+    """The cards of which Placement is told framebuffer and VFs.
+
+    None beside nova-compute, whose providers they would be, and none of whose
+    vGPUs one is declared. A card of which nobody told the framebuffer, or the
+    size of each of its types, is not among them.
+
+    :param devices: those that are published
+    :param judge: gives the verdict on them
+    :param reserve_blocked: whether VFs that can't be given away are closed
+    :raises StoreError: the store can't be read
+    """
+    if given.scan is None or nova_here.beside_nova(given) is not None:
+        return []
+    known = vgpu_catalogue.remembered(store, given.scan)
+    modes = vgpu_mode.of_cards(given.scan)
+    ours = {vgpu.address: vgpu for vgpu in store.vgpus.all()}
+    published = {device.address: device for device in devices}
+    found = []
+    for card, of_card in vgpu_card.cards(given.host_facts).items():
+        vfs = {vf: published.get(vf) for vf in of_card}
+        if (
+            not any(vfs.values())
+            or modes.get(card) is vgpu_mode.Mode.MIG
+            or _is_declared(vfs, given.scan, judge, ours)
+        ):
+            continue
+        of_it = known.get(card, vgpu_catalogue.NOTHING)
+        sizes = _sizes(of_it)
+        if sizes is None:
+            _LOG.info(
+                "%s: nobody told the framebuffer of it and of its vGPU types,"
+                " so that Placement has none of it",
+                card,
+            )
+            continue
+        whole = of_it.told.framebuffer_mib or 0
+        made, others = _parts(vfs, ours, given.scan, sizes, whole)
+        closed, unknown = _closed(vfs, judge, of_it.types[0].id)
+        found.append(
+            vgpu_cards.OnDemand(
+                card,
+                whole,
+                frozenset(vf for vf, device in vfs.items() if device),
+                made,
+                others,
+                closed if reserve_blocked else frozenset(),
+                unknown if reserve_blocked else frozenset(),
+                _unit(given.scan, card, next(iter(vfs)), {**made, **others}),
+                _most(made, ours),
+            )
+        )
+    return found
+
+
+def _sizes(known: vgpu_catalogue.Remembered) -> dict[str, int] | None:
+    """The size of each type of a card in MiB; None if one isn't told."""
+    sizes = {
+        of_type.id: size
+        for of_type in known.types
+        if (size := known.told.sizes.get(of_type.id, of_type.framebuffer_mib))
+    }
+    is_told = bool(sizes) and len(sizes) == len(known.types)
+    return sizes if is_told and known.told.framebuffer_mib else None
+
+
+def _closed(
+    vfs: ty.Iterable[Address], judge: host_verdicts.Verdicts, type_id: str
+) -> tuple[frozenset[Address], frozenset[Address]]:
+    """VFs that can't be given to anybody, and those of which nobody knows.
+
+    That one can't have a type now is no reason: of that the framebuffer is
+    counted.
+
+    :param type_id: any that the card has
+    """
+    closed, unknown = set(), set()
+    for vf in vfs:
+        answer = judge.at(vf, vgpu_type=type_id)
+        if any(
+            obstacle.code != codes.OTHER_VGPU_TYPE
+            for obstacle in answer.lasting
+        ):
+            closed.add(vf)
+        elif answer.state is assignability.State.UNKNOWN:
+            unknown.add(vf)
+    return frozenset(closed), frozenset(unknown)
+
+
+def _most(
+    made: ty.Mapping[Address, int], ours: ty.Mapping[Address, vgpus.OurVgpu]
+) -> int:
+    """The most that one instance has."""
+    held: collections.Counter[str | None] = collections.Counter()
+    for vf, size in made.items():
+        held[ours[vf].instance_uuid] += size
+    return max(held.values(), default=0)
+
+
+def _unit(
+    scan: host_scan.HostScan,
+    card: Address,
+    vf: Address,
+    sizes: ty.Mapping[Address, int],
+) -> int:
+    """The one size that a card takes beside what it has.
+
+    :param vf: one of its VFs
+    :param sizes: of what it has
+    :returns: 0 where it has none, takes several, or nobody tells
+    """
+    # Imported here: it looks for plug-ins, and few hosts have vGPUs.
+    from nova_vfio_variant.host import vgpu
+
+    function = scan.get(vf)
+    here = {size for size in sizes.values() if size}
+    if len(here) != 1 or function is None:
+        return 0
+    way = vgpu.of(function)
+    if way is None:
+        return 0
+    mixed = vgpu.mode(way[1], scan.tree, str(card))
+    return here.pop() if mixed is False else 0
+
+
+def _is_declared(
+    vfs: ty.Iterable[Address],
+    scan: host_scan.HostScan,
+    judge: host_verdicts.Verdicts,
+    ours: ty.Mapping[Address, vgpus.OurVgpu],
+) -> bool:
+    """Whether somebody declared what vGPU one of a card's VFs is."""
+    for vf in vfs:
+        function = scan.get(vf)
+        if function is not None and judge.has_declared_vgpus(function):
+            return True
+        if vf in ours and ours[vf].origin is vgpus.Origin.DECLARED:
+            return True
+    return False
+
+
+def _parts(
+    vfs: ty.Mapping[Address, tracked.Device | None],
+    ours: ty.Mapping[Address, vgpus.OurVgpu],
+    scan: host_scan.HostScan,
+    sizes: ty.Mapping[str, int],
+    whole: int,
+) -> tuple[dict[Address, int], dict[Address, int]]:
+    """The size of each vGPU that a claim made and has, and of all others.
+
+    A VF that somebody has without a vGPU has no size, and is gone all the
+    same. An unknown size counts as the whole card.
+    """
+    made = {}
+    others = {}
+    for vf, device in vfs.items():
+        vgpu = ours.get(vf)
+        is_held = device is not None and device.status in family.IN_USE
+        if (
+            is_held
+            and device is not None
+            and vgpu is not None
+            and vgpu.instance_uuid == device.instance_uuid
+        ):
+            made[vf] = sizes.get(vgpu.type_id) or whole
+            continue
+        current = vendor_vgpu.read_current(scan.tree, vf)
+        if current != vendor_vgpu.NONE:
+            others[vf] = sizes.get(current or "") or whole
+        elif is_held:
+            others[vf] = 0
+    return made, others
