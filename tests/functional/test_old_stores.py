@@ -45,6 +45,9 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host recover": ((), 0),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
     "vgpu clear": ((FREE,), 1),
+    "vgpu set": ((FREE, "none"), 2),
+    "vgpu apply": (("cards.json",), 0),
+    "vgpu recycle": ((FREE,), 2),
     "reconcile": ((), 0),
 }
 #: Commands that can't answer without the store.
@@ -59,6 +62,7 @@ ASK = {
     "inventory show": (),
     "inventory diff": (),
     "vgpu health": (),
+    "vgpu assert": ("cards.json",),
 }
 #: Commands that say what they know without it.
 TELL = {
@@ -84,6 +88,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
         host = sample_hosts.with_igb(self.folder / "host")
         self.enterContext(host.plugged_in())
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
+        pathlib.Path("cards.json").write_text("[]")
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME
