@@ -5,7 +5,17 @@ import logging
 import os
 
 import fixtures
+import hypothesis
 import testtools
+
+#: How fast a machine is says nothing of the code. This stands here because the
+#: real Nova's interpreter, which has no Hypothesis, imports ``tests`` as well.
+PROPERTIES = hypothesis.settings(
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile("busy", PROPERTIES)
+hypothesis.settings.load_profile("busy")
 
 #: Variables of the caller that would reach the code under test: oslo.config
 #: reads ``OS_<GROUP>__<OPTION>``, openstacksdk ``OS_*``, and the default

@@ -157,6 +157,7 @@ def rare_tags(draw: st.DrawFn, host: Host, *, odd: bool) -> tuple[str, Any]:
                 "trusted",
                 "devname",
                 "remote_managed",
+                "remote_managed",
             )
         )
     )

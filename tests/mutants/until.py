@@ -15,6 +15,7 @@ import unittest
 
 import hypothesis
 
+from tests import base
 from tests.mutants import tests
 
 #: Bytes: a loop that never ends may fill a list meanwhile.
@@ -29,7 +30,7 @@ def main() -> int:
     os.dup2(sink, sys.stderr.fileno())
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     hypothesis.settings.register_profile(
-        "once", hypothesis.settings(), derandomize=True
+        "once", base.PROPERTIES, derandomize=True
     )
     hypothesis.settings.load_profile("once")
     loaded: dict[str, dict[str, unittest.TestCase]] = {}
