@@ -66,7 +66,8 @@ class HostUnderTest(abc.ABC):
 
     :ivar root: what hangs off ``--host-root``
     :ivar patience: seconds in which what happens at all has happened
-    :ivar sample: at which writes commands are killed
+    :ivar deadline: seconds in which a step that doesn't hang has ended
+    :ivar sample: at which writes two commands are killed, one after the other
     :ivar waits: the state in ``/proc`` of who waits for a function's lock: in
         a kernel one that no signal ends (D), while who waits for the fake's
         fifo sleeps (S)
@@ -74,7 +75,8 @@ class HostUnderTest(abc.ABC):
 
     root: pathlib.Path
     patience: float
-    sample: tuple[int, ...]
+    deadline: float
+    sample: tuple[tuple[int, int], ...]
     waits: str
 
     @property
@@ -187,7 +189,8 @@ class Fake(HostUnderTest):
     """A new fake host for each test."""
 
     patience = 5.0
-    sample = tuple(range(1, 12))
+    deadline = 1.0
+    sample = tuple((number, number) for number in range(1, 12))
     waits = "S"
 
     def __init__(self) -> None:

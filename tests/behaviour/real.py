@@ -62,7 +62,8 @@ class Real(host.HostUnderTest):
 
     root = pathlib.Path("/")
     patience = 60.0
-    sample = (2, 7)
+    deadline = 5.0
+    sample = ((2, 7),)
     waits = "D"
     #: The driver of each function after the boot.
     _drivers: ty.ClassVar[dict[str, str | None]] = {}

@@ -33,10 +33,10 @@ class HangCase(PreparingCase):
         self.eventually(lambda: self.driver(VF) == "igbvf")
         self.bind(VF, "vfio-pci")
         self.before = contents(self.host.root)
-        # Long enough for what doesn't hang.
-        self.deadline = self.host.patience / 5
         self.useFixture(
-            fixtures.MonkeyPatch(f"{planning.__name__}._BIND", self.deadline)
+            fixtures.MonkeyPatch(
+                f"{planning.__name__}._BIND", self.host.deadline
+            )
         )
 
 
@@ -59,7 +59,7 @@ class HangTest(HangCase):
         ran = self.run_command("host", "apply")
         self.assertEqual(2, ran.status)
         self.assertIn(
-            f"{VF} unbind: it did not end in {self.deadline:g} seconds",
+            f"{VF} unbind: it did not end in {self.host.deadline:g} seconds",
             ran.err,
         )
         self.assertIn("nova-vfio host recover", ran.err)
@@ -78,7 +78,7 @@ class HangTest(HangCase):
         self.assertEqual(2, self.run_command("host", "apply").status)
         self.useFixture(
             fixtures.MonkeyPatch(
-                f"{actor.__name__}.LOCK_TIMEOUT", self.deadline
+                f"{actor.__name__}.LOCK_TIMEOUT", self.host.deadline
             )
         )
         for _ in range(2):
@@ -109,7 +109,7 @@ class LateTest(HangCase):
         self.useFixture(
             fixtures.MonkeyPatch(
                 f"{vf_provider.__name__}.VfProvider.deadline",
-                lambda *_: self.deadline,
+                lambda *_: self.host.deadline,
             )
         )
         self.pid, self.late = 0, ""
@@ -141,7 +141,8 @@ class LateTest(HangCase):
         ran = self.run_command("host", "apply", "-f", "json")
         self.assertEqual(2, ran.status)
         self.assertIn(
-            f"{step}: it did not end in {self.deadline:g} seconds", ran.err
+            f"{step}: it did not end in {self.host.deadline:g} seconds",
+            ran.err,
         )
         self.assertRegex(ran.err, rf"is open in process {self.pid} \(.+\)")
         self.assertRegex(ran.err, r"process \d+ is left in the kernel with it")
@@ -233,12 +234,12 @@ class KilledTest(PreparingCase):
     """Kill -9 at the n-th write of a command, then recover."""
 
     def test_at_some_writes_of_apply_and_of_restore(self) -> None:
-        for number in self.host.sample:
+        for of_apply, of_restore in self.host.sample:
             self.declare(FOUR.replace("4", "2"), VFIO, PAIR)
-            self.assertIsNone(_killed(self, number, "host", "apply"))
+            self.assertIsNone(_killed(self, of_apply, "host", "apply"))
             self.accounted()
             self.done("host", "apply")
-            if _killed(self, number, "host", "restore") is None:
+            if _killed(self, of_restore, "host", "restore") is None:
                 self.accounted()
             self.restore()
             self.assert_as_before()

@@ -28,8 +28,17 @@ _MODULES = {
 }
 
 
+#: How many of the slowest tests are named at the end.
+_SLOWEST = 10
+
+
 class _Timed(unittest.TextTestResult):
     """Says of each test how long it took."""
+
+    def __init__(self, *given: ty.Any, **more: ty.Any) -> None:
+        super().__init__(*given, **more)
+        #: Seconds and name of each.
+        self.took: list[tuple[float, str]] = []
 
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Remember when it began."""
@@ -38,7 +47,9 @@ class _Timed(unittest.TextTestResult):
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Say how long it took."""
-        print(f"    {time.monotonic() - self._begun:.1f} s")
+        seconds = time.monotonic() - self._begun
+        self.took.append((seconds, test.id()))
+        print(f"    {seconds:.1f} s")
         super().stopTest(test)
 
 
@@ -77,13 +88,18 @@ def main(init: str, names: ty.Sequence[str]) -> int:
     suite = unittest.TestSuite(chosen(init, names))
     loaded = time.monotonic() - begun
     runner: ty.Any = unittest.TextTestRunner
-    result = runner(stream=sys.stdout, verbosity=2, resultclass=_Timed).run(
-        suite
-    )
+    result: _Timed = runner(
+        stream=sys.stdout, verbosity=2, resultclass=_Timed
+    ).run(suite)
+    print("the slowest:")
+    for seconds, name in sorted(result.took, reverse=True)[:_SLOWEST]:
+        print(f"{seconds:7.1f} s {name}")
     bad = len(result.failures) + len(result.errors)
+    skipped = len(result.skipped)
     # The form in which stestr counts.
     print(f"imports took {loaded:.1f} s")
-    print(f" - Passed: {result.testsRun - bad}")
+    print(f" - Passed: {result.testsRun - bad - skipped}")
+    print(f" - Skipped: {skipped}")
     print(f" - Failed: {bad}")
     return 0 if result.wasSuccessful() and result.testsRun else 1
 
