@@ -16,9 +16,7 @@ import logging
 import typing as ty
 import uuid
 
-from stevedore import extension
-
-from nova_vfio_variant import exception, shown
+from nova_vfio_variant import exception, plugins, shown
 from nova_vfio_variant.host.observe import running
 from nova_vfio_variant.host.tree import host_tree
 
@@ -168,18 +166,13 @@ class Liveness:
         """
         untold: list[str] = []
 
-        def failed(_: object, place: ty.Any, error: BaseException) -> None:
-            untold.append(f"source {place.name}: {error}")
+        def failed(name: str, error: BaseException) -> None:
+            untold.append(f"source {name}: {error}")
 
-        installed: extension.ExtensionManager[Source] = (
-            extension.ExtensionManager(
-                NAMESPACE,
-                invoke_on_load=True,
-                invoke_args=(tree,),
-                on_load_failure_callback=failed,
-            )
-        )
-        sources = [way.obj for way in installed if way.obj is not None]
+        sources: list[Source] = [
+            source
+            for _, source in plugins.load(NAMESPACE, tree, failed=failed)
+        ]
         if not sources:
             untold.append(f"nobody is installed under {NAMESPACE}")
         if listed is not None:

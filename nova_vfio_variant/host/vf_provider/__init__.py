@@ -11,9 +11,7 @@ import abc
 import functools
 import typing as ty
 
-from stevedore import extension
-
-from nova_vfio_variant import exception
+from nova_vfio_variant import plugins
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import function as observed
 
@@ -99,10 +97,7 @@ class VfProvider(abc.ABC):
 
 @functools.cache
 def _providers() -> dict[str, VfProvider]:
-    installed: extension.ExtensionManager[VfProvider] = (
-        extension.ExtensionManager(NAMESPACE, invoke_on_load=True)
-    )
-    return {way.name: way.obj for way in installed if way.obj is not None}
+    return dict(plugins.load(NAMESPACE))
 
 
 def of(pf: observed.PciFunction) -> tuple[str, VfProvider]:
@@ -125,7 +120,4 @@ def named(name: str) -> VfProvider:
     try:
         return _providers()[name]
     except KeyError:
-        raise exception.HostError(
-            f"no way of making VFs is installed as {name!r} under {NAMESPACE}",
-            "install the package again, or the one that had it",
-        ) from None
+        raise plugins.missing("way of making VFs", name, NAMESPACE) from None

@@ -12,9 +12,7 @@ import abc
 import functools
 import typing as ty
 
-from stevedore import extension
-
-from nova_vfio_variant import exception
+from nova_vfio_variant import exception, plugins
 from nova_vfio_variant.host import process
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.host.tree import host_tree
@@ -106,10 +104,7 @@ class VgpuFramework(abc.ABC):
 
 @functools.cache
 def _frameworks() -> dict[str, VgpuFramework]:
-    installed: extension.ExtensionManager[VgpuFramework] = (
-        extension.ExtensionManager(NAMESPACE, invoke_on_load=True)
-    )
-    return {way.name: way.obj for way in installed if way.obj is not None}
+    return dict(plugins.load(NAMESPACE))
 
 
 def of(function: observed.PciFunction) -> tuple[str, VgpuFramework] | None:
@@ -128,10 +123,7 @@ def named(name: str) -> VgpuFramework:
     try:
         return _frameworks()[name]
     except KeyError:
-        raise exception.HostError(
-            f"no vGPU framework is installed as {name!r} under {NAMESPACE}",
-            "install the package again, or the one that had it",
-        ) from None
+        raise plugins.missing("vGPU framework", name, NAMESPACE) from None
 
 
 def mode(
