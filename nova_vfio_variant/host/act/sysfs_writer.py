@@ -7,6 +7,7 @@ no PCI address, or no driver's name, never reaches a path.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -72,11 +73,11 @@ class SysfsWriter:
         the kernel may, and renames what it finds in them. Where no udev runs,
         or it takes too long, nobody waits.
         """
-        if self.root.root != "/":
-            return
-        place = programs.find(self.root, "udevadm")
-        if place is not None and not programs.why_not_run(self.root, place):
-            process.program([f"/{place}", "settle", f"--timeout={_UDEV}"])
+        if self.root.root == "/":
+            with contextlib.suppress(OSError):
+                programs.run(
+                    self.root, "udevadm", "settle", f"--timeout={_UDEV}"
+                )
 
     def set_autoprobe(self, address: str, flag: bool) -> None:
         """Say whether the kernel gives a PF's new VFs a driver by itself."""

@@ -125,14 +125,7 @@ class HostFacts:
 
         :returns: None where it is, or where that can't be seen
         """
-        tree = self.scan.tree
-        if tree.root is None:
-            return None
-        place = programs.find(tree, name)
-        if place is not None:
-            return programs.why_not_run(tree, place)
-        folders = ", ".join(f"/{folder}" for folder in programs.FOLDERS)
-        return f"{name} is in none of {folders}"
+        return programs.why_not_run(self.scan.tree, name)
 
 
 def gather(

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that vendors install on a host."""
+"""Programs that vendors and the system install on a host, and running them.
+
+None is run of a recorded host, nor below a root that is a stranger's.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+import subprocess
 import typing as ty
 
+from nova_vfio_variant.host import process
 from nova_vfio_variant.host.tree import host_tree
 
-#: Where they are, below the host's root.
-FOLDERS: ty.Final = (
+#: Where they are, below the host's root. Not ``PATH``, which is another one for
+#: each who asks.
+_FOLDERS: ty.Final = (
     "usr/lib/nvidia",
     "usr/bin",
     "usr/sbin",
@@ -22,36 +29,56 @@ FOLDERS: ty.Final = (
 )
 
 
-def find(tree: host_tree.HostTree, name: str) -> str | None:
-    """Where a program is, below the host's root; None if nowhere.
+def run(
+    tree: host_tree.HostTree, name: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of a host, from a helper: see :func:`.process.program`.
 
-    Not by ``PATH``, which is another one for each who asks.
-
-    :returns: a path without links: whoever could change one isn't asked
+    :raises OSError: it isn't there, or somebody else may have written it
     """
-    for folder in FOLDERS:
-        with contextlib.suppress(OSError):
-            return tree.real_path(f"{folder}/{name}")
-    return None
+    place = _find(tree, name)
+    why = why_not_run(tree, name)
+    if place is None or why is not None:
+        number = errno.ENOENT if place is None else errno.EPERM
+        raise OSError(number, why or f"{name} is another machine's")
+    return process.program([place, *words])
 
 
-def why_not_run(tree: host_tree.HostTree, place: str) -> str | None:
-    """Why root doesn't run a program: somebody else could have written it.
+def why_not_run(tree: host_tree.HostTree, name: str) -> str | None:
+    """Why a program of a host isn't run.
 
-    All of a host is root's, or whose its root folder is, where that is one
-    below which somebody tests.
+    Who could write it, or move another to its place, could have root do
+    anything.
 
-    :param place: as :func:`find` gives it, on a host that has a root
-    :returns: None where only its owner writes it and the folders that it is in
+    :returns: None where nobody but root and ourselves can, and for a recorded
+        host, of which nobody knows
     """
-    assert tree.root is not None
-    owners = {0, os.stat(tree.root).st_uid}
-    path = tree.root.rstrip("/")
-    for name in place.split("/"):
-        path = f"{path}/{name}"
+    if tree.root is None:
+        return None
+    place = _find(tree, name)
+    if place is None:
+        folders = ", ".join(f"/{folder}" for folder in _FOLDERS)
+        return f"{name} is in none of {folders}"
+    owners = {0, os.geteuid()}
+    path = ""
+    for part in place.split("/")[1:]:
+        path = f"{path}/{part}"
         found = os.lstat(path)
         if found.st_uid not in owners:
             return f"{path} belongs to user {found.st_uid}, and not to root"
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        # In /tmp nobody moves what is another's.
+        sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
             return f"{path} can be written by others than its owner"
+    return None
+
+
+def _find(tree: host_tree.HostTree, name: str) -> str | None:
+    """The whole path of a program, without links; None if it is nowhere."""
+    if tree.root is None:
+        return None
+    root = os.path.realpath(tree.root).rstrip("/")
+    for folder in _FOLDERS:
+        with contextlib.suppress(OSError):
+            return f"{root}/{tree.real_path(f'{folder}/{name}')}"
     return None

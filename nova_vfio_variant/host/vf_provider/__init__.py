@@ -59,8 +59,7 @@ class VfProvider(abc.ABC):
     #: its own and none.
     passes: ty.ClassVar[tuple[str, ...]] = ()
 
-    #: Name of the program that it runs, which
-    #: :func:`~nova_vfio_variant.host.observe.programs.find` finds; empty for none.
+    #: Name of the program that it runs; empty for none.
     program: ty.ClassVar[str] = ""
 
     @abc.abstractmethod
@@ -88,7 +87,7 @@ class VfProvider(abc.ABC):
 
         What came of it is read from sysfs afterwards, so that it need not
         know whether it succeeded. A program is run by
-        :func:`~nova_vfio_variant.host.process.program`.
+        :func:`~nova_vfio_variant.host.observe.programs.run`.
 
         :raises OSError: it failed, with the kernel's errno if it gave one
         :raises ValueError: the address or the count makes no sense

@@ -14,7 +14,7 @@ import errno
 import time
 import typing as ty
 
-from nova_vfio_variant.host import process, vf_provider
+from nova_vfio_variant.host import vf_provider
 from nova_vfio_variant.host.observe import programs
 from nova_vfio_variant.pci import function as observed
 
@@ -65,7 +65,9 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE)
-            said = self._run(writer, "-e" if count else "-d", address)
+            flag = "-e" if count else "-d"
+            done = programs.run(writer.root, TOOL, flag, address)
+            said = " ".join(done.stdout.split()) or f"status {done.returncode}"
             if not writer.driver(address, _DRIVER):
                 writer.probe(address)
             made = writer.numvfs(address, count) == count
@@ -76,18 +78,3 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         if made:
             raise OSError(errno.EIO, f"{TOOL} left it off {_DRIVER}: {said}")
         raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
-
-    def _run(self, writer: vf_provider.Writer, flag: str, address: str) -> str:
-        """What the tool prints, in one line.
-
-        :raises OSError: it isn't there, or somebody else may have written it
-        """
-        place = programs.find(writer.root, TOOL)
-        if place is None:
-            raise OSError(errno.ENOENT, f"{TOOL} is not there")
-        why = programs.why_not_run(writer.root, place)
-        if why is not None:
-            raise OSError(errno.EPERM, why)
-        root = (writer.root.root or "").rstrip("/")
-        done = process.program([f"{root}/{place}", flag, address])
-        return " ".join(done.stdout.split()) or f"status {done.returncode}"

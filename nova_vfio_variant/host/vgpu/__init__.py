@@ -20,7 +20,7 @@ from nova_vfio_variant.pci import function as observed
 
 NAMESPACE: ty.Final = "nova_vfio_variant.vgpu_framework"
 #: Seconds that a vendor's tool is waited for where it is only asked.
-_PATIENCE: ty.Final = 20.0
+PATIENCE: ty.Final = 20.0
 
 
 class Writer(ty.Protocol):
@@ -135,11 +135,9 @@ def mode(
 
     :param address: of the card's PF
     """
-    if tree.root is None:
-        return None
     try:
         said = process.run(
-            lambda: framework.heterogeneous(tree, address), _PATIENCE
+            lambda: framework.heterogeneous(tree, address), PATIENCE
         )
     except (OSError, exception.HostError):
         return None

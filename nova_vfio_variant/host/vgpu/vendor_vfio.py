@@ -21,8 +21,6 @@ from nova_vfio_variant.pci import function as observed
 
 NAME: ty.Final = "vendor_vfio"
 TOOL: ty.Final = "nvidia-smi"
-#: Seconds that it is waited for where it is only asked.
-_PATIENCE: ty.Final = 20.0
 #: How nvidia-smi spells the state, and what may stand there.
 _STATE: ty.Final = re.compile(
     r"^\s*vGPU Heterogeneous Mode\s*:\s*(\S.*?)\s*$", re.MULTILINE
@@ -65,9 +63,8 @@ class VendorVfio(vgpu.VgpuFramework):
 
         :raises OSError: it isn't there, or said why it failed
         """
-        done = _run(
-            writer.root, "vgpu", "-shm", "1" if flag else "0", "-i", address
-        )
+        words = ("vgpu", "-shm", "1" if flag else "0", "-i", address)
+        done = programs.run(writer.root, TOOL, *words)
         if done.returncode:
             said = " ".join(done.stdout.split())
             raise OSError(
@@ -77,7 +74,7 @@ class VendorVfio(vgpu.VgpuFramework):
     def heterogeneous(self, tree: host_tree.HostTree, address: str) -> str:
         """Ask ``nvidia-smi``; the word has to be the very one."""
         try:
-            done = _run(tree, "-q", "-i", address)
+            done = programs.run(tree, TOOL, "-q", "-i", address)
         except OSError:
             return ""
         found = _STATE.search(done.stdout)
@@ -87,27 +84,11 @@ class VendorVfio(vgpu.VgpuFramework):
         """Ask ``nvidia-smi``, which may hang with its card."""
 
         def ask() -> str:
-            done = _run(tree, "vgpu", "-s", "-v", "-i", address)
-            return "" if done.returncode else str(done.stdout)
+            words = ("vgpu", "-s", "-v", "-i", address)
+            done = programs.run(tree, TOOL, *words)
+            return "" if done.returncode else done.stdout
 
-        if tree.root is None or programs.find(tree, TOOL) is None:
-            return vgpu_card.NOTHING_TOLD
         try:
-            return nvidia_smi.told(process.run(ask, _PATIENCE))
+            return nvidia_smi.told(process.run(ask, vgpu.PATIENCE))
         except (OSError, exception.HostError):
             return vgpu_card.NOTHING_TOLD
-
-
-def _run(tree: host_tree.HostTree, *words: str) -> ty.Any:
-    """Run the vendor's tool of this host.
-
-    :raises OSError: it isn't there, or somebody else may have written it
-    """
-    place = programs.find(tree, TOOL)
-    if place is None:
-        raise OSError(errno.ENOENT, f"{TOOL} is not there")
-    why = programs.why_not_run(tree, place)
-    if why is not None:
-        raise OSError(errno.EPERM, why)
-    root = (tree.root or "").rstrip("/")
-    return process.program([f"{root}/{place}", *words])

@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+import typing as ty
 
 import fixtures
 import testtools
@@ -159,6 +160,34 @@ class ProviderTest(base.TestCase):
         )
         self.assertIn("belongs to user 4711, and not", self.refused())
 
+    def test_no_tool_of_a_host_that_is_a_strangers_is_run(self) -> None:
+        """Whoever owns all that is below a root could have put it there."""
+        self.tool()
+        for where in (self.host.root, self.folder):
+            self.let_own(where)
+            self.assertIn(f"{where} belongs to user 4711", self.refused())
+
+    def let_own(self, place: pathlib.Path) -> None:
+        """Let a folder and all that is in it be another user's."""
+        for name in ("stat", "lstat"):
+            real = getattr(os, name)
+
+            def anothers(
+                path: str,
+                real: ty.Callable[..., os.stat_result] = real,
+                **more: ty.Any,
+            ) -> os.stat_result:
+                found = real(path, **more)
+                if not str(path).startswith(str(place)):
+                    return found
+                return os.stat_result((*found[:4], 4711, *found[5:]))
+
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f"{programs.__name__}.os.{name}", anothers
+                )
+            )
+
     def test_a_tool_sees_nothing_of_who_calls_it(self) -> None:
         for name in ("LD_PRELOAD", "BASH_ENV", "PATH", "LANG", "IFS"):
             self.useFixture(fixtures.EnvironmentVariable(name, "/nowhere"))
@@ -253,4 +282,4 @@ class ProviderTest(base.TestCase):
             CARD,
             3,
         )
-        self.assertIn("is not there", str(error.strerror))
+        self.assertIn("is in none of /usr/lib/nvidia", str(error.strerror))
