@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 
+from tests.behaviour.case import on_the_fake_alone
 from tests.behaviour.host import (
     BRIDGE,
     DEVICES,
@@ -65,12 +66,19 @@ class SriovTest(PreparingCase):
         self.restore()
         self.assert_as_before()
 
-    def test_vfs_on_vfio_pci(self) -> None:
+    def test_vfs_on_vfio_pci_stay_as_long_as_they_are_open(self) -> None:
         self.apply(FOUR, VFIO)
         for vf in VFS[:4]:
             self.assertEqual("vfio-pci", self.driver(vf))
             self.assertEqual("vfio-pci", self.attribute(vf, "driver_override"))
         self.assertEqual("1", self.attribute(PF, "sriov_drivers_autoprobe"))
+        pid = self.host.hold(VF)
+        for words in (("host", "restore"), ("host", "restore", VF)):
+            ran = self.run_command(*words)
+            self.assertEqual(2, ran.status)
+            self.assertIn(f"is open in process {pid} (", ran.err)
+        self.assertEqual("vfio-pci", self.driver(VF))
+        self.host.let_go(pid)
         self.restore(VF)
         self.assertIsNone(self.attribute_or_none(VF))
         self.assertEqual("vfio-pci", self.driver(VFS[1]))
@@ -90,44 +98,14 @@ class SriovTest(PreparingCase):
         self.restore()
         self.assert_as_before()
 
+    @on_the_fake_alone
     def test_more_vfs_than_there_can_be_are_refused(self) -> None:
         said = self.refusal(FOUR.replace("4", "8"), VFIO)
         self.assertIn("8 VFs are asked for, and it can have 7", said)
 
-    def test_vfs_that_are_open_stay(self) -> None:
-        self.apply(FOUR, VFIO)
-        pid = self.host.hold(VF)
-        for words in (
-            ("host", "restore"),
-            ("host", "restore", VF),
-        ):
-            ran = self.run_command(*words)
-            self.assertEqual(2, ran.status)
-            self.assertIn(f"is open in process {pid} (", ran.err)
-        self.assertEqual("vfio-pci", self.driver(VF))
-        self.host.let_go(pid)
-        self.restore()
-        self.assert_as_before()
-
 
 class VariantDriverTest(PreparingCase):
-    def test_a_vf_and_a_function_on_their_variant_drivers(self) -> None:
-        steps = self.apply(FOUR.replace("4", "2"), VARIANT, VIRTIO_VARIANT)
-        self.assertIn(f"{VF} probe igbvf_vfio_pci", steps)
-        for name, driver in (
-            (VF, "igbvf_vfio_pci"),
-            (VFS[1], "igbvf_vfio_pci"),
-            (VIRTIO, "virtio_vfio_pci"),
-        ):
-            self.assertEqual(driver, self.driver(name))
-            self.assertEqual(
-                1, len(self.host.names(f"{DEVICES}/{name}/vfio-dev"))
-            )
-        self.host.let_go(self.host.hold(VF))
-        self.restore()
-        self.assert_as_before()
-
-    def test_config_check_finds_nothing_after_apply(self) -> None:
+    def test_config_check_finds_nothing_on_variant_drivers(self) -> None:
         pci = (
             "[pci]\n"
             'device_spec = {"address": "0000:21:*.*", "product_id": "10ca",'
@@ -145,7 +123,17 @@ class VariantDriverTest(PreparingCase):
         self.declare(FOUR, VARIANT, VIRTIO_VARIANT, more=pci)
         ran = self.run_command("config", "check", "-f", "json")
         self.assertNotEqual([], ran.rows)
-        self.apply(FOUR, VARIANT, VIRTIO_VARIANT, more=pci)
+        steps = self.apply(FOUR, VARIANT, VIRTIO_VARIANT, more=pci)
+        self.assertIn(f"{VF} probe igbvf_vfio_pci", steps)
+        for name, driver in (
+            (VF, "igbvf_vfio_pci"),
+            (VIRTIO, "virtio_vfio_pci"),
+        ):
+            self.assertEqual(driver, self.driver(name))
+            self.assertEqual(
+                1, len(self.host.names(f"{DEVICES}/{name}/vfio-dev"))
+            )
+        self.host.let_go(self.host.hold(VF))
         self.assertEqual(
             (0, "[]\n", ""), self.run_command("config", "check", "-f", "json")
         )
@@ -230,6 +218,7 @@ class RefusalTest(PreparingCase):
         self.assertEqual(1, ran.status, ran.err)
         self.assertIn(NVME, [row["subject"] for row in ran.rows])
 
+    @on_the_fake_alone
     def test_entries_that_fit_nothing_change_nothing(self) -> None:
         said = self.refusal(
             '{"address": "0000:99:00.0", "driver": "vfio-pci"}',
@@ -303,7 +292,9 @@ class BootTest(PreparingCase):
             words.remove("$NOVA_VFIO_ARGS")
         return found
 
+    @on_the_fake_alone
     def test_start_prepares_the_host_and_stop_gives_it_back(self) -> None:
+        """In the lab systemd itself does: ``tests/lab/test_unit.py``."""
         self.declare(FOUR, VFIO, PAIR)
         for words in self.commands("ExecStart"):
             self.done(*words)

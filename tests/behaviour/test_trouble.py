@@ -13,6 +13,7 @@ from nova_vfio_variant.host.act import actor, journal, sysfs_writer
 from nova_vfio_variant.host.decide import plan, planning
 from nova_vfio_variant.host.observe.use import device_files, processes
 from nova_vfio_variant.tracker import store
+from tests.behaviour.case import on_the_fake_alone
 from tests.behaviour.host import EDU, NIC, NIC_TOO, PF, VF, VFS, VIRTIO
 from tests.behaviour.preparing_case import (
     EDUS,
@@ -171,6 +172,7 @@ class LateTest(HangCase):
         self.assertIn("finish", ran.rows[0]["action"])
         self.assertEqual({}, self.quarantined())
 
+    @on_the_fake_alone
     def test_an_unbind_that_hangs_is_told_with_its_holder(self) -> None:
         found = self.hung(
             f'{{"address": "{VF}", "driver": "host"}}', f"{VF} unbind"
@@ -270,6 +272,7 @@ class KilledTest(PreparingCase):
                 wanted = {PF: ["igb"], NIC: ["e1000"], NIC_TOO: ["e1000"]}
                 self.assertIn(now, wanted.get(address, [None, "igbvf"]))
 
+    @on_the_fake_alone
     def test_recovery_is_killed_as_well(self) -> None:
         self.declare(FOUR, VFIO)
         self.assertIsNone(_killed(self, 6, "host", "apply"))

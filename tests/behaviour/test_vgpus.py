@@ -7,16 +7,14 @@ reported of the real one, and ``tests/lab/README.rst`` says of each from where.
 
 import errno
 import json
-import os
 import random
 import typing as ty
-import unittest
 
 from nova_vfio_variant.host import vgpu
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing.fake_kernel import vgpu_card
-from tests.behaviour.case import BehaviourCase
+from tests.behaviour.case import BehaviourCase, on_the_fake_alone
 from tests.behaviour.host import DEVICES, MIB, PF, VF, VFS, VGPU_TYPES, name_of
 
 DRIVER = "igbvf_vgpu"
@@ -377,6 +375,7 @@ class VgpuCommands(VgpuCase):
         self.assertEqual(sorted(["0", ONE, TWO, FOUR]), found)
         self.done("vgpu", "assert", path)
 
+    @on_the_fake_alone
     def test_what_can_not_be_is_refused_before_anything_is_freed(self) -> None:
         self.done("vgpu", "set", VF, TWO)
         for entry in ({FOUR: 3}, {ONE: 1, TWO: 1}, {"NVIDIA LAB-3Q": 1}):
@@ -396,6 +395,7 @@ class VgpuCommands(VgpuCase):
         self.done("vgpu", "set", VFS[1], TWO_TOO)
         self.has(TWO, TWO_TOO, "0", "0")
 
+    @on_the_fake_alone
     def test_it_is_bound_to_no_other_driver(self) -> None:
         self.declare(f'{{"address": "{VF}", "driver": "vfio-pci"}}')
         ran = self.run_command("host", "apply")
@@ -403,10 +403,8 @@ class VgpuCommands(VgpuCase):
         self.assertEqual(DRIVER, self.driver(VF))
 
 
-@unittest.skipIf(
-    "NOVA_VFIO_LAB_GUEST" in os.environ,
-    "TypeFacts and ListingFacts show there that these errors are the fake's",
-)
+# That these errors are the kernel's as well, TypeFacts and ListingFacts show.
+@on_the_fake_alone
 class VgpuCommandsOnPublished(VgpuCommands):
     """The same where errno tells less, and 0 is refused on a free VF."""
 
