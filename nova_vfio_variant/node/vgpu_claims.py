@@ -9,6 +9,7 @@ ours.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import logging
 import typing as ty
@@ -16,7 +17,11 @@ import uuid
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import nova_here, vgpu_classes
-from nova_vfio_variant.host.decide import assignability, vgpu_capacity
+from nova_vfio_variant.host.decide import (
+    assignability,
+    vgpu_capacity,
+    vgpu_changes,
+)
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
@@ -159,19 +164,29 @@ class VgpuClaims:
         """Without the VFs of a card that it has no room for.
 
         Each VF lists what it alone could be given. Those that are only
-        perhaps too many come last.
+        perhaps too many come last, and not at all while another claim of the
+        card waits for its type.
         """
         vfs = vgpu_card.cards(judge.facts)
         known = vgpu_catalogue.remembered(self._store, judge.facts.scan)
         room = {}
+        waits: dict[Address, bool] = {}
         for card, kind in wish.types.items():
             of_card = known.get(card, vgpu_catalogue.NOTHING)
-            room[card] = vgpu_capacity.of_type(
-                vgpu_card.Card(
-                    card, vfs[card], of_card.types or (kind,), of_card.told
-                ),
-                kind.id,
+            seen = vgpu_card.Card(
+                card,
+                vfs[card],
+                of_card.types or (kind,),
+                of_card.told,
+                held=judge.records.vgpu_held,
             )
+            if seen.lost:
+                seen = dataclasses.replace(
+                    seen,
+                    heterogeneous=vgpu_changes.mode_of(judge.facts, card),
+                )
+            room[card] = vgpu_capacity.of_type(seen, kind.id)
+            waits[card] = bool(seen.lost)
         sure: list[tracked.Device] = []
         perhaps: list[tracked.Device] = []
         used: collections.Counter[Address] = collections.Counter()
@@ -188,7 +203,7 @@ class VgpuClaims:
             used[card_of] += 1
             if used[card_of] <= room[card_of].now:
                 sure.append(device)
-            elif used[card_of] <= room[card_of].at_most:
+            elif used[card_of] <= room[card_of].at_most and not waits[card_of]:
                 perhaps.append(device)
         return [*sure, *perhaps][::-1]
 
@@ -242,22 +257,9 @@ class VgpuClaims:
         made = [
             vgpu for vgpu in self._of(instance_uuid) if vgpu.address in has
         ]
-        if not made:
-            return
-        vgpu_acting.expect(
-            vgpu_acting.set_types(
-                self._context,
-                self._store,
-                {
-                    vgpu.address: (vendor_vgpu.NONE, vgpu.type_id)
-                    for vgpu in made
-                },
-                instance_uuid,
-                f"instance {instance_uuid} is to have it",
-            )
-        )
-        self._remember(made)
-        _LOG.info("instance %s: vGPU types set", instance_uuid)
+        if made:
+            _set(self._context, self._store, made, instance_uuid)
+            self._remember(made)
 
     def unmake(self, instance_uuid: str) -> tuple[Made, list[str]]:
         """Take away the types that were set for an instance.
@@ -319,6 +321,43 @@ class VgpuClaims:
             card = vgpu.identity.physfn or str(vgpu.address)
             last[card] = str(vgpu.address)
         self._store.set_meta(_LAST, json.dumps(last, sort_keys=True))
+
+
+def make_again(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    vgpu: vgpus.OurVgpu,
+) -> None:
+    """Set the type of a VF again that has lost it.
+
+    Whoever calls holds the lock of the state path.
+
+    :param vgpu: of a claim that stands
+    :raises HostError: it could not be set
+    """
+    assert vgpu.instance_uuid is not None
+    # Its guest may be about to start.
+    again = dataclasses.replace(vgpu, since=vgpus.now())
+    store.vgpus.put(again)
+    _set(context, store, [again], vgpu.instance_uuid)
+
+
+def _set(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    made: Made,
+    instance_uuid: str,
+) -> None:
+    vgpu_acting.expect(
+        vgpu_acting.set_types(
+            context,
+            store,
+            {vgpu.address: (vendor_vgpu.NONE, vgpu.type_id) for vgpu in made},
+            instance_uuid,
+            f"instance {instance_uuid} is to have it",
+        )
+    )
+    _LOG.info("instance %s: vGPU types set", instance_uuid)
 
 
 def _is_ours(vgpu: vgpus.OurVgpu, now: facts_of_host.HostFacts) -> bool:

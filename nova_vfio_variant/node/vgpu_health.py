@@ -10,7 +10,7 @@ import typing as ty
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.node import syncing
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import vgpu_reports
+from nova_vfio_variant.tracker import vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -115,6 +115,37 @@ class VgpuHealth:
             return count
 
 
+def suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
+    """Count a start that nobody reported on as one that failed.
+
+    Of all vGPUs of its instance, which go together.
+
+    Where others are reported on whoever runs guests says how each went. A
+    guest that was killed while its vGPU started is the likeliest to have
+    wedged it.
+    """
+    reports = store.vgpu_reports.all()
+    told = {
+        report.assignment for known in reports.values() for report in known
+    }
+    for vgpu in store.vgpus.all():
+        if (
+            reports
+            and vgpu.instance_uuid == ended.instance_uuid
+            and vgpu.origin is vgpus.Origin.CLAIM
+            and vgpu.assignment not in told
+        ):
+            store.vgpu_reports.add(
+                vgpu_reports.Report(
+                    vgpu.address,
+                    vgpu.assignment,
+                    vgpu.instance_uuid,
+                    ok=False,
+                    at=vgpu_reports.now(),
+                )
+            )
+
+
 def _standing(
     store: tracker_store.Store,
     address: pci_address.PciAddress,
@@ -148,12 +179,12 @@ def _assigned(
 
     :raises ClaimError: it isn't known there
     """
-    vgpus = store.vgpus.all()
+    ours = store.vgpus.all()
     known = {
         (report.address, report.assignment): report.instance_uuid
         for reports in store.vgpu_reports.all().values()
         for report in reports
-    } | {(vgpu.address, vgpu.assignment): vgpu.instance_uuid for vgpu in vgpus}
+    } | {(vgpu.address, vgpu.assignment): vgpu.instance_uuid for vgpu in ours}
     for (address, name), instance_uuid in known.items():
         if name == assignment and which in (address, instance_uuid):
             return address, instance_uuid
@@ -162,7 +193,7 @@ def _assigned(
         assignment,
         [
             vgpu.assignment
-            for vgpu in vgpus
+            for vgpu in ours
             if which in (vgpu.address, vgpu.instance_uuid)
         ],
     )
