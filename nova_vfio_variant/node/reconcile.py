@@ -34,6 +34,7 @@ from nova_vfio_variant.node import (
     claims,
     liveness,
     missing_vgpus,
+    placement_side,
     preparation,
     records,
     syncing,
@@ -313,7 +314,9 @@ class Reconciling:
                     store, vgpu.instance_uuid
                 )
             if _row(store, vgpu) is not None:
-                _take_away(self._prepared, store, vgpu, decision.why)
+                _take_away(
+                    self._context, self._prepared, store, vgpu, decision.why
+                )
         return None
 
 
@@ -329,6 +332,7 @@ class _Told(host_observer.Observer):
 
 
 def _take_away(
+    context: node_context.Context,
     prepared: preparation.Preparation,
     store: tracker_store.Store,
     vgpu: vgpus.OurVgpu,
@@ -351,6 +355,7 @@ def _take_away(
     with prepared.acting_on(store, whose) as actor:
         recover.recover(actor)
         _converged(actor, decide)
+    placement_side.offer_again(context, store, [vgpu])
     store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 

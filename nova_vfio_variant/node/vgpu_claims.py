@@ -298,6 +298,19 @@ class VgpuClaims:
                 )
         except exception.HostError as error:
             failed = {vgpu.address: error.message for vgpu in mine}
+        for vgpu in made:
+            seen = now.vgpus.get(vgpu.address)
+            if (
+                vgpu not in mine
+                and seen is not None
+                and seen.current != vendor_vgpu.NONE
+            ):
+                _LOG.warning(
+                    "%s: it is not as we left it, with vGPU type %s, and"
+                    " keeps it",
+                    vgpu.address,
+                    seen.current,
+                )
         return [vgpu for vgpu in made if vgpu.address not in failed], list(
             failed.values()
         )

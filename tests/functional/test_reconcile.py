@@ -240,6 +240,25 @@ class ClaimTest(ReconcileCase):
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(ONE))
 
+    def test_what_was_left_by_force_is_offered_again(self) -> None:
+        pid = self.guest(ONE, self.vf)
+        self.ok("inventory", "report")
+        self.ok("claim", "delete", ONE, "--force")
+        self.fake.let_go(pid)
+        self.age()
+        self.assertEqual([(self.vf, "free", "done")], self.reconcile())
+        self.ok("inventory", "diff")
+
+    def test_what_was_left_by_force_and_changed_since_is_left(self) -> None:
+        pid = self.guest(ONE, self.vf)
+        self.ok("claim", "delete", ONE, "--force")
+        self.fake.let_go(pid)
+        self.age()
+        self.set_type("0", self.vf)
+        self.set_type("557", self.vf)
+        self.assertIn("somebody gave it type 557", self.reason(status=0))
+        self.assertEqual(("557", []), (self.type_of(self.vf), self.ours()))
+
 
 class DeclaredTest(ReconcileCase):
     """What is declared and gone is set again, and nothing else."""
