@@ -48,7 +48,7 @@ def read(
         quarantined=store.quarantined(
             scan.tree.read_text(function_state.BOOT_ID)
         ),
-        unwell=vgpu_reports.unwell(store.vgpu_reports.all()),
+        unwell=vgpu_reports.unwell(store.vgpu_reports.all(), scan.get),
         unsettled=unsettled(scan, state),
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),

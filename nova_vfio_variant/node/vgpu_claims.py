@@ -8,7 +8,6 @@ ours.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 import logging
@@ -17,11 +16,7 @@ import uuid
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import nova_here, vgpu_classes
-from nova_vfio_variant.host.decide import (
-    assignability,
-    vgpu_capacity,
-    vgpu_changes,
-)
+from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_changes
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
@@ -142,35 +137,36 @@ class VgpuClaims:
                 instance_uuid,
                 vgpu_type=None if known is None else known.id,
             )
-        doubtful = vgpu_reports.doubtful(self._store.vgpu_reports.all())
+        doubtful = self.doubtful(judge)
         ordered = choosing.doubtful_last(
             vgpu_choosing.in_turn(
                 vgpu_choosing.candidates(devices, wish, takers), self._last()
             ),
             doubtful,
         )
-        fit = self._fitting(ordered, answers, wish, judge)
+        fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
         return choosing.choose(
             fit, answers, [wish.request], numa_cells, sockets, doubtful
         )
 
-    def _fitting(
-        self,
-        ordered: ty.Sequence[tracked.Device],
-        answers: choosing.Verdicts,
-        wish: vgpu_choosing.Wish,
-        judge: host_verdicts.Verdicts,
-    ) -> list[tracked.Device]:
-        """Without the VFs of a card that it has no room for.
+    def doubtful(
+        self, judge: host_verdicts.Verdicts
+    ) -> dict[Address, vgpu_reports.Health]:
+        """The functions on which guests failed."""
+        return vgpu_reports.doubtful(
+            self._store.vgpu_reports.all(), judge.facts.scan.get
+        )
 
-        Each VF lists what it alone could be given. Those that are only
-        perhaps too many come last, and not at all while another claim of the
-        card waits for its type.
+    def _rooms(
+        self, wish: vgpu_choosing.Wish, judge: host_verdicts.Verdicts
+    ) -> dict[Address, tuple[int, int]]:
+        """How many of its type each card takes for sure, and at most.
+
+        While a claim of the card waits for its type, no more than is sure.
         """
         vfs = vgpu_card.cards(judge.facts)
         known = vgpu_catalogue.remembered(self._store, judge.facts.scan)
-        room = {}
-        waits: dict[Address, bool] = {}
+        rooms = {}
         for card, kind in wish.types.items():
             of_card = known.get(card, vgpu_catalogue.NOTHING)
             seen = vgpu_card.Card(
@@ -181,31 +177,11 @@ class VgpuClaims:
                 held=judge.records.vgpu_held,
             )
             if seen.lost:
-                seen = dataclasses.replace(
-                    seen,
-                    heterogeneous=vgpu_changes.mode_of(judge.facts, card),
-                )
-            room[card] = vgpu_capacity.of_type(seen, kind.id)
-            waits[card] = bool(seen.lost)
-        sure: list[tracked.Device] = []
-        perhaps: list[tracked.Device] = []
-        used: collections.Counter[Address] = collections.Counter()
-        for device in reversed(ordered):
-            answer = answers.get(device.address)
-            card_of = device.parent_addr
-            if (
-                answer is None
-                or answer.state is not assignability.State.PREPARABLE
-                or card_of not in room
-            ):
-                sure.append(device)
-                continue
-            used[card_of] += 1
-            if used[card_of] <= room[card_of].now:
-                sure.append(device)
-            elif used[card_of] <= room[card_of].at_most and not waits[card_of]:
-                perhaps.append(device)
-        return [*sure, *perhaps][::-1]
+                mode = vgpu_changes.mode_of(judge.facts, card)
+                seen = dataclasses.replace(seen, heterogeneous=mode)
+            room = vgpu_capacity.of_type(seen, kind.id)
+            rooms[card] = room.now, room.now if seen.lost else room.at_most
+        return rooms
 
     def to_make(
         self,

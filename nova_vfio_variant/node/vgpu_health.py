@@ -70,29 +70,32 @@ class VgpuHealth:
         if not self._context.has_state:
             raise _unknown(which, assignment, ())
         with syncing.locked(self._context) as store:
-            address, instance_uuid = _assigned(store, which, assignment)
-            reports = store.vgpu_reports.add(
-                vgpu_reports.Report(
-                    address, assignment, instance_uuid, ok, vgpu_reports.now()
-                )
+            new = dataclasses.replace(
+                _assigned(store, which, assignment),
+                ok=ok,
+                at=vgpu_reports.now(),
             )
+            reports = store.vgpu_reports.add(new)
             _LOG.info(
                 "vGPU %s: assignment %s %s",
-                address,
+                new.address,
                 assignment,
                 "succeeded" if ok else "failed",
             )
-            return _standing(store, address, reports)
+            return _standing(store, new.address, reports)
 
     def standings(self) -> tuple[Standing, ...]:
         """Each function that has a vGPU of ours, or was reported on.
 
+        :raises HostError: the host can't be seen
         :raises StoreError: the store can't be read
         """
         if not self._context.has_state:
             return ()
         with self._context.open_store(read_only=True) as store:
-            reports = store.vgpu_reports.all()
+            reports = vgpu_reports.standing(
+                store.vgpu_reports.all(), self._context.scan.get
+            )
             every = {*reports, *(vgpu.address for vgpu in store.vgpus.all())}
             return tuple(
                 _standing(store, address, reports.get(address, ()))
@@ -142,6 +145,7 @@ def suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
                     vgpu.instance_uuid,
                     ok=False,
                     at=vgpu_reports.now(),
+                    identity=vgpu.identity,
                 )
             )
 
@@ -172,22 +176,38 @@ def _standing(
 
 def _assigned(
     store: tracker_store.Store, which: Which, assignment: str
-) -> tuple[pci_address.PciAddress, str | None]:
-    """The function and the instance of an assignment.
+) -> vgpu_reports.Report:
+    """What is known of an assignment, as a report that says so.
 
     Those that were reported on are known even where another one followed.
 
     :raises ClaimError: it isn't known there
     """
     ours = store.vgpus.all()
-    known = {
-        (report.address, report.assignment): report.instance_uuid
-        for reports in store.vgpu_reports.all().values()
-        for report in reports
-    } | {(vgpu.address, vgpu.assignment): vgpu.instance_uuid for vgpu in ours}
-    for (address, name), instance_uuid in known.items():
-        if name == assignment and which in (address, instance_uuid):
-            return address, instance_uuid
+    known = [
+        *(
+            vgpu_reports.Report(
+                vgpu.address,
+                vgpu.assignment,
+                vgpu.instance_uuid,
+                ok=True,
+                at="",
+                identity=vgpu.identity,
+            )
+            for vgpu in ours
+        ),
+        *(
+            report
+            for reports in store.vgpu_reports.all().values()
+            for report in reports
+        ),
+    ]
+    for report in known:
+        if report.assignment == assignment and which in (
+            report.address,
+            report.instance_uuid,
+        ):
+            return report
     raise _unknown(
         which,
         assignment,
