@@ -12,7 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
-from nova_vfio_variant.host.decide import plan, planning
+from nova_vfio_variant.host.decide import plan, planning, refusal
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vendor_vgpu
@@ -105,24 +105,100 @@ def on_demand(facts: Facts) -> ty.Iterator[Decision]:
 
     Only what is still as we left it is freed: its function and its type.
     """
-    for vgpu in facts.vgpus:
-        if vgpu.origin is not vgpus.Origin.CLAIM:
+    for vgpu, answer in _of_claims(facts):
+        if not answer.is_gone and (
+            answer.state is liveness.State.YES or _is_held(vgpu, facts)
+        ):
             continue
-        answer = liveness.Answer(liveness.State.NO, "it is nobody's")
-        if vgpu.instance_uuid is not None:
-            answer = facts.ask(vgpu.instance_uuid)
-        if answer.state is liveness.State.YES:
-            continue
-        what, action, why = _of(vgpu, facts)
+        what, action, why = _of(
+            vgpu, facts, f"instance {vgpu.instance_uuid} is gone"
+        )
         reason = _why_left(vgpu, answer, facts)
         if reason is not None:
             action, why = Action.LEAVE, reason
         yield Decision(str(vgpu.address), what, why, action, vgpu)
 
 
-def _of(vgpu: vgpus.OurVgpu, facts: Facts) -> tuple[What, Action, str]:
-    """What became of a vGPU whose instance is gone."""
-    whose = f"instance {vgpu.instance_uuid} is gone"
+def lost(facts: Facts) -> ty.Iterator[Decision]:
+    """What a claim that stands has no more, as after a reboot.
+
+    Unless its instance is surely gone: no guest starts without its type. The
+    largest is first, for those that are small fit in what is left.
+    """
+    sizes = {
+        known.id: known.framebuffer_mib or 0
+        for of_card in facts.host.records.vgpu_types.values()
+        for known in of_card
+    }
+    for vgpu, answer in sorted(
+        _of_claims(facts),
+        key=lambda found: (-sizes.get(found[0].type_id, 0), found[0].address),
+    ):
+        if answer.is_gone:
+            continue
+        whose = f"instance {vgpu.instance_uuid} has claimed it"
+        what, action, why = _of(vgpu, facts, whose)
+        if facts.host.records.owners.get(vgpu.address) != vgpu.instance_uuid:
+            continue
+        if _is_held(vgpu, facts):
+            against = _against(vgpu, facts.host)
+            action = Action.SET if against is None else Action.LEAVE
+            yield Decision(
+                str(vgpu.address), what, against or why, action, vgpu
+            )
+        elif what is What.LOST and answer.state is liveness.State.YES:
+            yield Decision(str(vgpu.address), what, why, Action.LEAVE, vgpu)
+
+
+def _against(vgpu: vgpus.OurVgpu, host: host_facts.HostFacts) -> str | None:
+    """Why a VF can't be given its type again, for whoever has claimed it."""
+    hung = host.records.quarantined.get(vgpu.address)
+    if hung is not None:
+        return f"it is quarantined: {hung}"
+    function = host.scan.get(vgpu.address)
+    assert function is not None
+    owners = {
+        address: owner
+        for address, owner in host.records.owners.items()
+        if owner != vgpu.instance_uuid
+    }
+    own = dataclasses.replace(
+        host, records=dataclasses.replace(host.records, owners=owners)
+    )
+    reasons = refusal.to_divide(own, function)
+    return reasons[0].message if reasons else None
+
+
+def _of_claims(
+    facts: Facts,
+) -> ty.Iterator[tuple[vgpus.OurVgpu, liveness.Answer]]:
+    """The vGPUs that claims made, and whether their instances live."""
+    for vgpu in facts.vgpus:
+        if vgpu.origin is not vgpus.Origin.CLAIM:
+            continue
+        answer = liveness.Answer(liveness.State.NO, "it is nobody's")
+        if vgpu.instance_uuid is not None:
+            answer = facts.ask(vgpu.instance_uuid)
+        yield vgpu, answer
+
+
+def _is_held(vgpu: vgpus.OurVgpu, facts: Facts) -> bool:
+    """Whether a claim on it stands, and it has no type."""
+    seen = facts.host.vgpus.get(vgpu.address)
+    return (
+        seen is not None
+        and seen.current == vendor_vgpu.NONE
+        and vgpu.address in facts.host.records.vgpu_held
+    )
+
+
+def _of(
+    vgpu: vgpus.OurVgpu, facts: Facts, whose: str
+) -> tuple[What, Action, str]:
+    """What became of a vGPU, and what is done if its instance is gone.
+
+    :param whose: what is known of that, as half a sentence
+    """
     function = facts.host.scan.get(vgpu.address)
     if function is None:
         if vgpu.address in facts.host.scan.unread or facts.host.scan.hidden:
@@ -220,7 +296,7 @@ def declared(facts: Facts) -> ty.Iterator[Decision]:
 #: be what something else needs.
 LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[Facts], ty.Iterator[Decision]], ...]
-] = (unsettled, on_demand, declared)
+] = (unsettled, on_demand, declared, lost)
 
 
 def decide(facts: Facts) -> tuple[Decision, ...]:

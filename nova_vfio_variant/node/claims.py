@@ -114,7 +114,6 @@ class Claims:
         from nova_vfio_variant.host.observe import numa
         from nova_vfio_variant.node import choosing, desired, records
         from nova_vfio_variant.node import vgpu_claims as on_demand
-        from nova_vfio_variant.tracker import vgpu_reports
 
         gone = self._placement.publication(store).spent()
         records.remember_spent(store, gone)
@@ -135,7 +134,7 @@ class Claims:
                 [wish.request for wish in wishes if not wish.types],
                 numa_cells,
                 sockets,
-                vgpu_reports.doubtful(store.vgpu_reports.all()),
+                vgpus.doubtful(judge),
             )
             for wish in wishes:
                 if wish.types:

@@ -34,11 +34,15 @@ from nova_vfio_variant.node import (
     claims,
     liveness,
     missing_vgpus,
+    placement_side,
     preparation,
     records,
     syncing,
+    vgpu_claims,
+    vgpu_declared,
+    vgpu_health,
 )
-from nova_vfio_variant.tracker import vgpu_reports, vgpus
+from nova_vfio_variant.tracker import vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -125,10 +129,17 @@ class Reconciling:
                 for decision in self._now(listed)
                 if decision.action is not astray.Action.RECOVER
             )
+        is_set = astray.Action.SET
+        of_claims = []
         for decision in found:
-            if decision.action is not astray.Action.SET:
+            if decision.action is not is_set:
                 ended.append(self._attempted(decision, listed))
-        return (*ended, *self._set_again(found))
+            elif decision.vgpu is not None:
+                of_claims.append(decision)
+        ended += self._set_again(found)
+        # A card's mode, which may be declared, is set by now.
+        ended += (self._attempted(decision, listed) for decision in of_claims)
+        return tuple(ended)
 
     def _now(
         self, listed: ty.Collection[str] | None
@@ -181,8 +192,12 @@ class Reconciling:
             store.vgpus.all(),
             dataclasses.replace(
                 host_facts.gather(scan),
-                records=records.read(
-                    store, store.devices(), scan, self._context.state
+                records=vgpu_declared.known(
+                    records.read(
+                        store, store.devices(), scan, self._context.state
+                    ),
+                    store,
+                    scan,
                 ),
             ),
             liveness.Liveness.of(tree, listed).ask,
@@ -216,7 +231,7 @@ class Reconciling:
         missing = [
             decision
             for decision in found
-            if decision.action is astray.Action.SET
+            if decision.action is astray.Action.SET and decision.vgpu is None
         ]
         if not missing:
             return
@@ -272,9 +287,9 @@ class Reconciling:
         vgpu: vgpus.OurVgpu,
         listed: ty.Collection[str] | None,
     ) -> str | None:
-        """Take away a vGPU, and what its instance had.
+        """Set a vGPU again, or take it away with what its instance had.
 
-        :returns: why it is left; None if it is gone
+        :returns: why it is left; None if it is done
         """
         with syncing.locked(self._context) as store:
             if all(
@@ -282,40 +297,27 @@ class Reconciling:
             ):
                 return None  # It went with another one of its instance's.
             facts = self._facts(store, listed)
-            fresh = {again.key for again in astray.on_demand(facts)}
+            fresh = {
+                again.key
+                for look in (astray.on_demand, astray.lost)
+                for again in look(facts)
+            }
             if decision.key not in fresh:
                 return "it is not as it was when this was decided"
-            _suspect(store, vgpu)
+            if decision.action is astray.Action.SET:
+                vgpu_claims.make_again(self._context, store, vgpu)
+                return None
+            vgpu_health.suspect(store, vgpu)
             if _has_claim(store, vgpu):
                 assert vgpu.instance_uuid is not None
                 claims.Claims(self._context).give_back(
                     store, vgpu.instance_uuid
                 )
             if _row(store, vgpu) is not None:
-                self._take_away(store, vgpu, decision.why)
+                _take_away(
+                    self._context, self._prepared, store, vgpu, decision.why
+                )
         return None
-
-    def _take_away(
-        self, store: tracker_store.Store, vgpu: vgpus.OurVgpu, reason: str
-    ) -> None:
-        """Free what still is as we left it, then forget it.
-
-        :raises HostRefused: something is in the way by now
-        :raises HostError: it failed
-        """
-
-        def decide(now: host_facts.HostFacts) -> planning.Decision:
-            if not astray.is_ours(vgpu, now):
-                return planning.Decision(planning.NOTHING)
-            return vgpu_changes.decision(
-                {vgpu.address: vendor_vgpu.NONE}, now, reason
-            )
-
-        whose = vgpu.instance_uuid or _NOBODY
-        with self._prepared.acting_on(store, whose) as actor:
-            recover.recover(actor)
-            _converged(actor, decide)
-        store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 
 class _Told(host_observer.Observer):
@@ -327,6 +329,34 @@ class _Told(host_observer.Observer):
     def changed(self, change: plan.Change) -> None:
         """One is."""
         self.done.add(change.subject)
+
+
+def _take_away(
+    context: node_context.Context,
+    prepared: preparation.Preparation,
+    store: tracker_store.Store,
+    vgpu: vgpus.OurVgpu,
+    reason: str,
+) -> None:
+    """Free what still is as we left it, then forget it.
+
+    :raises HostRefused: something is in the way by now
+    :raises HostError: it failed
+    """
+
+    def decide(now: host_facts.HostFacts) -> planning.Decision:
+        if not astray.is_ours(vgpu, now):
+            return planning.Decision(planning.NOTHING)
+        return vgpu_changes.decision(
+            {vgpu.address: vendor_vgpu.NONE}, now, reason
+        )
+
+    whose = vgpu.instance_uuid or _NOBODY
+    with prepared.acting_on(store, whose) as actor:
+        recover.recover(actor)
+        _converged(actor, decide)
+    placement_side.offer_again(context, store, [vgpu])
+    store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 
 def _converged(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
@@ -360,34 +390,3 @@ def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
         vgpu.address in claim.addresses
         for claim in store.claims(vgpu.instance_uuid)
     )
-
-
-def _suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
-    """Count a start that nobody reported on as one that failed.
-
-    Of all vGPUs of its instance, which go together.
-
-    Where others are reported on whoever runs guests says how each went. A
-    guest that was killed while its vGPU started is the likeliest to have
-    wedged it.
-    """
-    reports = store.vgpu_reports.all()
-    told = {
-        report.assignment for known in reports.values() for report in known
-    }
-    for vgpu in store.vgpus.all():
-        if (
-            reports
-            and vgpu.instance_uuid == ended.instance_uuid
-            and vgpu.origin is vgpus.Origin.CLAIM
-            and vgpu.assignment not in told
-        ):
-            store.vgpu_reports.add(
-                vgpu_reports.Report(
-                    vgpu.address,
-                    vgpu.assignment,
-                    vgpu.instance_uuid,
-                    ok=False,
-                    at=vgpu_reports.now(),
-                )
-            )

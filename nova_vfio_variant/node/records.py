@@ -11,7 +11,7 @@ from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import function_state, host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import allowance, vgpu_reports
+from nova_vfio_variant.tracker import allowance, vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import own_files
@@ -37,7 +37,8 @@ def read(
     :raises JournalError: the journal is damaged
     :raises StoreError: the store can't be read
     """
-    owners, identities = {}, {}
+    owners: dict[pci_address.PciAddress, str] = {}
+    identities = {}
     for device in devices:
         identities[device.address] = device.known
         if device.instance_uuid is not None:
@@ -47,11 +48,12 @@ def read(
         quarantined=store.quarantined(
             scan.tree.read_text(function_state.BOOT_ID)
         ),
-        unwell=vgpu_reports.unwell(store.vgpu_reports.all()),
+        unwell=vgpu_reports.unwell(store.vgpu_reports.all(), scan.get),
         unsettled=unsettled(scan, state),
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),
         spent=spent(store),
+        vgpu_held=vgpus.held(store.vgpus.all(), owners, scan.get),
     )
 
 

@@ -124,6 +124,7 @@ def cards(
             heterogeneous,
             frozenset(_closed(facts, context.verdicts.records, vfs)),
             modes.get(card) is vgpu_mode.Mode.MIG,
+            context.verdicts.records.vgpu_held,
         )
     return found
 

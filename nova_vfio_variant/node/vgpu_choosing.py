@@ -7,18 +7,20 @@ Equal ones are used in turn, so that a bad one can't catch every guest.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
 import typing as ty
 
 from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.declaration import vgpu_classes
-from nova_vfio_variant.host.decide import vgpu_types
+from nova_vfio_variant.host.decide import assignability, vgpu_types
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias, names
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import choosing
     from nova_vfio_variant.tracker import device as tracked
 
 Address = pci_address.PciAddress
@@ -133,6 +135,42 @@ def _asked(wish: Wish, device: tracked.Device) -> str:
     asked = {spec.asked_class for spec in wish.request.specs}
     whole = names.resource_class(known.name, "", "")
     return whole if whole in asked else vgpu_classes.of_name(known.name)
+
+
+def fitting(
+    ordered: ty.Sequence[tracked.Device],
+    answers: choosing.Verdicts,
+    rooms: ty.Mapping[Address, tuple[int, int]],
+) -> list[tracked.Device]:
+    """Without the VFs of a card that it has no room for.
+
+    Each VF lists what it alone could be given. Those that are only perhaps
+    too many come last.
+
+    :param ordered: the next one last
+    :param rooms: how many a card takes for sure, and at most
+    """
+    sure: list[tracked.Device] = []
+    perhaps: list[tracked.Device] = []
+    used: collections.Counter[Address] = collections.Counter()
+    for device in reversed(ordered):
+        answer = answers.get(device.address)
+        card = device.parent_addr
+        if (
+            answer is None
+            or answer.state is not assignability.State.PREPARABLE
+            or card is None
+            or card not in rooms
+        ):
+            sure.append(device)
+            continue
+        used[card] += 1
+        now, at_most = rooms[card]
+        if used[card] <= now:
+            sure.append(device)
+        elif used[card] <= at_most:
+            perhaps.append(device)
+    return [*sure, *perhaps][::-1]
 
 
 def in_turn(

@@ -8,7 +8,7 @@ ours.
 
 from __future__ import annotations
 
-import collections
+import dataclasses
 import json
 import logging
 import typing as ty
@@ -16,7 +16,7 @@ import uuid
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import nova_here, vgpu_classes
-from nova_vfio_variant.host.decide import assignability, vgpu_capacity
+from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_changes
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
@@ -137,60 +137,51 @@ class VgpuClaims:
                 instance_uuid,
                 vgpu_type=None if known is None else known.id,
             )
-        doubtful = vgpu_reports.doubtful(self._store.vgpu_reports.all())
+        doubtful = self.doubtful(judge)
         ordered = choosing.doubtful_last(
             vgpu_choosing.in_turn(
                 vgpu_choosing.candidates(devices, wish, takers), self._last()
             ),
             doubtful,
         )
-        fit = self._fitting(ordered, answers, wish, judge)
+        fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
         return choosing.choose(
             fit, answers, [wish.request], numa_cells, sockets, doubtful
         )
 
-    def _fitting(
-        self,
-        ordered: ty.Sequence[tracked.Device],
-        answers: choosing.Verdicts,
-        wish: vgpu_choosing.Wish,
-        judge: host_verdicts.Verdicts,
-    ) -> list[tracked.Device]:
-        """Without the VFs of a card that it has no room for.
+    def doubtful(
+        self, judge: host_verdicts.Verdicts
+    ) -> dict[Address, vgpu_reports.Health]:
+        """The functions on which guests failed."""
+        return vgpu_reports.doubtful(
+            self._store.vgpu_reports.all(), judge.facts.scan.get
+        )
 
-        Each VF lists what it alone could be given. Those that are only
-        perhaps too many come last.
+    def _rooms(
+        self, wish: vgpu_choosing.Wish, judge: host_verdicts.Verdicts
+    ) -> dict[Address, tuple[int, int]]:
+        """How many of its type each card takes for sure, and at most.
+
+        While a claim of the card waits for its type, no more than is sure.
         """
         vfs = vgpu_card.cards(judge.facts)
         known = vgpu_catalogue.remembered(self._store, judge.facts.scan)
-        room = {}
+        rooms = {}
         for card, kind in wish.types.items():
             of_card = known.get(card, vgpu_catalogue.NOTHING)
-            room[card] = vgpu_capacity.of_type(
-                vgpu_card.Card(
-                    card, vfs[card], of_card.types or (kind,), of_card.told
-                ),
-                kind.id,
+            seen = vgpu_card.Card(
+                card,
+                vfs[card],
+                of_card.types or (kind,),
+                of_card.told,
+                held=judge.records.vgpu_held,
             )
-        sure: list[tracked.Device] = []
-        perhaps: list[tracked.Device] = []
-        used: collections.Counter[Address] = collections.Counter()
-        for device in reversed(ordered):
-            answer = answers.get(device.address)
-            card_of = device.parent_addr
-            if (
-                answer is None
-                or answer.state is not assignability.State.PREPARABLE
-                or card_of not in room
-            ):
-                sure.append(device)
-                continue
-            used[card_of] += 1
-            if used[card_of] <= room[card_of].now:
-                sure.append(device)
-            elif used[card_of] <= room[card_of].at_most:
-                perhaps.append(device)
-        return [*sure, *perhaps][::-1]
+            if seen.lost:
+                mode = vgpu_changes.mode_of(judge.facts, card)
+                seen = dataclasses.replace(seen, heterogeneous=mode)
+            room = vgpu_capacity.of_type(seen, kind.id)
+            rooms[card] = room.now, room.now if seen.lost else room.at_most
+        return rooms
 
     def to_make(
         self,
@@ -242,22 +233,9 @@ class VgpuClaims:
         made = [
             vgpu for vgpu in self._of(instance_uuid) if vgpu.address in has
         ]
-        if not made:
-            return
-        vgpu_acting.expect(
-            vgpu_acting.set_types(
-                self._context,
-                self._store,
-                {
-                    vgpu.address: (vendor_vgpu.NONE, vgpu.type_id)
-                    for vgpu in made
-                },
-                instance_uuid,
-                f"instance {instance_uuid} is to have it",
-            )
-        )
-        self._remember(made)
-        _LOG.info("instance %s: vGPU types set", instance_uuid)
+        if made:
+            _set(self._context, self._store, made, instance_uuid)
+            self._remember(made)
 
     def unmake(self, instance_uuid: str) -> tuple[Made, list[str]]:
         """Take away the types that were set for an instance.
@@ -296,6 +274,19 @@ class VgpuClaims:
                 )
         except exception.HostError as error:
             failed = {vgpu.address: error.message for vgpu in mine}
+        for vgpu in made:
+            seen = now.vgpus.get(vgpu.address)
+            if (
+                vgpu not in mine
+                and seen is not None
+                and seen.current != vendor_vgpu.NONE
+            ):
+                _LOG.warning(
+                    "%s: it is not as we left it, with vGPU type %s, and"
+                    " keeps it",
+                    vgpu.address,
+                    seen.current,
+                )
         return [vgpu for vgpu in made if vgpu.address not in failed], list(
             failed.values()
         )
@@ -319,6 +310,43 @@ class VgpuClaims:
             card = vgpu.identity.physfn or str(vgpu.address)
             last[card] = str(vgpu.address)
         self._store.set_meta(_LAST, json.dumps(last, sort_keys=True))
+
+
+def make_again(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    vgpu: vgpus.OurVgpu,
+) -> None:
+    """Set the type of a VF again that has lost it.
+
+    Whoever calls holds the lock of the state path.
+
+    :param vgpu: of a claim that stands
+    :raises HostError: it could not be set
+    """
+    assert vgpu.instance_uuid is not None
+    # Its guest may be about to start.
+    again = dataclasses.replace(vgpu, since=vgpus.now())
+    store.vgpus.put(again)
+    _set(context, store, [again], vgpu.instance_uuid)
+
+
+def _set(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    made: Made,
+    instance_uuid: str,
+) -> None:
+    vgpu_acting.expect(
+        vgpu_acting.set_types(
+            context,
+            store,
+            {vgpu.address: (vendor_vgpu.NONE, vgpu.type_id) for vgpu in made},
+            instance_uuid,
+            f"instance {instance_uuid} is to have it",
+        )
+    )
+    _LOG.info("instance %s: vGPU types set", instance_uuid)
 
 
 def _is_ours(vgpu: vgpus.OurVgpu, now: facts_of_host.HostFacts) -> bool:

@@ -42,6 +42,7 @@ def known(
             if ours.origin is vgpus.Origin.DECLARED
             and not _is_another(ours, seen)
         },
+        vgpu_held=vgpus.held(store.vgpus.all(), records.owners, seen.get),
     )
 
 

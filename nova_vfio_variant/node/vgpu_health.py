@@ -10,7 +10,7 @@ import typing as ty
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.node import syncing
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import vgpu_reports
+from nova_vfio_variant.tracker import vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -70,29 +70,32 @@ class VgpuHealth:
         if not self._context.has_state:
             raise _unknown(which, assignment, ())
         with syncing.locked(self._context) as store:
-            address, instance_uuid = _assigned(store, which, assignment)
-            reports = store.vgpu_reports.add(
-                vgpu_reports.Report(
-                    address, assignment, instance_uuid, ok, vgpu_reports.now()
-                )
+            new = dataclasses.replace(
+                _assigned(store, which, assignment),
+                ok=ok,
+                at=vgpu_reports.now(),
             )
+            reports = store.vgpu_reports.add(new)
             _LOG.info(
                 "vGPU %s: assignment %s %s",
-                address,
+                new.address,
                 assignment,
                 "succeeded" if ok else "failed",
             )
-            return _standing(store, address, reports)
+            return _standing(store, new.address, reports)
 
     def standings(self) -> tuple[Standing, ...]:
         """Each function that has a vGPU of ours, or was reported on.
 
+        :raises HostError: the host can't be seen
         :raises StoreError: the store can't be read
         """
         if not self._context.has_state:
             return ()
         with self._context.open_store(read_only=True) as store:
-            reports = store.vgpu_reports.all()
+            reports = vgpu_reports.standing(
+                store.vgpu_reports.all(), self._context.scan.get
+            )
             every = {*reports, *(vgpu.address for vgpu in store.vgpus.all())}
             return tuple(
                 _standing(store, address, reports.get(address, ()))
@@ -113,6 +116,38 @@ class VgpuHealth:
             if count:
                 _LOG.info("vGPU %s: its reports are forgotten", address)
             return count
+
+
+def suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
+    """Count a start that nobody reported on as one that failed.
+
+    Of all vGPUs of its instance, which go together.
+
+    Where others are reported on whoever runs guests says how each went. A
+    guest that was killed while its vGPU started is the likeliest to have
+    wedged it.
+    """
+    reports = store.vgpu_reports.all()
+    told = {
+        report.assignment for known in reports.values() for report in known
+    }
+    for vgpu in store.vgpus.all():
+        if (
+            reports
+            and vgpu.instance_uuid == ended.instance_uuid
+            and vgpu.origin is vgpus.Origin.CLAIM
+            and vgpu.assignment not in told
+        ):
+            store.vgpu_reports.add(
+                vgpu_reports.Report(
+                    vgpu.address,
+                    vgpu.assignment,
+                    vgpu.instance_uuid,
+                    ok=False,
+                    at=vgpu_reports.now(),
+                    identity=vgpu.identity,
+                )
+            )
 
 
 def _standing(
@@ -141,28 +176,44 @@ def _standing(
 
 def _assigned(
     store: tracker_store.Store, which: Which, assignment: str
-) -> tuple[pci_address.PciAddress, str | None]:
-    """The function and the instance of an assignment.
+) -> vgpu_reports.Report:
+    """What is known of an assignment, as a report that says so.
 
     Those that were reported on are known even where another one followed.
 
     :raises ClaimError: it isn't known there
     """
-    vgpus = store.vgpus.all()
-    known = {
-        (report.address, report.assignment): report.instance_uuid
-        for reports in store.vgpu_reports.all().values()
-        for report in reports
-    } | {(vgpu.address, vgpu.assignment): vgpu.instance_uuid for vgpu in vgpus}
-    for (address, name), instance_uuid in known.items():
-        if name == assignment and which in (address, instance_uuid):
-            return address, instance_uuid
+    ours = store.vgpus.all()
+    known = [
+        *(
+            vgpu_reports.Report(
+                vgpu.address,
+                vgpu.assignment,
+                vgpu.instance_uuid,
+                ok=True,
+                at="",
+                identity=vgpu.identity,
+            )
+            for vgpu in ours
+        ),
+        *(
+            report
+            for reports in store.vgpu_reports.all().values()
+            for report in reports
+        ),
+    ]
+    for report in known:
+        if report.assignment == assignment and which in (
+            report.address,
+            report.instance_uuid,
+        ):
+            return report
     raise _unknown(
         which,
         assignment,
         [
             vgpu.assignment
-            for vgpu in vgpus
+            for vgpu in ours
             if which in (vgpu.address, vgpu.instance_uuid)
         ],
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0004"
+HEAD = "0005"
 
 METADATA = sa.MetaData()
 
@@ -131,7 +131,9 @@ vgpus = sa.Table(
     sa.Column("identity", sa.Text, nullable=False),
 )
 
-#: How starts of guests went, as who runs them said: once an assignment.
+#: How starts of guests went, as who runs them said: once an assignment, each
+#: on the function (``identity`` is JSON) that it had. NULL is one of an older
+#: version's, on a function that nobody tracked since.
 vgpu_reports = sa.Table(
     "vgpu_reports",
     METADATA,
@@ -140,4 +142,5 @@ vgpu_reports = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("ok", sa.Boolean, nullable=False),
     sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("identity", sa.Text),
 )

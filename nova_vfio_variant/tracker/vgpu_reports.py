@@ -18,7 +18,8 @@ import typing as ty
 import sqlalchemy as sa
 
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import models
+from nova_vfio_variant.pci import function
+from nova_vfio_variant.tracker import models, rows
 
 Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
@@ -44,6 +45,7 @@ class Report:
     """How the start of a guest went.
 
     :param assignment: of the function to the instance, as it was given out
+    :param identity: which function it was about; None where nobody knows
     :param at: when it was first reported on, in UTC, as ISO 8601 has it: the
         order of a function's assignments
     """
@@ -53,10 +55,38 @@ class Report:
     instance_uuid: str | None
     ok: bool
     at: str
+    identity: function.Identity | None = None
+
+    def is_about(self, identity: function.Identity | None) -> bool:
+        """Whether it may be about this function."""
+        return (
+            self.identity is None
+            or identity is None
+            or not self.identity.is_another(identity)
+        )
 
 
+#: The function at an address, if one is there.
+Look = ty.Callable[[pci_address.PciAddress], function.PciFunction | None]
 Known = tuple[Report, ...]
 Reports = ty.Mapping[pci_address.PciAddress, Known]
+
+
+def standing(
+    reports: Reports, there: Look
+) -> dict[pci_address.PciAddress, Known]:
+    """The reports that are about what is there now. Pure.
+
+    Those on another function that stood at its address say nothing of it.
+    """
+    found = {}
+    for address, known in reports.items():
+        seen = there(address)
+        identity = None if seen is None else seen.identity
+        about = tuple(report for report in known if report.is_about(identity))
+        if about:
+            found[address] = about
+    return found
 
 
 def added(known: Known, new: Report) -> Known:
@@ -106,9 +136,14 @@ def reason(known: Known) -> str:
     return f"{guests} failed to start on it, the last one{whose} at {last.at}"
 
 
-def doubtful(reports: Reports) -> dict[pci_address.PciAddress, Health]:
+def doubtful(
+    reports: Reports, there: Look
+) -> dict[pci_address.PciAddress, Health]:
     """The functions that aren't well. Pure."""
-    found = {address: health(known) for address, known in reports.items()}
+    found = {
+        address: health(known)
+        for address, known in standing(reports, there).items()
+    }
     return {
         address: state
         for address, state in found.items()
@@ -116,11 +151,11 @@ def doubtful(reports: Reports) -> dict[pci_address.PciAddress, Health]:
     }
 
 
-def unwell(reports: Reports) -> dict[pci_address.PciAddress, str]:
+def unwell(reports: Reports, there: Look) -> dict[pci_address.PciAddress, str]:
     """The functions that are quarantined, and why. Pure."""
     return {
         address: reason(known)
-        for address, known in reports.items()
+        for address, known in standing(reports, there).items()
         if health(known) is Health.QUARANTINED
     }
 
@@ -147,6 +182,9 @@ class VgpuReports:
                         row.instance_uuid,
                         row.ok,
                         row.at,
+                        None
+                        if row.identity is None
+                        else rows.identity(row.identity),
                     )
                     for row in link.execute(sa.select(_TABLE))
                 ),
@@ -162,17 +200,28 @@ class VgpuReports:
     def add(self, new: Report) -> Known:
         """Record one, and forget the oldest where there are many.
 
-        Hold the lock of the state path.
+        Those on another function that stood at the address are forgotten,
+        too. Hold the lock of the state path.
 
         :returns: all reports on its function
         """
-        reports = added(self.all().get(new.address, ()), new)
+        before = self.all().get(new.address, ())
+        reports = added(
+            tuple(known for known in before if known.is_about(new.identity)),
+            new,
+        )
         with self._write() as link:
             link.execute(_those(new.address))
             link.execute(
                 sa.insert(_TABLE),
                 [
-                    {**dataclasses.asdict(report), "address": str(new.address)}
+                    {
+                        **dataclasses.asdict(report),
+                        "address": str(new.address),
+                        "identity": None
+                        if report.identity is None
+                        else rows.identity_text(report.identity),
+                    }
                     for report in reports
                 ],
             )

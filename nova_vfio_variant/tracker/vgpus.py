@@ -180,6 +180,31 @@ def erase(
     return bool(done.rowcount)
 
 
+def held(
+    vgpus: ty.Iterable[OurVgpu],
+    owners: ty.Mapping[pci_address.PciAddress, str],
+    there: ty.Callable[[pci_address.PciAddress], function.PciFunction | None],
+) -> dict[pci_address.PciAddress, str]:
+    """The types that claims which stand have set, or are about to set. Pure.
+
+    :param owners: the instance that has claimed a function, by address
+    :param there: the function at an address
+    """
+    found = {}
+    for vgpu in vgpus:
+        seen = there(vgpu.address)
+        if (
+            vgpu.origin is Origin.CLAIM
+            and vgpu.instance_uuid is not None
+            and owners.get(vgpu.address) == vgpu.instance_uuid
+            and not (
+                seen is not None and vgpu.identity.is_another(seen.identity)
+            )
+        ):
+            found[vgpu.address] = vgpu.type_id
+    return found
+
+
 def now() -> str:
     """The time for :attr:`OurVgpu.since`."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

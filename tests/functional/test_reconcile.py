@@ -240,6 +240,25 @@ class ClaimTest(ReconcileCase):
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(ONE))
 
+    def test_what_was_left_by_force_is_offered_again(self) -> None:
+        pid = self.guest(ONE, self.vf)
+        self.ok("inventory", "report")
+        self.ok("claim", "delete", ONE, "--force")
+        self.fake.let_go(pid)
+        self.age()
+        self.assertEqual([(self.vf, "free", "done")], self.reconcile())
+        self.ok("inventory", "diff")
+
+    def test_what_was_left_by_force_and_changed_since_is_left(self) -> None:
+        pid = self.guest(ONE, self.vf)
+        self.ok("claim", "delete", ONE, "--force")
+        self.fake.let_go(pid)
+        self.age()
+        self.set_type("0", self.vf)
+        self.set_type("557", self.vf)
+        self.assertIn("somebody gave it type 557", self.reason(status=0))
+        self.assertEqual(("557", []), (self.type_of(self.vf), self.ours()))
+
 
 class DeclaredTest(ReconcileCase):
     """What is declared and gone is set again, and nothing else."""
@@ -312,3 +331,108 @@ class DeclaredTest(ReconcileCase):
         rows = self.reconcile(status=1)
         self.assertEqual((VF, "free", "done"), rows[0])
         self.assertEqual([("leave", "left")], [row[1:] for row in rows[1:]])
+
+
+class LostTest(ReconcileCase):
+    """What a claim that stands has lost is set again, as after a reboot."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (claim,) = self.create(ONE, "NVIDIA A16-8Q")
+        (self.vf,) = claim["addresses"]
+        self.other = OTHER if self.vf == VF else VF
+        self.set_type("0", self.vf)
+
+    def create(self, instance: str, word: str) -> list[dict[str, ty.Any]]:
+        words = ("claim", "create", "--vgpu-type", word)
+        return ty.cast(
+            "list[dict[str, ty.Any]]",
+            self.json(*words, "--instance", instance),
+        )
+
+    def test_while_its_instance_lives(self) -> None:
+        self.guest(ONE)
+        (before,) = self.ours()
+        self.age()
+        self.assertEqual(
+            [(self.vf, "set", "planned")],
+            self.reconcile("--dry-run", status=1),
+        )
+        self.assertEqual("0", self.type_of(self.vf))
+        self.assertEqual([(self.vf, "set", "done")], self.reconcile())
+        self.assertEqual("558", self.type_of(self.vf))
+        self.assertEqual([], self.reconcile())
+        (row,) = self.ours()
+        self.assertEqual(before.assignment, row.assignment)
+        # It is as young as any that was set just now.
+        self.assertGreaterEqual(row.since, before.since)
+        self.ok("claim", "delete", ONE)
+        self.assertEqual("0", self.type_of(self.vf))
+
+    def test_while_nobody_knows_whether_it_lives(self) -> None:
+        self.fake.open_file("/dev/null", "qemu", ("qemu-kvm", "-nodefaults"))
+        self.assertEqual([(self.vf, "set", "done")], self.reconcile())
+
+    def test_not_while_it_is_open(self) -> None:
+        self.guest(ONE)
+        self.fake.open_file(f"/sys/bus/pci/devices/{self.vf}/config")
+        self.left("is open in process")
+
+    def test_another_tools_type_stays_and_is_told(self) -> None:
+        self.guest(ONE)
+        self.set_type("557", self.vf)
+        self.left(
+            f"instance {ONE} has claimed it, and somebody gave it type 557"
+        )
+
+    def test_another_device_in_its_place_is_told(self) -> None:
+        self.guest(ONE)
+        self.fake.exchange(self.vf, "10de:25b8", class_code=0x030200)
+        self.left("and another device is in its place")
+
+    def test_what_has_no_room_any_more_is_told(self) -> None:
+        self.guest(ONE)
+        self.set_type("557", self.other)
+        done = self.run_cli("reconcile", "-f", "json")
+        self.assertEqual(2, done.status, str(done))
+        (row,) = done.json
+        self.assertEqual("failed", row["state"])
+        self.assertIn("is not offered NVIDIA A16-8Q", row["reason"])
+
+    def test_nobody_else_is_given_its_framebuffer_meanwhile(self) -> None:
+        rows = {
+            row["name"]: (row["existing"], row["available"], row["why"])
+            for row in self.json("vgpu", "types")
+        }
+        self.assertEqual(
+            (0, 0, "the card holds vGPUs of another framebuffer size"),
+            rows["NVIDIA A16-4Q"],
+        )
+        self.assertEqual((0, 1, None), rows["NVIDIA A16-8Q"])
+        words = ("claim", "create", "--instance", TWO, "--vgpu-type")
+        self.refuses(*words, "NVIDIA A16-4Q")
+        self.refuses(*words, "NVIDIA A16-8Q:2")
+        self.refuses("vgpu", "set", self.other, "NVIDIA A16-4Q")
+        self.assertEqual("0", self.type_of(self.other))
+        self.create(TWO, "NVIDIA A16-8Q")
+        self.assertEqual("558", self.type_of(self.other))
+        self.guest(ONE)
+        self.guest(TWO)
+        self.assertEqual([(self.vf, "set", "done")], self.reconcile())
+
+    def test_placement_counts_it_as_used_and_not_as_reserved(self) -> None:
+        self.ok("inventory", "report")
+        self.assertEqual(
+            {"CUSTOM_VGPU_FB_MIB": 8192, "CUSTOM_VGPU_VF": 1},
+            {
+                name: amount
+                for of_provider in self.allocations(ONE).values()
+                for name, amount in of_provider.items()
+                if name.startswith("CUSTOM_VGPU_")
+            },
+        )
+        reserved = {
+            row["resource_class"]: row["reserved"]
+            for row in self.json("inventory", "show")
+        }
+        self.assertEqual(0, reserved["CUSTOM_VGPU_FB_MIB"])

@@ -503,9 +503,9 @@ class DamageTest(StoreTestCase):
         self.synced().close()
         scripts = self.path / "migrations"
         shutil.copytree(schema.MIGRATIONS, scripts)
-        (scripts / "versions" / "0005_next.py").write_text(
+        (scripts / "versions" / "0006_next.py").write_text(
             "from alembic import op\n"
-            "revision, down_revision = '0005', '0004'\n"
+            "revision, down_revision = '0006', '0005'\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE later (id INTEGER)')\n"
         )
@@ -516,7 +516,7 @@ class DamageTest(StoreTestCase):
         )
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.tracker.models.HEAD", "0005"
+                "nova_vfio_variant.tracker.models.HEAD", "0006"
             )
         )
         self.refused(

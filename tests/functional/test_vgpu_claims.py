@@ -103,7 +103,10 @@ class ClaimTest(claimed_vgpus.OnDemand):
         writer = self.fake.writer()
         writer.set_vgpu_type(VFS[0], "0")
         writer.set_vgpu_type(VFS[0], "559")
-        self.ok("claim", "delete", "--instance", ONE)
+        done = self.ok("claim", "delete", "--instance", ONE)
+        self.assertIn(
+            f"{VFS[0]}: it is not as we left it, with vGPU type 559", done.err
+        )
         self.assertEqual(["559", "0", "0", "0"], self.types())
         self.assertEqual((), self.rows())
 

@@ -2,6 +2,7 @@
 """Guests that fail on vGPUs: who says so, and what comes of it."""
 
 import contextlib
+import dataclasses
 import sqlite3
 
 from nova_vfio_variant.host.observe import scanner
@@ -9,7 +10,7 @@ from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.node import node
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import store, vgpu_reports, vgpus
-from tests.functional import card_conf, check_host, cli_case
+from tests.functional import card_conf, check_host, cli_case, vgpu_case
 from tests.functional.cli_case import ONE, TWO
 
 VF, OTHER = "0000:25:00.4", "0000:25:00.5"
@@ -209,7 +210,7 @@ class UnreadableTest(VgpuHealthCase):
             sqlite3.connect(self.state / "nova-vfio.sqlite")
         ) as link:
             link.execute(
-                "INSERT INTO vgpu_reports VALUES ('here', 'a', NULL, 0, '')"
+                "INSERT INTO vgpu_reports VALUES ('here', 'a', NULL, 0, '', NULL)"
             )
             link.commit()
 
@@ -234,3 +235,42 @@ class UnreadableTest(VgpuHealthCase):
         self.assertIn("what is assignable is unknown", done.err)
         done = self.run_cli("device", "list", "-f", "json")
         self.assertIn("is corrupt (a row: ", done.err)
+
+
+class AnotherDeviceTest(vgpu_case.VgpuCase):
+    def report(self, assignment: str) -> None:
+        self.give(assignment=assignment)
+        words = ("vgpu", "report", vgpu_case.VF, "--assignment", assignment)
+        self.ok(*words, "failed")
+        self.set_type("0")
+
+    def health(self, status: int = 0) -> tuple[str, int]:
+        (row,) = self.json("vgpu", "health", status=status)
+        return row["health"], row["failures"]
+
+    def test_what_was_reported_says_nothing_of_what_follows(self) -> None:
+        self.report(FIRST)
+        self.report(SECOND)
+        self.assertEqual(("quarantined", 2), self.health(1))
+        self.fake.exchange(vgpu_case.VF, "10de:25b8", class_code=0x030200)
+        self.assertEqual(("well", 0), self.health())
+        self.assertNotIn(
+            "VFIO580", self.run_cli("host", "show", vgpu_case.VF).out
+        )
+        # What was said of the old one is not added to what is of the new.
+        with contextlib.closing(self.open()) as opened:
+            (row,) = opened.vgpus.all()
+            function = scanner.scan(
+                opening.open_tree(str(self.fake.root))
+            ).get(row.address)
+            assert function is not None
+            opened.vgpus.put(
+                dataclasses.replace(
+                    row, assignment="third", identity=function.identity
+                )
+            )
+        self.ok(
+            *("vgpu", "report", vgpu_case.VF, "--assignment", "third"),
+            "failed",
+        )
+        self.assertEqual(("suspect", 1), self.health())

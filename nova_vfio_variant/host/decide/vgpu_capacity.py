@@ -31,6 +31,7 @@ class Why(enum.StrEnum):
     NO_VFS = "the card has no VFs that take vGPUs"
     NO_FREE_VF = "all VFs of the card are taken"
     FULL = "the card is full"
+    HELD = "what the card has left is of claims whose types are not set"
     ANOTHER_SIZE = "the card holds vGPUs of another framebuffer size"
     NO_GPU_INSTANCE = (
         "the card is empty and offers none, as in MIG mode without a GPU"
@@ -96,10 +97,9 @@ def _capacity(
     wanted: vendor_vgpu.VgpuType,
     offered: int,
 ) -> Capacity:
-    existing = card.existing
-    count = existing.count(wanted.id)
+    count = card.existing.count(wanted.id)
     if not offered:
-        why = _why(card, known, wanted)
+        why: Why | None = _why(card, known, wanted)
         return Capacity(wanted, count, 0, 0, 0, why)
     at_most = offered
     room = _room(card, known, wanted)
@@ -107,7 +107,14 @@ def _capacity(
     if room is not None:
         at_most = min(at_most, room)
     if most is not None:
-        at_most = min(at_most, most - count)
+        at_most = min(at_most, most - card.taken.count(wanted.id))
+    if card.lost:
+        # The driver knows nothing of those.
+        why = _why_held(card, known, wanted, at_most)
+        if why is not None:
+            return Capacity(wanted, count, offered, 0, 0, why)
+        if room is None:
+            return Capacity(wanted, count, offered, 0, at_most, Why.HELD)
     # The driver offers it, and knows better than any sum.
     at_most = max(at_most, 1)
     now = 1
@@ -117,7 +124,7 @@ def _capacity(
         and not card.has_gpu_instances
     ):
         # Of how many the most is, a vendor doesn't say: of a size, it seems.
-        left = at_most if most is None else most - len(existing)
+        left = at_most if most is None else most - len(card.taken)
         now = max(1, min(at_most, left))
     return Capacity(wanted, count, offered, now, at_most)
 
@@ -138,7 +145,7 @@ def framebuffer_left(
     card: vgpu_card.Card,
     known: ty.Sequence[vendor_vgpu.VgpuType] | None = None,
 ) -> int | None:
-    """MiB that no vGPU of a card has; None if nobody can tell.
+    """MiB that no vGPU of a card has or is to have; None if nobody can tell.
 
     :param known: its types, where they are at hand
     """
@@ -149,7 +156,7 @@ def framebuffer_left(
     if card.told.framebuffer_mib is None:
         return None
     left = card.told.framebuffer_mib
-    for type_id in card.existing:
+    for type_id in card.taken:
         size = sizes.get(type_id)
         if not size:
             return None
@@ -185,6 +192,23 @@ def _why(
     if None in sizes or wanted_size is None or wanted_size in sizes:
         return Why.NOT_TOLD
     return Why.ANOTHER_SIZE
+
+
+def _why_held(
+    card: vgpu_card.Card,
+    known: ty.Sequence[vendor_vgpu.VgpuType],
+    wanted: vendor_vgpu.VgpuType,
+    at_most: int,
+) -> Why | None:
+    """Why claims that wait for their types leave no room for another one."""
+    if at_most < 1:
+        return Why.HELD
+    sizes = {
+        found.framebuffer_mib for found in known if found.id in card.taken
+    }
+    if not card.heterogeneous and sizes - {None, wanted.framebuffer_mib}:
+        return Why.ANOTHER_SIZE
+    return None
 
 
 def _shown_size(found: vendor_vgpu.VgpuType) -> int | None:

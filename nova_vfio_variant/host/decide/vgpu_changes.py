@@ -116,6 +116,7 @@ def card_of(
             or refusal.to_divide(facts, function)
         ),
         bool(vgpu_mode.gpu_instances(facts.scan.tree, str(address))),
+        records.vgpu_held,
     )
 
 
@@ -242,10 +243,11 @@ class _Card:
 
     def _against_all(self) -> ty.Iterator[finding.Finding]:
         """Why the card can't hold them beside those that stay."""
+        lost = self._card.lost
         after = {
             vf: type_id
             for vf, seen in self._card.vfs.items()
-            if (type_id := self._moves.get(vf, seen.current))
+            if (type_id := self._moves.get(vf, lost.get(vf, seen.current)))
             not in (None, vendor_vgpu.NONE)
         }
         sizes = {
@@ -267,12 +269,14 @@ class _Card:
         mixed = self._mode
         if mixed is None and len(sizes) > 1:
             mixed = mode_of(self._facts, self._card.address)
-        if mixed is None and not self._waits:
+        if mixed is None and not self._waits and not lost:
             # Nobody tells, and nothing is lost by asking the driver.
             mixed = True
         laid = vgpu_layout.lay(
             collections.Counter(after.values()),
-            self._card,
+            dataclasses.replace(
+                self._card, closed=self._card.closed - lost.keys()
+            ),
             after,
             heterogeneous=mixed,
         )

@@ -35,6 +35,8 @@ class Records:
     :param vgpu_types: those that a card is known to have, by its PF
     :param vgpu_told: what a vendor's tool told of a card, by its PF
     :param vgpu_laid: the type that was declared for a VF, or laid on it
+    :param vgpu_held: the type of a VF that a claim which stands set, or is
+        about to set: its framebuffer is taken, whatever the VF says
     :param unreadable: why the rest can't be known; None if all was read
     """
 
@@ -56,6 +58,9 @@ class Records:
         default_factory=dict
     )
     vgpu_laid: ty.Mapping[Address, str] = dataclasses.field(
+        default_factory=dict
+    )
+    vgpu_held: ty.Mapping[Address, str] = dataclasses.field(
         default_factory=dict
     )
     unreadable: str | None = None

@@ -36,6 +36,7 @@ class Card:
         nobody can tell
     :param closed: VFs that are to be given no type: claimed, open,
         quarantined
+    :param held: the types of VFs that claims set, or are about to set
     :param has_gpu_instances: it is in MIG mode, and has some
     """
 
@@ -46,6 +47,9 @@ class Card:
     heterogeneous: bool | None = None
     closed: frozenset[pci_address.PciAddress] = frozenset()
     has_gpu_instances: bool = False
+    held: ty.Mapping[pci_address.PciAddress, str] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def known(self) -> tuple[vendor_vgpu.VgpuType, ...]:
@@ -65,7 +69,7 @@ class Card:
                         else None
                     ),
                 )
-        for current in self.existing:
+        for current in self.taken:
             found.setdefault(current, vendor_vgpu.VgpuType(current, ""))
         return tuple(
             dataclasses.replace(
@@ -86,6 +90,23 @@ class Card:
             for vf in self.vfs.values()
             if vf.current not in (None, vendor_vgpu.NONE)
         )
+
+    @property
+    def lost(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """The VFs that have no type, and are to have that of a claim (again).
+
+        After a reboot, for one: the vendor's lists know nothing of them.
+        """
+        return {
+            address: self.held[address]
+            for address, vf in self.vfs.items()
+            if vf.current in (None, vendor_vgpu.NONE) and address in self.held
+        }
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The types of :attr:`existing`, and of :attr:`lost`."""
+        return (*self.existing, *self.lost.values())
 
     @property
     def free(
