@@ -156,4 +156,4 @@ def _read(name: str) -> source.SourceText:
         raise exception.VfioVariantError(
             f"{place}: byte {error.start + 1} is not UTF-8"
         ) from error
-    return source.SourceText.of(text, "host_spec", "vfio", place)
+    return source.SourceText.of(text, place, "vfio", place)

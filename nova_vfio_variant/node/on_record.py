@@ -11,7 +11,7 @@ from nova_vfio_variant.host.act import journal
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.observe import records as host_records
-from nova_vfio_variant.node import vgpu_declared
+from nova_vfio_variant.node import vgpu_catalogue, vgpu_declared
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import allowance, store
 
@@ -30,11 +30,14 @@ class OnRecord(host_actor.OnRecord):
         #: Who acts, so that what it has is in nobody's way.
         self._instance_uuid = instance_uuid
         self._seen: host_scan.HostScan | None = None
+        self._asked: vgpu_catalogue.Asked = {}
 
     def of(self, seen: host_scan.HostScan) -> host_records.Records:
         """But for quarantines."""
         self._seen = seen
-        known = recorded(self._opened, seen)
+        # VFs that were made meanwhile list all types for the last time.
+        cards = vgpu_catalogue.remember(self._opened, seen, self._asked)
+        known = recorded(self._opened, seen, cards)
         return dataclasses.replace(
             known,
             owners={
@@ -57,9 +60,18 @@ class OnRecord(host_actor.OnRecord):
 
 
 def recorded(
-    opened: store.Store, seen: host_scan.HostScan
+    opened: store.Store,
+    seen: host_scan.HostScan,
+    cards: ty.Mapping[pci_address.PciAddress, vgpu_catalogue.Remembered]
+    | None = None,
 ) -> host_records.Records:
-    """What is recorded of functions, but for quarantines."""
+    """What is recorded of functions, but for quarantines.
+
+    :param cards: what is known of cards' vGPUs; None for what an action would
+        know, which asks a vendor's tool as that would
+    """
+    if cards is None:
+        cards = vgpu_catalogue.known(opened, seen, {})
     of_functions = host_records.Records(
         owners={
             address: claim.instance_uuid
@@ -71,7 +83,7 @@ def recorded(
         },
         allowed=allowance.standing(opened.allowances.all(), seen.get),
     )
-    return vgpu_declared.known(of_functions, opened, seen)
+    return vgpu_declared.known(of_functions, opened, seen, cards)
 
 
 def after_reboot(

@@ -33,6 +33,7 @@ from nova_vfio_variant.host.decide import (
     judgement,
     plan,
     planning,
+    refusal,
     restore,
 )
 from nova_vfio_variant.host.observe import facts, function_state
@@ -42,7 +43,6 @@ from nova_vfio_variant.node import (
     context,
     on_record,
     records,
-    vgpu_catalogue,
 )
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import lock as state_lock
@@ -298,7 +298,6 @@ class Preparation:
             contextlib.closing(self.journal()) as known,
         ):
             on_record.after_reboot(known, opened, self._observer)
-            vgpu_catalogue.remember(self._context, opened)
             yield (
                 host_actor.Actor(
                     self._context.tree,
@@ -378,7 +377,4 @@ def _told(result: Result) -> ty.Iterator[None]:
 
 def _raise_findings(decision: planning.Decision) -> None:
     if decision.findings:
-        raise exception.ConfigError(
-            "host_spec doesn't fit this host; nothing was changed",
-            findings=decision.findings,
-        )
+        raise refusal.misfit(decision.findings)

@@ -2,7 +2,8 @@
 """The vGPU types that a node's cards are known to have.
 
 What VFs list shrinks with each vGPU. So whoever writes to the store remembers
-the lists that are longer than what is known; who reads writes nothing.
+the lists that are longer than what is known, and what a vendor's tool tells;
+who reads writes nothing, and knows as much where it plans.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ if ty.TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 Address = pci_address.PciAddress
+#: The base class of displays.
+_DISPLAY: ty.Final = 0x03
 #: Under which name the store has what a vendor's tool told of each card.
 _TOLD: ty.Final = "vgpu_told"
 
@@ -53,26 +56,45 @@ class Remembered:
 
 #: Of a card that nothing is known of.
 NOTHING: ty.Final = Remembered()
+#: What a vendor's tool told in this command, which asks of a card but once.
+Asked = dict[Address, vgpu_card.Told]
 
 
 def remember(
-    context: node_context.Context, store: tracker_store.Store
-) -> None:
+    store: tracker_store.Store,
+    scan: host_scan.HostScan,
+    asked: Asked | None = None,
+) -> dict[Address, Remembered]:
     """Remember what the host's cards list beyond what is known of them.
 
     Called by whoever writes, with the lock of the state path held. What was
     known of a card that isn't at its address any more is forgotten where
     another one is.
 
-    :raises HostError: the host can't be seen
+    :param asked: by whoever may make VFs: cards without any are asked about,
+        and all once
+    :returns: what is known now
     :raises StoreError: the store can't be read or written
     """
-    scan = context.scan
-    known = _standing(store, scan, forget=True)
-    for card, vfs in _cards(scan).items():
+    standing = _standing(store, scan, forget=True)
+    now = _now(scan, standing, asked)
+    for card, of_it in now.items():
         pf = scan.get(card)
         if pf is not None:
-            _remember_card(scan, store, pf, vfs, known.get(card))
+            _write(store, pf, standing.get(card, NOTHING), of_it)
+    return standing | now
+
+
+def known(
+    store: tracker_store.Store, scan: host_scan.HostScan, asked: Asked
+) -> dict[Address, Remembered]:
+    """What :func:`remember` would know. Nothing is written.
+
+    :param asked: as there
+    :raises StoreError: the store can't be read
+    """
+    standing = _standing(store, scan, forget=False)
+    return standing | _now(scan, standing, asked)
 
 
 def remembered(
@@ -98,19 +120,19 @@ def cards(
     :raises HostError: the host can't be seen
     """
     facts = context.verdicts.facts
-    known: dict[Address, Remembered] = {}
+    standing: dict[Address, Remembered] = {}
     if context.has_state:
         try:
             with context.open_store(read_only=True) as store:
-                known = remembered(store, facts.scan)
+                standing = remembered(store, facts.scan)
         except exception.StoreError as error:
             _LOG.info("what cards are known to have: %s", error)
     modes = vgpu_mode.of_cards(facts.scan)
     of_vfs = vgpu_card.cards(facts)
     found = {}
-    for card in sorted({*of_vfs, *filter(facts.scan.get, known)}):
+    for card in sorted({*of_vfs, *filter(facts.scan.get, standing)}):
         vfs = of_vfs.get(card, {})
-        of_card = known.get(card, NOTHING)
+        of_card = standing.get(card, NOTHING)
         heterogeneous, told = None, of_card.told
         if ask and vfs:
             heterogeneous, told = _asked(
@@ -138,7 +160,7 @@ def _asked(
     way = _framework(scan.get(vf))
     if way is None:
         return None, told
-    if told == vgpu_card.NOTHING_TOLD:
+    if not told.names:
         told = way.told(scan.tree, str(card))
     return vgpu.mode(way, scan.tree, str(card)), told
 
@@ -183,40 +205,92 @@ def _framework(
     return None if found is None else found[1]
 
 
-def _remember_card(
+def _now(
     scan: host_scan.HostScan,
+    standing: ty.Mapping[Address, Remembered],
+    asked: Asked | None,
+) -> dict[Address, Remembered]:
+    """What is known of cards, with what their VFs list and a tool tells."""
+    with_vfs = _cards(scan)
+    found = {
+        card: _of_card(scan, card, vfs, standing.get(card, NOTHING), asked)
+        for card, vfs in with_vfs.items()
+    }
+    if asked is not None:
+        found |= {
+            pf.address: _of_card(
+                scan, pf.address, (), standing.get(pf.address, NOTHING), asked
+            )
+            for pf in scan.functions
+            if pf.sriov_totalvfs
+            and pf.class_code >> 16 == _DISPLAY
+            and pf.address not in with_vfs
+        }
+    return {card: of_it for card, of_it in found.items() if of_it.types}
+
+
+def _of_card(
+    scan: host_scan.HostScan,
+    card: Address,
+    vfs: ty.Sequence[observed.PciFunction],
+    before: Remembered,
+    asked: Asked | None,
+) -> Remembered:
+    """What is known of a card, with what is new of it."""
+    types = {of.id: of for of in before.types}
+    for vf in vfs:
+        way = _framework(vf)
+        offer = () if way is None else way.offer(scan.tree, vf).types
+        for seen in offer or ():
+            size = types[seen.id].framebuffer_mib if seen.id in types else None
+            types[seen.id] = dataclasses.replace(
+                seen, framebuffer_mib=seen.framebuffer_mib or size
+            )
+    told = before.told
+    if not told.names or len(types) > len(before.types):
+        told = _ask(scan, card, vfs, {} if asked is None else asked)
+        told = told if told.names else before.told
+    for type_id, name in told.names.items():
+        types.setdefault(type_id, vendor_vgpu.VgpuType(type_id, name))
+    return Remembered(
+        tuple(
+            dataclasses.replace(
+                of, framebuffer_mib=told.sizes.get(of.id, of.framebuffer_mib)
+            )
+            for of in types.values()
+        ),
+        told,
+    )
+
+
+def _ask(
+    scan: host_scan.HostScan,
+    card: Address,
+    vfs: ty.Sequence[observed.PciFunction],
+    asked: Asked,
+) -> vgpu_card.Told:
+    """What a vendor's tool tells of a card, by the way of its VFs if any."""
+    from nova_vfio_variant.host import vgpu
+
+    if card not in asked:
+        way = _framework(vfs[0]) if vfs else None
+        ask = vgpu.told if way is None else way.told
+        asked[card] = ask(scan.tree, str(card))
+    return asked[card]
+
+
+def _write(
     store: tracker_store.Store,
     pf: observed.PciFunction,
-    vfs: ty.Sequence[observed.PciFunction],
-    known: Remembered | None,
+    before: Remembered,
+    now: Remembered,
 ) -> None:
-    """Remember what is new of a card; write nothing if nothing is."""
+    """Write what is new of a card; nothing if nothing is."""
     from nova_vfio_variant.tracker import vgpus as tracked
 
-    way = _framework(vfs[0])
-    if way is None:
-        return
-    before = {} if known is None else {of.id: of for of in known.types}
-    now = dict(before)
-    for vf in vfs:
-        for seen in way.offer(scan.tree, vf).types or ():
-            size = seen.framebuffer_mib
-            if size is None and seen.id in before:
-                size = before[seen.id].framebuffer_mib
-            now[seen.id] = dataclasses.replace(seen, framebuffer_mib=size)
-    if not now:
-        return
-    told = None if known is None else known.told
-    if told is None or now.keys() != before.keys():
-        told = way.told(scan.tree, str(pf.address))
-        _tell(store, str(pf.address), told)
-    now = {
-        of.id: dataclasses.replace(
-            of, framebuffer_mib=told.sizes.get(of.id, of.framebuffer_mib)
-        )
-        for of in now.values()
-    }
-    new = [of for of in now.values() if before.get(of.id) != of]
+    if now.told != before.told:
+        _tell(store, str(pf.address), now.told)
+    new = [of for of in now.types if of not in before.types]
     if new:
         _LOG.info("%s: %d types of vGPU are remembered", pf.address, len(new))
         store.vgpus.remember_types(

@@ -12,12 +12,12 @@ import typing as ty
 import uuid
 
 from nova_vfio_variant.host.observe import vendor_vgpu
-from nova_vfio_variant.node import vgpu_catalogue
 from nova_vfio_variant.tracker import vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import host_scan
     from nova_vfio_variant.host.observe import records as host_records
+    from nova_vfio_variant.node import vgpu_catalogue
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
 
@@ -26,12 +26,12 @@ def known(
     records: host_records.Records,
     store: tracker_store.Store,
     seen: host_scan.HostScan,
+    cards: ty.Mapping[pci_address.PciAddress, vgpu_catalogue.Remembered],
 ) -> host_records.Records:
     """What is recorded, with what is known of cards' vGPUs.
 
     :raises StoreError: the store can't be read
     """
-    cards = vgpu_catalogue.remembered(store, seen)
     return dataclasses.replace(
         records,
         vgpu_types={card: of.types for card, of in cards.items()},

@@ -148,8 +148,17 @@ class VgpuTypesTest(cli_case.CliTestCase):
     ) -> None:
         vfs = self.make(listing="rfc")
         give(self.fake, vfs[0], Q24)
+        tool = self.fake.root / "usr/bin/nvidia-smi"
+        text = tool.read_text()
+        tool.unlink()
         self.ok("device", "sync")
         self.assertEqual({1149}, set(self.numbers()))
+        # A vendor's tool tells all, whatever the card holds.
+        tool.write_text(text)
+        tool.chmod(0o755)
+        for _ in range(2):
+            self.assertEqual({1145, 1148, 1149}, set(self.numbers()))
+            self.ok("device", "sync")
 
     def test_reading_remembers_nothing_and_makes_no_store(self) -> None:
         vfs = self.make()

@@ -137,8 +137,6 @@ def check(decision: planning.Decision) -> None:
     :raises HostRefused: something is in the way
     """
     if decision.findings:
-        raise exception.ConfigError(
-            "host_spec doesn't fit this host", findings=decision.findings
-        )
+        raise refusal.misfit(decision.findings)
     if decision.refusals:
         raise refusal.error(decision.refusals)

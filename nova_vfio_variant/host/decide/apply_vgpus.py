@@ -8,6 +8,7 @@ are expected, and decided anew then.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as ty
 
@@ -84,6 +85,7 @@ class VgpuChanges:
                 modes[function.address] = wish.heterogeneous
             elif wish.heterogeneous:
                 coming.append(_mode_expected(function.address))
+        self._check_coming(wishes, expected)
         if self._only:
             self.types = {
                 vf: type_id
@@ -97,8 +99,27 @@ class VgpuChanges:
         return (
             *found.plan.changes,
             *coming,
-            *(_expected(vf, word) for vf, word in sorted(expected.items())),
+            *(
+                _expected(vf, word)
+                for pf, vfs in sorted(self._future.items())
+                for vf, word in self._in_order(pf, vfs or (), expected)
+            ),
         )
+
+    def _in_order(
+        self,
+        pf: Address,
+        vfs: ty.Sequence[observed.PciFunction],
+        expected: ty.Mapping[Address, str],
+    ) -> ty.Iterator[tuple[Address, str]]:
+        """What is expected of a card's VFs, the largest first."""
+        known = vgpu_changes.card_of(self._facts, pf).known
+        sizes = {of.id: of.framebuffer_mib or 0 for of in known}
+        named = [vf.address for vf in vfs if vf.address in expected]
+        for vf in sorted(
+            named, key=lambda vf: (-sizes.get(expected[vf], 0), vf)
+        ):
+            yield vf, expected[vf]
 
     def _is_meant(self, function: observed.PciFunction) -> bool:
         return (
@@ -121,8 +142,12 @@ class VgpuChanges:
         word = wish.vgpu_type
         assert word is not None
         spec = wish.by["vgpu_type"]
-        if function.physfn in self._future:
-            if word != host_spec.NO_TYPE:
+        if function.physfn is not None and function.physfn in self._future:
+            pf = self._facts.scan.get(function.physfn)
+            card = None if pf is None else self._card(pf, None)
+            if card is not None and card.known:
+                word = self._resolved(word, card, spec, "vgpu_type") or word
+            if word not in (host_spec.NO_TYPE, vendor_vgpu.NONE):
                 expected[function.address] = word
             return
         if (
@@ -146,11 +171,11 @@ class VgpuChanges:
         assert wish.vgpu_types is not None
         card = self._card(pf, wish.heterogeneous)
         is_coming = pf.address in self._future
-        if not card.vfs:
-            if not is_coming:
-                self.refusals.append(vgpu_changes.no_folder(pf))
+        if not card.vfs and not is_coming:
+            self.refusals.append(vgpu_changes.no_folder(pf))
             return
         if is_coming and not card.known:
+            self._of_unknown(card, wish.vgpu_types, expected)
             return
         counts: dict[str, int] = {}
         spec = wish.by["vgpu_types"]
@@ -159,6 +184,8 @@ class VgpuChanges:
             if type_id is None:
                 return
             counts[type_id] = counts.get(type_id, 0) + count
+        if not card.vfs:
+            return  # Where they will be can't be told.
         laid = vgpu_layout.lay(
             counts,
             card,
@@ -175,6 +202,45 @@ class VgpuChanges:
             }
         else:
             self.types |= laid
+
+    def _of_unknown(
+        self,
+        card: vgpu_card.Card,
+        counts: ty.Mapping[str, int],
+        expected: dict[Address, str],
+    ) -> None:
+        """Expect words on the VFs of a card of which no type is known yet."""
+        if sum(counts.values()) > len(card.vfs) > 0:
+            self.refusals.append(vgpu_layout.too_few_vfs(card, counts))
+            return
+        words = (word for word, count in counts.items() for _ in range(count))
+        expected |= zip(card.vfs, words, strict=False)
+
+    def _check_coming(
+        self, wishes: host_wishes.Wishes, expected: ty.Mapping[Address, str]
+    ) -> None:
+        """Note which cards can't hold what their VFs are to be once made."""
+        for address, vfs in self._future.items():
+            pf = self._facts.scan.get(address)
+            wanted = {
+                vf.address: expected[vf.address]
+                for vf in vfs or ()
+                if vf.address in expected
+            }
+            if pf is None or not wanted:
+                continue
+            wish = wishes.get(address)
+            mode = None if wish is None else wish.heterogeneous
+            card = self._card(pf, mode)
+            if {known.id for known in card.known} >= {*wanted.values()}:
+                laid = vgpu_layout.lay(
+                    collections.Counter(wanted.values()),
+                    card,
+                    wanted,
+                    heterogeneous=mode,
+                )
+                if isinstance(laid, tuple):
+                    self.refusals += laid
 
     def _card(
         self, pf: observed.PciFunction, declared: bool | None

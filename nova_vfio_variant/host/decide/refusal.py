@@ -51,6 +51,14 @@ def error(refusals: ty.Sequence[finding.Finding]) -> exception.HostRefused:
     )
 
 
+def misfit(findings: ty.Sequence[finding.Finding]) -> exception.ConfigError:
+    """What is raised where what is declared doesn't fit the host."""
+    return exception.ConfigError(
+        f"{findings[0].subject or 'host_spec'} doesn't fit this host",
+        findings=findings,
+    )
+
+
 def to_touch(
     facts: host_facts.HostFacts,
     function: observed.PciFunction,

@@ -179,10 +179,21 @@ class _Card:
         #: The one VF that may go from type to type, and back, as a whole.
         self._alone = (
             retyped[0]
-            if len(self._goes) == len(retyped) == 1 and not changes_mode
+            if len(self._goes) == len(retyped) == 1
+            and not changes_mode
+            and self._is_largest(retyped[0])
             else None
         )
         self._waits = bool(self._goes) or changes_mode
+
+    def _is_largest(self, vf: Address) -> bool:
+        """Whether no other VF is to have a larger type: those come first."""
+        sizes = {
+            known.id: known.framebuffer_mib or 0 for known in self._card.known
+        }
+        return sizes.get(self._moves[vf], 0) == max(
+            sizes.get(type_id, 0) for type_id in self._moves.values()
+        )
 
     def against(self) -> ty.Iterator[finding.Finding]:
         """Why not all of it can be done."""

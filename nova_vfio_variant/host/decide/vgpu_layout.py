@@ -67,7 +67,7 @@ def lay(
             laid[address] = next(rest, vendor_vgpu.NONE)
     missing = sum(1 for _ in rest)
     if missing:
-        return (_too_few_vfs(card, counts),)
+        return (too_few_vfs(card, counts),)
     return laid
 
 
@@ -86,7 +86,7 @@ def _wrong(
     """Why an empty card could not hold them, as far as that is told."""
     total = sum(counts.values())
     if total > len(card.vfs):
-        yield _too_few_vfs(card, counts)
+        yield too_few_vfs(card, counts)
     known = {found.id: found for found in card.known}
     sizes = {
         type_id: known[type_id].framebuffer_mib if type_id in known else None
@@ -121,7 +121,8 @@ def _wrong(
             )
 
 
-def _too_few_vfs(card: vgpu_card.Card, counts: Counts) -> finding.Finding:
+def too_few_vfs(card: vgpu_card.Card, counts: Counts) -> finding.Finding:
+    """That a card has, or will have, fewer VFs than vGPUs are declared."""
     usable = len(card.vfs.keys() - card.closed)
     closed = len(card.vfs) - usable
     more = f", {closed} of which can be given none now" if closed else ""

@@ -91,6 +91,7 @@ class Told:
     :param framebuffer_mib: what all of its vGPUs share; None if not told
     :param sizes: framebuffer of a type in MiB, by its id
     :param max_instances: how many of a type the empty card takes, by its id
+    :param names: of all types that it has, whatever it holds, by id
     """
 
     framebuffer_mib: int | None = None
@@ -98,6 +99,7 @@ class Told:
     max_instances: ty.Mapping[str, int] = dataclasses.field(
         default_factory=dict
     )
+    names: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 NOTHING_TOLD: ty.Final = Told()

@@ -2,8 +2,8 @@
 """A card whose VFs take vGPUs: what is seen of it, remembered and told.
 
 The lists of its VFs shrink with each vGPU, so that they are no catalogue:
-that is remembered from when the card had fewer. Sizes are told by a vendor's
-tool, and stay unknown where nobody tells.
+that is remembered from when the card had fewer, and told by a vendor's tool,
+before there are VFs too. Sizes are told by it alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ class Card:
 
         A type that a VF has and nobody names has an empty name.
         """
-        found = {known.id: known for known in self.remembered}
+        found = {
+            type_id: vendor_vgpu.VgpuType(type_id, name)
+            for type_id, name in self.told.names.items()
+        }
+        found |= {known.id: known for known in self.remembered}
         for vf in self.vfs.values():
             for offered in vf.types or ():
                 found[offered.id] = dataclasses.replace(

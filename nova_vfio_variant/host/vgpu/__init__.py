@@ -126,6 +126,18 @@ def named(name: str) -> VgpuFramework:
         raise plugins.missing("vGPU framework", name, NAMESPACE) from None
 
 
+def told(tree: host_tree.HostTree, address: str) -> vgpu_card.Told:
+    """What a tool tells of a card whose VFs aren't there to be looked at.
+
+    :param address: of the card's PF
+    """
+    for _, framework in sorted(_frameworks().items()):
+        told_of = framework.told(tree, address)
+        if told_of.names:
+            return told_of
+    return vgpu_card.NOTHING_TOLD
+
+
 def mode(
     framework: VgpuFramework, tree: host_tree.HostTree, address: str
 ) -> bool | None:

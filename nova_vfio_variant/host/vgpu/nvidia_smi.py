@@ -13,6 +13,7 @@ import typing as ty
 from nova_vfio_variant.host.observe import vgpu_card
 
 _TYPE: ty.Final = re.compile(r"\s*vGPU Type ID\s*:\s*0x([0-9a-fA-F]{1,8})\s*")
+_NAME: ty.Final = re.compile(r"\s*Name\s*:\s*(\S.*?)\s*")
 _NUMBERS: ty.Final = {
     "size": re.compile(r"\s*FB Memory\s*:\s*([0-9]{1,9}) MiB\s*"),
     "most": re.compile(r"\s*Max Instances\s*:\s*([0-9]{1,6})\s*"),
@@ -28,12 +29,18 @@ def told(text: str) -> vgpu_card.Told:
     the card's own total. Types of GPU instances have a part of it alone.
     """
     found: dict[str, dict[str, int]] = {}
+    names: dict[str, str] = {}
+    type_id = None
     current: dict[str, int] = {}
     for line in text.splitlines():
         begun = _TYPE.fullmatch(line)
         if begun is not None:
-            current = found.setdefault(str(int(begun[1], 16)), {})
+            type_id = str(int(begun[1], 16))
+            current = found.setdefault(type_id, {})
             continue
+        named = _NAME.fullmatch(line)
+        if named is not None and type_id is not None:
+            names.setdefault(type_id, named[1])
         for name, form in _NUMBERS.items():
             number = form.fullmatch(line)
             if number is not None:
@@ -55,4 +62,5 @@ def told(text: str) -> vgpu_card.Told:
             for type_id, of_type in found.items()
             if "most" in of_type
         },
+        names,
     )

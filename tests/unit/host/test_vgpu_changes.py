@@ -218,7 +218,7 @@ class DeclaredTest(vgpu_case.VgpuCase):
             '{"address": "0000:41:00.5", "vgpu_type": "NVIDIA A16-4Q"}',
         )
         self.assertEqual(
-            [".0 set-numvfs 4", ".5 set-vgpu-type NVIDIA A16-4Q?"],
+            [".0 set-numvfs 4", ".5 set-vgpu-type 470?"],
             self.steps(found),
         )
 

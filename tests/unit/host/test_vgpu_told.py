@@ -40,6 +40,10 @@ class ToldTest(base.TestCase):
         self.assertEqual(
             {"1518": 32, "1521": 24, "1540": 2}, told.max_instances
         )
+        self.assertEqual(
+            dict.fromkeys(("1518", "1521", "1540"), "NVIDIA Some DC-4Q"),
+            told.names,
+        )
 
     def test_types_of_gpu_instances_say_nothing_of_the_whole(self) -> None:
         told = nvidia_smi.told(

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards that are declared: what is planned is what is done, or refused."""
+
+import json
+import pathlib
+
+from nova_vfio_variant.testing import fake_host
+from tests.functional import cli_case, vgpu_case
+
+PF, OTHER_PF = vgpu_case.PF, "0000:61:00.0"
+VFS = tuple(f"0000:41:00.{number}" for number in range(4, 8))
+OTHERS = tuple(f"0000:61:00.{number}" for number in range(4, 8))
+TYPES = {
+    "557": ("NVIDIA A16-4Q", 4096),
+    "558": ("NVIDIA A16-8Q", 8192),
+    "559": ("NVIDIA A16-8A", 8192),
+    "560": ("NVIDIA A16-16Q", 16384),
+    "561": ("NVIDIA A16-2QME", 2048),
+}
+OTHER_TYPES = {
+    "1145": ("NVIDIA L40S-1B", 1024),
+    "1148": ("NVIDIA L40S-12Q", 12288),
+    "1149": ("NVIDIA L40S-24Q", 24576),
+}
+
+
+class DeclaredCase(cli_case.CliTestCase):
+    """Two cards whose VFs are yet to be made."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fake = fake_host.FakeHost(self.folder / "host")
+        self.fake.add_driver(
+            "nvidia", ["10de:25b6", "10de:25b7"], makes_vfs=True
+        )
+        for pf, types, room in (
+            (PF, TYPES, 16384),
+            (OTHER_PF, OTHER_TYPES, 49152),
+        ):
+            self.fake.add(
+                pf,
+                "10de:25b6",
+                class_code=0x030200,
+                vfs=4,
+                vf_device="25b7",
+                vf_offset=4,
+                vf_stride=1,
+            )
+            self.fake.add_vendor_vgpus(pf, types, room)
+        self.enterContext(self.fake.plugged_in())
+        self.declare()
+
+    def make_vfs(self) -> None:
+        """Make all VFs of both."""
+        for pf in (PF, OTHER_PF):
+            self.fake.writer().set_numvfs(pf, 4)
+
+    def without_tool(self) -> None:
+        """Nobody tells sizes, nor names of what isn't listed."""
+        (self.fake.root / "usr/bin/nvidia-smi").unlink()
+
+    def declare(self, *entries: dict[str, object]) -> None:
+        """Write host_spec."""
+        lines = "".join(
+            f"host_spec = {json.dumps(entry)}\n" for entry in entries
+        )
+        pathlib.Path("nova.conf").write_text(
+            f"[DEFAULT]\nhost = compute-1\n[vfio]\n{lines}"
+        )
+
+    def file(self, *entries: dict[str, object]) -> str:
+        """Write a file for ``vgpu apply``."""
+        pathlib.Path("cards.json").write_text(json.dumps(entries))
+        return "cards.json"
+
+    def types(self) -> list[str]:
+        """The type of each VF that is there."""
+        return [
+            path.read_text().strip()
+            for vf in (*VFS, *OTHERS)
+            if (
+                path := self.fake.root
+                / f"sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type"
+            ).exists()
+        ]
+
+    def steps(self, done: cli_case.Done) -> list[tuple[str, str]]:
+        """What is planned, or was done."""
+        return [(row["subject"], row["action"]) for row in done.json]
+
+
+class PlanTest(DeclaredCase):
+    def assert_as_planned(self, *words: str) -> cli_case.Done:
+        """A plan says what its command does then, and why it doesn't."""
+        plan = self.run_cli(*words, "--dry-run", "-f", "json")
+        done = self.run_cli(*words, "-f", "json")
+        if plan.status == 2:
+            self.assertEqual(2, done.status, f"{plan}\n{done}")
+            self.assertEqual([], self.steps(done), f"{plan}\n{done}")
+            self.assertEqual(plan.err, done.err)
+        else:
+            self.assertEqual(0, done.status, f"{plan}\n{done}")
+            # The last VF that is freed may have its new type at once.
+            self.assertEqual(
+                sorted(self.steps(plan)), sorted(self.steps(done))
+            )
+        return plan
+
+    def test_vfs_that_are_not_there_are_planned_as_they_will_be(self) -> None:
+        vfs: dict[str, object] = {"address": PF, "num_vfs": 4}
+
+        def card(**counts: int) -> dict[str, object]:
+            named = {
+                f"NVIDIA A16-{name[1:]}": count
+                for name, count in counts.items()
+            }
+            return {"address": PF, "vgpu_types": named}
+
+        def vf(number: int, word: str) -> dict[str, object]:
+            return {"address": VFS[number], "vgpu_type": word}
+
+        for status, entries in (
+            (1, [card(_8Q=2)]),
+            (1, [card(_4Q=3)]),
+            (1, [card(_4Q=1, _8Q=1) | {"heterogeneous": True}]),
+            (1, [vf(2, "A16-2Q"), vf(0, "none")]),
+            (1, [vf(2, "559"), vf(0, "558")]),
+            (2, [card(_8Q=3)]),
+            (2, [card(_4Q=1, _8Q=1)]),
+            (2, [card(_4Q=5)]),
+            (2, [card(_9Q=1)]),
+            (2, [vf(0, "A16-9Q")]),
+            (2, [vf(0, "A16-8Q"), vf(1, "A16-4Q")]),
+            (2, [vf(0, "560"), vf(1, "560")]),
+        ):
+            with self.subTest(entries=entries):
+                self.fake.writer().set_numvfs(PF, 0)
+                self.declare(vfs, *entries)
+                plan = self.assert_as_planned("host", "apply")
+                self.assertEqual(status, plan.status, str(plan))
+                if status == 2:
+                    self.assertEqual([], self.types())
+
+    def test_a_card_that_nobody_looked_at_is_planned_as_it_will_be(
+        self,
+    ) -> None:
+        self.make_vfs()
+        for counts in (
+            {"558": 3},
+            {"558": 1, "557": 1},
+            {"557": 5},
+            {"557": 4},
+            {"560": 1},
+            {"561": 1},
+        ):
+            with self.subTest(counts=counts):
+                file = self.file({"address": PF, "vgpu_types": counts})
+                self.assert_as_planned("vgpu", "apply", file)
+
+    def test_what_others_carved_before_we_looked_is_told_by_the_tool(
+        self,
+    ) -> None:
+        self.make_vfs()
+        for vf in VFS[:2]:
+            self.fake.writer().set_vgpu_type(vf, "558")
+        file = self.file({"address": PF, "vgpu_types": {"A16-4Q": 4}})
+        self.assert_as_planned("vgpu", "apply", file)
+        self.assertEqual(["557"] * 4, self.types()[:4])
+
+    def test_vfs_that_were_made_are_remembered_before_they_are_carved(
+        self,
+    ) -> None:
+        """What they list is gone once the card is full."""
+        self.without_tool()
+        self.declare(
+            {"address": PF, "num_vfs": 4},
+            {"address": PF, "vgpu_types": {"NVIDIA A16-8Q": 2}},
+        )
+        plan = self.json("host", "plan", status=1)
+        self.assertEqual(
+            [
+                (PF, "set-numvfs 4"),
+                (VFS[0], "set-vgpu-type NVIDIA A16-8Q"),
+                (VFS[1], "set-vgpu-type NVIDIA A16-8Q"),
+            ],
+            [(row["subject"], row["action"]) for row in plan],
+        )
+        self.ok("host", "apply")
+        self.ok("host", "plan")
+        self.assertIn(
+            "A16-16Q", {row["name"][7:] for row in self.json("vgpu", "types")}
+        )
+
+    def test_a_tool_that_comes_later_is_asked_later(self) -> None:
+        self.make_vfs()
+        tool = self.fake.root / "usr/bin/nvidia-smi"
+        text = tool.read_text()
+        tool.unlink()
+        for vf in VFS[:2]:
+            self.ok("vgpu", "set", vf, "557")
+        file = self.file({"address": PF, "vgpu_types": {"558": 2}})
+        self.assertIn(
+            "nobody tells the framebuffer",
+            self.run_cli("vgpu", "apply", file).err,
+        )
+        tool.write_text(text)
+        tool.chmod(0o755)
+        self.ok("vgpu", "apply", file)
+        self.assertEqual(["558", "558", "0", "0"], self.types()[:4])
