@@ -113,16 +113,9 @@ def class_unknown_to_nova(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
     """Classes of types, which nova-compute doesn't read from our option."""
-    by_type = ("vfio", "resource_class_from_type")
-    if (
-        given.scan is None
-        or not given.options.get(by_type)
-        or nova_here.beside_nova(given) is None
-    ):
+    if nova_here.beside_nova(given) is None:
         return
-    classes = vgpu_classes.of_functions(
-        given.host_facts, given.vgpu_types, given.vgpus
-    )
+    classes = facts.type_classes(given)
     for spec in given.specs:
         found = {
             classes[function.address]
