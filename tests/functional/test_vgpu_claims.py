@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """vGPU types that claims set on a host without nova-compute."""
 
+import shlex
+
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.tracker import store, vgpu_reports
 from tests.functional import claimed_vgpus
@@ -158,6 +160,27 @@ class ClaimTest(claimed_vgpus.OnDemand):
         self.assertEqual(
             {"VFIO311", "VFIO592"} & codes, {"VFIO311", "VFIO592"}
         )
+
+    def test_a_card_that_waits_for_claims_is_no_finding(self) -> None:
+        self.configure(SPEC, tail=OURS)
+        self.assertEqual([], self.json("config", "check"))
+        # Nor is one that is full of what claims have.
+        self.claim(ONE, "--vgpu-type", "559")
+        self.assertEqual([], self.json("config", "check"))
+        self.ok("claim", "delete", "--instance", ONE)
+        # Who sets this one sets the others, too, or nobody does.
+        self.fake.writer().set_vgpu_type(VFS[0], "559")
+        (found,) = self.json("config", "check", status=1)
+        self.assertEqual("VFIO311", found["code"])
+
+    def test_the_mend_of_a_vf_without_a_type_works(self) -> None:
+        self.configure(SPEC)
+        (found,) = self.json("config", "check", status=1)
+        self.assertEqual("VFIO311", found["code"])
+        words = shlex.split(found["hint"].split("'", 1)[1].rsplit("'", 1)[0])
+        self.assertEqual("nova-vfio", words[0])
+        self.ok(*words[1:])
+        self.assertEqual("557", self.type_of(VFS[0]))
 
     def test_equal_vfs_are_used_in_turn(self) -> None:
         used = []
