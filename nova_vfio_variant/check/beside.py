@@ -25,24 +25,24 @@ class Written:
     """
 
     def __init__(self, given: facts.CheckInput | None = None) -> None:
-        self._given = given
+        self.given = given
 
     def is_set(self, group: str, option: str, value: object = True) -> bool:
         """Whether an option has this value."""
         return (
-            self._given is not None
-            and self._given.options.get((group, option)) == value
+            self.given is not None
+            and self.given.options.get((group, option)) == value
         )
 
     @property
     def vgpu_types(self) -> tuple[vgpus.KnownType, ...]:
         """The vGPU types that cards are known to have."""
-        return () if self._given is None else self._given.vgpu_types
+        return () if self.given is None else self.given.vgpu_types
 
     @property
     def has_filter(self) -> bool:
         """Whether the scheduler's filter for PCI devices is named."""
-        given = self._given
+        given = self.given
         if given is None:
             return False
         named = given.options.get(("filter_scheduler", "enabled_filters"))
@@ -56,7 +56,7 @@ class Written:
         A device_spec of nova.conf says so, or the mappings of Neutron's agent
         for SR-IOV, which name the interface of a PF.
         """
-        if self._given is None:
+        if self.given is None:
             return {}
         found: dict[pci_address.PciAddress, str] = {}
         by_interface = dict(self._mappings())
@@ -67,7 +67,7 @@ class Written:
         for seen in scan.functions:
             if seen.physfn in found:
                 found[seen.address] = found[seen.physfn]
-        for seen, spec in self._given.winners:
+        for seen, spec in self.given.winners:
             network = spec.tags.get("physical_network")
             if network:
                 found[seen.address] = str(network)
@@ -75,8 +75,8 @@ class Written:
 
     def _mappings(self) -> ty.Iterator[tuple[str, str]]:
         """Each interface with its network: ``physnet2:ens785f0,...``."""
-        assert self._given is not None
-        for text in self._given.written:
+        assert self.given is not None
+        for text in self.given.written:
             if (text.group.lower(), text.option) == _MAPPINGS:
                 for pair in text.text.split(","):
                     network, _, interface = pair.strip().partition(":")

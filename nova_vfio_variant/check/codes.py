@@ -541,8 +541,9 @@ VGPU_TYPE_UNSET: ty.Final = finding.Code(
     "The VF's current_vgpu_type is 0. Nova schedules it like any other, and "
     "the guest fails when it starts.",
     "/sys/bus/pci/devices/0000:25:00.4/nvidia/current_vgpu_type is 0",
-    "Write one of the ids in the VF's nvidia/creatable_vgpu_types to its "
-    "nvidia/current_vgpu_type.",
+    "Declare its type in [vfio] host_spec (vgpu_type), and run nova-vfio host "
+    "apply. nova-vfio vgpu types shows what its card has; where that is none, "
+    "the vendor's vGPU manager may not be loaded.",
 )
 FACTS_LOST: ty.Final = finding.Code(
     "VFIO313",
@@ -719,7 +720,8 @@ TYPES_ON_DEMAND: ty.Final = finding.Code(
     "a vGPU type that is to be set on demand beside nova-compute",
     "A claim of ours sets the type on a VF that can take it. nova-compute makes "
     "its claims by itself and sets no type, so that there nobody does: a guest "
-    "with such a VF fails when it starts.",
+    "with such a VF fails when it starts. Nor does it attach a VF for what an "
+    "instance has of CUSTOM_VGPU_FB_MIB and CUSTOM_VGPU_VF.",
     'alias = { "name": "q8", ..., "resource_class": "A16_8Q" }\n'
     "while no VF has the type NVIDIA A16-8Q",
     "Declare the types in host_spec (vgpu_type, or vgpu_types of a card), and "

@@ -14,9 +14,9 @@ import json
 import textwrap
 import typing as ty
 
-from nova_vfio_variant.check import beside, binding, places
+from nova_vfio_variant.check import beside, binding, demanded, places
 from nova_vfio_variant.declaration import verdicts, vgpu_classes
-from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import assignability, codes
 from nova_vfio_variant.host.observe import drivers, groups, host_scan
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as host_function
@@ -53,6 +53,13 @@ class _Kind:
             return self.resource_class.removeprefix("CUSTOM_")
         return f"vf_{self.vendor_id}_{self.product_id}"
 
+    def has_ids_of(self, seen: host_function.PciFunction) -> bool:
+        """Whether vendor and product are those of a function."""
+        return (seen.vendor_id, seen.product_id) == (
+            self.vendor_id,
+            self.product_id,
+        )
+
     @property
     def resource_class(self) -> str:
         """The class that its devices are published as."""
@@ -67,6 +74,7 @@ class _Group:
 
     :param whole: they are all VFs of the PF with these ids
     :param network: the physical network that they are on: they are for ports
+    :param on_demand: claims set their vGPU types
     """
 
     pf: pci_address.PciAddress
@@ -76,6 +84,12 @@ class _Group:
     managed: bool
     whole: bool
     network: str | None = None
+    on_demand: bool = False
+
+    @property
+    def for_aliases(self) -> bool:
+        """Whether an alias asks for them as they are."""
+        return self.network is None and not self.on_demand
 
 
 #: What a remark is about, and what it says of it.
@@ -92,18 +106,20 @@ def text(
     """
     written = written or beside.Written()
     scan = host.facts.scan
-    families: dict[pci_address.PciAddress, list[host_function.PciFunction]]
-    families = {}
+    families = collections.defaultdict(list)
     for seen in scan.functions:
         if seen.physfn is not None:
-            families.setdefault(seen.physfn, []).append(seen)
+            families[seen.physfn].append(seen)
     lines = [_HEAD]
     groups: list[_Group] = []
     remarks: list[_Remark] = []
     networks = written.networks(scan)
     type_names = _type_names(host, written)
+    cards = demanded.Cards(host, written)
     for pf in sorted(families):
-        some, said = _groups(host, pf, families[pf], networks, type_names)
+        some, said = _groups(
+            host, pf, families[pf], networks, type_names, cards.get(pf)
+        )
         groups += some
         remarks += said
     for seen in scan.functions:
@@ -114,7 +130,7 @@ def text(
                     f"could have {seen.sriov_totalvfs} VFs, and has none",
                 )
             )
-    for_aliases = [group for group in groups if group.network is None]
+    for_aliases = [group for group in groups if group.for_aliases]
     by_pf = itertools.groupby(for_aliases, lambda entry: entry.pf)
     if any(
         len({entry.kind for entry in some}) > 1 for _, some in by_pf
@@ -129,6 +145,7 @@ def text(
     ):
         aliases.append(_alias(kind))
         lines.append(_alias_lines(kind, list(of_kind)))
+    lines += cards.lines(group.pf for group in groups if group.on_demand)
     lines += _remark_lines(remarks)
     told = beside.told(
         written,
@@ -159,18 +176,24 @@ def _groups(
     vfs: list[host_function.PciFunction],
     networks: ty.Mapping[pci_address.PciAddress, str],
     type_names: ty.Mapping[str, str],
+    card: demanded.Card | None,
 ) -> tuple[list[_Group], list[_Remark]]:
-    """The VFs of a PF that can be given away, and why others can't."""
+    """The VFs of a PF that can be given away, and why others can't.
+
+    :param card: where claims set their types
+    """
     scan = host.facts.scan
     remarks: list[_Remark] = []
     fit = []
     for seen in vfs:
-        why = _unfit(host, seen)
+        why = _unfit(host, seen, card)
         if why is None:
             fit.append(seen)
         else:
             remarks.append((str(seen.address), why))
-    on_variant = [seen for seen in fit if seen.variant_driver is not None]
+    on_variant = [
+        seen for seen in fit if card or seen.variant_driver is not None
+    ]
     if on_variant and len(on_variant) < len(fit):
         # All VFs of a PF are managed alike, or Nova refuses requests.
         remarks += [
@@ -182,14 +205,15 @@ def _groups(
             if seen.variant_driver is None
         ]
         fit = on_variant
-    managed = not all(seen.vfio and not _better(scan, seen) for seen in fit)
+    is_left = all(seen.vfio and not _better(scan, seen) for seen in fit)
+    managed = card is None and not is_left
     found: dict[tuple[_Kind, int, str], list[host_function.PciFunction]] = {}
     for seen in fit:
         node = -1 if seen.numa_node is None else seen.numa_node
         # A port's device is managed: it would lose its variant driver.
         network = "" if on_variant else networks.get(seen.address, "")
-        key = (_kind(host, seen, type_names), node, network)
-        found.setdefault(key, []).append(seen)
+        kind = _kind(host, seen, type_names if card is None else None)
+        found.setdefault((kind, node, network), []).append(seen)
     return [
         _Group(
             pf,
@@ -198,14 +222,9 @@ def _groups(
             tuple(some),
             managed,
             _is_named_apart(scan, pf, kind)
-            and [seen.address for seen in some]
-            == [
-                seen.address
-                for seen in vfs
-                if (seen.vendor_id, seen.product_id)
-                == (kind.vendor_id, kind.product_id)
-            ],
+            and some == [seen for seen in vfs if kind.has_ids_of(seen)],
             network or None,
+            card is not None,
         )
         for (kind, node, network), some in sorted(found.items())
     ], remarks
@@ -219,13 +238,14 @@ def _is_named_apart(
     return (
         pf.domain <= pattern.MAX_DOMAIN
         and seen is not None
-        and (seen.vendor_id, seen.product_id)
-        != (kind.vendor_id, kind.product_id)
+        and not kind.has_ids_of(seen)
     )
 
 
 def _unfit(
-    host: verdicts.Verdicts, seen: host_function.PciFunction
+    host: verdicts.Verdicts,
+    seen: host_function.PciFunction,
+    card: demanded.Card | None,
 ) -> str | None:
     """Why a VF is not suggested.
 
@@ -233,11 +253,14 @@ def _unfit(
     """
     if seen.address.domain > pattern.MAX_DOMAIN:
         return f"is in a domain above {pattern.MAX_DOMAIN:x}: Nova skips it"
-    answer = host.of(seen)
+    answer = host.of(seen, vgpu_type=card.types[0].id if card else None)
     for obstacle in (*answer.blocking, *answer.unknown):
         if obstacle.code in binding.USES and not seen.vfio:
             return f"is in use by the host ({obstacle.message})"
-        if obstacle.code not in assignability.MOMENTARY:
+        if obstacle.code not in {
+            *assignability.MOMENTARY,
+            codes.OTHER_VGPU_TYPE,
+        }:
             return obstacle.message.removeprefix("it ")
     others = [
         function
@@ -264,10 +287,11 @@ def _better(scan: host_scan.HostScan, seen: host_function.PciFunction) -> bool:
 def _kind(
     host: verdicts.Verdicts,
     seen: host_function.PciFunction,
-    type_names: ty.Mapping[str, str],
+    type_names: ty.Mapping[str, str] | None,
 ) -> _Kind:
+    """What a VF is; of those whose types come and go without its type."""
     vgpu = host.facts.vgpus.get(seen.address)
-    if vgpu is None or vgpu.current is None:
+    if vgpu is None or vgpu.current is None or type_names is None:
         return _Kind(seen.vendor_id, seen.product_id)
     name = type_names.get(vgpu.current, f"vgpu_type_{vgpu.current}")
     return _Kind(seen.vendor_id, seen.product_id, name)
@@ -312,6 +336,8 @@ def _spec_lines(scan: host_scan.HostScan, group: _Group) -> str:
             f"# for ports on {group.network}: openstack port create"
             " --vnic-type direct\n"
         )
+    elif group.on_demand:
+        said += "# claims set their vGPU types\n"
     elif kind.vgpu_type:
         tags = {"resource_class": kind.resource_class} | tags
     ids = {"vendor_id": kind.vendor_id, "product_id": kind.product_id}

@@ -11,9 +11,9 @@ from nova_vfio_variant.declaration import facts, nova_here, vgpu_classes
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import spec as pci_spec
+from nova_vfio_variant.tracker import vgpus as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias as pci_alias
     from nova_vfio_variant.pci import function as host_function
 
@@ -53,22 +53,31 @@ def on_demand(
 
 
 def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """VFs of a vendor's vGPU driver without a type."""
+    """VFs of a vendor's vGPU driver without a type, unless claims set it."""
     verdicts = given.verdicts
     if verdicts is None:
         return
-    awaited: set[pci_address.PciAddress] = set()
-    if nova_here.beside_nova(given) is None:
-        # A claim sets their types.
-        for _, _, free in on_demand(given):
-            awaited |= {seen.address for seen in free}
+    vgpus = verdicts.facts.vgpus
+    divided = {
+        vgpu.identity.physfn
+        for vgpu in given.vgpus or ()
+        if vgpu.origin is tracked.Origin.CLAIM
+    }
     for spec, untyped in host.having(given, host_codes.NO_VGPU_TYPE):
-        those = [seen for seen in untyped if seen.address not in awaited]
+        those = [
+            seen
+            for seen in untyped
+            if not (
+                given.without_nova
+                and spec.resource_class is None
+                and not verdicts.has_declared_vgpus(seen)
+                # Who filled a card that no claim divided sets types.
+                and (vgpus[seen.address].types or str(seen.physfn) in divided)
+            )
+        ]
         if not those:
             continue
-        full = all(
-            verdicts.facts.vgpus[seen.address].is_full for seen in those
-        )
+        full = all(vgpus[seen.address].is_full for seen in those)
         yield facts.on_spec(
             codes.VGPU_TYPE_UNSET,
             f"{facts.named(those)} {facts.have(those)} no vGPU type: guests"
@@ -76,8 +85,23 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             spec,
             None,
             str(those[0].address),
-            _full_card(given, spec, those) if full else None,
+            _full_card(given, spec, those)
+            if full
+            else _set_one(those[0], vgpus[those[0].address]),
         )
+
+
+def _set_one(
+    vf: host_function.PciFunction, vgpu: vendor_vgpu.VendorVgpu
+) -> str | None:
+    """How to give a VF a type that it offers; None where it offers none."""
+    if not vgpu.creatable:
+        return None
+    return (
+        "Declare types in [vfio] host_spec (vgpu_type), and run nova-vfio host"
+        f" apply; for one VF alone: 'nova-vfio vgpu set {vf.address}"
+        f" {vgpu.creatable[0]}'."
+    )
 
 
 def _full_card(
@@ -113,16 +137,9 @@ def class_unknown_to_nova(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
     """Classes of types, which nova-compute doesn't read from our option."""
-    by_type = ("vfio", "resource_class_from_type")
-    if (
-        given.scan is None
-        or not given.options.get(by_type)
-        or nova_here.beside_nova(given) is None
-    ):
+    if nova_here.beside_nova(given) is None:
         return
-    classes = vgpu_classes.of_functions(
-        given.host_facts, given.vgpu_types, given.vgpus
-    )
+    classes = facts.type_classes(given)
     for spec in given.specs:
         found = {
             classes[function.address]

@@ -90,7 +90,7 @@ Nova publishes the devices nothing is reserved.
 Whether a VF that has a vGPU type is of that type's resource class where its
 ``[pci] device_spec`` names none: ``CUSTOM_`` and the name of the type, without
 its vendor and normalised as Nova does, such as ``CUSTOM_A16_16A`` for ``NVIDIA
-A16-16A``.
+A16-16A``. Types that come and go with claims give none.
 
 Nova doesn't know this option. Where nova-compute reads the same file, write
 the class into each ``device_spec``: ``nova-vfio config suggest`` prints them.

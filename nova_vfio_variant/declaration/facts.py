@@ -70,7 +70,7 @@ class CheckInput:
     :param files: names of the configuration files; None where there are none
         to be named
     :param vgpu_types: those that cards are known to have
-    :param vgpus: those that we made
+    :param vgpus: those that we made; None if nobody asked
     """
 
     written: located.Written = ()
@@ -93,7 +93,7 @@ class CheckInput:
     next_kernel: kernels.Kernel | None = None
     records: assignability.Records = assignability.NOTHING_RECORDED
     vgpu_types: tuple[tracked_vgpus.KnownType, ...] = ()
-    vgpus: tuple[tracked_vgpus.OurVgpu, ...] = ()
+    vgpus: tuple[tracked_vgpus.OurVgpu, ...] | None = None
 
     @classmethod
     def of(
@@ -267,7 +267,7 @@ class CheckInput:
     @functools.cached_property
     def desired(self) -> ty.Sequence[tracked.Device]:
         """The devices that configuration and host ask for."""
-        return sync.desired(self.specs, self.functions, _classes(self))
+        return sync.desired(self.specs, self.functions, type_classes(self))
 
     @functools.cached_property
     def alike(self) -> list[list[tracked.Device]]:
@@ -299,13 +299,17 @@ class CheckInput:
         return tree.build(self.desired, self.root, self.layout, self.spec_of)
 
 
-def _classes(given: CheckInput) -> dict[pci_address.PciAddress, str]:
-    """The classes that vGPU types give: ``resource_class_from_type``."""
-    by_type = ("vfio", "resource_class_from_type")
-    if given.scan is None or not given.options.get(by_type):
+def type_classes(given: CheckInput) -> dict[pci_address.PciAddress, str]:
+    """The classes that vGPU types give: ``resource_class_from_type``.
+
+    None as long as the store wasn't asked which vGPUs are whose.
+    """
+    option = ("vfio", "resource_class_from_type")
+    judge = given.verdicts
+    if judge is None or given.vgpus is None or not given.options.get(option):
         return {}
     return vgpu_classes.of_functions(
-        given.host_facts, given.vgpu_types, given.vgpus
+        judge, given.vgpu_types, given.vgpus, given.spec_of
     )
 
 

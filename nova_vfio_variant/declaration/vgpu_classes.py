@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import typing as ty
 
+from nova_vfio_variant.declaration import on_demand
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.pci import names
 from nova_vfio_variant.tracker import vgpus
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import verdicts
     from nova_vfio_variant.host.observe import facts as host_facts
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
+    from nova_vfio_variant.pci import spec as pci_spec
 
 #: Of each card, by the address of its PF, the types that it is known to have.
 Types = ty.Mapping["pci_address.PciAddress", tuple[vendor_vgpu.VgpuType, ...]]
@@ -89,27 +92,40 @@ def asked_of(
 
 
 def of_functions(
-    seen: host_facts.HostFacts,
-    known: ty.Iterable[vgpus.KnownType] = (),
-    made: ty.Iterable[vgpus.OurVgpu] = (),
+    judge: verdicts.Verdicts,
+    known: ty.Iterable[vgpus.KnownType],
+    made: ty.Sequence[vgpus.OurVgpu],
+    spec_of: ty.Mapping[pci_address.PciAddress, pci_spec.DeviceSpec],
 ) -> dict[pci_address.PciAddress, str]:
     """The class of each function that has a type whose name is known.
 
+    A type that goes with its claim gives none. Where some VFs of a card wait
+    for such types none gives any: they are alike, whichever of them has a type
+    just now.
+
     :param known: see :func:`types`
-    :param made: the vGPUs that are ours: one that a claim set goes with it,
-        and says nothing of its VF
+    :param made: the vGPUs that are ours
+    :param spec_of: the spec that takes a function
     """
     leaving = {
         vgpu.address for vgpu in made if vgpu.origin is vgpus.Origin.CLAIM
     }
+    of_cards = types(judge.facts, known)
     found = {}
-    of_cards = types(seen, known)
-    for address, vgpu in seen.vgpus.items():
-        function = seen.scan.get(address)
-        if function is None or address in leaving:
+    for card, vfs in vgpu_card.cards(judge.facts).items():
+        is_on_demand = any(
+            vf in leaving or vgpu.current == vendor_vgpu.NONE
+            for vf, vgpu in vfs.items()
+            if vf in spec_of and spec_of[vf].resource_class is None
+        )
+        if is_on_demand and not on_demand.is_declared(vfs, judge, made):
             continue
-        of_card = of_cards.get(function.physfn, ()) if function.physfn else ()
-        for known_type in of_card:
-            if known_type.id == vgpu.current and known_type.name:
-                found[address] = of_name(known_type.name)
+        classes = {
+            of_card.id: of_name(of_card.name)
+            for of_card in of_cards[card]
+            if of_card.name
+        }
+        for vf, vgpu in vfs.items():
+            if vgpu.current in classes and vf not in leaving:
+                found[vf] = classes[vgpu.current]
     return found

@@ -173,7 +173,7 @@ class Context:
         :raises StoreError: the store can't be read
         """
         if not self.has_state:
-            return given
+            return dataclasses.replace(given, vgpus=())
         from nova_vfio_variant.node import records
 
         assert given.scan is not None
@@ -195,7 +195,11 @@ class Context:
         :raises StoreError: there are none, and the store can't be read
         """
         _ = self.sound
-        return self._at_once
+        given = self._at_once
+        if self.conf.vfio.resource_class_from_type:
+            # What VFs are called hangs on what is recorded.
+            _expect_no_errors(given)
+        return given
 
     @functools.cached_property
     def sound(self) -> facts.CheckInput:
@@ -203,18 +207,7 @@ class Context:
 
         :raises ConfigError: there are errors, all of them in its findings
         """
-        from nova_vfio_variant.check import engine
-
-        errors = engine.blocking(self.observed)
-        if errors:
-            number = (
-                "an error" if len(errors) == 1 else f"{len(errors)} errors"
-            )
-            raise exception.ConfigError(
-                f"the configuration has {number}; nothing was changed",
-                "'nova-vfio config check' shows warnings as well",
-                errors,
-            )
+        _expect_no_errors(self.observed)
         return self.observed
 
     @functools.cached_property
@@ -286,4 +279,21 @@ class Context:
             self.state,
             database.connection(self.conf),
             read_only=read_only,
+        )
+
+
+def _expect_no_errors(given: facts.CheckInput) -> None:
+    """Stop what would write.
+
+    :raises ConfigError: there are errors, all of them in its findings
+    """
+    from nova_vfio_variant.check import engine
+
+    errors = engine.blocking(given)
+    if errors:
+        number = "an error" if len(errors) == 1 else f"{len(errors)} errors"
+        raise exception.ConfigError(
+            f"the configuration has {number}; nothing was changed",
+            "'nova-vfio config check' shows warnings as well",
+            errors,
         )

@@ -169,7 +169,7 @@ class PlacementSide:
 
         if given.scan is None or not given.host_facts.vgpus:
             return ()
-        return vgpu_shares.on_demand(
+        return vgpu_shares.of_cards(
             store,
             devices,
             given,

@@ -12,7 +12,7 @@ import collections
 import logging
 import typing as ty
 
-from nova_vfio_variant.declaration import nova_here
+from nova_vfio_variant.declaration import nova_here, on_demand
 from nova_vfio_variant.host.decide import assignability, codes
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card, vgpu_mode
 from nova_vfio_variant.node import vgpu_catalogue
@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 Address = pci_address.PciAddress
 
 
-def on_demand(
+def of_cards(
     store: tracker_store.Store,
     devices: ty.Iterable[tracked.Device],
     given: facts.CheckInput,
@@ -63,7 +63,7 @@ def on_demand(
         if (
             not any(vfs.values())
             or modes.get(card) is vgpu_mode.Mode.MIG
-            or _is_declared(vfs, given.scan, judge, ours)
+            or on_demand.is_declared(vfs, judge, ours.values())
         ):
             continue
         of_it = known.get(card, vgpu_catalogue.NOTHING)
@@ -162,22 +162,6 @@ def _unit(
         return 0
     mixed = vgpu.mode(way[1], scan.tree, str(card))
     return here.pop() if mixed is False else 0
-
-
-def _is_declared(
-    vfs: ty.Iterable[Address],
-    scan: host_scan.HostScan,
-    judge: host_verdicts.Verdicts,
-    ours: ty.Mapping[Address, vgpus.OurVgpu],
-) -> bool:
-    """Whether somebody declared what vGPU one of a card's VFs is."""
-    for vf in vfs:
-        function = scan.get(vf)
-        if function is not None and judge.has_declared_vgpus(function):
-            return True
-        if vf in ours and ours[vf].origin is vgpus.Origin.DECLARED:
-            return True
-    return False
 
 
 def _parts(

@@ -113,6 +113,7 @@ class Checked(base.TestCase):
         given = dataclasses.replace(
             facts.CheckInput.of(conf, specs, aliases, (*found, *more), scan),
             recorded=devices,
+            vgpus=(),
             published=published,
             unreachable=exception.PlacementUnreachable(case.unreachable)
             if case.unreachable

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """vGPU types that claims set on a host without nova-compute."""
 
+import shlex
+
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.tracker import store, vgpu_reports
 from tests.functional import claimed_vgpus
@@ -162,6 +164,27 @@ class ClaimTest(claimed_vgpus.OnDemand):
             {"VFIO311", "VFIO592"} & codes, {"VFIO311", "VFIO592"}
         )
 
+    def test_a_card_that_waits_for_claims_is_no_finding(self) -> None:
+        self.configure(SPEC, tail=OURS)
+        self.assertEqual([], self.json("config", "check"))
+        # Nor is one that is full of what claims have.
+        self.claim(ONE, "--vgpu-type", "559")
+        self.assertEqual([], self.json("config", "check"))
+        self.ok("claim", "delete", "--instance", ONE)
+        # Who sets this one sets the others, too, or nobody does.
+        self.fake.writer().set_vgpu_type(VFS[0], "559")
+        (found,) = self.json("config", "check", status=1)
+        self.assertEqual("VFIO311", found["code"])
+
+    def test_the_mend_of_a_vf_without_a_type_works(self) -> None:
+        self.configure(SPEC)
+        (found,) = self.json("config", "check", status=1)
+        self.assertEqual("VFIO311", found["code"])
+        words = shlex.split(found["hint"].split("'", 1)[1].rsplit("'", 1)[0])
+        self.assertEqual("nova-vfio", words[0])
+        self.ok(*words[1:])
+        self.assertEqual("557", self.type_of(VFS[0]))
+
     def test_equal_vfs_are_used_in_turn(self) -> None:
         used = []
         for _ in range(5):
@@ -203,6 +226,56 @@ class ClaimTest(claimed_vgpus.OnDemand):
         self.assertEqual((), self.rows())
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(ONE))
+
+
+class ClassFromTypeTest(claimed_vgpus.OnDemand):
+    """Where a VF with a type has its class."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        by_class = (
+            'alias = { "name": "c8", "resource_class": "CUSTOM_A16_8Q" }'
+        )
+        self.configure(
+            SPEC,
+            ALIAS,
+            by_class,
+            PLAIN,
+            tail=f"{OURS}resource_class_from_type = true\n",
+        )
+
+    def test_each_way_to_ask_for_a_type_gets_it(self) -> None:
+        for words in (
+            ("--alias", "q8:2"),
+            ("--alias", "c8:2"),
+            ("--vgpu-type", "558:2"),
+            ("--vgpu-type", "NVIDIA A16-8Q:2"),
+            ("--vgpu-type", "A16-8Q:1", "--alias", "q8:1"),
+        ):
+            with self.subTest(words=words):
+                self.claim(ONE, *words)
+                self.assertEqual(2, self.types().count("558"))
+                self.assertEqual([], self.json("inventory", "diff"))
+                self.ok("claim", "delete", "--instance", ONE)
+                self.assertEqual(["0"] * 4, self.types())
+                self.assertEqual([], self.json("inventory", "diff"))
+
+    def test_a_second_one_beside_the_first_gets_it_too(self) -> None:
+        self.claim(ONE, "--alias", "q8:1")
+        self.ok("device", "sync")
+        self.ok("inventory", "report")
+        self.claim(TWO, "--alias", "c8:1")
+        self.assertEqual(["558", "558", "0", "0"], self.types())
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual(["0", "558", "0", "0"], self.types())
+
+    def test_a_type_that_another_one_set_is_taken_first(self) -> None:
+        self.fake.writer().set_vgpu_type(VFS[2], "558")
+        (claimed,) = self.claim(ONE, "--alias", "q8:1")
+        self.assertEqual([VFS[2]], claimed["addresses"])
+        self.assertEqual([], self.json("inventory", "diff"))
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual(["0", "0", "558", "0"], self.types())
 
 
 class TwoCardsTest(claimed_vgpus.OnDemand):

@@ -62,6 +62,23 @@ class ClassFromTypeTest(cli_case.CliTestCase):
         self.configure(SPEC)
         self.assertEqual({"CUSTOM_PCI_10DE_2236"}, {*self.classes().values()})
 
+    def test_a_card_that_waits_for_claims_has_the_class_of_its_ids(
+        self,
+    ) -> None:
+        self.card(typed("470"), typed("0", "470   : NVIDIA A16-16A"))
+        self.configure(SPEC, tail=OPTION)
+        self.assertEqual({"CUSTOM_PCI_10DE_2236"}, {*self.classes().values()})
+        # Declared ones wait for nobody.
+        declared = (
+            f'host_spec = {{ "address": "{VF}", "vgpu_type": "470" }}\n'
+            "provider_layout = per_class\n"
+        )
+        self.configure(SPEC, tail=OPTION + declared)
+        self.assertEqual(
+            {"CUSTOM_A16_16A", "CUSTOM_PCI_10DE_2236"},
+            {*self.classes().values()},
+        )
+
     def test_the_entrys_own_class_goes_before_it(self) -> None:
         self.card(typed("470"), typed("0", "470   : NVIDIA A16-16A"))
         self.configure(
@@ -102,8 +119,8 @@ class ClassFromTypeTest(cli_case.CliTestCase):
         self.assertEqual({VF: "CUSTOM_PCI_10DE_2236"}, self.classes())
 
     def test_a_type_that_a_claim_set_makes_no_class(self) -> None:
-        self.card(typed("470"), typed("0", "470   : NVIDIA A16-16A"))
-        self.configure(SPEC)
+        self.card(typed("470"), typed("470", "470   : NVIDIA A16-16A"))
+        self.configure(SPEC, tail=OPTION)
         self.run_cli("device", "sync")
         with store.Store.open(str(self.state)) as opened:
             opened.vgpus.put(

@@ -343,8 +343,9 @@ NO_VGPU_TYPE: ty.Final = finding.Code(
     "a VF that has no vGPU type",
     "Its current_vgpu_type is 0: a guest that gets it fails when it starts.",
     "/sys/bus/pci/devices/0000:41:02.3/nvidia/current_vgpu_type is 0",
-    "Give it one of the types in its creatable_vgpu_types; where there is "
-    "none, its card is full.",
+    "Ask for a type (claim create --vgpu-type, or an alias of its class), or "
+    "give it one (nova-vfio vgpu set, or vgpu_type in host_spec). nova-vfio "
+    "vgpu types shows those that can be made, or why none.",
 )
 VGPU_TYPE_TO_SET: ty.Final = finding.Code(
     "VFIO590",
