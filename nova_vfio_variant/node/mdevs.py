@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mediated devices of a node: shown, made and taken away.
+
+The row of a device is written before the host is touched, and goes after it:
+whatever dies in between leaves a row that says what is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import typing as ty
+import uuid as uuids
+
+from nova_vfio_variant import exception, finding
+from nova_vfio_variant.host.act import actor as host_actor
+from nova_vfio_variant.host.act import converge, recover
+from nova_vfio_variant.host.act import observer as host_observer
+from nova_vfio_variant.host.decide import (
+    mdev_changes,
+    mdev_choice,
+    mdev_codes,
+    mdev_obstacles,
+    plan,
+    planning,
+    refusal,
+)
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.node import context as node_context
+from nova_vfio_variant.node import preparation
+from nova_vfio_variant.tracker import lock as state_lock
+from nova_vfio_variant.tracker import mdevs as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+#: Of stable UUIDs (version 5): ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
+#: ``uuid5(NAMESPACE_DNS, "mdev.nova-vfio-variant")``.
+NAMESPACE: ty.Final = uuids.uuid5(
+    uuids.NAMESPACE_DNS, "mdev.nova-vfio-variant"
+)
+_REASON: ty.Final = "it is asked for"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for.
+
+    :param type_id: a type by its id, or its name
+    :param parents: names of those to choose from; all if empty
+    :param uuid: as given; None for one of ours
+    :param instance_uuid: whose it is to be; None for nobody's
+    :param attributes: each ``NAME=VALUE``, in the order in which they are
+        written
+    :param strategy: how a parent is chosen
+    """
+
+    type_id: str
+    parents: tuple[str, ...] = ()
+    uuid: str | None = None
+    instance_uuid: str | None = None
+    attributes: tuple[str, ...] = ()
+    strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """A device that is there, or that we made and isn't.
+
+    :param device: as it is seen; None where it isn't there
+    :param ours: its row; None for another tool's
+    :param holders: who has it open, or may have, each in half a sentence
+    """
+
+    uuid: str
+    device: mdev.Mdev | None
+    ours: tracked.OurMdev | None
+    holders: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """``ours``, or ``other`` for another tool's."""
+        return "other" if self.ours is None else "ours"
+
+
+class Mdevs:
+    """The mediated devices of a node.
+
+    :param on: the node
+    :param observer: is told of what is done as it goes
+    """
+
+    def __init__(
+        self,
+        on: node_context.Context,
+        observer: host_observer.Observer | None = None,
+    ) -> None:
+        self._context = on
+        self._prepared = preparation.Preparation(on, observer)
+
+    def all(self) -> tuple[Shown, ...]:
+        """What is there, and what of ours isn't, by UUID.
+
+        :raises HostError: the host can't be seen
+        :raises StoreError: the store can't be read
+        """
+        facts = self._context.verdicts.facts
+        ours = self._ours()
+        return tuple(
+            Shown(
+                uuid,
+                facts.mdevs.devices.get(uuid),
+                ours.get(uuid),
+                tuple(used.what for used in facts.mdev_uses.get(uuid, ())),
+            )
+            for uuid in sorted({*facts.mdevs.devices, *ours})
+        )
+
+    def plan_create(self, wish: Wish) -> planning.Decision:
+        """What :meth:`create` would do now. Nothing is written.
+
+        :raises HostRefused: it can't be done
+        """
+        facts = self._context.verdicts.facts
+        made, candidates = self._wanted(wish, facts, self._ours())
+        decision = mdev_changes.create(
+            facts,
+            made.uuid,
+            mdev.kind(candidates[0].name, made.kind),
+            made.attributes,
+            _REASON,
+        )
+        _expect(decision.refusals)
+        return decision
+
+    def create(self, wish: Wish) -> tracked.OurMdev:
+        """Make a device; where a parent turns out full, of the next one.
+
+        :raises HostRefused: something speaks against it, or all are full
+        :raises HostError: the host can't be written, or it failed
+        :raises LockTimeout: another command writes
+        """
+        with self._acting(wish.instance_uuid) as (actor, store):
+            recover.recover(actor)
+            full = None
+            tried: set[str] = set()
+            while True:
+                facts = actor.look()
+                wanted, candidates = self._wanted(
+                    wish, facts, store.mdevs.all()
+                )
+                left = [
+                    parent for parent in candidates if parent.name not in tried
+                ]
+                if not left:
+                    assert full is not None
+                    raise full
+                tried.add(left[0].name)
+                made = dataclasses.replace(
+                    wanted,
+                    kind=mdev.kind(left[0].name, wanted.kind),
+                    identity=_identity(facts, left[0]),
+                )
+                try:
+                    self._make(actor, store, made)
+                except exception.HostStepFailed as error:
+                    full = self._is_full(actor, left[0], wanted.kind, error)
+                    continue
+                _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
+                return made
+
+    def plan_delete(self, uuid: str) -> planning.Decision:
+        """What :meth:`delete` would do now. Nothing is written.
+
+        :raises HostRefused: it can't be done
+        """
+        facts = self._context.verdicts.facts
+        ours = _ours_or_refuse(facts, self._ours(), _parsed(uuid), None)
+        decision = mdev_changes.remove(facts, ours.uuid, ours.kind, _REASON)
+        _expect(decision.refusals)
+        return decision
+
+    def delete(self, uuid: str, assignment: str | None = None) -> None:
+        """Take a device away that we made.
+
+        :param assignment: of the owner whose it is to be still; None for
+            whoever has it
+        :raises HostRefused: it isn't ours, or is open
+        :raises HostError: the host can't be written, or it failed
+        :raises LockTimeout: another command writes
+        """
+        with self._acting(None) as (actor, store):
+            recover.recover(actor)
+            ours = _ours_or_refuse(
+                actor.look(), store.mdevs.all(), _parsed(uuid), assignment
+            )
+            self.take_away(actor, store, ours, _REASON)
+
+    @staticmethod
+    def take_away(
+        actor: host_actor.Actor,
+        store: tracker_store.Store,
+        ours: tracked.OurMdev,
+        reason: str,
+    ) -> None:
+        """Take one of ours away, and its row after it.
+
+        :param actor: who has recovered
+        :raises HostRefused: it is open, or another one by now
+        :raises HostStepFailed: it failed
+        """
+        _converge(
+            actor,
+            lambda now: mdev_changes.remove(now, ours.uuid, ours.kind, reason),
+        )
+        store.mdevs.remove(ours.uuid, ours.assignment)
+        _LOG.info("mdev %s: removed", ours.uuid)
+
+    def _wanted(
+        self,
+        wish: Wish,
+        facts: host_facts.HostFacts,
+        ours: ty.Mapping[str, tracked.OurMdev],
+    ) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
+        """What is to be made, its kind the type alone, and of which parents.
+
+        :raises HostRefused: it can't be
+        """
+        uuid = _uuid(wish, ours)
+        there = facts.mdevs.devices.get(uuid)
+        if there is not None:
+            _expect((mdev_obstacles.taken(there),))
+        for parent in wish.parents:
+            if parent not in facts.mdevs.parents:
+                _expect((mdev_obstacles.no_parent(facts, uuid, parent),))
+        if not facts.mdevs.parents:
+            _expect((mdev_obstacles.no_parent(facts, uuid, "this host"),))
+        type_id = mdev_choice.resolve(facts.mdevs, wish.type_id)
+        offering = [
+            parent
+            for parent in facts.mdevs.parents.values()
+            if not wish.parents or parent.name in wish.parents
+        ]
+        of_type = [
+            parent
+            for parent in offering
+            if type_id is not None and parent.type_of(type_id) is not None
+        ]
+        if type_id is None or not of_type:
+            _expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
+            raise AssertionError
+        candidates = mdev_choice.ordered(
+            facts, type_id, wish.strategy, wish.parents
+        )
+        if not candidates:
+            _expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
+        return (
+            tracked.OurMdev(
+                uuid,
+                type_id,
+                wish.instance_uuid,
+                str(uuids.uuid4()),
+                tracked.now(),
+                wish.attributes,
+            ),
+            candidates,
+        )
+
+    def _make(
+        self,
+        actor: host_actor.Actor,
+        store: tracker_store.Store,
+        made: tracked.OurMdev,
+    ) -> None:
+        """Write its row, and make it.
+
+        :raises HostRefused, HostStepFailed: it isn't there; nor is its row
+        """
+        store.mdevs.put(made)
+        try:
+            _converge(
+                actor,
+                lambda now: (
+                    planning.Decision(planning.NOTHING)
+                    if mdev.now(actor.tree, made.uuid) == made.kind
+                    else mdev_changes.create(
+                        now, made.uuid, made.kind, made.attributes, _REASON
+                    )
+                ),
+            )
+        except exception.HostStepHung:
+            # It may come about yet: its row says whose it is.
+            raise
+        except (exception.HostRefused, exception.HostStepFailed):
+            if mdev.now(actor.tree, made.uuid) != made.kind:
+                store.mdevs.remove(made.uuid, made.assignment)
+            raise
+
+    @staticmethod
+    def _is_full(
+        actor: host_actor.Actor,
+        parent: mdev.Parent,
+        type_id: str,
+        error: exception.HostStepFailed,
+    ) -> exception.HostStepFailed:
+        """The error, if what it says is that a parent has no room.
+
+        Drivers say so in several ways (ENOSPC, EUSERS, EAGAIN, EINVAL):
+        what the parent offers now is asked.
+
+        :raises HostStepFailed: it says something else
+        """
+        now = actor.look().mdevs.parents.get(parent.name)
+        offered = None if now is None else now.type_of(type_id)
+        if offered is None or offered.available == 0:
+            return error
+        raise error
+
+    def _ours(self) -> dict[str, tracked.OurMdev]:
+        if not self._context.has_state:
+            return {}
+        with self._context.open_store(read_only=True) as store:
+            return store.mdevs.all()
+
+    @contextlib.contextmanager
+    def _acting(
+        self, instance_uuid: str | None
+    ) -> ty.Iterator[tuple[host_actor.Actor, tracker_store.Store]]:
+        with (
+            state_lock.state_lock(
+                self._context.state, node_context.LOCK_TIMEOUT
+            ),
+            self._context.open_store(read_only=False) as store,
+            self._prepared.acting_on(store, instance_uuid or "") as actor,
+        ):
+            yield actor, store
+
+
+def _converge(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
+    """Do what is decided, all of it.
+
+    :raises HostRefused: something is in the way
+    :raises HostStepFailed: it failed, and was taken back
+    """
+    for turn in converge.rounds(actor, decide, plan.Command.MDEV):
+        for attempt in turn.attempts:
+            if isinstance(attempt, converge.Failure):
+                raise exception.HostStepFailed(attempt.why_not)
+
+
+def _expect(against: tuple[finding.Finding, ...]) -> None:
+    """Raise what speaks against it.
+
+    :raises HostRefused: something does
+    """
+    if against:
+        raise refusal.error(against)
+
+
+def _parsed(text: str) -> str:
+    """A UUID as the kernel shows it.
+
+    :raises HostRefused: it is none
+    """
+    uuid = text.lower()
+    if not mdev.is_uuid(uuid):
+        _expect(
+            (
+                refusal.because(
+                    mdev_codes.MDEV_UUID,
+                    text,
+                    "it is no UUID as the kernel takes it",
+                    mdev_codes.MDEV_UUID.mend,
+                ),
+            )
+        )
+    return uuid
+
+
+def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:
+    """The one that is given, or the first of the instance's that is free.
+
+    :raises HostRefused: what is given is none
+    """
+    if wish.uuid is not None:
+        return _parsed(wish.uuid)
+    if wish.instance_uuid is None:
+        return str(uuids.uuid4())
+    number = 0
+    while (uuid := stable(wish.instance_uuid, number)) in ours:
+        number += 1
+    return uuid
+
+
+def stable(instance_uuid: str, number: int) -> str:
+    """The UUID of an instance's mediated device with a number, from 0.
+
+    It is the same on each host and in each boot.
+    """
+    return str(uuids.uuid5(NAMESPACE, f"{instance_uuid}/{number}"))
+
+
+def _ours_or_refuse(
+    facts: host_facts.HostFacts,
+    ours: ty.Mapping[str, tracked.OurMdev],
+    uuid: str,
+    assignment: str | None,
+) -> tracked.OurMdev:
+    """The row of a device that is ours.
+
+    :raises HostRefused: it isn't
+    """
+    known = ours.get(uuid)
+    if known is None:
+        if uuid not in facts.mdevs.devices:
+            _expect((mdev_obstacles.gone(uuid),))
+        why = "another tool made it"
+    elif assignment not in (None, known.assignment):
+        why = "it was made for another assignment by now"
+    else:
+        return known
+    raise refusal.error(
+        (
+            refusal.because(
+                mdev_codes.MDEV_NOT_OURS,
+                uuid,
+                why,
+                mdev_codes.MDEV_NOT_OURS.mend,
+            ),
+        )
+    )
+
+
+def _identity(facts: host_facts.HostFacts, parent: mdev.Parent) -> ty.Any:
+    """Which function a parent is; None for what is none."""
+    if parent.address is None:
+        return None
+    function = facts.scan.get(parent.address)
+    return None if function is None else function.identity
