@@ -28,8 +28,9 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.host.tree import host_tree
+from nova_vfio_variant.node import astray, preparation
 from nova_vfio_variant.node import context as node_context
-from nova_vfio_variant.node import preparation
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -282,16 +283,7 @@ class Mdevs:
         """
         store.mdevs.put(made)
         try:
-            _converge(
-                actor,
-                lambda now: (
-                    planning.Decision(planning.NOTHING)
-                    if mdev.now(actor.tree, made.uuid) == made.kind
-                    else mdev_changes.create(
-                        now, made.uuid, made.kind, made.attributes, _REASON
-                    )
-                ),
-            )
+            _converge(actor, _Making(actor.tree, made, _REASON))
         except exception.HostStepHung:
             # It may come about yet: its row says whose it is.
             raise
@@ -338,6 +330,49 @@ class Mdevs:
             self._prepared.acting_on(store, instance_uuid or "") as actor,
         ):
             yield actor, store
+
+
+def end(
+    prepared: preparation.Preparation,
+    store: tracker_store.Store,
+    decision: astray.Decision,
+) -> None:
+    """Do what was decided about a device of ours; the state's lock is held.
+
+    :raises HostRefused: something is in the way by now
+    :raises HostError: it failed
+    """
+    ours = decision.mdev
+    assert ours is not None
+    with prepared.acting_on(store, ours.instance_uuid or "") as actor:
+        recover.recover(actor)
+        if decision.action is astray.Action.SET:
+            _converge(actor, _Making(actor.tree, ours, decision.why))
+        elif decision.action is astray.Action.FREE:
+            Mdevs.take_away(actor, store, ours, decision.why)
+        else:
+            store.mdevs.remove(ours.uuid, ours.assignment)
+
+
+class _Making:
+    """Decides what makes a device, until it is there.
+
+    :param reason: why, in one sentence
+    """
+
+    def __init__(
+        self, tree: host_tree.HostTree, ours: tracked.OurMdev, reason: str
+    ) -> None:
+        self._tree, self._ours, self._reason = tree, ours, reason
+
+    def __call__(self, now: host_facts.HostFacts) -> planning.Decision:
+        """On the host as it is now."""
+        ours = self._ours
+        if mdev.now(self._tree, ours.uuid) == ours.kind:
+            return planning.Decision(planning.NOTHING)
+        return mdev_changes.create(
+            now, ours.uuid, ours.kind, ours.attributes, self._reason
+        )
 
 
 def _converge(actor: host_actor.Actor, decide: host_actor.Decide) -> None:

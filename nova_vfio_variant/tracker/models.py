@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0005"
+HEAD = "0006"
 
 METADATA = sa.MetaData()
 

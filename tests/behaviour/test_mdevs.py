@@ -101,3 +101,44 @@ class CommandsTest(MdevCase):
         self.assertEqual(2, ran.status)
         self.assertIn("mdpy has no room for another mdpy-hd", ran.err)
         self.assertIn(min(row["uuid"] for row in made), ran.err)
+
+
+class ReconcileTest(MdevCase):
+    def reconciled(self, alive: str = OTHER) -> list[dict[str, ty.Any]]:
+        """What ``reconcile`` did."""
+        path = self.folder / "alive"
+        path.write_text(alive)
+        return self.run_command(
+            "reconcile", "--alive", str(path), "-f", "json"
+        ).rows
+
+    def remove(self, one: str) -> None:
+        """As a reboot does."""
+        self.write(f"sys/bus/mdev/devices/{one}/remove", "1")
+
+    def test_what_a_living_instance_lost_is_made_again(self) -> None:
+        row = self.create("mtty-2", "--instance", INSTANCE)
+        self.remove(row["uuid"])
+        self.assertEqual(["missing"], [row["state"] for row in self.all()])
+        [done] = self.reconciled(INSTANCE)
+        self.assertEqual(
+            (row["uuid"], "set", "done"),
+            (done["subject"], done["action"], done["state"]),
+        )
+        self.assertEqual(["there"], [row["state"] for row in self.all()])
+        self.assertEqual([], self.reconciled(INSTANCE))
+
+    def test_what_an_instance_that_is_gone_had_is_kept_for_five_minutes(
+        self,
+    ) -> None:
+        self.create("mtty-2", "--instance", INSTANCE)
+        [left] = self.reconciled()
+        self.assertEqual("left", left["state"])
+        self.assertIn("less than five minutes ago", left["reason"])
+        self.assertEqual(["there"], [row["state"] for row in self.all()])
+
+    def test_what_nobodys_is_made_again_too(self) -> None:
+        row = self.create("mdpy-hd")
+        self.remove(row["uuid"])
+        self.reconciled()
+        self.assertEqual(["there"], [row["state"] for row in self.all()])

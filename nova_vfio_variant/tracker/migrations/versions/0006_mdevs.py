@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from nova_vfio_variant.tracker.migrations import steps
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
