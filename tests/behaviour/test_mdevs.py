@@ -80,7 +80,7 @@ class CommandsTest(MdevCase):
         self.assertEqual("other", shown["owner"])
         ran = self.run_command("mdev", "delete", other)
         self.assertEqual(2, ran.status)
-        self.assertIn("another tool made it [VFIO586]", ran.err)
+        self.assertIn("another tool made it [VFIO596]", ran.err)
         ran = self.run_command("mdev", "create", "mtty-1", "--uuid", other)
         self.assertEqual(2, ran.status)
         self.assertIn("a device of type mtty-1 below mtty has it", ran.err)

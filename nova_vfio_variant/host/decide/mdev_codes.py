@@ -10,7 +10,7 @@ from nova_vfio_variant import finding
 _ERROR = finding.Severity.ERROR
 
 NO_MDEV_PARENT: ty.Final = finding.Code(
-    "VFIO580",
+    "VFIO590",
     _ERROR,
     "a device that offers no mediated devices",
     "Who offers them has a link in /sys/class/mdev_bus, as long as the driver "
@@ -21,7 +21,7 @@ NO_MDEV_PARENT: ty.Final = finding.Code(
     "driver.",
 )
 NO_MDEV_TYPE: ty.Final = finding.Code(
-    "VFIO581",
+    "VFIO591",
     _ERROR,
     "a type of mediated device that nobody offers",
     "A type is named by the folder that it has below a parent's "
@@ -30,7 +30,7 @@ NO_MDEV_TYPE: ty.Final = finding.Code(
     "Name a type that nova-vfio mdev types shows.",
 )
 MDEV_UUID_TAKEN: ty.Final = finding.Code(
-    "VFIO582",
+    "VFIO592",
     _ERROR,
     "a UUID that a mediated device has already",
     "The kernel takes a UUID once for all parents and types of a host "
@@ -40,7 +40,7 @@ MDEV_UUID_TAKEN: ty.Final = finding.Code(
     "it is.",
 )
 MDEV_FULL: ty.Final = finding.Code(
-    "VFIO583",
+    "VFIO593",
     _ERROR,
     "no room for another mediated device of a type",
     "All parents that offer the type have as many devices as they take, or "
@@ -49,7 +49,7 @@ MDEV_FULL: ty.Final = finding.Code(
     "Remove what is idle: nova-vfio mdev list shows what is there, and whose.",
 )
 MDEV_OPEN: ty.Final = finding.Code(
-    "VFIO584",
+    "VFIO594",
     _ERROR,
     "a mediated device that is open",
     "To remove it would take it from the guest without a word, and wait until "
@@ -59,7 +59,7 @@ MDEV_OPEN: ty.Final = finding.Code(
     "Stop the guest that has it.",
 )
 NO_MDEV: ty.Final = finding.Code(
-    "VFIO585",
+    "VFIO595",
     _ERROR,
     "no such mediated device",
     "The UUID is in no /sys/bus/mdev/devices.",
@@ -67,7 +67,7 @@ NO_MDEV: ty.Final = finding.Code(
     "nova-vfio mdev list shows what is there.",
 )
 MDEV_NOT_OURS: ty.Final = finding.Code(
-    "VFIO586",
+    "VFIO596",
     _ERROR,
     "a mediated device that another tool made, or another instance has",
     "What nova-vfio did not make is another tool's, and counted as used. What "
@@ -77,7 +77,7 @@ MDEV_NOT_OURS: ty.Final = finding.Code(
     "nodedev-destroy.",
 )
 MDEV_OF_NOVA: ty.Final = finding.Code(
-    "VFIO587",
+    "VFIO597",
     _ERROR,
     "a mediated device of a parent whose devices Nova hands out",
     "Nova gives a guest any device of a parent and type in [devices] that no "
@@ -87,7 +87,7 @@ MDEV_OF_NOVA: ty.Final = finding.Code(
     "nova-compute does not run on this host.",
 )
 MDEV_UUID: ty.Final = finding.Code(
-    "VFIO588",
+    "VFIO598",
     _ERROR,
     "a word that is no UUID as the kernel takes it",
     "A UUID of a mediated device is 36 characters: hexadecimal digits in "
@@ -96,7 +96,7 @@ MDEV_UUID: ty.Final = finding.Code(
     "Write it as uuidgen prints it.",
 )
 MDEV_ATTRIBUTE: ty.Final = finding.Code(
-    "VFIO589",
+    "VFIO599",
     _ERROR,
     "an attribute that can't be written",
     "Attributes are files of the vendor's in the device's folder, given as "
