@@ -43,16 +43,7 @@ class Types(base.Lister):
     """
 
     empty = "no card has VFs that take vGPUs"
-    brief = (
-        "card",
-        "id",
-        "name",
-        "framebuffer_mib",
-        "existing",
-        "available",
-        "at_most",
-        "why",
-    )
+    brief = COLUMNS[:8]
     example = "vgpu types 0000:41:00.0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -78,6 +78,16 @@ def to_touch(
     )
 
 
+def to_unbind(
+    facts: host_facts.HostFacts, function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """Why a function may not lose its driver and stay what it is."""
+    return (
+        *to_touch(facts, function),
+        *obstacles.of_vgpu_folder(facts, function),
+    )
+
+
 def to_divide(
     facts: host_facts.HostFacts,
     function: observed.PciFunction,
