@@ -13,7 +13,6 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.act import recycle
 from nova_vfio_variant.host.decide import (
-    codes,
     host_spec,
     planning,
     recycling,
@@ -118,19 +117,12 @@ def entries(text: source.SourceText) -> tuple[host_spec.HostSpec, ...]:
 
     :raises ConfigError: something is wrong with one, or it is about more
     """
-    specs, findings = host_spec.parse_host_specs([text])
-    found = [*findings]
-    for spec in specs:
-        found += (
-            spec.on(
-                codes.HOST_SPEC_VALUE,
-                f"{key} is not about vGPUs, and belongs into host_spec",
-                key,
-                f"known here are {', '.join(host_spec.OF_VGPUS)}",
-            )
-            for key in ("num_vfs", "driver", "companions", "allow_pf")
-            if key in spec.keys
+    if not text.text.strip():
+        raise exception.ConfigError(
+            f"{text.file} is empty; nothing was changed",
+            "write a list of entries: [] declares nothing",
         )
+    specs, found = host_spec.parse_host_specs([text], vgpus_only=True)
     if finding.worst(found) is finding.Severity.ERROR:
         raise exception.ConfigError(
             f"{text.file} can't be used; nothing was changed", findings=found

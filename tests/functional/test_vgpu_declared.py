@@ -207,3 +207,73 @@ class PlanTest(DeclaredCase):
         tool.chmod(0o755)
         self.ok("vgpu", "apply", file)
         self.assertEqual(["558", "558", "0", "0"], self.types()[:4])
+
+
+class BadFileTest(DeclaredCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_vfs()
+        self.fake.writer().set_vgpu_type(VFS[0], "557")
+
+    def refused(self, text: str) -> str:
+        """Why a file is refused, by all that read it; nothing is changed."""
+        pathlib.Path("cards.json").write_text(text)
+        before = self.fake.picture()
+        said = {
+            self.fails("vgpu", *words)
+            for words in (
+                ("apply", "cards.json", "--dry-run"),
+                ("apply", "cards.json"),
+                ("assert", "cards.json"),
+            )
+        }
+        self.assertEqual(before, self.fake.picture())
+        self.assertEqual(1, len(said), str(said))
+        return said.pop()
+
+    def test_what_is_wrong_has_its_place_and_a_mend_for_a_file(self) -> None:
+        card = f'"address": "{PF}"'
+        for text, place, said in (
+            ("", "", "cards.json is empty"),
+            ("[1]", ":1:2:", "cards.json holds a number"),
+            ('"x"', ":1:1:", 'write { "address": "0000:25:00.0", "vgpu'),
+            (f"{{{card}}}", ":1:1:", "has no vGPU type"),
+            (f'{{{card}, "num_vfs": 2}}', ":1:29:", "not about vGPUs"),
+            (f'{{{card}, "vgpu_typ": 2}}', ":1:29:", "'vgpu_typ' in cards"),
+            (f'{{{card}, "vgpu_types": {{"557": NaN}}}}', ":1:", "a number"),
+        ):
+            with self.subTest(text=text):
+                err = self.refused(text)
+                self.assertIn(f"cards.json{place}", err)
+                self.assertIn(said, err)
+                self.assertNotIn('num_vfs": 4', err)
+                self.assertNotIn("Remove the line", err)
+
+    def test_what_stands_twice_is_refused_where_it_stands(self) -> None:
+        for rest, place in (
+            ('"vgpu_types": {"557": 1, "557": 2}', 44),
+            ('"vgpu_types": {"557": 1}, "vgpu_types": {"557": 2}', 29),
+            ('"address": "0000:61:00.0", "vgpu_types": {}', 2),
+            ('"address": {"bus": "41", "bus": "61"}, "vgpu_types": {}', 2),
+        ):
+            text = f'{{"address": "{PF}", {rest}}}'
+            with self.subTest(text=text):
+                err = self.refused(text)
+                self.assertIn(f"cards.json:1:{place}: error: key", err)
+                self.assertIn("stands again further on [", err)
+                pathlib.Path("nova.conf").write_text(
+                    f"[vfio]\nhost_spec = {text}\n"
+                )
+                for words in (("host", "plan"), ("host", "apply")):
+                    self.assertIn(
+                        f"nova.conf:2:{place + 12}: error: key",
+                        self.fails(*words),
+                    )
+                self.assertIn(
+                    f"nova.conf:2:{place + 12}: error: key",
+                    self.run_cli("config", "check").out,
+                )
+        err = self.refused(
+            f'{{"address": "{PF}", "vgpu_types": {{"557": 1, "A16-4Q": 2}}}}'
+        )
+        self.assertIn("'557' and 'A16-4Q' are one type", err)

@@ -44,7 +44,8 @@ HOST_SPEC_VALUE: ty.Final = finding.Code(
     _ERROR,
     "a value that host_spec can't use",
     "num_vfs is a whole number from 0 on, driver is variant, vfio-pci, host "
-    "or a driver's name, companions is a list of full PCI addresses.",
+    "or a driver's name, companions is a list of full PCI addresses. A key "
+    "stands once in an object, and a card's type once among its counts.",
     'host_spec = { "address": "0000:25:00.0", "num_vfs": "all" }',
     "Write a value of the kind that the message names.",
 )
