@@ -18,6 +18,7 @@ from nova_vfio_variant.host.decide import (
     recycling,
     refusal,
     vgpu_changes,
+    vgpu_obstacles,
     vgpu_types,
 )
 from nova_vfio_variant.host.observe import facts, vendor_vgpu
@@ -147,7 +148,7 @@ class _Setting:
         if function is None:
             against = refusal.no_such_function(now, self._address)
         elif function.physfn is None or self._address not in now.vgpus:
-            against = (vgpu_changes.no_folder(function),)
+            against = (vgpu_obstacles.no_folder(now.scan, function),)
         if against or function is None or function.physfn is None:
             return planning.Decision(planning.NOTHING, against)
         type_id = vendor_vgpu.NONE
@@ -155,7 +156,7 @@ class _Setting:
         if self._word != host_spec.NO_TYPE:
             card = vgpu_changes.card_of(now, function.physfn)
             found = vgpu_types.resolve(
-                self._word, card.known, str(card.address)
+                self._word, card.known, card.address, now.records.vgpu_types
             )
             if isinstance(found, finding.Finding):
                 return planning.Decision(planning.NOTHING, (found,))

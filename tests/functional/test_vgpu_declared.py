@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import re
 
 from nova_vfio_variant.testing import fake_host
 from tests.functional import cli_case, vgpu_case
@@ -277,3 +278,99 @@ class BadFileTest(DeclaredCase):
             f'{{"address": "{PF}", "vgpu_types": {{"557": 1, "A16-4Q": 2}}}}'
         )
         self.assertIn("'557' and 'A16-4Q' are one type", err)
+
+
+class ReasonTest(DeclaredCase):
+    def refused(self, *words: str) -> str:
+        """Why nothing is done; nothing is changed."""
+        before = self.fake.picture()
+        said = self.run_cli(*words)
+        self.assertEqual(2, said.status, str(said))
+        self.assertEqual(before, self.fake.picture())
+        for line in said.err.splitlines():
+            self.assertRegex(line, "^(error|hint): ")
+        return said.err
+
+    def paste(self, err: str) -> None:
+        """Run the commands that a mend names."""
+        commands = re.findall("nova-vfio (vgpu set [^;\\n]*)", err)
+        self.assertNotEqual([], commands, err)
+        for command in commands:
+            self.ok(*command.split())
+
+    def test_a_mend_that_frees_works_when_it_is_pasted(self) -> None:
+        self.make_vfs()
+        for vf in VFS[:2]:
+            self.ok("vgpu", "set", vf, "558")
+        err = self.refused("vgpu", "set", VFS[2], "558")
+        self.assertIn("NVIDIA A16-8Q (558): the card is full", err)
+        self.paste(err)
+        self.ok("vgpu", "set", VFS[2], "558")
+        mixed = self.file({"address": PF, "heterogeneous": True})
+        err = self.refused("vgpu", "apply", mixed)
+        self.paste(err)
+        self.ok("vgpu", "apply", mixed)
+        self.ok("vgpu", "set", VFS[0], "557")
+        self.declare({"address": PF, "num_vfs": 0})
+        self.paste(self.refused("host", "apply"))
+        self.assertEqual(["0"] * 8, self.types())
+        self.ok("host", "apply")
+
+    def test_what_is_in_the_way_is_freed_by_hand_where_nobody_tells(
+        self,
+    ) -> None:
+        self.make_vfs()
+        self.without_tool()
+        for vf in VFS[:2]:
+            self.ok("vgpu", "set", vf, "557")
+        file = self.file({"address": PF, "vgpu_types": {"558": 2}})
+        self.paste(self.refused("vgpu", "apply", file))
+        self.ok("vgpu", "apply", file)
+
+    def test_why_a_type_is_not_there_is_said(self) -> None:
+        self.assertIn(
+            "its VFs aren't made", self.refused("vgpu", "set", PF, "557")
+        )
+        self.make_vfs()
+        place = self.fake.root / "sys/bus/pci/devices" / VFS[3] / "nvidia"
+        for text, said in (
+            ("", "its list is empty"),
+            ("ID    : vGPU Name\n", "its list is empty"),
+            ("\x1b[2Jwhat\n", "line 1 of its creatable_vgpu_types is"),
+        ):
+            (place / "creatable_vgpu_types").write_text(text)
+            err = self.refused("vgpu", "set", VFS[3], "557")
+            self.assertIn(said, err)
+            self.assertNotIn("\x1b", err)
+        for words, said in (
+            ((PF, "557"), f"name a VF, such as {VFS[0]}"),
+            ((VFS[0], "L40S-12Q"), f"and {OTHER_PF} is"),
+            ((VFS[0], "0"), "did you mean none"),
+            ((VFS[0], "A16-8"), "did you mean NVIDIA A16-8Q"),
+        ):
+            self.assertIn(said, self.refused("vgpu", "set", *words))
+        file = self.file({"address": VFS[0], "vgpu_types": {"557": 1}})
+        self.assertIn(
+            f"name the card's PF, {PF}", self.refused("vgpu", "apply", file)
+        )
+
+    def test_a_second_card_that_is_wrong_leaves_the_first_alone(self) -> None:
+        self.make_vfs()
+        for vf in VFS[:2]:
+            self.ok("vgpu", "set", vf, "558")
+        self.ok("vgpu", "set", OTHERS[0], "1149")
+        pid = self.fake.hold(OTHERS[0])
+        first: dict[str, object] = {"address": PF, "vgpu_types": {"557": 4}}
+        for second in (
+            {"address": OTHER_PF, "vgpu_types": {"1149": 3}},
+            {"address": OTHER_PF, "vgpu_types": {"1148": 1}},
+            {"address": OTHER_PF, "heterogeneous": True},
+            {"address": OTHERS[0], "vgpu_type": "none"},
+            {"address": OTHERS[1], "vgpu_type": "1148"},
+            {"address": OTHER_PF, "vgpu_types": {"1145": 1, "1148": 1}},
+        ):
+            with self.subTest(second=second):
+                for entries in ((first, second), (second, first)):
+                    self.refused("vgpu", "apply", self.file(*entries))
+        self.fake.let_go(pid)
+        self.ok("vgpu", "apply", self.file(first))

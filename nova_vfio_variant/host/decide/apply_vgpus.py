@@ -20,6 +20,7 @@ from nova_vfio_variant.host.decide import (
     plan,
     vgpu_changes,
     vgpu_layout,
+    vgpu_obstacles,
     vgpu_types,
 )
 from nova_vfio_variant.host.decide import wishes as host_wishes
@@ -141,7 +142,9 @@ class VgpuChanges:
             function.physfn is None
             or function.address not in self._facts.vgpus
         ):
-            self.refusals.append(vgpu_changes.no_folder(function))
+            self.refusals.append(
+                vgpu_obstacles.no_folder(self._facts.scan, function)
+            )
             return
         card = vgpu_changes.card_of(self._facts, function.physfn)
         type_id = self._resolved(word, card, spec, "vgpu_type")
@@ -159,18 +162,16 @@ class VgpuChanges:
         card = self._card(pf, wish.heterogeneous)
         is_coming = pf.address in self._future
         if not card.vfs and not is_coming:
-            self.refusals.append(vgpu_changes.no_folder(pf))
+            self.refusals.append(
+                vgpu_obstacles.no_folder(self._facts.scan, pf)
+            )
             return
         if is_coming and not card.known:
-            if sum(wish.vgpu_types.values()) > len(card.vfs) > 0:
-                self.refusals.append(
-                    vgpu_layout.too_few_vfs(card, wish.vgpu_types)
-                )
-                return
-            words = itertools.chain.from_iterable(
-                [word] * count for word, count in wish.vgpu_types.items()
-            )
-            expected |= zip(card.vfs, words, strict=False)
+            found = _of_unknown(card, wish.vgpu_types)
+            if isinstance(found, finding.Finding):
+                self.refusals.append(found)
+            else:
+                expected |= found
             return
         counts = self._counts(card, wish.by["vgpu_types"])
         if counts is None:
@@ -232,8 +233,7 @@ class VgpuChanges:
             }
             if pf is None or not wanted:
                 continue
-            wish = wishes.get(address)
-            mode = None if wish is None else wish.heterogeneous
+            mode = wishes[address].heterogeneous
             card = self._card(pf, mode)
             if {known.id for known in card.known} >= {*wanted.values()}:
                 laid = vgpu_layout.lay(
@@ -273,7 +273,9 @@ class VgpuChanges:
         """The id that a word means; None, and a finding, if it means none."""
         if word == host_spec.NO_TYPE:
             return vendor_vgpu.NONE
-        found = vgpu_types.resolve(word, card.known, str(card.address))
+        found = vgpu_types.resolve(
+            word, card.known, card.address, self._facts.records.vgpu_types
+        )
         if isinstance(found, finding.Finding):
             told = spec.on(
                 found.code,
@@ -345,3 +347,15 @@ def _in_order(
     named = [vf.address for vf in vfs if vf.address in expected]
     for vf in sorted(named, key=lambda vf: (-sizes.get(expected[vf], 0), vf)):
         yield vf, expected[vf]
+
+
+def _of_unknown(
+    card: vgpu_card.Card, counts: ty.Mapping[str, int]
+) -> dict[Address, str] | finding.Finding:
+    """Words on the VFs of a card of which no type is known yet."""
+    if sum(counts.values()) > len(card.vfs) > 0:
+        return vgpu_layout.too_few_vfs(card, counts)
+    words = itertools.chain.from_iterable(
+        [word] * count for word, count in counts.items()
+    )
+    return dict(zip(card.vfs, words, strict=False))

@@ -101,6 +101,7 @@ def _wrong(
             card,
             f"{_told(counts, known)} need {needed} MiB of framebuffer, and "
             f"the card has {room}",
+            "ask for fewer or smaller ones",
         )
     mixed = card.heterogeneous if heterogeneous is None else heterogeneous
     distinct = {size for size in sizes.values() if size is not None}
@@ -118,6 +119,7 @@ def _wrong(
                 card,
                 f"it holds {most} of {_name(type_id, known)} at most, and "
                 f"{count} are declared",
+                "ask for fewer",
             )
 
 
@@ -145,9 +147,7 @@ def _name(type_id: str, known: ty.Mapping[str, vendor_vgpu.VgpuType]) -> str:
     return (known[type_id].name if type_id in known else "") or type_id
 
 
-def _because(
-    card: vgpu_card.Card, message: str, hint: str | None = None
-) -> finding.Finding:
+def _because(card: vgpu_card.Card, message: str, hint: str) -> finding.Finding:
     return finding.Finding(
         codes.VGPU_COUNTS, message, subject=str(card.address), hint=hint
     )
