@@ -374,3 +374,24 @@ class ReasonTest(DeclaredCase):
                     self.refused("vgpu", "apply", self.file(*entries))
         self.fake.let_go(pid)
         self.ok("vgpu", "apply", self.file(first))
+
+    def test_counts_that_grow_and_shrink_leave_what_is_in_use(self) -> None:
+        self.make_vfs()
+        for counts, expected in (
+            (1, ["557", "0", "0", "0"]),
+            (3, ["557", "557", "557", "0"]),
+        ):
+            self.ok(
+                "vgpu",
+                "apply",
+                self.file({"address": PF, "vgpu_types": {"557": counts}}),
+            )
+            self.assertEqual(expected, self.types()[:4])
+        self.fake.hold(VFS[2])
+        one = self.file({"address": PF, "vgpu_types": {"557": 1}})
+        self.ok("vgpu", "apply", one)
+        self.assertEqual(["0", "0", "557", "0"], self.types()[:4])
+        self.ok("vgpu", "assert", one)
+        two = self.file({"address": PF, "vgpu_types": {"557": 2}})
+        self.ok("vgpu", "apply", two)
+        self.assertEqual(["557", "0", "557", "0"], self.types()[:4])

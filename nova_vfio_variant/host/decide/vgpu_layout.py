@@ -2,8 +2,8 @@
 """Which VF of a card is given which type, where counts are declared. Pure.
 
 The same declaration gives the same VF the same type, after a reboot too: what
-was laid before is remembered and stays, then what is there already, and the
-rest goes onto VFs in order of address, the largest first.
+is in use stays, then what was laid before, which is remembered, then what is
+there already, and the rest goes onto VFs in order of address, the largest first.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def lay(
     left = dict(counts)
     laid: Layout = dict.fromkeys(sorted(card.vfs), vendor_vgpu.NONE)
     seen = {address: vf.current for address, vf in card.vfs.items()}
-    for before in (remembered, seen):
+    # What can't be taken away stays first, where counts become smaller.
+    kept = {address: seen.get(address) for address in card.closed}
+    for before in (kept, remembered, seen):
         for address in laid:
             type_id = before.get(address)
             if (
