@@ -87,7 +87,7 @@ class VgpuChanges:
             if function.address not in self._future:
                 modes[function.address] = wish.heterogeneous
             elif wish.heterogeneous:
-                coming.append(_mode_expected(function.address))
+                coming.append(mode_expected(function.address))
         self._check_coming(wishes, expected)
         if self._only:
             self.types = {
@@ -315,7 +315,7 @@ def _expected(vf: Address, word: str) -> plan.Change:
     )
 
 
-def _mode_expected(pf: Address) -> plan.Change:
+def mode_expected(pf: Address) -> plan.Change:
     """The change of a card's mode whose VFs are yet to be made.
 
     It is off then.
