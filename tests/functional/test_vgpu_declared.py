@@ -192,6 +192,18 @@ class PlanTest(DeclaredCase):
             "A16-16Q", {row["name"][7:] for row in self.json("vgpu", "types")}
         )
 
+    def test_what_a_card_is_made_anew_with_is_planned(self) -> None:
+        self.make_vfs()
+        file = self.file(
+            {
+                "address": PF,
+                "vgpu_types": {"557": 1, "558": 1},
+                "heterogeneous": True,
+            }
+        )
+        for card in ("vgpu", "apply", file), ("vgpu", "recycle", PF):
+            self.assert_as_planned(*card)
+
     def test_a_tool_that_comes_later_is_asked_later(self) -> None:
         self.make_vfs()
         tool = self.fake.root / "usr/bin/nvidia-smi"
@@ -239,6 +251,9 @@ class BadFileTest(DeclaredCase):
             ("[1]", ":1:2:", "cards.json holds a number"),
             ('"x"', ":1:1:", 'write { "address": "0000:25:00.0", "vgpu'),
             (f"{{{card}}}", ":1:1:", "has no vGPU type"),
+            ("[", ":1:1:", "Close them."),
+            (f"{{{card}}} # two", ":1:", "JSON has no comments"),
+            (f"{{{card}}}\n{{{card}}}", ":2:1:", "in one list, [{...}, {"),
             (f'{{{card}, "num_vfs": 2}}', ":1:29:", "not about vGPUs"),
             (f'{{{card}, "vgpu_typ": 2}}', ":1:29:", "'vgpu_typ' in cards"),
             (f'{{{card}, "vgpu_types": {{"557": NaN}}}}', ":1:", "a number"),
@@ -249,6 +264,8 @@ class BadFileTest(DeclaredCase):
                 self.assertIn(said, err)
                 self.assertNotIn('num_vfs": 4', err)
                 self.assertNotIn("Remove the line", err)
+                self.assertNotIn("indented", err)
+                self.assertNotIn("option", err)
 
     def test_what_stands_twice_is_refused_where_it_stands(self) -> None:
         for rest, place in (
