@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.host.decide import vgpu_capacity
+from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
 from nova_vfio_variant.node import vgpu_catalogue
 from nova_vfio_variant.pci import function as observed
@@ -24,11 +24,6 @@ COLUMNS = (
     "mode",
     "heterogeneous",
 )
-
-#: Who makes cards that take vGPUs once a vGPU manager is loaded, and the base
-#: class of displays.
-_NVIDIA = "10de"
-_DISPLAY = 0x03
 
 
 class Types(base.Lister):
@@ -99,16 +94,8 @@ class Types(base.Lister):
     def _why_none(self, function: observed.PciFunction) -> str:
         """Why a function that was named has no types."""
         card = self.context.function(vgpu_mode.card_of(function))
-        if (
-            card.vendor_id == _NVIDIA
-            and card.class_code >> 16 == _DISPLAY
-            and card.sriov_totalvfs
-        ):
-            return (
-                f"{card.address} takes no vGPUs: its VFs aren't made, or the"
-                " vGPU manager isn't loaded"
-            )
-        return f"{card.address} has no VFs that take vGPUs"
+        why = vgpu_obstacles.why_none(self.context.scan, function)
+        return f"{card.address} takes no vGPUs: {why}"
 
 
 def _row(

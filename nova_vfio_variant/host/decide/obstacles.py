@@ -144,8 +144,8 @@ def of_vgpu_type(
             codes.HAS_VGPU_TYPE,
             f"it has vGPU type {vgpu.current or '?'}, which it would lose",
             subject=str(function.address),
-            hint="leave it on its driver, or take the type away first: write "
-            "0 to its nvidia/current_vgpu_type",
+            hint="leave it on its driver, or take the type away first: "
+            f"nova-vfio vgpu set {function.address} none",
         )
 
 

@@ -133,7 +133,8 @@ def to_mix(
                     codes.CARD_HAS_VGPUS,
                     str(pf.address),
                     f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
-                    codes.CARD_HAS_VGPUS.mend,
+                    "take it away first: nova-vfio vgpu set"
+                    f" {vf.address} none",
                 ),
             )
 
