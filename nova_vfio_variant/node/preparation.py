@@ -298,7 +298,7 @@ class Preparation:
             contextlib.closing(self.journal()) as known,
         ):
             on_record.after_reboot(known, opened, self._observer)
-            vgpu_catalogue.remember(self._context, opened)
+            vgpu_catalogue.remember(opened, self._context.scan)
             yield (
                 host_actor.Actor(
                     self._context.tree,

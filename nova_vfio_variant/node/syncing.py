@@ -107,7 +107,7 @@ def sync(
 
     todo = plan(context, store, accepted)
     store.apply(todo)
-    vgpu_catalogue.remember(context, store)
+    vgpu_catalogue.remember(store, context.scan)
     if todo:
         _LOG.info("the store is synced with nova.conf and the host")
     return todo

@@ -13,21 +13,12 @@ import json
 import logging
 import typing as ty
 
-from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import (
-    use,
-    vendor_vgpu,
-    vgpu_card,
-    vgpu_mode,
-)
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import vgpu
-    from nova_vfio_variant.host.observe import facts as host_facts
     from nova_vfio_variant.host.observe import host_scan
-    from nova_vfio_variant.host.observe import records as host_records
-    from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import function as observed
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import vgpus as tracked
@@ -55,19 +46,15 @@ class Remembered:
 NOTHING: ty.Final = Remembered()
 
 
-def remember(
-    context: node_context.Context, store: tracker_store.Store
-) -> None:
+def remember(store: tracker_store.Store, scan: host_scan.HostScan) -> None:
     """Remember what the host's cards list beyond what is known of them.
 
     Called by whoever writes, with the lock of the state path held. What was
     known of a card that isn't at its address any more is forgotten where
     another one is.
 
-    :raises HostError: the host can't be seen
     :raises StoreError: the store can't be read or written
     """
-    scan = context.scan
     known = _standing(store, scan, forget=True)
     for card, vfs in _cards(scan).items():
         pf = scan.get(card)
@@ -85,81 +72,6 @@ def remembered(
     return _standing(store, scan, forget=False)
 
 
-def cards(
-    context: node_context.Context, *, ask: bool = False
-) -> dict[Address, vgpu_card.Card]:
-    """Each card whose VFs take vGPUs, or did. Writes nothing.
-
-    A VF that somebody has, on which guests failed, that is quarantined or that
-    a process has open is closed.
-
-    :param ask: run a vendor's tool for what isn't remembered, and for whether
-        a card's vGPUs may be of several sizes
-    :raises HostError: the host can't be seen
-    """
-    facts = context.verdicts.facts
-    known: dict[Address, Remembered] = {}
-    if context.has_state:
-        try:
-            with context.open_store(read_only=True) as store:
-                known = remembered(store, facts.scan)
-        except exception.StoreError as error:
-            _LOG.info("what cards are known to have: %s", error)
-    modes = vgpu_mode.of_cards(facts.scan)
-    of_vfs = vgpu_card.cards(facts)
-    found = {}
-    for card in sorted({*of_vfs, *filter(facts.scan.get, known)}):
-        vfs = of_vfs.get(card, {})
-        of_card = known.get(card, NOTHING)
-        heterogeneous, told = None, of_card.told
-        if ask and vfs:
-            heterogeneous, told = _asked(
-                facts.scan, card, next(iter(vfs)), told
-            )
-        found[card] = vgpu_card.Card(
-            card,
-            vfs,
-            of_card.types,
-            told,
-            heterogeneous,
-            frozenset(_closed(facts, context.verdicts.records, vfs)),
-            modes.get(card) is vgpu_mode.Mode.MIG,
-        )
-    return found
-
-
-def _asked(
-    scan: host_scan.HostScan, card: Address, vf: Address, told: vgpu_card.Told
-) -> tuple[bool | None, vgpu_card.Told]:
-    """Whether sizes may be mixed, and what is told of types if nothing was."""
-    from nova_vfio_variant.host import vgpu
-
-    way = _framework(scan.get(vf))
-    if way is None:
-        return None, told
-    if told == vgpu_card.NOTHING_TOLD:
-        told = way.told(scan.tree, str(card))
-    return vgpu.mode(way, scan.tree, str(card)), told
-
-
-def _closed(
-    facts: host_facts.HostFacts,
-    records: host_records.Records,
-    vfs: ty.Iterable[Address],
-) -> ty.Iterator[Address]:
-    for address in vfs:
-        if (
-            address in records.owners
-            or address in records.quarantined
-            or address in records.unwell
-            or any(
-                found.kind is use.Kind.OPEN
-                for found in facts.in_use.get(address, ())
-            )
-        ):
-            yield address
-
-
 def _cards(
     scan: host_scan.HostScan,
 ) -> dict[Address, list[observed.PciFunction]]:
@@ -172,9 +84,10 @@ def _cards(
     return found
 
 
-def _framework(
+def framework(
     function: observed.PciFunction | None,
 ) -> vgpu.VgpuFramework | None:
+    """What makes the vGPUs of a function; None of any other."""
     # Imported here: it looks for plug-ins, and few hosts have vGPUs.
     from nova_vfio_variant.host import vgpu
 
@@ -192,7 +105,7 @@ def _remember_card(
     """Remember what is new of a card; write nothing if nothing is."""
     from nova_vfio_variant.tracker import vgpus as tracked
 
-    way = _framework(vfs[0])
+    way = framework(vfs[0])
     if way is None:
         return
     before = {} if known is None else {of.id: of for of in known.types}
