@@ -8,7 +8,7 @@ import argparse
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
-from nova_vfio_variant.node import vgpu_catalogue
+from nova_vfio_variant.node import divided_cards
 from nova_vfio_variant.pci import function as observed
 
 COLUMNS = (
@@ -58,7 +58,7 @@ class Types(base.Lister):
         only = None
         if parsed_args.card is not None:
             only = self.context.function(parsed_args.card)
-        cards = vgpu_catalogue.cards(self.context, ask=True)
+        cards = divided_cards.cards(self.context, ask=True)
         modes = vgpu_mode.of_cards(self.context.scan)
         self.tell_of_verdicts()
         rows: list[base.Row] = []
