@@ -52,7 +52,8 @@ class SourceText:
     :param text: the value as oslo.config gives it
     :param file: the file it was read from
     :param group: the option group, ``pci``
-    :param option: the option's name as written, ``device_spec``
+    :param option: the option's name as written, ``device_spec``; the file's
+        for all of a file
     :param segments: in rising order of offset, the first at offset 0
     """
 
@@ -77,6 +78,11 @@ class SourceText:
             segments.append(Segment(offset, number, 1, raw))
             offset += len(raw) + 1
         return cls(text, file, group, option, tuple(segments))
+
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether it is all of a file, and no option's value in one."""
+        return self.option == self.file
 
     def segment(self, offset: int) -> Segment:
         """The segment that the character at ``offset`` belongs to."""

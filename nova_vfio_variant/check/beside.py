@@ -6,10 +6,9 @@ from __future__ import annotations
 import typing as ty
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import facts, vgpu_classes
     from nova_vfio_variant.host.observe import host_scan
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.tracker import vgpus
 
 #: Where neutron-sriov-nic-agent is told of them, in a file of its own
 #: (neutron.conf.plugins.ml2.drivers.agent_mech_driver, sriov_nic.py).
@@ -35,9 +34,9 @@ class Written:
         )
 
     @property
-    def vgpu_types(self) -> tuple[vgpus.KnownType, ...]:
-        """The vGPU types that cards are known to have."""
-        return () if self.given is None else self.given.vgpu_types
+    def vgpu_types(self) -> vgpu_classes.Types:
+        """The vGPU types that cards are remembered to have."""
+        return {} if self.given is None else self.given.vgpu_types
 
     @property
     def has_filter(self) -> bool:

@@ -532,7 +532,7 @@ FEWER_VFS: ty.Final = finding.Code(
     'device_spec = { "address": "0000:25:00.4" } while sriov_numvfs of '
     "0000:25:00.0 is 0",
     "Make them before nova-compute starts: nova-vfio host apply with "
-    '"num_vfs", or write sriov_numvfs.',
+    '"num_vfs".',
 )
 VGPU_TYPE_UNSET: ty.Final = finding.Code(
     "VFIO311",

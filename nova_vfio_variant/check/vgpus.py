@@ -23,13 +23,16 @@ Functions = list["host_function.PciFunction"]
 def on_demand(
     given: facts.CheckInput,
 ) -> ty.Iterator[tuple[pci_alias.Alias, str, Functions]]:
-    """The aliases whose type a claim would set, since no VF has it.
+    """The aliases whose type a claim sets, or would if Nova weren't here.
 
-    Each with the name of the type, and the VFs that could be given it.
+    Each with the name of the type, and the VFs that can be given it, now or
+    once they are free. Beside Nova those count that have none now, for types
+    that no VF has.
     """
     verdicts = given.verdicts
     if verdicts is None or not verdicts.facts.vgpus:
         return
+    is_nova_here = nova_here.beside_nova(given) is not None
     seen = verdicts.facts
     types = vgpu_classes.types(seen, given.vgpu_types)
     for same in given.aliases.values():
@@ -43,12 +46,12 @@ def on_demand(
                 continue
             has = has or vgpu.current == kind.id
             if (
-                vgpu.current == vendor_vgpu.NONE
-                and spec.resource_class is None
+                spec.resource_class is None
                 and not verdicts.has_declared_vgpus(function)
+                and not (is_nova_here and vgpu.current != vendor_vgpu.NONE)
             ):
                 free.append(function)
-        if free and not has:
+        if free and not (is_nova_here and has):
             yield same[0], next(iter(asked.values())).name, free
 
 

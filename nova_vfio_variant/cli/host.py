@@ -82,9 +82,9 @@ class _Vgpus:
         self._cards: dict[pci_address.PciAddress, vgpu_card.Card] = {}
         if any(function.has_vgpu_folder for function in on.scan.functions):
             # Imported here, as few hosts have any.
-            from nova_vfio_variant.node import vgpu_catalogue
+            from nova_vfio_variant.node import divided_cards
 
-            self._cards = vgpu_catalogue.cards(on)
+            self._cards = divided_cards.cards(on)
 
     def of(self, function: observed.PciFunction) -> base.Row:
         """Those of one function."""

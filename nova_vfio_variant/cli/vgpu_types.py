@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.host.decide import vgpu_capacity
+from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
-from nova_vfio_variant.node import vgpu_catalogue
+from nova_vfio_variant.node import divided_cards
 from nova_vfio_variant.pci import function as observed
 
 COLUMNS = (
@@ -25,11 +25,6 @@ COLUMNS = (
     "heterogeneous",
 )
 
-#: Who makes cards that take vGPUs once a vGPU manager is loaded, and the base
-#: class of displays.
-_NVIDIA = "10de"
-_DISPLAY = 0x03
-
 
 class Types(base.Lister):
     """List the vGPU types of cards, and how many can be made now.
@@ -43,16 +38,7 @@ class Types(base.Lister):
     """
 
     empty = "no card has VFs that take vGPUs"
-    brief = (
-        "card",
-        "id",
-        "name",
-        "framebuffer_mib",
-        "existing",
-        "available",
-        "at_most",
-        "why",
-    )
+    brief = COLUMNS[:8]
     example = "vgpu types 0000:41:00.0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -72,7 +58,7 @@ class Types(base.Lister):
         only = None
         if parsed_args.card is not None:
             only = self.context.function(parsed_args.card)
-        cards = vgpu_catalogue.cards(self.context, ask=True)
+        cards = divided_cards.cards(self.context, ask=True)
         modes = vgpu_mode.of_cards(self.context.scan)
         self.tell_of_verdicts()
         rows: list[base.Row] = []
@@ -108,16 +94,8 @@ class Types(base.Lister):
     def _why_none(self, function: observed.PciFunction) -> str:
         """Why a function that was named has no types."""
         card = self.context.function(vgpu_mode.card_of(function))
-        if (
-            card.vendor_id == _NVIDIA
-            and card.class_code >> 16 == _DISPLAY
-            and card.sriov_totalvfs
-        ):
-            return (
-                f"{card.address} takes no vGPUs: its VFs aren't made, or the"
-                " vGPU manager isn't loaded"
-            )
-        return f"{card.address} has no VFs that take vGPUs"
+        why = vgpu_obstacles.why_none(self.context.scan, function)
+        return f"{card.address} takes no vGPUs: {why}"
 
 
 def _row(

@@ -69,7 +69,7 @@ class CheckInput:
         leave out what needs it
     :param files: names of the configuration files; None where there are none
         to be named
-    :param vgpu_types: those that cards are known to have
+    :param vgpu_types: those that cards are remembered to have
     :param vgpus: those that we made; None if nobody asked
     """
 
@@ -92,7 +92,7 @@ class CheckInput:
     unseen: str | None = None
     next_kernel: kernels.Kernel | None = None
     records: assignability.Records = assignability.NOTHING_RECORDED
-    vgpu_types: tuple[tracked_vgpus.KnownType, ...] = ()
+    vgpu_types: vgpu_classes.Types = dataclasses.field(default_factory=dict)
     vgpus: tuple[tracked_vgpus.OurVgpu, ...] | None = None
 
     @classmethod

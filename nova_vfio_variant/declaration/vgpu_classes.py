@@ -39,29 +39,14 @@ def of_name(name: str) -> str:
     return names.resource_class(short(name), "", "")
 
 
-def types(
-    seen: host_facts.HostFacts, known: ty.Iterable[vgpus.KnownType] = ()
-) -> Types:
-    """The types of each card of a host, seen and remembered.
+def types(seen: host_facts.HostFacts, remembered: Types) -> Types:
+    """The types of each card of a host that it is known to have.
 
-    :param known: what is remembered; of a card that was exchanged it counts
-        no more
+    :param remembered: of cards that are still the same
     """
-    remembered: dict[pci_address.PciAddress, list[vendor_vgpu.VgpuType]] = {}
-    for known_type in known:
-        card = seen.scan.get(known_type.card)
-        if card is None or known_type.identity.is_another(card.identity):
-            continue
-        remembered.setdefault(known_type.card, []).append(
-            vendor_vgpu.VgpuType(
-                known_type.type_id,
-                known_type.name,
-                known_type.framebuffer_mib,
-            )
-        )
     return {
         address: vgpu_card.Card(
-            address, vfs, tuple(remembered.get(address, ()))
+            address, vfs, remembered.get(address, ())
         ).known
         for address, vfs in vgpu_card.cards(seen).items()
     }
@@ -93,7 +78,7 @@ def asked_of(
 
 def of_functions(
     judge: verdicts.Verdicts,
-    known: ty.Iterable[vgpus.KnownType],
+    remembered: Types,
     made: ty.Sequence[vgpus.OurVgpu],
     spec_of: ty.Mapping[pci_address.PciAddress, pci_spec.DeviceSpec],
 ) -> dict[pci_address.PciAddress, str]:
@@ -103,14 +88,14 @@ def of_functions(
     for such types none gives any: they are alike, whichever of them has a type
     just now.
 
-    :param known: see :func:`types`
+    :param remembered: see :func:`types`
     :param made: the vGPUs that are ours
     :param spec_of: the spec that takes a function
     """
     leaving = {
         vgpu.address for vgpu in made if vgpu.origin is vgpus.Origin.CLAIM
     }
-    of_cards = types(judge.facts, known)
+    of_cards = types(judge.facts, remembered)
     found = {}
     for card, vfs in vgpu_card.cards(judge.facts).items():
         is_on_demand = any(

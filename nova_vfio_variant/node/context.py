@@ -174,7 +174,7 @@ class Context:
         """
         if not self.has_state:
             return dataclasses.replace(given, vgpus=())
-        from nova_vfio_variant.node import records
+        from nova_vfio_variant.node import records, vgpu_catalogue
 
         assert given.scan is not None
         with self.open_store(read_only=True) as store:
@@ -183,7 +183,12 @@ class Context:
                 given,
                 recorded=devices,
                 records=records.survey(store, devices, given.scan, self.state),
-                vgpu_types=store.vgpus.types(),
+                vgpu_types={
+                    card: known.types
+                    for card, known in vgpu_catalogue.remembered(
+                        store, given.scan
+                    ).items()
+                },
                 vgpus=store.vgpus.all(),
             )
 

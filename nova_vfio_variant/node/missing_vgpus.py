@@ -52,16 +52,24 @@ def decision(
     :param specs: of vGPUs alone
     """
     declared = host_apply.decision(specs, now)
+    gone = {
+        address: type_id
+        for address, type_id in now.records.vgpu_laid.items()
+        if not _is_covered(address, specs, now)
+        and address in now.vgpus
+        and now.vgpus[address].current == vendor_vgpu.NONE
+    }
+    of_cards = {
+        function.physfn
+        for function in map(now.scan.get, gone)
+        if function is not None
+    }
     by_hand = vgpu_changes.decision(
-        {
-            address: type_id
-            for address, type_id in now.records.vgpu_laid.items()
-            if not _is_covered(address, specs, now)
-            and address in now.vgpus
-            and now.vgpus[address].current == vendor_vgpu.NONE
-        },
+        gone,
         now,
         _REASON,
+        # What a crash left of a card whose VFs were made anew.
+        dict.fromkeys(now.records.vgpu_mixed & of_cards, True),
     )
     changes = (*declared.plan.changes, *by_hand.plan.changes)
     others = {

@@ -58,6 +58,11 @@ class OnRecord(host_actor.OnRecord):
         if self._seen is not None:
             vgpu_declared.declare(self._opened, types, self._seen)
 
+    def mix(self, card: pci_address.PciAddress, flag: bool) -> None:
+        """Of what was seen last."""
+        if self._seen is not None:
+            vgpu_declared.mix(self._opened, card, flag, self._seen)
+
 
 def recorded(
     opened: store.Store,

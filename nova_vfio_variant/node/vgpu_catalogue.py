@@ -14,21 +14,12 @@ import json
 import logging
 import typing as ty
 
-from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import (
-    use,
-    vendor_vgpu,
-    vgpu_card,
-    vgpu_mode,
-)
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host import vgpu
-    from nova_vfio_variant.host.observe import facts as host_facts
     from nova_vfio_variant.host.observe import host_scan
-    from nova_vfio_variant.host.observe import records as host_records
-    from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import function as observed
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import vgpus as tracked
@@ -107,82 +98,6 @@ def remembered(
     return _standing(store, scan, forget=False)
 
 
-def cards(
-    context: node_context.Context, *, ask: bool = False
-) -> dict[Address, vgpu_card.Card]:
-    """Each card whose VFs take vGPUs, or did. Writes nothing.
-
-    A VF that somebody has, on which guests failed, that is quarantined or that
-    a process has open is closed.
-
-    :param ask: run a vendor's tool for what isn't remembered, and for whether
-        a card's vGPUs may be of several sizes
-    :raises HostError: the host can't be seen
-    """
-    facts = context.verdicts.facts
-    standing: dict[Address, Remembered] = {}
-    if context.has_state:
-        try:
-            with context.open_store(read_only=True) as store:
-                standing = remembered(store, facts.scan)
-        except exception.StoreError as error:
-            _LOG.info("what cards are known to have: %s", error)
-    modes = vgpu_mode.of_cards(facts.scan)
-    of_vfs = vgpu_card.cards(facts)
-    found = {}
-    for card in sorted({*of_vfs, *filter(facts.scan.get, standing)}):
-        vfs = of_vfs.get(card, {})
-        of_card = standing.get(card, NOTHING)
-        heterogeneous, told = None, of_card.told
-        if ask and vfs:
-            heterogeneous, told = _asked(
-                facts.scan, card, next(iter(vfs)), told
-            )
-        found[card] = vgpu_card.Card(
-            card,
-            vfs,
-            of_card.types,
-            told,
-            heterogeneous,
-            frozenset(_closed(facts, context.verdicts.records, vfs)),
-            modes.get(card) is vgpu_mode.Mode.MIG,
-            context.verdicts.records.vgpu_held,
-        )
-    return found
-
-
-def _asked(
-    scan: host_scan.HostScan, card: Address, vf: Address, told: vgpu_card.Told
-) -> tuple[bool | None, vgpu_card.Told]:
-    """Whether sizes may be mixed, and what is told of types if nothing was."""
-    from nova_vfio_variant.host import vgpu
-
-    way = _framework(scan.get(vf))
-    if way is None:
-        return None, told
-    if not told.names:
-        told = way.told(scan.tree, str(card))
-    return vgpu.mode(way, scan.tree, str(card)), told
-
-
-def _closed(
-    facts: host_facts.HostFacts,
-    records: host_records.Records,
-    vfs: ty.Iterable[Address],
-) -> ty.Iterator[Address]:
-    for address in vfs:
-        if (
-            address in records.owners
-            or address in records.quarantined
-            or address in records.unwell
-            or any(
-                found.kind is use.Kind.OPEN
-                for found in facts.in_use.get(address, ())
-            )
-        ):
-            yield address
-
-
 def _cards(
     scan: host_scan.HostScan,
 ) -> dict[Address, list[observed.PciFunction]]:
@@ -195,9 +110,10 @@ def _cards(
     return found
 
 
-def _framework(
+def framework(
     function: observed.PciFunction | None,
 ) -> vgpu.VgpuFramework | None:
+    """What makes the vGPUs of a function; None of any other."""
     # Imported here: it looks for plug-ins, and few hosts have vGPUs.
     from nova_vfio_variant.host import vgpu
 
@@ -239,7 +155,7 @@ def _of_card(
     """What is known of a card, with what is new of it."""
     types = {of.id: of for of in before.types}
     for vf in vfs:
-        way = _framework(vf)
+        way = framework(vf)
         offer = () if way is None else way.offer(scan.tree, vf).types
         for seen in offer or ():
             size = types[seen.id].framebuffer_mib if seen.id in types else None
@@ -273,7 +189,7 @@ def _ask(
     from nova_vfio_variant.host import vgpu
 
     if card not in asked:
-        way = _framework(vfs[0]) if vfs else None
+        way = framework(vfs[0]) if vfs else None
         ask = vgpu.told if way is None else way.told
         asked[card] = ask(scan.tree, str(card))
     return asked[card]

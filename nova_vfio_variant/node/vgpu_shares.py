@@ -31,6 +31,9 @@ _LOG = logging.getLogger(__name__)
 
 Address = pci_address.PciAddress
 
+#: How many types a sentence names before it counts the others.
+_NAMED: ty.Final = 3
+
 
 def of_cards(
     store: tracker_store.Store,
@@ -67,17 +70,16 @@ def of_cards(
         ):
             continue
         of_it = known.get(card, vgpu_catalogue.NOTHING)
-        sizes = _sizes(of_it)
-        if sizes is None:
-            _LOG.info(
-                "%s: nobody told the framebuffer of it and of its vGPU types,"
-                " so that Placement has none of it",
+        whole, sizes = of_it.told.framebuffer_mib, _sizes(of_it)
+        if not whole or not sizes or len(sizes) < len(of_it.types):
+            _LOG.warning(
+                "%s has no %s in Placement: nobody told the framebuffer of %s",
                 card,
+                vgpu_cards.FRAMEBUFFER,
+                _untold(of_it, sizes) if whole and sizes else "the card",
             )
             continue
-        whole = of_it.told.framebuffer_mib or 0
         made, others = _parts(vfs, ours, given.scan, sizes, whole)
-        closed, unknown = _closed(vfs, judge, of_it.types[0].id)
         found.append(
             vgpu_cards.OnDemand(
                 card,
@@ -85,8 +87,9 @@ def of_cards(
                 frozenset(vf for vf, device in vfs.items() if device),
                 made,
                 others,
-                closed if reserve_blocked else frozenset(),
-                unknown if reserve_blocked else frozenset(),
+                *_closed(
+                    vfs if reserve_blocked else (), judge, of_it.types[0].id
+                ),
                 _unit(given.scan, card, next(iter(vfs)), {**made, **others}),
                 _most(made, ours),
             )
@@ -94,15 +97,24 @@ def of_cards(
     return found
 
 
-def _sizes(known: vgpu_catalogue.Remembered) -> dict[str, int] | None:
-    """The size of each type of a card in MiB; None if one isn't told."""
-    sizes = {
+def _sizes(known: vgpu_catalogue.Remembered) -> dict[str, int]:
+    """The size of each type of a card in MiB, as far as it is told."""
+    return {
         of_type.id: size
         for of_type in known.types
         if (size := known.told.sizes.get(of_type.id, of_type.framebuffer_mib))
     }
-    is_told = bool(sizes) and len(sizes) == len(known.types)
-    return sizes if is_told and known.told.framebuffer_mib else None
+
+
+def _untold(
+    card: vgpu_catalogue.Remembered, sizes: ty.Mapping[str, int]
+) -> str:
+    """The types of a card without a size, as a sentence names them."""
+    names = [
+        known.name or known.id for known in card.types if known.id not in sizes
+    ]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(repr, names[:_NAMED])) + more
 
 
 def _closed(

@@ -13,12 +13,12 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.act import recycle
 from nova_vfio_variant.host.decide import (
-    codes,
     host_spec,
     planning,
     recycling,
     refusal,
     vgpu_changes,
+    vgpu_obstacles,
     vgpu_types,
 )
 from nova_vfio_variant.host.observe import facts, vendor_vgpu
@@ -118,19 +118,12 @@ def entries(text: source.SourceText) -> tuple[host_spec.HostSpec, ...]:
 
     :raises ConfigError: something is wrong with one, or it is about more
     """
-    specs, findings = host_spec.parse_host_specs([text])
-    found = [*findings]
-    for spec in specs:
-        found += (
-            spec.on(
-                codes.HOST_SPEC_VALUE,
-                f"{key} is not about vGPUs, and belongs into host_spec",
-                key,
-                f"known here are {', '.join(host_spec.OF_VGPUS)}",
-            )
-            for key in ("num_vfs", "driver", "companions", "allow_pf")
-            if key in spec.keys
+    if not text.text.strip():
+        raise exception.ConfigError(
+            f"{text.file} is empty; nothing was changed",
+            "write a list of entries: [] declares nothing",
         )
+    specs, found = host_spec.parse_host_specs([text], vgpus_only=True)
     if finding.worst(found) is finding.Severity.ERROR:
         raise exception.ConfigError(
             f"{text.file} can't be used; nothing was changed", findings=found
@@ -155,7 +148,7 @@ class _Setting:
         if function is None:
             against = refusal.no_such_function(now, self._address)
         elif function.physfn is None or self._address not in now.vgpus:
-            against = (vgpu_changes.no_folder(function),)
+            against = (vgpu_obstacles.no_folder(now.scan, function),)
         if against or function is None or function.physfn is None:
             return planning.Decision(planning.NOTHING, against)
         type_id = vendor_vgpu.NONE
@@ -163,7 +156,7 @@ class _Setting:
         if self._word != host_spec.NO_TYPE:
             card = vgpu_changes.card_of(now, function.physfn)
             found = vgpu_types.resolve(
-                self._word, card.known, str(card.address)
+                self._word, card.known, card.address, now.records.vgpu_types
             )
             if isinstance(found, finding.Finding):
                 return planning.Decision(planning.NOTHING, (found,))

@@ -163,7 +163,9 @@ def _unclosed(stop: _Stop) -> _Found:
             "the value ends before its brackets are closed",
             end - 1,
             end,
-            "A value goes on in the next line only if that is indented.",
+            "Close them."
+            if stop.text.is_whole_file
+            else "A value goes on in the next line only if that is indented.",
         )
 
 
@@ -178,7 +180,9 @@ def _comment(stop: _Stop) -> _Found:
             "not a comment",
             stop.offset,
             _end_of_line(stop.value, stop.offset),
-            _INDENTED
+            "JSON has no comments: remove it."
+            if stop.text.is_whole_file
+            else _INDENTED
             if _begins_line(stop.value, stop.offset)
             else "Give the comment a line of its own above the option.",
         )
@@ -277,7 +281,9 @@ def _unexpected(
     hint = None
     if message == "Extra data":
         hint = (
-            _INDENTED
+            "Several objects stand in one list, [{...}, {...}]."
+            if text.is_whole_file
+            else _INDENTED
             if _begins_line(value, offset) and _LINE.match(value, offset)
             else _ONE_EACH
             if text.option in _NO_LISTS

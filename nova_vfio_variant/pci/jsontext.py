@@ -79,10 +79,12 @@ class Member:
 
 
 def parse(
-    text: source.SourceText,
+    text: source.SourceText, twice: finding.Code = codes.DUPLICATE_KEY
 ) -> tuple[Node | None, tuple[finding.Finding, ...]]:
     """Read a value.
 
+    :param twice: what a key is that stands twice in an object; with an error
+        nobody goes by the last one, as Nova does
     :returns: the value, None if it isn't JSON; and what is wrong with it,
         repeated keys among it
     """
@@ -102,7 +104,7 @@ def parse(
         return None, (
             json_mistakes.on(text, codes.NOT_JSON, f"not JSON: {error}"),
         )
-    return node, tuple(_repeated(text, node))
+    return node, tuple(_repeated(text, node, twice))
 
 
 def _skip(text: str, offset: int) -> int:
@@ -157,21 +159,25 @@ def _scan_list(text: str, start: int) -> tuple[Node, int]:
 
 
 def _repeated(
-    text: source.SourceText, node: Node
+    text: source.SourceText, node: Node, twice: finding.Code
 ) -> ty.Iterator[finding.Finding]:
     """A finding for each key that a later one of its object overrides."""
     last = node.keys()
     for member in node.members:
         if last[member.key] is not member:
+            counts = (
+                ""
+                if twice.severity is finding.Severity.ERROR
+                else ", and the last one counts"
+            )
             yield json_mistakes.on(
                 text,
-                codes.DUPLICATE_KEY,
-                f"key {member.key!r} stands again further on, and the last "
-                "one counts",
+                twice,
+                f"key {member.key!r} stands again further on{counts}",
                 member.start,
                 member.end,
                 hint="Remove all but one.",
             )
-        yield from _repeated(text, member.node)
+        yield from _repeated(text, member.node, twice)
     for item in node.items:
-        yield from _repeated(text, item)
+        yield from _repeated(text, item, twice)

@@ -67,6 +67,8 @@ class HostUnderTest(abc.ABC):
     :ivar root: what hangs off ``--host-root``
     :ivar patience: seconds in which what happens at all has happened
     :ivar deadline: seconds in which a step that doesn't hang has ended
+    :ivar is_slow: each command takes seconds, so that what the fake shows of
+        our commands alone isn't asked again
     :ivar sample: at which writes two commands are killed, one after the other
     :ivar waits: the state in ``/proc`` of who waits for a function's lock: in
         a kernel one that no signal ends (D), while who waits for the fake's
@@ -76,6 +78,7 @@ class HostUnderTest(abc.ABC):
     root: pathlib.Path
     patience: float
     deadline: float
+    is_slow: bool
     sample: tuple[tuple[int, int], ...]
     waits: str
 
@@ -190,6 +193,7 @@ class Fake(HostUnderTest):
 
     patience = 5.0
     deadline = 1.0
+    is_slow = False
     sample = tuple((number, number) for number in range(1, 12))
     waits = "S"
 

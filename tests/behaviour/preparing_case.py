@@ -92,18 +92,21 @@ class PreparingCase(BehaviourCase):
         :returns: the steps that were done
         """
         self.declare(*entries, more=more)
-        planned = self.run_command("host", "plan", "-f", "json")
-        self.assertEqual(1, planned.status, planned.err)
+        planned = None
+        if not self.host.is_slow:
+            planned = self.run_command("host", "plan", "-f", "json")
+            self.assertEqual(1, planned.status, planned.err)
         ran = self.done("host", "apply", "-f", "json")
         self.assertEqual({"done"}, {row["state"] for row in ran.rows})
         steps = [f"{row['subject']} {row['action']}" for row in ran.rows]
-        # What was expected has its turn once it can be done.
-        self.assertEqual(
-            sorted(
-                f"{row['subject']} {row['action']}" for row in planned.rows
-            ),
-            sorted(steps),
-        )
+        if planned is not None:
+            # What was expected has its turn once it can be done.
+            self.assertEqual(
+                sorted(
+                    f"{row['subject']} {row['action']}" for row in planned.rows
+                ),
+                sorted(steps),
+            )
         self.assertEqual(
             (0, "[]\n", ""), self.run_command("host", "plan", "-f", "json")
         )

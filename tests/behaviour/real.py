@@ -63,6 +63,7 @@ class Real(host.HostUnderTest):
     root = pathlib.Path("/")
     patience = 60.0
     deadline = 5.0
+    is_slow = True
     sample = ((2, 7),)
     waits = "D"
     #: The driver of each function after the boot.

@@ -5,14 +5,19 @@ The driver is our own, in the lab too: these are our readings of what was
 reported of the real one, and ``tests/lab/README.rst`` says of each from where.
 """
 
+import datetime as dt
 import errno
 import json
 import random
 import typing as ty
 
+import fixtures
+
 from nova_vfio_variant.host import vgpu
 from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.node import astray
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.testing import placement
 from nova_vfio_variant.testing.fake_kernel import vgpu_card
 from tests.behaviour.case import BehaviourCase, on_the_fake_alone
 from tests.behaviour.host import DEVICES, MIB, PF, VF, VFS, VGPU_TYPES, name_of
@@ -23,6 +28,13 @@ HEADER = "ID    : vGPU Name"
 ONE, TWO, TWO_TOO, FOUR = VGPU_TYPES
 NAME = VGPU_TYPES[ONE][0]
 ROWS = {kind: f"{kind:<5} : {VGPU_TYPES[kind][0]}" for kind in VGPU_TYPES}
+
+INSTANCE = "11111111-1111-4111-8111-111111111111"
+#: VFs that anybody may be given, on a host without Nova.
+OURS = (
+    '[pci]\ndevice_spec = {"address": "0000:21:*.*", "vendor_id": "8086",'
+    ' "product_id": "10ca", "managed": "no"}\n'
+)
 
 
 def errno_of(
@@ -401,6 +413,125 @@ class VgpuCommands(VgpuCase):
         ran = self.run_command("host", "apply")
         self.assertEqual(2, ran.status, ran.err)
         self.assertEqual(DRIVER, self.driver(VF))
+
+    def test_a_card_is_made_anew_with_its_types(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        # Another tool's, on one that takes no guest any more.
+        self.unbind(VFS[1])
+        self.probe(VFS[1])
+        self.give(VFS[1], TWO_TOO)
+        self.not_held(errno.ENODEV, VFS[1])
+        planned = self.run_command("vgpu", "recycle", PF, "--dry-run")
+        self.assertEqual(1, planned.status, planned.err)
+        self.done("vgpu", "recycle", PF)
+        self.has(TWO, TWO_TOO, "0", "0")
+        self.host.let_go(self.host.hold(VFS[1]))
+
+    def test_it_is_of_several_sizes_again_after_that(self) -> None:
+        path = self.cards(vgpu_types={ONE: 1, FOUR: 1}, heterogeneous=True)
+        self.done("vgpu", "apply", path)
+        before = [self.attribute(vf, TYPE) for vf in VFS[:4]]
+        self.done("vgpu", "recycle", PF)
+        self.has(*before)
+        self.done("vgpu", "assert", path)
+
+    def test_what_a_guest_has_is_not_made_anew(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        pid = self.host.hold(VF)
+        ran = self.run_command("vgpu", "recycle", PF)
+        self.assertEqual(2, ran.status, ran.err)
+        self.assertIn(str(pid), ran.err)
+        self.has(TWO, "0", "0", "0")
+
+    def test_what_is_declared_and_gone_comes_back(self) -> None:
+        self.done("vgpu", "set", VF, TWO)
+        self.done("vgpu", "set", VFS[2], TWO_TOO)
+        self.set_attribute(PF, "sriov_numvfs", "0")
+        self.make()
+        self.has("0", "0", "0", "0")
+        self.done("reconcile")
+        self.has(TWO, "0", TWO_TOO, "0")
+        self.assertEqual([], self.done("reconcile", "-f", "json").rows)
+
+    def declare_ours(self) -> None:
+        """Let nova-vfio claim here, and publish to a Placement of its own."""
+        self.declare(more=OURS)
+        if not self.state.exists():
+            self.useFixture(placement.EmbeddedPlacement(str(self.state)))
+
+    def claim(self, *words: str) -> str:
+        """Claim a vGPU where no Nova is.
+
+        :returns: the VF
+        """
+        self.declare_ours()
+        (row,) = self.done(
+            *("claim", "create", "--instance", INSTANCE, *words),
+            *("-f", "json"),
+        ).rows
+        (vf,) = row["addresses"]
+        return str(vf)
+
+    def test_a_claim_sets_its_type_and_frees_it(self) -> None:
+        vf = self.claim("--vgpu-type", NAME)
+        self.assertEqual(ONE, self.attribute(vf, TYPE))
+        pid = self.host.hold(vf)
+        ran = self.run_command("claim", "delete", INSTANCE)
+        self.assertEqual(2, ran.status, ran.err)
+        self.assertIn(str(pid), ran.err)
+        self.assertEqual(ONE, self.attribute(vf, TYPE))
+        self.host.let_go(pid)
+        self.done("claim", "delete", INSTANCE)
+        self.has("0", "0", "0", "0")
+
+    def test_a_claim_takes_what_the_card_has_room_for(self) -> None:
+        self.give(VF, FOUR)
+        self.declare_ours()
+        words = ("claim", "create", "--instance", INSTANCE, "--vgpu-type")
+        for word in (ONE, f"{FOUR}:3"):
+            ran = self.run_command(*words, word)
+            self.assertEqual(2, ran.status, f"{word}: {ran}")
+            self.has(FOUR, "0", "0", "0")
+        # One that has the type is taken as it is.
+        self.done(*words, f"{FOUR}:2")
+        self.assertEqual(
+            2, [self.attribute(vf, TYPE) for vf in VFS[:4]].count(FOUR)
+        )
+        self.done("claim", "delete", INSTANCE)
+        # Another tool's stays.
+        self.has(FOUR, "0", "0", "0")
+
+    def test_what_a_claim_lost_comes_back_while_its_instance_lives(
+        self,
+    ) -> None:
+        vf = self.claim("--vgpu-type", TWO)
+        self.set_attribute(PF, "sriov_numvfs", "0")
+        self.make()
+        self.has("0", "0", "0", "0")
+        alive = self.folder / "alive"
+        alive.write_text(f"{INSTANCE}\n")
+        self.done("reconcile", "--alive", str(alive))
+        self.assertEqual(TWO, self.attribute(vf, TYPE))
+
+    def test_what_an_instance_left_is_freed_once_it_is_gone(self) -> None:
+        vf = self.claim("--vgpu-type", TWO)
+        alive = self.folder / "alive"
+        alive.write_text("none\n")
+        words = ("reconcile", "--alive", str(alive))
+        # It is younger than five minutes.
+        self.assertEqual(1, self.run_command(*words).status)
+        self.assertEqual(TWO, self.attribute(vf, TYPE))
+        self.useFixture(
+            fixtures.MonkeyPatch(f"{astray.__name__}.GRACE", dt.timedelta(0))
+        )
+        pid = self.host.hold(vf)
+        ran = self.run_command(*words)
+        self.assertEqual(1, ran.status, ran.err)
+        self.assertIn(str(pid), ran.out)
+        self.host.let_go(pid)
+        self.done(*words)
+        self.has("0", "0", "0", "0")
+        self.assertEqual([], self.done("claim", "list", "-f", "json").rows)
 
 
 # That these errors are the kernel's as well, TypeFacts and ListingFacts show.

@@ -203,6 +203,16 @@ def with_a_vgpu(host: fake_host.FakeHost) -> None:
     host.writer().set_vgpu_type("0000:25:00.4", "471")
 
 
+def of_several_sizes(host: fake_host.FakeHost) -> None:
+    """Somebody let it have several sizes, and gave its VFs two of them."""
+    divided_with_vfs(host)
+    there = kernel.Kernel(host.root)
+    with there.files.held():
+        there.vgpus.set_heterogeneous(CARD, True)
+    host.writer().set_vgpu_type("0000:25:00.4", "471")
+    host.writer().set_vgpu_type("0000:25:00.5", "470")
+
+
 class Card(vendor_vfio.VendorVfio):
     """Asks, and sets, a card's mode in this process."""
 
@@ -406,15 +416,31 @@ class _OnRecord(host_actor.OnRecord):
         return found
 
     def declare(self, types: ty.Mapping[address.PciAddress, str]) -> None:
-        wanted = {str(vf): type_id for vf, type_id in types.items()}
+        new = {str(vf): type_id for vf, type_id in types.items()}
+        wanted = {
+            vf: type_id
+            for vf, type_id in {**self.laid(), **new}.items()
+            if type_id != vendor_vgpu.NONE
+        }
         if wanted != self.laid():
             # At once, as the store does.
             part = self.place.with_suffix(".new")
             part.write_text(json.dumps(wanted))
             part.replace(self.place)
 
+    def mix(self, card: address.PciAddress, flag: bool) -> None:
+        place = self.place.with_name("mixed")
+        if flag:
+            place.touch()
+        else:
+            place.unlink(missing_ok=True)
+
     def of(self, seen: host_scan.HostScan) -> records.Records:
+        mixed = {address.PciAddress.parse(CARD)}
         return records.Records(
+            vgpu_mixed=frozenset(
+                mixed if self.place.with_name("mixed").exists() else ()
+            ),
             vgpu_types={
                 address.PciAddress.parse(CARD): tuple(
                     vendor_vgpu.VgpuType(type_id, name, size)
@@ -535,6 +561,7 @@ class Lab:
                     sorted(
                         _OnRecord(self.folder / "now/state").laid().items()
                     ),
+                    (self.folder / "now/state/mixed").exists(),
                 )
             )
         return Known(self._picture, self._noted)
@@ -673,7 +700,15 @@ class CrashPointsTest(base.TestCase):
 
     def test_killed_at_every_point_of_recycling_a_card(self) -> None:
         """Whatever was killed, another call gives each VF its type again."""
-        self.lab = lab = Lab(self.folder, with_a_vgpu, ())
+        self.try_recycle(with_a_vgpu, "0")
+
+    def test_killed_at_every_point_of_recycling_one_of_several_sizes(
+        self,
+    ) -> None:
+        self.try_recycle(of_several_sizes, "1")
+
+    def try_recycle(self, start: Start, mode: str) -> None:
+        self.lab = lab = Lab(self.folder, start, ())
         before = self.states()
         self.left = collections.deque()
         self.kill_everywhere(lab.recycle, lab.known(), "of recycle")
@@ -683,6 +718,10 @@ class CrashPointsTest(base.TestCase):
             self.assertEqual({}, lab.actor().journal.unfinished)
             lab.recycle(lab.actor())
             self.assertEqual(before, self.states())
+            self.assertEqual(mode, Card().heterogeneous(lab.host.tree, CARD))
+            self.assertEqual(
+                frozenset(), lab.actor().look().records.vgpu_mixed
+            )
             undoing.restore(lab.actor())
             self.assertEqual(before, self.states())
             self.assertEqual({}, lab.actor().journal.priors)

@@ -253,6 +253,32 @@ class EveryCommandTest(OldStoreTestCase):
             self.ok("host", "restore", status=int(version != "0001") * 2)
 
 
+class ReportsTest(OldStoreTestCase):
+    def test_what_was_reported_is_about_what_is_tracked_there(self) -> None:
+        self.put("0004")
+        with contextlib.closing(sqlite3.connect(self.store)) as link:
+            link.executemany(
+                "INSERT INTO vgpu_reports VALUES (?, 'a', NULL, 0, '')",
+                [(FREE,), ("0000:99:00.0",)],
+            )
+            link.commit()
+        self.ok(*SYNC)
+        with contextlib.closing(sqlite3.connect(self.store)) as link:
+            found = dict(
+                link.execute("SELECT address, identity FROM vgpu_reports")
+            )
+            (expected,) = link.execute(
+                "SELECT identity FROM devices WHERE address = ?", (FREE,)
+            ).fetchone()
+        self.assertIn('"vf_index"', expected)
+        self.assertEqual({FREE: expected, "0000:99:00.0": None}, found)
+        rows = self.json("vgpu", "health")
+        self.assertEqual(
+            {FREE: "suspect", "0000:99:00.0": "suspect"},
+            {row["address"]: row["health"] for row in rows},
+        )
+
+
 class UpgradeCheckTest(OldStoreTestCase):
     def test_an_older_store_is_a_warning_and_no_failure(self) -> None:
         for version in OLDER:

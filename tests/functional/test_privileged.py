@@ -17,8 +17,9 @@ import testtools
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import lock, privileged
-from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
+from tests.functional import privileged_case
 
 PF = "0000:21:00.0"
 VF = "0000:21:10.0"
@@ -131,9 +132,6 @@ with by.hold(["host"], 0):
 print("at its end")
 """
 )
-
-
-_BY = privileged.PrivilegedExecutor()
 
 
 class DaemonTest(base.TestCase):
@@ -290,33 +288,12 @@ class DaemonTest(base.TestCase):
             pass
 
 
-class StepTest(base.TestCase):
+class StepTest(privileged_case.StepCase):
     """What the daemon does with the words of whoever calls it."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.host = sample_hosts.with_igb(folder / "host")
-        plugged = self.host.plugged_in()
-        plugged.__enter__()
-        self.addCleanup(plugged.__exit__, None, None, None)
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                f"{privileged.__name__}.ROOT", str(self.host.root)
-            )
-        )
-        privileged.context.set_client_mode(False)
-        self.addCleanup(privileged.context.set_client_mode, True)
-
-    def do(self, subject: str, action: str, **more: object) -> str:
-        """What it says of a step."""
-        probe = plan.Step(subject, plan.Action.PROBE, "", "", "test")
-        step = {**probe.as_data(), "action": action}
-        return " ".join(map(str, privileged.do_step(step | more)))
-
-    def locked(self, address: str) -> list[str]:
-        """The lock of a function."""
-        return sorted(lock.that_serve(self.host.tree, address))[:1]
+    def made(self, root: pathlib.Path) -> fake_host.FakeHost:
+        """One with an igb."""
+        return sample_hosts.with_igb(root)
 
     def test_nothing_is_done_without_its_lock(self) -> None:
         self.host.writer().set_numvfs(PF, 1)
@@ -326,36 +303,40 @@ class StepTest(base.TestCase):
             (VF, "unbind", ""),
             ("vfio_pci", "load-module", "vfio_pci"),
         )
-        with _BY.hold(["host", "group-77", "module-x"], 0):
+        with privileged_case.BY.hold(["host", "group-77", "module-x"], 0):
             for subject, action, value in steps:
                 self.assertIn(
                     "isn't held", self.do(subject, action, value=value)
                 )
         self.assertEqual(before, self.host.picture())
-        with _BY.hold(["module-vfio_pci", self.locked(PF)[0]], 0):
+        with privileged_case.BY.hold(
+            ["module-vfio_pci", self.locked(PF)[0]], 0
+        ):
             # Without the host's lock somebody else may be at it too.
             self.assertIn(
                 "the lock host isn't",
                 self.do("vfio_pci", "load-module", value="vfio_pci"),
             )
             self.assertIn("the lock host isn't", self.do(VF, "unbind"))
-        with _BY.hold(["host", "module-vfio_pci"], 0):
+        with privileged_case.BY.hold(["host", "module-vfio_pci"], 0):
             self.assertEqual(
                 "ok 0 vfio-pci",
                 self.do("vfio_pci", "load-module", value="vfio_pci"),
             )
-        with _BY.hold(["host", *self.locked(PF)], 0):
+        with privileged_case.BY.hold(["host", *self.locked(PF)], 0):
             # Its VFs come and go with it.
             self.assertEqual("ok 0 ", self.do(VF, "unbind"))
-        with _BY.hold(["host"], 0):
+        with privileged_case.BY.hold(["host"], 0):
             self.assertIn("isn't held", self.do(VF, "probe"))
         group = self.host.root / f"sys/bus/pci/devices/{VF}/iommu_group"
-        with _BY.hold(["host", f"group-{group.readlink().name}"], 0):
+        with privileged_case.BY.hold(
+            ["host", f"group-{group.readlink().name}"], 0
+        ):
             self.assertEqual("ok 0 igbvf", self.do(VF, "probe"))
 
     def test_a_step_that_makes_no_sense_is_not_begun(self) -> None:
         before = self.host.picture()
-        with _BY.hold(["host", *self.locked(PF)], 0):
+        with privileged_case.BY.hold(["host", *self.locked(PF)], 0):
             for more in (
                 {"deadline": "x"},
                 {"deadline": -5.0},
@@ -380,19 +361,6 @@ class StepTest(base.TestCase):
             self.assertEqual("failed", privileged.do_step(step)[0])
         self.assertEqual(before, self.host.picture())
 
-    def refused(self, why: str, *steps: tuple[str, str, str]) -> None:
-        """Each is refused by its own look, and nothing is written."""
-        written = self.host.written
-        for subject, action, value in steps:
-            keys = [lock.of_module(subject)]
-            if action != "load-module":
-                keys = self.locked(subject)
-            with _BY.hold(["host", *keys], 0):
-                said = self.do(subject, action, value=value)
-            self.assertTrue(said.startswith("failed 0 "), said)
-            self.assertIn(why, said)
-        self.assertEqual(written, self.host.written)
-
     def test_nothing_is_unbound_that_it_sees_in_use(self) -> None:
         writer = self.host.writer()
         writer.set_numvfs(PF, 1)
@@ -404,7 +372,7 @@ class StepTest(base.TestCase):
         self.refused(who, (VF, "unbind", ""), (PF, "set-numvfs", "0"))
         self.refused("it has 1 VFs", (PF, "unbind", ""))
         self.host.let_go(pid)
-        with _BY.hold(["host", *self.locked(VF)], 0):
+        with privileged_case.BY.hold(["host", *self.locked(VF)], 0):
             self.assertEqual("ok 0 ", self.do(VF, "unbind"))
             self.assertEqual("ok 0 vfio-pci", self.do(VF, "probe"))
 
@@ -415,7 +383,7 @@ class StepTest(base.TestCase):
             writer.unbind(name)
         writer.probe(NIC)
         pid = self.host.hold(NIC)
-        with _BY.hold(["host", *self.locked(OTHER)], 0):
+        with privileged_case.BY.hold(["host", *self.locked(OTHER)], 0):
             self.assertEqual("ok 0 ", self.do(OTHER, "set-override"))
             self.assertIn(f"process {pid}", self.do(OTHER, "probe"))
             self.do(OTHER, "set-override", value="vfio-pci")
@@ -433,7 +401,7 @@ class StepTest(base.TestCase):
             ),
         )
         for name, driver in (("xe", "xe"), ("igbvf_vfio_pci",) * 2):
-            with _BY.hold(["host", f"module-{name}"], 0):
+            with privileged_case.BY.hold(["host", f"module-{name}"], 0):
                 self.assertEqual(
                     f"ok 0 {driver}",
                     self.do(name, "load-module", value=name),
@@ -459,14 +427,14 @@ class StepTest(base.TestCase):
             "no driver igbvf_vfio_pci", (VF, "probe", "igbvf_vfio_pci")
         )
         self.refused("no such function", ("0000:99:00.0", "unbind", ""))
-        with _BY.hold(["host", *self.locked(PF)], 0):
+        with privileged_case.BY.hold(["host", *self.locked(PF)], 0):
             said = self.do(PF, "set-numvfs", value="0", provider="nvidia")
             self.assertIn("made by sysfs, and not by nvidia", said)
 
     def test_no_key_leads_out_of_the_folder(self) -> None:
         for key in ("../x", "group-1/../../x", "", "/x", ".", "group-1\n"):
             with testtools.ExpectedException(exception.HostError):
-                _BY.hold([key], 0).__enter__()
+                privileged_case.BY.hold([key], 0).__enter__()
         for keys in ("host", {"host": 1}, [b"host"], ["host", 7], None, 7):
             kind, said, _ = privileged.take_locks(keys, 0, "x")
             self.assertEqual("failed", kind)
@@ -478,14 +446,14 @@ class StepTest(base.TestCase):
         self.assertEqual(("failed", "b'4711 x' is no text"), (kind, said))
 
     def test_nothing_is_given_back_twice(self) -> None:
-        with _BY.hold(["host"], 0):
+        with privileged_case.BY.hold(["host"], 0):
             privileged.give_locks()
 
     def test_who_waits_is_told_who_has_it(self) -> None:
         with lock.hold(self.host.root, ["group-1"], 0):
             error = self.assertRaises(
                 exception.LockTimeout,
-                _BY.hold(["group-1"], 0.1).__enter__,
+                privileged_case.BY.hold(["group-1"], 0.1).__enter__,
             )
         self.assertIn(f"process {os.getpid()}", error.message)
         kind, _, _ = privileged.take_locks(["host"], 0, "4711 apply\n\x1b[1m")

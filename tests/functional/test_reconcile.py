@@ -436,3 +436,37 @@ class LostTest(ReconcileCase):
             for row in self.json("inventory", "show")
         }
         self.assertEqual(0, reserved["CUSTOM_VGPU_FB_MIB"])
+
+
+class MixedTest(ReconcileCase):
+    """A card of several sizes, after a reboot."""
+
+    def test_its_mode_comes_first_and_the_largest_type_next(self) -> None:
+        self.configure(
+            vgpu_case.SPEC,
+            tail="[vfio]\nplacement = embedded\nhost_spec = {"
+            f' "address": "{vgpu_case.PF}", "heterogeneous": true }}\n',
+        )
+        self.ok("host", "apply")
+        found = {}
+        for instance, word in ((ONE, "4Q"), (TWO, "8Q")):
+            (claim,) = self.json(
+                *("claim", "create", "--instance", instance),
+                *("--vgpu-type", f"NVIDIA A16-{word}"),
+            )
+            (found[word],) = claim["addresses"]
+            self.guest(instance)
+        for count in (0, 2):
+            self.fake.writer().set_numvfs(vgpu_case.PF, count)
+        self.assertEqual(["0", "0"], [self.type_of(), self.type_of(OTHER)])
+        self.assertEqual(
+            [
+                (vgpu_case.PF, "set", "done"),
+                (found["8Q"], "set", "done"),
+                (found["4Q"], "set", "done"),
+            ],
+            self.reconcile(),
+        )
+        self.assertEqual("557", self.type_of(found["4Q"]))
+        self.assertEqual("558", self.type_of(found["8Q"]))
+        self.assertEqual([], self.reconcile())

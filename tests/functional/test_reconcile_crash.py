@@ -1,118 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kill -9 between any two lines of reconcile; then reconcile again.
+"""Kill -9 at every point of reconcile; then reconcile again.
 
-A process of its own runs the command, and ends without a word at the n-th
-line of what acts, for each line that it comes to. Whatever it leaves, the next
-run ends it: nothing of the gone instance is left in the store, on the host or
-in Placement, and nobody else's type is touched. What is killed within a write
-to the host is tried at each write, before it and after.
+Whatever it leaves, the next run ends it: nothing of a gone instance is left in
+the store, on the host or in Placement, whoever lives has what it claimed, and
+nobody else's type is touched. A run is also killed at its first point, the
+next at its second, and so on, until one comes to its end.
+
+What is killed within a write to the host is tried with real processes.
 """
 
+import contextlib
 import os
-import sys
-import traceback
-import types
 import typing as ty
 
-from nova_vfio_variant.host.act import actor
-from nova_vfio_variant.node import claims, reconcile, vgpu_acting, vgpu_claims
-from nova_vfio_variant.tracker import store
-from tests.functional import vgpu_case
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import node, reconcile
+from tests.functional import kill_points, vgpu_case
 from tests.functional.cli_case import ONE, TWO
 from tests.functional.vgpu_case import OTHER, VF
 
-#: What acts: between their lines all that is kept changes.
-_ACTING = frozenset(
-    str(module.__file__)
-    for module in (reconcile, claims, vgpu_acting, vgpu_claims, actor, store)
-)
-_KILLED = 9
-
-
-class _Lines:
-    """Sees each line of what acts that is come to for the first time."""
-
-    def __init__(self, last: int | None = None) -> None:
-        self.seen: set[tuple[str, int]] = set()
-        self._last = last
-
-    def trace(self, frame: types.FrameType, event: str, _: object) -> ty.Any:
-        name = frame.f_code.co_filename
-        if name not in _ACTING:
-            return None
-        if event == "line":
-            self.seen.add((name, frame.f_lineno))
-            if len(self.seen) == self._last:
-                os._exit(_KILLED)
-        return self.trace
-
 
 class ReconcileCrashCase(vgpu_case.VgpuCase):
-    #: Whose type goes, and whose stays.
+    #: Whose type is seen to, and whose stays.
     vf, other = VF, OTHER
     #: What stands there in the end.
     wanted = "0"
 
     def setUp(self) -> None:
         super().setUp()
+        self.node = node.Node(["nova.conf"], None, "host", "state")
         self.give_theirs()
         self.guest(TWO)
-        self.theirs = self.ours()
+        self.theirs = self.of_others()
         self.claimed = self.json("claim", "list")
 
     def give_theirs(self) -> None:
         """Give another instance, which lives, a vGPU."""
         self.give(OTHER, TWO, assignment="theirs")
 
-    def killed_at(self, line: int) -> bool:
-        """Run reconcile in a process that ends at a line.
+    def of_others(self) -> list[ty.Any]:
+        """What the store has of vGPUs that isn't seen to."""
+        return [vgpu for vgpu in self.ours() if vgpu.instance_uuid != ONE]
 
-        :returns: whether it came to that line
-        """
-        pid = os.fork()
-        if not pid:
-            try:
-                lines = _Lines(line)
-                sys.settrace(lines.trace)
-                self.run_cli("reconcile")
-            except BaseException:  # noqa: BLE001 - it is another process
-                traceback.print_exc()
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        return os.waitstatus_to_exitcode(status) == _KILLED
+    def reconcile(self) -> tuple[reconcile.Outcome, ...]:
+        """Run it in this process."""
+        return self.node.reconciling.run()
 
     def assert_mended(self, what: str) -> None:
-        """The next run leaves nothing of the gone instance."""
-        done = self.run_cli("reconcile")
-        self.assertEqual(0, done.status, f"{what}: {done}")
-        self.assertEqual("nothing to do\n", self.ok("reconcile").err, what)
+        """The next run leaves nothing to be done."""
+        states = {outcome.state for outcome in self.reconcile()}
+        self.assertLessEqual(states, {reconcile.State.DONE}, what)
+        self.assertEqual((), self.reconcile(), what)
         self.assertEqual(
             (self.wanted, "557"),
             (self.type_of(self.vf), self.type_of(self.other)),
             what,
         )
-        self.assertEqual(self.theirs, self.ours(), what)
-        self.assertEqual(self.claimed, self.json("claim", "list"), what)
-        self.assertEqual([], self.json("host", "recover"), what)
+        self.assertEqual(self.theirs, self.of_others(), what)
+        self.assertEqual([], [*self.node.preparation().journal().unsettled])
 
-    def kill_at_each(
-        self, prepare: ty.Callable[[], object], every: int
+    def kill_everywhere(
+        self, prepare: ty.Callable[[], object], least: int
     ) -> None:
-        """Kill it at its lines: the first, and each n-th after that."""
-        line = 1
-        while True:
+        """Kill it at each of its points."""
+        at = 0
+        prepare()
+        while kill_points.killed(at, self.reconcile):
+            self.assert_mended(f"point {at}")
             prepare()
-            if not self.killed_at(line):
-                break
-            self.assert_mended(f"line {line}")
-            line += every
-        self.assertGreater(line, 100)
+            at += 1
         self.assert_mended("not killed")
+        self.assertGreater(at, least)
+        prepare()
+        self.kill_on()
+        self.assert_mended("killed again and again")
+
+    def kill_on(self) -> None:
+        """Kill it, each time one point later than the last."""
+        at = 0
+        while kill_points.killed(at, self.reconcile):
+            self.assertEqual("557", self.type_of(self.other), str(at))
+            at += 1
 
 
 class FreeCrashTest(ReconcileCrashCase):
+    def assert_mended(self, what: str) -> None:
+        super().assert_mended(what)
+        self.assertEqual(self.claimed, self.json("claim", "list"), what)
+
     def test_what_is_left_of_an_instance(self) -> None:
-        self.kill_at_each(self.give, 7)
+        self.kill_everywhere(self.give, 6)
 
     def test_what_is_killed_within_a_write(self) -> None:
         for after in (False, True):
@@ -127,34 +104,83 @@ class FreeCrashTest(ReconcileCrashCase):
                 self.assert_mended(f"{who}, {after=}")
 
 
-class ClaimCrashTest(ReconcileCrashCase):
-    def claim(self, instance: str = ONE) -> str:
-        words = ("claim", "create", "--vgpu-type", "NVIDIA A16-4Q")
-        (claim,) = self.json(*words, "--instance", instance)
-        (address,) = claim["addresses"]
-        return str(address)
-
+class OfClaimsCase(ReconcileCrashCase):
     def give_theirs(self) -> None:
         self.other = self.claim(TWO)
         self.age()
 
-    def claim_again(self) -> None:
+    def claim(self, instance: str = ONE) -> str:
+        """Claim one."""
+        (claim,) = self.node.claims.claim(
+            instance, None, vgpu_types=["NVIDIA A16-4Q"]
+        )
+        (address,) = claim.addresses
+        return str(address)
+
+    def of_one(self) -> None:
+        """Give the other instance one that is old."""
         self.vf = self.claim()
         self.assertNotEqual(self.other, self.vf)
         self.age_mine()
 
     def age_mine(self) -> None:
+        """Let it be old."""
         self.age()
-        self.theirs = [
-            vgpu for vgpu in self.ours() if vgpu.instance_uuid == TWO
-        ]
+        self.theirs = self.of_others()
 
-    def test_what_an_instance_has_claimed(self) -> None:
-        self.kill_at_each(self.claim_again, 11)
+
+class ClaimCrashTest(OfClaimsCase):
+    """The instance is gone."""
 
     def assert_mended(self, what: str) -> None:
         super().assert_mended(what)
+        self.assertEqual(self.theirs, self.ours(), what)
+        self.assertEqual(self.claimed, self.json("claim", "list"), what)
         self.assertEqual({}, self.allocations(ONE), what)
+
+    def test_what_an_instance_has_claimed(self) -> None:
+        self.kill_everywhere(self.of_one, 10)
+
+    def test_what_a_claim_was_killed_in_the_middle_of(self) -> None:
+        self.vf = OTHER if self.other == VF else VF
+        at = 0
+        while kill_points.killed(at, self.claim):
+            self.age_mine()
+            self.kill_on()
+            self.assert_mended(f"point {at}")
+            at += 1
+        self.assertGreater(at, 10)
+
+    def test_what_an_end_was_killed_in_the_middle_of(self) -> None:
+        def end() -> None:
+            with contextlib.suppress(exception.ClaimError):
+                self.node.claims.release(ONE)
+
+        at = 0
+        self.of_one()
+        while kill_points.killed(at, end):
+            self.age_mine()
+            self.assert_mended(f"point {at}")
+            self.of_one()
+            at += 1
+        self.assertGreater(at, 8)
+
+
+class LostCrashTest(OfClaimsCase):
+    """The instance lives, and its VF has lost its type."""
+
+    wanted = "557"
+
+    def test_what_a_claim_has_lost(self) -> None:
+        self.of_one()
+        self.guest(ONE)
+        held = self.allocations(ONE)
+        self.kill_everywhere(lambda: self.set_type("0", self.vf), 6)
+        self.assertEqual(held, self.allocations(ONE))
+        self.assertEqual(
+            {ONE, TWO},
+            {claim["instance_uuid"] for claim in self.json("claim", "list")},
+        )
 
 
 class DeclaredCrashTest(ReconcileCrashCase):
@@ -165,7 +191,7 @@ class DeclaredCrashTest(ReconcileCrashCase):
     def setUp(self) -> None:
         super().setUp()
         self.ok("vgpu", "set", VF, "NVIDIA A16-4Q")
-        self.theirs = self.ours()
+        self.theirs = self.of_others()
 
     def test_what_is_declared(self) -> None:
-        self.kill_at_each(lambda: self.set_type("0"), 23)
+        self.kill_everywhere(lambda: self.set_type("0"), 6)

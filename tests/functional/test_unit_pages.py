@@ -62,7 +62,7 @@ class UnitPagesTest(base.TestCase):
 
     def setting(self, path: pathlib.Path, section: str, name: str) -> str:
         read = configparser.RawConfigParser(strict=False, delimiters=("=",))
-        read.optionxform = str  # type: ignore[assignment]
+        read.optionxform = str  # type: ignore[assignment] # as configparser documents it
         read.read(path)
         return read[section][name]
 

@@ -167,8 +167,12 @@ class ClaimTest(claimed_vgpus.OnDemand):
     def test_a_card_that_waits_for_claims_is_no_finding(self) -> None:
         self.configure(SPEC, tail=OURS)
         self.assertEqual([], self.json("config", "check"))
-        # Nor is one that is full of what claims have.
+        # Nor is one that is full of what claims have, or an alias for more.
         self.claim(ONE, "--vgpu-type", "559")
+        self.configure(SPEC, ALIAS, tail=OURS)
+        self.assertEqual([], self.json("config", "check"))
+        self.ok("claim", "delete", "--instance", ONE)
+        self.claim(ONE, "--alias", "q8:1")
         self.assertEqual([], self.json("config", "check"))
         self.ok("claim", "delete", "--instance", ONE)
         # Who sets this one sets the others, too, or nobody does.

@@ -164,8 +164,11 @@ class HeterogeneousTest(PlacementCase):
 
     def test_without_sizes_it_is_as_without_types(self) -> None:
         (self.fake.root / "usr/bin/nvidia-smi").unlink()
-        self.claim(ONE, "--vgpu-type", "558")
+        said = self.ok(
+            "claim", "create", f"--instance={ONE}", "--vgpu-type=558"
+        )
         self.assertEqual({"CUSTOM_PCI_10DE_25B7"}, set(self.inventories()))
+        self.assertIn(f"{PF} has no {FB} in Placement: nobody told", said.err)
         self.assertEqual({}, self.has(ONE))
         self.assert_equal_to_the_store()
 

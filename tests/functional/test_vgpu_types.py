@@ -309,7 +309,7 @@ class VgpuTypesTest(cli_case.CliTestCase):
             "no card has VFs that take vGPUs", self.ok("vgpu", "types").err
         )
         self.assertIn(
-            f"{NIC} has no VFs that take vGPUs",
+            f"{NIC} takes no vGPUs: it has no vendor's folder",
             self.ok("vgpu", "types", NIC).err,
         )
         make_vfs(self.fake)

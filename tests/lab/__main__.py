@@ -10,7 +10,7 @@ import sys
 from tests.lab import boot, inside
 
 #: The guests by their first process: the devices that each has, and seconds
-#: for the whole guest. Beside other work on two CPUs the first takes 1000.
+#: for the whole guest. The first took 1,510 where six others wanted the two CPUs.
 _GUESTS = {"sh": ("full", 2100), "systemd": ("small", 600)}
 
 

@@ -67,6 +67,13 @@ class OnRecord:
     def declare(self, types: vgpu_changes.Types) -> None:
         """Remember which vGPU types are declared for VFs, before all else."""
 
+    def mix(self, card: pci_address.PciAddress, flag: bool) -> None:
+        """Remember that a card is to have its mode again, or forget it.
+
+        :param card: address of the PF
+        :param flag: it had vGPUs of several sizes
+        """
+
 
 class Actor:
     """What does changes to one host, one after the other.
@@ -138,6 +145,8 @@ class Actor:
             except exception.HostStepFailed as error:
                 self._take_back(number, fresh, keep, error, seen)
             self.journal.end(number, plan.Outcome.DONE)
+        if fresh.after.heterogeneous is not None:
+            self.mix(pci_address.PciAddress.parse(fresh.subject), flag=False)
         self.observer.changed(fresh)
         return True
 
@@ -209,6 +218,10 @@ class Actor:
         """Remember the vGPU types that are declared for VFs."""
         if types:
             self._on_record.declare(types)
+
+    def mix(self, card: pci_address.PciAddress, *, flag: bool) -> None:
+        """Remember that a card is to have its mode again, or forget it."""
+        self._on_record.mix(card, flag)
 
     def isolate(self, change: plan.Change, reason: str | None) -> None:
         """Quarantine a change's functions; None ends that."""

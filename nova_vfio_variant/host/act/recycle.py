@@ -37,18 +37,22 @@ def recycle(
     converge.check(decided)
     actor.declare(decided.vgpus)
     types = recycling.types(start, card)
-    mode = vgpu_changes.mode_of(start, card)
-    modes = {card: True} if mode else {}
+    modes = {}
+    if card in start.records.vgpu_mixed or vgpu_changes.mode_of(start, card):
+        # It goes with the VFs, and a crash may be in between.
+        actor.mix(card, flag=True)
+        modes[card] = True
 
     def frees(now: facts.HostFacts) -> planning.Decision:
         return recycling.frees(now.knowing(quarantined=quarantined), card)
 
     def again(now: facts.HostFacts) -> planning.Decision:
+        there = {vf: types[vf] for vf in types.keys() & now.vgpus.keys()}
         return vgpu_changes.decision(
-            {vf: types[vf] for vf in types.keys() & now.vgpus.keys()},
+            there,
             now.knowing(quarantined=quarantined),
             recycling.REASON,
-            modes,
+            modes if there else {},
         )
 
     apply.by(actor, frees, plan.Command.VGPU)
@@ -59,13 +63,19 @@ def recycle(
     except exception.HostError as error:
         actor.observer.failed(str(error))
     apply.by(actor, again, plan.Command.VGPU)
-    # What others had set stays theirs.
+    # What others had set stays theirs; what failed is set by another call.
+    now = actor.look()
+    has = {vf: seen.current for vf, seen in now.vgpus.items()}
+    ours = start.records.vgpu_laid
     actor.declare(
-        dict.fromkeys(
-            decided.vgpus.keys() - start.records.vgpu_laid.keys(),
-            vendor_vgpu.NONE,
-        )
+        {
+            vf: vendor_vgpu.NONE
+            for vf, type_id in decided.vgpus.items()
+            if vf not in ours and has.get(vf) == type_id
+        }
     )
+    if all(has.get(vf) == type_id for vf, type_id in decided.vgpus.items()):
+        actor.mix(card, flag=False)
 
 
 def _make_anew(

@@ -231,8 +231,7 @@ class DriverChanges:
                 continue
             now = facts.states[other.address]
             against = _of_pf(self._facts, other, wish, now)
-            against += tuple(obstacles.of_vgpu_folder(facts, other))
-            against += refusal.to_touch(facts, other)
+            against += refusal.to_unbind(facts, other)
             self.refusals += against
             if against:
                 continue

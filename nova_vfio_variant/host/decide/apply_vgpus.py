@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import (
+    codes,
     host_spec,
     plan,
     vgpu_changes,
     vgpu_layout,
+    vgpu_obstacles,
     vgpu_types,
 )
 from nova_vfio_variant.host.decide import wishes as host_wishes
@@ -84,7 +87,7 @@ class VgpuChanges:
             if function.address not in self._future:
                 modes[function.address] = wish.heterogeneous
             elif wish.heterogeneous:
-                coming.append(_mode_expected(function.address))
+                coming.append(mode_expected(function.address))
         self._check_coming(wishes, expected)
         if self._only:
             self.types = {
@@ -102,24 +105,9 @@ class VgpuChanges:
             *(
                 _expected(vf, word)
                 for pf, vfs in sorted(self._future.items())
-                for vf, word in self._in_order(pf, vfs or (), expected)
+                for vf, word in _in_order(self._facts, pf, vfs or (), expected)
             ),
         )
-
-    def _in_order(
-        self,
-        pf: Address,
-        vfs: ty.Sequence[observed.PciFunction],
-        expected: ty.Mapping[Address, str],
-    ) -> ty.Iterator[tuple[Address, str]]:
-        """What is expected of a card's VFs, the largest first."""
-        known = vgpu_changes.card_of(self._facts, pf).known
-        sizes = {of.id: of.framebuffer_mib or 0 for of in known}
-        named = [vf.address for vf in vfs if vf.address in expected]
-        for vf in sorted(
-            named, key=lambda vf: (-sizes.get(expected[vf], 0), vf)
-        ):
-            yield vf, expected[vf]
 
     def _is_meant(self, function: observed.PciFunction) -> bool:
         return (
@@ -154,7 +142,9 @@ class VgpuChanges:
             function.physfn is None
             or function.address not in self._facts.vgpus
         ):
-            self.refusals.append(vgpu_changes.no_folder(function))
+            self.refusals.append(
+                vgpu_obstacles.no_folder(self._facts.scan, function)
+            )
             return
         card = vgpu_changes.card_of(self._facts, function.physfn)
         type_id = self._resolved(word, card, spec, "vgpu_type")
@@ -172,18 +162,20 @@ class VgpuChanges:
         card = self._card(pf, wish.heterogeneous)
         is_coming = pf.address in self._future
         if not card.vfs and not is_coming:
-            self.refusals.append(vgpu_changes.no_folder(pf))
+            self.refusals.append(
+                vgpu_obstacles.no_folder(self._facts.scan, pf)
+            )
             return
         if is_coming and not card.known:
-            self._of_unknown(card, wish.vgpu_types, expected)
+            found = _of_unknown(card, wish.vgpu_types)
+            if isinstance(found, finding.Finding):
+                self.refusals.append(found)
+            else:
+                expected |= found
             return
-        counts: dict[str, int] = {}
-        spec = wish.by["vgpu_types"]
-        for word, count in wish.vgpu_types.items():
-            type_id = self._resolved(word, card, spec, "vgpu_types")
-            if type_id is None:
-                return
-            counts[type_id] = counts.get(type_id, 0) + count
+        counts = self._counts(card, wish.by["vgpu_types"])
+        if counts is None:
+            return
         if not card.vfs:
             return  # Where they will be can't be told.
         laid = vgpu_layout.lay(
@@ -203,18 +195,30 @@ class VgpuChanges:
         else:
             self.types |= laid
 
-    def _of_unknown(
-        self,
-        card: vgpu_card.Card,
-        counts: ty.Mapping[str, int],
-        expected: dict[Address, str],
-    ) -> None:
-        """Expect words on the VFs of a card of which no type is known yet."""
-        if sum(counts.values()) > len(card.vfs) > 0:
-            self.refusals.append(vgpu_layout.too_few_vfs(card, counts))
-            return
-        words = (word for word, count in counts.items() for _ in range(count))
-        expected |= zip(card.vfs, words, strict=False)
+    def _counts(
+        self, card: vgpu_card.Card, spec: host_spec.HostSpec
+    ) -> dict[str, int] | None:
+        """How many of each type, by its id; None, and a finding, if wrong."""
+        counts: dict[str, int] = {}
+        words: dict[str, str] = {}
+        for word, count in (spec.vgpu_types or {}).items():
+            type_id = self._resolved(word, card, spec, "vgpu_types")
+            if type_id is None:
+                return None
+            other = words.setdefault(type_id, word)
+            if other != word:
+                self.findings.append(
+                    spec.on(
+                        codes.HOST_SPEC_VALUE,
+                        f"{other!r} and {word!r} are one type of"
+                        f" {card.address}",
+                        "vgpu_types",
+                        "write it once, with how many there are to be",
+                    )
+                )
+                return None
+            counts[type_id] = count
+        return counts
 
     def _check_coming(
         self, wishes: host_wishes.Wishes, expected: ty.Mapping[Address, str]
@@ -229,8 +233,7 @@ class VgpuChanges:
             }
             if pf is None or not wanted:
                 continue
-            wish = wishes.get(address)
-            mode = None if wish is None else wish.heterogeneous
+            mode = wishes[address].heterogeneous
             card = self._card(pf, mode)
             if {known.id for known in card.known} >= {*wanted.values()}:
                 laid = vgpu_layout.lay(
@@ -270,7 +273,9 @@ class VgpuChanges:
         """The id that a word means; None, and a finding, if it means none."""
         if word == host_spec.NO_TYPE:
             return vendor_vgpu.NONE
-        found = vgpu_types.resolve(word, card.known, str(card.address))
+        found = vgpu_types.resolve(
+            word, card.known, card.address, self._facts.records.vgpu_types
+        )
         if isinstance(found, finding.Finding):
             told = spec.on(
                 found.code,
@@ -310,7 +315,7 @@ def _expected(vf: Address, word: str) -> plan.Change:
     )
 
 
-def _mode_expected(pf: Address) -> plan.Change:
+def mode_expected(pf: Address) -> plan.Change:
     """The change of a card's mode whose VFs are yet to be made.
 
     It is off then.
@@ -328,3 +333,29 @@ def _mode_expected(pf: Address) -> plan.Change:
         ),
         expected=True,
     )
+
+
+def _in_order(
+    facts: host_facts.HostFacts,
+    pf: Address,
+    vfs: ty.Sequence[observed.PciFunction],
+    expected: ty.Mapping[Address, str],
+) -> ty.Iterator[tuple[Address, str]]:
+    """What is expected of a card's VFs, the largest first."""
+    known = vgpu_changes.card_of(facts, pf).known
+    sizes = {of.id: of.framebuffer_mib or 0 for of in known}
+    named = [vf.address for vf in vfs if vf.address in expected]
+    for vf in sorted(named, key=lambda vf: (-sizes.get(expected[vf], 0), vf)):
+        yield vf, expected[vf]
+
+
+def _of_unknown(
+    card: vgpu_card.Card, counts: ty.Mapping[str, int]
+) -> dict[Address, str] | finding.Finding:
+    """Words on the VFs of a card of which no type is known yet."""
+    if sum(counts.values()) > len(card.vfs) > 0:
+        return vgpu_layout.too_few_vfs(card, counts)
+    words = itertools.chain.from_iterable(
+        [word] * count for word, count in counts.items()
+    )
+    return dict(zip(card.vfs, words, strict=False))

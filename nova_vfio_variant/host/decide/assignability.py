@@ -13,7 +13,12 @@ import enum
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, obstacles, vgpu_obstacles
+from nova_vfio_variant.host.decide import (
+    codes,
+    group_obstacles,
+    obstacles,
+    vgpu_obstacles,
+)
 from nova_vfio_variant.host.decide import purpose as purposes
 from nova_vfio_variant.host.decide import recorded as recorded_obstacles
 from nova_vfio_variant.host.observe import facts as host_facts
@@ -135,7 +140,7 @@ def verdict(
         return Verdict((obstacles.is_bridge(function),), unseen=facts.unseen)
     leaving = {*purpose.companions, *purpose.mates}
     found = [
-        *obstacles.of_group(facts, function, leaving),
+        *group_obstacles.of_group(facts, function, leaving),
         *obstacles.of_header(function),
         *_of_driver(function, facts, purpose),
         *_of_family(function, facts, purpose),

@@ -44,7 +44,8 @@ HOST_SPEC_VALUE: ty.Final = finding.Code(
     _ERROR,
     "a value that host_spec can't use",
     "num_vfs is a whole number from 0 on, driver is variant, vfio-pci, host "
-    "or a driver's name, companions is a list of full PCI addresses.",
+    "or a driver's name, companions is a list of full PCI addresses. A key "
+    "stands once in an object, and a card's type once among its counts.",
     'host_spec = { "address": "0000:25:00.0", "num_vfs": "all" }',
     "Write a value of the kind that the message names.",
 )
@@ -477,8 +478,8 @@ HAS_VGPU_TYPE: ty.Final = finding.Code(
     "with the driver, or with the PF's number of VFs, what the VFs beside it "
     "can be changes with it, and nothing here brings it back.",
     "0000:41:00.4 has vGPU type 470",
-    "Leave the VF on its driver, and its PF's VFs as they are; whoever gave "
-    "it the type takes it away first: write 0 to current_vgpu_type.",
+    "Leave the VF on its driver, and its PF's VFs as they are; or take the "
+    "type away first: nova-vfio vgpu set ADDRESS none.",
 )
 NOT_PUT_BACK: ty.Final = finding.Code(
     "VFIO562",
@@ -513,7 +514,8 @@ VGPU_NOT_ON_OFFER: ty.Final = finding.Code(
     "and is not in heterogeneous mode, or it is in MIG mode and has no GPU "
     "instance for it.",
     "NVIDIA L40S-24Q while the card holds two NVIDIA L40S-12Q",
-    "Free what is in the way; nova-vfio vgpu types says what that is.",
+    "Free what is in the way: nova-vfio vgpu set ADDRESS none; nova-vfio vgpu "
+    "types says what that is.",
 )
 NOT_PLAUSIBLE: ty.Final = finding.Code(
     "VFIO565",

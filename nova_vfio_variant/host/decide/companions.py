@@ -13,8 +13,8 @@ import typing as ty
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import (
     codes,
+    group_obstacles,
     host_spec,
-    obstacles,
     planning,
     refusal,
 )
@@ -75,7 +75,7 @@ def _of_entry(
             named[address] = known
     verb = "in place of its companions write" if spec.companions else "add"
     for other in mine.others:
-        yield obstacles.group_member(
+        yield group_obstacles.of_member(
             mine.function, other, named.values(), verb
         )
 

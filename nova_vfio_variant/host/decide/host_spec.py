@@ -38,6 +38,8 @@ KEYS: ty.Final = (
 OF_PFS: ty.Final = ("num_vfs", "vgpu_types", "heterogeneous")
 #: Those that speak of vGPUs.
 OF_VGPUS: ty.Final = ("vgpu_type", "vgpu_types", "heterogeneous")
+#: What an entry may have that stands in a file of its own.
+OF_FILES: ty.Final = ("address", "vendor_id", "product_id", *OF_VGPUS)
 #: A word for no vGPU type.
 NO_TYPE: ty.Final = "none"
 #: Words for a driver that aren't a driver's name.
@@ -130,21 +132,27 @@ class HostSpec:
 
 def parse_host_specs(
     texts: ty.Sequence[source.SourceText],
+    *,
+    vgpus_only: bool = False,
 ) -> tuple[tuple[HostSpec, ...], tuple[finding.Finding, ...]]:
     """Read all values of ``host_spec``.
 
+    A key that stands twice is an error: which was meant nobody knows.
+
+    :param vgpus_only: they may speak of vGPUs alone
     :returns: the entries that can be used, and everything that is wrong;
         whoever writes to the host stops at any error among that
     """
     specs: list[HostSpec] = []
     findings: list[finding.Finding] = []
     for text in texts:
-        node, found = jsontext.parse(text)
+        node, found = jsontext.parse(text, codes.HOST_SPEC_VALUE)
         findings += found
         if node is None:
             continue
         for item in node.items if isinstance(node.value, list) else (node,):
             read = _Reader(text, item)
+            read.vgpus_only = vgpus_only
             made = read.host_spec(len(specs))
             findings += read.findings
             if made is not None:
@@ -160,21 +168,38 @@ def _is_type(text: str) -> bool:
 
 
 class _Reader(entry.Entry):
-    """One entry of ``host_spec``, being read."""
+    """One entry of ``host_spec``, being read.
+
+    :ivar vgpus_only: it may speak of vGPUs alone
+    """
+
+    vgpus_only = False
+
+    @property
+    def _example(self) -> str:
+        return '"vgpu_type": "none"' if self.vgpus_only else '"num_vfs": 4'
 
     def host_spec(self, index: int) -> HostSpec | None:
         """The entry as a value; None if it has an error."""
         if not isinstance(self.node.value, dict):
             self.report(
                 pci_codes.WRONG_TYPE,
-                f"host_spec holds {self.node.kind}, and an object or a list "
-                "of objects is expected",
-                hint='write { "address": "0000:25:00.0", "num_vfs": 4 }',
+                f"{self.text.option} holds {self.node.kind}, and an object "
+                "or a list of objects is expected",
+                hint=f'write {{ "address": "0000:25:00.0", {self._example} }}',
             )
             return None
         for key, member in self.members.items():
             if key not in KEYS:
-                self.unknown(member, KEYS)
+                known = OF_FILES if self.vgpus_only else KEYS
+                self.unknown(member, known)
+            elif self.vgpus_only and key not in OF_FILES:
+                self.report(
+                    codes.HOST_SPEC_VALUE,
+                    f"{key} is not about vGPUs, and belongs into host_spec",
+                    member,
+                    f"known here are {', '.join(OF_FILES)}",
+                )
         made = HostSpec(
             index=index,
             text=self.text,
@@ -212,9 +237,12 @@ class _Reader(entry.Entry):
         if not of_pf and made.driver is None and made.vgpu_type is None:
             self.report(
                 codes.HOST_SPEC_VAGUE,
-                "the entry has neither num_vfs nor driver nor a vGPU type, "
-                "and asks for nothing",
-                hint='add "num_vfs": 4, or "driver": "variant"',
+                "the entry has no vGPU type, and asks for nothing"
+                if self.vgpus_only
+                else "the entry has neither num_vfs nor driver nor a vGPU "
+                "type, and asks for nothing",
+                hint=f"add {self._example}"
+                + ("" if self.vgpus_only else ', or "driver": "variant"'),
             )
         of_vf = [key for key in ("vgpu_type",) if made.vgpu_type is not None]
         if made.driver not in (None, HOST):

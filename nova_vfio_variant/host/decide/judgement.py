@@ -242,7 +242,7 @@ def _against(
     found: list[finding.Finding] = []
     for step in steps:
         if step.action is plan.Action.UNBIND:
-            found += refusal.to_touch(now, subject)
+            found += refusal.to_unbind(now, subject)
             if change.what is plan.What.VFS:
                 # Its VFs go, or come again, in any case.
                 found += planning.vfs_in_use(now, subject)

@@ -3,11 +3,9 @@
 
 :mod:`~nova_vfio_variant.host.decide.assignability` puts them together into the
 verdict, and :mod:`~nova_vfio_variant.host.decide.refusal` into what speaks against
-a change of the host.
+a change of the host. Those of IOMMU groups and of vGPUs stand in modules beside
+this one.
 """
-
-# Longer than 400 lines: whoever looks for an obstacle looks here, and each is
-# a few lines that know nothing of the others.
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import codes
-from nova_vfio_variant.host.observe import groups, vfio
 from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 
@@ -146,8 +144,8 @@ def of_vgpu_type(
             codes.HAS_VGPU_TYPE,
             f"it has vGPU type {vgpu.current or '?'}, which it would lose",
             subject=str(function.address),
-            hint="leave it on its driver, or take the type away first: write "
-            "0 to its nvidia/current_vgpu_type",
+            hint="leave it on its driver, or take the type away first: "
+            f"nova-vfio vgpu set {function.address} none",
         )
 
 
@@ -297,101 +295,6 @@ def of_use(
     yield finding.Finding(_USES[use.kind], use.what, subject=name, hint=hint)
 
 
-def of_group(
-    facts: host_facts.HostFacts,
-    function: observed.PciFunction,
-    leaving: ty.Collection[pci_address.PciAddress] = (),
-) -> ty.Iterator[finding.Finding]:
-    """What its IOMMU group says against giving it away.
-
-    :param leaving: members that are to leave their driver, or to be on a
-        VFIO driver too
-    """
-    hidden = of_unknown_group(facts, function)
-    if hidden is not None:
-        yield hidden
-        return
-    name = str(function.address)
-    if function.iommu_group is None:
-        yield finding.Finding(
-            codes.NOT_IN_A_GROUP,
-            "it has no IOMMU group"
-            if facts.scan.iommu_groups
-            else "the IOMMU is off: no function has an IOMMU group",
-            subject=name,
-            hint=facts.how_to_get_an_iommu,
-        )
-        return
-    against = groups.in_the_way(facts.scan, function)
-    staying = [
-        seen
-        for seen in against
-        if seen.address not in leaving or seen.is_any_bridge
-    ]
-    for other in against:
-        if "driver" in other.lost:
-            yield not_known(
-                function.address,
-                f"{other.address} is in IOMMU group {function.iommu_group}"
-                " with it, on a driver that could not be read",
-            )
-        elif other in staying:
-            yield group_member(function, other, staying)
-        else:
-            yield finding.Finding(
-                codes.MATES_TO_PREPARE,
-                f"{other.address} of IOMMU group {function.iommu_group} is on"
-                f" driver {other.driver} yet",
-                subject=name,
-            )
-
-
-def group_member(
-    function: observed.PciFunction,
-    member: observed.PciFunction,
-    companions: ty.Iterable[observed.PciFunction],
-    verb: str = "add",
-) -> finding.Finding:
-    """That one member of its group keeps a function from a guest.
-
-    :param companions: all that are to be named to have them unbound
-    :param verb: what is done with the list of them
-    """
-    return finding.Finding(
-        codes.GROUP_COMPANIONS,
-        f"{member.address} is in IOMMU group {function.iommu_group} with it, "
-        f"on driver {member.driver}",
-        subject=str(function.address),
-        hint=_group_mend(member, companions, verb),
-    )
-
-
-def _group_mend(
-    member: observed.PciFunction,
-    companions: ty.Iterable[observed.PciFunction],
-    verb: str,
-) -> str:
-    if member.is_any_bridge:
-        return (
-            f"take the bridge from its driver: echo {member.address} > "
-            f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
-            "a function of another group"
-        )
-    named = [
-        function
-        for function in companions
-        if not (function.is_any_bridge or "driver" in function.lost)
-    ]
-    listed = ", ".join(
-        f'"{address}"'
-        for address in sorted({function.address for function in named})
-    )
-    mend = f'{verb} "companions": [{listed}]'
-    if any(function.kind is observed.Kind.PF for function in named):
-        mend += ' and "allow_pf": true'
-    return f"{mend} to have them unbound"
-
-
 def of_pf(
     facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:
@@ -437,23 +340,3 @@ def of_vfio(
             subject=str(function.address),
             hint="install the modules of the running kernel",
         )
-
-
-def of_unknown_group(
-    facts: host_facts.HostFacts, function: observed.PciFunction
-) -> finding.Finding | None:
-    """Whether its group, or who is in it, could not be read."""
-    if "iommu_group" in function.lost:
-        return not_known(function.address, "its IOMMU group could not be read")
-    if function.iommu_group is None:
-        return None
-    mates = facts.scan.unread_in(function.iommu_group)
-    hidden = mates or facts.scan.hidden
-    if not hidden:
-        return None
-    may_be = "is" if mates else "may be"
-    return not_known(
-        function.address,
-        f"{hidden[0]} could not be read, and {may_be} in IOMMU group"
-        f" {function.iommu_group} with it",
-    )

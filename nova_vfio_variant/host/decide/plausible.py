@@ -272,7 +272,7 @@ def of_step(
         return (obstacles.is_bridge(function),)
     if action is Action.UNBIND:
         return (
-            *refusal.to_touch(now, function),
+            *refusal.to_unbind(now, function),
             *planning.loses_vfs(now, function, function.sriov_numvfs),
         )
     if action is Action.SET_OVERRIDE:

@@ -13,6 +13,7 @@ import typing as ty
 from nova_vfio_variant import finding
 from nova_vfio_variant.host import vgpu
 from nova_vfio_variant.host.decide import (
+    apply_vgpus,
     codes,
     plan,
     planning,
@@ -77,6 +78,12 @@ def decision(facts: host_facts.HostFacts, card: Address) -> planning.Decision:
             (
                 *freed.plan.changes,
                 dataclasses.replace(vfs_change(facts, pf), expected=waits),
+                # VFs that are made end it.
+                *(
+                    (apply_vgpus.mode_expected(card),)
+                    if vgpu_changes.mode_of(facts, card)
+                    else ()
+                ),
                 *_set_again(facts, card, wanted),
             )
         ),

@@ -78,6 +78,16 @@ def to_touch(
     )
 
 
+def to_unbind(
+    facts: host_facts.HostFacts, function: observed.PciFunction
+) -> tuple[finding.Finding, ...]:
+    """Why a function may not lose its driver and stay what it is."""
+    return (
+        *to_touch(facts, function),
+        *obstacles.of_vgpu_folder(facts, function),
+    )
+
+
 def to_divide(
     facts: host_facts.HostFacts,
     function: observed.PciFunction,
@@ -123,7 +133,8 @@ def to_mix(
                     codes.CARD_HAS_VGPUS,
                     str(pf.address),
                     f"its VF {vf.address} has vGPU type {vgpu.current or '?'}",
-                    codes.CARD_HAS_VGPUS.mend,
+                    "take it away first: nova-vfio vgpu set"
+                    f" {vf.address} none",
                 ),
             )
 

@@ -214,6 +214,7 @@ def _against(
         return ()
     found = refusal.to_touch(now, function)
     if any(step.action is plan.Action.UNBIND for step in change.steps):
+        found = refusal.to_unbind(now, function)
         found += planning.loses_vfs(now, function, change.before.numvfs)
     return found
 

@@ -70,6 +70,14 @@ def no_pf(
         and named
         and not any(function.sriov_totalvfs for function in named)
     ):
+        if spec.num_vfs is None and named[0].physfn is not None:
+            yield refusal.because(
+                codes.HOST_SPEC_ABSENT,
+                str(named[0].address),
+                "it is a VF, and the entry speaks of a card",
+                f"name the card's PF, {named[0].physfn}; or write vgpu_type",
+            )
+            return
         yield from planning.vfs_refusals(facts, named[0], spec.num_vfs or 0)
 
 

@@ -21,8 +21,8 @@ from nova_vfio_variant.host.decide import (
     plan,
     planning,
     refusal,
-    vgpu_capacity,
     vgpu_layout,
+    vgpu_obstacles,
     vgpu_steps,
     vgpu_types,
 )
@@ -33,7 +33,6 @@ from nova_vfio_variant.host.observe import (
     vgpu_mode,
 )
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.pci import function as observed
 
 Address = pci_address.PciAddress
 #: The id of a VF's type, ``0`` for none, by its address.
@@ -68,7 +67,7 @@ def decision(
         if function is None:
             refusals += refusal.no_such_function(facts, address)
         elif function.physfn is None or address not in facts.vgpus:
-            refusals.append(no_folder(function))
+            refusals.append(vgpu_obstacles.no_folder(facts.scan, function))
         else:
             cards.setdefault(function.physfn, {})[address] = type_id
     made: list[_Card] = []
@@ -131,17 +130,6 @@ def mode_of(facts: host_facts.HostFacts, card: Address) -> bool | None:
         if way is not None:
             return vgpu.mode(way[1], facts.scan.tree, str(card))
     return None
-
-
-def no_folder(function: observed.PciFunction) -> finding.Finding:
-    """That a function can be given no type."""
-    return refusal.because(
-        codes.NO_VGPU_FOLDER,
-        str(function.address),
-        "it has no vendor's folder of vGPU types"
-        + ("" if function.physfn is not None else ", and is no VF"),
-        codes.NO_VGPU_FOLDER.mend,
-    )
 
 
 class _Card:
@@ -221,12 +209,15 @@ class _Card:
         if unknown:
             for type_id in sorted(unknown):
                 no_type = vgpu_types.resolve(
-                    type_id, self._card.known, str(self._card.address)
+                    type_id,
+                    self._card.known,
+                    self._card.address,
+                    self._facts.records.vgpu_types,
                 )
                 if isinstance(no_type, finding.Finding):
                     yield no_type
             return
-        missing = () if self._waits else tuple(self._not_on_offer(known))
+        missing = () if self._waits else tuple(self._not_on_offer())
         yield from missing or self._against_all()
 
     def _against_mode(self) -> ty.Iterator[finding.Finding]:
@@ -237,7 +228,7 @@ class _Card:
         if pf is None:
             yield from refusal.no_such_function(self._facts, card.address)
         elif not card.vfs:
-            yield no_folder(pf)
+            yield vgpu_obstacles.no_folder(self._facts.scan, pf)
         elif self._mode_now is None:
             yield refusal.because(
                 codes.NOT_KNOWN,
@@ -273,7 +264,7 @@ class _Card:
                 "nobody tells the framebuffer of its types, so that nobody"
                 " knows whether these fit, and others would be freed first",
                 "install the vendor's nvidia-smi as root; or free what is in"
-                " the way yourself: nova-vfio vgpu set ADDRESS none",
+                f" the way yourself: {vgpu_obstacles.frees(self._goes)}",
             )
             return
         sizes -= {None}
@@ -303,28 +294,11 @@ class _Card:
         )
         return not collections.Counter(after.values()) <= before
 
-    def _not_on_offer(
-        self, known: ty.Mapping[str, vendor_vgpu.VgpuType]
-    ) -> ty.Iterator[finding.Finding]:
+    def _not_on_offer(self) -> ty.Iterator[finding.Finding]:
         """Why a VF can't be given its type as the card is."""
         for vf, type_id in self._moves.items():
-            seen = self._card.vfs[vf]
-            if type_id in (seen.creatable or ()):
-                continue
-            name = known[type_id].name or type_id
-            why = vgpu_capacity.of_type(self._card, type_id).why
-            said = f"it is not offered {name} ({type_id})"
-            if seen.garbled is not None:
-                number, line = seen.garbled
-                said += f", line {number} of its list is {line!r}"
-            elif why is not None:
-                said += f": {why}"
-            yield refusal.because(
-                codes.VGPU_NOT_ON_OFFER,
-                str(vf),
-                said,
-                _instead(seen) or codes.VGPU_NOT_ON_OFFER.mend,
-            )
+            if type_id not in (self._card.vfs[vf].creatable or ()):
+                yield vgpu_obstacles.not_on_offer(self._card, vf, type_id)
 
     def frees(self) -> ty.Iterator[plan.Change]:
         """What makes room."""
@@ -393,10 +367,3 @@ class _Card:
             expected=expected,
             identity=function.identity,
         )
-
-
-def _instead(seen: vendor_vgpu.VendorVgpu) -> str:
-    """What a VF is offered instead, if anything."""
-    names = [f"{found.name} ({found.id})" for found in seen.types or ()]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"it is offered {', '.join(names[:3])}{more}" if names else ""

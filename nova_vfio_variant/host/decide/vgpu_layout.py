@@ -2,8 +2,8 @@
 """Which VF of a card is given which type, where counts are declared. Pure.
 
 The same declaration gives the same VF the same type, after a reboot too: what
-was laid before is remembered and stays, then what is there already, and the
-rest goes onto VFs in order of address, the largest first.
+is in use stays, then what was laid before, which is remembered, then what is
+there already, and the rest goes onto VFs in order of address, the largest first.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def lay(
     left = dict(counts)
     laid: Layout = dict.fromkeys(sorted(card.vfs), vendor_vgpu.NONE)
     seen = {address: vf.current for address, vf in card.vfs.items()}
-    for before in (remembered, seen):
+    # What can't be taken away stays first, where counts become smaller.
+    kept = {address: seen.get(address) for address in card.closed}
+    for before in (kept, remembered, seen):
         for address in laid:
             type_id = before.get(address)
             if (
@@ -101,6 +103,7 @@ def _wrong(
             card,
             f"{_told(counts, known)} need {needed} MiB of framebuffer, and "
             f"the card has {room}",
+            "ask for fewer or smaller ones",
         )
     mixed = card.heterogeneous if heterogeneous is None else heterogeneous
     distinct = {size for size in sizes.values() if size is not None}
@@ -118,6 +121,7 @@ def _wrong(
                 card,
                 f"it holds {most} of {_name(type_id, known)} at most, and "
                 f"{count} are declared",
+                "ask for fewer",
             )
 
 
@@ -145,9 +149,7 @@ def _name(type_id: str, known: ty.Mapping[str, vendor_vgpu.VgpuType]) -> str:
     return (known[type_id].name if type_id in known else "") or type_id
 
 
-def _because(
-    card: vgpu_card.Card, message: str, hint: str | None = None
-) -> finding.Finding:
+def _because(card: vgpu_card.Card, message: str, hint: str) -> finding.Finding:
     return finding.Finding(
         codes.VGPU_COUNTS, message, subject=str(card.address), hint=hint
     )

@@ -6,10 +6,21 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.decide import codes, obstacles, vgpu_capacity
 from nova_vfio_variant.host.decide import purpose as purposes
-from nova_vfio_variant.host.observe import vendor_vgpu
+from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_mode
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import host_scan, vgpu_card
+
+#: Who makes cards that take vGPUs once a vGPU manager is loaded, and the base
+#: class of displays.
+_NVIDIA: ty.Final = "10de"
+_DISPLAY: ty.Final = 0x03
+#: Of how many VFs a mend speaks.
+_SHOWN: ty.Final = 3
 
 
 def of_vgpu(
@@ -90,3 +101,107 @@ def _other_type(function: observed.PciFunction, why: str) -> finding.Finding:
         f"it can't be given the vGPU type that is asked for: {why}",
         subject=str(function.address),
     )
+
+
+def no_folder(
+    scan: host_scan.HostScan, function: observed.PciFunction
+) -> finding.Finding:
+    """That a function can be given no type, and why."""
+    vfs = [
+        vf.address
+        for vf in scan.functions
+        if vf.has_vgpu_folder and vf.physfn == function.address
+    ]
+    hint = None
+    if vfs:
+        message = "it is a card's PF, and types are given to its VFs"
+        hint = f"name a VF, such as {vfs[0]}"
+    else:
+        message = f"it takes no vGPUs: {why_none(scan, function)}"
+    return finding.Finding(
+        codes.NO_VGPU_FOLDER,
+        message,
+        subject=str(function.address),
+        hint=hint,
+    )
+
+
+def why_none(scan: host_scan.HostScan, function: observed.PciFunction) -> str:
+    """Why neither a function nor its VFs have a vendor's folder."""
+    card = scan.get(vgpu_mode.card_of(function)) or function
+    if (
+        card.vendor_id != _NVIDIA
+        or card.class_code >> 16 != _DISPLAY
+        or not card.sriov_totalvfs
+    ):
+        return "it has no vendor's folder of vGPU types"
+    if not card.sriov_numvfs:
+        return "its VFs aren't made"
+    if function.physfn is not None and function.driver != card.driver:
+        return (
+            f"it is on {function.driver or 'no driver'}, and not on its"
+            " vendor's"
+        )
+    return "the vGPU manager isn't loaded"
+
+
+def not_on_offer(
+    card: vgpu_card.Card, vf: pci_address.PciAddress, type_id: str
+) -> finding.Finding:
+    """Why a VF can't be given a type that its card is known to have."""
+    seen = card.vfs[vf]
+    capacity = vgpu_capacity.of_type(card, type_id)
+    name = capacity.vgpu_type.name
+    said = f"it is not offered {f'{name} ({type_id})' if name else type_id}"
+    if seen.garbled is not None:
+        number, line = seen.garbled
+        said += f": line {number} of its creatable_vgpu_types is {line!r}"
+    elif seen.types is None:
+        said += ": its creatable_vgpu_types can't be read"
+    elif capacity.why is not None:
+        said += f": {capacity.why}"
+    elif not seen.types:
+        said += ": its list is empty, and that of another VF has it"
+    else:
+        said += ": another VF is"
+    return finding.Finding(
+        codes.VGPU_NOT_ON_OFFER,
+        said,
+        subject=str(vf),
+        hint=_instead(card, seen, capacity.why),
+    )
+
+
+def _instead(
+    card: vgpu_card.Card,
+    seen: vendor_vgpu.VendorVgpu,
+    why: vgpu_capacity.Why | None,
+) -> str:
+    """What a VF is offered instead, or what makes room."""
+    names = [f"{found.name} ({found.id})" for found in seen.types or ()]
+    if names:
+        more = len(names) - _SHOWN
+        told = ", ".join(names[:_SHOWN])
+        return f"it is offered {told}{f' and {more} more' * (more > 0)}"
+    if why is vgpu_capacity.Why.NO_GPU_INSTANCE:
+        return (
+            "make a GPU instance, or end MIG mode: nvidia-smi mig -lgip -i"
+            f" {card.address}"
+        )
+    taken = [
+        address
+        for address, vf in card.vfs.items()
+        if vf.current not in (None, vendor_vgpu.NONE)
+        and address not in card.closed
+    ]
+    if taken and why is not None:
+        return f"free what is in the way: {frees(taken)}"
+    return f"'nova-vfio vgpu types {card.address}' shows what it has"
+
+
+def frees(vfs: ty.Iterable[pci_address.PciAddress]) -> str:
+    """The commands that free VFs, of the first few."""
+    commands = [f"nova-vfio vgpu set {vf} none" for vf in sorted(vfs)]
+    more = len(commands) - _SHOWN
+    told = "; ".join(commands[:_SHOWN])
+    return f"{told}{f'; and {more} more' * (more > 0)}"

@@ -14,13 +14,17 @@ import typing as ty
 
 from nova_vfio_variant import finding, shown
 from nova_vfio_variant.host.decide import codes
+from nova_vfio_variant.host.observe import vendor_vgpu
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.host.observe import vendor_vgpu
+    from nova_vfio_variant.pci import address as pci_address
 
 #: What NVIDIA's names of types may end with: all media engines, none, one,
 #: and graphics (NVIDIA's vGPU user guide, "Virtual GPU Types").
 SUFFIXES: ty.Final = ("ME", "NOME", "MEALL", "GFX")
+Others = ty.Mapping[
+    "pci_address.PciAddress", ty.Sequence[vendor_vgpu.VgpuType]
+]
 #: Characters of a word and of a name that are compared to find what is near.
 _COMPARED: ty.Final = 100
 
@@ -41,7 +45,8 @@ class Resolved:
 def resolve(
     word: str,
     known: ty.Sequence[vendor_vgpu.VgpuType],
-    card: str,
+    card: object,
+    others: Others | None = None,
 ) -> Resolved | finding.Finding:
     """The type of a card that a word means, or why it is none.
 
@@ -49,6 +54,8 @@ def resolve(
     :param known: the types that the card is known to have: what it offers
         now is less once it holds a vGPU, and the same word could mean another
     :param card: its address; what a finding is about
+    :param others: the types that cards are known to have, this one may be
+        among them
     """
     for matches, note in _readings(word, known):
         if len(matches) == 1:
@@ -61,10 +68,10 @@ def resolve(
             return finding.Finding(
                 codes.NO_SUCH_VGPU_TYPE,
                 f"{word!r} could be any of {len(matches)} types: {names}",
-                subject=card,
+                subject=str(card),
                 hint="write the whole name, or the number",
             )
-    return _unknown(word, known, card)
+    return _unknown(word, known, str(card), others or {})
 
 
 def _readings(
@@ -91,7 +98,10 @@ def _short(name: str) -> str:
 
 
 def _unknown(
-    word: str, known: ty.Sequence[vendor_vgpu.VgpuType], card: str
+    word: str,
+    known: ty.Sequence[vendor_vgpu.VgpuType],
+    card: str,
+    others: Others,
 ) -> finding.Finding:
     if not known:
         return finding.Finding(
@@ -102,9 +112,17 @@ def _unknown(
             " device sync' remembers them then",
         )
     near = nearest(word, known)
+    if word == vendor_vgpu.NONE:
+        near = ("none, which takes a type away",)
+    elsewhere = ", ".join(
+        str(other)
+        for other, types in sorted(others.items())
+        if any(matches for matches, _ in _readings(word, types))
+    )
+    has = f", and {elsewhere} is" if elsewhere else ""
     return finding.Finding(
         codes.NO_SUCH_VGPU_TYPE,
-        f"the card is not known to have a vGPU type {word!r}",
+        f"the card is not known to have a vGPU type {word!r}{has}",
         subject=card,
         hint=(
             f"did you mean {', '.join(near)}?"

@@ -35,6 +35,8 @@ class Records:
     :param vgpu_types: those that a card is known to have, by its PF
     :param vgpu_told: what a vendor's tool told of a card, by its PF
     :param vgpu_laid: the type that was declared for a VF, or laid on it
+    :param vgpu_mixed: cards, by their PF, that lost their mode for vGPUs of
+        several sizes while their VFs were made anew, and are to have it again
     :param vgpu_held: the type of a VF that a claim which stands set, or is
         about to set: its framebuffer is taken, whatever the VF says
     :param unreadable: why the rest can't be known; None if all was read
@@ -63,6 +65,7 @@ class Records:
     vgpu_held: ty.Mapping[Address, str] = dataclasses.field(
         default_factory=dict
     )
+    vgpu_mixed: frozenset[Address] = frozenset()
     unreadable: str | None = None
 
 

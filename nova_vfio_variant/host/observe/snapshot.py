@@ -34,6 +34,7 @@ from nova_vfio_variant.host.observe import (
     pciids,
     scanner,
     sriov,
+    vgpu_mode,
 )
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import function
@@ -258,6 +259,11 @@ class _Recorder:
         if cmdline and not self.identities:
             cmdline = anonymize.known_parameters(cmdline)
         self._text("proc/cmdline", cmdline)
+        for path, text in vgpu_mode.files(self.tree):
+            if text is None:
+                self.found[path] = None
+            else:
+                self._text(path, text)
         self._text("proc/swaps", self.tree.read_text("proc/swaps"))
         self._text("proc/mounts", self._mounts())
         self._text("proc/net/route", self._default_routes())

@@ -69,9 +69,37 @@ def gpu_instances(tree: host_tree.HostTree, address: str) -> tuple[str, ...]:
 
     None are seen without MIG mode, nor in MIG mode before one is made.
     """
-    about = tree.read_text(f"{_CARDS}/{address}/information")
-    minor = _MINOR.search(about or "")
+    minor = _minor(tree, address)
     if minor is None:
         return ()
-    names = tree.listdir(f"{_PARTS}/gpu{int(minor[1])}/mig")
+    names = tree.listdir(_parts(minor))
     return tuple(sorted(filter(_INSTANCE.fullmatch, names)))
+
+
+def files(tree: host_tree.HostTree) -> ty.Iterator[tuple[str, str | None]]:
+    """What :func:`gpu_instances` reads of a host, and nothing beside it.
+
+    A card's file has identities, too, of which nothing is given.
+
+    :returns: paths, each with its text, or None for a folder
+    """
+    for address in tree.listdir(_CARDS):
+        minor = _minor(tree, address)
+        if minor is not None:
+            yield _about(address), f"Device Minor: {minor}"
+            for name in gpu_instances(tree, address):
+                yield f"{_parts(minor)}/{name}", None
+
+
+def _about(address: str) -> str:
+    return f"{_CARDS}/{address}/information"
+
+
+def _parts(minor: int) -> str:
+    return f"{_PARTS}/gpu{minor}/mig"
+
+
+def _minor(tree: host_tree.HostTree, address: str) -> int | None:
+    """The number that a card has among those of its driver."""
+    found = _MINOR.search(tree.read_text(_about(address)) or "")
+    return None if found is None else int(found[1])

@@ -138,6 +138,24 @@ NONE_LEFT = dataclasses.replace(ON_IGB, numvfs=0)
 ON_E1000, ON_VFIO = State("e1000"), State("vfio-pci", "vfio-pci")
 FEWER = counts(PF, ON_IGB, NONE_LEFT)
 TO_VFIO = moves(NIC, ON_E1000, ON_VFIO)
+FREE, TYPED = (State("igbvf", vgpu_type=kind) for kind in ("0", "471"))
+TO_TYPED = plan.Change(
+    VF,
+    plan.What.VGPU,
+    FREE,
+    TYPED,
+    (
+        plan.Step(
+            VF,
+            plan.Action.SET_VGPU_TYPE,
+            "471",
+            "0",
+            "forged",
+            provider="vendor_vfio",
+        ),
+    ),
+    PF,
+)
 
 
 class GarbledTest(ForgedCase):
@@ -240,6 +258,28 @@ class GarbledTest(ForgedCase):
         ):
             self.garbled(begin(FEWER, lost=lost))
 
+    def test_a_vgpu_that_is_something_else_as_well(self) -> None:
+        (step,) = (step.as_data() for step in TO_TYPED.steps)
+        typed = dataclasses.asdict(TYPED)
+        mode = step | {"action": "set-heterogeneous", "value": "1"}
+        for more in (
+            {"after": typed | {"vgpu_type": None}},
+            {"after": typed | {"heterogeneous": True}},
+            {"after": typed | {"driver": "vfio-pci"}},
+            {"after": typed | {"vgpu_type": "0x1"}},
+            {"pf": VF},
+            {"pf": None},
+            {"steps": [mode]},
+            {"steps": [step | {"action": "unbind", "value": ""}]},
+            {"steps": [step | {"subject": VF_TOO}]},
+            {"steps": [step | {"value": "0471"}]},
+            {"steps": [step | {"provider": "../x"}]},
+        ):
+            self.garbled(begin(TO_TYPED, **more))
+        for change in (TO_VFIO, FEWER):
+            own = step | {"subject": change.subject}
+            self.garbled(begin(change, steps=[own]))
+
 
 class RefusedTest(ForgedCase):
     """What doesn't fit its function is refused before it is touched."""
@@ -322,6 +362,28 @@ class RefusedTest(ForgedCase):
             step = dataclasses.replace(FEWER.steps[0], provider=provider)
             change = dataclasses.replace(FEWER, steps=(step,))
             self.left(change, f"made by sysfs, and not by {provider}")
+
+    def vendors_folder(self) -> None:
+        """Let the VF be one that takes vGPUs."""
+        folder = self.host.root / f"sys/bus/pci/devices/{VF}/nvidia"
+        folder.mkdir()
+        (folder / "current_vgpu_type").write_text("0\n")
+        (folder / "creatable_vgpu_types").write_text("")
+
+    def test_vgpus_by_another_vendors_way(self) -> None:
+        self.left(TO_TYPED, "made by nobody, and not by vendor_vfio")
+        self.vendors_folder()
+        step = dataclasses.replace(TO_TYPED.steps[0], provider="nobodys")
+        change = dataclasses.replace(TO_TYPED, steps=(step,))
+        self.left(change, "made by vendor_vfio, and not by nobodys")
+
+    def test_a_vgpu_of_what_is_no_vf(self) -> None:
+        had = dataclasses.replace(ON_E1000, vgpu_type="471")
+        self.kept(moves(NIC, had, ON_VFIO), "it had vGPU type 471 on record")
+
+    def test_a_vf_that_takes_vgpus_is_not_bound_anew(self) -> None:
+        self.vendors_folder()
+        self.kept(moves(VF, ON_VFIO, FREE, PF), "a vendor's vGPU folder")
 
     def test_an_odd_name_that_was_seen(self) -> None:
         for name in ("a/b", "a b", "-x", "x" * 65):

@@ -8,7 +8,12 @@ import time
 import uuid as uuid_module
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import scanner, snapshot
+from nova_vfio_variant.host.observe import (
+    scanner,
+    snapshot,
+    vendor_vgpu,
+    vgpu_mode,
+)
 from nova_vfio_variant.host.tree import host_tree, opening, paths
 from tests import base
 
@@ -122,6 +127,46 @@ class SnapshotTest(base.TestCase):
         self.assertEqual(original, replayed)
         self.assertEqual(original.vfio_aliases, replayed.vfio_aliases)
         self.assertEqual(1, len(replayed.functions))
+
+    def test_how_a_card_is_divided_is_recorded_and_not_which_it_is(
+        self,
+    ) -> None:
+        vendor = "proc/driver/nvidia"
+        card = f"{vendor}/gpus/0000:00:01.0"
+        self.put(
+            f"{card}/information",
+            f"Model: secret\nGPU UUID: GPU-{_UUID}\nDevice Minor: \t 3\n",
+        )
+        self.put(f"{card}/registry", "secret\n")
+        mig = f"{vendor}/capabilities/gpu3/mig"
+        self.put(f"{mig}/gi7/access", "DeviceFileMinor: 66\n")
+        self.put(f"{vendor}/params", "secret\n")
+        for name, text in (
+            ("current_vgpu_type", "1148\n"),
+            ("creatable_vgpu_types", "ID    : vGPU Name\n"),
+            ("vgpu_params", "secret\n"),
+        ):
+            self.put(f"{_DEVICE}/nvidia/{name}", text)
+        for identities in (False, True):
+            host = self.record(identities)
+            seen = scanner.scan(host)
+            (function,) = seen.functions
+            self.assertEqual(
+                {function.address: vgpu_mode.Mode.MIG},
+                vgpu_mode.of_cards(seen),
+            )
+            self.assertEqual(
+                vendor_vgpu.read(self.host, function.address),
+                vendor_vgpu.read(host, function.address),
+            )
+            self.assertEqual(
+                "1148", vendor_vgpu.read(host, function.address).current
+            )
+            said = self.everything(host, vendor) + self.everything(
+                host, f"{_DEVICE}/nvidia"
+            )
+            self.assertNotIn("secret", said)
+            self.assertNotIn(_UUID, said)
 
     def test_which_functions_carry_vdpa_devices_is_recorded(self) -> None:
         where = f"{paths.VDPA}/net-of-a-guest"

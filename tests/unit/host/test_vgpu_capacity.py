@@ -138,7 +138,44 @@ class CapacityTest(base.TestCase):
         card = l40s(*["0"] * 16).card(told=False)
         self.assertIsNone(vgpu_capacity.framebuffer_left(card))
 
-    @hypothesis.given(vgpu_model.models())
+    def test_sums_promise_no_more_than_there_are_places_for(self) -> None:
+        # 24 GiB, of which two of 1 GiB left over are each in the way of one
+        # of 8 GiB.
+        model = vgpu_model.Model(
+            24576,
+            {"1": 1024, "8": 8192},
+            {"1": 24, "8": 12},
+            ["0"] * 12,
+            heterogeneous=True,
+            placed={},
+        )
+        for number in range(9):
+            self.assertTrue(model.make(number, "1"))
+        for number in range(1, 8):
+            model.free(number)
+        found = self.found(model.card(), "8")
+        self.assertEqual((1, 2), (found.now, found.at_most))
+        self.assertEqual(1, model.greedy("8"))
+
+    def test_others_of_a_size_count_where_the_most_of_a_type_is_told(
+        self,
+    ) -> None:
+        model = vgpu_model.Model(
+            24576, {"1": 1024, "2": 1024}, {"1": 24, "2": 3}, ["0"] * 8
+        )
+        model.make(0, "1")
+        model.make(1, "1")
+        found = self.found(model.card(), "2")
+        self.assertEqual((1, 3), (found.now, found.at_most))
+        self.assertEqual(1, model.greedy("2"))
+
+    def test_what_a_vf_lists_goes_before_what_is_told(self) -> None:
+        card = l40s("0").card()
+        told = dataclasses.replace(card.told, framebuffer_mib=1024)
+        found = self.found(dataclasses.replace(card, told=told), Q12)
+        self.assertEqual((1, 1, None), (found.now, found.at_most, found.why))
+
+    @hypothesis.given(vgpu_model.models(placed=True))
     def test_no_more_is_promised_than_a_carve_achieves(
         self, model: vgpu_model.Model
     ) -> None:

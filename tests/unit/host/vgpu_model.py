@@ -29,6 +29,9 @@ class Model:
     :param types: the size of each type, by id
     :param most: how many vGPUs it takes when one is of this type
     :param current: the id of each VF's type
+    :param placed: where in the framebuffer each VF's vGPU begins, at a
+        multiple of its size, as on a card of several sizes; None for a card
+        on which only sums count
     """
 
     framebuffer: int
@@ -36,6 +39,20 @@ class Model:
     most: dict[str, int]
     current: list[str]
     heterogeneous: bool = False
+    placed: dict[int, int] | None = None
+
+    def _place(self, size: int) -> int | None:
+        """The first place for a size; None if there is none."""
+        taken = [
+            (start, start + self.types[self.current[number]])
+            for number, start in (self.placed or {}).items()
+        ]
+        for start in range(0, self.framebuffer - size + 1, size):
+            if all(
+                start >= end or start + size <= begin for begin, end in taken
+            ):
+                return start
+        return None
 
     def offers(self, number: int) -> tuple[str, ...]:
         """The ids that a VF lists."""
@@ -48,6 +65,7 @@ class Model:
             found
             for found, size in self.types.items()
             if size <= left
+            and (self.placed is None or self._place(size) is not None)
             and (self.heterogeneous or not sizes - {size})
             and len(existing) < self.most[found]
         )
@@ -56,12 +74,26 @@ class Model:
         """Give a VF a type, if it can have it."""
         if wanted not in self.offers(number):
             return False
+        if self.placed is not None:
+            place = self._place(self.types[wanted])
+            assert place is not None
+            self.placed[number] = place
         self.current[number] = wanted
         return True
 
+    def free(self, number: int) -> None:
+        """Take a VF's type away."""
+        self.current[number] = "0"
+        if self.placed is not None:
+            self.placed.pop(number, None)
+
     def greedy(self, wanted: str) -> int:
         """How many of a type a carve of all VFs really makes."""
-        tried = dataclasses.replace(self, current=list(self.current))
+        tried = dataclasses.replace(
+            self,
+            current=list(self.current),
+            placed=None if self.placed is None else dict(self.placed),
+        )
         return sum(
             tried.make(number, wanted) for number in range(len(tried.current))
         )
@@ -92,10 +124,13 @@ class Model:
 
 
 @strategies.composite
-def models(draw: strategies.DrawFn, *, carved: bool = True) -> Model:
+def models(
+    draw: strategies.DrawFn, *, carved: bool = True, placed: bool = False
+) -> Model:
     """Random cards, some of them with vGPUs.
 
     :param carved: whether they may have some
+    :param placed: whether each vGPU has its place on cards of several sizes
     """
     sizes = draw(
         strategies.lists(
@@ -113,9 +148,14 @@ def models(draw: strategies.DrawFn, *, carved: bool = True) -> Model:
         ["0"] * draw(strategies.integers(1, 12)),
         draw(strategies.booleans()),
     )
+    if placed and model.heterogeneous:
+        model.placed = {}
     if carved:
         for number in range(len(model.current)):
             wanted = draw(strategies.sampled_from(("0", *types)))
             if wanted != "0":
                 model.make(number, wanted)
+        for number in range(len(model.current)):
+            if placed and draw(strategies.booleans()):
+                model.free(number)
     return model
