@@ -276,6 +276,8 @@ def _of_suggest(host: random_hosts.Host, said: Answers) -> ty.Iterator[str]:
         shown = said.undeclared[at]
         lasting = shown.obstacles - _MOMENTARY
         lasting -= {host_codes.NOT_BOUND.id, host_codes.MATES_TO_PREPARE.id}
+        # We publish these hosts, so that claims set types.
+        lasting -= {host_codes.NO_VGPU_TYPE.id}
         if at in said.suggested and lasting:
             yield f"config suggest: {at}, in spite of {sorted(lasting)}"
         if (at in said.suggested) == (at in said.remarked):
