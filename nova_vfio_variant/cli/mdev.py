@@ -9,7 +9,7 @@ import functools
 from nova_vfio_variant.cli import base, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import mdev
-from nova_vfio_variant.node import mdevs
+from nova_vfio_variant.node import mdev_wishes, mdevs
 
 
 class Types(base.Lister):
@@ -229,7 +229,7 @@ class Create(_Acting):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Make it."""
-        wish = mdevs.Wish(
+        wish = mdev_wishes.Wish(
             parsed_args.type,
             tuple(parsed_args.parent),
             parsed_args.uuid,

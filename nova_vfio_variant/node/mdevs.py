@@ -11,15 +11,13 @@ import contextlib
 import dataclasses
 import logging
 import typing as ty
-import uuid as uuids
 
-from nova_vfio_variant import exception, finding
+from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
     mdev_changes,
-    mdev_choice,
     mdev_codes,
     mdev_obstacles,
     plan,
@@ -29,7 +27,7 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.tree import host_tree
-from nova_vfio_variant.node import astray, preparation
+from nova_vfio_variant.node import astray, mdev_wishes, preparation
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
@@ -39,33 +37,7 @@ if ty.TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Of stable UUIDs (version 5): ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
-#: ``uuid5(NAMESPACE_DNS, "mdev.nova-vfio-variant")``.
-NAMESPACE: ty.Final = uuids.uuid5(
-    uuids.NAMESPACE_DNS, "mdev.nova-vfio-variant"
-)
 _REASON: ty.Final = "it is asked for"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for.
-
-    :param type_id: a type by its id, or its name
-    :param parents: names of those to choose from; all if empty
-    :param uuid: as given; None for one of ours
-    :param instance_uuid: whose it is to be; None for nobody's
-    :param attributes: each ``NAME=VALUE``, in the order in which they are
-        written
-    :param strategy: how a parent is chosen
-    """
-
-    type_id: str
-    parents: tuple[str, ...] = ()
-    uuid: str | None = None
-    instance_uuid: str | None = None
-    attributes: tuple[str, ...] = ()
-    strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,13 +93,13 @@ class Mdevs:
             for uuid in sorted({*facts.mdevs.devices, *ours})
         )
 
-    def plan_create(self, wish: Wish) -> planning.Decision:
+    def plan_create(self, wish: mdev_wishes.Wish) -> planning.Decision:
         """What :meth:`create` would do now. Nothing is written.
 
         :raises HostRefused: it can't be done
         """
         facts = self._context.verdicts.facts
-        made, candidates = self._wanted(wish, facts, self._ours())
+        made, candidates = mdev_wishes.wanted(wish, facts, self._ours())
         decision = mdev_changes.create(
             facts,
             made.uuid,
@@ -135,10 +107,10 @@ class Mdevs:
             made.attributes,
             _REASON,
         )
-        _expect(decision.refusals)
+        mdev_wishes.expect(decision.refusals)
         return decision
 
-    def create(self, wish: Wish) -> tracked.OurMdev:
+    def create(self, wish: mdev_wishes.Wish) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
         :raises HostRefused: something speaks against it, or all are full
@@ -151,7 +123,7 @@ class Mdevs:
             tried: set[str] = set()
             while True:
                 facts = actor.look()
-                wanted, candidates = self._wanted(
+                wanted, candidates = mdev_wishes.wanted(
                     wish, facts, store.mdevs.all()
                 )
                 left = [
@@ -180,9 +152,11 @@ class Mdevs:
         :raises HostRefused: it can't be done
         """
         facts = self._context.verdicts.facts
-        ours = _ours_or_refuse(facts, self._ours(), _parsed(uuid), None)
+        ours = _ours_or_refuse(
+            facts, self._ours(), mdev_wishes.parsed(uuid), None
+        )
         decision = mdev_changes.remove(facts, ours.uuid, ours.kind, _REASON)
-        _expect(decision.refusals)
+        mdev_wishes.expect(decision.refusals)
         return decision
 
     def delete(self, uuid: str, assignment: str | None = None) -> None:
@@ -197,7 +171,10 @@ class Mdevs:
         with self._acting(None) as (actor, store):
             recover.recover(actor)
             ours = _ours_or_refuse(
-                actor.look(), store.mdevs.all(), _parsed(uuid), assignment
+                actor.look(),
+                store.mdevs.all(),
+                mdev_wishes.parsed(uuid),
+                assignment,
             )
             self.take_away(actor, store, ours, _REASON)
 
@@ -214,62 +191,13 @@ class Mdevs:
         :raises HostRefused: it is open, or another one by now
         :raises HostStepFailed: it failed
         """
-        _converge(
+        converge.wholly(
             actor,
+            plan.Command.MDEV,
             lambda now: mdev_changes.remove(now, ours.uuid, ours.kind, reason),
         )
         store.mdevs.remove(ours.uuid, ours.assignment)
         _LOG.info("mdev %s: removed", ours.uuid)
-
-    def _wanted(
-        self,
-        wish: Wish,
-        facts: host_facts.HostFacts,
-        ours: ty.Mapping[str, tracked.OurMdev],
-    ) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
-        """What is to be made, its kind the type alone, and of which parents.
-
-        :raises HostRefused: it can't be
-        """
-        uuid = _uuid(wish, ours)
-        there = facts.mdevs.devices.get(uuid)
-        if there is not None:
-            _expect((mdev_obstacles.taken(there),))
-        for parent in wish.parents:
-            if parent not in facts.mdevs.parents:
-                _expect((mdev_obstacles.no_parent(facts, uuid, parent),))
-        if not facts.mdevs.parents:
-            _expect((mdev_obstacles.no_parent(facts, uuid, "this host"),))
-        type_id = mdev_choice.resolve(facts.mdevs, wish.type_id)
-        offering = [
-            parent
-            for parent in facts.mdevs.parents.values()
-            if not wish.parents or parent.name in wish.parents
-        ]
-        of_type = [
-            parent
-            for parent in offering
-            if type_id is not None and parent.type_of(type_id) is not None
-        ]
-        if type_id is None or not of_type:
-            _expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
-            raise AssertionError
-        candidates = mdev_choice.ordered(
-            facts, type_id, wish.strategy, wish.parents
-        )
-        if not candidates:
-            _expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
-        return (
-            tracked.OurMdev(
-                uuid,
-                type_id,
-                wish.instance_uuid,
-                str(uuids.uuid4()),
-                tracked.now(),
-                wish.attributes,
-            ),
-            candidates,
-        )
 
     def _make(
         self,
@@ -283,7 +211,9 @@ class Mdevs:
         """
         store.mdevs.put(made)
         try:
-            _converge(actor, _Making(actor.tree, made, _REASON))
+            converge.wholly(
+                actor, plan.Command.MDEV, _Making(actor.tree, made, _REASON)
+            )
         except exception.HostStepHung:
             # It may come about yet: its row says whose it is.
             raise
@@ -347,7 +277,11 @@ def end(
     with prepared.acting_on(store, ours.instance_uuid or "") as actor:
         recover.recover(actor)
         if decision.action is astray.Action.SET:
-            _converge(actor, _Making(actor.tree, ours, decision.why))
+            converge.wholly(
+                actor,
+                plan.Command.MDEV,
+                _Making(actor.tree, ours, decision.why),
+            )
         elif decision.action is astray.Action.FREE:
             Mdevs.take_away(actor, store, ours, decision.why)
         else:
@@ -375,70 +309,6 @@ class _Making:
         )
 
 
-def _converge(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
-    """Do what is decided, all of it.
-
-    :raises HostRefused: something is in the way
-    :raises HostStepFailed: it failed, and was taken back
-    """
-    for turn in converge.rounds(actor, decide, plan.Command.MDEV):
-        for attempt in turn.attempts:
-            if isinstance(attempt, converge.Failure):
-                raise exception.HostStepFailed(attempt.why_not)
-
-
-def _expect(against: tuple[finding.Finding, ...]) -> None:
-    """Raise what speaks against it.
-
-    :raises HostRefused: something does
-    """
-    if against:
-        raise refusal.error(against)
-
-
-def _parsed(text: str) -> str:
-    """A UUID as the kernel shows it.
-
-    :raises HostRefused: it is none
-    """
-    uuid = text.lower()
-    if not mdev.is_uuid(uuid):
-        _expect(
-            (
-                refusal.because(
-                    mdev_codes.MDEV_UUID,
-                    text,
-                    "it is no UUID as the kernel takes it",
-                    mdev_codes.MDEV_UUID.mend,
-                ),
-            )
-        )
-    return uuid
-
-
-def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:
-    """The one that is given, or the first of the instance's that is free.
-
-    :raises HostRefused: what is given is none
-    """
-    if wish.uuid is not None:
-        return _parsed(wish.uuid)
-    if wish.instance_uuid is None:
-        return str(uuids.uuid4())
-    number = 0
-    while (uuid := stable(wish.instance_uuid, number)) in ours:
-        number += 1
-    return uuid
-
-
-def stable(instance_uuid: str, number: int) -> str:
-    """The UUID of an instance's mediated device with a number, from 0.
-
-    It is the same on each host and in each boot.
-    """
-    return str(uuids.uuid5(NAMESPACE, f"{instance_uuid}/{number}"))
-
-
 def _ours_or_refuse(
     facts: host_facts.HostFacts,
     ours: ty.Mapping[str, tracked.OurMdev],
@@ -452,7 +322,7 @@ def _ours_or_refuse(
     known = ours.get(uuid)
     if known is None:
         if uuid not in facts.mdevs.devices:
-            _expect((mdev_obstacles.gone(uuid),))
+            mdev_wishes.expect((mdev_obstacles.gone(uuid),))
         why = "another tool made it"
     elif assignment not in (None, known.assignment):
         why = "it was made for another assignment by now"

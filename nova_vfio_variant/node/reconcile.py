@@ -16,7 +16,6 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
@@ -336,7 +335,7 @@ class Reconciling:
                 claims.Claims(self._context).give_back(
                     store, vgpu.instance_uuid
                 )
-            if _row(store, vgpu) is not None:
+            if _has_row(store, vgpu):
                 _take_away(
                     self._context, self._prepared, store, vgpu, decision.why
                 )
@@ -377,34 +376,16 @@ def _take_away(
     whose = vgpu.instance_uuid or _NOBODY
     with prepared.acting_on(store, whose) as actor:
         recover.recover(actor)
-        _converged(actor, decide)
+        converge.wholly(actor, plan.Command.VGPU, decide)
     placement_side.offer_again(context, store, [vgpu])
     store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 
-def _converged(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
-    """Do what is decided, all of it.
-
-    :raises HostRefused: something is in the way
-    :raises HostStepFailed: a change failed, and was taken back
-    """
-    for turn in converge.rounds(actor, decide, plan.Command.VGPU):
-        for attempt in turn.attempts:
-            if isinstance(attempt, converge.Failure):
-                raise exception.HostStepFailed(attempt.why_not)
-
-
-def _row(
-    store: tracker_store.Store, vgpu: vgpus.OurVgpu
-) -> vgpus.OurVgpu | None:
-    """What stands of one in the store, if it is still this owner's."""
-    for known in store.vgpus.all():
-        if (known.address, known.assignment) == (
-            vgpu.address,
-            vgpu.assignment,
-        ):
-            return known
-    return None
+def _has_row(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
+    """Whether the store still has one, and it is this owner's."""
+    return (vgpu.address, vgpu.assignment) in {
+        (known.address, known.assignment) for known in store.vgpus.all()
+    }
 
 
 def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:

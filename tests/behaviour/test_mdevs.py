@@ -4,7 +4,7 @@
 import typing as ty
 import uuid
 
-from nova_vfio_variant.node import mdevs
+from nova_vfio_variant.node import mdev_wishes
 from tests.behaviour.case import BehaviourCase
 
 INSTANCE = "8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
@@ -39,7 +39,7 @@ class MdevCase(BehaviourCase):
 class CommandsTest(MdevCase):
     def test_one_is_made_listed_and_removed(self) -> None:
         row = self.create("mtty-2", "--instance", INSTANCE)
-        self.assertEqual(mdevs.stable(INSTANCE, 0), row["uuid"])
+        self.assertEqual(mdev_wishes.stable(INSTANCE, 0), row["uuid"])
         [shown] = self.all()
         self.assertEqual(
             ("mtty", "mtty-2", "ours", INSTANCE, "there"),

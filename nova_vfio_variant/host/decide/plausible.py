@@ -15,17 +15,16 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider, vgpu
 from nova_vfio_variant.host.decide import (
     codes,
-    mdev_obstacles,
     obstacles,
     plan,
     planning,
+    plausible_mdevs,
     refusal,
 )
 from nova_vfio_variant.host.observe import (
     drivers,
     facts,
     function_state,
-    mdev,
     sriov,
 )
 from nova_vfio_variant.pci import address as pci_address
@@ -58,7 +57,7 @@ def check_step(step: plan.Step) -> None:
     if action is Action.LOAD_MODULE:
         fits = drivers.is_name(step.subject) and value == step.subject
     elif action in plan.OF_MDEVS:
-        fits = _is_of_mdevs(step)
+        fits = plausible_mdevs.fits_step(step)
     else:
         check_address(step.subject)
         if action is Action.SET_NUMVFS:
@@ -78,22 +77,6 @@ def check_step(step: plan.Step) -> None:
             fits = not value or drivers.is_name(value)
     if not fits:
         raise ValueError(f"{step} is nothing that can be done")
-
-
-def _is_of_mdevs(step: plan.Step) -> bool:
-    """Whether a step's subject and value are of a mediated device.
-
-    :raises ValueError: they aren't
-    """
-    if step.action is Action.CREATE_MDEV:
-        mdev.parse_kind(step.value)
-    elif step.action is Action.SET_MDEV_ATTRIBUTE:
-        mdev.parse_attribute(step.value)
-    else:
-        mdev.parse_kind(step.prior)
-        if step.value:
-            return False
-    return mdev.is_uuid(step.subject)
 
 
 def check_step_of(step: plan.Step, change: plan.Change) -> None:
@@ -133,7 +116,7 @@ def check(change: plan.Change) -> None:
         fits = fits and before == function_state.State()
         fits = fits and after == function_state.State(change.subject)
     elif change.what is plan.What.MDEV:
-        fits = _is_of_mdev(change)
+        fits = plausible_mdevs.fits_change(change)
     else:
         for name in (change.subject, *change.lost):
             check_address(name)
@@ -178,21 +161,6 @@ def check(change: plan.Change) -> None:
         raise ValueError(
             f"no plan has such a change of {change.what} of {change.subject}"
         )
-
-
-def _is_of_mdev(change: plan.Change) -> bool:
-    """Whether it makes a mediated device, or takes one away, alone."""
-    before, after = change.before, change.after
-    kinds = {before.mdev, after.mdev}
-    return (
-        mdev.is_uuid(change.subject)
-        and None not in kinds
-        and len(kinds) == 2
-        and "" in kinds
-        and before == function_state.State(mdev=before.mdev)
-        and after == function_state.State(mdev=after.mdev)
-        and change.pf is None
-    )
 
 
 def _is_of_vgpus(change: plan.Change) -> bool:
@@ -263,7 +231,7 @@ def of_step(
             return ()
         return (_refused(name, "it is no module for this host's functions"),)
     if action in plan.OF_MDEVS:
-        return _against_mdev(step, now)
+        return plausible_mdevs.against_step(step, now)
     address = pci_address.PciAddress.parse(name)
     function = now.scan.get(address)
     if function is None:
@@ -282,19 +250,6 @@ def of_step(
     if action in _OF_VFS:
         return _against_count(step, function, now)
     return _against_vgpu(step, function, now)
-
-
-def _against_mdev(
-    step: plan.Step, now: facts.HostFacts
-) -> tuple[finding.Finding, ...]:
-    """Why a mediated device may not be made, changed or taken away."""
-    uuid = step.subject
-    if step.action is Action.CREATE_MDEV:
-        parent, type_id = mdev.parse_kind(step.value)
-        return mdev_obstacles.to_create(now, uuid, parent, type_id)
-    if step.action is Action.REMOVE_MDEV:
-        return mdev_obstacles.to_remove(now, uuid, step.prior)
-    return mdev_obstacles.in_use(now, uuid)
 
 
 def _against_vgpu(
