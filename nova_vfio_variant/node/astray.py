@@ -83,6 +83,7 @@ class Facts:
     :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     :param mdevs: the mediated devices that we made, as the store has them
+    :param unfinished_mdevs: the UUIDs of those that may be there in part
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -94,13 +95,17 @@ class Facts:
         default_factory=lambda: planning.Decision(plan.Plan())
     )
     mdevs: tuple[mdevs.OurMdev, ...] = ()
+    unfinished_mdevs: ty.Collection[str] = ()
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
     """What a command was killed in the middle of."""
-    for address in sorted(facts.host.records.unsettled):
+    for subject in (
+        *map(str, sorted(facts.host.records.unsettled)),
+        *sorted(facts.unfinished_mdevs),
+    ):
         yield Decision(
-            str(address),
+            subject,
             What.UNSETTLED,
             "a command ended in the middle of it",
             Action.RECOVER,

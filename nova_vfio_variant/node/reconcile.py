@@ -225,6 +225,9 @@ class Reconciling:
             dt.datetime.now(dt.UTC),
             running.seconds(tree),
             mdevs=tuple(store.mdevs.all().values()),
+            unfinished_mdevs=records.unfinished_mdevs(
+                scan, self._context.state
+            ),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:

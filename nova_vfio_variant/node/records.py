@@ -7,7 +7,7 @@ import json
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.host.decide import assignability, plan
 from nova_vfio_variant.host.observe import function_state, host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
@@ -84,6 +84,22 @@ def unsettled(
     if known is None:
         return frozenset()
     return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
+
+
+def unfinished_mdevs(
+    scan: host_scan.HostScan, state: own_files.Given
+) -> frozenset[str]:
+    """The UUIDs of mediated devices that may be there in part.
+
+    :raises JournalError: the journal is damaged
+    """
+    known = journal_of(scan.tree, state)
+    changes = () if known is None else known.unfinished.values()
+    return frozenset(
+        unfinished.change.subject
+        for unfinished in changes
+        if unfinished.change.what is plan.What.MDEV
+    )
 
 
 def journal_of(

@@ -30,6 +30,7 @@ from nova_vfio_variant.testing.fake_kernel import (
     faults,
     functions,
     kernel,
+    mdev_parent,
     processes,
     vendor_tools,
     vgpu_card,
@@ -251,6 +252,7 @@ class FakeHost:
         module: str | None = None,
         loaded: bool = True,
         function: str | None = None,
+        **more: ty.Any,
     ) -> None:
         """Add a device that offers mediated devices.
 
@@ -261,6 +263,7 @@ class FakeHost:
         :param function: address of the function that it is; None for a device
             of its own. Where no module is named, it is the function's driver
             that offers them, as long as it is bound
+        :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.mdev_parent.Parent`
         """
         place = f"sys/devices/virtual/{name}/{name}"
         of = ""
@@ -270,8 +273,8 @@ class FakeHost:
             place = str(device.relative_to(self.root))
         module, name = module or name, function or name
         with self._files.held() as memory:
-            memory.parents[name] = fake_files.Parent(
-                place, module, capacity, dict(costs), counted, of=of
+            memory.parents[name] = mdev_parent.Parent(
+                place, module, capacity, dict(costs), counted, of=of, **more
             )
             self._kernel.can_load(module)
             if loaded:

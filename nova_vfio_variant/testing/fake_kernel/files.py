@@ -20,7 +20,7 @@ import signal
 import time
 import typing as ty
 
-from nova_vfio_variant.testing.fake_kernel import vgpu_card
+from nova_vfio_variant.testing.fake_kernel import mdev_parent, vgpu_card
 
 DEVICES: ty.Final = "sys/bus/pci/devices"
 DRIVERS: ty.Final = "sys/bus/pci/drivers"
@@ -64,28 +64,6 @@ class Driver:
 
 
 @dataclasses.dataclass
-class Parent:
-    """A device that offers mediated devices.
-
-    :param path: its directory below the root
-    :param driver: name of the mdevs' driver
-    :param capacity: how much there is to share out
-    :param costs: how much an mdev of each type takes of it
-    :param counted: its driver leaves the counting to the mdev core
-    :param mdevs: the type of each mdev there is, by UUID
-    :param of: the driver that offers them, where it is a PCI function
-    """
-
-    path: str
-    driver: str
-    capacity: int
-    costs: dict[str, int]
-    counted: bool = False
-    mdevs: dict[str, str] = dataclasses.field(default_factory=dict)
-    of: str = ""
-
-
-@dataclasses.dataclass
 class Memory:
     """What the kernel knows and sysfs doesn't show.
 
@@ -99,7 +77,9 @@ class Memory:
     """
 
     drivers: dict[str, Driver] = dataclasses.field(default_factory=dict)
-    parents: dict[str, Parent] = dataclasses.field(default_factory=dict)
+    parents: dict[str, mdev_parent.Parent] = dataclasses.field(
+        default_factory=dict
+    )
     removed: dict[str, tuple[str, str]] = dataclasses.field(
         default_factory=dict
     )
@@ -153,7 +133,7 @@ class Files:
                 for name, driver in data["drivers"].items()
             },
             {
-                name: Parent(**parent)
+                name: mdev_parent.Parent(**parent)
                 for name, parent in data["parents"].items()
             },
             {name: tuple(place) for name, place in data["removed"].items()},

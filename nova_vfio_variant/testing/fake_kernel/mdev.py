@@ -14,7 +14,7 @@ import re
 import shutil
 
 from nova_vfio_variant.testing.fake_kernel import files as fake_files
-from nova_vfio_variant.testing.fake_kernel import vfio
+from nova_vfio_variant.testing.fake_kernel import mdev_parent, vfio
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TYPES = "mdev_supported_types"
@@ -49,7 +49,7 @@ class Core:
                 if uuid in parent.mdevs:
                     self._remove(parent, uuid, data)
                     return True
-        return False
+        return self._set(rel, data)
 
     def driver_came(self, function: pathlib.Path, driver: str) -> None:
         """A PCI function was bound: its driver may offer mdevs."""
@@ -79,7 +79,8 @@ class Core:
         for kind in parent.costs:
             folder = place / _TYPES / kind
             (folder / "devices").mkdir(parents=True)
-            files.put(folder, name=kind, device_api="vfio-pci", create="")
+            texts = {"name": kind, "device_api": "vfio-pci", "create": ""}
+            files.put(folder, **texts | parent.texts.get(kind, {}))
         files.link(files.root / "sys/class/mdev_bus" / name, place)
         (files.root / "sys/bus/mdev/drivers" / parent.driver).mkdir(
             exist_ok=True
@@ -95,18 +96,20 @@ class Core:
         shutil.rmtree(files.root / parent.path / _TYPES)
         (files.root / "sys/class/mdev_bus" / name).unlink()
 
-    def _count(self, parent: fake_files.Parent) -> None:
+    def _count(self, parent: mdev_parent.Parent) -> None:
         left = parent.capacity - sum(
             parent.costs[kind] for kind in parent.mdevs.values()
         )
+        there = set(parent.mdevs.values())
         for kind, cost in parent.costs.items():
+            blocked = parent.one_type and there - {kind}
             self._files.put(
                 self._files.root / parent.path / _TYPES / kind,
-                available_instances=left // cost,
+                available_instances=0 if blocked else left // cost,
             )
 
     def _create(
-        self, parent: fake_files.Parent, kind: str, data: bytes
+        self, parent: mdev_parent.Parent, kind: str, data: bytes
     ) -> None:
         files = self._files
         uuid = data.decode(errors="replace").removesuffix("\n").lower()
@@ -119,12 +122,15 @@ class Core:
         types = files.root / parent.path / _TYPES
         if files.text(types / kind / "available_instances") == "0":
             # mdev_device_create(), or what the parent's driver says.
-            full = errno.EUSERS if parent.counted else errno.ENOSPC
+            full = errno.EUSERS if parent.counted else parent.full
             raise fake_files.error(full)
         parent.mdevs[uuid] = kind
         place = files.root / parent.path / uuid
         place.mkdir()
         files.put(place, remove="")
+        for name in parent.attributes:
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text("\n")
         files.link(place / "mdev_type", types / kind)
         files.link(
             place / "driver",
@@ -136,8 +142,20 @@ class Core:
         self._groups.appear(place)
         self._count(parent)
 
+    def _set(self, rel: str, data: bytes) -> bool:
+        """Write an attribute of an mdev's, if it is one."""
+        root = self._files.root
+        place = os.path.realpath(root / rel)
+        for parent in self._files.memory.parents.values():
+            for uuid in parent.mdevs:
+                for name in parent.attributes:
+                    if place == str(root / parent.path / uuid / name):
+                        pathlib.Path(place).write_bytes(data)
+                        return True
+        return False
+
     def _remove(
-        self, parent: fake_files.Parent, uuid: str, data: bytes
+        self, parent: mdev_parent.Parent, uuid: str, data: bytes
     ) -> None:
         text = data.decode(errors="replace").strip()
         if not re.fullmatch(r"\d+", text):
@@ -145,7 +163,7 @@ class Core:
         if int(text):
             self._delete(parent, uuid)
 
-    def _delete(self, parent: fake_files.Parent, uuid: str) -> None:
+    def _delete(self, parent: mdev_parent.Parent, uuid: str) -> None:
         """Its files go first, and then whoever has it open is waited for."""
         files = self._files
         place = files.root / parent.path / uuid
