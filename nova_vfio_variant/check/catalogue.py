@@ -14,6 +14,7 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.conf import codes as conf_codes
 from nova_vfio_variant.host.decide import codes as host_codes
+from nova_vfio_variant.host.decide import mdev_codes
 from nova_vfio_variant.pci import codes as pci_codes
 from nova_vfio_variant.placement import codes as placement_codes
 
@@ -22,7 +23,14 @@ def everything() -> dict[str, finding.Code]:
     """Each constant's name and its code, in the order of the ids."""
     named = {
         name: value
-        for room in (conf_codes, pci_codes, placement_codes, host_codes, codes)
+        for room in (
+            conf_codes,
+            pci_codes,
+            placement_codes,
+            host_codes,
+            mdev_codes,
+            codes,
+        )
         for name, value in vars(room).items()
         if isinstance(value, finding.Code)
     }

@@ -18,7 +18,7 @@ from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.node import liveness
 from nova_vfio_variant.pci import function as observed
-from nova_vfio_variant.tracker import vgpus
+from nova_vfio_variant.tracker import mdevs, vgpus
 
 #: What is younger is left alone: its guest may be about to start.
 GRACE: ty.Final = dt.timedelta(minutes=5)
@@ -31,6 +31,8 @@ class What(enum.StrEnum):
     ORPHAN = "vGPU without an instance"
     LOST = "vGPU that is gone"
     MISSING = "declared vGPU that is missing"
+    ORPHAN_MDEV = "mediated device without an instance"
+    LOST_MDEV = "mediated device that is gone"
 
 
 class Action(enum.StrEnum):
@@ -47,9 +49,10 @@ class Action(enum.StrEnum):
 class Decision:
     """One thing that is wrong, and what to do about it.
 
-    :param subject: the function's address
+    :param subject: the function's address, or the mediated device's UUID
     :param why: as a sentence says it
     :param vgpu: which one of ours it is about; None for what is declared
+    :param mdev: which mediated device of ours it is about
     """
 
     subject: str
@@ -57,6 +60,7 @@ class Decision:
     why: str
     action: Action
     vgpu: vgpus.OurVgpu | None = None
+    mdev: mdevs.OurMdev | None = None
 
     @property
     def key(self) -> tuple[str, Action, str | None]:
@@ -64,7 +68,8 @@ class Decision:
 
         The assignment tells one owner of a function from the next.
         """
-        assignment = None if self.vgpu is None else self.vgpu.assignment
+        ours = self.vgpu or self.mdev
+        assignment = None if ours is None else ours.assignment
         return self.subject, self.action, assignment
 
 
@@ -77,6 +82,7 @@ class Facts:
     :param ask: whether an instance lives
     :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
+    :param mdevs: the mediated devices that we made, as the store has them
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -87,6 +93,7 @@ class Facts:
     declared: planning.Decision = dataclasses.field(
         default_factory=lambda: planning.Decision(plan.Plan())
     )
+    mdevs: tuple[mdevs.OurMdev, ...] = ()
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
@@ -113,7 +120,7 @@ def on_demand(facts: Facts) -> ty.Iterator[Decision]:
         what, action, why = _of(
             vgpu, facts, f"instance {vgpu.instance_uuid} is gone"
         )
-        reason = _why_left(vgpu, answer, facts)
+        reason = why_left(vgpu, answer, facts)
         if reason is not None:
             action, why = Action.LEAVE, reason
         yield Decision(str(vgpu.address), what, why, action, vgpu)
@@ -254,8 +261,10 @@ def _whether_free(
     return Action.FREE, whose
 
 
-def _why_left(
-    vgpu: vgpus.OurVgpu, answer: liveness.Answer, facts: Facts
+def why_left(
+    vgpu: vgpus.OurVgpu | mdevs.OurMdev,
+    answer: liveness.Answer,
+    facts: Facts,
 ) -> str | None:
     """Why nothing is done whatever became of it; None if nothing says so."""
     if not answer.is_gone:
@@ -290,15 +299,3 @@ def declared(facts: Facts) -> ty.Iterator[Decision]:
             reason.message,
             Action.LEAVE,
         )
-
-
-#: All that is looked for, in the order in which it is done: what is freed may
-#: be what something else needs.
-LOOKED_FOR: ty.Final[
-    tuple[ty.Callable[[Facts], ty.Iterator[Decision]], ...]
-] = (unsettled, on_demand, declared, lost)
-
-
-def decide(facts: Facts) -> tuple[Decision, ...]:
-    """All that is wrong."""
-    return tuple(decision for look in LOOKED_FOR for decision in look(facts))

@@ -16,7 +16,6 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import actor as host_actor
 from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
@@ -31,8 +30,10 @@ from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import running, scanner, vendor_vgpu
 from nova_vfio_variant.node import (
     astray,
+    astray_mdevs,
     claims,
     liveness,
+    mdevs,
     missing_vgpus,
     placement_side,
     preparation,
@@ -74,6 +75,25 @@ class Outcome:
     decision: astray.Decision
     state: State
     why: str
+
+
+#: All that is looked for, in the order in which it is done: what is freed may
+#: be what something else needs.
+LOOKED_FOR: ty.Final[
+    tuple[ty.Callable[[astray.Facts], ty.Iterator[astray.Decision]], ...]
+] = (
+    astray.unsettled,
+    astray.on_demand,
+    astray_mdevs.on_demand,
+    astray.declared,
+    astray.lost,
+    astray_mdevs.lost,
+)
+
+
+def decide(facts: astray.Facts) -> tuple[astray.Decision, ...]:
+    """All that is wrong."""
+    return tuple(decision for look in LOOKED_FOR for decision in look(facts))
 
 
 class Reconciling:
@@ -135,7 +155,7 @@ class Reconciling:
         for decision in found:
             if decision.action is not is_set:
                 ended.append(self._attempted(decision, listed))
-            elif decision.vgpu is not None:
+            elif (decision.vgpu or decision.mdev) is not None:
                 of_claims.append(decision)
         ended += self._set_again(found)
         # A card's mode, which may be declared, is set by now.
@@ -147,9 +167,8 @@ class Reconciling:
     ) -> tuple[astray.Decision, ...]:
         with self._context.open_store(read_only=True) as store:
             facts = self._facts(store, listed)
-            return astray.decide(
-                dataclasses.replace(facts, declared=self._declared(store))
-            )
+            facts = dataclasses.replace(facts, declared=self._declared(store))
+            return decide(facts)
 
     def _recovered(self, found: ty.Iterable[astray.Decision]) -> list[Outcome]:
         """Bring to an end what a crash left in the middle.
@@ -205,6 +224,7 @@ class Reconciling:
             liveness.Liveness.of(tree, listed).ask,
             dt.datetime.now(dt.UTC),
             running.seconds(tree),
+            mdevs=tuple(store.mdevs.all().values()),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:
@@ -233,7 +253,8 @@ class Reconciling:
         missing = [
             decision
             for decision in found
-            if decision.action is astray.Action.SET and decision.vgpu is None
+            if decision.action is astray.Action.SET
+            and (decision.vgpu or decision.mdev) is None
         ]
         if not missing:
             return
@@ -263,10 +284,10 @@ class Reconciling:
         listed: ty.Collection[str] | None,
     ) -> Outcome:
         """Do what was decided, if it is to be done still."""
-        if decision.action is astray.Action.LEAVE or decision.vgpu is None:
+        if decision.action is astray.Action.LEAVE:
             return Outcome(decision, State.LEFT, decision.why)
         try:
-            why = self._ended(decision, decision.vgpu, listed)
+            why = self._ended(decision, listed)
         except (
             exception.HostRefused,
             exception.ClaimError,
@@ -286,26 +307,25 @@ class Reconciling:
     def _ended(
         self,
         decision: astray.Decision,
-        vgpu: vgpus.OurVgpu,
         listed: ty.Collection[str] | None,
     ) -> str | None:
         """Set a vGPU again, or take it away with what its instance had.
 
         :returns: why it is left; None if it is done
         """
+        vgpu = decision.vgpu
         with syncing.locked(self._context) as store:
-            if all(
+            if vgpu is not None and all(
                 known.address != vgpu.address for known in store.vgpus.all()
             ):
                 return None  # It went with another one of its instance's.
             facts = self._facts(store, listed)
-            fresh = {
-                again.key
-                for look in (astray.on_demand, astray.lost)
-                for again in look(facts)
-            }
-            if decision.key not in fresh:
+            if decision.key not in {again.key for again in decide(facts)}:
                 return "it is not as it was when this was decided"
+            if decision.mdev is not None:
+                mdevs.end(self._prepared, store, decision)
+                return None
+            assert vgpu is not None
             if decision.action is astray.Action.SET:
                 vgpu_claims.make_again(self._context, store, vgpu)
                 return None
@@ -315,7 +335,7 @@ class Reconciling:
                 claims.Claims(self._context).give_back(
                     store, vgpu.instance_uuid
                 )
-            if _row(store, vgpu) is not None:
+            if _has_row(store, vgpu):
                 _take_away(
                     self._context, self._prepared, store, vgpu, decision.why
                 )
@@ -356,34 +376,16 @@ def _take_away(
     whose = vgpu.instance_uuid or _NOBODY
     with prepared.acting_on(store, whose) as actor:
         recover.recover(actor)
-        _converged(actor, decide)
+        converge.wholly(actor, plan.Command.VGPU, decide)
     placement_side.offer_again(context, store, [vgpu])
     store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 
-def _converged(actor: host_actor.Actor, decide: host_actor.Decide) -> None:
-    """Do what is decided, all of it.
-
-    :raises HostRefused: something is in the way
-    :raises HostStepFailed: a change failed, and was taken back
-    """
-    for turn in converge.rounds(actor, decide, plan.Command.VGPU):
-        for attempt in turn.attempts:
-            if isinstance(attempt, converge.Failure):
-                raise exception.HostStepFailed(attempt.why_not)
-
-
-def _row(
-    store: tracker_store.Store, vgpu: vgpus.OurVgpu
-) -> vgpus.OurVgpu | None:
-    """What stands of one in the store, if it is still this owner's."""
-    for known in store.vgpus.all():
-        if (known.address, known.assignment) == (
-            vgpu.address,
-            vgpu.assignment,
-        ):
-            return known
-    return None
+def _has_row(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
+    """Whether the store still has one, and it is this owner's."""
+    return (vgpu.address, vgpu.assignment) in {
+        (known.address, known.assignment) for known in store.vgpus.all()
+    }
 
 
 def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0005"
+HEAD = "0006"
 
 METADATA = sa.MetaData()
 
@@ -142,5 +142,21 @@ vgpu_reports = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("ok", sa.Boolean, nullable=False),
     sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("identity", sa.Text),
+)
+
+#: The mediated devices that we made. ``kind`` is ``PARENT/TYPE``,
+#: ``attributes`` a JSON list of ``NAME=VALUE``, ``identity`` is JSON where the
+#: parent is a PCI function; ``assignment`` tells one owner of a UUID from the
+#: next.
+mdevs = sa.Table(
+    "mdevs",
+    METADATA,
+    sa.Column("uuid", sa.String(36), primary_key=True),
+    sa.Column("kind", sa.String(511), nullable=False),
+    sa.Column("instance_uuid", sa.String(36), index=True),
+    sa.Column("assignment", sa.String(36), nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
+    sa.Column("attributes", sa.Text, nullable=False),
     sa.Column("identity", sa.Text),
 )

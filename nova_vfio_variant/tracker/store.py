@@ -22,6 +22,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
     allowance,
     family,
+    mdevs,
     memory,
     models,
     quarantine,
@@ -227,6 +228,11 @@ class Store:
     def allowances(self) -> allowance.Allowances:
         """The obstacles that somebody overruled."""
         return allowance.Allowances(self._read, self._write)
+
+    @functools.cached_property
+    def mdevs(self) -> mdevs.OurMdevs:
+        """The mediated devices that we made."""
+        return mdevs.OurMdevs(self._read, self._write)
 
     @functools.cached_property
     def vgpus(self) -> vgpus.OurVgpus:

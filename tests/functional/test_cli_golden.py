@@ -43,6 +43,8 @@ FRESH = {
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
+    "mdev-types": "mdev types",
+    "mdev-list": "mdev list",
     "vgpu-types": "vgpu types",
     "vgpu-health": "vgpu health",
 }
@@ -234,6 +236,8 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "mdev create",
+        "mdev delete",
         "vgpu apply",
         # It writes nothing, and compares with a file that a user has.
         "vgpu assert",

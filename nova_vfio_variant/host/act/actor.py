@@ -249,6 +249,11 @@ class Actor:
             raise error
         try:
             now = ways.state_of(self.tree, change)
+            if change.what is plan.What.MDEV and not _is_made(
+                self.journal.unfinished[number]
+            ):
+                # What has its UUID is somebody else's, or as it was.
+                now = change.before
             if now is None:
                 self.journal.end(number, plan.Outcome.GONE, error.message)
                 raise exception.HostStepFailed(
@@ -294,6 +299,13 @@ class Actor:
         )
 
 
+def _is_made(unfinished: plan.Unfinished) -> bool:
+    """Whether a change is known to have made its mediated device."""
+    return any(
+        step.action is plan.Action.CREATE_MDEV for step in unfinished.done
+    )
+
+
 def _holders(
     by: executor.Executor,
     tree: host_tree.HostTree,
@@ -313,7 +325,7 @@ def _holders(
         return f"who has it open can't be seen: {error.message}"
     for name in (change.subject, *change.lost):
         function = None
-        if change.what is not plan.What.MODULE:
+        if change.what not in (plan.What.MODULE, plan.What.MDEV):
             function = seen.get(pci_address.PciAddress.parse(name))
         if function is not None:
             found += [str(one) for one in opened.of(tree, function)]

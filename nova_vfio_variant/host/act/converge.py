@@ -110,6 +110,20 @@ def rounds(
             return
 
 
+def wholly(
+    actor: host_actor.Actor, command: plan.Command, decide: host_actor.Decide
+) -> None:
+    """Do what is decided, all of it.
+
+    :raises HostRefused: something is in the way
+    :raises HostStepFailed: a change failed, and was taken back
+    """
+    for turn in rounds(actor, decide, command):
+        for attempt in turn.attempts:
+            if isinstance(attempt, Failure):
+                raise exception.HostStepFailed(attempt.why_not)
+
+
 def _attempt(
     actor: host_actor.Actor,
     change: plan.Change,

@@ -9,6 +9,7 @@ import typing as ty
 from nova_vfio_variant.host import process, vf_provider, vgpu
 from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
+from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe.use import device_files, processes
 
 
@@ -42,6 +43,8 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
         framework = vgpu.named(step.provider)
         framework.set_heterogeneous(writer, subject, value == "1")
         return framework.heterogeneous(writer.root, subject)
+    if step.action in plan.OF_MDEVS:
+        return _do_mdev(writer, step)
     assert step.action is plan.Action.SET_NUMVFS, step.action
     way = vf_provider.named(step.provider)
     way.set_numvfs(writer, subject, int(value))
@@ -49,6 +52,24 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
         # While the kernel still gives them no driver.
         writer.settle()
     return str(writer.numvfs(subject, int(value)))
+
+
+def _do_mdev(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
+    """Make a mediated device, or remove it, or write an attribute of its.
+
+    Attributes aren't read back: some can't be, and others read as something
+    else.
+    """
+    if step.action is plan.Action.SET_MDEV_ATTRIBUTE:
+        writer.set_mdev_attribute(
+            step.subject, *mdev.parse_attribute(step.value)
+        )
+        return step.value
+    if step.action is plan.Action.CREATE_MDEV:
+        writer.create_mdev(step.subject, *mdev.parse_kind(step.value))
+    else:
+        writer.remove_mdev(step.subject)
+    return mdev.now(writer.root, step.subject)
 
 
 class Executor(abc.ABC):

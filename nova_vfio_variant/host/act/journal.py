@@ -249,7 +249,7 @@ class Journal:
             command,
             prior=self.priors.get(change.subject),
         )
-        if change.what is plan.What.MODULE:
+        if not change.functions:
             return
         if command is not plan.Command.RESTORE:
             self._touched.touch(change)

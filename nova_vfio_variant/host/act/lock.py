@@ -21,7 +21,7 @@ import typing as ty
 
 from nova_vfio_variant import exception, lock_file, own_files, trust
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import host_scan
+from nova_vfio_variant.host.observe import host_scan, mdev
 from nova_vfio_variant.host.tree import beneath, host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
@@ -43,8 +43,18 @@ def of_module(name: str) -> str:
     return f"module-{name}"
 
 
+def of_mdev(uuid: str) -> str:
+    """The key of a mediated device's lock.
+
+    While one that is open is being removed others can be made.
+    """
+    return f"mdev-{uuid}"
+
+
 def of_name(name: str, seen: host_scan.HostScan) -> str:
-    """The key of the lock of a function, which need not be there."""
+    """The key of the lock of a function or mdev, which need not be there."""
+    if mdev.is_uuid(name):
+        return of_mdev(name)
     address = pci_address.PciAddress.parse(name)
     found = seen.get(address)
     return _key(address, None) if found is None else key(found)
@@ -57,6 +67,8 @@ def of_change(change: plan.Change, seen: host_scan.HostScan) -> set[str]:
     """
     if change.what is plan.What.MODULE:
         return {of_module(change.subject)}
+    if change.what is plan.What.MDEV:
+        return {of_mdev(change.subject)}
     subject = pci_address.PciAddress.parse(change.subject)
     vfs = {
         key(pci_function)
@@ -72,9 +84,12 @@ def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
     That is its own, and for a VF its PF's too: who makes or removes VFs
     touches them in groups that come and go with them.
 
-    :param address: the function as it is now is looked up
+    :param address: the function as it is now is looked up; or the UUID of a
+        mediated device
     :raises ValueError: it is no address
     """
+    if mdev.is_uuid(address):
+        return {of_mdev(address)}
     mine = pci_address.PciAddress.parse(address)
     found = {_key(mine, _group(tree, mine))}
     link = tree.readlink(f"{paths.DEVICES}/{mine}/physfn")

@@ -151,7 +151,9 @@ def _settle(
     forward: tuple[plan.Step, ...] = ()
     back: tuple[plan.Step, ...] = ()
     if change.what is not plan.What.MODULE:
-        if not identity.another(change.subject, known, now):
+        if not (
+            change.functions and identity.another(change.subject, known, now)
+        ):
             for reason in plausible.of_change(change, now):
                 return judgement.Judgement(
                     change, judgement.Verdict.LEAVE, reason.message

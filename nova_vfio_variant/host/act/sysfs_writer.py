@@ -17,6 +17,7 @@ from nova_vfio_variant.host import process
 from nova_vfio_variant.host.observe import (
     drivers,
     function_ids,
+    mdev,
     programs,
     sriov,
     vendor_vgpu,
@@ -123,6 +124,30 @@ class SysfsWriter:
         if vendor_vgpu.parse_current(type_id) != type_id:
             raise ValueError(f"{type_id!r} is no id of a vGPU type")
         self._attribute(place, vendor_vgpu.CURRENT, type_id)
+
+    def create_mdev(self, uuid: str, parent: str, type_id: str) -> None:
+        """Make a mediated device of a parent's.
+
+        EEXIST where any parent has the UUID; ENOSPC, EUSERS, EAGAIN or
+        EINVAL where there is no room, as the parent's driver likes.
+        """
+        mdev.parse_kind(mdev.kind(parent, type_id))
+        place = f"{mdev.PARENTS}/{parent}/{mdev.TYPES}/{type_id}/create"
+        self._write(place, _checked_uuid(uuid).encode())
+
+    def remove_mdev(self, uuid: str) -> None:
+        """Remove a mediated device; it blocks while that is open."""
+        self._write(f"{mdev.DEVICES}/{_checked_uuid(uuid)}/remove", b"1")
+
+    def set_mdev_attribute(self, uuid: str, name: str, value: str) -> None:
+        """Write an attribute of a mediated device; see
+        :func:`.mdev.parse_attribute`.
+        """
+        mdev.parse_attribute(f"{name}={value}")
+        place = f"{mdev.DEVICES}/{_checked_uuid(uuid)}"
+        if self.root.readlink(f"{place}/{name.partition('/')[0]}") is not None:
+            raise ValueError(f"{name!r} is a link, and no attribute")
+        self._write(f"{place}/{name}", value.encode())
 
     def load_module(self, name: str) -> None:
         """Load a module, with what it depends on."""
@@ -234,6 +259,16 @@ def _checked_address(address: str) -> str:
     :raises ValueError: it is none
     """
     return str(pci_address.PciAddress.parse(address))
+
+
+def _checked_uuid(uuid: str) -> str:
+    """A UUID as the kernel shows it.
+
+    :raises ValueError: it is none
+    """
+    if not mdev.is_uuid(uuid):
+        raise ValueError(f"{uuid!r} is no UUID in lower case")
+    return uuid
 
 
 def _checked_name(name: str) -> str:

@@ -6,8 +6,13 @@ from __future__ import annotations
 import dataclasses
 
 from nova_vfio_variant.host import vf_provider, vgpu
-from nova_vfio_variant.host.decide import plan, planning, vgpu_steps
-from nova_vfio_variant.host.observe import function_state, scanner
+from nova_vfio_variant.host.decide import (
+    mdev_steps,
+    plan,
+    planning,
+    vgpu_steps,
+)
+from nova_vfio_variant.host.observe import function_state, mdev, scanner
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
 
@@ -21,6 +26,8 @@ def state_of(
 
     :raises HostError: it is there and can't be read
     """
+    if change.what is plan.What.MDEV:
+        return function_state.State(mdev=mdev.now(tree, change.subject))
     now = function_state.state_now(tree, change.subject)
     if now is None or change.after.heterogeneous is None:
         return now
@@ -74,6 +81,8 @@ def _towards(
         return planning.driver_steps(change.subject, now, to, reason)
     if change.what is plan.What.VGPU:
         return vgpu_steps.steps(change, now, to, reason)
+    if change.what is plan.What.MDEV:
+        return mdev_steps.steps(change, now, to, reason)
     pf = scanner.scan(tree).get(pci_address.PciAddress.parse(change.subject))
     if pf is None:
         return ()

@@ -12,7 +12,13 @@ import enum
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider
-from nova_vfio_variant.host.decide import identity, plan, planning, refusal
+from nova_vfio_variant.host.decide import (
+    identity,
+    mdev_obstacles,
+    plan,
+    planning,
+    refusal,
+)
 from nova_vfio_variant.host.observe import (
     facts,
     function_state,
@@ -78,6 +84,21 @@ def judge(
     change = unfinished.change
     if change.what is plan.What.MODULE:
         return _module(change, now)
+    if change.what is plan.What.MDEV and state is not None:
+        return _mdev(unfinished, now, state, back)
+    return _function(unfinished, now, state, forward, back, known)
+
+
+def _function(
+    unfinished: plan.Unfinished,
+    now: facts.HostFacts,
+    state: function_state.State | None,
+    forward: tuple[plan.Step, ...],
+    back: tuple[plan.Step, ...],
+    known: function.Identity | None,
+) -> Judgement:
+    """A change of a function: its driver, its VFs, its vGPU type or mode."""
+    change = unfinished.change
     if state is None:
         for reason in refusal.unreadable(now, change.subject):
             return Judgement(change, Verdict.LEAVE, reason.message)
@@ -111,6 +132,47 @@ def _module(change: plan.Change, now: facts.HostFacts) -> Judgement:
     if now.driver_named(change.subject) is not None:
         return Judgement(change, Verdict.FINISH, "the module is loaded")
     return Judgement(change, Verdict.UNDO, "the module is not loaded")
+
+
+def _mdev(
+    unfinished: plan.Unfinished,
+    now: facts.HostFacts,
+    state: function_state.State,
+    back: tuple[plan.Step, ...],
+) -> Judgement:
+    """One that was being made and isn't whole goes; one that was to go goes.
+
+    Whether an attribute had been written nobody can read of it.
+    """
+    change = unfinished.change
+    if state.mdev == change.after.mdev and not change.after.mdev:
+        return Judgement(change, Verdict.FINISH, "it is gone")
+    if state.mdev == change.before.mdev and not change.before.mdev:
+        return Judgement(change, Verdict.UNDO, "it is not there")
+    if state.mdev not in (change.before.mdev, change.after.mdev):
+        return Judgement(
+            change,
+            Verdict.UNDO,
+            f"another is there by now: {state.mdev or 'none'}",
+        )
+    made = {step.action for step in unfinished.done}
+    tried = unfinished.begun is not None or unfinished.hung
+    if change.after.mdev and plan.Action.CREATE_MDEV not in made and not tried:
+        return Judgement(
+            change, Verdict.UNDO, "what has its UUID is somebody else's"
+        )
+    if change.after.mdev and set(change.steps) <= set(unfinished.done):
+        return Judgement(change, Verdict.FINISH, "it was made as a whole")
+    against = mdev_obstacles.in_use(now, change.subject)
+    if against:
+        return Judgement(change, Verdict.LEAVE, against[0].message)
+    if change.after.mdev:
+        return Judgement(
+            change, Verdict.UNDO, "it was not made as a whole", back
+        )
+    return Judgement(
+        change, Verdict.FINISH, "nothing is in the way", change.steps
+    )
 
 
 def _foreign(

@@ -32,12 +32,15 @@ class StepState(enum.StrEnum):
 class Action(enum.StrEnum):
     """What kind of write a step is."""
 
+    CREATE_MDEV = "create-mdev"
     LOAD_MODULE = "load-module"
     PROBE = "probe"
+    REMOVE_MDEV = "remove-mdev"
     SET_AUTOPROBE = "set-autoprobe"
     SET_NUMVFS = "set-numvfs"
     SET_OVERRIDE = "set-override"
     SET_HETEROGENEOUS = "set-heterogeneous"
+    SET_MDEV_ATTRIBUTE = "set-mdev-attribute"
     SET_VGPU_TYPE = "set-vgpu-type"
     UNBIND = "unbind"
 
@@ -46,11 +49,18 @@ class Action(enum.StrEnum):
         raise ValueError(f"{value!r} is no action")
 
 
+#: What is done to a mediated device.
+OF_MDEVS: ty.Final = frozenset(
+    {Action.CREATE_MDEV, Action.REMOVE_MDEV, Action.SET_MDEV_ATTRIBUTE}
+)
+
+
 class Command(enum.StrEnum):
     """What begins changes; recovering ends those of all."""
 
     APPLY = "apply"
     RESTORE = "restore"
+    MDEV = "mdev"
     VGPU = "vgpu"
 
 
@@ -73,6 +83,7 @@ class What(enum.StrEnum):
     VFS = "vfs"
     DRIVER = "driver"
     VGPU = "vgpu"
+    MDEV = "mdev"
 
 
 def seconds(number: object) -> float:
@@ -94,11 +105,13 @@ def seconds(number: object) -> float:
 class Step:
     """One write to the host, with the way back.
 
-    :param subject: PCI address of the function, or the module, as text
+    :param subject: PCI address of the function, the module, or the UUID of
+        the mediated device, as text
     :param action: what kind of write
     :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
-        driver's name, the id of a vGPU type; empty for none, for a probe that
-        the kernel is free to answer as it likes
+        driver's name, the id of a vGPU type, ``PARENT/TYPE`` of a mediated
+        device or ``NAME=VALUE`` of its attribute; empty for none, for a probe
+        that the kernel is free to answer as it likes
     :param prior: what stood there before, which the undo puts back
     :param reason: why, in one sentence
     :param deadline: seconds that the write may take
@@ -136,6 +149,12 @@ class Step:
         """What puts back what the step changes, as a person would say it."""
         if self.action is Action.LOAD_MODULE:
             return "none: the module stays loaded"
+        if self.action is Action.CREATE_MDEV:
+            return str(Action.REMOVE_MDEV)
+        if self.action is Action.REMOVE_MDEV:
+            return "none: what it held is gone"
+        if self.action is Action.SET_MDEV_ATTRIBUTE:
+            return "none: it goes with the device"
         if self.action is Action.UNBIND:
             return f"bind {self.prior}"
         if self.action is Action.PROBE:
@@ -161,7 +180,8 @@ def _shown(action: Action, value: str) -> str:
 class Change:
     """What is done to one function, finished or undone as a whole.
 
-    :param subject: PCI address, or the module's name, as text
+    :param subject: PCI address, the module's name, or the UUID of the
+        mediated device, as text
     :param what: of which kind it is
     :param before: what stood there before
     :param after: what is to stand there; its driver may be
@@ -213,8 +233,12 @@ class Change:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The addresses of all that it concerns; none for a module."""
-        if self.what is What.MODULE:
+        """The addresses of all that it concerns.
+
+        None for a module; none for a mediated device, which is somebody's
+        and no part of what a function is.
+        """
+        if self.what in (What.MODULE, What.MDEV):
             return ()
         return (self.subject, *self.lost)
 

@@ -18,6 +18,7 @@ from nova_vfio_variant.host.decide import (
     obstacles,
     plan,
     planning,
+    plausible_mdevs,
     refusal,
 )
 from nova_vfio_variant.host.observe import (
@@ -55,6 +56,8 @@ def check_step(step: plan.Step) -> None:
     action, value = step.action, step.value
     if action is Action.LOAD_MODULE:
         fits = drivers.is_name(step.subject) and value == step.subject
+    elif action in plan.OF_MDEVS:
+        fits = plausible_mdevs.fits_step(step)
     else:
         check_address(step.subject)
         if action is Action.SET_NUMVFS:
@@ -85,6 +88,8 @@ def check_step_of(step: plan.Step, change: plan.Change) -> None:
     mine = step.subject == change.subject
     if change.what is plan.What.MODULE:
         fits = mine and step.action is Action.LOAD_MODULE
+    elif change.what is plan.What.MDEV:
+        fits = mine and step.action in plan.OF_MDEVS
     elif change.what is plan.What.DRIVER:
         fits = mine and step.action in _OF_DRIVERS
     elif change.what is plan.What.VGPU:
@@ -110,6 +115,8 @@ def check(change: plan.Change) -> None:
         fits = drivers.is_name(change.subject)
         fits = fits and before == function_state.State()
         fits = fits and after == function_state.State(change.subject)
+    elif change.what is plan.What.MDEV:
+        fits = plausible_mdevs.fits_change(change)
     else:
         for name in (change.subject, *change.lost):
             check_address(name)
@@ -192,7 +199,7 @@ def of_change(
     change: plan.Change, now: facts.HostFacts
 ) -> tuple[finding.Finding, ...]:
     """Why a change on record is none that a plan has on this host."""
-    if change.what is plan.What.MODULE:
+    if change.what in (plan.What.MODULE, plan.What.MDEV):
         return ()
     prior = plan.Prior(change.before, change.pf, made=False)
     found = of_prior(change.subject, prior, now)
@@ -223,6 +230,8 @@ def of_step(
         if now.can_load(name):
             return ()
         return (_refused(name, "it is no module for this host's functions"),)
+    if action in plan.OF_MDEVS:
+        return plausible_mdevs.against_step(step, now)
     address = pci_address.PciAddress.parse(name)
     function = now.scan.get(address)
     if function is None:

@@ -16,6 +16,7 @@ from nova_vfio_variant.host.observe import (
     function_state,
     host_scan,
     machine,
+    mdev,
     programs,
     sriov,
     vendor_vgpu,
@@ -63,6 +64,8 @@ class HostFacts:
     :param records: what is known of its functions beside that
     :param unseen: what this root can't show of any host, such as
         ``processes``: nobody knows whether it has a use for a function
+    :param mdevs: the mediated devices, and who offers them
+    :param mdev_uses: who has a mediated device open, by its UUID
     """
 
     scan: host_scan.HostScan
@@ -77,6 +80,10 @@ class HostFacts:
     )
     unseen: tuple[str, ...] = ()
     records: host_records.Records = host_records.NOTHING
+    mdevs: mdev.Mdevs = mdev.NONE
+    mdev_uses: ty.Mapping[str, tuple[uses.Use, ...]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def knowing(
         self,
@@ -143,6 +150,7 @@ def gather(
     routing = network.Routing.of(tree)
     open_files = device_files.Index(opened, children.look(tree))
     in_use = {}
+    mdevs = mdev.read(tree)
     for function in host.functions:
         address = str(function.address)
         group = host.iommu_groups.get(function.iommu_group or 0, ())
@@ -180,6 +188,12 @@ def gather(
             *disks.unseen,
             *((uses.ADDRESSES,) if routing.unseen else ()),
         ),
+        mdevs=mdevs,
+        mdev_uses={
+            device.uuid: found
+            for device in mdevs.devices.values()
+            if (found := open_files.of_mdev(device.uuid, device.group))
+        },
     )
 
 

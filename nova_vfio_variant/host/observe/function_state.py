@@ -7,7 +7,12 @@ import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.observe import drivers, sriov, vendor_vgpu
+from nova_vfio_variant.host.observe import (
+    drivers,
+    mdev,
+    sriov,
+    vendor_vgpu,
+)
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -32,6 +37,8 @@ class State:
         journals that didn't say
     :param heterogeneous: whether a card's vGPUs may be of several sizes; None
         where nobody asked the card
+    :param mdev: of a mediated device, ``PARENT/TYPE``, empty where it isn't
+        there; None for all else
     """
 
     driver: str | None = None
@@ -40,6 +47,7 @@ class State:
     autoprobe: bool | None = None
     vgpu_type: str | None = None
     heterogeneous: bool | None = None
+    mdev: str | None = None
 
     @classmethod
     def of_data(cls, data: ty.Mapping[str, ty.Any]) -> State:
@@ -59,6 +67,8 @@ class State:
                 raise TypeError(f"{flag!r} is neither true nor false")
         if made.vgpu_type is not None and not is_type(made.vgpu_type):
             raise ValueError(f"{made.vgpu_type!r} is no id of a vGPU type")
+        if made.mdev is not None and made.mdev != "":
+            mdev.parse_kind(made.mdev)
         return made
 
     def is_again(self, before: State) -> bool:

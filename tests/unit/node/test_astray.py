@@ -7,7 +7,7 @@ import typing as ty
 
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import records, use, vendor_vgpu
-from nova_vfio_variant.node import astray, liveness
+from nova_vfio_variant.node import astray, liveness, reconcile
 from nova_vfio_variant.node.astray import Action, What
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import vgpus
@@ -45,7 +45,7 @@ class AstrayTest(base.TestCase):
             vgpus={AT: vendor_vgpu.VendorVgpu(current)},
             **{"unseen": (), "in_use": {}, **more},
         )
-        found = astray.decide(
+        found = reconcile.decide(
             astray.Facts((vgpu,), host, lambda _: answer, NOW, self.uptime)
         )
         if not found:
@@ -137,7 +137,7 @@ class AstrayTest(base.TestCase):
             OURS, address=pci_address.PciAddress.parse("0000:99:00.4")
         )
         host = host_facts.gather(make.scan(FUNCTION))
-        (decision,) = astray.decide(
+        (decision,) = reconcile.decide(
             astray.Facts((gone,), host, lambda _: GONE, NOW)
         )
         self.assertEqual(
@@ -157,7 +157,9 @@ class AstrayTest(base.TestCase):
             vgpus={AT: vendor_vgpu.VendorVgpu("558")},
             records=records.Records(unsettled={AT}),
         )
-        found = astray.decide(astray.Facts((OURS,), host, lambda _: GONE, NOW))
+        found = reconcile.decide(
+            astray.Facts((OURS,), host, lambda _: GONE, NOW)
+        )
         self.assertEqual(
             [What.UNSETTLED, What.ORPHAN],
             [decision.what for decision in found],

@@ -25,6 +25,8 @@ from nova_vfio_variant.pci import function as observed
 #: As what a process has a function open that it got through VFIO.
 DEVICE_FD = "anon_inode:[vfio-device]"
 _GROUP = re.compile(r"virtual/vfio/(?:noiommu-)?(\d+)")
+#: Of a mediated device, whatever its parent is.
+_MDEV = re.compile(r"/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/")
 _HEAD = re.compile(r"virtual/nvme-subsystem/[^/]+/(?:ng|nvme)(\d+n\d+\w*)")
 #: Device files of all functions on some driver together.
 _COMMON_TO = (
@@ -153,6 +155,28 @@ class Index:
         )
         return tuple(found)
 
+    def of_mdev(self, uuid: str, group: int | None) -> tuple[Use, ...]:
+        """Who has a mediated device open, and who may have.
+
+        :param group: its IOMMU group, if it has one
+        """
+        files = [
+            file
+            for file in self._opened.files
+            if uuid in (file.place or "").split("/")
+            or (group is not None and file.group == group)
+        ]
+        return (
+            *(
+                Use(Kind.OPEN, str(holder), holder)
+                for holder in dict.fromkeys(file.holder for file in files)
+            ),
+            *(
+                use.unknown(f"{why}, which may have it open")
+                for why in self._opened.unreadable[:1]
+            ),
+        )
+
     def _of_children(self, function: observed.PciFunction) -> ty.Iterator[Use]:
         """Of what stands below it, idle or open."""
         address = str(function.address)
@@ -236,6 +260,7 @@ def is_some_functions(place: str) -> bool:
     """Whether a place may be one of a PCI function."""
     return (
         use.last_address(place) is not None
+        or _MDEV.search(f"/{place}/") is not None
         or place.startswith(f"{devices.UNLISTED}/")
         or _GROUP.fullmatch(place) is not None
         or _HEAD.fullmatch(place) is not None

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether what is to be done to a mediated device makes sense. Pure."""
+
+from __future__ import annotations
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import mdev_obstacles, plan
+from nova_vfio_variant.host.observe import facts, function_state, mdev
+
+
+def fits_step(step: plan.Step) -> bool:
+    """Whether a step's subject and value are of a mediated device.
+
+    :raises ValueError: they aren't
+    """
+    if step.action is plan.Action.CREATE_MDEV:
+        mdev.parse_kind(step.value)
+    elif step.action is plan.Action.SET_MDEV_ATTRIBUTE:
+        mdev.parse_attribute(step.value)
+    else:
+        mdev.parse_kind(step.prior)
+        if step.value:
+            return False
+    return mdev.is_uuid(step.subject)
+
+
+def fits_change(change: plan.Change) -> bool:
+    """Whether it makes a mediated device, or takes one away, alone."""
+    before, after = change.before, change.after
+    kinds = {before.mdev, after.mdev}
+    return (
+        mdev.is_uuid(change.subject)
+        and None not in kinds
+        and len(kinds) == 2
+        and "" in kinds
+        and before == function_state.State(mdev=before.mdev)
+        and after == function_state.State(mdev=after.mdev)
+        and change.pf is None
+    )
+
+
+def against_step(
+    step: plan.Step, now: facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """Why a mediated device may not be made, changed or taken away."""
+    uuid = step.subject
+    if step.action is plan.Action.CREATE_MDEV:
+        parent, type_id = mdev.parse_kind(step.value)
+        return mdev_obstacles.to_create(now, uuid, parent, type_id)
+    if step.action is plan.Action.REMOVE_MDEV:
+        return mdev_obstacles.to_remove(now, uuid, step.prior)
+    return mdev_obstacles.in_use(now, uuid)

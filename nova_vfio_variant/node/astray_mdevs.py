@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mediated devices of ours that are not as they should be. Pure.
+
+A device that nobody's instance has was asked for by hand: it is made again
+after a reboot, and goes when somebody deletes it.
+"""
+
+from __future__ import annotations
+
+import typing as ty
+
+from nova_vfio_variant.host.decide import mdev_obstacles
+from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.node import astray, liveness
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.tracker import mdevs
+
+Action = astray.Action
+What = astray.What
+
+
+def on_demand(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
+    """What was made for an instance that lives no more."""
+    for ours in facts.mdevs:
+        if ours.instance_uuid is None:
+            continue
+        answer = facts.ask(ours.instance_uuid)
+        if answer.state is liveness.State.YES:
+            continue
+        if not answer.is_gone and not _is_there(ours, facts):
+            continue  # It is made again.
+        action, why = _whether_free(ours, facts)
+        reason = astray.why_left(ours, answer, facts)
+        if reason is not None:
+            action, why = Action.LEAVE, reason
+        yield astray.Decision(
+            ours.uuid, What.ORPHAN_MDEV, why, action, mdev=ours
+        )
+
+
+def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
+    """What isn't there any more, as after a reboot."""
+    for ours in facts.mdevs:
+        if _is_there(ours, facts):
+            continue
+        whose = "it was asked for"
+        if ours.instance_uuid is not None:
+            if facts.ask(ours.instance_uuid).is_gone:
+                continue
+            whose = f"instance {ours.instance_uuid} has it"
+        action, why = Action.SET, f"{whose}, and it is not there"
+        there = facts.host.mdevs.devices.get(ours.uuid)
+        against = mdev_obstacles.to_create(
+            facts.host, ours.uuid, *mdev.parse_kind(ours.kind)
+        )
+        if facts.host.mdevs.unread is not None:
+            action, why = Action.LEAVE, facts.host.mdevs.unread
+        elif there is not None:
+            action = Action.LEAVE
+            why = f"another tool made one with its UUID below {there.parent}"
+        elif against:
+            action, why = Action.LEAVE, against[0].message
+        yield astray.Decision(
+            ours.uuid, What.LOST_MDEV, why, action, mdev=ours
+        )
+
+
+def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
+    """Whether it is there as we made it."""
+    there = facts.host.mdevs.devices.get(ours.uuid)
+    return (
+        there is not None
+        and mdev.kind(there.parent, there.type_id or "") == ours.kind
+    )
+
+
+def _whether_free(
+    ours: mdevs.OurMdev, facts: astray.Facts
+) -> tuple[Action, str]:
+    """Whether nobody uses what still is as we made it."""
+    whose = f"instance {ours.instance_uuid} is gone"
+    if facts.host.mdevs.unread is not None:
+        return Action.LEAVE, facts.host.mdevs.unread
+    if not _is_there(ours, facts):
+        return Action.FORGET, f"{whose}, and so is the device"
+    against = mdev_obstacles.to_remove(facts.host, ours.uuid, ours.kind)
+    if against:
+        return Action.LEAVE, against[0].message
+    return Action.FREE, whose

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked for of mediated devices, and what of a host can be that."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as ty
+import uuid as uuids
+
+from nova_vfio_variant import finding
+from nova_vfio_variant.host.decide import (
+    mdev_choice,
+    mdev_codes,
+    mdev_obstacles,
+    refusal,
+)
+from nova_vfio_variant.host.observe import facts as host_facts
+from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.tracker import mdevs as tracked
+
+#: Of stable UUIDs (version 5): ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
+#: ``uuid5(NAMESPACE_DNS, "mdev.nova-vfio-variant")``.
+NAMESPACE: ty.Final = uuids.uuid5(
+    uuids.NAMESPACE_DNS, "mdev.nova-vfio-variant"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for.
+
+    :param type_id: a type by its id, or its name
+    :param parents: names of those to choose from; all if empty
+    :param uuid: as given; None for one of ours
+    :param instance_uuid: whose it is to be; None for nobody's
+    :param attributes: each ``NAME=VALUE``, in the order in which they are
+        written
+    :param strategy: how a parent is chosen
+    """
+
+    type_id: str
+    parents: tuple[str, ...] = ()
+    uuid: str | None = None
+    instance_uuid: str | None = None
+    attributes: tuple[str, ...] = ()
+    strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
+
+
+def wanted(
+    wish: Wish,
+    facts: host_facts.HostFacts,
+    ours: ty.Mapping[str, tracked.OurMdev],
+) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
+    """What is to be made, its kind the type alone, and of which parents.
+
+    :raises HostRefused: it can't be
+    """
+    uuid = _uuid(wish, ours)
+    there = facts.mdevs.devices.get(uuid)
+    if there is not None:
+        expect((mdev_obstacles.taken(there),))
+    for parent in wish.parents:
+        if parent not in facts.mdevs.parents:
+            expect((mdev_obstacles.no_parent(facts, uuid, parent),))
+    if not facts.mdevs.parents:
+        expect((mdev_obstacles.no_parent(facts, uuid, "this host"),))
+    type_id = mdev_choice.resolve(facts.mdevs, wish.type_id)
+    offering = [
+        parent
+        for parent in facts.mdevs.parents.values()
+        if not wish.parents or parent.name in wish.parents
+    ]
+    of_type = [
+        parent
+        for parent in offering
+        if type_id is not None and parent.type_of(type_id) is not None
+    ]
+    if type_id is None or not of_type:
+        expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
+        raise AssertionError
+    candidates = mdev_choice.ordered(
+        facts, type_id, wish.strategy, wish.parents
+    )
+    if not candidates:
+        expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
+    return (
+        tracked.OurMdev(
+            uuid,
+            type_id,
+            wish.instance_uuid,
+            str(uuids.uuid4()),
+            tracked.now(),
+            wish.attributes,
+        ),
+        candidates,
+    )
+
+
+def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:
+    """The one that is given, or the first of the instance's that is free.
+
+    :raises HostRefused: what is given is none
+    """
+    if wish.uuid is not None:
+        return parsed(wish.uuid)
+    if wish.instance_uuid is None:
+        return str(uuids.uuid4())
+    number = 0
+    while (uuid := stable(wish.instance_uuid, number)) in ours:
+        number += 1
+    return uuid
+
+
+def stable(instance_uuid: str, number: int) -> str:
+    """The UUID of an instance's mediated device with a number, from 0.
+
+    It is the same on each host and in each boot.
+    """
+    return str(uuids.uuid5(NAMESPACE, f"{instance_uuid}/{number}"))
+
+
+def expect(against: tuple[finding.Finding, ...]) -> None:
+    """Raise what speaks against it.
+
+    :raises HostRefused: something does
+    """
+    if against:
+        raise refusal.error(against)
+
+
+def parsed(text: str) -> str:
+    """A UUID as the kernel shows it.
+
+    :raises HostRefused: it is none
+    """
+    uuid = text.lower()
+    if not mdev.is_uuid(uuid):
+        expect(
+            (
+                refusal.because(
+                    mdev_codes.MDEV_UUID,
+                    text,
+                    "it is no UUID as the kernel takes it",
+                    mdev_codes.MDEV_UUID.mend,
+                ),
+            )
+        )
+    return uuid

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mediated devices that we made."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import typing as ty
+
+import sqlalchemy as sa
+
+from nova_vfio_variant.tracker import models, rows
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import function
+
+Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OurMdev:
+    """A mediated device that we made, or are about to make.
+
+    :param uuid: in lower case
+    :param kind: ``PARENT/TYPE``
+    :param instance_uuid: whose it is; None for nobody's
+    :param assignment: tells one owner of the UUID from the next: a stable
+        UUID comes back
+    :param since: when, in UTC, as ISO 8601 has it
+    :param attributes: each ``NAME=VALUE``, in the order in which they are
+        written
+    :param identity: which function its parent was; None for what is none
+    """
+
+    uuid: str
+    kind: str
+    instance_uuid: str | None
+    assignment: str
+    since: str
+    attributes: tuple[str, ...] = ()
+    identity: function.Identity | None = None
+
+
+class OurMdevs:
+    """All of a store, each change on disk when the call returns.
+
+    :param read: begins a transaction that reads
+    :param write: begins a transaction that writes
+    """
+
+    def __init__(self, read: Transaction, write: Transaction) -> None:
+        self._read = read
+        self._write = write
+
+    def all(self) -> dict[str, OurMdev]:
+        """All that we made, by UUID, in rising order."""
+        with self._read() as link:
+            found = [
+                OurMdev(
+                    row.uuid,
+                    row.kind,
+                    row.instance_uuid,
+                    row.assignment,
+                    row.since,
+                    tuple(json.loads(row.attributes)),
+                    None
+                    if row.identity is None
+                    else rows.identity(row.identity),
+                )
+                for row in link.execute(sa.select(models.mdevs))
+            ]
+        return {
+            made.uuid: made for made in sorted(found, key=lambda m: m.uuid)
+        }
+
+    def put(self, made: OurMdev) -> None:
+        """Record one, in place of what stood at its UUID."""
+        table = models.mdevs
+        with self._write() as link:
+            link.execute(sa.delete(table).where(table.c.uuid == made.uuid))
+            link.execute(
+                sa.insert(table),
+                {
+                    **dataclasses.asdict(made),
+                    "attributes": json.dumps(made.attributes),
+                    "identity": None
+                    if made.identity is None
+                    else rows.identity_text(made.identity),
+                },
+            )
+
+    def remove(self, uuid: str, assignment: str) -> bool:
+        """Forget one, if it is still this owner's.
+
+        :returns: whether it was
+        """
+        table = models.mdevs
+        with self._write() as link:
+            done = link.execute(
+                sa.delete(table).where(
+                    table.c.uuid == uuid, table.c.assignment == assignment
+                )
+            )
+        return bool(done.rowcount)
+
+
+def now() -> str:
+    """The time for :attr:`OurMdev.since`."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
