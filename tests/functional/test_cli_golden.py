@@ -54,6 +54,7 @@ OF_FUNCTION = {
     "explain": "explain",
     "guest-xml": "guest xml --address",
     "guest-qemu": "guest qemu --address",
+    "guest-cloud-hypervisor": "guest cloud-hypervisor --address",
 }
 #: And of one with two claims.
 CLAIMED = {
@@ -73,7 +74,12 @@ OTHERS = {
     "host-snapshot": "what a recording of the host holds",
     "upgrade-check": "nova-vfio-status upgrade check",
 }
-TEXT_ONLY = ("config suggest", "guest xml", "guest qemu")
+TEXT_ONLY = (
+    "config suggest",
+    "guest xml",
+    "guest qemu",
+    "guest cloud-hypervisor",
+)
 
 
 class Recorded(ty.NamedTuple):

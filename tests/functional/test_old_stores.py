@@ -13,6 +13,7 @@ import sqlite3
 import tempfile
 import typing as ty
 
+import fixtures
 import sqlalchemy as sa
 
 from nova_vfio_variant.cli import main, status
@@ -58,6 +59,7 @@ ASK = {
     "config check": (),
     "guest xml": ("--instance", cli_case.ONE),
     "guest qemu": ("--instance", cli_case.ONE),
+    "guest cloud-hypervisor": ("--instance", cli_case.ONE),
     "host plan": (),
     "inventory show": (),
     "inventory diff": (),
