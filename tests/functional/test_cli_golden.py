@@ -240,6 +240,7 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "guest vdsm-hook",
         "vgpu apply",
         # It writes nothing, and compares with a file that a user has.
         "vgpu assert",

@@ -40,6 +40,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device disallow": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim delete": ((cli_case.ONE,), 0),
+    # Of a machine that had nothing.
+    "guest vdsm-hook": (("after_vm_destroy",), 0),
     "inventory report": ((), 0),
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
@@ -90,6 +92,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
         host = sample_hosts.with_igb(self.folder / "host")
         self.enterContext(host.plugged_in())
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
+        self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
