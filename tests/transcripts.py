@@ -7,7 +7,8 @@ A comment before a literal block says what the block is::
     .. transcript: two-node-igb-nvme   commands and what they say, on this host
     .. transcript:                     more, on the host as it is by now
 
-The host is a recording, by its name, that answers as a kernel does. What
+The host is a recording, by its name, that answers as a kernel does, or one with
+a card whose VFs take vGPUs (``vgpu-card``). What
 stands behind ``$`` is run by a shell, in a folder of its own, where
 ``nova-vfio`` reads that host, ``nova.conf`` (the demo's, unless the page has
 one) and a state path that is empty at first.
@@ -31,8 +32,11 @@ from xml.sax import saxutils
 
 from nova_vfio_variant.testing import fake_host
 from tests import fake_program, pages
+from tests.functional import claimed_vgpus
 
 CHECKOUT = pages.CHECKOUT
+#: The name of a host with a card that takes vGPUs, of which is no recording.
+VGPU_CARD: ty.Final = "vgpu-card"
 #: Whose session the README's picture shows, and the picture.
 DRAWN = CHECKOUT / "doc/source/user/index.rst"
 PICTURE = CHECKOUT / "doc/source/_static/session.svg"
@@ -143,7 +147,10 @@ class Session:
         """Begin anew on a host."""
         for name in ("host", "state"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
-        fake_host.FakeHost.load(self._folder / "host", recording(host))
+        if host == VGPU_CARD:
+            claimed_vgpus.with_cards(self._folder / "host", claimed_vgpus.PF)
+        else:
+            fake_host.FakeHost.load(self._folder / "host", recording(host))
 
     def write(self, name: str, lines: ty.Sequence[str]) -> None:
         """Write a file."""

@@ -145,9 +145,16 @@ class VgpuClaims:
             doubtful,
         )
         fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
-        return choosing.choose(
-            fit, answers, [wish.request], numa_cells, sockets, doubtful
-        )
+        try:
+            return choosing.choose(
+                fit, answers, [wish.request], numa_cells, sockets, doubtful
+            )
+        except exception.NotEnoughDevices as error:
+            error.hint = (
+                "'nova-vfio vgpu types' shows what each card takes now, and"
+                " why no more"
+            )
+            raise
 
     def doubtful(
         self, judge: host_verdicts.Verdicts

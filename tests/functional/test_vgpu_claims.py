@@ -72,6 +72,7 @@ class ClaimTest(claimed_vgpus.OnDemand):
         ):
             said = self.fails("claim", "create", "--instance", TWO, *words)
             self.assertIn("[VFIO591]", said)
+            self.assertIn("'nova-vfio vgpu types'", said)
             self.assert_recorded(before)
         # One fits, and the second doesn't.
         self.fails("claim", "create", "--instance", TWO, "--vgpu-type=558:2")
