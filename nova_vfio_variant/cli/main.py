@@ -58,6 +58,8 @@ COMMANDS = {
     "claim delete": "claim:Delete",
     "guest xml": "guest:Xml",
     "guest qemu": "guest:Qemu",
+    "guest cloud-hypervisor": "guest:CloudHypervisor",
+    "guest vdsm-hook": "vdsm:Hook",
     "vgpu report": "vgpu_health:Report",
     "vgpu health": "vgpu_health:Health",
     "vgpu clear": "vgpu_health:Clear",

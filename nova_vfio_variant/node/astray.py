@@ -12,6 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
+from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.host.decide import plan, planning, refusal
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
@@ -83,7 +84,8 @@ class Facts:
     :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     :param mdevs: the mediated devices that we made, as the store has them
-    :param unfinished_mdevs: the UUIDs of those that may be there in part
+    :param half_made: the UUIDs of those that may be there in part
+    :param novas: those that nova-compute hands out
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -95,14 +97,17 @@ class Facts:
         default_factory=lambda: planning.Decision(plan.Plan())
     )
     mdevs: tuple[mdevs.OurMdev, ...] = ()
-    unfinished_mdevs: ty.Collection[str] = ()
+    half_made: ty.Collection[str] = ()
+    novas: nova_mdevs.HandedOut = dataclasses.field(
+        default_factory=nova_mdevs.HandedOut
+    )
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
     """What a command was killed in the middle of."""
     for subject in (
         *map(str, sorted(facts.host.records.unsettled)),
-        *sorted(facts.unfinished_mdevs),
+        *sorted(facts.half_made),
     ):
         yield Decision(
             subject,

@@ -35,6 +35,7 @@ from nova_vfio_variant.node import (
     liveness,
     mdevs,
     missing_vgpus,
+    novas,
     placement_side,
     preparation,
     records,
@@ -225,9 +226,8 @@ class Reconciling:
             dt.datetime.now(dt.UTC),
             running.seconds(tree),
             mdevs=tuple(store.mdevs.all().values()),
-            unfinished_mdevs=records.unfinished_mdevs(
-                scan, self._context.state
-            ),
+            half_made=records.half_made(scan, self._context.state),
+            novas=novas.mdevs(self._context),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:

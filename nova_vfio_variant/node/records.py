@@ -86,7 +86,7 @@ def unsettled(
     return frozenset(map(pci_address.PciAddress.parse, known.unsettled))
 
 
-def unfinished_mdevs(
+def half_made(
     scan: host_scan.HostScan, state: own_files.Given
 ) -> frozenset[str]:
     """The UUIDs of mediated devices that may be there in part.

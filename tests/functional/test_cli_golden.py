@@ -56,6 +56,7 @@ OF_FUNCTION = {
     "explain": "explain",
     "guest-xml": "guest xml --address",
     "guest-qemu": "guest qemu --address",
+    "guest-cloud-hypervisor": "guest cloud-hypervisor --address",
 }
 #: And of one with two claims.
 CLAIMED = {
@@ -75,7 +76,12 @@ OTHERS = {
     "host-snapshot": "what a recording of the host holds",
     "upgrade-check": "nova-vfio-status upgrade check",
 }
-TEXT_ONLY = ("config suggest", "guest xml", "guest qemu")
+TEXT_ONLY = (
+    "config suggest",
+    "guest xml",
+    "guest qemu",
+    "guest cloud-hypervisor",
+)
 
 
 class Recorded(ty.NamedTuple):
@@ -238,6 +244,7 @@ class CompleteTest(base.TestCase):
         "claim delete",
         "mdev create",
         "mdev delete",
+        "guest vdsm-hook",
         "vgpu apply",
         # It writes nothing, and compares with a file that a user has.
         "vgpu assert",
