@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mediated devices, made and taken away on a host that takes some."""
 
+import errno
 import typing as ty
 import uuid
 
@@ -102,6 +103,19 @@ class CommandsTest(MdevCase):
         self.assertIn("mdpy has no room for another mdpy-hd", ran.err)
         self.assertIn(min(row["uuid"] for row in made), ran.err)
 
+    def test_of_several_creators_one_gets_the_last(self) -> None:
+        for _ in range(3):
+            self.create("mdpy-vga")
+        creators = [self.start(self.create_or_fail) for _ in range(4)]
+        results = [creator.result(200) for creator in creators]
+        self.assertEqual([0] + [errno.EBUSY] * 3, sorted(results))
+        self.assertEqual(["ours"] * 4, [row["owner"] for row in self.all()])
+
+    def create_or_fail(self) -> None:
+        """Raise an error where the command fails."""
+        if self.run_command("mdev", "create", "mdpy-xga").status:
+            raise OSError(errno.EBUSY, "it failed")
+
 
 class ReconcileTest(MdevCase):
     def reconciled(self, alive: str = OTHER) -> list[dict[str, ty.Any]]:
@@ -141,4 +155,18 @@ class ReconcileTest(MdevCase):
         row = self.create("mdpy-hd")
         self.remove(row["uuid"])
         self.reconciled()
+        self.assertEqual(["there"], [row["state"] for row in self.all()])
+
+    def test_what_went_with_its_parent_comes_back_with_it(self) -> None:
+        row = self.create("mtty-2", "--instance", INSTANCE)
+        self.host.rmmod("mtty")
+        self.assertEqual(["missing"], [row["state"] for row in self.all()])
+        [left] = self.reconciled(INSTANCE)
+        self.assertEqual("left", left["state"])
+        self.assertIn("mtty offers no mediated devices", left["reason"])
+        self.host.modprobe("mtty")
+        [done] = self.reconciled(INSTANCE)
+        self.assertEqual(
+            (row["uuid"], "done"), (done["subject"], done["state"])
+        )
         self.assertEqual(["there"], [row["state"] for row in self.all()])

@@ -89,7 +89,7 @@ def check_step_of(step: plan.Step, change: plan.Change) -> None:
     if change.what is plan.What.MODULE:
         fits = mine and step.action is Action.LOAD_MODULE
     elif change.what is plan.What.MDEV:
-        fits = mine and step.action in plan.OF_MDEVS
+        fits = mine and plausible_mdevs.is_of(step, change)
     elif change.what is plan.What.DRIVER:
         fits = mine and step.action in _OF_DRIVERS
     elif change.what is plan.What.VGPU:

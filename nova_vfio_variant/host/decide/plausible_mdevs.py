@@ -24,9 +24,23 @@ def fits_step(step: plan.Step) -> bool:
     return mdev.is_uuid(step.subject)
 
 
+def is_of(step: plan.Step, change: plan.Change) -> bool:
+    """Whether a step is about the parent and type that its change is about."""
+    kind = change.before.mdev or change.after.mdev
+    if step.action is plan.Action.CREATE_MDEV:
+        return step.value == kind
+    if step.action is plan.Action.REMOVE_MDEV:
+        return step.prior == kind
+    return step.action is plan.Action.SET_MDEV_ATTRIBUTE
+
+
 def fits_change(change: plan.Change) -> bool:
-    """Whether it makes a mediated device, or takes one away, alone."""
+    """Whether it makes a mediated device, or takes one away, alone.
+
+    :raises TypeError, ValueError: of no parent and type
+    """
     before, after = change.before, change.after
+    mdev.parse_kind(before.mdev or after.mdev)
     kinds = {before.mdev, after.mdev}
     return (
         mdev.is_uuid(change.subject)
