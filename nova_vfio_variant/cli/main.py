@@ -67,7 +67,7 @@ COMMANDS = {
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",
-    "mdev types": "mdev:Types",
+    "mdev types": "mdev:MdevTypes",
     "mdev list": "mdev:List",
     "mdev create": "mdev:Create",
     "mdev delete": "mdev:Delete",

@@ -8,6 +8,7 @@ import typing as ty
 import uuid as uuids
 
 from nova_vfio_variant import finding
+from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.host.decide import (
     mdev_choice,
     mdev_codes,
@@ -50,9 +51,11 @@ def wanted(
     wish: Wish,
     facts: host_facts.HostFacts,
     ours: ty.Mapping[str, tracked.OurMdev],
+    novas: nova_mdevs.HandedOut,
 ) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
     """What is to be made, its kind the type alone, and of which parents.
 
+    :param novas: of whose parents none is made
     :raises HostRefused: it can't be
     """
     uuid = _uuid(wish, ours)
@@ -78,11 +81,14 @@ def wanted(
     if type_id is None or not of_type:
         expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
         raise AssertionError
+    left = [parent for parent in of_type if novas.against(parent) is None]
+    if not left:
+        expect(tuple(_of_nova(uuid, parent, novas) for parent in of_type[:1]))
     candidates = mdev_choice.ordered(
-        facts, type_id, wish.strategy, wish.parents
+        facts, type_id, wish.strategy, [parent.name for parent in left]
     )
     if not candidates:
-        expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
+        expect((mdev_obstacles.full(facts, uuid, left, type_id),))
     return (
         tracked.OurMdev(
             uuid,
@@ -93,6 +99,18 @@ def wanted(
             wish.attributes,
         ),
         candidates,
+    )
+
+
+def _of_nova(
+    uuid: str, parent: mdev.Parent, novas: nova_mdevs.HandedOut
+) -> finding.Finding:
+    """That a parent is Nova's."""
+    return refusal.because(
+        mdev_codes.MDEV_OF_NOVA,
+        uuid,
+        f"{novas.against(parent)}",
+        mdev_codes.MDEV_OF_NOVA.mend,
     )
 
 

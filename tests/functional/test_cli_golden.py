@@ -43,6 +43,8 @@ FRESH = {
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
+    "mdev-types": "mdev types",
+    "mdev-list": "mdev list",
     "vgpu-types": "vgpu types",
     "vgpu-health": "vgpu health",
 }
@@ -240,6 +242,8 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "mdev create",
+        "mdev delete",
         "guest vdsm-hook",
         # No recording has a device that it could be about.
         "mdev definition",

@@ -46,6 +46,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
     "host recover": ((), 0),
+    "mdev create": (("mtty-1",), 2),
+    "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
     "vgpu clear": ((FREE,), 1),
     "vgpu set": ((FREE, "none"), 2),
@@ -60,6 +62,7 @@ ASK = {
     "claim list": (),
     "config check": (),
     "guest xml": ("--instance", cli_case.ONE),
+    "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
     "guest cloud-hypervisor": ("--instance", cli_case.ONE),
     "mdev definition": (cli_case.TWO, "--type", "mdpy-hd"),
@@ -80,6 +83,7 @@ TELL = {
 LEAVE = {
     "host snapshot": ("host.tar.gz",),
     "host diff": ("host", "host"),
+    "mdev types": (),
     "config explain": (FREE,),
     "config suggest": (),
 }
