@@ -12,7 +12,7 @@ from nova_vfio_variant.host.decide import (
     refusal,
 )
 from nova_vfio_variant.host.observe import mdev
-from nova_vfio_variant.node import mdev_wishes
+from nova_vfio_variant.node import mdev_wishes, novas
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -60,7 +60,9 @@ class Definitions:
         :raises HostRefused: it can't be made
         """
         facts = self._context.verdicts.facts
-        made, candidates = mdev_wishes.wanted(wish, facts, self._ours())
+        made, candidates = mdev_wishes.wanted(
+            wish, facts, self._ours(), novas.mdevs(self._context)
+        )
         parent = candidates[0].name
         decision = mdev_changes.create(
             facts, made.uuid, mdev.kind(parent, made.kind), made.attributes, ""

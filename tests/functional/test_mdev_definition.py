@@ -92,6 +92,16 @@ class LibvirtTest(DefinitionCase):
         said = self.fails("mdev", "definition", UUID, "--type", "mtty-9")
         self.assertIn(mdev_codes.NO_MDEV_TYPE.id, said)
 
+    def test_none_is_made_by_another_tool_where_nova_hands_them_out(
+        self,
+    ) -> None:
+        self.configure(
+            tail="[devices]\nenabled_mdev_types = nvidia-35\n"
+            "[vfio]\nplacement = embedded\nnova_compute = yes\n"
+        )
+        said = self.fails("mdev", "definition", UUID, "--type", "nvidia-35")
+        self.assertIn(mdev_codes.MDEV_OF_NOVA.id, said)
+
     def test_what_only_a_new_one_can_have_is_refused_of_others(self) -> None:
         uuid = self.made("mtty-2")
         for words in (("--parent", "mtty"), ("--attribute", "a=b")):
