@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as ty
 
+from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.guest import libvirt, mdev_definition
 from nova_vfio_variant.host.decide import (
     mdev_changes,
@@ -79,9 +80,8 @@ class Definitions:
             raise refusal.error((mdev_obstacles.no_parent(facts, uuid, name),))
         return mdev_definition.Definition(
             uuid,
-            mdev_definition.Parent(
-                name, parent.path, name == str(parent.address)
-            ),
+            name,
+            nova_mdevs.libvirt_name(parent),
             type_id,
             tuple(map(mdev.parse_attribute, attributes)),
         )
