@@ -71,6 +71,7 @@ COMMANDS = {
     "mdev list": "mdev:List",
     "mdev create": "mdev:Create",
     "mdev delete": "mdev:Delete",
+    "mdev definition": "mdev_definition:Definition",
     "vgpu types": "vgpu_types:Types",
     "vgpu set": "vgpu:Set",
     "vgpu apply": "vgpu:Apply",

@@ -29,6 +29,8 @@ _ADDRESS: ty.Final = re.compile(
     r"^[\da-fA-F]{4}:[\da-fA-F]{2}:[\da-fA-F]{2}.[0-7]$"
 )
 _VIRTUAL: ty.Final = "sys/devices/virtual/"
+_MATRIX: ty.Final = "sys/devices/vfio_ap/matrix"
+_CHANNEL: ty.Final = re.compile(r"sys/devices/css[0-9a-f]+/[^/]+")
 
 
 class Wrong(enum.StrEnum):
@@ -117,14 +119,20 @@ NOTHING: ty.Final = NovaMdevs()
 
 
 def libvirt_name(parent: mdev.Parent) -> str | None:
-    """The name of a parent's node device; None for what Nova doesn't know.
+    """The name of a parent's node device; None where it has none.
 
-    Those are PCI functions, and virtual devices such as ``mtty_mtty``.
+    Nova knows PCI functions, and virtual devices such as ``mtty_mtty``; of
+    s390 there are channels and the matrix of crypto adapters
+    (``src/node_device/node_device_udev.c``).
     """
     if parent.address is not None and parent.name == str(parent.address):
         return "pci_" + re.sub("[:.]", "_", parent.name)
     if parent.path.startswith(_VIRTUAL):
         return parent.path.removeprefix(_VIRTUAL).replace("/", "_")
+    if parent.path == _MATRIX:
+        return "ap_matrix"
+    if _CHANNEL.fullmatch(parent.path):
+        return "css_" + parent.name.replace(".", "_")
     return None
 
 

@@ -245,6 +245,8 @@ class CompleteTest(base.TestCase):
         "mdev create",
         "mdev delete",
         "guest vdsm-hook",
+        # No recording has a device that it could be about.
+        "mdev definition",
         "vgpu apply",
         # It writes nothing, and compares with a file that a user has.
         "vgpu assert",

@@ -65,6 +65,7 @@ ASK = {
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
     "guest cloud-hypervisor": ("--instance", cli_case.ONE),
+    "mdev definition": (cli_case.TWO, "--type", "mdpy-hd"),
     "host plan": (),
     "inventory show": (),
     "inventory diff": (),
@@ -94,6 +95,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         host = sample_hosts.with_igb(self.folder / "host")
+        host.add_mdev_parent("mdpy", {"mdpy-hd": 1}, 4)
         self.enterContext(host.plugged_in())
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))

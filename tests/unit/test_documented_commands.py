@@ -69,7 +69,7 @@ class DocumentedCommandsTest(base.TestCase):
 
     def test_the_table_of_commands_has_each_and_no_other(self) -> None:
         text = (pages.CHECKOUT / _TABLE).read_text()
-        rows = text.partition("list-table::")[2].partition("\n\nBeside")[0]
+        rows = text.partition("list-table::")[2].partition("\n\nWhether")[0]
         named = _LITERAL.findall(rows)
         self.assertEqual(set(main.COMMANDS), set(named))
 

@@ -105,3 +105,11 @@ class UnitFilesTest(base.TestCase):
         unit = self.unit("nova-compute.service.d/nova-vfio-host.conf")["Unit"]
         self.assertEqual("nova-vfio-host.service", unit["Requires"])
         self.assertEqual("nova-vfio-host.service", unit["After"])
+
+    def test_what_is_missing_is_made_again_with_the_same_options(self) -> None:
+        service = self.unit("nova-vfio-host.service")["Service"]
+        after = self.unit("nova-vfio-host.service.d/reconcile.conf")["Service"]
+        self.assertEqual(
+            service["ExecStart"].replace("host apply", "reconcile"),
+            after["ExecStartPost"],
+        )
