@@ -27,7 +27,8 @@ class Offer:
     :param here: devices of the type that are there, whoever made them
     :param available: how many more it says that it takes; None where it
         doesn't say
-    :param most: how many it takes while nobody has any, as far as that is told
+    :param most: how many it takes while nobody has any, as far as that is
+        told; 0 where it doesn't offer the type any more
     """
 
     name: str
@@ -54,10 +55,15 @@ def as_nova(
     for offer in offers:
         more = offer.available or 0
         limit = limits.get(offer.kind)
-        total = 0
-        if limit is None or made[offer.kind] + more <= limit:
+        total = offer.here + more
+        if (
+            offer.most
+            and limit is not None
+            and made[offer.kind] + more > limit
+        ):
+            total = 0
+        else:
             made[offer.kind] += more
-            total = offer.here + more
         if total:
             found.append(_provider(offer, root, total))
     return tuple(found)

@@ -72,6 +72,11 @@ class ParentsTest(base.TestCase):
             {A: (4, 0, 0), B: (4, 4, 0)}, self.ours(*cards, limit=4)
         )
 
+    def test_nova_drops_no_card_that_offers_the_type_no_more(self) -> None:
+        gone = offer(A, 2, 0, 0)
+        for way in (self.ours, self.novas):
+            self.assertEqual({A: (2, 0, 0)}, way(gone, limit=1))
+
     def test_devices_above_the_limit_keep_their_units(self) -> None:
         self.assertEqual({A: (6, 0, 0)}, self.ours(offer(A, 6, 10), limit=4))
 
