@@ -461,6 +461,26 @@ MIGRATE_BY_VALUE = Deviation(
     "nova.virt.libvirt.migration._address_matches",
     silent="It is about a guest that moves, and in no file of this host.",
 )
+MDEV_CAPPED = Deviation(
+    "mdev-capped",
+    "Nova drops a card whole, with the devices that it has, where it would "
+    "bring a type above its max_instances; we reserve what is above it.",
+    "Of two cards of 16 and a limit of 20 four devices are left, and a guest "
+    "that has one keeps its unit.",
+    "nova.virt.libvirt.driver.LibvirtDriver._get_gpu_inventories",
+    silent="Where Nova is, its own numbers are shown and compared.",
+)
+MDEV_TOTALS = Deviation(
+    "mdev-totals",
+    "Nova's total of a parent is what there is and what could be made at the "
+    "moment, and a parent of which nothing can be made has no provider; ours "
+    "is what it takes when it is empty, as far as that is told, and what "
+    "can't be made now is reserved.",
+    "When siblings fill a card, providers would go and come, and allocations "
+    "with them.",
+    "nova.virt.libvirt.driver.LibvirtDriver._get_gpu_inventories",
+    silent="Where Nova is, its own numbers are shown and compared.",
+)
 
 TABLE: tuple[Deviation, ...] = tuple(
     row for row in globals().values() if isinstance(row, Deviation)

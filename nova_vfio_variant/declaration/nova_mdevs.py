@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import re
 import typing as ty
 
@@ -136,8 +137,14 @@ def libvirt_name(parent: mdev.Parent) -> str | None:
     return None
 
 
-def read(given: facts.CheckInput) -> NovaMdevs:
-    """What the options say, whoever is to act on it."""
+def read(
+    given: facts.CheckInput, is_there: ty.Callable[[str], bool] | None = None
+) -> NovaMdevs:
+    """What the options say, whoever is to act on it.
+
+    :param is_there: whether a virtual device is; None to look at the host
+    """
+    is_there = is_there or functools.partial(_is_there, given)
     kinds = given.options.get(ENABLED) or ()
     types = list(kinds)
     default = None
@@ -161,7 +168,7 @@ def read(given: facts.CheckInput) -> NovaMdevs:
             wrong = None
             if name in first:
                 wrong = Wrong.TWICE
-            elif not _ADDRESS.match(name) and not _is_there(given, name):
+            elif not _ADDRESS.match(name) and not is_there(name):
                 wrong = Wrong.ADDRESS
             named.append(Named(kind, name, number, wrong, first.get(name)))
             first.setdefault(name, kind)

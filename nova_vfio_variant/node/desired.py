@@ -8,6 +8,7 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception, finding
+from nova_vfio_variant.declaration import mdev_offers
 from nova_vfio_variant.placement import (
     allocations,
     reserve,
@@ -40,6 +41,8 @@ class Desired:
         offered all the same if it is off
     :param cards: gives those whose vGPUs are made on demand, once providers
         are asked for
+    :param parents: gives the providers of parents of mediated devices, once
+        they are asked for: ours to publish, and Nova's
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Desired:
         *,
         reserve_blocked: bool = True,
         cards: ty.Callable[[], ty.Sequence[vgpu_cards.OnDemand]] = tuple,
+        parents: ty.Callable[[], mdev_offers.Both] = mdev_offers.nobodys,
     ) -> None:
         # Whoever only claimed a device hasn't spent it: a device for one
         # time is reserved after its allocation, not before.
@@ -64,6 +68,7 @@ class Desired:
         self.given = given
         self._shares = shares
         self._cards = cards
+        self._parents = parents
         self._not_known = unknown
         self._blocked = blocked if reserve_blocked else frozenset()
         self._unknown = unknown if reserve_blocked else frozenset()
@@ -93,7 +98,17 @@ class Desired:
 
     @functools.cached_property
     def _built(self) -> tuple[provider.Provider, ...]:
-        return vgpu_cards.added(self._marked[0], self._cards())
+        of_devices = vgpu_cards.added(self._marked[0], self._cards())
+        return (*of_devices, *self._of_parents[0])
+
+    @functools.cached_property
+    def _of_parents(self) -> mdev_offers.Both:
+        return self._parents()
+
+    @property
+    def novas(self) -> tuple[provider.Provider, ...]:
+        """Those that Nova publishes of parents of mediated devices."""
+        return self._of_parents[1]
 
     @property
     def providers(self) -> tuple[provider.Provider, ...]:

@@ -95,14 +95,14 @@ class Publication:
         if not self._absent:
             try:
                 there = allocations.published(
-                    self.client, self._known, self._ask
+                    self.client, self._known, self._compared
                 )
             except exception.PlacementError as error:
                 unreachable = error.message
         return View(
             tuple(
                 diff.left(one, there.get(one.name))
-                for one in self._desired.providers
+                for one in (*self._desired.providers, *self._desired.novas)
             ),
             {name: one.usages for name, one in there.items()},
             node_desired.spent(self._desired.providers, there),
@@ -156,13 +156,17 @@ class Publication:
     def compare(self) -> placement_report.Result:
         """Where Placement differs; writes nothing.
 
+        What Nova publishes of mediated devices is compared where it does.
+
         :raises PlacementError: it can't be asked
         """
         if self._absent:
             return placement_report.Result(
                 placement_report.additions(self._desired.providers), ()
             )
-        return placement_report.compare(self.client, self._ask, self._known)
+        return placement_report.compare(
+            self.client, self._compared, self._known
+        )
 
     def report(self, *, dry_run: bool = False) -> placement_report.Result:
         """Make Placement equal to what is desired.
@@ -244,6 +248,12 @@ class Publication:
     @property
     def _ask(self) -> placement_report.ReportRequest:
         return self._ask_for(self._desired.providers)
+
+    @property
+    def _compared(self) -> placement_report.ReportRequest:
+        """The same, and what Nova publishes there of mediated devices."""
+        novas = () if self.embedded else self._desired.novas
+        return self._ask_for((*self._desired.providers, *novas))
 
     def _ask_for(
         self,

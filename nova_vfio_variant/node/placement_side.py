@@ -106,6 +106,7 @@ class PlacementSide:
         :param given: what is declared; without errors if None
         :raises ConfigError: ``given`` is None, and there are errors
         """
+        from nova_vfio_variant.declaration import mdev_offers
         from nova_vfio_variant.node import desired
         from nova_vfio_variant.node import inventory as node_inventory
 
@@ -125,6 +126,7 @@ class PlacementSide:
                 cards=functools.partial(
                     self._on_demand, store, devices, given
                 ),
+                parents=functools.partial(mdev_offers.providers, given),
             ),
             store.provider_memory,
         )

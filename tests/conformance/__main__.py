@@ -31,6 +31,7 @@ from tests.conformance import (
     ask_claims,
     ask_files,
     ask_guests,
+    ask_mdevs,
     ask_migrations,
     ask_names,
     ask_states,
@@ -57,6 +58,7 @@ QUESTIONS: tuple[Question, ...] = (
     *ask_names.QUESTIONS,
     *ask_guests.QUESTIONS,
     *ask_migrations.QUESTIONS,
+    *ask_mdevs.QUESTIONS,
     *ask_states.QUESTIONS,
     *ask_suggest.QUESTIONS,
 )

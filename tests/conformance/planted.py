@@ -44,6 +44,30 @@ class Ran(NamedTuple):
 
 
 BUGS = {
+    "second-default-counts": Bug(
+        "nova_vfio_variant.declaration.nova_mdevs",
+        "if not names and default:",
+        "if not names and not kind:",
+        "mediated devices",
+    ),
+    "default-for-virtual-ones": Bug(
+        "nova_vfio_variant.declaration.nova_mdevs",
+        "return name if is_named else None",
+        "return name",
+        "mediated devices",
+    ),
+    "class-of-the-default": Bug(
+        "nova_vfio_variant.declaration.nova_mdevs",
+        'self.classes.get(self._known(parent) or "", VGPU)',
+        "max([VGPU, *self.classes.values()])",
+        "mediated devices",
+    ),
+    "limit-counts-no-device": Bug(
+        "nova_vfio_variant.placement.mdev_parents",
+        "made[offer.kind] += offer.here",
+        "made[offer.kind] += 0",
+        "mediated devices",
+    ),
     "last-match-wins": Bug(
         "nova_vfio_variant.pci.matching",
         "_specs[(mask & -mask).bit_length() - 1]",

@@ -7,13 +7,17 @@ from nova_vfio_variant.testing import fake_host
 from tests.functional import cli_case
 
 CARD, TOO = "0000:84:00.0", "0000:85:00.0"
+PROVIDER = "n1_pci_0000_84_00_0"
+OURS = "[DEFAULT]\nhost = n1\n[vfio]\nnova_compute = no\n"
 TYPES = (
     "[devices]\nenabled_mdev_types = nvidia-35\n"
     f"[mdev_nvidia-35]\ndevice_addresses = {CARD}\n"
 )
 
 
-class TwoMastersTest(cli_case.CliTestCase):
+class TwoMasters(cli_case.CliTestCase):
+    """Two cards of which mediated devices are made."""
+
     def setUp(self) -> None:
         super().setUp()
         self.fake = fake_host.FakeHost(self.folder / "host")
@@ -30,6 +34,8 @@ class TwoMastersTest(cli_case.CliTestCase):
         """All that the configuration says."""
         pathlib.Path("nova.conf").write_text(text)
 
+
+class CreateTest(TwoMasters):
     def test_none_is_made_where_nova_would_hand_it_out(self) -> None:
         for kind in ("nvidia-35", "nvidia-36"):
             said = self.fails("mdev", "create", kind, "--parent", CARD)
@@ -43,7 +49,7 @@ class TwoMastersTest(cli_case.CliTestCase):
             [row] = self.json("mdev", "create", "nvidia-35")
             self.assertEqual(TOO, row["parent"])
         said = self.fails("mdev", "create", "nvidia-35")
-        self.assertIn("VFIO593", said)
+        self.assertIn("VFIO589", said)
 
     def test_without_nova_compute_all_are_ours(self) -> None:
         self.declare(f"{TYPES}[vfio]\nnova_compute = no\n")
@@ -72,3 +78,48 @@ class TwoMastersTest(cli_case.CliTestCase):
         [left] = self.json("reconcile", status=1)
         self.assertEqual("left", left["state"])
         self.assertIn("nova-compute hands out", left["reason"])
+
+
+class InventoryTest(TwoMasters):
+    def setUp(self) -> None:
+        super().setUp()
+        self.declare(f"{OURS}{TYPES}mdev_class = CUSTOM_A\n")
+
+    def shown(self, *words: str, status: int = 0) -> dict[str, list[int]]:
+        """Total and reserved of each provider."""
+        return {
+            row["provider"]: [row["total"], row["reserved"]]
+            for row in self.json("inventory", "show", *words, status=status)
+            if row["resource_class"] == "CUSTOM_A"
+        }
+
+    def test_ours_are_published_with_novas_names_and_settle(self) -> None:
+        self.assertEqual({PROVIDER: [4, 0]}, self.shown())
+        self.json("inventory", "report")
+        self.assertEqual([], self.json("inventory", "report"))
+        self.assertEqual([], self.json("inventory", "diff"))
+        self.json("mdev", "create", "nvidia-35", "--parent", CARD)
+        self.assertEqual([], self.json("inventory", "diff"))
+
+    def test_what_another_type_took_is_reserved(self) -> None:
+        types = f"sys/class/mdev_bus/{CARD}/mdev_supported_types"
+        (self.fake.root / types / "nvidia-35/description").write_text(
+            "num_heads=2, frl_config=60, framebuffer=1024M, max_instance=4\n"
+        )
+        self.json("inventory", "report")
+        for _ in range(2):
+            self.json("mdev", "create", "nvidia-36", "--parent", CARD)
+        [row] = self.json("inventory", "report")
+        self.assertEqual(
+            [PROVIDER, "CUSTOM_A.reserved", 4],
+            [row["provider"], row["field"], row["desired"]],
+        )
+
+    def test_beside_nova_they_are_shown_and_not_published(self) -> None:
+        self.declare(
+            f"{TYPES}mdev_class = CUSTOM_A\n[vfio]\nnova_compute = yes\n"
+            "[DEFAULT]\nhost = n1\n"
+        )
+        self.assertEqual({PROVIDER: [4, 0]}, self.shown())
+        self.assertEqual([], self.json("inventory", "report"))
+        self.assertEqual([], self.json("inventory", "diff"))

@@ -15,7 +15,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.conformance.oracle import guests, states, text, tracking, world
+from tests.conformance.oracle import (
+    guests,
+    mdevs,
+    states,
+    text,
+    tracking,
+    world,
+)
 
 OPS: dict[str, Callable[..., Any]] = {
     "config": text.config,
@@ -28,6 +35,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "states": states.states,
     "hostdev": guests.hostdev,
     "mdev": guests.mdev,
+    "mdevs": mdevs.mdevs,
     "migrate": guests.migrate,
     "looks": guests.looks,
 }
