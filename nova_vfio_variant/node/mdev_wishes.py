@@ -36,6 +36,7 @@ class Wish:
     :param attributes: each ``NAME=VALUE``, in the order in which they are
         written
     :param strategy: how a parent is chosen
+    :param last: names of parents that come after all others
     """
 
     type_id: str
@@ -44,6 +45,7 @@ class Wish:
     instance_uuid: str | None = None
     attributes: tuple[str, ...] = ()
     strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
+    last: tuple[str, ...] = ()
 
 
 def wanted(
@@ -83,6 +85,8 @@ def wanted(
     )
     if not candidates:
         expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
+    able = _able(facts, uuid, candidates, type_id)
+    candidates = tuple(sorted(able, key=lambda one: one.name in wish.last))
     return (
         tracked.OurMdev(
             uuid,
@@ -94,6 +98,27 @@ def wanted(
         ),
         candidates,
     )
+
+
+def _able(
+    facts: host_facts.HostFacts,
+    uuid: str,
+    parents: ty.Sequence[mdev.Parent],
+    type_id: str,
+) -> list[mdev.Parent]:
+    """The parents that nothing speaks against.
+
+    :raises HostRefused: there are none; what speaks against the first
+    """
+    against = {
+        parent.name: mdev_obstacles.to_create(
+            facts, uuid, parent.name, type_id
+        )
+        for parent in parents
+    }
+    if all(against.values()):
+        expect(against[parents[0].name])
+    return [parent for parent in parents if not against[parent.name]]
 
 
 def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:
