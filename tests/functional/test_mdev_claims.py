@@ -113,6 +113,48 @@ class ClaimTest(mdev_case.MdevCase):
         self.ok("claim", "delete", "--instance", ONE, "--wait", "5")
         self.assertEqual({}, self.there())
 
+    def test_a_parent_whose_guest_failed_comes_last_and_then_not_at_all(
+        self,
+    ) -> None:
+        for number in range(2):
+            (claimed,) = self.claim(ONE, "--vgpu-type", "nvidia-36")
+            self.assertEqual([CARDS[number]], self.parents())
+            which = claimed["mdevs"][0] if number else CARDS[0]
+            self.report(which, claimed, "failed")
+            self.ok("claim", "delete", "--instance", ONE)
+        (claimed,) = self.claim(ONE, "--vgpu-type", "nvidia-36")
+        self.report(ONE, claimed, "failed")
+        self.ok("claim", "delete", "--instance", ONE)
+        words = ("--vgpu-type", "nvidia-36:2")
+        self.claim(ONE, *words)
+        self.assertEqual([CARDS[1]] * 2, self.parents())
+
+    def test_of_a_parent_that_is_no_function_nothing_is_remembered(
+        self,
+    ) -> None:
+        self.fake.add_mdev_parent("mtty", {"mtty-1": 1}, 2)
+        (claimed,) = self.claim(ONE, "--vgpu-type", "mtty-1")
+        said = self.fails(
+            *("vgpu", "report", ONE, "ok"),
+            *("--assignment", claimed["assignments"][0]),
+        )
+        self.assertIn("is made of mtty, which is no PCI function", said)
+        said = self.fails("vgpu", "report", ONE, "--assignment=other", "ok")
+        self.assertIn(f"it has {claimed['assignments'][0]} now", said)
+
+    def report(
+        self, which: str, claimed: dict[str, ty.Any], result: str
+    ) -> None:
+        """Say how a guest's start went."""
+        (assignment,) = claimed["assignments"]
+        self.ok("vgpu", "report", which, "--assignment", assignment, result)
+
+    def test_a_parents_framework_is_shown(self) -> None:
+        for row in self.json("host", "list"):
+            self.assertEqual(
+                ("mdev", "mdev"), (row["vgpu_mode"], row["vgpu_framework"])
+            )
+
     def test_what_another_tool_made_stays(self) -> None:
         theirs = "c3f2a8de-0b1f-4a55-9a52-3f5f5d6a0a11"
         self.fake.writer().create_mdev(theirs, CARDS[0], "nvidia-35")
