@@ -17,8 +17,9 @@ follow from that:
   tells what isn't bound. A PF that has VFs is told by the rules about PFs
   that match alone or with their VFs.
 * ``config suggest`` suggests a VF only if nothing but a claim or a guest is
-  in its way, and has a remark for each other VF. What is ready, alone in its
-  group and unlike no sibling is suggested.
+  in its way, or that it waits for a vGPU type that a claim sets, and has a
+  remark for each other VF. What is ready, alone in its group and unlike no
+  sibling is suggested.
 * ``host plan`` refuses what has a use, a claim, a quarantine, VFs, a vGPU
   type, a group or a PF in its way, and nothing else.
 * ``inventory show`` reserves one unit for each device that nobody has and

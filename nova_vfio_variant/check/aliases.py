@@ -9,7 +9,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes, unnamed, vgpus
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import facts, nova_here
 from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import filters, names, values
@@ -317,7 +317,9 @@ def class_ignored(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
 
 def _are_classes_compared(given: facts.CheckInput) -> bool:
     return (
-        given.in_placement or given.without_nova or given.layout == "per_class"
+        given.in_placement
+        or nova_here.is_absent(given)
+        or given.layout == "per_class"
     )
 
 

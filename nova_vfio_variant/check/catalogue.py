@@ -11,7 +11,7 @@ count by it.
 from __future__ import annotations
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.check import codes
+from nova_vfio_variant.check import codes, nova_mdev_codes
 from nova_vfio_variant.conf import codes as conf_codes
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import mdev_codes
@@ -30,6 +30,7 @@ def everything() -> dict[str, finding.Code]:
             host_codes,
             mdev_codes,
             codes,
+            nova_mdev_codes,
         )
         for name, value in vars(room).items()
         if isinstance(value, finding.Code)

@@ -12,7 +12,7 @@ import typing as ty
 
 from nova_vfio_variant import finding, source
 from nova_vfio_variant.check import codes
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import facts, nova_here
 from nova_vfio_variant.pci import spec as pci_spec
 
 _FILTERS = ("filter_scheduler", "enabled_filters")
@@ -62,7 +62,7 @@ def asked_and_unpublished(
     """``pci_in_placement`` where Nova doesn't publish this host's devices."""
     if not given.in_placement or given.report_in_placement:
         return
-    if given.without_nova or not _published(given):
+    if nova_here.is_absent(given) or not _published(given):
         return
     asked = sorted(
         {

@@ -8,7 +8,11 @@ import dataclasses
 import json
 import typing as ty
 
-from nova_vfio_variant.declaration import on_demand, vgpu_classes
+from nova_vfio_variant.declaration import (
+    nova_here,
+    on_demand,
+    vgpu_classes,
+)
 from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card, vgpu_mode
 from nova_vfio_variant.placement import vgpu_cards
 from nova_vfio_variant.tracker import vgpus
@@ -59,7 +63,11 @@ class Cards:
     ) -> None:
         self._cards: dict[pci_address.PciAddress, Card] = {}
         given = written.given
-        if given is None or not given.without_nova or not given.verdicts:
+        if (
+            given is None
+            or not nova_here.is_absent(given)
+            or not given.verdicts
+        ):
             return
         made = given.vgpus or ()
         leaving = {

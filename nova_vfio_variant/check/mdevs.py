@@ -3,45 +3,103 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 import typing as ty
 
-from nova_vfio_variant import finding, source
-from nova_vfio_variant.check import codes
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant import finding
+from nova_vfio_variant.check import codes, nova_mdev_codes
+from nova_vfio_variant.conf import nova
+from nova_vfio_variant.declaration import facts, nova_mdevs
+from nova_vfio_variant.host.observe import mdev, programs, vgpu_mode
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
 
-_ENABLED = ("devices", "enabled_mdev_types")
-_ADDRESSES = "device_addresses"
-_BUS = "sys/class/mdev_bus"
-_OFFERED = "mdev_supported_types"
+_ENABLED = nova_mdevs.ENABLED
+_ADDRESSES = nova_mdevs.ADDRESSES
+_OF_ENABLED = "[devices] enabled_mdev_types"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Named:
-    """A card that ``device_addresses`` names for a type.
+def options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """What Nova doesn't start with, and what it passes over."""
+    read = nova_mdevs.read(given)
+    for named in read.named:
+        if named.wrong is nova_mdevs.Wrong.TWICE:
+            yield _on_name(
+                given,
+                named,
+                nova_mdev_codes.MDEV_TWICE,
+                f"{named.name} is named for type {named.before} already",
+            )
+        elif named.wrong is not None:
+            yield _on_name(
+                given,
+                named,
+                nova_mdev_codes.MDEV_ADDRESS,
+                f"{named.name!r} is {named.wrong}",
+            )
+    for kind in read.ignored:
+        yield _on_type(
+            given,
+            kind,
+            nova_mdev_codes.MDEV_IGNORED,
+            f"nobody gets type {kind}: it names no {_ADDRESSES}, and"
+            f" {read.default} has all that no type names",
+        )
+    if read.default is not None:
+        group = f"{nova.OF_MDEV_TYPE}{read.default}"
+        text = given.places.get((group, "mdev_class"))
+        if text is not None and text.text != nova_mdevs.VGPU:
+            yield facts.on_option(
+                nova_mdev_codes.MDEV_IGNORED,
+                f"mdev_class of {read.default} counts for nothing: it names no"
+                f" {_ADDRESSES}, and its devices are {nova_mdevs.VGPU}",
+                text,
+                f"[{group}] mdev_class",
+            )
 
-    :param name: as written: an address, or a path of a virtual parent
-    """
 
-    kind: str
-    name: str
-    text: source.SourceText
-    start: int
+def absent(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Addresses at which this host has nothing, or that nothing equals."""
+    if given.scan is None:
+        return
+    for named in nova_mdevs.read(given).named:
+        if named.wrong is not None or ":" not in named.name:
+            continue
+        try:
+            at = pci_address.PciAddress.parse(named.name)
+        except ValueError:
+            at = None
+        if at is None or str(at) != named.name:
+            yield _on_name(
+                given,
+                named,
+                nova_mdev_codes.MDEV_ABSENT,
+                f"no address equals {named.name}, letter by letter",
+                None if at is None else f"Write it as {at}.",
+            )
+        elif given.scan.get(at) is None and at not in given.scan.unread:
+            yield _on_name(
+                given,
+                named,
+                nova_mdev_codes.MDEV_ABSENT,
+                f"this host has no PCI function {named.name}",
+            )
 
-    def finding(
-        self, code: finding.Code, message: str, hint: str | None = None
-    ) -> finding.Finding:
-        """A finding at the name."""
-        return finding.Finding.on(
-            code,
-            message,
-            self.text,
-            self.start,
-            self.start + len(self.name),
-            f"[{self.text.group}] {_ADDRESSES}",
-            hint,
+
+def no_mdevctl(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+    """Libvirt makes no mediated device without it."""
+    offered = _offered(given) or {}
+    if (
+        given.scan is not None
+        and any(kind in offered for kind in _enabled(given))
+        and programs.is_missing(given.scan.tree, "mdevctl")
+    ):
+        yield facts.on_option(
+            nova_mdev_codes.NO_MDEVCTL,
+            "mdevctl is not installed: libvirt, and so Nova, makes no"
+            " mediated device",
+            given.places.get(_ENABLED),
+            _OF_ENABLED,
         )
 
 
@@ -49,7 +107,7 @@ def also_given_away(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Cards for mediated devices that device_spec gives to guests."""
     if given.scan is None:
         return
-    named = list(_named(given))
+    named = nova_mdevs.read(given).named
     for card in named:
         try:
             at = pci_address.PciAddress.parse(card.name)
@@ -57,8 +115,11 @@ def also_given_away(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             continue
         taken = _taken(given, at)
         if taken is not None:
-            yield card.finding(
-                codes.MDEV_AND_SPEC, _said(given, card.kind, taken)
+            yield _on_name(
+                given,
+                card,
+                codes.MDEV_AND_SPEC,
+                _said(given, card.kind, taken),
             )
     apart = {card.name for card in named}
     for kind in _enabled(given):
@@ -105,75 +166,123 @@ def _said(
 def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Types that no card offers, and cards that don't offer the type."""
     offered = _offered(given)
-    if offered is None:
+    kinds = _enabled(given)
+    if offered is None or not kinds:
         return
-    named = list(_named(given))
+    assert given.scan is not None
     hint = _vendors_way(given)
-    for kind in _enabled(given):
-        parents = offered.get(kind)
-        if parents is None:
-            text = given.places.get(_ENABLED)
-            start = text.text.find(kind) if text else 0
-            message = f"no card of this host offers mediated devices of {kind}"
-            subject = "[devices] enabled_mdev_types"
-            if text is None:
-                yield finding.Finding(
-                    codes.MDEV_NOT_OFFERED, message, subject=subject, hint=hint
-                )
-            else:
-                yield finding.Finding.on(
-                    codes.MDEV_NOT_OFFERED,
-                    message,
-                    text,
-                    max(start, 0),
-                    max(start, 0) + len(kind),
-                    subject,
-                    hint,
-                )
-            continue
-        for card in named:
-            if (
-                card.kind == kind
-                and card.name.rpartition("/")[2] not in parents
-            ):
-                yield card.finding(
-                    codes.MDEV_NOT_OFFERED,
-                    f"{card.name} offers no mediated devices of {kind}",
-                    f"Those that do: {', '.join(sorted(parents))}.",
-                )
+    if not offered and not given.scan.tree.exists(mdev.BUS):
+        yield facts.on_option(
+            codes.MDEV_NOT_OFFERED,
+            "this host's kernel makes no mediated devices: there is no"
+            f" /{mdev.BUS}",
+            given.places.get(_ENABLED),
+            _OF_ENABLED,
+            hint,
+        )
+        return
+    for kind in kinds:
+        if kind not in offered:
+            yield _on_type(
+                given,
+                kind,
+                codes.MDEV_NOT_OFFERED,
+                f"no card of this host offers mediated devices of {kind}",
+                hint,
+            )
+    for card in nova_mdevs.read(given).named:
+        parents = offered.get(card.kind)
+        if parents is not None and card.name not in parents:
+            why = _why_none(given, card)
+            yield _on_name(
+                given,
+                card,
+                codes.MDEV_NOT_OFFERED,
+                f"{card.name} offers no mediated devices of {card.kind}"
+                + (f": {why}" if why else ""),
+                f"Those that do: {', '.join(sorted(parents))}.",
+            )
+
+
+def _why_none(given: facts.CheckInput, card: nova_mdevs.Named) -> str | None:
+    """What of a card speaks against any; None for nothing that is seen."""
+    assert given.scan is not None
+    try:
+        seen = given.scan.get(pci_address.PciAddress.parse(card.name))
+    except ValueError:
+        return None
+    if seen is None:
+        return None
+    mode = vgpu_mode.of_cards(given.scan).get(vgpu_mode.card_of(seen))
+    if mode is vgpu_mode.Mode.MIG:
+        return "it is divided into GPU instances (MIG)"
+    if mode is vgpu_mode.Mode.VENDOR:
+        return "its VFs have vGPU types of their own"
+    if any(
+        card.kind in vf.mdev_types for vf in given.vfs_of.get(seen.address, ())
+    ):
+        return "its VFs do"
+    return (
+        f"its driver is {seen.driver}" if seen.driver else "it has no driver"
+    )
+
+
+def _on_name(
+    given: facts.CheckInput,
+    named: nova_mdevs.Named,
+    code: finding.Code,
+    message: str,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at a name of ``device_addresses``."""
+    group = f"{nova.OF_MDEV_TYPE}{named.kind}"
+    text = given.places.get((group, _ADDRESSES))
+    subject = f"[{text.group if text else group}] {_ADDRESSES}"
+    places = _words(text.text) if text else []
+    if text is None or named.number >= len(places):
+        return facts.on_option(code, message, text, subject, hint)
+    start, end = places[named.number]
+    return finding.Finding.on(code, message, text, start, end, subject, hint)
+
+
+def _on_type(
+    given: facts.CheckInput,
+    kind: str,
+    code: finding.Code,
+    message: str,
+    hint: str | None = None,
+) -> finding.Finding:
+    """A finding at a type where it is enabled."""
+    text = given.places.get(_ENABLED)
+    for start, end in _words(text.text) if text else ():
+        if text is not None and text.text[start:end] == kind:
+            return finding.Finding.on(
+                code, message, text, start, end, _OF_ENABLED, hint
+            )
+    return facts.on_option(code, message, text, _OF_ENABLED, hint)
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """Where each word of a list stands."""
+    return [
+        match.span()
+        for match in re.finditer(r"[^,\s][^,]*?(?=\s*(?:,|$))", text)
+    ]
 
 
 def _enabled(given: facts.CheckInput) -> list[str]:
     return list(dict.fromkeys(given.options.get(_ENABLED) or ()))
 
 
-def _named(given: facts.CheckInput) -> ty.Iterator[_Named]:
-    """What device_addresses says of each type that is enabled."""
-    kinds = {
-        f"{prefix}{kind}".lower(): kind
-        for kind in _enabled(given)
-        for prefix in ("mdev_", "vgpu_")
-    }
-    for text in given.written:
-        kind = kinds.get(text.group.lower())
-        if kind is None or text.option != _ADDRESSES:
-            continue
-        at = 0
-        for piece in text.text.split(","):
-            name = piece.strip()
-            if name:
-                yield _Named(kind, name, text, at + piece.index(name))
-            at += len(piece) + 1
-
-
 def _offered(given: facts.CheckInput) -> dict[str, set[str]] | None:
-    """Type -> the parents that offer it; None where that can't be seen.
+    """Type -> the parents that offer it, as ``device_addresses`` names them.
 
-    Parents that are no PCI function stand in the class alone.
+    None where that can't be seen. Parents that are no PCI function stand in
+    the class alone.
     """
     scan = given.scan
     if scan is None or any(
-        _OFFERED in function.lost for function in scan.functions
+        mdev.TYPES in function.lost for function in scan.functions
     ):
         return None
     if not scan.tree.exists("sys/class"):
@@ -182,9 +291,12 @@ def _offered(given: facts.CheckInput) -> dict[str, set[str]] | None:
     for seen in scan.functions:
         for kind in seen.mdev_types:
             found.setdefault(kind, set()).add(str(seen.address))
-    for parent in scan.tree.listdir(_BUS):
-        for kind in scan.tree.listdir(f"{_BUS}/{parent}/{_OFFERED}"):
-            found.setdefault(kind, set()).add(parent)
+    for parent in given.host_facts.mdevs.parents.values():
+        name = parent.name
+        if name != str(parent.address):
+            name = nova_mdevs.libvirt_name(parent) or name
+        for offered in parent.types:
+            found.setdefault(offered.id, set()).add(name)
     return found
 
 
@@ -203,4 +315,10 @@ def _vendors_way(given: facts.CheckInput) -> str | None:
     return None
 
 
-RULES: tuple[facts.Rule, ...] = (also_given_away, not_offered)
+RULES: tuple[facts.Rule, ...] = (
+    options,
+    absent,
+    also_given_away,
+    not_offered,
+    no_mdevctl,
+)

@@ -11,7 +11,7 @@ import os_traits
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import facts, nova_here
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import diff, tree, vgpu_cards
 from nova_vfio_variant.tracker import device as tracked
@@ -74,11 +74,11 @@ def nova_differs(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             traits=tuple(
                 trait
                 for trait in published.traits
-                if trait != facts.OWNER_NOVA
+                if trait != nova_here.OWNER_NOVA
             ),
         )
         for name, published in given.published.providers.items()
-        if facts.OWNER_NOVA in published.traits
+        if nova_here.OWNER_NOVA in published.traits
         and os_traits.COMPUTE_MANAGED_PCI_DEVICE in published.traits
     }
     if not of_nova:
@@ -133,7 +133,7 @@ def allocated_to_another(
             recorded, published = owners[instance], has.get(instance, 0)
             if recorded == published:
                 continue
-            if recorded == 0 and facts.OWNER_NOVA in rp.traits:
+            if recorded == 0 and nova_here.OWNER_NOVA in rp.traits:
                 # Guests of Nova's that no claim of ours is in the way of.
                 continue
             yield finding.Finding(

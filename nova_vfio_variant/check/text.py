@@ -22,12 +22,7 @@ from nova_vfio_variant.pci import alias_parse, parse
 #: Groups of which every option is known here.
 _WHOLE = ("pci", "vfio", "devices")
 
-#: How the group of a type of mediated devices begins, and what it has
-#: (register_dynamic_opts in nova/conf/devices.py).
-_OF_TYPE = "mdev_"
-_OF_TYPE_BEFORE = "vgpu_"
-_TYPE_OPTIONS = ("device_addresses", "mdev_class", "max_instances")
-#: Which of them there are.
+#: Which types of mediated devices have a group of their own.
 _ENABLED = ("devices", "enabled_mdev_types")
 
 #: Names that no other group of Nova's has, so that one elsewhere is astray.
@@ -140,7 +135,9 @@ def deprecated_options(
 
 def _is_whole(group: str) -> bool:
     """Whether every option of a group is known here."""
-    return group in _WHOLE or group.startswith((_OF_TYPE, _OF_TYPE_BEFORE))
+    return group in _WHOLE or group.startswith(
+        (nova.OF_MDEV_TYPE, nova.OF_VGPU_TYPE)
+    )
 
 
 def _known(
@@ -148,18 +145,23 @@ def _known(
 ) -> dict[tuple[str, str], tuple[str, str]]:
     """Every (group, name) that is read -> its (group, name) of today."""
     found = {}
-    for kind in given.options.get(_ENABLED) or ():
-        for name in _TYPE_OPTIONS:
-            current = (f"{_OF_TYPE}{kind}".lower(), name)
-            found[current] = current
-        before = (f"{_OF_TYPE_BEFORE}{kind}".lower(), "device_addresses")
-        found[before] = (f"{_OF_TYPE}{kind}".lower(), "device_addresses")
-    for group, opts in [*nova.OPTS.items(), (vfio.GROUP.name, vfio.OPTS)]:
+    of_types = [
+        (f"{nova.OF_MDEV_TYPE}{kind}".lower(), nova.mdev_type_opts(kind))
+        for kind in given.options.get(_ENABLED) or ()
+    ]
+    for group, opts in [
+        *of_types,
+        *nova.OPTS.items(),
+        (vfio.GROUP.name, vfio.OPTS),
+    ]:
         for opt in opts:
             current = (group, opt.dest)
             found[current] = current
             for old in opt.deprecated_opts:
-                found[old.group or group, old.name or opt.dest] = current
+                owner = old.group or group
+                if owner != "DEFAULT":
+                    owner = owner.lower()
+                found[owner, old.name or opt.dest] = current
     return found
 
 

@@ -71,7 +71,7 @@ def vgpu_type_unset(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             seen
             for seen in untyped
             if not (
-                given.without_nova
+                nova_here.is_absent(given)
                 and spec.resource_class is None
                 and not verdicts.has_declared_vgpus(seen)
                 # Who filled a card that no claim divided sets types.

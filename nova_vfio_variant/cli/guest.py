@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import typing as ty
 
 from nova_vfio_variant import own_files, shown, trust
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.guest import qemu
-from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.guest import cloud_hypervisor, devices, qemu
+from nova_vfio_variant.node import guests
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
+    from nova_vfio_variant.tracker import device as tracked
 
 
 class _ForDevices(base.Base):
@@ -26,7 +31,8 @@ class _ForDevices(base.Base):
             "--instance",
             type=base.instance,
             metavar="UUID",
-            help="all devices that this instance has claimed",
+            help="all devices that this instance has claimed, and the mediated"
+            " devices that were made for it",
         )
         which.add_argument(
             "--address",
@@ -34,11 +40,21 @@ class _ForDevices(base.Base):
             metavar="ADDRESS",
             help="this tracked device, claimed or not",
         )
+        which.add_argument(
+            "--mdev",
+            metavar="UUID",
+            help="this mediated device, whoever made it",
+        )
         return parser
+
+    @functools.cached_property
+    def guests(self) -> guests.Guests:
+        """What guests get of the node."""
+        return guests.Guests(self.context)
 
     def devices(
         self, parsed_args: argparse.Namespace
-    ) -> tuple[tracked.Device, ...]:
+    ) -> tuple[devices.Passed, ...]:
         """The devices that the options mean, in rising order of address.
 
         What keeps one from a guest is said; where another device, or none,
@@ -46,22 +62,32 @@ class _ForDevices(base.Base):
 
         :raises HostRefused: so it is with one of them
         """
+        found: tuple[devices.Passed, ...]
         if parsed_args.address is not None:
-            found: tuple[tracked.Device, ...] = (
-                self.tracked.device(parsed_args.address),
-            )
+            found = (self.tracked.device(parsed_args.address),)
+        elif parsed_args.mdev is not None:
+            found = (self.guests.mediated(parsed_args.mdev),)
         else:
-            found = self.tracked.devices_of(parsed_args.instance)
-        self._look_at(found)
+            found = self.guests.of_instance(parsed_args.instance)
+        self._look_at(
+            tuple(
+                device
+                for device in found
+                if not isinstance(device, devices.Mediated)
+            )
+        )
+        for device in found:
+            if isinstance(device, devices.Mediated):
+                self._tell(self.guests.against(device))
         return found
 
-    def _look_at(self, devices: tuple[tracked.Device, ...]) -> None:
+    def _look_at(self, functions: tuple[tracked.Device, ...]) -> None:
         from nova_vfio_variant.host.decide import codes as host_codes
         from nova_vfio_variant.host.decide import refusal
 
         against = []
-        together = [device.address for device in devices]
-        for device in devices:
+        together = [device.address for device in functions]
+        for device in functions:
             verdict = self.tracked.verdict(
                 device.address, device.instance_uuid, together
             )
@@ -78,14 +104,64 @@ class _ForDevices(base.Base):
             if self.is_for_libvirt and device.managed:
                 # It prepares the rest when the guest starts.
                 told = (*verdict.blocking, *verdict.unknown)
-            for finding in told:
-                self.status = 1
-                self.note(f"warning: {refusal.line(finding)}")
+            self._tell(told)
         if against:
             raise refusal.error(against)
 
+    def _tell(self, against: ty.Iterable[finding.Finding]) -> None:
+        from nova_vfio_variant.host.decide import refusal
 
-class Xml(_ForDevices):
+        for reason in against:
+            self.status = 1
+            self.note(f"warning: {refusal.line(reason)}")
+
+
+class _WithConsole(_ForDevices):
+    """A command that may say which vGPU the guest's console shows."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the console."""
+        parser = super().get_parser(prog_name)
+        console = parser.add_mutually_exclusive_group()
+        console.add_argument(
+            "--display",
+            metavar="DEVICE",
+            help="the guest's console shows this vGPU, named by its address or"
+            " UUID, once the guest's driver runs; the domain needs <graphics>,"
+            " and a PCI device libvirt 10.3",
+        )
+        console.add_argument(
+            "--ramfb",
+            metavar="DEVICE",
+            help="as --display, and what the guest shows before its driver"
+            " runs too",
+        )
+        return parser
+
+    def shown(
+        self, parsed_args: argparse.Namespace
+    ) -> list[tuple[devices.Passed, devices.Console]]:
+        """The devices, each with what the console shows of it.
+
+        :raises ClaimError: what it is to show is none of them, or has none
+        """
+        found = self.devices(parsed_args)
+        wanted = parsed_args.ramfb or parsed_args.display
+        if wanted is None:
+            return [(device, devices.Console.NONE) for device in found]
+        on = self.guests.showing(found, wanted)
+        console = (
+            devices.Console.RAMFB
+            if parsed_args.ramfb
+            else devices.Console.DISPLAY
+        )
+        return [
+            (device, console if device is on else devices.Console.NONE)
+            for device in found
+        ]
+
+
+class Xml(_WithConsole):
     """Print the <hostdev> elements that libvirt takes.
 
     One after another, without a declaration or a wrapper. With --output-dir
@@ -102,7 +178,8 @@ class Xml(_ForDevices):
             "--output-dir",
             type=pathlib.Path,
             metavar="DIR",
-            help="write one file a device into DIR, named by its address",
+            help="write one file a device into DIR, named by its address or"
+            " UUID",
         )
         return parser
 
@@ -110,12 +187,12 @@ class Xml(_ForDevices):
         """Print or write."""
         from nova_vfio_variant.guest import libvirt
 
-        for device in self.devices(parsed_args):
-            text = libvirt.to_text(libvirt.hostdev(device))
+        for device, console in self.shown(parsed_args):
+            text = libvirt.to_text(libvirt.hostdev(device, console))
             if parsed_args.output_dir is None:
                 self.app.stdout.write(text)
                 continue
-            path = parsed_args.output_dir / f"{device.address}.xml"
+            path = parsed_args.output_dir / f"{devices.name(device)}.xml"
             _put(path, text)
             self.app.stdout.write(f"{shown.line(str(path))}\n")
 
@@ -137,12 +214,25 @@ def _put(path: pathlib.Path, text: str) -> None:
         raise trust.unwritten(path, error) from error
 
 
-class Qemu(_ForDevices):
+class Qemu(_WithConsole):
     """Print the QEMU arguments for the same devices, one device a line."""
 
     example = "guest qemu --address 0000:41:10.0"
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print."""
-        for device in self.devices(parsed_args):
-            self.app.stdout.write(" ".join(qemu.arguments(device)) + "\n")
+        for device, console in self.shown(parsed_args):
+            self.app.stdout.write(
+                " ".join(qemu.arguments(device, console)) + "\n"
+            )
+
+
+class CloudHypervisor(_ForDevices):
+    """Print the Cloud Hypervisor arguments for the same devices, in a line."""
+
+    example = "guest cloud-hypervisor --address 0000:41:10.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Print."""
+        words = cloud_hypervisor.arguments(self.devices(parsed_args))
+        self.app.stdout.write(" ".join(words) + "\n")

@@ -12,7 +12,7 @@ from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import mdev_wishes, mdevs
 
 
-class Types(base.Lister):
+class MdevTypes(base.Lister):
     """List the types of mediated devices that this host's devices offer.
 
     'available' is what the kernel says that a parent still takes. All types

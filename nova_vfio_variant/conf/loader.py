@@ -88,6 +88,8 @@ def survey(
     nova.register_opts(conf)
     conf([], "nova", default_config_files=paths, default_config_dirs=[])
     _look(conf)
+    nova.register_mdev_types(conf)
+    _look(conf)
     _expect_no_sources(conf)
     if placement is not None:
         conf.set_override("placement", placement, "vfio")

@@ -8,8 +8,9 @@ nova.conf.libvirt and nova.conf.devices of Nova 34.0.0.
 from __future__ import annotations
 
 import socket
+import typing as ty
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.HostDomainOpt(
@@ -100,6 +101,11 @@ DEVICES_OPTS: list[cfg.Opt] = [
     ),
 ]
 
+#: What the name of the group of a type of mediated devices begins with.
+OF_MDEV_TYPE: ty.Final = "mdev_"
+#: Likewise by its old name, in which device_addresses alone is read.
+OF_VGPU_TYPE: ty.Final = "vgpu_"
+
 #: Group -> its options, for all of Nova's that we read.
 OPTS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": DEFAULT_OPTS,
@@ -108,6 +114,34 @@ OPTS: dict[str, list[cfg.Opt]] = {
     "libvirt": LIBVIRT_OPTS,
     "devices": DEVICES_OPTS,
 }
+
+
+def mdev_type_opts(kind: str) -> list[cfg.Opt]:
+    """The options of the group of a type (``register_dynamic_opts``).
+
+    :param kind: one of ``[devices] enabled_mdev_types``
+    """
+    return [
+        cfg.ListOpt(
+            "device_addresses",
+            default=[],
+            item_type=types.String(),
+            deprecated_group=f"{OF_VGPU_TYPE}{kind}",
+        ),
+        cfg.StrOpt(
+            "mdev_class",
+            default="VGPU",
+            regex=r"^(VGPU|CUSTOM_[A-Z0-9_]+)$",
+            max_length=255,
+        ),
+        cfg.IntOpt("max_instances", min=1),
+    ]
+
+
+def register_mdev_types(conf: cfg.ConfigOpts) -> None:
+    """Register the groups of the types that are enabled."""
+    for kind in conf.devices.enabled_mdev_types:
+        conf.register_opts(mdev_type_opts(kind), group=f"{OF_MDEV_TYPE}{kind}")
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

@@ -34,6 +34,32 @@ OPTS: list[cfg.Opt] = [
         help="Which Placement inventories are published to.",
     ),
     cfg.StrOpt(
+        "nova_compute",
+        default="auto",
+        choices=[
+            (
+                "auto",
+                (
+                    "it is looked for: its process, its unit at boot, what it"
+                    " published, and options that it alone reads"
+                ),
+            ),
+            ("yes", "it is, whether it runs just now or not"),
+            ("no", "it isn't, whatever the files say that it would read"),
+        ],
+        help="""
+Whether nova-compute is on this host.
+
+Beside it vGPU types are declared and not set on demand, and no mediated device
+is made of a parent whose devices ``[devices] enabled_mdev_types`` has it hand
+out: it would give ours to any guest. What it publishes is shown and compared,
+and never written.
+
+``auto`` takes ``[vfio] placement`` in a file for a host without Nova, unless
+there is a trace of it.
+""",
+    ),
+    cfg.StrOpt(
         "provider_root",
         default="$host",
         sample_default="<[DEFAULT] host>",

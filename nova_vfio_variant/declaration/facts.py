@@ -14,7 +14,7 @@ from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.declaration import vgpu_classes
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import host_scan, kernels
+from nova_vfio_variant.host.observe import host_scan, kernels, nova_compute
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import function as host_function
@@ -27,9 +27,6 @@ from nova_vfio_variant.tracker import vgpus as tracked_vgpus
 
 Aliases = ty.Mapping[str, tuple[pci_alias.Alias, ...]]
 Pairs = list[tuple[host_function.PciFunction, pci_spec.DeviceSpec]]
-
-#: Trait of what Nova publishes, since 34.
-OWNER_NOVA: ty.Final = "OWNER_NOVA"
 
 #: How many addresses a sentence names before it counts the others.
 _NAMED = 3
@@ -133,16 +130,10 @@ class CheckInput:
         """``[filter_scheduler] pci_in_placement``: flavors ask Placement."""
         return bool(self.options.get(("filter_scheduler", "pci_in_placement")))
 
-    @property
-    def without_nova(self) -> bool:
-        """Whether a file says that we publish, and no trace is of Nova."""
-        return ("vfio", "placement") in self.places and not (
-            self.published
-            and any(
-                OWNER_NOVA in published.traits
-                for published in self.published.providers.values()
-            )
-        )
+    @functools.cached_property
+    def nova_seen(self) -> str | None:
+        """What of nova-compute is seen on the host; None for nothing."""
+        return nova_compute.seen(self.scan.tree) if self.scan else None
 
     @property
     def root(self) -> str:

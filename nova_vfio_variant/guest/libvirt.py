@@ -9,6 +9,7 @@ import typing as ty
 from lxml import etree
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.guest import devices
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import device as tracked
 
@@ -23,44 +24,61 @@ def _address(where: pci_address.PciAddress) -> dict[str, str]:
     }
 
 
-def hostdev(device: tracked.Device) -> etree._Element:
+def hostdev(
+    device: devices.Passed, console: devices.Console = devices.Console.NONE
+) -> etree._Element:
     """The ``<hostdev>`` that gives a device to a guest.
 
-    ``<alias>`` and the address inside the guest are libvirt's to add.
+    ``<alias>`` and the address inside the guest are libvirt's to add. Of PCI
+    functions ``display`` and ``ramfb`` are known to libvirt 10.3 and newer.
     libvirt writes ``<driver name='vfio'/>`` itself when it reads the element
     back; it stands here from the start, so that what went in and what comes
     out are the same.
     """
+    if isinstance(device, devices.Mediated):
+        return mdev_hostdev(device.uuid, device.model, console)
     element = etree.Element(
         "hostdev",
         mode="subsystem",
         type="pci",
         managed="yes" if device.managed else "no",
     )
+    _show(element, console)
     etree.SubElement(element, "driver", name="vfio")
     source = etree.SubElement(element, "source")
     etree.SubElement(source, "address", _address(device.address))
     return element
 
 
-def mdev_hostdev(uuid: str) -> etree._Element:
+def mdev_hostdev(
+    uuid: str,
+    model: str = "vfio-pci",
+    console: devices.Console = devices.Console.NONE,
+) -> etree._Element:
     """The ``<hostdev>`` of a mediated device.
 
     libvirt never detaches an mdev from the host, so it is not managed
     (``nova.virt.libvirt.config.LibvirtConfigGuestHostdevMDEV``).
 
     :param uuid: of the mdev
+    :param model: its ``device_api``; libvirt refuses another
     """
     element = etree.Element(
         "hostdev",
         mode="subsystem",
         type="mdev",
         managed="no",
-        model="vfio-pci",
+        model=model,
     )
+    _show(element, console)
     source = etree.SubElement(element, "source")
     etree.SubElement(source, "address", uuid=uuid)
     return element
+
+
+def _show(element: etree._Element, console: devices.Console) -> None:
+    for attribute in console.value:
+        element.set(attribute, "on")
 
 
 def to_text(element: etree._Element) -> str:

@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
-from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.guest import devices
 
 _LARGEST_SHORT_DOMAIN = 0xFFFF
 
 
-def arguments(device: tracked.Device) -> list[str]:
+def arguments(
+    device: devices.Passed, console: devices.Console = devices.Console.NONE
+) -> list[str]:
     """``-device vfio-pci,…`` for one device.
 
-    The id is made of the address, so that it stays the same from start to
-    start. A domain of more than four digits, as VMD's, is named by its folder
-    in sysfs, since not every QEMU takes it in ``host=``.
+    The id is made of the address, or the UUID, so that it stays the same from
+    start to start. A domain of more than four digits, as VMD's, is named by
+    its folder in sysfs, since not every QEMU takes it in ``host=``; so is a
+    mediated device. Only ``vfio-pci-nohotplug`` has ``ramfb``
+    (``hw/vfio/pci.c``).
     """
-    name = "hostdev-" + str(device.address).replace(":", "-").replace(".", "-")
-    where = (
-        f"host={device.address}"
-        if device.address.domain <= _LARGEST_SHORT_DOMAIN
-        else f"sysfsdev=/sys/bus/pci/devices/{device.address}"
-    )
-    return ["-device", f"vfio-pci,{where},id={name}"]
+    driver, where = "vfio-pci", f"sysfsdev={devices.folder(device)}"
+    if isinstance(device, devices.Mediated):
+        driver = device.model
+    elif device.address.domain <= _LARGEST_SHORT_DOMAIN:
+        where = f"host={device.address}"
+    if console is devices.Console.RAMFB:
+        driver += "-nohotplug"
+    words = [driver, where, f"id={devices.guest_id(device)}"]
+    words += [f"{shown}=on" for shown in console.value]
+    return ["-device", ",".join(words)]

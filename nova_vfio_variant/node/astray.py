@@ -12,6 +12,7 @@ import datetime as dt
 import enum
 import typing as ty
 
+from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.host.decide import plan, planning, refusal
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
@@ -83,6 +84,7 @@ class Facts:
     :param uptime: of the host, in seconds; None where that can't be known
     :param declared: what would make the host's vGPUs those that are declared
     :param mdevs: the mediated devices that we made, as the store has them
+    :param novas: those that nova-compute hands out
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -94,6 +96,9 @@ class Facts:
         default_factory=lambda: planning.Decision(plan.Plan())
     )
     mdevs: tuple[mdevs.OurMdev, ...] = ()
+    novas: nova_mdevs.HandedOut = dataclasses.field(
+        default_factory=nova_mdevs.HandedOut
+    )
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:

@@ -61,9 +61,17 @@ def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             why = f"another tool made one with its UUID below {there.parent}"
         elif against:
             action, why = Action.LEAVE, against[0].message
+        elif (novas := _of_nova(ours, facts)) is not None:
+            action, why = Action.LEAVE, novas
         yield astray.Decision(
             ours.uuid, What.LOST_MDEV, why, action, mdev=ours
         )
+
+
+def _of_nova(ours: mdevs.OurMdev, facts: astray.Facts) -> str | None:
+    """Why none is made of a parent that is Nova's; None if it isn't."""
+    parent = mdev.parse_kind(ours.kind)[0]
+    return facts.novas.against(facts.host.mdevs.parents[parent])
 
 
 def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:

@@ -21,6 +21,7 @@ from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import (
     mdev_wishes,
     mdevs,
+    novas,
     preparation,
     vgpu_choosing,
 )
@@ -156,6 +157,7 @@ class MdevClaims:
     def __init__(
         self, on: node_context.Context, store: tracker_store.Store
     ) -> None:
+        self._context = on
         self._store = store
         self._prepared = preparation.Preparation(on)
         self._mdevs = mdevs.Mdevs(on)
@@ -176,13 +178,14 @@ class MdevClaims:
         :raises NotEnoughDevices: no parent is near enough
         """
         made: dict[str, tracked.OurMdev] = {}
+        theirs = novas.mdevs(self._context)
         for type_id, count in asked.items():
             wish = dataclasses.replace(
                 self._wish(facts, type_id, choice), instance_uuid=instance_uuid
             )
             for _ in range(count):
                 wanted, candidates = mdev_wishes.wanted(
-                    wish, facts, {**self._store.mdevs.all(), **made}
+                    wish, facts, {**self._store.mdevs.all(), **made}, theirs
                 )
                 made[wanted.uuid] = mdevs.of_parent(
                     wanted, facts, candidates[0]

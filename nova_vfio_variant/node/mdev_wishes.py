@@ -8,6 +8,7 @@ import typing as ty
 import uuid as uuids
 
 from nova_vfio_variant import finding
+from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.host.decide import (
     mdev_choice,
     mdev_codes,
@@ -52,9 +53,11 @@ def wanted(
     wish: Wish,
     facts: host_facts.HostFacts,
     ours: ty.Mapping[str, tracked.OurMdev],
+    novas: nova_mdevs.HandedOut,
 ) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
     """What is to be made, its kind the type alone, and of which parents.
 
+    :param novas: of whose parents none is made
     :raises HostRefused: it can't be
     """
     uuid = _uuid(wish, ours)
@@ -80,13 +83,7 @@ def wanted(
     if type_id is None or not of_type:
         expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
         raise AssertionError
-    candidates = mdev_choice.ordered(
-        facts, type_id, wish.strategy, wish.parents
-    )
-    if not candidates:
-        expect((mdev_obstacles.full(facts, uuid, of_type, type_id),))
-    able = _able(facts, uuid, candidates, type_id)
-    candidates = tuple(sorted(able, key=lambda one: one.name in wish.last))
+    candidates = _candidates(wish, facts, uuid, type_id, of_type, novas)
     return (
         tracked.OurMdev(
             uuid,
@@ -100,25 +97,48 @@ def wanted(
     )
 
 
-def _able(
+def _candidates(
+    wish: Wish,
     facts: host_facts.HostFacts,
     uuid: str,
-    parents: ty.Sequence[mdev.Parent],
     type_id: str,
-) -> list[mdev.Parent]:
-    """The parents that nothing speaks against.
+    of_type: ty.Sequence[mdev.Parent],
+    novas: nova_mdevs.HandedOut,
+) -> tuple[mdev.Parent, ...]:
+    """The parents that nothing speaks against, the first one in front.
 
-    :raises HostRefused: there are none; what speaks against the first
+    :raises HostRefused: there are none
     """
+    left = [parent for parent in of_type if novas.against(parent) is None]
+    if not left:
+        expect(tuple(_of_nova(uuid, parent, novas) for parent in of_type[:1]))
+    found = mdev_choice.ordered(
+        facts, type_id, wish.strategy, [parent.name for parent in left]
+    )
+    if not found:
+        expect((mdev_obstacles.full(facts, uuid, left, type_id),))
     against = {
         parent.name: mdev_obstacles.to_create(
             facts, uuid, parent.name, type_id
         )
-        for parent in parents
+        for parent in found
     }
     if all(against.values()):
-        expect(against[parents[0].name])
-    return [parent for parent in parents if not against[parent.name]]
+        expect(against[found[0].name])
+    able = (parent for parent in found if not against[parent.name])
+    return tuple(sorted(able, key=lambda one: one.name in wish.last))
+
+
+def _of_nova(
+    uuid: str, parent: mdev.Parent, novas: nova_mdevs.HandedOut
+) -> finding.Finding:
+    """That a parent is Nova's."""
+    return refusal.because(
+        mdev_codes.MDEV_OF_NOVA,
+        uuid,
+        f"{novas.against(parent)}",
+        mdev_codes.MDEV_OF_NOVA.mend,
+    )
 
 
 def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:

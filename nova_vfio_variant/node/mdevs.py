@@ -27,7 +27,7 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.tree import host_tree
-from nova_vfio_variant.node import astray, mdev_wishes, preparation
+from nova_vfio_variant.node import astray, mdev_wishes, novas, preparation
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
@@ -101,7 +101,9 @@ class Mdevs:
         :raises HostRefused: it can't be done
         """
         facts = self._context.verdicts.facts
-        made, candidates = mdev_wishes.wanted(wish, facts, self._ours())
+        made, candidates = mdev_wishes.wanted(
+            wish, facts, self._ours(), novas.mdevs(self._context)
+        )
         decision = mdev_changes.create(
             facts,
             made.uuid,
@@ -142,7 +144,7 @@ class Mdevs:
         while True:
             facts = actor.look()
             wanted, candidates = mdev_wishes.wanted(
-                wish, facts, store.mdevs.all()
+                wish, facts, store.mdevs.all(), novas.mdevs(self._context)
             )
             left = [
                 parent for parent in candidates if parent.name not in tried

@@ -35,6 +35,7 @@ from nova_vfio_variant.node import (
     liveness,
     mdevs,
     missing_vgpus,
+    novas,
     placement_side,
     preparation,
     records,
@@ -225,6 +226,7 @@ class Reconciling:
             dt.datetime.now(dt.UTC),
             running.seconds(tree),
             mdevs=tuple(store.mdevs.all().values()),
+            novas=novas.mdevs(self._context),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:

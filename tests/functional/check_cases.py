@@ -796,6 +796,46 @@ CLOUD = {
         ),
         {"sys/class/net/lo/mtu": "1500"},
     ),
+    "MDEV_NOT_OFFERED-vfs": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:25:00.0, 0000:26:00.0\n",
+        [
+            *card(
+                vf_files={
+                    "mdev_supported_types/nvidia-35/available_instances": "1"
+                }
+            ),
+            *card(0x26),
+        ],
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
+    "MDEV_ADDRESS": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:84:00.0, 85:00.0\n",
+        [mdev()],
+    ),
+    "MDEV_TWICE": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:84:00.0\n"
+        "[mdev_nvidia-36]\ndevice_addresses = 0000:84:00.0\n",
+        [mdev()],
+    ),
+    "MDEV_IGNORED": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+        "[mdev_nvidia-35]\nmdev_class = CUSTOM_A\n",
+        [mdev()],
+    ),
+    "MDEV_ABSENT": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:84:00.0, 0000:8A:00.0,\n"
+        "    0000:85:00.0\n",
+        [mdev(), mdev("0000:8a:00.0")],
+    ),
+    "NO_MDEVCTL": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n",
+        [mdev()],
+        {"sys/class/net/lo/mtu": "1500", "usr/bin/virsh": ""},
+    ),
     "REMOTE_MANAGED_PF": Case(
         specs(
             f'{{ {VF}, "address": "0000:25:00.0", "remote_managed": "yes" }}'

@@ -43,6 +43,8 @@ FRESH = {
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
+    "mdev-types": "mdev types",
+    "mdev-list": "mdev list",
     "vgpu-types": "vgpu types",
     "vgpu-health": "vgpu health",
 }
@@ -54,6 +56,7 @@ OF_FUNCTION = {
     "explain": "explain",
     "guest-xml": "guest xml --address",
     "guest-qemu": "guest qemu --address",
+    "guest-cloud-hypervisor": "guest cloud-hypervisor --address",
 }
 #: And of one with two claims.
 CLAIMED = {
@@ -73,7 +76,12 @@ OTHERS = {
     "host-snapshot": "what a recording of the host holds",
     "upgrade-check": "nova-vfio-status upgrade check",
 }
-TEXT_ONLY = ("config suggest", "guest xml", "guest qemu")
+TEXT_ONLY = (
+    "config suggest",
+    "guest xml",
+    "guest qemu",
+    "guest cloud-hypervisor",
+)
 
 
 class Recorded(ty.NamedTuple):
@@ -234,6 +242,9 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "mdev create",
+        "mdev delete",
+        "guest vdsm-hook",
         "vgpu apply",
         # It writes nothing, and compares with a file that a user has.
         "vgpu assert",

@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From nova.conf and a host's functions to Placement and a guest's XML."""
 
-import functools
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 from lxml import etree
 
-from tests.functional import check_host, cli_case
+from tests.functional import check_host, cli_case, schema_case
 
-SCHEMAS = "NOVA_VFIO_LIBVIRT_SCHEMAS"
-DOMAIN = """
-<domain type="kvm">
-  <name>guest</name>
-  <memory unit="MiB">1024</memory>
-  <os><type arch="x86_64" machine="q35">hvm</type></os>
-  <devices>{}</devices>
-</domain>
-"""
 #: The two examples of the upstream spec, as it prints them.
 PLAIN = (
     'device_spec = { "vendor_id": "10de", "product_id": "25b6",'
@@ -47,35 +36,18 @@ HOSTDEV = (
 AUTOMATIC = "COMPUTE_MANAGED_PCI_DEVICE"
 
 
-@functools.cache
-def schema() -> etree.RelaxNG:
-    """Libvirt's own schema of a domain; there is no test without it."""
-    folder = os.environ.get(SCHEMAS)
-    assert folder, f"{SCHEMAS} is not set: see tools/fetch_libvirt_schemas.py"
-    return etree.RelaxNG(file=os.path.join(folder, "domain.rng"))
-
-
-class MainJobCase(cli_case.CliTestCase):
-    def assert_valid(self, hostdevs: str) -> list[etree._Element]:
-        """Libvirt takes a whole domain with these devices."""
-        domain = etree.fromstring(DOMAIN.format(hostdevs))
-        rng = schema()
-        self.assertTrue(rng.validate(domain), str(rng.error_log))
-        return list(domain.iterfind("devices/hostdev"))
-
-
-class SchemaTest(MainJobCase):
+class SchemaTest(schema_case.SchemaCase):
     def test_the_schema_refuses_what_libvirt_would(self) -> None:
         for wrong in (
             HOSTDEV.replace('managed="no"', 'managed="perhaps"'),
             HOSTDEV.replace('bus="0x25"', 'bus="0x125"'),
             HOSTDEV.replace('name="vfio"', 'name="xen-vfio"'),
         ):
-            domain = etree.fromstring(DOMAIN.format(wrong))
-            self.assertFalse(schema().validate(domain), wrong)
+            domain = etree.fromstring(schema_case.DOMAIN.format(wrong))
+            self.assertFalse(schema_case.schema().validate(domain), wrong)
 
 
-class SpecExamplesTest(MainJobCase):
+class SpecExamplesTest(schema_case.SchemaCase):
     """The spec's examples, quoted, work; as it prints them, they don't."""
 
     def setUp(self) -> None:
@@ -165,7 +137,7 @@ class SpecExamplesTest(MainJobCase):
         self.assertFalse(self.state.exists())
 
 
-class ManagedTest(MainJobCase):
+class ManagedTest(schema_case.SchemaCase):
     """managed no, yes and unset, for every kind of device."""
 
     def setUp(self) -> None:
@@ -267,7 +239,7 @@ class ManagedTest(MainJobCase):
         self.assertIn(pathlib.Path("out/abcd:61:00.0.xml"), paths)
 
 
-class AliasTest(MainJobCase):
+class AliasTest(schema_case.SchemaCase):
     """An alias gets devices of its class and traits, and no others."""
 
     def setUp(self) -> None:
@@ -421,7 +393,7 @@ class AliasTest(MainJobCase):
         )
 
 
-class RaceTest(MainJobCase):
+class RaceTest(schema_case.SchemaCase):
     def test_twenty_processes_make_exactly_ten_claims(self) -> None:
         self.host(*check_host.card(0x21, vfs=5), *check_host.card(0x41, vfs=5))
         self.configure(

@@ -13,6 +13,7 @@ import sqlite3
 import tempfile
 import typing as ty
 
+import fixtures
 import sqlalchemy as sa
 
 from nova_vfio_variant.cli import main, status
@@ -39,10 +40,14 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device disallow": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim delete": ((cli_case.ONE,), 0),
+    # Of a machine that had nothing.
+    "guest vdsm-hook": (("after_vm_destroy",), 0),
     "inventory report": ((), 0),
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
     "host recover": ((), 0),
+    "mdev create": (("mtty-1",), 2),
+    "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
     "vgpu clear": ((FREE,), 1),
     "vgpu set": ((FREE, "none"), 2),
@@ -57,7 +62,9 @@ ASK = {
     "claim list": (),
     "config check": (),
     "guest xml": ("--instance", cli_case.ONE),
+    "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
+    "guest cloud-hypervisor": ("--instance", cli_case.ONE),
     "host plan": (),
     "inventory show": (),
     "inventory diff": (),
@@ -75,6 +82,7 @@ TELL = {
 LEAVE = {
     "host snapshot": ("host.tar.gz",),
     "host diff": ("host", "host"),
+    "mdev types": (),
     "config explain": (FREE,),
     "config suggest": (),
 }
@@ -88,6 +96,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
         host = sample_hosts.with_igb(self.folder / "host")
         self.enterContext(host.plugged_in())
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
+        self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")

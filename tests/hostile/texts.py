@@ -457,6 +457,8 @@ class CommandLines(kind.Kind):
         *("VFIO512", "--reason", "because", "--offline", "--force", "-v"),
         *("-q", "-vv", "--max-width", "20", "--fit-width", "--noindent"),
         *("11111111-1111-4111-8111-111111111111", "nic:1", "--help", "-h"),
+        *("mdev", "types", "mtty-1", "--uuid", "--parent", "mtty"),
+        *("--attribute", "assign_adapter=5", "--strategy", "spread"),
         *("--print-empty", "--quote", "all", "--prefix", "p", "--version"),
         *(
             "complete",
@@ -482,6 +484,8 @@ class CommandLines(kind.Kind):
             ("host", "plan"),
         ),
         *(("device", "allow"), ("inventory", "show"), ("claim", "delete")),
+        *(("mdev", "types"), ("mdev", "list"), ("mdev", "delete")),
+        ("mdev", "create", "mtty-1"),
     )
 
     def make(self, rng: random.Random) -> kind.Input:

@@ -21,6 +21,7 @@ _MODULES = {
         "tests.behaviour.test_groups",
         "tests.behaviour.test_preparing",
         "tests.behaviour.test_trouble",
+        "tests.behaviour.test_mdevs",
         "tests.behaviour.test_vgpus",
         "tests.lab.test_libvirt",
     ),

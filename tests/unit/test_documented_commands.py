@@ -16,7 +16,7 @@ _BLOCK = re.compile(
     re.MULTILINE,
 )
 _TABLE = "doc/source/user/with-and-without-nova.rst"
-_LITERAL = re.compile(r"``([a-z]+(?: [a-z]+)?)(?: --[^`]+)?``")
+_LITERAL = re.compile(r"``([a-z]+(?: [a-z-]+)?)(?: --[^`]+)?``")
 _PIP = re.compile(r"^ +(?:[A-Z_]+=\S+ )?(\S*/)?pip (install .*)$")
 _SHARED = re.compile(r"share/nova-vfio/(\S+\.(?:service|conf))")
 

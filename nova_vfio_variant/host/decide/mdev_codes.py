@@ -10,7 +10,7 @@ from nova_vfio_variant import finding
 _ERROR = finding.Severity.ERROR
 
 NO_MDEV_PARENT: ty.Final = finding.Code(
-    "VFIO590",
+    "VFIO586",
     _ERROR,
     "a device that offers no mediated devices",
     "Who offers them has a link in /sys/class/mdev_bus, as long as the driver "
@@ -21,7 +21,7 @@ NO_MDEV_PARENT: ty.Final = finding.Code(
     "driver.",
 )
 NO_MDEV_TYPE: ty.Final = finding.Code(
-    "VFIO591",
+    "VFIO587",
     _ERROR,
     "a type of mediated device that nobody offers",
     "A type is named by the folder that it has below a parent's "
@@ -30,7 +30,7 @@ NO_MDEV_TYPE: ty.Final = finding.Code(
     "Name a type that nova-vfio mdev types shows.",
 )
 MDEV_UUID_TAKEN: ty.Final = finding.Code(
-    "VFIO592",
+    "VFIO588",
     _ERROR,
     "a UUID that a mediated device has already",
     "The kernel takes a UUID once for all parents and types of a host "
@@ -40,7 +40,7 @@ MDEV_UUID_TAKEN: ty.Final = finding.Code(
     "it is.",
 )
 MDEV_FULL: ty.Final = finding.Code(
-    "VFIO593",
+    "VFIO589",
     _ERROR,
     "no room for another mediated device of a type",
     "All parents that offer the type have as many devices as they take, or "

@@ -44,6 +44,13 @@ def run(
     return process.program([place, *words])
 
 
+def is_missing(tree: host_tree.HostTree, name: str) -> bool:
+    """Whether a program isn't there, of a host that shows its programs."""
+    return tree.exists("usr/bin") and not any(
+        tree.exists(f"{folder}/{name}") for folder in _FOLDERS
+    )
+
+
 def why_not_run(tree: host_tree.HostTree, name: str) -> str | None:
     """Why a program of a host isn't run.
 

@@ -60,6 +60,32 @@ def seconds(tree: host_tree.HostTree) -> float | None:
         return None
 
 
+def program(tree: host_tree.HostTree, name: str) -> int | None:
+    """A process that runs a program, or an interpreter that runs it.
+
+    :returns: its number; None where none is seen. Raises nothing.
+    """
+    if use.is_picture(tree):
+        return None
+    try:
+        said = process.run(lambda: _running(tree, name.encode()), _SECONDS)
+    except (exception.HostError, OSError):
+        return None
+    return int(said) if said else None
+
+
+def _running(tree: host_tree.HostTree, name: bytes) -> str:
+    for number in filter(str.isdigit, tree.listdir("proc")):
+        try:
+            with tree.folder(f"proc/{number}") as folder:
+                words = folder.read("cmdline").split(b"\0")[:2]
+        except OSError:
+            continue
+        if any(word.rpartition(b"/")[2] == name for word in words):
+            return number
+    return ""
+
+
 def of_processes(tree: host_tree.HostTree) -> Running:
     """The instances whose QEMU or Cloud Hypervisor runs. Raises nothing.
 

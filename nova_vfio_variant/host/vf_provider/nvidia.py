@@ -65,9 +65,7 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE)
-            flag = "-e" if count else "-d"
-            done = programs.run(writer.root, TOOL, flag, address)
-            said = " ".join(done.stdout.split()) or f"status {done.returncode}"
+            said = self._run(writer, "-e" if count else "-d", address)
             if not writer.driver(address, _DRIVER):
                 writer.probe(address)
             made = writer.numvfs(address, count) == count
@@ -78,3 +76,11 @@ class NvidiaVfProvider(vf_provider.VfProvider):
         if made:
             raise OSError(errno.EIO, f"{TOOL} left it off {_DRIVER}: {said}")
         raise OSError(errno.EIO, f"{TOOL} made other than {count} VFs: {said}")
+
+    def _run(self, writer: vf_provider.Writer, flag: str, address: str) -> str:
+        """What the tool prints, in one line.
+
+        :raises OSError: it isn't there, or somebody else may have written it
+        """
+        done = programs.run(writer.root, TOOL, flag, address)
+        return " ".join(done.stdout.split()) or f"status {done.returncode}"

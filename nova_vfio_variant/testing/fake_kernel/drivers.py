@@ -51,7 +51,7 @@ class Drivers:
         self,
         files: fake_files.Files,
         groups: vfio.Groups,
-        mdevs: mdev.Mdevs,
+        mdevs: mdev.Core,
         vgpus: vendor_vgpu.VendorVgpus,
         remove_vfs: ty.Callable[[pathlib.Path], None],
     ) -> None:

@@ -57,7 +57,7 @@ class Kernel:
         self.root = root
         self.files = fake_files.Files(root)
         self.groups = vfio.Groups(self.files)
-        self.mdevs = mdev.Mdevs(self.files, self.groups)
+        self.mdevs = mdev.Core(self.files, self.groups)
         self.vgpus = vendor_vgpu.VendorVgpus(self.files, self.groups)
         self.pci = pci.PciBus(self.files, self.groups, self.mdevs, self.vgpus)
         if not self.files.hidden.is_dir():

@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TYPES = "mdev_supported_types"
 
 
-class Mdevs:
+class Core:
     """The mdevs of one fake host; every method wants its lock held."""
 
     def __init__(self, files: fake_files.Files, groups: vfio.Groups) -> None:

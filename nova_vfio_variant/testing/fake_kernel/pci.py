@@ -38,7 +38,7 @@ class PciBus:
         self,
         files: fake_files.Files,
         groups: vfio.Groups,
-        mdevs: mdev.Mdevs,
+        mdevs: mdev.Core,
         vgpus: vendor_vgpu.VendorVgpus,
     ) -> None:
         self._files = files

@@ -18,7 +18,7 @@ from nova_vfio_variant.check import (
 from nova_vfio_variant.check import codes as check_codes
 from nova_vfio_variant.check import host as host_rules
 from nova_vfio_variant.check import vgpus as vgpu_rules
-from nova_vfio_variant.declaration import facts, verdicts
+from nova_vfio_variant.declaration import facts, nova_here, verdicts
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import host_scan
@@ -486,7 +486,7 @@ class MediatedTest(base.TestCase):
 
 class PublishedTest(base.TestCase):
     def published(
-        self, *, change: ty.Any = None, owner: str = facts.OWNER_NOVA
+        self, *, change: ty.Any = None, owner: str = nova_here.OWNER_NOVA
     ) -> tuple[facts.CheckInput, provider.Provider]:
         """What Nova would have published of a card, but for a change."""
         given = make.given([VFS], (), card())
@@ -607,10 +607,12 @@ class AllocatedTest(base.TestCase):
 
     def test_guests_of_novas_are_its_own(self) -> None:
         self.assertEqual(1, len(self.said({}, {"two": 1})))
-        self.assertEqual([], self.said({}, {"two": 1}, (facts.OWNER_NOVA,)))
+        self.assertEqual(
+            [], self.said({}, {"two": 1}, (nova_here.OWNER_NOVA,))
+        )
         mine = {"0000:25:00.4": "one"}
         self.assertEqual(
-            1, len(self.said(mine, {"two": 1}, (facts.OWNER_NOVA,)))
+            1, len(self.said(mine, {"two": 1}, (nova_here.OWNER_NOVA,)))
         )
 
 
