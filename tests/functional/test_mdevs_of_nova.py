@@ -43,7 +43,7 @@ class TwoMastersTest(cli_case.CliTestCase):
             [row] = self.json("mdev", "create", "nvidia-35")
             self.assertEqual(TOO, row["parent"])
         said = self.fails("mdev", "create", "nvidia-35")
-        self.assertIn("VFIO593", said)
+        self.assertIn("VFIO589", said)
 
     def test_without_nova_compute_all_are_ours(self) -> None:
         self.declare(f"{TYPES}[vfio]\nnova_compute = no\n")
