@@ -40,7 +40,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.testing import placement
-from nova_vfio_variant.tracker import allowance, family, store, vgpus
+from nova_vfio_variant.tracker import allowance, family, mdevs, store, vgpus
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
@@ -147,6 +147,7 @@ class MemoryStore:
         )
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
         self.vgpus = types.SimpleNamespace(
             all=tuple, types=tuple, remember_types=list
         )
@@ -184,6 +185,7 @@ class MemoryStore:
         taken: ty.Iterable[ty.Any],
         boot: str | None = None,
         made: ty.Iterable[vgpus.OurVgpu] = (),
+        mediated: ty.Iterable[mdevs.OurMdev] = (),
     ) -> None:
         families = family.Families(self._devices.values())
         for request, devices in taken:

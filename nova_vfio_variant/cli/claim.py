@@ -7,14 +7,15 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, mdev
+from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
-#: Of the vGPUs among the devices, in the order of their addresses.
-VGPUS = ("vgpu_types", "assignments")
+#: Of the vGPUs among the devices, in the order of their addresses or UUIDs.
+VGPUS = ("vgpu_types", "assignments", "mdevs")
 
 
 def row(claim: tracked.Claim) -> base.Row:
@@ -32,7 +33,7 @@ def rows(
     devices: tracked_devices.TrackedDevices,
 ) -> base.Rows:
     """Claims with the vGPUs that were made for them."""
-    vgpus = devices.vgpus()
+    vgpus, mdevs = devices.vgpus(), devices.mdevs()
     found = []
     for claim in claims:
         made = [
@@ -44,8 +45,15 @@ def rows(
         found.append(
             (
                 *row(claim),
-                [name for _, name in made],
-                [vgpu.assignment for vgpu, _ in made],
+                [
+                    *(name for _, name in made),
+                    *(claim.alias_name for _ in claim.mdevs),
+                ],
+                [
+                    *(vgpu.assignment for vgpu, _ in made),
+                    *(mdevs[uuid].assignment for uuid in claim.mdevs),
+                ],
+                list(claim.mdevs),
             )
         )
     return (*COLUMNS, *VGPUS), found
@@ -78,8 +86,9 @@ class Create(base.Lister):
 
     All of them or none: the claim is on disk before Placement hears of it,
     and stands in Placement as the instance's allocation when this ends. A
-    vGPU type is set on a VF that can take it, and goes again with the claim;
-    beside nova-compute declare types in host_spec.
+    vGPU type is set on a VF that can take it, or a mediated device of it is
+    made, and goes again with the claim; Placement is told of no mediated
+    device. Beside nova-compute declare types in host_spec.
     """
 
     brief = COLUMNS
@@ -109,8 +118,8 @@ class Create(base.Lister):
             default=[],
             metavar="TYPE[:COUNT]",
             help=(
-                "a vGPU of this type, by its number or name (may be repeated;"
-                " 'vgpu types' lists them)"
+                "a vGPU of this type, by its number, id or name (may be"
+                " repeated; 'vgpu types' and 'mdev types' list them)"
             ),
         )
         parser.add_argument(
@@ -127,6 +136,7 @@ class Create(base.Lister):
                 " before the alias's own"
             ),
         )
+        mdev.add_strategy(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
@@ -143,6 +153,7 @@ class Create(base.Lister):
             numa_cells=parsed_args.numa,
             numa_policy=parsed_args.numa_policy,
             vgpu_types=parsed_args.vgpu_type,
+            strategy=mdev_choice.Strategy(parsed_args.strategy),
         )
         return rows(claims, self.tracked)
 
@@ -167,6 +178,7 @@ class Delete(base.Lister):
     process is named.
     """
 
+    brief = COLUMNS
     example = "claim delete --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -208,4 +220,6 @@ class Delete(base.Lister):
             wait=parsed_args.wait,
             force=parsed_args.force,
         )
-        return COLUMNS, [(*row(claim)[:-1], "freed") for claim in claims]
+        return (*COLUMNS, "mdevs"), [
+            (*row(claim)[:-1], "freed", list(claim.mdevs)) for claim in claims
+        ]

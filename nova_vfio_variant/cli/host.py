@@ -94,14 +94,15 @@ class _Vgpus:
         card = self._cards.get(function.physfn) if function.physfn else None
         seen = None if card is None else card.vfs.get(function.address)
         if card is None or seen is None:
-            return str(mode), None, None, None, None
+            way = "mdev" if function.mdev_types else None
+            return str(mode), way, None, None, None
         from nova_vfio_variant.host import vgpu
 
-        way = vgpu.of(function)
+        framework = vgpu.of(function)
         names = {known.id: known.name or None for known in card.known}
         return (
             str(mode),
-            None if way is None else way[0],
+            None if framework is None else framework[0],
             None if seen.current is None else int(seen.current),
             names.get(seen.current or ""),
             None if seen.types is None else dict(seen.names),

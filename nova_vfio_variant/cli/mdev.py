@@ -166,6 +166,18 @@ def _state(device: mdev.Mdev | None) -> str:
     return "removing" if device.goes else "there"
 
 
+def add_strategy(parser: argparse.ArgumentParser) -> None:
+    """Add how a parent is chosen."""
+    parser.add_argument(
+        "--strategy",
+        choices=[str(known) for known in mdev_choice.Strategy],
+        default=str(mdev_choice.Strategy.COMPACT),
+        help="of mediated devices: compact: fill cards that have some;"
+        " separate: a card without one of the type, else as compact; spread:"
+        " the card with the fewest (default: compact)",
+    )
+
+
 class _Acting(host_prepare.Prepare):
     """What the commands that write share."""
 
@@ -216,14 +228,7 @@ class Create(_Acting):
             help="written after it was made, in this order, such as"
             " nvidia/vgpu_params=frame_rate_limiter=0",
         )
-        parser.add_argument(
-            "--strategy",
-            choices=[str(known) for known in mdev_choice.Strategy],
-            default=str(mdev_choice.Strategy.COMPACT),
-            help="compact: fill cards that have some; separate: a card without"
-            " one of the type, else as compact; spread: the card with the"
-            " fewest (default: %(default)s)",
-        )
+        add_strategy(parser)
         self.add_dry_run(parser)
         return parser
 

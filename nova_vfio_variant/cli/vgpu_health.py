@@ -42,7 +42,8 @@ class Report(base.Base):
 
     A function on which the guests of two assignments failed is given to
     nobody until one of them succeeds after all, or 'vgpu clear'. Report as
-    failed, too, what was killed while it started.
+    failed, too, what was killed while it started. Of a mediated device its
+    parent is the function that counts.
     """
 
     example = (
@@ -57,7 +58,8 @@ class Report(base.Base):
             "which",
             type=_which,
             metavar="ADDRESS|UUID",
-            help="full PCI address of the function, or its instance's UUID",
+            help="full PCI address of the function, or the UUID of the"
+            " mediated device, or of the instance",
         )
         parser.add_argument(
             "--assignment",

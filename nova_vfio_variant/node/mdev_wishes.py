@@ -37,6 +37,7 @@ class Wish:
     :param attributes: each ``NAME=VALUE``, in the order in which they are
         written
     :param strategy: how a parent is chosen
+    :param last: names of parents that come after all others
     """
 
     type_id: str
@@ -45,6 +46,7 @@ class Wish:
     instance_uuid: str | None = None
     attributes: tuple[str, ...] = ()
     strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
+    last: tuple[str, ...] = ()
 
 
 def wanted(
@@ -81,14 +83,7 @@ def wanted(
     if type_id is None or not of_type:
         expect((mdev_obstacles.no_type(offering, uuid, wish.type_id),))
         raise AssertionError
-    left = [parent for parent in of_type if novas.against(parent) is None]
-    if not left:
-        expect(tuple(_of_nova(uuid, parent, novas) for parent in of_type[:1]))
-    candidates = mdev_choice.ordered(
-        facts, type_id, wish.strategy, [parent.name for parent in left]
-    )
-    if not candidates:
-        expect((mdev_obstacles.full(facts, uuid, left, type_id),))
+    candidates = _candidates(wish, facts, uuid, type_id, of_type, novas)
     return (
         tracked.OurMdev(
             uuid,
@@ -100,6 +95,38 @@ def wanted(
         ),
         candidates,
     )
+
+
+def _candidates(
+    wish: Wish,
+    facts: host_facts.HostFacts,
+    uuid: str,
+    type_id: str,
+    of_type: ty.Sequence[mdev.Parent],
+    novas: nova_mdevs.HandedOut,
+) -> tuple[mdev.Parent, ...]:
+    """The parents that nothing speaks against, the first one in front.
+
+    :raises HostRefused: there are none
+    """
+    left = [parent for parent in of_type if novas.against(parent) is None]
+    if not left:
+        expect(tuple(_of_nova(uuid, parent, novas) for parent in of_type[:1]))
+    found = mdev_choice.ordered(
+        facts, type_id, wish.strategy, [parent.name for parent in left]
+    )
+    if not found:
+        expect((mdev_obstacles.full(facts, uuid, left, type_id),))
+    against = {
+        parent.name: mdev_obstacles.to_create(
+            facts, uuid, parent.name, type_id
+        )
+        for parent in found
+    }
+    if all(against.values()):
+        expect(against[found[0].name])
+    able = (parent for parent in found if not against[parent.name])
+    return tuple(sorted(able, key=lambda one: one.name in wish.last))
 
 
 def _of_nova(

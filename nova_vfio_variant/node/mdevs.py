@@ -38,6 +38,8 @@ if ty.TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _REASON: ty.Final = "it is asked for"
+#: A parent that any instance was given whole makes no devices, for whomever.
+NOBODY: ty.Final = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,34 +121,61 @@ class Mdevs:
         :raises HostError: the host can't be written, or it failed
         :raises LockTimeout: another command writes
         """
-        with self._acting(wish.instance_uuid) as (actor, store):
+        with self._acting() as (actor, store):
             recover.recover(actor)
-            full = None
-            tried: set[str] = set()
-            while True:
-                facts = actor.look()
-                wanted, candidates = mdev_wishes.wanted(
-                    wish, facts, store.mdevs.all(), novas.mdevs(self._context)
+            return self.make(actor, store, wish)
+
+    def make(
+        self,
+        actor: host_actor.Actor,
+        store: tracker_store.Store,
+        wish: mdev_wishes.Wish,
+        before: tracked.OurMdev | None = None,
+    ) -> tracked.OurMdev:
+        """Make a device; where a parent turns out full, of the next one.
+
+        :param actor: who has recovered
+        :param before: its row, where one was written, which stays
+        :raises HostRefused: something speaks against it, or all are full
+        :raises HostError: it failed
+        """
+        full = None
+        tried: set[str] = set()
+        while True:
+            facts = actor.look()
+            wanted, candidates = mdev_wishes.wanted(
+                wish, facts, store.mdevs.all(), novas.mdevs(self._context)
+            )
+            left = [
+                parent for parent in candidates if parent.name not in tried
+            ]
+            if not left:
+                assert full is not None
+                raise full
+            tried.add(left[0].name)
+            made = of_parent(wanted, facts, left[0])
+            if before is not None:
+                made = dataclasses.replace(made, assignment=before.assignment)
+            store.mdevs.put(made)
+            try:
+                converge.wholly(
+                    actor,
+                    plan.Command.MDEV,
+                    _Making(actor.tree, made, _REASON),
                 )
-                left = [
-                    parent for parent in candidates if parent.name not in tried
-                ]
-                if not left:
-                    assert full is not None
-                    raise full
-                tried.add(left[0].name)
-                made = dataclasses.replace(
-                    wanted,
-                    kind=mdev.kind(left[0].name, wanted.kind),
-                    identity=_identity(facts, left[0]),
-                )
-                try:
-                    self._make(actor, store, made)
-                except exception.HostStepFailed as error:
-                    full = self._is_full(actor, left[0], wanted.kind, error)
-                    continue
-                _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
-                return made
+            except exception.HostStepHung:
+                # It may come about yet: its row says whose it is.
+                raise
+            except (exception.HostRefused, exception.HostStepFailed) as error:
+                is_there = mdev.now(actor.tree, made.uuid) == made.kind
+                if before is None and not is_there:
+                    store.mdevs.remove(made.uuid, made.assignment)
+                if isinstance(error, exception.HostRefused):
+                    raise
+                full = _is_full(actor, left[0], wanted.kind, error)
+                continue
+            _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
+            return made
 
     def plan_delete(self, uuid: str) -> planning.Decision:
         """What :meth:`delete` would do now. Nothing is written.
@@ -170,7 +199,7 @@ class Mdevs:
         :raises HostError: the host can't be written, or it failed
         :raises LockTimeout: another command writes
         """
-        with self._acting(None) as (actor, store):
+        with self._acting() as (actor, store):
             recover.recover(actor)
             ours = _ours_or_refuse(
                 actor.look(),
@@ -201,49 +230,6 @@ class Mdevs:
         store.mdevs.remove(ours.uuid, ours.assignment)
         _LOG.info("mdev %s: removed", ours.uuid)
 
-    def _make(
-        self,
-        actor: host_actor.Actor,
-        store: tracker_store.Store,
-        made: tracked.OurMdev,
-    ) -> None:
-        """Write its row, and make it.
-
-        :raises HostRefused, HostStepFailed: it isn't there; nor is its row
-        """
-        store.mdevs.put(made)
-        try:
-            converge.wholly(
-                actor, plan.Command.MDEV, _Making(actor.tree, made, _REASON)
-            )
-        except exception.HostStepHung:
-            # It may come about yet: its row says whose it is.
-            raise
-        except (exception.HostRefused, exception.HostStepFailed):
-            if mdev.now(actor.tree, made.uuid) != made.kind:
-                store.mdevs.remove(made.uuid, made.assignment)
-            raise
-
-    @staticmethod
-    def _is_full(
-        actor: host_actor.Actor,
-        parent: mdev.Parent,
-        type_id: str,
-        error: exception.HostStepFailed,
-    ) -> exception.HostStepFailed:
-        """The error, if what it says is that a parent has no room.
-
-        Drivers say so in several ways (ENOSPC, EUSERS, EAGAIN, EINVAL):
-        what the parent offers now is asked.
-
-        :raises HostStepFailed: it says something else
-        """
-        now = actor.look().mdevs.parents.get(parent.name)
-        offered = None if now is None else now.type_of(type_id)
-        if offered is None or offered.available == 0:
-            return error
-        raise error
-
     def _ours(self) -> dict[str, tracked.OurMdev]:
         if not self._context.has_state:
             return {}
@@ -252,16 +238,50 @@ class Mdevs:
 
     @contextlib.contextmanager
     def _acting(
-        self, instance_uuid: str | None
+        self,
     ) -> ty.Iterator[tuple[host_actor.Actor, tracker_store.Store]]:
         with (
             state_lock.state_lock(
                 self._context.state, node_context.LOCK_TIMEOUT
             ),
             self._context.open_store(read_only=False) as store,
-            self._prepared.acting_on(store, instance_uuid or "") as actor,
+            self._prepared.acting_on(store, NOBODY) as actor,
         ):
             yield actor, store
+
+
+def of_parent(
+    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
+) -> tracked.OurMdev:
+    """What is to be made, of this parent.
+
+    :param wanted: its kind the type alone
+    """
+    return dataclasses.replace(
+        wanted,
+        kind=mdev.kind(parent.name, wanted.kind),
+        identity=_identity(facts, parent),
+    )
+
+
+def _is_full(
+    actor: host_actor.Actor,
+    parent: mdev.Parent,
+    type_id: str,
+    error: exception.HostStepFailed,
+) -> exception.HostStepFailed:
+    """The error, if what it says is that a parent has no room.
+
+    Drivers say so in several ways (ENOSPC, EUSERS, EAGAIN, EINVAL): what the
+    parent offers now is asked.
+
+    :raises HostStepFailed: it says something else
+    """
+    now = actor.look().mdevs.parents.get(parent.name)
+    offered = None if now is None else now.type_of(type_id)
+    if offered is None or offered.available == 0:
+        return error
+    raise error
 
 
 def end(
@@ -276,7 +296,7 @@ def end(
     """
     ours = decision.mdev
     assert ours is not None
-    with prepared.acting_on(store, ours.instance_uuid or "") as actor:
+    with prepared.acting_on(store, NOBODY) as actor:
         recover.recover(actor)
         if decision.action is astray.Action.SET:
             converge.wholly(

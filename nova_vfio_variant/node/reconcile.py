@@ -326,6 +326,8 @@ class Reconciling:
             if decision.key not in {again.key for again in decide(facts)}:
                 return "it is not as it was when this was decided"
             if decision.mdev is not None:
+                if decision.mdev.uuid not in store.mdevs.all():
+                    return None  # It went with a vGPU of its instance's.
                 mdevs.end(self._prepared, store, decision)
                 return None
             assert vgpu is not None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant.node import claims, placement_side, syncing
+from nova_vfio_variant.node import finishing, placement_side, syncing
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reporting:
             finished = []
             for instance_uuid, devices in _by_owner(store.devices()).items():
                 if devices[0].status == tracked.Status.CLAIMED:
-                    claims.allocate(
+                    finishing.allocate(
                         self._context, store, published, instance_uuid
                     )
                     finished.append(instance_uuid)

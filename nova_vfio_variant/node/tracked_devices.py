@@ -7,17 +7,54 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
+from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import assignability
     from nova_vfio_variant.node import context
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.tracker import device as tracked
+    from nova_vfio_variant.tracker import mdevs, vgpus
+    from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
-    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
+
+
+def claims(
+    on: context.Context,
+    store: tracker_store.Store,
+    instance_uuid: str | None = None,
+) -> tuple[tracked.Claim, ...]:
+    """What an instance has: functions first, then mediated devices.
+
+    :param instance_uuid: None for all
+    :raises HostError: there are mediated devices, and no host to be seen
+    """
+    of_kind: dict[tuple[str, str], list[mdevs.OurMdev]] = {}
+    for made in store.mdevs.all().values():
+        owner = made.instance_uuid
+        if owner is not None and instance_uuid in (None, owner):
+            type_id = mdev.parse_kind(made.kind)[1]
+            of_kind.setdefault((owner, type_id), []).append(made)
+    found = [
+        *store.claims(instance_uuid),
+        *(
+            tracked.Claim(
+                owner,
+                type_id,
+                some[0].assignment,
+                (),
+                tracked.Status.ALLOCATED
+                if all(mdev.now(on.tree, one.uuid) == one.kind for one in some)
+                else tracked.Status.CLAIMED,
+                tuple(one.uuid for one in some),
+            )
+            for (owner, type_id), some in sorted(of_kind.items())
+        ),
+    ]
+    return tuple(sorted(found, key=lambda claim: claim.instance_uuid))
 
 
 class TrackedDevices:
@@ -67,9 +104,14 @@ class TrackedDevices:
         return found
 
     def claims(self) -> tuple[tracked.Claim, ...]:
-        """All claims."""
+        """All claims, by instance."""
         with self._context.open_store(read_only=True) as store:
-            return store.claims()
+            return claims(self._context, store)
+
+    def mdevs(self) -> dict[str, mdevs.OurMdev]:
+        """The mediated devices that we made, by UUID."""
+        with self._context.open_store(read_only=True) as store:
+            return store.mdevs.all()
 
     def vgpus(
         self,

@@ -61,19 +61,28 @@ def of_request(request: alias.PciRequest, types: vgpu_classes.Types) -> Wish:
     return Wish(request, vgpu_classes.asked_of(request.specs, types))
 
 
+def counted(text: str) -> tuple[str, int]:
+    """The type and the number of ``TYPE`` or ``TYPE:COUNT``.
+
+    :raises ConfigError: it asks for none
+    """
+    known = _COUNT.fullmatch(text)
+    word, count = (known[1], int(known[2])) if known else (text, 1)
+    if not word.strip() or count < 1:
+        raise exception.ConfigError(
+            f"{text!r} asks for no number of vGPUs of a type",
+            "write TYPE or TYPE:COUNT, the count at least 1",
+        )
+    return word.strip(), count
+
+
 def of_word(text: str, types: vgpu_classes.Types) -> Wish:
     """``TYPE`` or ``TYPE:COUNT``, of whatever card has it.
 
     :raises ConfigError: no card of this host has such a type, or it asks for
         none of them
     """
-    counted = _COUNT.fullmatch(text)
-    word, count = (counted[1], int(counted[2])) if counted else (text, 1)
-    if not word.strip() or count < 1:
-        raise exception.ConfigError(
-            f"{text!r} asks for no number of vGPUs of a type",
-            "write TYPE or TYPE:COUNT, the count at least 1",
-        )
+    word, count = counted(text)
     if not types:
         raise exception.ConfigError(
             f"no card of this host takes vGPUs, and so none is {word!r}",
@@ -83,7 +92,7 @@ def of_word(text: str, types: vgpu_classes.Types) -> Wish:
     found: dict[Address, vendor_vgpu.VgpuType] = {}
     unknown: list[finding.Finding] = []
     for card, of_card in types.items():
-        resolved = vgpu_types.resolve(word.strip(), of_card, str(card))
+        resolved = vgpu_types.resolve(word, of_card, str(card))
         if isinstance(resolved, finding.Finding):
             unknown.append(resolved)
         elif not found or resolved.vgpu_type.name in {

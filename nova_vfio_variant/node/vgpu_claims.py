@@ -17,9 +17,10 @@ import uuid
 from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import nova_here, vgpu_classes
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_changes
-from nova_vfio_variant.host.observe import vendor_vgpu, vgpu_card
+from nova_vfio_variant.host.observe import mdev, vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
+    mdev_claims,
     records,
     vgpu_acting,
     vgpu_catalogue,
@@ -51,7 +52,7 @@ def wishes(
     given: facts.CheckInput,
     requests: ty.Sequence[alias.PciRequest],
     words: ty.Sequence[str],
-) -> Wishes:
+) -> tuple[Wishes, mdev_claims.Asked]:
     """What is asked for, and what of it types would satisfy.
 
     Beside nova-compute no type is set on demand: Nova reads no store of ours,
@@ -59,11 +60,14 @@ def wishes(
 
     :param requests: by alias
     :param words: types by id or name, ``T`` or ``T:2``
+    :returns: beside it the mediated devices that are asked for
     :raises ConfigError: a type that no card has
     :raises ClaimError: types are asked for beside nova-compute
     """
     types: vgpu_classes.Types = {}
+    offered = mdev.NONE
     if given.scan is not None:
+        offered = given.host_facts.mdevs
         types = vgpu_classes.types(given.host_facts, given.vgpu_types)
     reason = nova_here.beside_nova(given)
     if reason is not None:
@@ -74,10 +78,11 @@ def wishes(
                 " apply' before nova-compute starts",
             )
         types = {}
+    of_vfs, mediated = mdev_claims.told_apart(words, types, offered)
     return [
         *(vgpu_choosing.of_request(request, types) for request in requests),
-        *(vgpu_choosing.of_word(word, types) for word in words),
-    ]
+        *(vgpu_choosing.of_word(word, types) for word in of_vfs),
+    ], mediated
 
 
 class VgpuClaims:

@@ -8,17 +8,19 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception, shown
+from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import mdevs
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
-#: A function, or the instance that has it.
+#: A function, or the UUID of a mediated device, or of who has one of these.
 Which = pci_address.PciAddress | str
 
 
@@ -58,10 +60,14 @@ class VgpuHealth:
         Said again, the last word on an assignment counts. A guest that was
         killed while it started has failed: that is what wedges a VF.
 
-        :param which: the function, or the UUID of its instance
+        Of a mediated device it is its parent that counts.
+
+        :param which: the function, or the UUID of the mediated device, or
+            that of the instance
         :param assignment: as it was given out, letter by letter
         :returns: what is known of the function now
-        :raises ClaimError: no such assignment is known there
+        :raises ClaimError: no such assignment is known there, or the parent
+            of the mediated device is no PCI function
         :raises LockTimeout: another command writes
         :raises StoreError: the store can't be read or written
         """
@@ -184,6 +190,9 @@ def _assigned(
     :raises ClaimError: it isn't known there
     """
     ours = store.vgpus.all()
+    for made in store.mdevs.all().values():
+        if made.assignment == assignment and _is_meant(made, which):
+            return _of_mdev(made)
     known = [
         *(
             vgpu_reports.Report(
@@ -215,7 +224,42 @@ def _assigned(
             vgpu.assignment
             for vgpu in ours
             if which in (vgpu.address, vgpu.instance_uuid)
+        ]
+        + [
+            made.assignment
+            for made in store.mdevs.all().values()
+            if _is_meant(made, which)
         ],
+    )
+
+
+def _is_meant(made: mdevs.OurMdev, which: Which) -> bool:
+    """Whether a mediated device, its instance or its parent is meant."""
+    parent, _ = mdev.parse_kind(made.kind)
+    return str(which) in (made.uuid, made.instance_uuid, parent)
+
+
+def _of_mdev(made: mdevs.OurMdev) -> vgpu_reports.Report:
+    """What is known of a mediated device's assignment, on its parent.
+
+    :raises ClaimError: its parent is no PCI function
+    """
+    parent, _ = mdev.parse_kind(made.kind)
+    try:
+        address = pci_address.PciAddress.parse(parent)
+    except ValueError:
+        raise exception.ClaimError(
+            f"mdev {made.uuid} is made of {parent}, which is no PCI function:"
+            " nothing is remembered of it",
+            "report on mediated devices of PCI functions alone",
+        ) from None
+    return vgpu_reports.Report(
+        address,
+        made.assignment,
+        made.instance_uuid,
+        ok=True,
+        at="",
+        identity=made.identity,
     )
 
 
@@ -231,6 +275,6 @@ def _unknown(
     now = f"; it has {', '.join(has)} now" if has else "; it has none now"
     return exception.ClaimError(
         f"{whose} has no assignment {shown.short(assignment, 100)!r}{now}",
-        "'nova-vfio vgpu health -f json' shows the assignments; report before"
-        " the claim is deleted",
+        "'nova-vfio vgpu health -f json' and 'nova-vfio claim list -f json' show"
+        " the assignments; report before the claim is deleted",
     )

@@ -84,13 +84,16 @@ class Device:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """The devices that an instance has through one alias.
+    """The devices that an instance has through one alias, or of one type.
 
     :param instance_uuid: owner
-    :param alias_name: by which alias
-    :param request_id: UUID of this request
-    :param addresses: in rising order
+    :param alias_name: by which alias; of mediated devices, their type's id
+    :param request_id: UUID of this request; of mediated devices, the first
+        one's assignment
+    :param addresses: in rising order; none of mediated devices, for their
+        parents are nobody's
     :param status: claimed or allocated
+    :param mdevs: the UUIDs of mediated devices, in rising order
     """
 
     instance_uuid: str
@@ -98,6 +101,7 @@ class Claim:
     request_id: str
     addresses: tuple[pci_address.PciAddress, ...]
     status: Status
+    mdevs: tuple[str, ...] = ()
 
 
 class Devices(ty.Sequence[Device]):

@@ -75,21 +75,18 @@ class OurMdevs:
             made.uuid: made for made in sorted(found, key=lambda m: m.uuid)
         }
 
+    def of(self, instance_uuid: str) -> tuple[OurMdev, ...]:
+        """Those of an instance, in rising order of their UUIDs."""
+        return tuple(
+            made
+            for made in self.all().values()
+            if made.instance_uuid == instance_uuid
+        )
+
     def put(self, made: OurMdev) -> None:
         """Record one, in place of what stood at its UUID."""
-        table = models.mdevs
         with self._write() as link:
-            link.execute(sa.delete(table).where(table.c.uuid == made.uuid))
-            link.execute(
-                sa.insert(table),
-                {
-                    **dataclasses.asdict(made),
-                    "attributes": json.dumps(made.attributes),
-                    "identity": None
-                    if made.identity is None
-                    else rows.identity_text(made.identity),
-                },
-            )
+            write(link, made)
 
     def remove(self, uuid: str, assignment: str) -> bool:
         """Forget one, if it is still this owner's.
@@ -104,6 +101,22 @@ class OurMdevs:
                 )
             )
         return bool(done.rowcount)
+
+
+def write(link: sa.Connection, made: OurMdev) -> None:
+    """As :meth:`OurMdevs.put`, in a transaction that was begun."""
+    table = models.mdevs
+    link.execute(sa.delete(table).where(table.c.uuid == made.uuid))
+    link.execute(
+        sa.insert(table),
+        {
+            **dataclasses.asdict(made),
+            "attributes": json.dumps(made.attributes),
+            "identity": None
+            if made.identity is None
+            else rows.identity_text(made.identity),
+        },
+    )
 
 
 def now() -> str:

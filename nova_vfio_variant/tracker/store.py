@@ -163,12 +163,14 @@ class Store:
         ],
         boot: str | None = None,
         made: ty.Iterable[vgpus.OurVgpu] = (),
+        mediated: ty.Iterable[mdevs.OurMdev] = (),
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
         :param taken: each request and the devices that satisfy it
         :param boot: of the host, whose quarantines count; None for all
         :param made: the vGPUs that are to be made of some of them
+        :param mediated: the mediated devices that are to be made beside them
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -188,6 +190,8 @@ class Store:
             rows.write(link, families.changes())
             for vgpu in made:
                 vgpus.write(link, vgpu)
+            for one in mediated:
+                mdevs.write(link, one)
         return _claims(families[place] for place in sorted(everything))
 
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:

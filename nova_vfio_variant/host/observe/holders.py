@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as ty
 
-from nova_vfio_variant.host.observe import scanner, vfio
+from nova_vfio_variant.host.observe import mdev, scanner, vfio
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.host.observe.use import (
     children,
@@ -16,6 +16,22 @@ from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 
 Address = pci_address.PciAddress
+
+
+def of_mdevs(
+    tree: host_tree.HostTree, uuids: ty.Collection[str]
+) -> tuple[str, ...]:
+    """Why mediated devices can't be removed, one sentence each."""
+    there = mdev.read(tree).devices
+    if there.keys().isdisjoint(uuids):
+        return ()
+    index = device_files.Index(processes.look(tree), children.look(tree))
+    return tuple(
+        f"mdev {uuid}: {use.what}"
+        for uuid in uuids
+        if uuid in there
+        for use in index.of_mdev(uuid, there[uuid].group)
+    )
 
 
 def of_claim(

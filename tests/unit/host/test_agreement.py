@@ -25,7 +25,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import holders
-from nova_vfio_variant.node import choosing, claims, placement_side
+from nova_vfio_variant.node import choosing, claim_choice, placement_side
 from tests import agreement, agreement_asked, base, random_hosts, sample_hosts
 
 _HOSTS = 3000
@@ -91,14 +91,14 @@ def _without(
 
 def _claim_forgets(*forgotten: ty.Any) -> ty.Any:
     """Claims whose verdicts lack some obstacles."""
-    real = claims._verdicts
+    real = claim_choice._verdicts
 
     def verdicts(*given: ty.Any) -> ty.Any:
         return {
             at: _without(one, *forgotten) for at, one in real(*given).items()
         }
 
-    return mock.patch.object(claims, "_verdicts", verdicts)
+    return mock.patch.object(claim_choice, "_verdicts", verdicts)
 
 
 def _plan_forgets(*forgotten: ty.Any) -> ty.Any:

@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a claim decides of what is recorded."""
 
+import dataclasses
+
 from nova_vfio_variant import exception, source
-from nova_vfio_variant.node import claims, desired, reporting
+from nova_vfio_variant.node import (
+    claim_choice,
+    claims,
+    desired,
+    reporting,
+    vgpu_choosing,
+)
 from nova_vfio_variant.pci import alias
 from nova_vfio_variant.tracker import device as tracked
 from tests import base
@@ -20,31 +28,60 @@ def claim(name: str, count: int, status: str) -> tracked.Claim:
     )
 
 
-def request(name: str, count: int) -> alias.PciRequest:
-    spec = alias.Alias(name, source.SourceText.of("{}"))
-    return alias.PciRequest(name, count, (spec,), "legacy")
+def asked(*counts: tuple[str, int]) -> claim_choice.Asked:
+    wishes = []
+    for name, count in counts:
+        spec = alias.Alias(name, source.SourceText.of("{}"))
+        request = alias.PciRequest(name, count, (spec,), "legacy")
+        wishes.append(vgpu_choosing.Wish(request))
+    return claim_choice.Asked(wishes)
 
 
 class UnfinishedTest(base.TestCase):
     def test_what_a_crash_left_is_finished_by_the_same_claim(self) -> None:
         has = [claim("b", 1, "claimed"), claim("a", 2, "claimed")]
-        claims._expect_unfinished(has, [request("a", 2), request("b", 1)])
+        claims._expect_unfinished(has, asked(("a", 2), ("b", 1)))
+
+    def test_mediated_devices_are_finished_while_one_is_missing(self) -> None:
+        mdevs = tracked.Claim(
+            ONE, "mtty-1", "", (), tracked.Status.CLAIMED, ("one", "two")
+        )
+        wanted = claim_choice.Asked((), {"mtty-1": 2})
+        claims._expect_unfinished([mdevs], wanted)
+        beside = claim_choice.Asked(asked(("a", 2)).wishes, {"mtty-1": 2})
+        claims._expect_unfinished([claim("a", 2, "claimed"), mdevs], beside)
+        for has, wants in (
+            # All are there, or it is less than is asked for.
+            (
+                [dataclasses.replace(mdevs, status=tracked.Status.ALLOCATED)],
+                wanted,
+            ),
+            ([dataclasses.replace(mdevs, mdevs=("one",))], wanted),
+            ([claim("a", 2, "allocated"), mdevs], beside),
+        ):
+            told = self.assertRaises(
+                exception.ClaimError, claims._expect_unfinished, has, wants
+            )
+            self.assertIn("mtty-1:", told.message)
 
     def test_an_instance_claims_once(self) -> None:
         for has, wants in (
             # It is finished, or a part of it is.
-            ([claim("a", 2, "allocated")], [request("a", 2)]),
+            ([claim("a", 2, "allocated")], (("a", 2),)),
             (
                 [claim("a", 2, "allocated"), claim("b", 1, "claimed")],
-                [request("a", 2), request("b", 1)],
+                (("a", 2), ("b", 1)),
             ),
             # It is another one.
-            ([claim("a", 2, "claimed")], [request("a", 1)]),
-            ([claim("a", 2, "claimed")], [request("b", 2)]),
-            ([claim("a", 2, "claimed")], [request("a", 2), request("b", 1)]),
+            ([claim("a", 2, "claimed")], (("a", 1),)),
+            ([claim("a", 2, "claimed")], (("b", 2),)),
+            ([claim("a", 2, "claimed")], (("a", 2), ("b", 1))),
         ):
             told = self.assertRaises(
-                exception.ClaimError, claims._expect_unfinished, has, wants
+                exception.ClaimError,
+                claims._expect_unfinished,
+                has,
+                asked(*wants),
             )
             self.assertIn(f"instance {ONE} already has a:2", told.message)
 

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a claim asks for, and which free devices it gets."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import (
+    choosing,
+    desired,
+    mdev_claims,
+    placement_side,
+    records,
+    vgpu_claims,
+)
+from nova_vfio_variant.pci import flavor
+from nova_vfio_variant.tracker import device as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import verdicts as host_verdicts
+    from nova_vfio_variant.host.decide import assignability
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import alias
+    from nova_vfio_variant.tracker import store as tracker_store
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What a claim asks for.
+
+    :param wishes: functions, and vGPUs of them
+    :param mdevs: mediated devices
+    """
+
+    wishes: vgpu_claims.Wishes
+    mdevs: mdev_claims.Asked = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def parsed(
+        cls,
+        given: facts.CheckInput,
+        aliases: str | None,
+        numa_policy: str | None,
+        types: ty.Sequence[str],
+    ) -> Asked:
+        """What words ask for.
+
+        :param aliases: and counts, ``A:2,B:1``; None for none
+        :param types: by id or name, ``T`` or ``T:2``
+        :raises ConfigError: there is no such alias or type
+        :raises ClaimError: types are asked for beside nova-compute
+        """
+        requests: ty.Sequence[alias.PciRequest] = ()
+        if aliases is not None:
+            requests = flavor.parse_request(
+                aliases, given.aliases, numa_policy
+            )
+        return cls(*vgpu_claims.wishes(given, requests, types))
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many by which alias, or of which type."""
+        return (
+            *(
+                (wish.request.alias_name, wish.request.count)
+                for wish in self.wishes
+            ),
+            *self.mdevs.items(),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a claim gets.
+
+    :param taken: functions, for each request
+    :param vgpus: that are to be made of some of them
+    :param mdevs: that are to be made beside them
+    """
+
+    taken: choosing.Taken
+    vgpus: vgpu_claims.Made
+    mdevs: mdev_claims.Made
+
+
+class ClaimChoice:
+    """Chooses free devices for claims.
+
+    Whoever calls holds the lock of the state path.
+
+    :param on: what one call sees of the node
+    :param store: opened to be written
+    """
+
+    def __init__(
+        self, on: node_context.Context, store: tracker_store.Store
+    ) -> None:
+        self._context = on
+        self._store = store
+
+    def of(
+        self, asked: Asked, instance_uuid: str, choice: mdev_claims.Choice
+    ) -> Chosen:
+        """Free devices for an instance, for each request.
+
+        :raises NotEnoughDevices: there are not so many
+        :raises HostRefused: a mediated device can't be made
+        """
+        gone = (
+            placement_side.PlacementSide(self._context)
+            .publication(self._store)
+            .spent()
+        )
+        records.remember_spent(self._store, gone)
+        devices = tuple(self._store.devices())
+        judge = self._judge(devices)
+        try:
+            taken, made = self._functions(
+                asked.wishes, instance_uuid, devices, judge, choice
+            )
+        except exception.NotEnoughDevices as error:
+            if gone:
+                error.hint = desired.told_spent(gone)
+            raise
+        mine = {
+            one.address: instance_uuid for _, some in taken for one in some
+        }
+        facts = judge.facts.knowing(
+            owners={**judge.records.owners, **mine},
+            quarantined=judge.records.quarantined,
+        )
+        mediated = mdev_claims.MdevClaims(self._context, self._store).chosen(
+            asked.mdevs, facts, instance_uuid, choice
+        )
+        return Chosen(taken, made, mediated)
+
+    def _functions(
+        self,
+        wishes: vgpu_claims.Wishes,
+        instance_uuid: str,
+        devices: ty.Sequence[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        choice: mdev_claims.Choice,
+    ) -> tuple[choosing.Taken, vgpu_claims.Made]:
+        """Free functions, and the vGPUs that are to be made of some."""
+        numa_cells, sockets = choice.numa_cells, choice.sockets
+        vgpus = vgpu_claims.VgpuClaims(self._context, self._store)
+        made: vgpu_claims.Made = []
+        taken = choosing.choose(
+            devices,
+            _verdicts(
+                judge, devices, self._context.declared.unread, instance_uuid
+            ),
+            [wish.request for wish in wishes if not wish.types],
+            numa_cells,
+            sockets,
+            vgpus.doubtful(judge),
+        )
+        for wish in wishes:
+            if wish.types:
+                left = choosing.but(devices, taken)
+                some = vgpus.chosen(
+                    wish, left, judge, instance_uuid, numa_cells, sockets
+                )
+                taken += some
+                for _, chosen in some:
+                    made += vgpus.to_make(wish, chosen, judge, instance_uuid)
+        return taken, made
+
+    def _judge(
+        self, devices: ty.Sequence[tracked.Device]
+    ) -> host_verdicts.Verdicts:
+        """What gives the verdict on devices, with all that is recorded now.
+
+        :raises JournalError: the journal is damaged
+        """
+        declared = self._context.declared
+        assert declared.scan is not None
+        return declared.judging(
+            records.read(
+                self._store, devices, declared.scan, self._context.state
+            )
+        )
+
+
+def _verdicts(
+    judge: host_verdicts.Verdicts,
+    devices: ty.Sequence[tracked.Device],
+    unread: ty.Collection[pci_address.PciAddress],
+    instance_uuid: str,
+) -> dict[pci_address.PciAddress, assignability.Verdict]:
+    """The verdict on each device that is free, for an instance.
+
+    What could not be read now counts as in use, and so does what the host's
+    preparation was killed in the middle of.
+    """
+    return {
+        device.address: judge.at(device.address, instance_uuid)
+        for device in devices
+        if device.status == tracked.Status.AVAILABLE
+        and device.address not in unread
+    }
