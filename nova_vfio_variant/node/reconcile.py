@@ -53,9 +53,6 @@ if ty.TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Of a row for nobody, so that no claim counts as its own.
-_NOBODY: ty.Final = ""
-
 
 class State(enum.StrEnum):
     """What became of a decision."""
@@ -378,8 +375,8 @@ def _take_away(
             {vgpu.address: vendor_vgpu.NONE}, now, reason
         )
 
-    whose = vgpu.instance_uuid or _NOBODY
-    with prepared.acting_on(store, whose) as actor:
+    # Of a row for nobody no claim counts as its own.
+    with prepared.acting_on(store, vgpu.instance_uuid or "") as actor:
         recover.recover(actor)
         converge.wholly(actor, plan.Command.VGPU, decide)
     placement_side.offer_again(context, store, [vgpu])
