@@ -51,7 +51,11 @@ def rows(
                 ],
                 [
                     *(vgpu.assignment for vgpu, _ in made),
-                    *(mdevs[uuid].assignment for uuid in claim.mdevs),
+                    *(
+                        mdevs[uuid].assignment
+                        for uuid in claim.mdevs
+                        if not mdevs[uuid].goes
+                    ),
                 ],
                 list(claim.mdevs),
             )

@@ -104,7 +104,7 @@ class List(base.Lister):
     """List the mediated devices of this host, and whose they are.
 
     One of ours that isn't there any more, as after a reboot, has the state
-    'missing'; one that is removed while somebody has it open 'removing'.
+    'missing'; one whose removal has begun and not ended 'removing'.
     """
 
     empty = "there are no mediated devices"
@@ -150,20 +150,23 @@ def _row(shown: mdevs.Shown) -> base.Row:
         type_id,
         shown.owner,
         None if ours is None else ours.instance_uuid,
-        _state(device),
+        _state(shown),
         None if device is None else device.driver,
         None if device is None else device.group,
-        None if ours is None else ours.assignment,
+        None if ours is None else ours.assignment or None,
         None if ours is None else ours.since,
         [] if ours is None else list(ours.attributes),
         list(shown.holders),
     )
 
 
-def _state(device: mdev.Mdev | None) -> str:
-    if device is None:
-        return "missing"
-    return "removing" if device.goes else "there"
+def _state(shown: mdevs.Shown) -> str:
+    if any(
+        known is not None and known.goes
+        for known in (shown.device, shown.ours)
+    ):
+        return "removing"
+    return "missing" if shown.device is None else "there"
 
 
 def add_strategy(parser: argparse.ArgumentParser) -> None:

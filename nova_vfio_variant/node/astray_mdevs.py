@@ -21,8 +21,14 @@ What = astray.What
 
 
 def on_demand(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
-    """What was made for an instance that lives no more."""
+    """What was made for an instance that lives no more, or was to go."""
     for ours in facts.mdevs:
+        if ours.goes:
+            action, why = _whether_free(ours, facts, "it was to be removed")
+            yield astray.Decision(
+                ours.uuid, What.ORPHAN_MDEV, why, action, mdev=ours
+            )
+            continue
         if ours.instance_uuid is None:
             continue
         answer = facts.ask(ours.instance_uuid)
@@ -30,7 +36,8 @@ def on_demand(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             continue
         if not answer.is_gone and not _is_there(ours, facts):
             continue  # It is made again.
-        action, why = _whether_free(ours, facts)
+        whose = f"instance {ours.instance_uuid} is gone"
+        action, why = _whether_free(ours, facts, whose)
         reason = astray.why_left(ours, answer, facts)
         if reason is not None:
             action, why = Action.LEAVE, reason
@@ -42,7 +49,7 @@ def on_demand(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
 def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
     """What isn't there any more, as after a reboot."""
     for ours in facts.mdevs:
-        if _is_there(ours, facts):
+        if ours.goes or _is_there(ours, facts):
             continue
         whose = "it was asked for"
         if ours.instance_uuid is not None:
@@ -84,10 +91,12 @@ def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
 
 
 def _whether_free(
-    ours: mdevs.OurMdev, facts: astray.Facts
+    ours: mdevs.OurMdev, facts: astray.Facts, whose: str
 ) -> tuple[Action, str]:
-    """Whether nobody uses what still is as we made it."""
-    whose = f"instance {ours.instance_uuid} is gone"
+    """Whether nobody uses what still is as we made it.
+
+    :param whose: why nobody needs it, as half a sentence
+    """
     if facts.host.mdevs.unread is not None:
         return Action.LEAVE, facts.host.mdevs.unread
     if not _is_there(ours, facts):

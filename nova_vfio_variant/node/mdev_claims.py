@@ -206,6 +206,8 @@ class MdevClaims:
             for ours in mine:
                 if mdev.now(actor.tree, ours.uuid) == ours.kind:
                     continue
+                if ours.goes:
+                    continue
                 parent, type_id = mdev.parse_kind(ours.kind)
                 wish = mdev_wishes.Wish(type_id, (parent,))
                 if choice is not None:

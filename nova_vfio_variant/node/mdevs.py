@@ -218,16 +218,30 @@ class Mdevs:
     ) -> None:
         """Take one of ours away, and its row after it.
 
+        Its row says so before, so that who is killed in between leaves
+        nothing that is made again.
+
         :param actor: who has recovered
         :raises HostRefused: it is open, or another one by now
         :raises HostStepFailed: it failed
         """
-        converge.wholly(
-            actor,
-            plan.Command.MDEV,
-            lambda now: mdev_changes.remove(now, ours.uuid, ours.kind, reason),
-        )
-        store.mdevs.remove(ours.uuid, ours.assignment)
+        goes = dataclasses.replace(ours, assignment="")
+        store.mdevs.put(goes)
+        try:
+            converge.wholly(
+                actor,
+                plan.Command.MDEV,
+                lambda now: mdev_changes.remove(
+                    now, ours.uuid, ours.kind, reason
+                ),
+            )
+        except exception.HostStepHung:
+            # It goes when whoever has it lets go.
+            raise
+        except (exception.HostRefused, exception.HostStepFailed):
+            store.mdevs.put(ours)
+            raise
+        store.mdevs.remove(goes.uuid, goes.assignment)
         _LOG.info("mdev %s: removed", ours.uuid)
 
     def _ours(self) -> dict[str, tracked.OurMdev]:
@@ -346,7 +360,7 @@ def _ours_or_refuse(
         if uuid not in facts.mdevs.devices:
             mdev_wishes.expect((mdev_obstacles.gone(uuid),))
         why = "another tool made it"
-    elif assignment not in (None, known.assignment):
+    elif not known.goes and assignment not in (None, known.assignment):
         why = "it was made for another assignment by now"
     else:
         return known

@@ -27,7 +27,8 @@ class OurMdev:
     :param kind: ``PARENT/TYPE``
     :param instance_uuid: whose it is; None for nobody's
     :param assignment: tells one owner of the UUID from the next: a stable
-        UUID comes back
+        UUID comes back; empty while it is taken away, for nobody is to have
+        it again
     :param since: when, in UTC, as ISO 8601 has it
     :param attributes: each ``NAME=VALUE``, in the order in which they are
         written
@@ -41,6 +42,11 @@ class OurMdev:
     since: str
     attributes: tuple[str, ...] = ()
     identity: function.Identity | None = None
+
+    @property
+    def goes(self) -> bool:
+        """Whether it is being taken away."""
+        return not self.assignment
 
 
 class OurMdevs:

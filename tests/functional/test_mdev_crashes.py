@@ -114,6 +114,22 @@ class CrashTest(mdev_case.MdevCase):
         self.assert_gone("not killed")
         self.assertGreater(at, 5)
 
+    def test_a_delete_killed_anywhere_is_ended_by_reconcile(self) -> None:
+        at = 0
+        self.create()
+        while kill_points.killed(at, self.delete):
+            what = f"point {at}"
+            ours = self.ours().get(UUID)
+            self.reconcile()
+            if ours is None or ours.goes:
+                self.assert_gone(what)
+                self.create()
+            else:
+                self.assert_made(what)
+            at += 1
+        self.assert_gone("not killed")
+        self.assertGreater(at, 5)
+
     def test_reconcile_killed_anywhere_makes_what_is_missing(self) -> None:
         def lose() -> None:
             if UUID in self.there():

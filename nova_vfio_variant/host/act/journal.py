@@ -108,9 +108,10 @@ class Journal:
         return "as declared"
 
     def is_unfinished(self, subject: str) -> bool:
-        """Whether a change was begun that concerns a function."""
+        """Whether a change was begun that concerns a function, or an mdev."""
         return any(
-            subject in unfinished.change.functions
+            subject
+            in (unfinished.change.subject, *unfinished.change.functions)
             for unfinished in self.unfinished.values()
         )
 
