@@ -105,6 +105,7 @@ def blocking(given: facts.CheckInput) -> tuple[finding.Finding, ...]:
         meaning.one_time_use_unpublished,
         families.remote_managed,
         families.wide_domains,
+        mdevs.options,
     ):
         found += rule(given)
     return tuple(

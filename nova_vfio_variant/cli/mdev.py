@@ -198,7 +198,9 @@ class Create(_Acting):
     """
 
     empty = "nothing was made"
-    example = "mdev create nvidia-35 --instance $(uuidgen)"
+    example = (
+        "mdev create nvidia-35 --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add what is asked for."""
