@@ -503,9 +503,10 @@ class DamageTest(StoreTestCase):
         self.synced().close()
         scripts = self.path / "migrations"
         shutil.copytree(schema.MIGRATIONS, scripts)
-        (scripts / "versions" / "0006_next.py").write_text(
+        later = f"{int(models.HEAD) + 1:04}"
+        (scripts / "versions" / f"{later}_next.py").write_text(
             "from alembic import op\n"
-            "revision, down_revision = '0006', '0005'\n"
+            f"revision, down_revision = {later!r}, {models.HEAD!r}\n"
             "def upgrade():\n"
             "    op.execute('CREATE TABLE later (id INTEGER)')\n"
         )
@@ -516,7 +517,7 @@ class DamageTest(StoreTestCase):
         )
         self.useFixture(
             fixtures.MonkeyPatch(
-                "nova_vfio_variant.tracker.models.HEAD", "0006"
+                "nova_vfio_variant.tracker.models.HEAD", later
             )
         )
         self.refused(
