@@ -63,6 +63,8 @@ def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         )
         if facts.host.mdevs.unread is not None:
             action, why = Action.LEAVE, facts.host.mdevs.unread
+        elif _is_on_another(ours, facts):
+            action, why = Action.LEAVE, "another card is in its parent's place"
         elif there is not None:
             action = Action.LEAVE
             why = f"another tool made one with its UUID below {there.parent}"
@@ -81,11 +83,21 @@ def _of_nova(ours: mdevs.OurMdev, facts: astray.Facts) -> str | None:
     return facts.novas.against(facts.host.mdevs.parents[parent])
 
 
+def _is_on_another(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
+    """Whether what has its parent's address by now is another function."""
+    parent = facts.host.mdevs.parents.get(mdev.parse_kind(ours.kind)[0])
+    if ours.identity is None or parent is None or parent.address is None:
+        return False
+    function = facts.host.scan.get(parent.address)
+    return function is not None and ours.identity.is_another(function.identity)
+
+
 def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
     """Whether it is there as we made it."""
     there = facts.host.mdevs.devices.get(ours.uuid)
     return (
         there is not None
+        and not _is_on_another(ours, facts)
         and mdev.kind(there.parent, there.type_id or "") == ours.kind
     )
 

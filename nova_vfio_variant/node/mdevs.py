@@ -33,6 +33,7 @@ from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import function
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
@@ -376,9 +377,11 @@ def _ours_or_refuse(
     )
 
 
-def _identity(facts: host_facts.HostFacts, parent: mdev.Parent) -> ty.Any:
+def _identity(
+    facts: host_facts.HostFacts, parent: mdev.Parent
+) -> function.Identity | None:
     """Which function a parent is; None for what is none."""
     if parent.address is None:
         return None
-    function = facts.scan.get(parent.address)
-    return None if function is None else function.identity
+    seen = facts.scan.get(parent.address)
+    return None if seen is None else seen.identity

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mediated devices of cards: which is made, what is refused, what stays."""
 
+import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -11,6 +13,7 @@ from unittest import mock
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.node import mdev_wishes
 from nova_vfio_variant.testing import fake_host
+from nova_vfio_variant.tracker import store
 from tests.functional import mdev_case
 from tests.functional.mdev_case import ATTRIBUTES, CARD, ONE, OTHER, UUID
 
@@ -334,3 +337,23 @@ class OwnersTest(mdev_case.MdevCase):
         (done,) = json.loads(self.run_cli("reconcile", "-f", "json").out)
         self.assertEqual("done", done["state"])
         self.assertEqual({UUID: CARD}, self.there())
+
+
+class AnotherCardTest(mdev_case.MdevCase):
+    """An address alone says nothing of the card that has it by now."""
+
+    def test_nothing_is_made_again_on_another_card(self) -> None:
+        self.make(CARD, uuid=UUID, instance_uuid=ONE)
+        self.remove(UUID)
+        made = self.ours()[UUID]
+        assert made.identity is not None
+        was = dataclasses.replace(made.identity, product_id="1eb9")
+        with contextlib.closing(store.Store.open(self.state)) as opened:
+            opened.mdevs.put(dataclasses.replace(made, identity=was))
+        self.guest(ONE)
+        (left,) = json.loads(self.run_cli("reconcile", "-f", "json").out)
+        self.assertEqual(
+            ("left", "another card is in its parent's place"),
+            (left["state"], left["reason"]),
+        )
+        self.assertEqual({}, self.there())
