@@ -306,8 +306,8 @@ MDEV_BELOW: ty.Final = finding.Code(
     "driver waits for ever while one of them is open, and removes the idle "
     "ones without a word.",
     "/sys/bus/pci/devices/0000:25:00.4/UUID is open in process 4711",
-    "Remove them first (their file remove, or mdevctl stop), or name another "
-    "function.",
+    "Remove them first (nova-vfio mdev delete, or the tool that made them: "
+    "mdevctl stop, virsh nodedev-destroy), or name another function.",
 )
 VDPA_BELOW: ty.Final = finding.Code(
     "VFIO531",
