@@ -172,7 +172,7 @@ class MemoryStore:
     def claims(
         self, instance_uuid: str | None = None
     ) -> tuple[tracked.Claim, ...]:
-        return store._claims(
+        return tracked.claims_of(
             device
             for device in self.devices()
             if device.instance_uuid is not None

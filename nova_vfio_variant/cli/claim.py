@@ -14,6 +14,8 @@ from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
+#: Of the whole claim of the instance.
+CLAIM = ("assignment",)
 #: Of the vGPUs among the devices, in the order of their addresses or UUIDs.
 VGPUS = ("vgpu_types", "assignments", "mdevs")
 
@@ -24,7 +26,7 @@ def row(claim: tracked.Claim) -> base.Row:
         claim.instance_uuid,
         claim.alias_name,
         [str(address) for address in claim.addresses],
-        str(claim.status),
+        str(claim.state),
     )
 
 
@@ -58,9 +60,10 @@ def rows(
                     ),
                 ],
                 list(claim.mdevs),
+                claim.assignment,
             )
         )
-    return (*COLUMNS, *VGPUS), found
+    return (*COLUMNS, *VGPUS, *CLAIM), found
 
 
 def _cells(text: str) -> tuple[int, ...]:
@@ -162,24 +165,142 @@ class Create(base.Lister):
         return rows(claims, self.tracked)
 
 
+class _OfOne(base.Lister):
+    """A move in the life of one instance's claim. It can be repeated."""
+
+    brief = COLUMNS
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add whose claim it is, and which."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--instance",
+            required=True,
+            type=base.instance,
+            metavar="UUID",
+            help="the instance that has it",
+        )
+        add_assignment(parser)
+        return parser
+
+
+class Prepare(_OfOne):
+    """Bring a claim to where its guest may begin, and see that it is there.
+
+    What a crash, a reboot or somebody else undid of it is made again: its
+    allocation in Placement, vGPU types, mediated devices. It can be repeated.
+    """
+
+    example = "claim prepare --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Prepare it, and list it."""
+        claims = node_claims.Claims(self.context).prepare(
+            parsed_args.instance, parsed_args.assignment
+        )
+        return rows(claims, self.tracked)
+
+
+class Started(_OfOne):
+    """Say that a guest runs with what was claimed for it.
+
+    Its claim is in state allocated from then on. It can be repeated.
+    """
+
+    example = "claim started --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Record it, and list the claim."""
+        claims = node_claims.Claims(self.context).started(
+            parsed_args.instance, parsed_args.assignment
+        )
+        return rows(claims, self.tracked)
+
+
 class List(base.Lister):
-    """List all claims."""
+    """List all claims, or those of one instance."""
 
     empty = "there are no claims"
     brief = COLUMNS
     example = "claim list -f json"
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add whose."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--instance",
+            type=base.instance,
+            metavar="UUID",
+            help="this instance's alone",
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
-        del parsed_args
-        return rows(self.tracked.claims(), self.tracked)
+        claims = self.tracked.claims(parsed_args.instance)
+        return rows(claims, self.tracked)
+
+
+class Show(base.ShowOne):
+    """Show the claim of one instance: what it asked for, and what it has."""
+
+    example = "claim show 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the instance."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "instance",
+            type=base.instance,
+            metavar="INSTANCE",
+            help="its UUID",
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], base.Row]:
+        """Show it."""
+        shown = self.tracked.claim(parsed_args.instance)
+        first = shown.claims[0]
+        columns, found = rows(shown.claims, self.tracked)
+        kept = [
+            name
+            for name in columns
+            if name not in ("instance_uuid", "status", *CLAIM)
+        ]
+        return (
+            (
+                "instance_uuid",
+                "assignment",
+                "status",
+                "since",
+                "asked",
+                "devices",
+            ),
+            (
+                first.instance_uuid,
+                first.assignment,
+                str(shown.state),
+                shown.since,
+                shown.asked,
+                [
+                    {
+                        name: value
+                        for name, value in zip(columns, row, strict=True)
+                        if name in kept
+                    }
+                    for row in found
+                ],
+            ),
+        )
 
 
 class Delete(base.Lister):
     """Give an instance's devices back, in Placement and in the tracker.
 
     While a process has one of them open nothing is given back, and the
-    process is named.
+    process is named. A claim that is gone already needs nothing.
     """
 
     brief = COLUMNS
@@ -203,6 +324,7 @@ class Delete(base.Lister):
             metavar="INSTANCE",
             help=argparse.SUPPRESS,
         )
+        add_assignment(parser)
         parser.add_argument(
             "--wait",
             type=_seconds,
@@ -221,9 +343,36 @@ class Delete(base.Lister):
         """Free and list what was freed."""
         claims = node_claims.Claims(self.context).release(
             parsed_args.instance or parsed_args.instance_before,
+            assignment=parsed_args.assignment,
             wait=parsed_args.wait,
             force=parsed_args.force,
         )
         return (*COLUMNS, "mdevs"), [
             (*row(claim)[:-1], "freed", list(claim.mdevs)) for claim in claims
         ]
+
+
+class Release(Delete):
+    """Give a claim back once its guest is gone: 'claim delete', for programs.
+
+    With --assignment a release that comes late takes nothing from the
+    instance's next claim. It can be repeated.
+    """
+
+    example = (
+        "claim release --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+        " --assignment 1c7f4a52-36e5-4b7e-9f3f-5d1c3f0a9a11"
+    )
+
+
+def add_assignment(parser: argparse.ArgumentParser) -> None:
+    """Add which claim of an instance is meant."""
+    parser.add_argument(
+        "--assignment",
+        type=base.instance,
+        metavar="UUID",
+        help=(
+            "of this claim alone, as 'claim create' told it; not of one that"
+            " the instance made since"
+        ),
+    )

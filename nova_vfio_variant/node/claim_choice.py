@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -60,6 +61,17 @@ class Asked:
                 aliases, given.aliases, numa_policy
             )
         return cls(*vgpu_claims.wishes(given, requests, types))
+
+    @property
+    def as_json(self) -> str:
+        """What is asked for, in one form for all that ask for the same."""
+        asked: dict[str, ty.Any] = {
+            "counts": sorted(map(list, self.counts)),
+            "numa_policy": sorted(
+                {wish.request.numa_policy for wish in self.wishes}
+            ),
+        }
+        return json.dumps(asked, sort_keys=True)
 
     @property
     def counts(self) -> tuple[tuple[str, int], ...]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 import typing as ty
@@ -11,12 +10,18 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.node import (
+    giving_back,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import claim_choice, mdev_claims
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import claim_records
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
@@ -47,8 +52,10 @@ class Claims:
         """Give devices to an instance, in the store and in Placement.
 
         The claim is on disk before Placement is asked. A crash in between
-        leaves it in status claimed: the same call again, or a report,
-        finishes it, and :meth:`release` takes it back.
+        leaves it in state claimed: the same call again, or a report,
+        finishes it, and :meth:`release` takes it back. Once it is prepared
+        the same call again makes what of it was lost on the host, and
+        returns it.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
         and goes again with the claim. So do mediated devices, of which no
@@ -64,14 +71,14 @@ class Claims:
         :raises ConfigError: the configuration has errors, ``wanted`` names no
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
-        :raises ClaimError: the instance has other claims already, or types
-            are asked for beside nova-compute
+        :raises ClaimError: the instance has asked for something else before,
+            or is giving it back, or types are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
-            made; nothing was claimed
+            made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
         """
         from nova_vfio_variant.host.observe import numa
-        from nova_vfio_variant.node import claim_choice, finishing, mdev_claims
+        from nova_vfio_variant.node import claim_choice, mdev_claims
 
         asked = claim_choice.Asked.parsed(
             syncing.declared(self._context), wanted, numa_policy, vgpu_types
@@ -84,6 +91,99 @@ class Claims:
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked, choice)
+            return self._prepared(store, instance_uuid, choice)
+
+    def prepare(
+        self, instance_uuid: str, assignment: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        """Bring a claim to where a guest may begin, or see that it is there.
+
+        What was to be made on the host and isn't there, or no more, is made.
+        It can be repeated.
+
+        :param assignment: of the claim; None for whichever there is
+        :raises ClaimError: the instance has none, or not this one, or is
+            giving it back
+        :raises HostError: what is to be made can't be
+        :raises PlacementError: Placement refused or failed; a claim that
+            wasn't prepared yet is taken back
+        """
+        syncing.declared(self._context)
+        with syncing.locked(self._context) as store:
+            syncing.sync(self._context, store)
+            record = self._standing(store, instance_uuid, assignment)
+            if record.state is tracked.ClaimState.RELEASING:
+                raise _releasing(instance_uuid)
+            return self._prepared(store, instance_uuid, None)
+
+    def started(
+        self, instance_uuid: str, assignment: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        """Say that a guest has the devices. It can be repeated.
+
+        :param assignment: of the claim; None for whichever there is
+        :raises ClaimError: the instance has no claim, or not this one, or it
+            isn't prepared, or is being given back
+        """
+        wanted = tracked.ClaimState.ALLOCATED
+        with syncing.locked(self._context) as store:
+            record = self._standing(store, instance_uuid, assignment)
+            before = tracked_devices.claims(
+                self._context, store, instance_uuid
+            )
+            if record.state is tracked.ClaimState.RELEASING:
+                raise _releasing(instance_uuid)
+            if any(
+                claim.state is tracked.ClaimState.CLAIMED for claim in before
+            ):
+                raise exception.ClaimError(
+                    f"the claim of instance {instance_uuid} isn't prepared",
+                    f"nova-vfio claim prepare --instance {instance_uuid}",
+                )
+            if record.state is not wanted:
+                store.claim_records.move(record, wanted)
+                _LOG.info(
+                    "instance %s: a guest has its devices", instance_uuid
+                )
+            return tracked_devices.claims(self._context, store, instance_uuid)
+
+    def _standing(
+        self,
+        store: tracker_store.Store,
+        instance_uuid: str,
+        assignment: str | None,
+    ) -> claim_records.ClaimRecord:
+        """The claim of an instance.
+
+        :raises ClaimError: there is none, or not this one
+        """
+        record = store.claim_records.get(instance_uuid)
+        if record is None:
+            if not store.mdevs.of(instance_uuid):
+                raise tracked_devices.nothing_claimed(instance_uuid)
+            # 'mdev create' made all that it has.
+            record = store.claim_records.begin(
+                instance_uuid, None, tracked.ClaimState.PREPARED
+            )
+        if assignment not in (None, record.assignment):
+            raise exception.ClaimError(
+                f"instance {instance_uuid} has claim {record.assignment},"
+                f" not {assignment}",
+                "'nova-vfio claim list' shows all claims",
+            )
+        return record
+
+    def _prepared(
+        self,
+        store: tracker_store.Store,
+        instance_uuid: str,
+        choice: mdev_claims.Choice | None,
+    ) -> tuple[tracked.Claim, ...]:
+        """Finish a claim, or make again what of it was lost."""
+        from nova_vfio_variant.node import finishing
+
+        record = store.claim_records.get(instance_uuid)
+        if record is None or record.state is tracked.ClaimState.CLAIMED:
             finishing.allocate(
                 self._context,
                 store,
@@ -91,7 +191,9 @@ class Claims:
                 instance_uuid,
                 choice,
             )
-            return tracked_devices.claims(self._context, store, instance_uuid)
+        else:
+            finishing.make(self._context, store, instance_uuid, choice)
+        return tracked_devices.claims(self._context, store, instance_uuid)
 
     def _reserve(
         self,
@@ -100,13 +202,13 @@ class Claims:
         asked: claim_choice.Asked,
         choice: mdev_claims.Choice,
     ) -> None:
-        """Claim in the store what is asked for, unless a crash left it so."""
+        """Claim in the store what is asked for, unless it is claimed."""
         from nova_vfio_variant.node import claim_choice
 
         syncing.sync(self._context, store)
         before = tracked_devices.claims(self._context, store, instance_uuid)
         if before:
-            _expect_unfinished(before, asked)
+            _expect_same(store.claim_records.get(instance_uuid), before, asked)
             return
         chosen = claim_choice.ClaimChoice(self._context, store).of(
             asked, instance_uuid, choice
@@ -117,20 +219,29 @@ class Claims:
             self._context.tree.read_text(function_state.BOOT_ID),
             chosen.vgpus,
             chosen.mdevs,
+            asked.as_json,
         )
         _LOG.info("instance %s: devices claimed", instance_uuid)
 
     def release(
-        self, instance_uuid: str, *, wait: float = 0.0, force: bool = False
+        self,
+        instance_uuid: str,
+        *,
+        assignment: str | None = None,
+        wait: float = 0.0,
+        force: bool = False,
     ) -> tuple[tracked.Claim, ...]:
         """Give an instance's devices back, in Placement and in the store.
 
-        What waited for the devices to be freed takes effect.
+        What waited for the devices to be freed takes effect. A claim that is
+        gone needs nothing.
 
+        :param assignment: of the claim; None for whichever there is
         :param wait: for so many seconds, while a process has one of them open
         :param force: give back what is open, too
-        :raises ClaimError: it has none, or a process has one of them open:
-            nothing was given back
+        :returns: what it had; nothing where that is gone already
+        :raises ClaimError: a process has one of them open: nothing was given
+            back
         :raises PlacementError: nothing was given back
         """
         if wait and not force:
@@ -139,124 +250,56 @@ class Claims:
         deadline = time.monotonic() + wait
         while not force and time.monotonic() < deadline:
             with self._context.open_store(read_only=True) as store:
-                if not self._held(store, store.devices(), instance_uuid):
+                if not giving_back.held(
+                    self._context, store, store.devices(), instance_uuid
+                ):
                     break
             time.sleep(min(_POLL, wait))
         with syncing.locked(self._context) as store:
-            return self.give_back(store, instance_uuid, force=force)
-
-    def give_back(
-        self,
-        store: tracker_store.Store,
-        instance_uuid: str,
-        *,
-        force: bool = False,
-    ) -> tuple[tracked.Claim, ...]:
-        """As :meth:`release`, for a holder of the state path's lock.
-
-        :returns: what it had, but the mediated devices that by force could
-            not be removed
-        """
-        from nova_vfio_variant.node import finishing, records
-
-        before = tracked_devices.claims(self._context, store, instance_uuid)
-        if not before:
-            raise tracked_devices.nothing_claimed(instance_uuid)
-        devices = tuple(store.devices())
-        held = () if force else self._held(store, devices, instance_uuid)
-        if held:
-            raise exception.ClaimError(
-                f"instance {instance_uuid} keeps its devices: "
-                + "; ".join(held),
-                "end its guest first, or wait for its end with --wait"
-                " SECONDS; where it can't be seen, run the command as"
-                " root; --force gives them back all the same",
+            record = store.claim_records.get(instance_uuid)
+            if assignment is not None and (
+                record is None or record.assignment != assignment
+            ):
+                return ()
+            return giving_back.give_back(
+                self._context, store, instance_uuid, force=force
             )
-        types_gone, mdevs_left = finishing.unmade(
-            self._context, store, instance_uuid, force=force
-        )
-        given_back = _without_mdevs(before, mdevs_left)
-        if not any(claim.addresses for claim in before):
-            return given_back
-        # Errors in the configuration don't keep anything from being
-        # given back: nothing of it is needed but which Placement.
-        published = self._placement.publication(
-            store, (), self._context.given(offline=True)
-        )
-        published.release(instance_uuid)
-        once = {
-            device.address
-            for device in devices
-            if device.instance_uuid == instance_uuid
-            and "one_time_use" in device.tags
-            and device.status == tracked.Status.ALLOCATED
-        }
-        if once:
-            records.remember_spent(store, records.spent(store) | once)
-        store.free(instance_uuid, types_gone)
-        _LOG.info("instance %s: devices freed", instance_uuid)
-        placement_side.offer_again(self._context, store, types_gone)
-        return given_back
-
-    def _held(
-        self,
-        store: tracker_store.Store,
-        devices: ty.Sequence[tracked.Device],
-        instance_uuid: str,
-    ) -> tuple[str, ...]:
-        """Which of an instance's devices are open, and in which process."""
-        from nova_vfio_variant.host.observe import holders
-
-        owners = {
-            device.address: device.instance_uuid
-            for device in devices
-            if device.instance_uuid is not None
-        }
-        mine = [one.uuid for one in store.mdevs.of(instance_uuid)]
-        tree = self._context.tree
-        found: tuple[str, ...] = ()
-        if mine:
-            found = holders.of_mdevs(tree, mine)
-        if instance_uuid in owners.values():
-            found += holders.of_claim(tree, owners, instance_uuid)
-        return found
 
 
-def _expect_unfinished(
+def _expect_same(
+    record: claim_records.ClaimRecord | None,
     before: ty.Sequence[tracked.Claim],
     asked: claim_choice.Asked,
 ) -> None:
-    """An instance claims once; only what a crash left may be finished."""
+    """An instance claims once; the same claim again is that one.
+
+    Of what an older version claimed only the counts are known, and whose
+    aliases they were.
+    """
+    instance_uuid = before[0].instance_uuid
+    if record is not None and record.state is tracked.ClaimState.RELEASING:
+        raise _releasing(instance_uuid)
     has = sorted(
         (claim.alias_name, len(claim.addresses) + len(claim.mdevs))
         for claim in before
     )
-    wants = sorted(asked.counts)
-    claimed = tracked.Status.CLAIMED
-    functions = [claim for claim in before if claim.addresses]
-    # Functions are allocated last of all.
-    unfinished = (
-        all(claim.status == claimed for claim in functions)
-        if functions
-        else any(claim.status == claimed for claim in before)
+    is_same = (
+        record.asked == asked.as_json
+        if record is not None and record.asked is not None
+        else has == sorted(asked.counts)
     )
-    if not unfinished or has != wants:
+    if not is_same:
         raise exception.ClaimError(
-            f"instance {before[0].instance_uuid} already has "
-            + ", ".join(f"{name}:{count}" for name, count in has),
-            "'nova-vfio claim delete' gives it back",
+            f"instance {instance_uuid} already has "
+            + ", ".join(f"{name}:{count}" for name, count in has)
+            + " and asked for something else",
+            f"nova-vfio claim delete --instance {instance_uuid}",
         )
 
 
-def _without_mdevs(
-    claims: ty.Iterable[tracked.Claim], uuids: ty.Collection[str]
-) -> tuple[tracked.Claim, ...]:
-    """Claims without mediated devices that are there still."""
-    left = (
-        dataclasses.replace(
-            claim,
-            mdevs=tuple(uuid for uuid in claim.mdevs if uuid not in uuids),
-        )
-        for claim in claims
+def _releasing(instance_uuid: str) -> exception.ClaimError:
+    """The error that what an instance had is being given back."""
+    return exception.ClaimError(
+        f"instance {instance_uuid} is giving its devices back",
+        f"nova-vfio claim release --instance {instance_uuid}",
     )
-    return tuple(claim for claim in left if claim.addresses or claim.mdevs)

@@ -36,7 +36,6 @@ def allocate(
     :raises HostError: the host refused, or failed
     :raises PlacementError: Placement did
     """
-    vgpus = vgpu_claims.VgpuClaims(context, store)
     devices = [
         device
         for device in store.devices()
@@ -53,8 +52,7 @@ def allocate(
             published.allocate(instance_uuid, devices)
         if any("one_time_use" in device.tags for device in devices):
             _spend(context, store, devices)
-        vgpus.make(instance_uuid)
-        mdev_claims.MdevClaims(context, store).make(instance_uuid, choice)
+        make(context, store, instance_uuid, choice)
     except (
         exception.NotEnoughDevices,
         exception.PlacementError,
@@ -73,6 +71,21 @@ def allocate(
         _take_back(context, store, instance_uuid)
         raise
     store.allocate(instance_uuid)
+
+
+def make(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    instance_uuid: str,
+    choice: mdev_claims.Choice | None,
+) -> None:
+    """Make what a claim has on the host, and is not there.
+
+    :param choice: as for :func:`allocate`
+    :raises HostError: the host refused, or failed
+    """
+    vgpu_claims.VgpuClaims(context, store).make(instance_uuid)
+    mdev_claims.MdevClaims(context, store).make(instance_uuid, choice)
 
 
 def unmade(
@@ -113,6 +126,9 @@ def _take_back(
 
     What can't be taken away keeps its row, by which ``reconcile`` takes it.
     """
+    record = store.claim_records.get(instance_uuid)
+    if record is not None:
+        store.claim_records.move(record, tracked.ClaimState.RELEASING)
     gone, _ = unmade(context, store, instance_uuid, force=True)
     store.free(instance_uuid, gone)
     _LOG.info("instance %s: devices freed", instance_uuid)

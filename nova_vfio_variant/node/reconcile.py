@@ -31,7 +31,7 @@ from nova_vfio_variant.host.observe import running, scanner, vendor_vgpu
 from nova_vfio_variant.node import (
     astray,
     astray_mdevs,
-    claims,
+    giving_back,
     liveness,
     mdevs,
     missing_vgpus,
@@ -334,9 +334,7 @@ class Reconciling:
             vgpu_health.suspect(store, vgpu)
             if _has_claim(store, vgpu):
                 assert vgpu.instance_uuid is not None
-                claims.Claims(self._context).give_back(
-                    store, vgpu.instance_uuid
-                )
+                giving_back.give_back(self._context, store, vgpu.instance_uuid)
             if _has_row(store, vgpu):
                 _take_away(
                     self._context, self._prepared, store, vgpu, decision.why

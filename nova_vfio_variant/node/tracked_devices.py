@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
+from nova_vfio_variant.tracker import claim_records
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -20,6 +23,26 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import sync as tracker_sync
 
 _LOG = logging.getLogger(__name__)
+
+
+_LIFE: ty.Final = tuple(tracked.ClaimState)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WholeClaim:
+    """All that an instance has claimed.
+
+    :param claims: by alias or type
+    :param state: of the one that is furthest behind
+    :param since: when it was made, in UTC, as ISO 8601 has it; None where an
+        older version made it
+    :param asked: what was asked for; None where an older version made it
+    """
+
+    claims: tuple[tracked.Claim, ...]
+    state: tracked.ClaimState
+    since: str | None
+    asked: ty.Any
 
 
 def claims(
@@ -54,7 +77,36 @@ def claims(
             for (owner, type_id), some in sorted(of_kind.items())
         ),
     ]
-    return tuple(sorted(found, key=lambda claim: claim.instance_uuid))
+    records = store.claim_records.all()
+    return tuple(
+        sorted(
+            (_with_record(claim, records) for claim in found),
+            key=lambda claim: claim.instance_uuid,
+        )
+    )
+
+
+def _with_record(
+    claim: tracked.Claim,
+    records: ty.Mapping[str, claim_records.ClaimRecord],
+) -> tracked.Claim:
+    """A claim, and where it is in its life.
+
+    A mediated device that isn't there, or no more, is to be made again.
+    ``mdev create`` records none of what it makes for an instance.
+    """
+    record = records.get(claim.instance_uuid)
+    state = tracked.ClaimState.PREPARED if record is None else record.state
+    if (
+        claim.status == tracked.Status.CLAIMED
+        and state is not tracked.ClaimState.RELEASING
+    ):
+        state = tracked.ClaimState.CLAIMED
+    return dataclasses.replace(
+        claim,
+        state=state,
+        assignment=claim.request_id if record is None else record.assignment,
+    )
 
 
 class TrackedDevices:
@@ -103,10 +155,33 @@ class TrackedDevices:
             raise nothing_claimed(instance_uuid)
         return found
 
-    def claims(self) -> tuple[tracked.Claim, ...]:
-        """All claims, by instance."""
+    def claims(
+        self, instance_uuid: str | None = None
+    ) -> tuple[tracked.Claim, ...]:
+        """All claims, by instance.
+
+        :param instance_uuid: this one's alone
+        """
         with self._context.open_store(read_only=True) as store:
-            return claims(self._context, store)
+            return claims(self._context, store, instance_uuid)
+
+    def claim(self, instance_uuid: str) -> WholeClaim:
+        """All that an instance has.
+
+        :raises ClaimError: it has nothing
+        """
+        with self._context.open_store(read_only=True) as store:
+            found = claims(self._context, store, instance_uuid)
+            record = store.claim_records.get(instance_uuid)
+        if not found:
+            raise nothing_claimed(instance_uuid)
+        asked = record and record.asked
+        return WholeClaim(
+            found,
+            min((claim.state for claim in found), key=_LIFE.index),
+            (record and record.since) or None,
+            json.loads(asked) if asked else None,
+        )
 
     def mdevs(self) -> dict[str, mdevs.OurMdev]:
         """The mediated devices that we made, by UUID."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
 import typing as ty
@@ -21,6 +22,19 @@ class Status(enum.StrEnum):
     DELETED = "deleted"
     UNAVAILABLE = "unavailable"
     UNCLAIMABLE = "unclaimable"
+
+
+class ClaimState(enum.StrEnum):
+    """The life of a claim, in its order."""
+
+    #: It is on disk; Placement and the host may know of it or not.
+    CLAIMED = "claimed"
+    #: Placement has it, and what was to be made on the host is made.
+    PREPARED = "prepared"
+    #: A guest has the devices, as who runs it said.
+    ALLOCATED = "allocated"
+    #: It is given back, and some of it may be already.
+    RELEASING = "releasing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,8 +106,10 @@ class Claim:
         one's assignment
     :param addresses: in rising order; none of mediated devices, for their
         parents are nobody's
-    :param status: claimed or allocated
+    :param status: Nova's, of its devices: claimed or allocated
     :param mdevs: the UUIDs of mediated devices, in rising order
+    :param state: where the instance's whole claim is in its life
+    :param assignment: tells that claim from the instance's next
     """
 
     instance_uuid: str
@@ -102,6 +118,30 @@ class Claim:
     addresses: tuple[pci_address.PciAddress, ...]
     status: Status
     mdevs: tuple[str, ...] = ()
+    state: ClaimState = ClaimState.CLAIMED
+    assignment: str = ""
+
+
+def claims_of(
+    devices: ty.Iterable[Device],
+) -> tuple[Claim, ...]:
+    """What devices in use make up, in rising order of address."""
+    claims: dict[tuple[str, str], list[Device]] = collections.defaultdict(list)
+    for one in devices:
+        assert one.instance_uuid is not None
+        claims[one.instance_uuid, one.request_id or ""].append(one)
+    return tuple(
+        Claim(
+            instance_uuid,
+            some[0].alias_name or "",
+            request_id,
+            tuple(one.address for one in some),
+            some[0].status,
+        )
+        for (instance_uuid, request_id), some in sorted(
+            claims.items(), key=lambda item: (item[0][0], item[1][0].address)
+        )
+    )
 
 
 class Devices(ty.Sequence[Device]):

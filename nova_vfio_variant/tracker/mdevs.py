@@ -11,7 +11,7 @@ import typing as ty
 
 import sqlalchemy as sa
 
-from nova_vfio_variant.tracker import models, rows
+from nova_vfio_variant.tracker import claim_records, models, rows
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import function
@@ -100,12 +100,12 @@ class OurMdevs:
         :returns: whether it was
         """
         table = models.mdevs
+        this = (table.c.uuid == uuid) & (table.c.assignment == assignment)
         with self._write() as link:
-            done = link.execute(
-                sa.delete(table).where(
-                    table.c.uuid == uuid, table.c.assignment == assignment
-                )
-            )
+            owner = link.scalar(sa.select(table.c.instance_uuid).where(this))
+            done = link.execute(sa.delete(table).where(this))
+            if owner is not None:
+                claim_records.end(link, owner)
         return bool(done.rowcount)
 
 

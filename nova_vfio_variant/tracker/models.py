@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 #: The last step in ``migrations/versions``.
-HEAD = "0006"
+HEAD = "0007"
 
 METADATA = sa.MetaData()
 
@@ -159,4 +159,40 @@ mdevs = sa.Table(
     sa.Column("since", sa.String(32), nullable=False),
     sa.Column("attributes", sa.Text, nullable=False),
     sa.Column("identity", sa.Text),
+)
+
+#: Where the claim of each instance is in its life, the first row that is
+#: written of one and the last that goes. ``assignment`` tells it from the
+#: instance's next; ``asked`` is JSON, and NULL where an older version made it;
+#: ``since`` is empty there.
+claims = sa.Table(
+    "claims",
+    METADATA,
+    sa.Column("instance_uuid", sa.String(36), primary_key=True),
+    sa.Column("assignment", sa.String(36), nullable=False),
+    sa.Column("state", sa.String(9), nullable=False),
+    sa.Column("asked", sa.Text),
+    sa.Column("since", sa.String(32), nullable=False),
+)
+
+#: What operators call devices, each for the function (``identity`` is JSON)
+#: that it was said of.
+names = sa.Table(
+    "names",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("address", sa.String(16), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
+)
+
+#: Functions of which no new claim is made; of a PF, nor of its VFs.
+cordons = sa.Table(
+    "cordons",
+    METADATA,
+    sa.Column("address", sa.String(16), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("since", sa.String(32), nullable=False),
 )

@@ -8,7 +8,6 @@ database, and read what the one before them wrote.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import functools
 import pathlib
@@ -21,6 +20,7 @@ from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
     allowance,
+    claim_records,
     family,
     mdevs,
     memory,
@@ -153,7 +153,7 @@ class Store:
         """
         with self._read() as link:
             found = rows.owned(link, instance_uuid)
-            return _claims(_devices(self._place, found))
+            return tracked.claims_of(_devices(self._place, found))
 
     def claim(
         self,
@@ -164,6 +164,8 @@ class Store:
         boot: str | None = None,
         made: ty.Iterable[vgpus.OurVgpu] = (),
         mediated: ty.Iterable[mdevs.OurMdev] = (),
+        asked: str | None = None,
+        assignment: str | None = None,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -171,6 +173,8 @@ class Store:
         :param boot: of the host, whose quarantines count; None for all
         :param made: the vGPUs that are to be made of some of them
         :param mediated: the mediated devices that are to be made beside them
+        :param asked: what is asked for, as JSON
+        :param assignment: tells this claim from the next; None for a new one
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -182,6 +186,7 @@ class Store:
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             quarantine.refuse(link, everything, boot)
+            claim_records.begin(link, instance_uuid, asked, assignment)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request = str(uuid.uuid4())
@@ -192,18 +197,23 @@ class Store:
                 vgpus.write(link, vgpu)
             for one in mediated:
                 mdevs.write(link, one)
-        return _claims(families[place] for place in sorted(everything))
+        return tracked.claims_of(
+            families[place] for place in sorted(everything)
+        )
 
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
         """Turn what an instance claimed into what it has; returns all."""
         with self._write() as link:
+            claim_records.move(
+                link, instance_uuid, tracked.ClaimState.PREPARED
+            )
             owned = _devices(self._place, rows.owned(link, instance_uuid))
             families = self._families(link, [one.address for one in owned])
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
                     families.allocate(one.address, instance_uuid)
             rows.write(link, families.changes())
-        return _claims(families[one.address] for one in owned)
+        return tracked.claims_of(families[one.address] for one in owned)
 
     def free(
         self, instance_uuid: str, gone: ty.Iterable[vgpus.OurVgpu] = ()
@@ -221,7 +231,13 @@ class Store:
             rows.write(link, families.changes())
             for vgpu in gone:
                 vgpus.erase(link, vgpu.address, vgpu.assignment)
-        return _claims(owned)
+            claim_records.end(link, instance_uuid)
+        return tracked.claims_of(owned)
+
+    @functools.cached_property
+    def claim_records(self) -> claim_records.ClaimRecords:
+        """Where the claim of each instance is in its life."""
+        return claim_records.ClaimRecords(self._read, self._write)
 
     @functools.cached_property
     def provider_memory(self) -> memory.StoredProviderMemory:
@@ -372,27 +388,3 @@ def _as_written(place: schema.Place, what: str) -> ty.Iterator[None]:
         raise exception.StoreCorruptError(
             f"the state database {place} is corrupt ({reason})"
         ) from error
-
-
-def _claims(
-    devices: ty.Iterable[tracked.Device],
-) -> tuple[tracked.Claim, ...]:
-    """What devices in use make up, in rising order of address."""
-    claims: dict[tuple[str, str], list[tracked.Device]] = (
-        collections.defaultdict(list)
-    )
-    for one in devices:
-        assert one.instance_uuid is not None
-        claims[one.instance_uuid, one.request_id or ""].append(one)
-    return tuple(
-        tracked.Claim(
-            instance_uuid,
-            some[0].alias_name or "",
-            request_id,
-            tuple(one.address for one in some),
-            some[0].status,
-        )
-        for (instance_uuid, request_id), some in sorted(
-            claims.items(), key=lambda item: (item[0][0], item[1][0].address)
-        )
-    )

@@ -12,6 +12,7 @@ from nova_vfio_variant.node import (
     vgpu_choosing,
 )
 from nova_vfio_variant.pci import alias
+from nova_vfio_variant.tracker import claim_records
 from nova_vfio_variant.tracker import device as tracked
 from tests import base
 from tests.unit.tracker import samples
@@ -37,51 +38,66 @@ def asked(*counts: tuple[str, int]) -> claim_choice.Asked:
     return claim_choice.Asked(wishes)
 
 
-class UnfinishedTest(base.TestCase):
-    def test_what_a_crash_left_is_finished_by_the_same_claim(self) -> None:
-        has = [claim("b", 1, "claimed"), claim("a", 2, "claimed")]
-        claims._expect_unfinished(has, asked(("a", 2), ("b", 1)))
+def record(
+    wants: claim_choice.Asked | None,
+    state: tracked.ClaimState = tracked.ClaimState.PREPARED,
+) -> claim_records.ClaimRecord:
+    return claim_records.ClaimRecord(
+        ONE, TWO, state, None if wants is None else wants.as_json, ""
+    )
 
-    def test_mediated_devices_are_finished_while_one_is_missing(self) -> None:
+
+class SameClaimTest(base.TestCase):
+    def test_the_same_is_that_one_wherever_it_is_in_its_life(self) -> None:
+        has = [claim("b", 1, "claimed"), claim("a", 2, "claimed")]
+        wants = asked(("a", 2), ("b", 1))
+        for state in tracked.ClaimState:
+            with self.subTest(state):
+                if state is tracked.ClaimState.RELEASING:
+                    self.assertRaises(
+                        exception.ClaimError,
+                        claims._expect_same,
+                        record(wants, state),
+                        has,
+                        wants,
+                    )
+                else:
+                    claims._expect_same(record(wants, state), has, wants)
+                    turned = asked(("b", 1), ("a", 2))
+                    claims._expect_same(record(wants, state), has, turned)
+
+    def test_an_older_versions_is_known_by_its_counts(self) -> None:
         mdevs = tracked.Claim(
             ONE, "mtty-1", "", (), tracked.Status.CLAIMED, ("one", "two")
         )
-        wanted = claim_choice.Asked((), {"mtty-1": 2})
-        claims._expect_unfinished([mdevs], wanted)
         beside = claim_choice.Asked(asked(("a", 2)).wishes, {"mtty-1": 2})
-        claims._expect_unfinished([claim("a", 2, "claimed"), mdevs], beside)
-        for has, wants in (
-            # All are there, or it is less than is asked for.
-            (
-                [dataclasses.replace(mdevs, status=tracked.Status.ALLOCATED)],
-                wanted,
-            ),
-            ([dataclasses.replace(mdevs, mdevs=("one",))], wanted),
-            ([claim("a", 2, "allocated"), mdevs], beside),
-        ):
-            told = self.assertRaises(
-                exception.ClaimError, claims._expect_unfinished, has, wants
+        for kept in (None, record(None)):
+            claims._expect_same(
+                kept, [claim("a", 2, "claimed"), mdevs], beside
             )
-            self.assertIn("mtty-1:", told.message)
+            told = self.assertRaises(
+                exception.ClaimError,
+                claims._expect_same,
+                kept,
+                [dataclasses.replace(mdevs, mdevs=("one",))],
+                claim_choice.Asked((), {"mtty-1": 2}),
+            )
+            self.assertIn("mtty-1:1", told.message)
 
-    def test_an_instance_claims_once(self) -> None:
-        for has, wants in (
-            # It is finished, or a part of it is.
-            ([claim("a", 2, "allocated")], (("a", 2),)),
-            (
-                [claim("a", 2, "allocated"), claim("b", 1, "claimed")],
-                (("a", 2), ("b", 1)),
-            ),
-            # It is another one.
-            ([claim("a", 2, "claimed")], (("a", 1),)),
-            ([claim("a", 2, "claimed")], (("b", 2),)),
-            ([claim("a", 2, "claimed")], (("a", 2), ("b", 1))),
+    def test_another_one_is_refused(self) -> None:
+        wants = asked(("a", 2))
+        for other in (
+            asked(("a", 1)),
+            asked(("b", 2)),
+            asked(("a", 2), ("b", 1)),
+            claim_choice.Asked(wants.wishes, {"mtty-1": 1}),
         ):
             told = self.assertRaises(
                 exception.ClaimError,
-                claims._expect_unfinished,
-                has,
-                asked(*wants),
+                claims._expect_same,
+                record(wants),
+                [claim("a", 2, "allocated")],
+                other,
             )
             self.assertIn(f"instance {ONE} already has a:2", told.message)
 

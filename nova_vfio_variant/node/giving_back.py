@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Giving an instance's devices back, for a holder of the state path's lock."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import typing as ty
+
+from nova_vfio_variant import exception
+from nova_vfio_variant.node import placement_side, tracked_devices
+from nova_vfio_variant.tracker import device as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.tracker import store as tracker_store
+
+_LOG = logging.getLogger(__name__)
+
+
+def give_back(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    instance_uuid: str,
+    *,
+    force: bool = False,
+) -> tuple[tracked.Claim, ...]:
+    """Give an instance's devices back, for a holder of the state path's lock.
+
+    :returns: what it had, but the mediated devices that by force could
+        not be removed
+    """
+    from nova_vfio_variant.node import finishing, records
+
+    before = tracked_devices.claims(context, store, instance_uuid)
+    if not before:
+        store.claim_records.end(instance_uuid)
+        return ()
+    devices = tuple(store.devices())
+    still = () if force else held(context, store, devices, instance_uuid)
+    if still:
+        raise exception.ClaimError(
+            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
+            "end its guest first, or wait for its end with --wait"
+            " SECONDS; where it can't be seen, run the command as"
+            " root; --force gives them back all the same",
+        )
+    record = store.claim_records.get(instance_uuid)
+    if record is not None:
+        store.claim_records.move(record, tracked.ClaimState.RELEASING)
+    types_gone, mdevs_left = finishing.unmade(
+        context, store, instance_uuid, force=force
+    )
+    given_back = _without_mdevs(before, mdevs_left)
+    if not any(claim.addresses for claim in before):
+        store.claim_records.end(instance_uuid)
+        return given_back
+    # Errors in the configuration don't keep anything from being
+    # given back: nothing of it is needed but which Placement.
+    published = placement_side.PlacementSide(context).publication(
+        store, (), context.given(offline=True)
+    )
+    published.release(instance_uuid)
+    once = {
+        device.address
+        for device in devices
+        if device.instance_uuid == instance_uuid
+        and "one_time_use" in device.tags
+        and device.status == tracked.Status.ALLOCATED
+    }
+    if once:
+        records.remember_spent(store, records.spent(store) | once)
+    store.free(instance_uuid, types_gone)
+    _LOG.info("instance %s: devices freed", instance_uuid)
+    placement_side.offer_again(context, store, types_gone)
+    return given_back
+
+
+def held(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    devices: ty.Sequence[tracked.Device],
+    instance_uuid: str,
+) -> tuple[str, ...]:
+    """Which of an instance's devices are open, and in which process."""
+    from nova_vfio_variant.host.observe import holders
+
+    owners = {
+        device.address: device.instance_uuid
+        for device in devices
+        if device.instance_uuid is not None
+    }
+    mine = [one.uuid for one in store.mdevs.of(instance_uuid)]
+    tree = context.tree
+    found: tuple[str, ...] = ()
+    if mine:
+        found = holders.of_mdevs(tree, mine)
+    if instance_uuid in owners.values():
+        found += holders.of_claim(tree, owners, instance_uuid)
+    return found
+
+
+def _without_mdevs(
+    claims: ty.Iterable[tracked.Claim], uuids: ty.Collection[str]
+) -> tuple[tracked.Claim, ...]:
+    """Claims without mediated devices that are there still."""
+    left = (
+        dataclasses.replace(
+            claim,
+            mdevs=tuple(uuid for uuid in claim.mdevs if uuid not in uuids),
+        )
+        for claim in claims
+    )
+    return tuple(claim for claim in left if claim.addresses or claim.mdevs)
