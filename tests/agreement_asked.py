@@ -40,7 +40,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.pci import matching, parse
 from nova_vfio_variant.testing import placement
-from nova_vfio_variant.tracker import allowance, family, mdevs, store, vgpus
+from nova_vfio_variant.tracker import allowance, family, mdevs, vgpus
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import sync as tracker_sync
 from tests import agreement, random_hosts
@@ -84,14 +84,19 @@ def record(
         )
     )
     devices = opened.devices()
+    families = family.Families(devices)
+    mine: dict[str, list[tracked.Device]] = {}
     for at, instance in host.claims:
         device = devices.get(parsed(at))
         if device is not None:
-            request = types.SimpleNamespace(alias_name="any")
             # A member of its family may be claimed already.
             with contextlib.suppress(exception.InvalidDeviceStatus):
-                opened.claim(instance, [(request, [device])])
-                opened.allocate(instance)
+                families.claim(device.address, instance)
+                mine.setdefault(instance, []).append(device)
+    for instance, some in mine.items():
+        request = types.SimpleNamespace(alias_name="any")
+        opened.claim(instance, [(request, some)])
+        opened.allocate(instance)
     for at in host.quarantined:
         opened.quarantine(parsed(at), "for a test", random_hosts.BOOT)
     for at, code in host.allowed:
@@ -148,6 +153,7 @@ class MemoryStore:
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
         self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
+        self.claim_records = types.SimpleNamespace(all=dict)
         self.vgpus = types.SimpleNamespace(
             all=tuple, types=tuple, remember_types=list
         )
@@ -186,6 +192,7 @@ class MemoryStore:
         boot: str | None = None,
         made: ty.Iterable[vgpus.OurVgpu] = (),
         mediated: ty.Iterable[mdevs.OurMdev] = (),
+        asked: str | None = None,
     ) -> None:
         families = family.Families(self._devices.values())
         for request, devices in taken:

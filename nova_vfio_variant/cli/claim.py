@@ -303,6 +303,7 @@ class Delete(base.Lister):
     process is named. A claim that is gone already needs nothing.
     """
 
+    empty = "nothing was claimed"
     brief = COLUMNS
     example = "claim delete --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
 

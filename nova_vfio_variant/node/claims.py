@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import typing as ty
@@ -109,9 +110,9 @@ class Claims:
             wasn't prepared yet is taken back
         """
         syncing.declared(self._context)
-        with syncing.locked(self._context) as store:
-            syncing.sync(self._context, store)
+        with self._locked(instance_uuid) as store:
             record = self._standing(store, instance_uuid, assignment)
+            syncing.sync(self._context, store)
             if record.state is tracked.ClaimState.RELEASING:
                 raise _releasing(instance_uuid)
             return self._prepared(store, instance_uuid, None)
@@ -126,7 +127,7 @@ class Claims:
             isn't prepared, or is being given back
         """
         wanted = tracked.ClaimState.ALLOCATED
-        with syncing.locked(self._context) as store:
+        with self._locked(instance_uuid) as store:
             record = self._standing(store, instance_uuid, assignment)
             before = tracked_devices.claims(
                 self._context, store, instance_uuid
@@ -146,6 +147,17 @@ class Claims:
                     "instance %s: a guest has its devices", instance_uuid
                 )
             return tracked_devices.claims(self._context, store, instance_uuid)
+
+    @contextlib.contextmanager
+    def _locked(self, instance_uuid: str) -> ty.Iterator[tracker_store.Store]:
+        """The store, to be written, where an instance may have a claim.
+
+        :raises ClaimError: there is no store
+        """
+        if not self._context.has_state:
+            raise tracked_devices.nothing_claimed(instance_uuid)
+        with syncing.locked(self._context) as store:
+            yield store
 
     def _standing(
         self,
@@ -242,8 +254,11 @@ class Claims:
         :returns: what it had; nothing where that is gone already
         :raises ClaimError: a process has one of them open: nothing was given
             back
-        :raises PlacementError: nothing was given back
+        :raises PlacementError: Placement was not told; it is in state
+            releasing, and the same call again goes on
         """
+        if not self._context.has_state:
+            return ()
         if wait and not force:
             # It is only read while we wait.
             syncing.upgrade(self._context)

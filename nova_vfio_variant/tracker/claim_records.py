@@ -11,6 +11,7 @@ import uuid
 
 import sqlalchemy as sa
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.tracker import device, models
 
 Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
@@ -99,9 +100,15 @@ def begin(
 
     :param asked: what is asked for, as JSON; None if nobody knows
     :param assignment: None for a new one
+    :raises ClaimError: it has one
     """
     # What a crash left of one that has nothing any more.
     end(link, instance_uuid)
+    if link.execute(sa.select(_TABLE).where(_of(instance_uuid))).first():
+        raise exception.ClaimError(
+            f"instance {instance_uuid} has a claim already",
+            f"nova-vfio claim show {instance_uuid}",
+        )
     link.execute(
         sa.insert(_TABLE),
         {

@@ -178,6 +178,7 @@ class Store:
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
+        :raises ClaimError: the instance has a claim already
         """
         wanted = [
             (request.alias_name, [device.address for device in devices])

@@ -242,6 +242,11 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "claim create",
         "claim delete",
+        "claim prepare",
+        "claim release",
+        "claim started",
+        # It shows when a claim was made, and what was drawn for it.
+        "claim show",
         "mdev create",
         "mdev delete",
         "guest vdsm-hook",

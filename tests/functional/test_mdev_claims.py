@@ -19,7 +19,8 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
                 "instance_uuid": ONE,
                 "alias_name": "nvidia-35",
                 "addresses": [],
-                "status": "allocated",
+                "status": "prepared",
+                "assignment": claimed["assignment"],
                 "vgpu_types": ["nvidia-35"],
                 "assignments": [row.assignment],
                 "mdevs": [uuid],
@@ -84,9 +85,11 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
         self.assertIn("is near NUMA nodes 7", said)
 
     def test_an_instance_claims_once(self) -> None:
-        self.claim(ONE, "--vgpu-type", "nvidia-35")
+        first = self.claim(ONE, "--vgpu-type", "nvidia-35")
+        self.assertEqual(first, self.claim(ONE, "--vgpu-type", "nvidia-35"))
+        self.assertEqual(1, len(self.there()))
         said = self.fails(
-            "claim", "create", "--instance", ONE, "--vgpu-type", "nvidia-35"
+            "claim", "create", "--instance", ONE, "--vgpu-type", "nvidia-36"
         )
         self.assertIn("already has nvidia-35:1", said)
 
@@ -173,5 +176,5 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
         (lost,) = self.json("claim", "list")
         self.assertEqual("claimed", lost["status"])
         (again,) = self.claim(ONE, "--vgpu-type", "nvidia-35")
-        self.assertEqual("allocated", again["status"])
+        self.assertEqual("prepared", again["status"])
         self.assertEqual(claimed["mdevs"], again["mdevs"])

@@ -39,6 +39,9 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device allow": ((FREE, "--code", "VFIO512", "--reason", "it is so"), 0),
     "device disallow": ((FREE,), 1),
     "claim create": (MORE, 0),
+    "claim prepare": (("--instance", cli_case.ONE), 0),
+    "claim started": (("--instance", cli_case.ONE), 0),
+    "claim release": (("--instance", cli_case.ONE), 0),
     "claim delete": ((cli_case.ONE,), 0),
     # Of a machine that had nothing.
     "guest vdsm-hook": (("after_vm_destroy",), 0),
@@ -60,6 +63,7 @@ ASK = {
     "device list": (),
     "device show": (FREE,),
     "claim list": (),
+    "claim show": (cli_case.ONE,),
     "config check": (),
     "guest xml": ("--instance", cli_case.ONE),
     "mdev list": (),
@@ -162,7 +166,7 @@ class EveryCommandTest(OldStoreTestCase):
                 self.put(version)
                 done = self.ok(*name.split(), *words, status=wanted)
                 self.assertNotIn(OLD, done.err)
-                if name != "claim delete":
+                if name not in ("claim delete", "claim release"):
                     self.assert_held(version)
             # What it did to the host.
             self.ok("host", "apply")

@@ -24,7 +24,7 @@ class ClaimTest(claimed_vgpus.OnDemand):
     def test_a_type_is_set_for_a_claim_and_goes_with_it(self) -> None:
         (claimed,) = self.claim(ONE, "--vgpu-type", "NVIDIA A16-8Q")
         self.assertEqual([VFS[0]], claimed["addresses"])
-        self.assertEqual("allocated", claimed["status"])
+        self.assertEqual("prepared", claimed["status"])
         self.assertEqual(["558", "0", "0", "0"], self.types())
         (row,) = self.rows()
         self.assertEqual(
