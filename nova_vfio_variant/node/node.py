@@ -7,6 +7,7 @@ import typing as ty
 
 from nova_vfio_variant.node import (
     checking,
+    claim_guard,
     claims,
     context,
     placement_side,
@@ -65,6 +66,34 @@ class Node:
     def claims(self) -> claims.Claims:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
+
+    def guarded_claim(
+        self, instance_uuid: str, wanted: str | None, **more: ty.Any
+    ) -> claim_guard.ClaimGuard:
+        """A claim that is given back where its block is left by an exception.
+
+        :param more: of :meth:`~nova_vfio_variant.node.claims.Claims.claim`
+        """
+        return claim_guard.ClaimGuard(
+            lambda: self.claims,
+            instance_uuid,
+            lambda now: now.claim(instance_uuid, wanted, **more),
+        )
+
+    def adopted_claim(
+        self, instance_uuid: str, assignment: str | None = None
+    ) -> claim_guard.ClaimGuard:
+        """A claim that somebody made before, such as we before a restart.
+
+        Entering its block prepares it, and raises where it is gone.
+
+        :param assignment: of the claim; None for whichever there is
+        """
+        return claim_guard.ClaimGuard(
+            lambda: self.claims,
+            instance_uuid,
+            lambda now: now.prepare(instance_uuid, assignment),
+        )
 
     def vgpus(self, observer: observer.Observer | None = None) -> vgpus.Vgpus:
         """Giving VFs their vGPU types.
