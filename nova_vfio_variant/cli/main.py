@@ -60,6 +60,8 @@ COMMANDS = {
     "claim started": "claim:Started",
     "claim release": "claim:Release",
     "claim delete": "claim:Delete",
+    "flavor check": "flavor:Check",
+    "flavor list": "flavor:List",
     "guest xml": "guest:Xml",
     "guest qemu": "guest:Qemu",
     "guest cloud-hypervisor": "guest:CloudHypervisor",

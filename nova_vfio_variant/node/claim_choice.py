@@ -14,6 +14,7 @@ from nova_vfio_variant.node import (
     mdev_claims,
     placement_side,
     records,
+    vgpu_choosing,
     vgpu_claims,
 )
 from nova_vfio_variant.pci import flavor
@@ -159,9 +160,33 @@ class ClaimChoice:
         choice: mdev_claims.Choice,
     ) -> tuple[choosing.Taken, vgpu_claims.Made]:
         """Free functions, and the vGPUs that are to be made of some."""
-        numa_cells, sockets = choice.numa_cells, choice.sockets
         vgpus = vgpu_claims.VgpuClaims(self._context, self._store)
         made: vgpu_claims.Made = []
+        taken: choosing.Taken = []
+        for wish, some in self.taken(
+            wishes, instance_uuid, devices, judge, choice
+        ):
+            taken += some
+            if wish is not None:
+                for _, chosen in some:
+                    made += vgpus.to_make(wish, chosen, judge, instance_uuid)
+        return taken, made
+
+    def taken(
+        self,
+        wishes: vgpu_claims.Wishes,
+        instance_uuid: str | None,
+        devices: ty.Sequence[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        choice: mdev_claims.Choice,
+    ) -> ty.Iterator[tuple[vgpu_choosing.Wish | None, choosing.Taken]]:
+        """Free functions for what asks for no type, then for each that does.
+
+        :param instance_uuid: None for whoever comes
+        :raises NotEnoughDevices: there are not so many
+        """
+        numa_cells, sockets = choice.numa_cells, choice.sockets
+        vgpus = vgpu_claims.VgpuClaims(self._context, self._store)
         taken = choosing.choose(
             devices,
             _verdicts(
@@ -172,16 +197,15 @@ class ClaimChoice:
             sockets,
             vgpus.doubtful(judge),
         )
+        yield None, taken
         for wish in wishes:
             if wish.types:
                 left = choosing.but(devices, taken)
                 some = vgpus.chosen(
                     wish, left, judge, instance_uuid, numa_cells, sockets
                 )
-                taken += some
-                for _, chosen in some:
-                    made += vgpus.to_make(wish, chosen, judge, instance_uuid)
-        return taken, made
+                yield wish, some
+                taken = [*taken, *some]
 
     def _judge(
         self, devices: ty.Sequence[tracked.Device]
@@ -203,7 +227,7 @@ def _verdicts(
     judge: host_verdicts.Verdicts,
     devices: ty.Sequence[tracked.Device],
     unread: ty.Collection[pci_address.PciAddress],
-    instance_uuid: str,
+    instance_uuid: str | None,
 ) -> dict[pci_address.PciAddress, assignability.Verdict]:
     """The verdict on each device that is free, for an instance.
 

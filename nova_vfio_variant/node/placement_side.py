@@ -198,18 +198,7 @@ class PlacementSide:
     ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
         with beside_writers(self._context) as store:
-            plan = syncing.plan(self._context, store)
-            devices = sorted(
-                (
-                    *plan.unchanged,
-                    *plan.updated,
-                    *plan.added,
-                    *plan.kept,
-                    *plan.unread,
-                    *(exchange.device for exchange in plan.exchanged),
-                ),
-                key=lambda device: device.address,
-            )
+            devices, plan = planned(self._context, store)
             yield self.publication(store, devices), plan
 
     def held(self, given: facts.CheckInput) -> facts.CheckInput:
@@ -221,6 +210,25 @@ class PlacementSide:
                 )
         except exception.PlacementError as error:
             return dataclasses.replace(given, unreachable=error)
+
+
+def planned(
+    context: node_context.Context, store: tracker_store.Store
+) -> tuple[tuple[tracked.Device, ...], tracker_sync.SyncPlan]:
+    """The devices as a sync would leave them, by address, and its plan."""
+    plan = syncing.plan(context, store)
+    devices = sorted(
+        (
+            *plan.unchanged,
+            *plan.updated,
+            *plan.added,
+            *plan.kept,
+            *plan.unread,
+            *(exchange.device for exchange in plan.exchanged),
+        ),
+        key=lambda device: device.address,
+    )
+    return tuple(devices), plan
 
 
 def offer_again(

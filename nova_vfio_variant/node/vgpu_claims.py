@@ -105,7 +105,7 @@ class VgpuClaims:
         wish: vgpu_choosing.Wish,
         devices: ty.Sequence[tracked.Device],
         judge: host_verdicts.Verdicts,
-        instance_uuid: str,
+        instance_uuid: str | None,
         numa_cells: ty.Sequence[int] | None,
         sockets: choosing.Sockets,
     ) -> choosing.Taken:

@@ -65,6 +65,7 @@ ASK = {
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
+    "flavor check": ("--property", "pci_passthrough:alias=vf:1"),
     "guest xml": ("--instance", cli_case.ONE),
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
@@ -91,6 +92,8 @@ LEAVE = {
     "config explain": (FREE,),
     "config suggest": (),
 }
+#: As "flavor check", once a cloud has answered.
+OF_A_CLOUD = {"flavor list"}
 
 
 class OldStoreTestCase(cli_case.CliTestCase):
@@ -151,7 +154,9 @@ def version_of(path: pathlib.Path) -> str:
 
 class EveryCommandTest(OldStoreTestCase):
     def test_each_command_is_tried(self) -> None:
-        self.assertEqual(set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE})
+        self.assertEqual(
+            set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE, *OF_A_CLOUD}
+        )
 
     def test_each_version_of_the_schema_is_kept(self) -> None:
         versions = (schema.MIGRATIONS / "versions").glob("0*.py")
