@@ -101,7 +101,7 @@ class Mdevs:
 
         :raises HostRefused: it can't be done
         """
-        facts = self._context.verdicts.facts
+        facts = self._context.verdicts.known
         made, candidates = mdev_wishes.wanted(
             wish, facts, self._ours(), novas.mdevs(self._context)
         )
