@@ -9,6 +9,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.node import (
     choosing,
+    claiming,
     desired,
     mdev_claims,
     placement_side,
@@ -22,10 +23,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.host.decide import assignability
-    from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
-    from nova_vfio_variant.tracker import store as tracker_store
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,20 +86,8 @@ class Chosen:
     mdevs: mdev_claims.Made
 
 
-class ClaimChoice:
-    """Chooses free devices for claims.
-
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
+class ClaimChoice(claiming.Claiming):
+    """Chooses free devices for claims."""
 
     def of(
         self, asked: Asked, instance_uuid: str, choice: mdev_claims.Choice

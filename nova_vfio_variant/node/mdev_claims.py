@@ -19,6 +19,7 @@ from nova_vfio_variant.host.act import recover
 from nova_vfio_variant.host.decide import mdev_choice, mdev_obstacles
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import (
+    claiming,
     mdev_wishes,
     mdevs,
     novas,
@@ -32,8 +33,6 @@ from nova_vfio_variant.tracker import vgpu_reports
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import vgpu_classes
     from nova_vfio_variant.host.observe import facts as host_facts
-    from nova_vfio_variant.node import context as node_context
-    from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -145,22 +144,12 @@ def told_apart(
     return left, asked
 
 
-class MdevClaims:
-    """Makes the mediated devices of claims, and takes them away.
+class MdevClaims(claiming.Claiming):
+    """Makes the mediated devices of claims, and takes them away."""
 
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
-        self._prepared = preparation.Preparation(on)
-        self._mdevs = mdevs.Mdevs(on)
+    @property
+    def _prepared(self) -> preparation.Preparation:
+        return preparation.Preparation(self._context)
 
     def chosen(
         self,
@@ -218,7 +207,7 @@ class MdevClaims:
                     instance_uuid=instance_uuid,
                     attributes=ours.attributes,
                 )
-                self._mdevs.make(actor, self._store, wish, ours)
+                mdevs.Mdevs(self._context).make(actor, self._store, wish, ours)
 
     def _wish(
         self, facts: host_facts.HostFacts, type_id: str, choice: Choice

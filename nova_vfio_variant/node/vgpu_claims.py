@@ -20,6 +20,7 @@ from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_changes
 from nova_vfio_variant.host.observe import mdev, vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
+    claiming,
     mdev_claims,
     records,
     vgpu_acting,
@@ -85,20 +86,8 @@ def wishes(
     ], mediated
 
 
-class VgpuClaims:
-    """Makes the vGPUs of claims, and takes them away.
-
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
+class VgpuClaims(claiming.Claiming):
+    """Makes the vGPUs of claims, and takes them away."""
 
     def chosen(
         self,
