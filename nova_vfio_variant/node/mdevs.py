@@ -140,7 +140,7 @@ class Mdevs:
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: it failed
         """
-        full = None
+        full: exception.HostError | None = None
         tried: set[str] = set()
         while True:
             facts = actor.look()
@@ -172,7 +172,10 @@ class Mdevs:
                 if before is None and not is_there:
                     store.mdevs.remove(made.uuid, made.assignment)
                 if isinstance(error, exception.HostRefused):
-                    raise
+                    # It filled up, or went, since it was looked at. What
+                    # speaks against any parent does so in the next turn, too.
+                    full = error
+                    continue
                 full = _is_full(actor, left[0], wanted.kind, error)
                 continue
             _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
