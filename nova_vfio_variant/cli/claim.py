@@ -92,7 +92,8 @@ class Create(base.Lister):
     and stands in Placement as the instance's allocation when this ends. A
     vGPU type is set on a VF that can take it, or a mediated device of it is
     made, and goes again with the claim; Placement is told of no mediated
-    device. Beside nova-compute declare types in host_spec.
+    device. Beside nova-compute declare types of VFs in host_spec; mediated
+    devices are made of parents that Nova leaves alone.
     """
 
     brief = COLUMNS

@@ -52,7 +52,7 @@ class Asked:
         :param aliases: and counts, ``A:2,B:1``; None for none
         :param types: by id or name, ``T`` or ``T:2``
         :raises ConfigError: there is no such alias or type
-        :raises ClaimError: types are asked for beside nova-compute
+        :raises ClaimError: types of VFs are asked for beside nova-compute
         """
         requests: ty.Sequence[alias.PciRequest] = ()
         if aliases is not None:

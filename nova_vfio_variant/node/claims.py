@@ -65,7 +65,7 @@ class Claims:
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has other claims already, or types
-            are asked for beside nova-compute
+            of VFs are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed
         :raises PlacementError: nothing was claimed, unless it says so
