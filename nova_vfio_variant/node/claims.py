@@ -81,6 +81,7 @@ class Claims:
             numa_cells,
             numa.sockets(self._context.tree),
             numa_policy or "legacy",
+            asked.by_alias,
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked, choice)
