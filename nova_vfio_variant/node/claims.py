@@ -11,7 +11,12 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -51,8 +56,8 @@ class Claims:
         finishes it, and :meth:`release` takes it back.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
-        and goes again with the claim. So do mediated devices, of which no
-        Placement is told.
+        and goes again with the claim. So do mediated devices, of which Placement
+        is told where their parents are published.
 
         :param wanted: aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
@@ -178,6 +183,7 @@ class Claims:
         )
         given_back = _without_mdevs(before, mdevs_left)
         if not any(claim.addresses for claim in before):
+            mdev_allocations.settle(self._context, store, instance_uuid)
             return given_back
         # Errors in the configuration don't keep anything from being
         # given back: nothing of it is needed but which Placement.
@@ -197,6 +203,8 @@ class Claims:
         store.free(instance_uuid, types_gone)
         _LOG.info("instance %s: devices freed", instance_uuid)
         placement_side.offer_again(self._context, store, types_gone)
+        if mdevs_left:
+            mdev_allocations.settle(self._context, store, instance_uuid)
         return given_back
 
     def _held(

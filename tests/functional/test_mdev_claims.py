@@ -177,25 +177,8 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
         self.assertEqual(claimed["mdevs"], again["mdevs"])
 
 
-class AliasTest(mdev_claims_case.MdevClaimsCase):
+class AliasTest(mdev_claims_case.ByClassCase):
     """What an alias asks for by the class of a type."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.declare()
-
-    def declare(self, large: str = "CUSTOM_LARGE", more: str = "") -> None:
-        self.configure(
-            mdev_claims_case.SPEC,
-            'alias = { "name": "small", "resource_class": "VGPU" }',
-            'alias = { "name": "large", "resource_class": "CUSTOM_LARGE",'
-            ' "numa_policy": "required" }',
-            'alias = { "name": "other", "resource_class": "VGPU",'
-            ' "vendor_id": "8086", "product_id": "10ca" }',
-            tail="[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
-            f"[mdev_nvidia-36]\ndevice_addresses = {CARDS[1]}\n"
-            f"mdev_class = {large}\n[vfio]\nplacement = embedded\n{more}",
-        )
 
     def test_devices_of_its_type_are_made_of_parents_of_the_class(
         self,

@@ -136,7 +136,10 @@ class InventoryTest(TwoMasters):
         self.json("inventory", "report")
         self.assertEqual([], self.json("inventory", "report"))
         self.assertEqual([], self.json("inventory", "diff"))
+        # What no claim has is reserved: no claim is given it.
         self.json("mdev", "create", "nvidia-35", "--parent", CARD)
+        self.assertEqual({PROVIDER: [4, 1]}, self.shown())
+        self.json("inventory", "report")
         self.assertEqual([], self.json("inventory", "diff"))
 
     def test_what_another_type_took_is_reserved(self) -> None:
