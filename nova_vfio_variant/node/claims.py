@@ -11,7 +11,12 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
-from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -51,8 +56,8 @@ class Claims:
         finishes it, and :meth:`release` takes it back.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
-        and goes again with the claim. So do mediated devices, of which no
-        Placement is told.
+        and goes again with the claim. So do mediated devices, of which Placement
+        is told where their parents are published.
 
         :param wanted: aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
@@ -65,7 +70,7 @@ class Claims:
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has other claims already, or types
-            are asked for beside nova-compute
+            of VFs are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed
         :raises PlacementError: nothing was claimed, unless it says so
@@ -81,6 +86,7 @@ class Claims:
             numa_cells,
             numa.sockets(self._context.tree),
             numa_policy or "legacy",
+            asked.by_alias,
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked, choice)
@@ -177,6 +183,7 @@ class Claims:
         )
         given_back = _without_mdevs(before, mdevs_left)
         if not any(claim.addresses for claim in before):
+            mdev_allocations.settle(self._context, store, instance_uuid)
             return given_back
         # Errors in the configuration don't keep anything from being
         # given back: nothing of it is needed but which Placement.
@@ -196,6 +203,8 @@ class Claims:
         store.free(instance_uuid, types_gone)
         _LOG.info("instance %s: devices freed", instance_uuid)
         placement_side.offer_again(self._context, store, types_gone)
+        if mdevs_left:
+            mdev_allocations.settle(self._context, store, instance_uuid)
         return given_back
 
     def _held(

@@ -108,6 +108,7 @@ class Reconciling:
     ) -> None:
         self._context = on
         self._prepared = preparation.Preparation(on, observer)
+        self._mdevs = mdevs.Mdevs(on, observer)
 
     def plan(
         self, listed: ty.Collection[str] | None = None
@@ -327,7 +328,7 @@ class Reconciling:
                     return None  # It went with a vGPU of its instance's.
                 if decision.action is not astray.Action.SET:
                     vgpu_health.suspect(store, decision.mdev)
-                mdevs.end(self._prepared, store, decision)
+                self._mdevs.end(store, decision)
                 return None
             assert vgpu is not None
             if decision.action is astray.Action.SET:
