@@ -9,7 +9,7 @@ import functools
 from nova_vfio_variant.cli import base, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import mdev
-from nova_vfio_variant.node import mdev_wishes, mdevs
+from nova_vfio_variant.node import mdev_types, mdev_wishes, mdevs
 
 
 class MdevTypes(base.Lister):
@@ -48,13 +48,11 @@ class MdevTypes(base.Lister):
             self.note(f"warning: {seen.unread}")
         if not seen.has_bus:
             self.empty = "this kernel has no mediated devices (/sys/bus/mdev)"
-        rows = [
-            _type_row(seen, parent, offered)
-            for parent in seen.parents.values()
-            for offered in parent.types
-            if parsed_args.parent in (None, parent.name)
+        return TYPE_COLUMNS, [
+            _type_row(offered)
+            for offered in mdev_types.offered(self.context)
+            if parsed_args.parent in (None, offered.parent.name)
         ]
-        return TYPE_COLUMNS, rows
 
 
 TYPE_COLUMNS = (
@@ -73,26 +71,22 @@ TYPE_COLUMNS = (
 )
 
 
-def _type_row(
-    seen: mdev.Mdevs, parent: mdev.Parent, offered: mdev.MdevType
-) -> base.Row:
-    told = offered.told
+def _type_row(offered: mdev_types.Offered) -> base.Row:
+    kind = offered.mdev_type
+    told = kind.told
     return (
-        parent.name,
-        offered.id,
-        offered.name,
-        offered.device_api,
-        offered.framebuffer_mib,
-        sum(
-            device.type_id == offered.id
-            for device in seen.of_parent(parent.name)
-        ),
-        offered.available,
-        offered.max_instances,
+        offered.parent.name,
+        kind.id,
+        kind.name,
+        kind.device_api,
+        kind.framebuffer_mib,
+        offered.existing,
+        kind.available,
+        kind.max_instances,
         _number(told.get("num_heads")),
         _number(told.get("frl_config")),
         told.get("max_resolution"),
-        offered.description,
+        kind.description,
     )
 
 

@@ -199,7 +199,10 @@ class HandedOut:
     def against(self, parent: mdev.Parent) -> str | None:
         """Why we make no device of a parent; None if we may.
 
-        Nor one of another type: what Nova counts on would become less.
+        Nor one of another type. Nova neither counts nor hands out those, but
+        all types of a parent share what it has: what Placement promised of
+        Nova's (``_allocate_mdevs``), and what it starts again after a boot
+        (``_start_inactive_mediated_devices``), would find no room.
         """
         if self.unknown is not None:
             return f"what nova-compute hands out is not known: {self.unknown}"

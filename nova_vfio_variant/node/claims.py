@@ -13,6 +13,7 @@ from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import (
     giving_back,
+    mdev_allocations,
     placement_side,
     syncing,
     tracked_devices,
@@ -59,8 +60,8 @@ class Claims:
         returns it.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
-        and goes again with the claim. So do mediated devices, of which no
-        Placement is told.
+        and goes again with the claim. So do mediated devices, of which
+        Placement is told where their parents are published.
 
         :param wanted: aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
@@ -73,7 +74,8 @@ class Claims:
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has asked for something else before,
-            or is giving it back, or types are asked for beside nova-compute
+            or is giving it back, or types
+            of VFs are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
@@ -89,6 +91,7 @@ class Claims:
             numa_cells,
             numa.sockets(self._context.tree),
             numa_policy or "legacy",
+            asked.by_alias,
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked, choice)
@@ -205,6 +208,9 @@ class Claims:
             )
         else:
             finishing.make(self._context, store, instance_uuid, choice)
+            if store.mdevs.of(instance_uuid):
+                # One that was lost may be of another parent now.
+                mdev_allocations.settle(self._context, store, instance_uuid)
         return tracked_devices.claims(self._context, store, instance_uuid)
 
     def _reserve(

@@ -8,7 +8,11 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import placement_side, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -53,6 +57,7 @@ def give_back(
     )
     given_back = _without_mdevs(before, mdevs_left)
     if not any(claim.addresses for claim in before):
+        mdev_allocations.settle(context, store, instance_uuid)
         store.claim_records.end(instance_uuid)
         return given_back
     # Errors in the configuration don't keep anything from being
@@ -73,6 +78,8 @@ def give_back(
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
     placement_side.offer_again(context, store, types_gone)
+    if mdevs_left:
+        mdev_allocations.settle(context, store, instance_uuid)
     return given_back
 
 

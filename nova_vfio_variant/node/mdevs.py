@@ -27,7 +27,13 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.tree import host_tree
-from nova_vfio_variant.node import astray, mdev_wishes, novas, preparation
+from nova_vfio_variant.node import (
+    astray,
+    mdev_allocations,
+    mdev_wishes,
+    novas,
+    preparation,
+)
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
@@ -101,7 +107,7 @@ class Mdevs:
 
         :raises HostRefused: it can't be done
         """
-        facts = self._context.verdicts.facts
+        facts = self._context.verdicts.known
         made, candidates = mdev_wishes.wanted(
             wish, facts, self._ours(), novas.mdevs(self._context)
         )
@@ -124,7 +130,9 @@ class Mdevs:
         """
         with self._acting() as (actor, store):
             recover.recover(actor)
-            return self.make(actor, store, wish)
+            made = self.make(actor, store, wish)
+            mdev_allocations.settle(self._context, store, made.instance_uuid)
+            return made
 
     def make(
         self,
@@ -140,7 +148,7 @@ class Mdevs:
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: it failed
         """
-        full = None
+        full: exception.HostError | None = None
         tried: set[str] = set()
         while True:
             facts = actor.look()
@@ -172,7 +180,10 @@ class Mdevs:
                 if before is None and not is_there:
                     store.mdevs.remove(made.uuid, made.assignment)
                 if isinstance(error, exception.HostRefused):
-                    raise
+                    # It filled up, or went, since it was looked at. What
+                    # speaks against any parent does so in the next turn, too.
+                    full = error
+                    continue
                 full = _is_full(actor, left[0], wanted.kind, error)
                 continue
             _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
@@ -209,6 +220,7 @@ class Mdevs:
                 assignment,
             )
             self.take_away(actor, store, ours, _REASON)
+            mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     @staticmethod
     def take_away(
@@ -244,6 +256,27 @@ class Mdevs:
             raise
         store.mdevs.remove(goes.uuid, goes.assignment)
         _LOG.info("mdev %s: removed", ours.uuid)
+
+    def end(
+        self, store: tracker_store.Store, decision: astray.Decision
+    ) -> None:
+        """Do what was decided about one of ours; the state's lock is held.
+
+        :raises HostRefused: something is in the way by now
+        :raises HostError: it failed
+        """
+        ours = decision.mdev
+        assert ours is not None
+        with self._prepared.acting_on(store, NOBODY) as actor:
+            recover.recover(actor)
+            if decision.action is astray.Action.SET:
+                making = _Making(actor.tree, ours, decision.why)
+                converge.wholly(actor, plan.Command.MDEV, making)
+            elif decision.action is astray.Action.FREE:
+                self.take_away(actor, store, ours, decision.why)
+            else:
+                store.mdevs.remove(ours.uuid, ours.assignment)
+        mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     def _ours(self) -> dict[str, tracked.OurMdev]:
         if not self._context.has_state:
@@ -297,32 +330,6 @@ def _is_full(
     if offered is None or offered.available == 0:
         return error
     raise error
-
-
-def end(
-    prepared: preparation.Preparation,
-    store: tracker_store.Store,
-    decision: astray.Decision,
-) -> None:
-    """Do what was decided about a device of ours; the state's lock is held.
-
-    :raises HostRefused: something is in the way by now
-    :raises HostError: it failed
-    """
-    ours = decision.mdev
-    assert ours is not None
-    with prepared.acting_on(store, NOBODY) as actor:
-        recover.recover(actor)
-        if decision.action is astray.Action.SET:
-            converge.wholly(
-                actor,
-                plan.Command.MDEV,
-                _Making(actor.tree, ours, decision.why),
-            )
-        elif decision.action is astray.Action.FREE:
-            Mdevs.take_away(actor, store, ours, decision.why)
-        else:
-            store.mdevs.remove(ours.uuid, ours.assignment)
 
 
 class _Making:

@@ -11,6 +11,8 @@ import uuid
 from unittest import mock
 
 from nova_vfio_variant.cli import main
+from nova_vfio_variant.host.act import actor
+from nova_vfio_variant.host.observe import facts
 from nova_vfio_variant.node import mdev_wishes
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import store
@@ -250,6 +252,34 @@ class FullTest(FailingCase):
                 (row,) = self.json(*CREATE)
             self.assertEqual(OTHER, row["parent"], os.strerror(answer))
             self.assertEqual(OTHER, self.there()[row["uuid"]])
+
+    def test_it_is_tried_whenever_a_parent_fills_up(self) -> None:
+        real = actor.Actor.look
+        looks = 0
+
+        def look(acting: actor.Actor) -> facts.HostFacts:
+            """Another tool makes one behind our back, once."""
+            nonlocal looks
+            seen = real(acting)
+            if looks == at:
+                with contextlib.suppress(OSError):
+                    self.by_another(UUID, CARD, "nvidia-36")
+            looks += 1
+            return seen
+
+        for at in range(12):
+            looks = 0
+            with mock.patch.object(actor.Actor, "look", look):
+                (row,) = self.json(*CREATE)
+            full = UUID in self.there()
+            self.assertEqual(OTHER if full else CARD, row["parent"], f"{at}")
+            self.assertEqual([row["uuid"]], [*self.ours()], f"{at}")
+            self.ok("mdev", "delete", row["uuid"])
+            if full:
+                self.remove(UUID)
+            if at >= looks:
+                return
+        raise AssertionError
 
     def test_when_all_turn_out_full_nothing_is_left(self) -> None:
         with self.taken_before("nvidia-36", CARD, OTHER):

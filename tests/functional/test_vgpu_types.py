@@ -86,6 +86,7 @@ class VgpuTypesTest(cli_case.CliTestCase):
         self.assertEqual(
             {
                 "card": CARD,
+                "framework": "vendor_vfio",
                 "id": 1148,
                 "name": "NVIDIA L40S-12Q",
                 "framebuffer_mib": 12288,
@@ -305,9 +306,7 @@ class VgpuTypesTest(cli_case.CliTestCase):
             )
 
     def test_no_vendor_folder_means_none_and_is_no_failure(self) -> None:
-        self.assertIn(
-            "no card has VFs that take vGPUs", self.ok("vgpu", "types").err
-        )
+        self.assertIn("no card takes vGPUs", self.ok("vgpu", "types").err)
         self.assertIn(
             f"{NIC} takes no vGPUs: it has no vendor's folder",
             self.ok("vgpu", "types", NIC).err,

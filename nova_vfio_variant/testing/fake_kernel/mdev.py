@@ -150,6 +150,7 @@ class Core:
             for uuid in parent.mdevs:
                 for name in parent.attributes:
                     if place == str(root / parent.path / uuid / name):
+                        _expect_taken(parent, name, data)
                         pathlib.Path(place).write_bytes(data)
                         return True
         return False
@@ -178,3 +179,13 @@ class Core:
         for known in files.memory.parents.values():
             if known.mdevs.pop(uuid, None):
                 self._count(known)
+
+
+def _expect_taken(parent: mdev_parent.Parent, name: str, data: bytes) -> None:
+    """Refuse what the parent's driver doesn't take of an attribute.
+
+    :raises OSError: as the driver does
+    """
+    pattern, errno_ = parent.takes.get(name, (".*", 0))
+    if not re.fullmatch(pattern, data.decode(errors="replace").strip()):
+        raise fake_files.error(errno_)

@@ -21,6 +21,8 @@ class Parent:
     :param texts: more files of each type: ``{"i915-GVTg_V5_4": {"name": ...}}``
     :param attributes: files that each mdev has, such as
         ``nvidia/vgpu_params``
+    :param takes: of an attribute, the values that the driver takes, as an
+        expression, and the error that all others give; any without one
     :param one_type: while there are some it takes no other type
     :param full: what its driver answers where nothing is left
     """
@@ -34,5 +36,6 @@ class Parent:
     of: str = ""
     texts: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    takes: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
     one_type: bool = False
     full: int = errno.ENOSPC
