@@ -139,12 +139,12 @@ class Mdevs:
         actor: host_actor.Actor,
         store: tracker_store.Store,
         wish: mdev_wishes.Wish,
-        before: tracked.OurMdev | None = None,
     ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        A row that it had before stays where it can't be made.
+
         :param actor: who has recovered
-        :param before: its row, where one was written, which stays
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: it failed
         """
@@ -152,8 +152,9 @@ class Mdevs:
         tried: set[str] = set()
         while True:
             facts = actor.look()
+            ours = store.mdevs.all()
             wanted, candidates = mdev_wishes.wanted(
-                wish, facts, store.mdevs.all(), novas.mdevs(self._context)
+                wish, facts, ours, novas.mdevs(self._context)
             )
             left = [
                 parent for parent in candidates if parent.name not in tried
@@ -163,8 +164,7 @@ class Mdevs:
                 raise full
             tried.add(left[0].name)
             made = of_parent(wanted, facts, left[0])
-            if before is not None:
-                made = dataclasses.replace(made, assignment=before.assignment)
+            before = ours.get(made.uuid)
             store.mdevs.put(made)
             try:
                 converge.wholly(
@@ -175,15 +175,15 @@ class Mdevs:
             except exception.HostStepHung:
                 # It may come about yet: its row says whose it is.
                 raise
-            except (exception.HostRefused, exception.HostStepFailed) as error:
-                is_there = mdev.now(actor.tree, made.uuid) == made.kind
-                if before is None and not is_there:
-                    store.mdevs.remove(made.uuid, made.assignment)
-                if isinstance(error, exception.HostRefused):
-                    # It filled up, or went, since it was looked at. What
-                    # speaks against any parent does so in the next turn, too.
-                    full = error
-                    continue
+            except exception.HostRefused as error:
+                # It filled up, or went, since it was looked at. What speaks
+                # against any parent does so in the next turn, too.
+                _put_back(store, made, before)
+                full = error
+                continue
+            except exception.HostStepFailed as error:
+                if mdev.now(actor.tree, made.uuid) != made.kind:
+                    _put_back(store, made, before)
                 full = _is_full(actor, left[0], wanted.kind, error)
                 continue
             _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
@@ -310,6 +310,18 @@ def of_parent(
         kind=mdev.kind(parent.name, wanted.kind),
         identity=_identity(facts, parent),
     )
+
+
+def _put_back(
+    store: tracker_store.Store,
+    made: tracked.OurMdev,
+    before: tracked.OurMdev | None,
+) -> None:
+    """Have the row of what could not be made as it was before, if it was."""
+    if before is None:
+        store.mdevs.remove(made.uuid, made.assignment)
+    else:
+        store.mdevs.put(before)
 
 
 def _is_full(
