@@ -226,7 +226,7 @@ class MdevClaims(claiming.Claiming):
                 wanted, candidates = mdev_wishes.wanted(
                     wish, facts, {**self._store.mdevs.all(), **made}, theirs
                 )
-                made[wanted.uuid] = mdevs.of_parent(
+                made[wanted.uuid] = mdev_wishes.of_parent(
                     wanted, facts, candidates[0]
                 )
         return list(made.values())
