@@ -228,7 +228,7 @@ class MdevClaims(claiming.Claiming):
                 wanted, candidates = mdev_wishes.wanted(
                     dataclasses.replace(wish, uuid=uuid), facts, rows, theirs
                 )
-                made[wanted.uuid] = mdevs.of_parent(
+                made[wanted.uuid] = mdev_wishes.of_parent(
                     wanted, facts, candidates[0]
                 )
         return list(made.values())

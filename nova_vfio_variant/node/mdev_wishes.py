@@ -19,6 +19,9 @@ from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.tracker import mdevs as tracked
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import function
+
 #: Of stable UUIDs: ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
 #: ``uuid5(NAMESPACE_DNS, "mdev.nova-vfio-variant")``.
 NAMESPACE: ty.Final = uuids.uuid5(
@@ -221,3 +224,27 @@ def parsed(text: str) -> str:
             )
         )
     return uuid
+
+
+def of_parent(
+    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
+) -> tracked.OurMdev:
+    """What is to be made, of this parent.
+
+    :param wanted: its kind the type alone
+    """
+    return dataclasses.replace(
+        wanted,
+        kind=mdev.kind(parent.name, wanted.kind),
+        identity=_identity(facts, parent),
+    )
+
+
+def _identity(
+    facts: host_facts.HostFacts, parent: mdev.Parent
+) -> function.Identity | None:
+    """Which function a parent is; None for what is none."""
+    if parent.address is None:
+        return None
+    seen = facts.scan.get(parent.address)
+    return None if seen is None else seen.identity

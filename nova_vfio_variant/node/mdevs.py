@@ -30,6 +30,7 @@ from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.node import (
     astray,
     mdev_allocations,
+    mdev_keeping,
     mdev_wishes,
     novas,
     preparation,
@@ -39,12 +40,12 @@ from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import function
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
 _REASON: ty.Final = "it is asked for"
+_UNDEFINED: ty.Final = "mdevctl doesn't keep it"
 #: A parent that any instance was given whole makes no devices, for whomever.
 NOBODY: ty.Final = ""
 
@@ -121,16 +122,27 @@ class Mdevs:
         mdev_wishes.expect(decision.refusals)
         return decision
 
-    def create(self, wish: mdev_wishes.Wish) -> tracked.OurMdev:
+    def create(
+        self, wish: mdev_wishes.Wish, *, define: bool = False
+    ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        :param define: have mdevctl make it at boot too, or make none
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: the host can't be written, or it failed
         :raises LockTimeout: another command writes
         """
         with self._acting() as (actor, store):
             recover.recover(actor)
+            if define:
+                mdev_keeping.expect(actor.tree)
             made = self.make(actor, store, wish)
+            if define:
+                try:
+                    mdev_keeping.define(actor.tree, made)
+                except exception.HostError:
+                    self.take_away(actor, store, made, _UNDEFINED)
+                    raise
             mdev_allocations.settle(self._context, store, made.instance_uuid)
             return made
 
@@ -163,7 +175,7 @@ class Mdevs:
                 assert full is not None
                 raise full
             tried.add(left[0].name)
-            made = of_parent(wanted, facts, left[0])
+            made = mdev_wishes.of_parent(wanted, facts, left[0])
             before = ours.get(made.uuid)
             store.mdevs.put(made)
             try:
@@ -200,7 +212,7 @@ class Mdevs:
         )
         decision = mdev_changes.remove(facts, ours.uuid, ours.kind, _REASON)
         mdev_wishes.expect(decision.refusals)
-        return decision
+        return mdev_keeping.forgotten(self._context.tree, ours, decision)
 
     def delete(self, uuid: str, assignment: str | None = None) -> None:
         """Take a device away that we made.
@@ -254,7 +266,7 @@ class Mdevs:
         except (exception.HostRefused, exception.HostStepFailed):
             store.mdevs.put(ours)
             raise
-        store.mdevs.remove(goes.uuid, goes.assignment)
+        mdev_keeping.forget(actor.tree, store, goes)
         _LOG.info("mdev %s: removed", ours.uuid)
 
     def end(
@@ -275,7 +287,7 @@ class Mdevs:
             elif decision.action is astray.Action.FREE:
                 self.take_away(actor, store, ours, decision.why)
             else:
-                store.mdevs.remove(ours.uuid, ours.assignment)
+                mdev_keeping.forget(actor.tree, store, ours)
         mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     def _ours(self) -> dict[str, tracked.OurMdev]:
@@ -296,20 +308,6 @@ class Mdevs:
             self._prepared.acting_on(store, NOBODY) as actor,
         ):
             yield actor, store
-
-
-def of_parent(
-    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
-) -> tracked.OurMdev:
-    """What is to be made, of this parent.
-
-    :param wanted: its kind the type alone
-    """
-    return dataclasses.replace(
-        wanted,
-        kind=mdev.kind(parent.name, wanted.kind),
-        identity=_identity(facts, parent),
-    )
 
 
 def _put_back(
@@ -394,13 +392,3 @@ def _ours_or_refuse(
             ),
         )
     )
-
-
-def _identity(
-    facts: host_facts.HostFacts, parent: mdev.Parent
-) -> function.Identity | None:
-    """Which function a parent is; None for what is none."""
-    if parent.address is None:
-        return None
-    seen = facts.scan.get(parent.address)
-    return None if seen is None else seen.identity
