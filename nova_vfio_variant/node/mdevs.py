@@ -34,6 +34,7 @@ from nova_vfio_variant.node import (
     mdev_wishes,
     novas,
     preparation,
+    vgpu_health,
 )
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
@@ -279,6 +280,8 @@ class Mdevs:
         """
         ours = decision.mdev
         assert ours is not None
+        if decision.action is not astray.Action.SET:
+            vgpu_health.suspect(store, ours)
         with self._prepared.acting_on(store, NOBODY) as actor:
             recover.recover(actor)
             if decision.action is astray.Action.SET:
