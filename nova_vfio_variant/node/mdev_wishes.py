@@ -217,7 +217,7 @@ def parsed(text: str) -> str:
             (
                 refusal.because(
                     mdev_codes.MDEV_UUID,
-                    text,
+                    text or "''",
                     "it is no UUID as the kernel takes it",
                     mdev_codes.MDEV_UUID.mend,
                 ),
