@@ -130,7 +130,19 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 f"no card of this host offers mediated devices of {kind}",
                 hint,
             )
-    for card in nova_mdevs.read(given).named:
+    read = nova_mdevs.read(given)
+    if read.default in offered and not _takers(read, offered[read.default]):
+        able = ", ".join(sorted(offered[read.default]))
+        yield _on_type(
+            given,
+            read.default,
+            codes.MDEV_NOT_OFFERED,
+            f"Nova makes none of {read.default}: {able} can, and a type"
+            f" without {_ADDRESSES} is made of PCI functions that no type"
+            " names",
+            f"Name a PCI function, or a virtual device, in {_ADDRESSES}.",
+        )
+    for card in read.named:
         parents = offered.get(card.kind)
         if parents is not None and card.name not in parents:
             why = _why_none(given, card)
@@ -142,6 +154,18 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 + (f": {why}" if why else ""),
                 f"Those that do: {', '.join(sorted(parents))}.",
             )
+
+
+def _takers(
+    read: nova_mdevs.NovaMdevs, parents: ty.Iterable[str]
+) -> list[str]:
+    """The parents of which the type without addresses is made."""
+    named = {card.name for card in read.named}
+    return [
+        name
+        for name in parents
+        if nova_mdevs.is_address(name) and name not in named
+    ]
 
 
 def _why_none(given: facts.CheckInput, card: nova_mdevs.Named) -> str | None:

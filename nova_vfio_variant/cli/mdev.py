@@ -9,7 +9,12 @@ import functools
 from nova_vfio_variant.cli import base, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import mdev
-from nova_vfio_variant.node import mdev_types, mdev_wishes, mdevs
+from nova_vfio_variant.node import (
+    mdev_keeping,
+    mdev_types,
+    mdev_wishes,
+    mdevs,
+)
 
 
 class MdevTypes(base.Lister):
@@ -227,6 +232,12 @@ class Create(_Acting):
             help="written after it was made, in this order, such as"
             " nvidia/vgpu_params=frame_rate_limiter=0",
         )
+        parser.add_argument(
+            "--define",
+            action="store_true",
+            help="have mdevctl, which is to be installed, make it again at each"
+            " boot; 'mdev delete' takes that back",
+        )
         add_strategy(parser)
         self.add_dry_run(parser)
         return parser
@@ -242,8 +253,12 @@ class Create(_Acting):
             mdev_choice.Strategy(parsed_args.strategy),
         )
         if parsed_args.dry_run:
-            return self.show(self.mdevs.plan_create(wish))
-        made = self.mdevs.create(wish)
+            decision = self.mdevs.plan_create(wish)
+            if parsed_args.define:
+                mdev_keeping.expect(self.context.tree)
+                decision = mdev_keeping.defined(decision)
+            return self.show(decision)
+        made = self.mdevs.create(wish, define=parsed_args.define)
         parent, type_id = mdev.parse_kind(made.kind)
         return (
             ("uuid", "parent", "type", "instance_uuid", "assignment"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -27,9 +26,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
-
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL = 0.5
 
 
 class Claims:
@@ -265,16 +261,7 @@ class Claims:
         if not self._context.has_state:
             return ()
         if wait and not force:
-            # It is only read while we wait.
-            syncing.upgrade(self._context)
-        deadline = time.monotonic() + wait
-        while not force and time.monotonic() < deadline:
-            with self._context.open_store(read_only=True) as store:
-                if not giving_back.held(
-                    self._context, store, store.devices(), instance_uuid
-                ):
-                    break
-            time.sleep(min(_POLL, wait))
+            giving_back.wait(self._context, instance_uuid, wait)
         with syncing.locked(self._context) as store:
             record = store.claim_records.get(instance_uuid)
             if assignment is not None and (

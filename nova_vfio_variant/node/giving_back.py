@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.node import (
     mdev_allocations,
     placement_side,
+    syncing,
     tracked_devices,
 )
 from nova_vfio_variant.tracker import device as tracked
@@ -20,6 +22,9 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
+
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL: ty.Final = 0.5
 
 
 def give_back(
@@ -81,6 +86,20 @@ def give_back(
     if mdevs_left:
         mdev_allocations.settle(context, store, instance_uuid)
     return given_back
+
+
+def wait(
+    context: node_context.Context, instance_uuid: str, seconds: float
+) -> None:
+    """Wait until no process has an instance's devices open, or so long."""
+    # It is only read while we wait.
+    syncing.upgrade(context)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with context.open_store(read_only=True) as store:
+            if not held(context, store, store.devices(), instance_uuid):
+                return
+        time.sleep(min(_POLL, seconds))
 
 
 def held(

@@ -223,10 +223,12 @@ class MdevClaims(claiming.Claiming):
                 self._wish(facts, type_id, choice), instance_uuid=instance_uuid
             )
             for _ in range(count):
+                rows = {**self._store.mdevs.all(), **made}
+                uuid = mdev_wishes.first_free(instance_uuid, rows)
                 wanted, candidates = mdev_wishes.wanted(
-                    wish, facts, {**self._store.mdevs.all(), **made}, theirs
+                    dataclasses.replace(wish, uuid=uuid), facts, rows, theirs
                 )
-                made[wanted.uuid] = mdevs.of_parent(
+                made[wanted.uuid] = mdev_wishes.of_parent(
                     wanted, facts, candidates[0]
                 )
         return list(made.values())
@@ -257,7 +259,7 @@ class MdevClaims(claiming.Claiming):
                     instance_uuid=instance_uuid,
                     attributes=ours.attributes,
                 )
-                mdevs.Mdevs(self._context).make(actor, self._store, wish, ours)
+                mdevs.Mdevs(self._context).make(actor, self._store, wish)
 
     def _wish(
         self, facts: host_facts.HostFacts, type_id: str, choice: Choice

@@ -30,21 +30,23 @@ from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.node import (
     astray,
     mdev_allocations,
+    mdev_keeping,
     mdev_wishes,
     novas,
     preparation,
+    vgpu_health,
 )
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import function
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
 _REASON: ty.Final = "it is asked for"
+_UNDEFINED: ty.Final = "mdevctl doesn't keep it"
 #: A parent that any instance was given whole makes no devices, for whomever.
 NOBODY: ty.Final = ""
 
@@ -121,16 +123,27 @@ class Mdevs:
         mdev_wishes.expect(decision.refusals)
         return decision
 
-    def create(self, wish: mdev_wishes.Wish) -> tracked.OurMdev:
+    def create(
+        self, wish: mdev_wishes.Wish, *, define: bool = False
+    ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        :param define: have mdevctl make it at boot too, or make none
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: the host can't be written, or it failed
         :raises LockTimeout: another command writes
         """
         with self._acting() as (actor, store):
             recover.recover(actor)
+            if define:
+                mdev_keeping.expect(actor.tree)
             made = self.make(actor, store, wish)
+            if define:
+                try:
+                    mdev_keeping.define(actor.tree, made)
+                except exception.HostError:
+                    self.take_away(actor, store, made, _UNDEFINED)
+                    raise
             mdev_allocations.settle(self._context, store, made.instance_uuid)
             return made
 
@@ -139,12 +152,12 @@ class Mdevs:
         actor: host_actor.Actor,
         store: tracker_store.Store,
         wish: mdev_wishes.Wish,
-        before: tracked.OurMdev | None = None,
     ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        A row that it had before stays where it can't be made.
+
         :param actor: who has recovered
-        :param before: its row, where one was written, which stays
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: it failed
         """
@@ -152,8 +165,9 @@ class Mdevs:
         tried: set[str] = set()
         while True:
             facts = actor.look()
+            ours = store.mdevs.all()
             wanted, candidates = mdev_wishes.wanted(
-                wish, facts, store.mdevs.all(), novas.mdevs(self._context)
+                wish, facts, ours, novas.mdevs(self._context)
             )
             left = [
                 parent for parent in candidates if parent.name not in tried
@@ -162,9 +176,8 @@ class Mdevs:
                 assert full is not None
                 raise full
             tried.add(left[0].name)
-            made = of_parent(wanted, facts, left[0])
-            if before is not None:
-                made = dataclasses.replace(made, assignment=before.assignment)
+            made = mdev_wishes.of_parent(wanted, facts, left[0])
+            before = ours.get(made.uuid)
             store.mdevs.put(made)
             try:
                 converge.wholly(
@@ -175,15 +188,15 @@ class Mdevs:
             except exception.HostStepHung:
                 # It may come about yet: its row says whose it is.
                 raise
-            except (exception.HostRefused, exception.HostStepFailed) as error:
-                is_there = mdev.now(actor.tree, made.uuid) == made.kind
-                if before is None and not is_there:
-                    store.mdevs.remove(made.uuid, made.assignment)
-                if isinstance(error, exception.HostRefused):
-                    # It filled up, or went, since it was looked at. What
-                    # speaks against any parent does so in the next turn, too.
-                    full = error
-                    continue
+            except exception.HostRefused as error:
+                # It filled up, or went, since it was looked at. What speaks
+                # against any parent does so in the next turn, too.
+                _put_back(store, made, before)
+                full = error
+                continue
+            except exception.HostStepFailed as error:
+                if mdev.now(actor.tree, made.uuid) != made.kind:
+                    _put_back(store, made, before)
                 full = _is_full(actor, left[0], wanted.kind, error)
                 continue
             _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
@@ -200,7 +213,7 @@ class Mdevs:
         )
         decision = mdev_changes.remove(facts, ours.uuid, ours.kind, _REASON)
         mdev_wishes.expect(decision.refusals)
-        return decision
+        return mdev_keeping.forgotten(self._context.tree, ours, decision)
 
     def delete(self, uuid: str, assignment: str | None = None) -> None:
         """Take a device away that we made.
@@ -254,7 +267,7 @@ class Mdevs:
         except (exception.HostRefused, exception.HostStepFailed):
             store.mdevs.put(ours)
             raise
-        store.mdevs.remove(goes.uuid, goes.assignment)
+        mdev_keeping.forget(actor.tree, store, goes)
         _LOG.info("mdev %s: removed", ours.uuid)
 
     def end(
@@ -267,6 +280,8 @@ class Mdevs:
         """
         ours = decision.mdev
         assert ours is not None
+        if decision.action is not astray.Action.SET:
+            vgpu_health.suspect(store, ours)
         with self._prepared.acting_on(store, NOBODY) as actor:
             recover.recover(actor)
             if decision.action is astray.Action.SET:
@@ -275,7 +290,7 @@ class Mdevs:
             elif decision.action is astray.Action.FREE:
                 self.take_away(actor, store, ours, decision.why)
             else:
-                store.mdevs.remove(ours.uuid, ours.assignment)
+                mdev_keeping.forget(actor.tree, store, ours)
         mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     def _ours(self) -> dict[str, tracked.OurMdev]:
@@ -298,18 +313,16 @@ class Mdevs:
             yield actor, store
 
 
-def of_parent(
-    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
-) -> tracked.OurMdev:
-    """What is to be made, of this parent.
-
-    :param wanted: its kind the type alone
-    """
-    return dataclasses.replace(
-        wanted,
-        kind=mdev.kind(parent.name, wanted.kind),
-        identity=_identity(facts, parent),
-    )
+def _put_back(
+    store: tracker_store.Store,
+    made: tracked.OurMdev,
+    before: tracked.OurMdev | None,
+) -> None:
+    """Have the row of what could not be made as it was before, if it was."""
+    if before is None:
+        store.mdevs.remove(made.uuid, made.assignment)
+    else:
+        store.mdevs.put(before)
 
 
 def _is_full(
@@ -382,13 +395,3 @@ def _ours_or_refuse(
             ),
         )
     )
-
-
-def _identity(
-    facts: host_facts.HostFacts, parent: mdev.Parent
-) -> function.Identity | None:
-    """Which function a parent is; None for what is none."""
-    if parent.address is None:
-        return None
-    seen = facts.scan.get(parent.address)
-    return None if seen is None else seen.identity

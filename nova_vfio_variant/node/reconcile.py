@@ -326,8 +326,6 @@ class Reconciling:
             if decision.mdev is not None:
                 if decision.mdev.uuid not in store.mdevs.all():
                     return None  # It went with a vGPU of its instance's.
-                if decision.action is not astray.Action.SET:
-                    vgpu_health.suspect(store, decision.mdev)
                 self._mdevs.end(store, decision)
                 return None
             assert vgpu is not None

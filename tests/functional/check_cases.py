@@ -823,6 +823,12 @@ CLOUD = {
         [mdev(), Function("0000:85:00.0")],
         {"sys/class/net/lo/mtu": "1500"},
     ),
+    "MDEV_NOT_OFFERED-named": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+        "[mdev_nvidia-36]\ndevice_addresses = 0000:84:00.0\n",
+        [mdev()],
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
     "MDEV_NOT_OFFERED-vendor": Case(
         "[devices]\nenabled_mdev_types = nvidia-558\n",
         card(

@@ -173,6 +173,43 @@ class RefusedTest(mdev_case.MdevCase):
         self.assertEqual({UUID: OTHER}, self.there())
         self.assertEqual({}, self.ours())
 
+    def test_a_word_that_is_empty_is_shown(self) -> None:
+        for word in ("uuid", "parent"):
+            said = self.fails(*CREATE, f"--{word}=")
+            self.assertIn("''", said.splitlines()[0])
+
+    def counted(self, text: str | None, *parents: str) -> None:
+        """Let them tell this of how many they take, or nothing."""
+        for parent in parents:
+            types = f"sys/class/mdev_bus/{parent}/mdev_supported_types"
+            place = self.fake.root / types / "nvidia-35/available_instances"
+            place.unlink(missing_ok=True)
+            if text is not None:
+                place.write_text(text)
+
+    def test_a_count_that_is_none(self) -> None:
+        for text in (None, "", "\n", "many\n", "-1\n", "0x2\n", "9" * 12):
+            self.counted(text, CARD, OTHER)
+            said = self.refused("VFIO524", *CREATE)
+            self.assertIn(
+                f"available_instances of nvidia-35 below {CARD} is no number",
+                said,
+            )
+            self.counted("2\n", CARD, OTHER)
+
+    def test_a_count_that_is_none_keeps_only_its_parent_out(self) -> None:
+        self.counted("many\n", CARD)
+        self.assertEqual({self.make().uuid: OTHER}, self.there())
+
+    def test_parents_without_the_kernels_bus(self) -> None:
+        os.rename(self.fake.root / "sys/bus/mdev", self.folder / "bus")
+        before = self.fake.written
+        for words in ((), (f"--parent={CARD}",)):
+            said = self.fails(*CREATE, *words)
+            self.assertIn("[VFIO586]", said)
+            self.assertIn("/sys/bus/mdev", said)
+        self.assertEqual(before, self.fake.written)
+
     def test_a_host_whose_kernel_has_none(self) -> None:
         os.rename(self.fake.root / "sys/bus/mdev", self.folder / "bus")
         os.rename(self.fake.root / "sys/class/mdev_bus", self.folder / "class")

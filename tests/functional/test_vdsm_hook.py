@@ -86,7 +86,8 @@ class HookCase(schema_case.SchemaCase):
         )
         program = programs / "nova-vfio"
         program.write_text(
-            f"#!/bin/sh\nPYTHONPATH={CHECKOUT} exec"
+            '#!/bin/sh\n[ "$1 $2" = "--state-path /var/lib/nova-vfio" ]'
+            f" || exit 9\nshift 2\nPYTHONPATH={CHECKOUT} exec"
             f' {programs}/with-checkout "$@"\n'
         )
         program.chmod(0o755)

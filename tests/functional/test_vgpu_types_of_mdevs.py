@@ -3,7 +3,7 @@
 
 import typing as ty
 
-from tests.functional import cli_case, mdev_case, test_vgpu_types
+from tests.functional import cli_case, mdev_case, vgpu_cards
 from tests.functional.mdev_case import CARD, ONE, OTHER, TWO, UUID
 
 
@@ -120,21 +120,19 @@ class MixedHostTest(cli_case.CliTestCase):
     """A host with a card of each kind."""
 
     def test_one_command_shows_both_frameworks(self) -> None:
-        fake = test_vgpu_types.build(self.folder / "host")
+        fake = vgpu_cards.build(self.folder / "host")
         self.configure()
-        test_vgpu_types.make_vfs(fake)
-        fake.add_vendor_vgpus(
-            test_vgpu_types.CARD, test_vgpu_types.L40S, 49152
-        )
+        vgpu_cards.make_vfs(fake)
+        fake.add_vendor_vgpus(vgpu_cards.CARD, vgpu_cards.L40S, 49152)
         fake.add_mdev_parent(
-            "nvidia-vgpu", {"nvidia-35": 1}, 2, function=test_vgpu_types.NIC
+            "nvidia-vgpu", {"nvidia-35": 1}, 2, function=vgpu_cards.NIC
         )
         self.assertEqual(
             [
-                ("vendor_vfio", test_vgpu_types.CARD, 1145),
-                ("vendor_vfio", test_vgpu_types.CARD, 1148),
-                ("vendor_vfio", test_vgpu_types.CARD, 1149),
-                ("mdev", test_vgpu_types.NIC, "nvidia-35"),
+                ("vendor_vfio", vgpu_cards.CARD, 1145),
+                ("vendor_vfio", vgpu_cards.CARD, 1148),
+                ("vendor_vfio", vgpu_cards.CARD, 1149),
+                ("mdev", vgpu_cards.NIC, "nvidia-35"),
             ],
             [(row["framework"], row["card"], row["id"]) for row in rows(self)],
         )

@@ -97,16 +97,27 @@ class Core:
         (files.root / "sys/class/mdev_bus" / name).unlink()
 
     def _count(self, parent: mdev_parent.Parent) -> None:
-        left = parent.capacity - sum(
-            parent.costs[kind] for kind in parent.mdevs.values()
-        )
-        there = set(parent.mdevs.values())
-        for kind, cost in parent.costs.items():
-            blocked = parent.one_type and there - {kind}
-            self._files.put(
-                self._files.root / parent.path / _TYPES / kind,
-                available_instances=0 if blocked else left // cost,
-            )
+        sharing = [parent]
+        if parent.card:
+            sharing = [
+                known
+                for known in self._files.memory.parents.values()
+                if known.card == parent.card
+                and (self._files.root / known.path / _TYPES).exists()
+            ]
+        there = [kind for known in sharing for kind in known.mdevs.values()]
+        left = parent.capacity - sum(parent.costs[kind] for kind in there)
+        for known in sharing:
+            for kind, cost in known.costs.items():
+                count = left // cost
+                if known.card:
+                    count = min(count, 1 - len(known.mdevs))
+                if known.one_type and {*there} - {kind}:
+                    count = 0
+                self._files.put(
+                    self._files.root / known.path / _TYPES / kind,
+                    available_instances=count,
+                )
 
     def _create(
         self, parent: mdev_parent.Parent, kind: str, data: bytes

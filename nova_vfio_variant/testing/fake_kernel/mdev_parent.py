@@ -23,7 +23,9 @@ class Parent:
         ``nvidia/vgpu_params``
     :param takes: of an attribute, the values that the driver takes, as an
         expression, and the error that all others give; any without one
-    :param one_type: while there are some it takes no other type
+    :param card: what it shares its capacity with, and then it takes one
+        mdev alone: VFs that are parents; of its own if empty
+    :param one_type: while there are some, of its card, it takes no other type
     :param full: what its driver answers where nothing is left
     """
 
@@ -37,5 +39,6 @@ class Parent:
     texts: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     takes: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    card: str = ""
     one_type: bool = False
     full: int = errno.ENOSPC
