@@ -17,9 +17,8 @@ from cliff import command, lister, show
 from stevedore import extension
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import main, options, script_words, widths
+from nova_vfio_variant.cli import called, main, options, script_words, widths
 from nova_vfio_variant.node import context, tracked_devices
-from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from cliff import app
@@ -129,12 +128,17 @@ class Base(command.Command):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Do it, and turn every error into one line and status 2."""
         try:
+            self.look_up(parsed_args)
             super().run(parsed_args)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - no traceback for users
             self.fail(error)
         return self.status
+
+    def look_up(self, parsed_args: argparse.Namespace) -> None:
+        """Put addresses in the place of devices' names."""
+        called.resolve(parsed_args, self.context)
 
     def named_now(self, column_names: ty.Sequence[str]) -> list[str]:
         """The columns without those that have another name now."""
@@ -365,24 +369,13 @@ def _expect_columns(
             )
 
 
-def address(text: str) -> pci_address.PciAddress:
-    """A PCI address given on the command line.
-
-    :raises ArgumentTypeError: argparse prints it and ends with status 2
-    """
-    try:
-        return pci_address.PciAddress.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add the positional ADDRESS."""
     parser.add_argument(
         "address",
-        type=address,
+        type=called.device,
         metavar="ADDRESS",
-        help="full PCI address, such as 0000:25:00.4",
+        help="full PCI address, such as 0000:25:00.4, or its name or id",
     )
 
 

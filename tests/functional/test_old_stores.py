@@ -38,6 +38,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device sync": ((), 0),
     "device allow": ((FREE, "--code", "VFIO512", "--reason", "it is so"), 0),
     "device disallow": ((FREE,), 1),
+    "device register": ((FREE,), 0),
+    "device unregister": ((FREE,), 2),
     "claim create": (MORE, 0),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
@@ -62,6 +64,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
 ASK = {
     "device list": (),
     "device show": (FREE,),
+    "device available": (),
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
