@@ -56,6 +56,8 @@ COMMANDS = {
     "device register": "device_name:Register",
     "device unregister": "device_name:Unregister",
     "device available": "device_name:Available",
+    "device bind": "device_host:Bind",
+    "device unbind": "device_host:Unbind",
     "claim create": "claim:Create",
     "claim list": "claim:List",
     "claim show": "claim:Show",

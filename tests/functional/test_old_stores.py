@@ -51,6 +51,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
     "host recover": ((), 0),
+    "device bind": ((FREE,), 0),
+    "device unbind": ((FREE,), 0),
     "mdev create": (("mtty-1",), 2),
     "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
