@@ -8,7 +8,6 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base, mdev
-from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
@@ -94,8 +93,9 @@ class Create(base.Lister):
     All of them or none: the claim is on disk before Placement hears of it,
     and stands in Placement as the instance's allocation when this ends. A
     vGPU type is set on a VF that can take it, or a mediated device of it is
-    made, and goes again with the claim; Placement is told of no mediated
-    device. Beside nova-compute declare types in host_spec.
+    made, and goes again with the claim; Placement is told of a mediated
+    device whose parent is published. Beside nova-compute declare types of VFs in host_spec; mediated
+    devices are made of parents that Nova leaves alone.
     """
 
     brief = COLUMNS
@@ -160,7 +160,7 @@ class Create(base.Lister):
             numa_cells=parsed_args.numa,
             numa_policy=parsed_args.numa_policy,
             vgpu_types=parsed_args.vgpu_type,
-            strategy=mdev_choice.Strategy(parsed_args.strategy),
+            strategy=parsed_args.strategy,
         )
         return rows(claims, self.tracked)
 

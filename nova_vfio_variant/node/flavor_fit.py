@@ -9,7 +9,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.node import mdev_claims, vgpu_choosing
+from nova_vfio_variant.node import vgpu_choosing
 from nova_vfio_variant.pci import filters, pools
 from nova_vfio_variant.tracker import device as tracked
 
@@ -194,17 +194,16 @@ class Fit:
             )
             for wish in wishes
         ]
-        choice = mdev_claims.Choice(numa_cells=nodes, sockets=self._sockets)
-        plain = [place for place, wish in enumerate(asked) if not wish.types]
-        typed = iter(place for place, wish in enumerate(asked) if wish.types)
-        found: dict[int, Devices] = {}
-        for wish, some in self._choice.taken(
-            asked, None, self._devices, self.judge, choice
-        ):
-            places = plain if wish is None else [next(typed)]
-            for place, (_, devices) in zip(places, some, strict=True):
-                found[place] = devices
-        return found
+        taken = self._choice.for_anybody(
+            asked, self._devices, self.judge, (nodes, self._sockets)
+        )
+        places = sorted(
+            range(len(asked)), key=lambda place: bool(asked[place].types)
+        )
+        return {
+            place: devices
+            for place, (_, devices) in zip(places, taken, strict=True)
+        }
 
     def _most(
         self, wishes: ty.Sequence[vgpu_choosing.Wish], nodes: Nodes

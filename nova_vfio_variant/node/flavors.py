@@ -16,6 +16,7 @@ from nova_vfio_variant.node import (
     flavor_fit,
     flavor_groups,
     flavor_instead,
+    mdev_claims,
     placement_side,
     vgpu_claims,
 )
@@ -27,7 +28,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.node import inventory, vgpu_choosing
-    from nova_vfio_variant.pci import extra_specs, request_groups
+    from nova_vfio_variant.pci import alias, extra_specs, request_groups
 
 #: The step of Nova's that asks for its own trait.
 OWNER: ty.Final = nova_here.OWNER_NOVA
@@ -186,10 +187,29 @@ def _answer(node: _Node, given: extra_specs.Given) -> Answer:
     answer = Answer(wanted.name, findings=problems)
     if answer.is_wrong:
         return answer
-    wishes = vgpu_claims.wishes(node.given, wanted.requests, ())[0]
+    try:
+        mediated = {
+            request: kind
+            for request in wanted.requests
+            if (kind := mdev_claims.by_alias(node.given, request)) is not None
+        }
+    except exception.ConfigError as error:
+        setting = given.settings[flavor.ALIAS]
+        wrong = setting.on(
+            flavor_codes.UNKNOWN_ALIAS, error.message, hint=error.hint
+        )
+        return dataclasses.replace(answer, findings=(*problems, wrong))
+    functions = [one for one in wanted.requests if one not in mediated]
+    wishes = vgpu_claims.wishes(node.given, functions, ())[0]
     gets = _by_alias(node, wishes, wanted.numa_nodes)
     guests: list[int | None] = []
     instead: tuple[str, ...] = ()
+    of_mdevs = tuple(
+        _mediated(node, request, kind) for request, kind in mediated.items()
+    )
+    if of_mdevs:
+        # The parents of a card share it, and say so of none.
+        guests.append(None)
     if gets:
         served = all(one.refused is None for one in gets)
         guests.append(
@@ -210,11 +230,32 @@ def _answer(node: _Node, given: extra_specs.Given) -> Answer:
     known = [number for number in guests if number is not None]
     return Answer(
         wanted.name,
-        (*gets, *of_groups),
+        (*gets, *of_mdevs, *of_groups),
         min(known) if known and len(known) == len(guests) else None,
         problems,
         instead,
     )
+
+
+def _mediated(
+    node: _Node, request: alias.PciRequest, kind: mdev_claims.ByAlias
+) -> Gets:
+    """What an alias for mediated devices would get: they are yet to be made."""
+    asks = f"{request.alias_name}:{request.count}"
+    left = sum(
+        offered.available or 0
+        for parent in node.judge.facts.mdevs.with_type(kind.type_id)
+        if parent.name in kind.parents
+        and (offered := parent.type_of(kind.type_id)) is not None
+    )
+    if left >= kind.count:
+        return Gets(asks, str(assignability.State.PREPARABLE))
+    refused = flavor_fit.Refused(
+        "parents",
+        f"no {kind.count} more of type {kind.type_id} are to be had",
+        "'nova-vfio mdev types' shows what each parent takes",
+    )
+    return Gets(asks, NONE, refused=refused)
 
 
 def _by_alias(

@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import placement_side, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -16,6 +22,9 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
+
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL: ty.Final = 0.5
 
 
 def give_back(
@@ -53,6 +62,7 @@ def give_back(
     )
     given_back = _without_mdevs(before, mdevs_left)
     if not any(claim.addresses for claim in before):
+        mdev_allocations.settle(context, store, instance_uuid)
         store.claim_records.end(instance_uuid)
         return given_back
     # Errors in the configuration don't keep anything from being
@@ -73,7 +83,23 @@ def give_back(
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
     placement_side.offer_again(context, store, types_gone)
+    if mdevs_left:
+        mdev_allocations.settle(context, store, instance_uuid)
     return given_back
+
+
+def wait(
+    context: node_context.Context, instance_uuid: str, seconds: float
+) -> None:
+    """Wait until no process has an instance's devices open, or so long."""
+    # It is only read while we wait.
+    syncing.upgrade(context)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with context.open_store(read_only=True) as store:
+            if not held(context, store, store.devices(), instance_uuid):
+                return
+        time.sleep(min(_POLL, seconds))
 
 
 def held(

@@ -126,7 +126,9 @@ class PlacementSide:
                 cards=functools.partial(
                     self._on_demand, store, devices, given
                 ),
-                parents=functools.partial(mdev_offers.providers, given),
+                parents=lambda: mdev_offers.providers(
+                    given, store.mdevs.all().values()
+                ),
             ),
             store.provider_memory,
         )
