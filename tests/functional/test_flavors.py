@@ -6,6 +6,8 @@ import pathlib
 import shutil
 import typing as ty
 
+import fixtures
+
 from tests.functional import check_host, cli_case
 
 SPECS = (
@@ -32,6 +34,12 @@ ALIASES = (
         ' "resource_class": "PFS" }'
     ),
 )
+#: A cloud's Placement, in which devices are published without Nova.
+OURS = (
+    "[vfio]\nplacement = service\nnova_compute = no\n"
+    "[placement]\nauth_type = admin_token\ntoken = admin\n"
+    "endpoint = http://127.0.0.1:9/\n"
+)
 
 
 class FlavorCase(cli_case.CliTestCase):
@@ -51,6 +59,15 @@ class FlavorCase(cli_case.CliTestCase):
 
     def asked(self, alias: str) -> tuple[str, ...]:
         return ("--property", f"pci_passthrough:alias={alias}")
+
+    def use_clouds(self, clouds: dict[str, ty.Any]) -> None:
+        """Let openstacksdk know these; it looks for others once a process."""
+        path = self.folder / "clouds.yaml"
+        # JSON is YAML.
+        path.write_text(json.dumps({"clouds": clouds}))
+        self.useFixture(
+            fixtures.EnvironmentVariable("OS_CLIENT_CONFIG_FILE", str(path))
+        )
 
     def check(self, *words: str, status: int = 0) -> list[dict[str, ty.Any]]:
         return list(self.json("flavor", "check", *words, status=status))
@@ -245,12 +262,11 @@ class GivenTest(FlavorCase):
         self.assertIn("name", self.fails("flavor", "check", "--os-cloud", "x"))
 
     def test_a_cloud_that_can_not_be_reached_is_an_error(self) -> None:
-        pathlib.Path("clouds.yaml").write_text(
-            "clouds: {x: {auth_type: admin_token,"
-            " auth: {endpoint: 'http://127.0.0.1:9/', token: t}}}"
-        )
+        auth = {"endpoint": "http://127.0.0.1:9/", "token": "t"}
+        self.use_clouds({"x": {"auth_type": "admin_token", "auth": auth}})
         said = self.fails("flavor", "list", "--os-cloud", "x")
-        self.assertIn("cloud x: ", said)
+        self.assertIn("error: cloud x: ", said)
+        self.assertIn("http://127.0.0.1:9/", said)
 
 
 class OwnerTest(FlavorCase):
@@ -261,11 +277,7 @@ class OwnerTest(FlavorCase):
         self.configure(
             *SPECS,
             *ALIASES,
-            tail=(
-                "[vfio]\nplacement = service\nnova_compute = no\n"
-                "[placement]\nauth_type = admin_token\ntoken = admin\n"
-                "endpoint = http://127.0.0.1:9/\n"
-            ),
+            tail=OURS,
         )
 
     def test_an_alias_gets_nothing_and_the_class_is_asked_for_instead(
