@@ -243,6 +243,7 @@ class CompleteTest(base.TestCase):
         "device bind",
         "device disallow",
         "device register",
+        "device reset",
         "device unbind",
         "device unregister",
         "claim create",
