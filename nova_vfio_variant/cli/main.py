@@ -58,6 +58,7 @@ COMMANDS = {
     "device available": "device_name:Available",
     "device bind": "device_host:Bind",
     "device unbind": "device_host:Unbind",
+    "device reset": "device_host:Reset",
     "claim create": "claim:Create",
     "claim list": "claim:List",
     "claim show": "claim:Show",

@@ -245,6 +245,7 @@ class CompleteTest(base.TestCase):
         "device bind",
         "device disallow",
         "device register",
+        "device reset",
         "device unbind",
         "device unregister",
         "claim create",
