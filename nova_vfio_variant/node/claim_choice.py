@@ -11,7 +11,6 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.node import (
     choosing,
     claiming,
-    desired,
     mdev_claims,
     placement_side,
     records,
@@ -132,11 +131,10 @@ class ClaimChoice(claiming.Claiming):
         :raises NotEnoughDevices: there are not so many
         :raises HostRefused: a mediated device can't be made
         """
-        gone = (
-            placement_side.PlacementSide(self._context)
-            .publication(self._store)
-            .spent()
+        published = placement_side.PlacementSide(self._context).publication(
+            self._store
         )
+        gone = published.spent()
         records.remember_spent(self._store, gone)
         devices = tuple(self._store.devices())
         judge = self._judge(devices)
@@ -146,7 +144,7 @@ class ClaimChoice(claiming.Claiming):
             )
         except exception.NotEnoughDevices as error:
             if gone:
-                error.hint = desired.told_spent(gone)
+                error.hint = published.told_spent(gone)
             raise
         mine = {
             one.address: instance_uuid for _, some in taken for one in some
