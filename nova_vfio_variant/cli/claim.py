@@ -8,7 +8,6 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base, mdev
-from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
@@ -161,7 +160,7 @@ class Create(base.Lister):
             numa_cells=parsed_args.numa,
             numa_policy=parsed_args.numa_policy,
             vgpu_types=parsed_args.vgpu_type,
-            strategy=mdev_choice.Strategy(parsed_args.strategy),
+            strategy=parsed_args.strategy,
         )
         return rows(claims, self.tracked)
 

@@ -8,7 +8,7 @@ import functools
 import sys
 
 from nova_vfio_variant import exception, input_file, source
-from nova_vfio_variant.cli import base, host_prepare
+from nova_vfio_variant.cli import base, called, host_prepare
 from nova_vfio_variant.node import vgpus
 
 
@@ -121,9 +121,9 @@ class Recycle(_Vgpus):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "card",
-            type=base.address,
+            type=called.device,
             metavar="PF",
-            help="full PCI address of the card's PF",
+            help="full PCI address of the card's PF, or its name",
         )
         self.add_dry_run(parser)
         return parser

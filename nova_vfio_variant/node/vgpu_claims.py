@@ -22,6 +22,7 @@ from nova_vfio_variant.node import (
     choosing,
     claiming,
     mdev_claims,
+    ordering,
     records,
     vgpu_acting,
     vgpu_catalogue,
@@ -98,12 +99,14 @@ class VgpuClaims(claiming.Claiming):
         devices: ty.Sequence[tracked.Device],
         judge: host_verdicts.Verdicts,
         instance_uuid: str,
-        numa_cells: ty.Sequence[int] | None,
-        sockets: choosing.Sockets,
+        near: tuple[ty.Sequence[int] | None, choosing.Sockets],
+        order: ordering.Order | None = None,
     ) -> choosing.Taken:
         """The VFs for a type.
 
         :param devices: all that are tracked and nobody was given meanwhile
+        :param near: the guest's NUMA nodes, and the sockets of all
+        :param order: among equal ones; None for one after the other
         :raises NotEnoughDevices: there are not so many
         """
         declared = _declared(self._store, devices, judge)
@@ -144,7 +147,7 @@ class VgpuClaims(claiming.Claiming):
         fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
         try:
             return choosing.choose(
-                fit, answers, [wish.request], numa_cells, sockets, doubtful
+                fit, answers, [wish.request], *near, doubtful, order
             )
         except exception.NotEnoughDevices as error:
             error.hint = (
