@@ -57,7 +57,8 @@ class PlacementSide:
     def microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
 
-        :returns: None for an embedded one that isn't there yet
+        :returns: None for an embedded one that isn't there yet, and where
+            there shall be none
         :raises PlacementError: it can't be asked
         """
         from nova_vfio_variant.node import inventory as node_inventory
@@ -107,13 +108,21 @@ class PlacementSide:
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant.declaration import mdev_offers
-        from nova_vfio_variant.node import desired
+        from nova_vfio_variant.node import desired, records, unpublished
         from nova_vfio_variant.node import inventory as node_inventory
 
         given = given or self._context.declared
+        conf = self._context.conf
+        if conf.vfio.placement == "none":
+            return unpublished.NoPublication(
+                conf,
+                self._context.state,
+                desired.Desired((), given, store.provider_memory.shares),
+                store.provider_memory,
+                once=records.spent(store),
+            )
         if devices is None:
             devices = tuple(store.devices())
-        conf = self._context.conf
         return node_inventory.Publication(
             conf,
             self._context.state,
