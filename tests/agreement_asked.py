@@ -152,6 +152,7 @@ class MemoryStore:
         )
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.cordons = types.SimpleNamespace(all=tuple)
         self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
         self.claim_records = types.SimpleNamespace(all=dict)
         self.vgpus = types.SimpleNamespace(

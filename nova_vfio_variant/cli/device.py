@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 import typing as ty
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, cordon, options
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.node import placement_side
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = (
@@ -26,16 +27,23 @@ COLUMNS = (
     "instance_uuid",
     "extra_info",
     "pending",
+    "cordoned",
 )
 
 #: Keys of ``extra_info`` that Nova writes as "true" or "false".
 _TRUTHS = frozenset({"managed", "live_migratable"})
 
 
-def row(device: tracked.Device, assignable: str) -> base.Row:
+Cordoned = ty.Mapping[pci_address.PciAddress, str]
+
+
+def row(
+    device: tracked.Device, assignable: str, cordoned: Cordoned
+) -> base.Row:
     """One device in the order of COLUMNS.
 
     :param assignable: what the verdict on it comes to
+    :param cordoned: why no new claim is made of functions, and their VFs
     """
     return (
         str(device.address),
@@ -57,7 +65,16 @@ def row(device: tracked.Device, assignable: str) -> base.Row:
             name: _truths(value) if name == "extra_info" else value
             for name, value in device.pending.items()
         },
+        _why_cordoned(device, cordoned),
     )
+
+
+def _why_cordoned(device: tracked.Device, cordoned: Cordoned) -> str | None:
+    """Why no new claim is made of a device; None if one may be."""
+    own = cordoned.get(device.address)
+    if own is None and device.parent_addr is not None:
+        return cordoned.get(device.parent_addr)
+    return own
 
 
 def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
@@ -73,12 +90,14 @@ def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
 def _shown(
     device: tracked.Device,
     assignable: str,
+    cordoned: Cordoned,
     parsed_args: argparse.Namespace,
 ) -> base.Row:
     """The same; as text, what waits to be removed is no empty cell."""
-    cells = row(device, assignable)
+    cells = row(device, assignable, cordoned)
     if device.pending == {} and not base.is_for_machines(parsed_args):
-        return (*cells[:-1], "removed when freed")
+        at = COLUMNS.index("pending")
+        return (*cells[:at], "removed when freed", *cells[at + 1 :])
     return cells
 
 
@@ -177,10 +196,13 @@ class List(base.Lister):
                 " track"
             )
         self.tell_of_verdicts()
+        cordon.tell_of(self)
+        cordoned = self.tracked.cordoned()
         return COLUMNS, [
             _shown(
                 device,
                 str(self.tracked.verdict(device.address).state),
+                cordoned,
                 parsed_args,
             )
             for device in devices
@@ -211,7 +233,12 @@ class Show(base.ShowOne):
         return (
             (*COLUMNS, "allowed", "obstacles", "remarks"),
             (
-                *_shown(device, str(verdict.state), parsed_args),
+                *_shown(
+                    device,
+                    str(verdict.state),
+                    self.tracked.cordoned(),
+                    parsed_args,
+                ),
                 allowed,
                 [refusal.line(obstacle) for obstacle in verdict.obstacles],
                 [refusal.line(remark) for remark in verdict.remarks],
@@ -243,7 +270,7 @@ class Allow(base.Base):
         )
         parser.add_argument(
             "--reason",
-            type=_reason,
+            type=options.reason,
             required=True,
             metavar="TEXT",
             help="why; it is shown wherever the obstacle would count",
@@ -298,13 +325,3 @@ def _code(text: str) -> str:
             f" {', '.join(known)}"
         )
     return text
-
-
-def _reason(text: str) -> str:
-    """A reason: one line that says something.
-
-    :raises ArgumentTypeError: argparse prints it and ends with status 2
-    """
-    if not text.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError("a reason is a line of text")
-    return text.strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, cordon
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
 from nova_vfio_variant.node import divided_cards
@@ -61,6 +61,7 @@ class Types(base.Lister):
         cards = divided_cards.cards(self.context, ask=True)
         modes = vgpu_mode.of_cards(self.context.scan)
         self.tell_of_verdicts()
+        cordon.tell_of(self)
         rows: list[base.Row] = []
         for card in cards.values():
             if only is not None and vgpu_mode.card_of(only) != card.address:

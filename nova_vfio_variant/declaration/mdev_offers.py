@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import types
 import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
+from nova_vfio_variant.host.decide import obstacles
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan, mdev
+    from nova_vfio_variant.host.observe import host_scan, mdev, records
     from nova_vfio_variant.placement import provider
 
 Providers = tuple["provider.Provider", ...]
@@ -27,10 +29,12 @@ def of_host(
     mdevs: mdev.Mdevs,
     scan: host_scan.HostScan,
     read: nova_mdevs.NovaMdevs,
+    cordoned: records.Quarantines = types.MappingProxyType({}),
 ) -> tuple[mdev_parents.Offer, ...]:
     """Each parent that has its type, or devices of it.
 
     :param scan: tells which parents are VFs
+    :param cordoned: the functions that nobody is given more of
     """
     found = []
     for parent in mdevs.parents.values():
@@ -53,20 +57,41 @@ def of_host(
                 here,
                 0 if offered is None else offered.available,
                 0 if offered is None else _most(scan, parent, offered),
+                _is_cordoned(scan, parent, cordoned),
             )
         )
     return tuple(found)
 
 
-def providers(given: facts.CheckInput) -> Both:
-    """The providers of a host's parents: ours to publish, and Nova's."""
+def providers(
+    given: facts.CheckInput,
+    cordoned: records.Quarantines = types.MappingProxyType({}),
+) -> Both:
+    """The providers of a host's parents: ours to publish, and Nova's.
+
+    :param cordoned: the functions that nobody is given more of
+    """
     if given.scan is None or not given.options.get(nova_mdevs.ENABLED):
         return nobodys()
     read = nova_mdevs.read(given)
-    offers = of_host(given.host_facts.mdevs, given.scan, read)
+    offers = of_host(given.host_facts.mdevs, given.scan, read, cordoned)
     if nova_here.beside_nova(given) is None:
         return mdev_parents.ours(offers, read.limits, given.root), ()
     return (), mdev_parents.as_nova(offers, read.limits, given.root)
+
+
+def _is_cordoned(
+    scan: host_scan.HostScan,
+    parent: mdev.Parent,
+    cordoned: records.Quarantines,
+) -> bool:
+    """Whether a parent is a cordoned function."""
+    if parent.address is None:
+        return False
+    function = scan.get(parent.address)
+    return function is not None and any(
+        obstacles.of_cordon(function, cordoned)
+    )
 
 
 def _most(

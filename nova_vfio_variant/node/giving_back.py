@@ -13,6 +13,7 @@ from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
@@ -61,19 +62,34 @@ def give_back(
         store, (), context.given(offline=True)
     )
     published.release(instance_uuid)
+    mine = [one for one in devices if one.instance_uuid == instance_uuid]
     once = {
         device.address
-        for device in devices
-        if device.instance_uuid == instance_uuid
-        and "one_time_use" in device.tags
+        for device in mine
+        if "one_time_use" in device.tags
         and device.status == tracked.Status.ALLOCATED
     }
     if once:
         records.remember_spent(store, records.spent(store) | once)
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, types_gone)
+    # A type's framebuffer is free again; what is cordoned, and was in use, is
+    # reserved from now on.
+    freed = {vgpu.address for vgpu in types_gone} | _cordoned(store, mine)
+    placement_side.offer_again(context, store, freed)
     return given_back
+
+
+def _cordoned(
+    store: tracker_store.Store, devices: ty.Iterable[tracked.Device]
+) -> set[pci_address.PciAddress]:
+    """Those of some devices that are, or whose PFs are."""
+    at = {cordon.address for cordon in store.cordons.all()}
+    return {
+        device.address
+        for device in devices
+        if not at.isdisjoint((device.address, device.parent_addr))
+    }
 
 
 def held(

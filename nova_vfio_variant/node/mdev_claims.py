@@ -217,6 +217,7 @@ class MdevClaims:
                     uuid=ours.uuid,
                     instance_uuid=instance_uuid,
                     attributes=ours.attributes,
+                    standing=parent,
                 )
                 self._mdevs.make(actor, self._store, wish, ours)
 

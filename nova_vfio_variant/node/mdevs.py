@@ -101,7 +101,8 @@ class Mdevs:
 
         :raises HostRefused: it can't be done
         """
-        facts = self._context.verdicts.facts
+        verdicts = self._context.verdicts
+        facts = dataclasses.replace(verdicts.facts, records=verdicts.records)
         made, candidates = mdev_wishes.wanted(
             wish, facts, self._ours(), novas.mdevs(self._context)
         )

@@ -29,6 +29,7 @@ class Offer:
         doesn't say
     :param most: how many it takes while nobody has any, as far as that is
         told; 0 where it doesn't offer the type any more
+    :param is_closed: nobody is given any more of it: it is cordoned
     """
 
     name: str
@@ -37,6 +38,7 @@ class Offer:
     here: int
     available: int | None
     most: int = 1
+    is_closed: bool = False
 
 
 def as_nova(
@@ -90,8 +92,10 @@ def ours(
             more = max(min(more, left[offer.kind]), 0)
             left[offer.kind] -= more
             total = min(total, max(limits[offer.kind], offer.here))
+        if offer.is_closed:
+            more = 0
         closed = total - offer.here - more
-        is_known = offer.available is not None
+        is_known = offer.is_closed or offer.available is not None
         found.append(
             _provider(
                 offer,

@@ -21,6 +21,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
     allowance,
     claim_records,
+    cordons,
     family,
     mdevs,
     memory,
@@ -249,6 +250,11 @@ class Store:
     def allowances(self) -> allowance.Allowances:
         """The obstacles that somebody overruled."""
         return allowance.Allowances(self._read, self._write)
+
+    @functools.cached_property
+    def cordons(self) -> cordons.Cordons:
+        """The functions of which no new claim is made."""
+        return cordons.Cordons(self._read, self._write)
 
     @functools.cached_property
     def mdevs(self) -> mdevs.OurMdevs:

@@ -38,6 +38,10 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device sync": ((), 0),
     "device allow": ((FREE, "--code", "VFIO512", "--reason", "it is so"), 0),
     "device disallow": ((FREE,), 1),
+    # It is a VF of a provider that may be Nova's.
+    "device cordon": ((FREE, "--reason", "it is so"), 1),
+    "device drain": ((FREE, "--reason", "it is so"), 1),
+    "device uncordon": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
