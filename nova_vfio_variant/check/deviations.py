@@ -475,7 +475,7 @@ MDEV_TOTALS = Deviation(
     "Nova's total of a parent is what there is and what could be made at the "
     "moment, and a parent of which nothing can be made has no provider; ours "
     "is what it takes when it is empty, as far as that is told, and what "
-    "can't be made now is reserved.",
+    "can't be made now, or is there and no claim of ours has it, is reserved.",
     "When siblings fill a card, providers would go and come, and allocations "
     "with them.",
     "nova.virt.libvirt.driver.LibvirtDriver._get_gpu_inventories",

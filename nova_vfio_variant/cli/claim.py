@@ -84,8 +84,9 @@ class Create(base.Lister):
     All of them or none: the claim is on disk before Placement hears of it,
     and stands in Placement as the instance's allocation when this ends. A
     vGPU type is set on a VF that can take it, or a mediated device of it is
-    made, and goes again with the claim; Placement is told of no mediated
-    device. Beside nova-compute declare types in host_spec.
+    made, and goes again with the claim; Placement is told of a mediated
+    device whose parent is published. Beside nova-compute declare types of VFs in host_spec; mediated
+    devices are made of parents that Nova leaves alone.
     """
 
     brief = COLUMNS

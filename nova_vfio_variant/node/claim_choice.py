@@ -10,6 +10,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.node import (
     choosing,
+    claiming,
     desired,
     mdev_claims,
     placement_side,
@@ -23,10 +24,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.declaration import verdicts as host_verdicts
     from nova_vfio_variant.host.decide import assignability
-    from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.pci import alias
-    from nova_vfio_variant.tracker import store as tracker_store
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,11 +33,13 @@ class Asked:
     """What a claim asks for.
 
     :param wishes: functions, and vGPUs of them
-    :param mdevs: mediated devices
+    :param mdevs: mediated devices, how many of each type
+    :param by_alias: those of them that an alias asks for, by their class
     """
 
     wishes: vgpu_claims.Wishes
     mdevs: mdev_claims.Asked = dataclasses.field(default_factory=dict)
+    by_alias: tuple[mdev_claims.ByAlias, ...] = ()
 
     @classmethod
     def parsed(
@@ -52,15 +53,36 @@ class Asked:
 
         :param aliases: and counts, ``A:2,B:1``; None for none
         :param types: by id or name, ``T`` or ``T:2``
-        :raises ConfigError: there is no such alias or type
-        :raises ClaimError: types are asked for beside nova-compute
+        :raises ConfigError: there is no such alias or type, or one that is
+            asked for in two ways
+        :raises ClaimError: types of VFs are asked for beside nova-compute
         """
         requests: ty.Sequence[alias.PciRequest] = ()
         if aliases is not None:
             requests = flavor.parse_request(
                 aliases, given.aliases, numa_policy
             )
-        return cls(*vgpu_claims.wishes(given, requests, types))
+        functions = []
+        found = []
+        for request in requests:
+            of_class = mdev_claims.by_alias(given, request)
+            if of_class is None:
+                functions.append(request)
+            else:
+                found.append(of_class)
+        wishes, mdevs = vgpu_claims.wishes(given, functions, types)
+        asked = [*mdevs, *(of_class.type_id for of_class in found)]
+        twice = {kind for kind in asked if asked.count(kind) > 1}
+        if twice:
+            raise exception.ConfigError(
+                f"mediated devices of type {min(twice)} are asked for twice",
+                "ask for all of them by one alias, or by --vgpu-type",
+            )
+        return cls(
+            wishes,
+            {**mdevs, **{kind.type_id: kind.count for kind in found}},
+            tuple(found),
+        )
 
     @property
     def as_json(self) -> str:
@@ -99,20 +121,8 @@ class Chosen:
     mdevs: mdev_claims.Made
 
 
-class ClaimChoice:
-    """Chooses free devices for claims.
-
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
+class ClaimChoice(claiming.Claiming):
+    """Chooses free devices for claims."""
 
     def of(
         self, asked: Asked, instance_uuid: str, choice: mdev_claims.Choice

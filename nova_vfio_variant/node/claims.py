@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -13,6 +12,7 @@ from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import (
     giving_back,
+    mdev_allocations,
     placement_side,
     syncing,
     tracked_devices,
@@ -26,9 +26,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
-
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL = 0.5
 
 
 class Claims:
@@ -59,8 +56,8 @@ class Claims:
         returns it.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
-        and goes again with the claim. So do mediated devices, of which no
-        Placement is told.
+        and goes again with the claim. So do mediated devices, of which
+        Placement is told where their parents are published.
 
         :param wanted: aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
@@ -73,7 +70,8 @@ class Claims:
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has asked for something else before,
-            or is giving it back, or types are asked for beside nova-compute
+            or is giving it back, or types
+            of VFs are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
@@ -89,6 +87,7 @@ class Claims:
             numa_cells,
             numa.sockets(self._context.tree),
             numa_policy or "legacy",
+            asked.by_alias,
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked, choice)
@@ -205,6 +204,9 @@ class Claims:
             )
         else:
             finishing.make(self._context, store, instance_uuid, choice)
+            if store.mdevs.of(instance_uuid):
+                # One that was lost may be of another parent now.
+                mdev_allocations.settle(self._context, store, instance_uuid)
         return tracked_devices.claims(self._context, store, instance_uuid)
 
     def _reserve(
@@ -260,16 +262,7 @@ class Claims:
         if not self._context.has_state:
             return ()
         if wait and not force:
-            # It is only read while we wait.
-            syncing.upgrade(self._context)
-        deadline = time.monotonic() + wait
-        while not force and time.monotonic() < deadline:
-            with self._context.open_store(read_only=True) as store:
-                if not giving_back.held(
-                    self._context, store, store.devices(), instance_uuid
-                ):
-                    break
-            time.sleep(min(_POLL, wait))
+            giving_back.wait(self._context, instance_uuid, wait)
         with syncing.locked(self._context) as store:
             record = store.claim_records.get(instance_uuid)
             if assignment is not None and (

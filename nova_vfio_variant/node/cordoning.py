@@ -197,7 +197,7 @@ class Cordoning:
             published = placement_side.PlacementSide(
                 self._context
             ).publication(store)
-            published.publish(devices, self._parents(given, function))
+            published.publish(devices, also=self._parents(given, function))
         except exception.VfioVariantError as error:
             told = "not reserved" if reason else "reserved still"
             return Unenforced(

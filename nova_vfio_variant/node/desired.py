@@ -178,10 +178,18 @@ class Desired:
             raise _indescribable(self._marked[1])
 
     def amounts(
-        self, devices: ty.Sequence[tracked.Device]
+        self,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
     ) -> dict[str, dict[str, int]]:
-        """What some devices are: provider's name -> class -> units."""
-        return allocations.amounts(self.described, devices)
+        """What some devices are: provider's name -> class -> units.
+
+        :param mediated: devices of parents, whose providers have no others
+        """
+        return {
+            **allocations.amounts(self.described, devices),
+            **mdev_offers.amounts(self.given, mediated),
+        }
 
     @functools.cached_property
     def _addresses(self) -> frozenset[pci_address.PciAddress]:

@@ -53,13 +53,19 @@ def allocate(
         if any("one_time_use" in device.tags for device in devices):
             _spend(context, store, devices)
         make(context, store, instance_uuid, choice)
+        made = store.mdevs.of(instance_uuid)
+        if made:
+            # Of which parents is known now that they are there.
+            published.publish(devices, made)
+            published.allocate(instance_uuid, devices, made)
     except (
         exception.NotEnoughDevices,
         exception.PlacementError,
         exception.HostError,
     ) as error:
         try:
-            if devices:
+            mine = store.mdevs.of(instance_uuid)
+            if published.providers_of(devices, mine):
                 published.release(instance_uuid)
         except exception.PlacementError:
             raise type(error)(

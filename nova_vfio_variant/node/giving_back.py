@@ -5,18 +5,28 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import placement_side, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
+
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL: ty.Final = 0.5
 
 
 def give_back(
@@ -54,6 +64,7 @@ def give_back(
     )
     given_back = _without_mdevs(before, mdevs_left)
     if not any(claim.addresses for claim in before):
+        mdev_allocations.settle(context, store, instance_uuid)
         store.claim_records.end(instance_uuid)
         return given_back
     # Errors in the configuration don't keep anything from being
@@ -73,19 +84,38 @@ def give_back(
         records.remember_spent(store, records.spent(store) | once)
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    # A type's framebuffer is free again; what is cordoned, and was in use, is
-    # reserved from now on.
-    freed = {vgpu.address for vgpu in types_gone} | _cordoned(store, mine)
-    placement_side.offer_again(context, store, freed)
+    placement_side.offer_again(context, store, _freed(store, mine, types_gone))
+    if mdevs_left:
+        mdev_allocations.settle(context, store, instance_uuid)
     return given_back
 
 
-def _cordoned(
-    store: tracker_store.Store, devices: ty.Iterable[tracked.Device]
+def wait(
+    context: node_context.Context, instance_uuid: str, seconds: float
+) -> None:
+    """Wait until no process has an instance's devices open, or so long."""
+    # It is only read while we wait.
+    syncing.upgrade(context)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with context.open_store(read_only=True) as store:
+            if not held(context, store, store.devices(), instance_uuid):
+                return
+        time.sleep(min(_POLL, seconds))
+
+
+def _freed(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    types_gone: ty.Iterable[vgpus.OurVgpu],
 ) -> set[pci_address.PciAddress]:
-    """Those of some devices that are, or whose PFs are."""
+    """Of what devices given back have become, what Placement is to hear.
+
+    A type's framebuffer is free again. What is cordoned, or its PF, is
+    reserved from now on.
+    """
     at = {cordon.address for cordon in store.cordons.all()}
-    return {
+    return {vgpu.address for vgpu in types_gone} | {
         device.address
         for device in devices
         if not at.isdisjoint((device.address, device.parent_addr))

@@ -27,7 +27,7 @@ from nova_vfio_variant.placement import (
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import own_files
     from nova_vfio_variant.conf import located
-    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import facts, mdev_offers
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client, provider
     from nova_vfio_variant.tracker import device as tracked
@@ -196,6 +196,7 @@ class Publication:
     def publish(
         self,
         devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
         also: ty.Collection[str] = (),
     ) -> None:
         """Publish the providers of some devices, if they are not yet.
@@ -204,12 +205,11 @@ class Publication:
 
         :param also: names of more providers; those that nobody desires don't
             count
-
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
-        names = self.providers_of(devices)
+        names = self.providers_of(devices, mediated)
         if also:
             names |= {rp.name for rp in self._desired.described}.intersection(
                 also
@@ -227,19 +227,24 @@ class Publication:
             )
 
     def providers_of(
-        self, devices: ty.Sequence[tracked.Device]
+        self,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
     ) -> frozenset[str]:
         """The names of the providers that publish some devices."""
-        return frozenset(self._desired.amounts(devices))
+        return frozenset(self._desired.amounts(devices, mediated))
 
     def allocate(
-        self, instance_uuid: str, devices: ty.Sequence[tracked.Device]
+        self,
+        instance_uuid: str,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
     ) -> None:
         """Let an instance have just these devices.
 
         :raises PlacementError: see :func:`allocations.put`
         """
-        wanted = self._desired.amounts(devices)
+        wanted = self._desired.amounts(devices, mediated)
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
 

@@ -145,7 +145,9 @@ class PlacementSide:
                     self._on_demand, store, devices, given
                 ),
                 parents=lambda: mdev_offers.providers(
-                    given, self._cordoned(store, given)
+                    given,
+                    store.mdevs.all().values(),
+                    self._cordoned(store, given),
                 ),
             ),
             store.provider_memory,

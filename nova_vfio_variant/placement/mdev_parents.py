@@ -29,6 +29,7 @@ class Offer:
         doesn't say
     :param most: how many it takes while nobody has any, as far as that is
         told; 0 where it doesn't offer the type any more
+    :param claimed: how many of those that are there an instance's claim has
     :param is_closed: nobody is given any more of it: it is cordoned
     """
 
@@ -38,6 +39,7 @@ class Offer:
     here: int
     available: int | None
     most: int = 1
+    claimed: int = 0
     is_closed: bool = False
 
 
@@ -77,7 +79,8 @@ def ours(
     """What we publish where Nova isn't.
 
     ``max_instances`` caps: the parents that come first have their share, and
-    of the others what is above it is reserved.
+    of the others what is above it is reserved. So are devices that no claim
+    has: no allocation stands for them, and no claim is given them.
     """
     offers = sorted(offers, key=lambda offer: offer.name)
     left = dict(limits)
@@ -101,7 +104,9 @@ def ours(
                 offer,
                 root,
                 total,
-                blocked=closed if is_known else 0,
+                blocked=offer.here
+                - offer.claimed
+                + (closed if is_known else 0),
                 unknown=0 if is_known else closed,
             )
         )
