@@ -211,6 +211,7 @@ class ClaimChoice(claiming.Claiming):
         facts = judge.facts.knowing(
             owners={**judge.records.owners, **mine},
             quarantined=judge.records.quarantined,
+            cordoned=judge.records.cordoned,
         )
         mediated = mdev_claims.MdevClaims(self._context, self._store).chosen(
             asked.mdevs, facts, instance_uuid, choice

@@ -440,6 +440,15 @@ OVERRULED: ty.Final = finding.Code(
     "VFIO512 of 0000:25:00.4 was overruled: the bridge is a test's",
     "nova-vfio device disallow ends it.",
 )
+IS_CORDONED: ty.Final = finding.Code(
+    "VFIO546",
+    _WARNING,
+    "the function is cordoned",
+    "nova-vfio device cordon said so, of it or of its PF: no new claim gets it, "
+    "and it is reserved in Placement. Who has it keeps it.",
+    "0000:25:00.4 is cordoned: ECC errors",
+    "See to the reason, then run nova-vfio device uncordon.",
+)
 VANISHED: ty.Final = finding.Code(
     "VFIO544",
     _WARNING,
