@@ -7,7 +7,7 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base, mdev
+from nova_vfio_variant.cli import base, cordon, mdev, options
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
@@ -75,16 +75,6 @@ def _cells(text: str) -> tuple[int, ...]:
             f"{text!r} is no list of NUMA nodes such as 0,1"
         )
     return cells
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
 
 
 class Create(base.Lister):
@@ -238,6 +228,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
         claims = self.tracked.claims(parsed_args.instance)
+        cordon.tell_of_claims(self, claims)
         return rows(claims, self.tracked)
 
 
@@ -262,6 +253,7 @@ class Show(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
         shown = self.tracked.claim(parsed_args.instance)
+        cordon.tell_of_claims(self, shown.claims)
         first = shown.claims[0]
         columns, found = rows(shown.claims, self.tracked)
         kept = [
@@ -328,7 +320,7 @@ class Delete(base.Lister):
         add_assignment(parser)
         parser.add_argument(
             "--wait",
-            type=_seconds,
+            type=options.seconds,
             default=0.0,
             metavar="SECONDS",
             help="wait so long for its guest to let go of the devices",

@@ -15,7 +15,6 @@ from nova_vfio_variant.host.observe import numa, topology
 from nova_vfio_variant.node import (
     choosing,
     claiming,
-    desired,
     mdev_claims,
     ordering,
     placement_side,
@@ -178,18 +177,17 @@ class ClaimChoice(claiming.Claiming):
         :raises NotEnoughDevices: there are not so many
         :raises HostRefused: a mediated device can't be made
         """
-        gone = (
-            placement_side.PlacementSide(self._context)
-            .publication(self._store)
-            .spent()
+        published = placement_side.PlacementSide(self._context).publication(
+            self._store
         )
+        gone = published.spent()
         records.remember_spent(self._store, gone)
         devices = tuple(self._store.devices())
         try:
             return self.among(devices, asked, instance_uuid)
         except exception.NotEnoughDevices as error:
             if gone:
-                error.hint = desired.told_spent(gone)
+                error.hint = published.told_spent(gone)
             raise
 
     def among(
@@ -213,6 +211,7 @@ class ClaimChoice(claiming.Claiming):
         facts = judge.facts.knowing(
             owners={**judge.records.owners, **mine},
             quarantined=judge.records.quarantined,
+            cordoned=judge.records.cordoned,
         )
         mediated = mdev_claims.MdevClaims(self._context, self._store).chosen(
             asked.mdevs, facts, instance_uuid, choice

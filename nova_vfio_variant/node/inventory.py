@@ -123,6 +123,10 @@ class Publication:
             once, allocations.published(self.client, self._known, ask)
         )
 
+    def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
+        """What is to be said of such devices."""
+        return node_desired.told_spent(devices)
+
     def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
 
@@ -197,16 +201,23 @@ class Publication:
         self,
         devices: ty.Sequence[tracked.Device],
         mediated: mdev_offers.Made = (),
+        also: ty.Collection[str] = (),
     ) -> None:
         """Publish the providers of some devices, if they are not yet.
 
         What stands against other devices' providers is in nobody's way.
 
+        :param also: names of more providers; those that nobody desires don't
+            count
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
         names = self.providers_of(devices, mediated)
+        if also:
+            names |= {rp.name for rp in self._desired.described}.intersection(
+                also
+            )
         if names:
             self.expect_publishing()
             placement_report.report(
@@ -251,7 +262,7 @@ class Publication:
 
     @property
     def _absent(self) -> bool:
-        """Whether there is no embedded Placement yet."""
+        """Whether there is no embedded Placement yet, or none at all."""
         return _is_absent(self._conf, self._state)
 
     @property
@@ -287,7 +298,7 @@ def microversion(conf: located.Config, state: own_files.Given) -> str | None:
 
     :param conf: says which Placement
     :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet
+    :returns: None where there is no embedded Placement yet, or none at all
     :raises PlacementError: it can't be asked
     """
     if _is_absent(conf, state):
@@ -310,4 +321,6 @@ def _is_embedded(conf: located.Config) -> bool:
 
 
 def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
+    if conf.vfio.placement == "none":
+        return True
     return _is_embedded(conf) and not embedded.is_in(state)

@@ -378,7 +378,7 @@ def _take_away(
     with prepared.acting_on(store, vgpu.instance_uuid or "") as actor:
         recover.recover(actor)
         converge.wholly(actor, plan.Command.VGPU, decide)
-    placement_side.offer_again(context, store, [vgpu])
+    placement_side.offer_again(context, store, [vgpu.address])
     store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 

@@ -21,6 +21,7 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
     allowance,
     claim_records,
+    cordons,
     family,
     mdevs,
     memory,
@@ -255,6 +256,11 @@ class Store:
     def names(self) -> names.Names:
         """What operators call devices."""
         return names.Names(self._read, self._write)
+
+    @functools.cached_property
+    def cordons(self) -> cordons.Cordons:
+        """The functions of which no new claim is made."""
+        return cordons.Cordons(self._read, self._write)
 
     @functools.cached_property
     def mdevs(self) -> mdevs.OurMdevs:

@@ -40,6 +40,10 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device disallow": ((FREE,), 1),
     "device register": ((FREE,), 0),
     "device unregister": ((FREE,), 2),
+    # It is a VF of a provider that may be Nova's.
+    "device cordon": ((FREE, "--reason", "it is so"), 1),
+    "device drain": ((FREE, "--reason", "it is so"), 1),
+    "device uncordon": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
@@ -53,6 +57,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host recover": ((), 0),
     "device bind": ((FREE,), 0),
     "device unbind": ((FREE,), 0),
+    "device reset": ((FREE,), 0),
     "mdev create": (("mtty-1",), 2),
     "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
