@@ -8,7 +8,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base
-from nova_vfio_variant.node import flavor_source, flavors
+from nova_vfio_variant.node import flavor_answer, flavor_source, flavors
 from nova_vfio_variant.pci import extra_specs
 
 COLUMNS = (
@@ -152,7 +152,7 @@ def _given(parsed_args: argparse.Namespace) -> extra_specs.Given:
     return extra_specs.Given({})
 
 
-def _row(answer: flavors.Answer, one: flavors.Gets) -> base.Row:
+def _row(answer: flavor_answer.Answer, one: flavor_answer.Gets) -> base.Row:
     pools = {device.parent_addr or device.address for device in one.devices}
     return (
         one.asks,
@@ -169,7 +169,7 @@ def _row(answer: flavors.Answer, one: flavors.Gets) -> base.Row:
     )
 
 
-def _line(answer: flavors.Answer) -> base.Row:
+def _line(answer: flavor_answer.Answer) -> base.Row:
     """A flavor on one line, by the first that isn't served."""
     asks = [one.asks for one in answer.gets]
     states = [one.state for one in answer.gets]
@@ -197,4 +197,9 @@ def _line(answer: flavors.Answer) -> base.Row:
 
 
 #: What a flavor's state is, from what its parts are: the last.
-_ORDER: ty.Final = ("ready", "preparable", flavors.UNKNOWN, flavors.NONE)
+_ORDER: ty.Final = (
+    "ready",
+    "preparable",
+    flavor_answer.UNKNOWN,
+    flavor_answer.NONE,
+)

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import typing as ty
 
-from nova_vfio_variant import exception, finding
+from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import nova_here
 from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import numa
@@ -20,6 +20,7 @@ from nova_vfio_variant.node import (
     placement_side,
     vgpu_claims,
 )
+from nova_vfio_variant.node.flavor_answer import NONE, UNKNOWN, Answer, Gets
 from nova_vfio_variant.pci import flavor, flavor_codes
 from nova_vfio_variant.tracker import device as tracked
 
@@ -34,63 +35,6 @@ if ty.TYPE_CHECKING:
 OWNER: ty.Final = nova_here.OWNER_NOVA
 #: Where each is to be had, but not all of them by one guest.
 TOGETHER: ty.Final = "all at once"
-NONE: ty.Final = "none"
-UNKNOWN: ty.Final = "unknown"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Gets:
-    """What one alias, or one resource group, would get.
-
-    :param asks: as the flavor asks for it
-    :param state: ready, preparable, none or unknown
-    :param devices: those that the next guest would get; none for a group,
-        whose devices Placement doesn't know
-    :param providers: that these are published by, or that serves the group
-    :param numa_nodes: that these are on
-    :param at_once: how many devices could be had at once; None for a group
-    :param refused: why it gets nothing
-    """
-
-    asks: str
-    state: str
-    devices: flavor_fit.Devices = ()
-    providers: tuple[str, ...] = ()
-    numa_nodes: tuple[int, ...] = ()
-    at_once: int | None = None
-    refused: flavor_fit.Refused | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """What a flavor would get.
-
-    :param name: None where nobody said
-    :param gets: for each alias, then for each group; empty where it asks for
-        no device, or can't be read
-    :param guests: how many guests of it there could be at once; None where it
-        asks for no device, or nobody can say
-    :param findings: what is wrong with it
-    :param instead: commands that let it ask for our devices
-    """
-
-    name: str | None
-    gets: tuple[Gets, ...] = ()
-    guests: int | None = None
-    findings: tuple[finding.Finding, ...] = ()
-    instead: tuple[str, ...] = ()
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether no host could serve it."""
-        return finding.worst(self.findings) is finding.Severity.ERROR
-
-    @property
-    def is_served(self) -> bool:
-        """Whether all that it asks for is to be had here."""
-        return not self.is_wrong and all(
-            one.state not in (NONE, UNKNOWN) for one in self.gets
-        )
 
 
 class Flavors:

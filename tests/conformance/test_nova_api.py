@@ -4,12 +4,12 @@
 import shlex
 
 from tests.conformance import nova_api
-from tests.functional import test_flavors
+from tests.functional import flavor_case
 
 ALIAS = "pci_passthrough:alias"
 
 
-class FlavorsOfACloud(test_flavors.FlavorCase):
+class FlavorsOfACloud(flavor_case.FlavorCase):
     """One server for each test."""
 
     def setUp(self) -> None:
@@ -79,7 +79,7 @@ class FlavorsOfACloud(test_flavors.FlavorCase):
 
     def test_nova_takes_the_line_that_is_to_be_pasted(self) -> None:
         self.configure(
-            *test_flavors.SPECS, *test_flavors.ALIASES, tail=test_flavors.OURS
+            *flavor_case.SPECS, *flavor_case.ALIASES, tail=flavor_case.OURS
         )
         self.nova.add("two", {ALIAS: "nic:1,fast:1"})
         rows = self.check("two", "--os-cloud", "mine", status=1)
