@@ -296,3 +296,10 @@ def _near(word: str, facts: host_facts.HostFacts, names: Names) -> str:
     near = entry.nearest(word, known)
     listed = "'nova-vfio host list' shows all"
     return listed if near is None else f"did you mean {near}? {listed}"
+
+
+def told_place(card: Address, facts: host_facts.HostFacts) -> str:
+    """Where a card hangs, as a sentence has it."""
+    place = topology.place(facts.scan.tree, card)
+    root = place.root or "an unknown root complex"
+    return root if place.port is None else f"{root}, behind {place.port}"
