@@ -137,8 +137,8 @@ class VgpuClaims(claiming.Claiming):
                 vgpu_type=None if known is None else known.id,
             )
         doubtful = self.doubtful(judge)
-        seen = vgpu_choosing.candidates(devices, wish, takers)
-        in_turn = vgpu_choosing.in_turn(seen, self._last())
+        able = vgpu_choosing.candidates(devices, wish, takers)
+        in_turn = vgpu_choosing.in_turn(able, self._last())
         ordered = choosing.doubtful_last(in_turn, doubtful)
         fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
         asked = [wish.request]
