@@ -16,10 +16,16 @@
     |   +-- StoreOutdatedError   made by an older one, and only to be read
     |   +-- StoreCorruptError    kept aside, and named
     +-- LockTimeout              another process holds a lock
-    +-- DeviceNotFound           no such device is tracked
+    +-- DeviceNotFound           no such device is tracked, or has that name
+    +-- NamingError              a name that a device can't have, or lose
+    |   +-- InvalidName          it is written as no name is
+    |   +-- NameExists           another device has it
+    |   +-- AlreadyRegistered    the device has one
+    |   +-- NamedDeviceInUse     somebody has the device
     +-- ClaimError               a claim can't be made or ended
     |   +-- NotEnoughDevices     the request doesn't fit
     |   +-- InvalidDeviceStatus  not possible in this status
+    +-- CloudError               a cloud that is asked for its flavors
     +-- PlacementError           Placement
         +-- PlacementUnreachable down, slow, or broken on the way
         +-- PlacementDenied      401 or 403
@@ -112,7 +118,27 @@ class LockTimeout(VfioVariantError):
 
 
 class DeviceNotFound(VfioVariantError):
-    """No device with this address is tracked."""
+    """No device with this address is tracked, or none is called so."""
+
+
+class NamingError(VfioVariantError):
+    """A device can't have a name, or can't lose it."""
+
+
+class InvalidName(NamingError):
+    """It is written as no name is."""
+
+
+class NameExists(NamingError):
+    """Another device of the host has this name."""
+
+
+class AlreadyRegistered(NamingError):
+    """The device has a name."""
+
+
+class NamedDeviceInUse(NamingError):
+    """Somebody has the device, and may know it by its name."""
 
 
 class ClaimError(VfioVariantError):
@@ -125,6 +151,10 @@ class NotEnoughDevices(ClaimError):
 
 class InvalidDeviceStatus(ClaimError):
     """The operation isn't possible in the device's status."""
+
+
+class CloudError(VfioVariantError):
+    """A cloud isn't known, can't be reached, or lacks what is asked for."""
 
 
 class PlacementError(VfioVariantError):

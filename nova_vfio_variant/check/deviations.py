@@ -150,7 +150,7 @@ FLAVOR_COUNT = Deviation(
     "int() takes, such as 1_0; we take whole numbers from 1.",
     "A count of 0 boots an instance without the device that it was made for.",
     "nova.pci.request._translate_alias_to_requests",
-    silent="It stands in a flavor, and flavors are in no file.",
+    silent="It stands in a flavor, of which 'flavor check' says it (VFIO150).",
 )
 PF_LATER = Deviation(
     "pf-later",

@@ -16,6 +16,7 @@ from stevedore import extension
 
 from nova_vfio_variant import exception, shown
 from nova_vfio_variant.cli import (
+    called,
     cells,
     failures,
     main,
@@ -24,7 +25,6 @@ from nova_vfio_variant.cli import (
     widths,
 )
 from nova_vfio_variant.node import context, tracked_devices
-from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from cliff import app
@@ -121,6 +121,7 @@ class Base(command.Command):
         With ``-f json`` a line with an object follows, for programs.
         """
         try:
+            self.look_up(parsed_args)
             super().run(parsed_args)
         except BrokenPipeError:
             raise
@@ -129,6 +130,10 @@ class Base(command.Command):
         if self._failures.message and _is_json(parsed_args):
             self.app.stderr.write(f"{self._failures.as_json()}\n")
         return self.status
+
+    def look_up(self, parsed_args: argparse.Namespace) -> None:
+        """Put addresses in the place of devices' names."""
+        called.resolve(parsed_args, self.context)
 
     def named_now(self, column_names: ty.Sequence[str]) -> list[str]:
         """The columns without those that have another name now."""
@@ -344,24 +349,13 @@ def _expect_columns(
             )
 
 
-def address(text: str) -> pci_address.PciAddress:
-    """A PCI address given on the command line.
-
-    :raises ArgumentTypeError: argparse prints it and ends with status 2
-    """
-    try:
-        return pci_address.PciAddress.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add the positional ADDRESS."""
     parser.add_argument(
         "address",
-        type=address,
+        type=called.device,
         metavar="ADDRESS",
-        help="full PCI address, such as 0000:25:00.4",
+        help="full PCI address, such as 0000:25:00.4, or its name or id",
     )
 
 

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import typing as ty
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.host.decide import codes as host_codes
-from nova_vfio_variant.node import placement_side
+from nova_vfio_variant.node import naming, placement_side
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import names
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
+    from nova_vfio_variant.pci import function
 
 COLUMNS = (
     "address",
@@ -26,16 +32,27 @@ COLUMNS = (
     "instance_uuid",
     "extra_info",
     "pending",
+    "name",
+    "id",
+    "type",
+    "created_at",
 )
 
 #: Keys of ``extra_info`` that Nova writes as "true" or "false".
 _TRUTHS = frozenset({"managed", "live_migratable"})
 
 
-def row(device: tracked.Device, assignable: str) -> base.Row:
+def row(
+    device: tracked.Device,
+    assignable: str,
+    name: names.Name | None = None,
+    seen: function.PciFunction | None = None,
+) -> base.Row:
     """One device in the order of COLUMNS.
 
     :param assignable: what the verdict on it comes to
+    :param name: what it is called
+    :param seen: what stands at its address
     """
     return (
         str(device.address),
@@ -57,7 +74,18 @@ def row(device: tracked.Device, assignable: str) -> base.Row:
             name: _truths(value) if name == "extra_info" else value
             for name, value in device.pending.items()
         },
+        name and name.name,
+        name and name.id,
+        device_type(seen),
+        name and name.since,
     )
+
+
+def device_type(seen: function.PciFunction | None) -> str | None:
+    """What kind of device a function is; None where nothing is seen."""
+    if seen is None:
+        return None
+    return "gpu" if seen.is_display else "pci"
 
 
 def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
@@ -70,16 +98,34 @@ def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
     }
 
 
-def _shown(
-    device: tracked.Device,
-    assignable: str,
-    parsed_args: argparse.Namespace,
-) -> base.Row:
-    """The same; as text, what waits to be removed is no empty cell."""
-    cells = row(device, assignable)
-    if device.pending == {} and not base.is_for_machines(parsed_args):
-        return (*cells[:-1], "removed when freed")
-    return cells
+class _Shows(base.Base):
+    """What lists and shows devices."""
+
+    @functools.cached_property
+    def _naming(self) -> naming.Naming:
+        return naming.Naming(self.context)
+
+    @functools.cached_property
+    def _names(self) -> dict[pci_address.PciAddress, names.Name]:
+        return self._naming.standing()
+
+    def _shown(
+        self,
+        device: tracked.Device,
+        assignable: str,
+        parsed_args: argparse.Namespace,
+    ) -> base.Row:
+        """A row; as text, what waits to be removed is no empty cell."""
+        cells = row(
+            device,
+            assignable,
+            self._names.get(device.address),
+            self._naming.seen(device.address),
+        )
+        if device.pending == {} and not base.is_for_machines(parsed_args):
+            place = COLUMNS.index("pending")
+            return (*cells[:place], "removed when freed", *cells[place + 1 :])
+        return cells
 
 
 class Sync(base.ShowOne):
@@ -105,7 +151,7 @@ class Sync(base.ShowOne):
         parser.add_argument(
             "--accept",
             action="append",
-            type=base.address,
+            type=called.device,
             default=[],
             metavar="ADDRESS",
             help="track the function that is at this address now, though it"
@@ -152,15 +198,17 @@ class Sync(base.ShowOne):
         return tuple(counts), tuple(counts.values())
 
 
-class List(base.Lister):
+class List(_Shows, base.Lister):
     """List the tracked devices.
 
-    Before the first sync it lists what a sync would track.
+    'name', 'id' and 'created_at' are those of 'device register'; 'type' is
+    gpu or pci, and empty where the device isn't seen. Before the first sync it lists what a sync would track.
     """
 
     empty = "no device is tracked"
     brief = (
         "address",
+        "name",
         "resource_class",
         "status",
         "assignable",
@@ -178,7 +226,7 @@ class List(base.Lister):
             )
         self.tell_of_verdicts()
         return COLUMNS, [
-            _shown(
+            self._shown(
                 device,
                 str(self.tracked.verdict(device.address).state),
                 parsed_args,
@@ -187,7 +235,7 @@ class List(base.Lister):
         ]
 
 
-class Show(base.ShowOne):
+class Show(_Shows, base.ShowOne):
     """Show one tracked device, and which obstacles of it don't count."""
 
     example = "device show 0000:41:10.0"
@@ -211,7 +259,7 @@ class Show(base.ShowOne):
         return (
             (*COLUMNS, "allowed", "obstacles", "remarks"),
             (
-                *_shown(device, str(verdict.state), parsed_args),
+                *self._shown(device, str(verdict.state), parsed_args),
                 allowed,
                 [refusal.line(obstacle) for obstacle in verdict.obstacles],
                 [refusal.line(remark) for remark in verdict.remarks],

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import argparse
 import typing as ty
-import uuid
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.node import placement_side
 from nova_vfio_variant.pci import address as pci_address
 
@@ -20,23 +19,6 @@ if ty.TYPE_CHECKING:
 COLUMNS = ("address", "topic", "what", "mend")
 
 _Topic = tuple[str, str, str | None]
-
-
-def _subject(text: str) -> pci_address.PciAddress | str:
-    """An address, or an instance's UUID.
-
-    :raises ArgumentTypeError: it is neither
-    """
-    try:
-        return pci_address.PciAddress.parse(text)
-    except ValueError:
-        try:
-            return str(uuid.UUID(text))
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is neither a full PCI address, such as"
-                " 0000:25:00.4, nor an instance's UUID"
-            ) from None
 
 
 class Explain(base.Lister):
@@ -54,9 +36,9 @@ class Explain(base.Lister):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "subject",
-            type=_subject,
+            type=called.device_or_uuid,
             metavar="ADDRESS|INSTANCE",
-            help="full PCI address, or the UUID of an instance",
+            help="full PCI address, or a device's name, or the UUID of an instance",
         )
         return parser
 

@@ -9,7 +9,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import own_files, shown, trust
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.guest import cloud_hypervisor, devices, qemu
 from nova_vfio_variant.node import guests
 
@@ -36,7 +36,7 @@ class _ForDevices(base.Base):
         )
         which.add_argument(
             "--address",
-            type=base.address,
+            type=called.device,
             metavar="ADDRESS",
             help="this tracked device, claimed or not",
         )
@@ -125,13 +125,15 @@ class _WithConsole(_ForDevices):
         console = parser.add_mutually_exclusive_group()
         console.add_argument(
             "--display",
+            type=called.device_or_uuid,
             metavar="DEVICE",
-            help="the guest's console shows this vGPU, named by its address or"
-            " UUID, once the guest's driver runs; the domain needs <graphics>,"
+            help="the guest's console shows this vGPU, named by its address,"
+            " name or UUID, once the guest's driver runs; the domain needs <graphics>,"
             " and a PCI device libvirt 10.3",
         )
         console.add_argument(
             "--ramfb",
+            type=called.device_or_uuid,
             metavar="DEVICE",
             help="as --display, and what the guest shows before its driver"
             " runs too",
@@ -149,7 +151,7 @@ class _WithConsole(_ForDevices):
         wanted = parsed_args.ramfb or parsed_args.display
         if wanted is None:
             return [(device, devices.Console.NONE) for device in found]
-        on = self.guests.showing(found, wanted)
+        on = self.guests.showing(found, str(wanted))
         console = (
             devices.Console.RAMFB
             if parsed_args.ramfb

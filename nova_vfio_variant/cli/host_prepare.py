@@ -8,7 +8,7 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import judgement, plan, planning, refusal
 from nova_vfio_variant.node import preparation
@@ -44,7 +44,7 @@ class Prepare(base.Lister):
         if positional:
             parser.add_argument(
                 "only",
-                type=base.address,
+                type=called.device,
                 nargs="*",
                 metavar="ADDRESS",
                 help="only these functions, and the VFs of a PF",
@@ -52,7 +52,7 @@ class Prepare(base.Lister):
         else:
             parser.add_argument(
                 "--only",
-                type=base.address,
+                type=called.device,
                 action="append",
                 default=[],
                 metavar="ADDRESS",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import functools
 
-from nova_vfio_variant.cli import base, given_file, host_prepare
+from nova_vfio_variant.cli import base, called, given_file, host_prepare
 from nova_vfio_variant.node import vgpus
 
 
@@ -121,9 +121,9 @@ class Recycle(_Vgpus):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "card",
-            type=base.address,
+            type=called.device,
             metavar="PF",
-            help="full PCI address of the card's PF",
+            help="full PCI address of the card's PF, or its name",
         )
         self.add_dry_run(parser)
         return parser

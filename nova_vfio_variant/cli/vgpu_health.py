@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.node import vgpu_health
 from nova_vfio_variant.tracker import vgpu_reports
 
@@ -21,21 +21,6 @@ COLUMNS = (
     "mdev",
 )
 _WORDS = {True: "ok", False: "failed"}
-
-
-def _which(text: str) -> vgpu_health.Which:
-    """A function or an instance.
-
-    :raises ArgumentTypeError: argparse prints it and ends with status 2
-    """
-    for understood in (base.address, base.instance):
-        try:
-            return understood(text)
-        except argparse.ArgumentTypeError:
-            continue
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is neither a full PCI address nor a UUID"
-    )
 
 
 class Report(base.Base):
@@ -57,10 +42,10 @@ class Report(base.Base):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "which",
-            type=_which,
+            type=called.device_or_uuid,
             metavar="ADDRESS|UUID",
-            help="full PCI address of the function, or the UUID of the"
-            " mediated device, or of the instance",
+            help="the function's full PCI address, or its name, or the UUID of"
+            " the mediated device, or of the instance",
         )
         parser.add_argument(
             "--assignment",

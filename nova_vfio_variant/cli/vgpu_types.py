@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, called
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
 from nova_vfio_variant.node import divided_cards, mdev_types
@@ -51,7 +51,7 @@ class Types(base.Lister):
         parser.add_argument(
             "card",
             nargs="?",
-            type=base.address,
+            type=called.device,
             metavar="PF",
             help="only this card; all that take vGPUs if it isn't given",
         )

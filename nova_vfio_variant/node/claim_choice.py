@@ -16,7 +16,6 @@ from nova_vfio_variant.node import (
     choosing,
     claim_taking,
     claiming,
-    desired,
     mdev_claims,
     ordering,
     placement_side,
@@ -177,18 +176,17 @@ class ClaimChoice(claiming.Claiming):
         :raises NotEnoughDevices: there are not so many
         :raises HostRefused: a mediated device can't be made
         """
-        gone = (
-            placement_side.PlacementSide(self._context)
-            .publication(self._store)
-            .spent()
+        published = placement_side.PlacementSide(self._context).publication(
+            self._store
         )
+        gone = published.spent()
         records.remember_spent(self._store, gone)
         devices = tuple(self._store.devices())
         try:
             return self.among(devices, asked, instance_uuid)
         except exception.NotEnoughDevices as error:
             if gone:
-                error.hint = desired.told_spent(gone)
+                error.hint = published.told_spent(gone)
             raise
 
     def among(
@@ -264,9 +262,12 @@ class ClaimChoice(claiming.Claiming):
         :raises ConfigError: a device that is named isn't there
         """
         policy = None if asked.request is None else asked.request.numa_policy
-        names = request_devices.names_of(self._store) if asked.devices else {}
+        facts = judge.known
+        names: request_devices.Names = {}
+        if asked.devices:
+            names = request_devices.names_of(self._store, facts)
         found = [
-            request_devices.need(wanted, devices, judge.known, names, policy)
+            request_devices.need(wanted, devices, facts, names, policy)
             for wanted in asked.devices
         ]
         return sorted(
@@ -310,6 +311,31 @@ class ClaimChoice(claiming.Claiming):
         assert error is not None
         raise error
 
+    def for_anybody(
+        self,
+        wishes: vgpu_claims.Wishes,
+        devices: ty.Sequence[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        near: tuple[ty.Sequence[int] | None, choosing.Sockets],
+    ) -> choosing.Taken:
+        """Free functions for whoever comes. Nothing is written.
+
+        :param near: the guest's NUMA nodes, and the sockets of all
+        :returns: first for what asks for no type, then for each that does
+        :raises NotEnoughDevices: there are not so many
+        """
+        unread = self._context.declared.unread
+        taking = claim_taking.Taking(
+            vgpu_claims.VgpuClaims(self._context, self._store),
+            None,
+            devices,
+            judge,
+            verdicts(judge, devices, unread, None),
+            mdev_claims.Choice(numa_cells=near[0], sockets=near[1]),
+            None,
+        )
+        return taking.of([wishes])[0]
+
     def judge(
         self, devices: ty.Sequence[tracked.Device]
     ) -> host_verdicts.Verdicts:
@@ -330,7 +356,7 @@ def verdicts(
     judge: host_verdicts.Verdicts,
     devices: ty.Sequence[tracked.Device],
     unread: ty.Collection[pci_address.PciAddress],
-    instance_uuid: str,
+    instance_uuid: str | None,
 ) -> dict[pci_address.PciAddress, assignability.Verdict]:
     """The verdict on each device that is free, for an instance.
 

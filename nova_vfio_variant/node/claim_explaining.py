@@ -12,8 +12,8 @@ from nova_vfio_variant.node import (
     choosing,
     claim_choice,
     ordering,
+    placement_side,
     request_devices,
-    syncing,
     vgpu_claims,
 )
 from nova_vfio_variant.pci import pools
@@ -27,7 +27,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias
     from nova_vfio_variant.pci import request as pci_request
     from nova_vfio_variant.tracker import store as tracker_store
-    from nova_vfio_variant.tracker import sync as tracker_sync
 
 Step = request_devices.Step
 _Devices = ty.Sequence[tracked.Device]
@@ -84,7 +83,7 @@ def explain(
     :raises StoreError: the store can't be read
     """
     asked = claim_choice.Asked.parsed(on.declared, request)
-    with on.open_store(read_only=True) as store:
+    with placement_side.beside_writers(on) as store:
         return _Explaining(on, store, asked, instance_uuid).explanation()
 
 
@@ -99,7 +98,7 @@ class _Explaining:
         instance_uuid: str,
     ) -> None:
         self._asked, self._instance = asked, instance_uuid
-        self._devices = _after(syncing.plan(on, store))
+        self._devices, _ = placement_side.planned(on, store)
         self._choice = claim_choice.ClaimChoice(on, store)
         self._judge = self._choice.judge(self._devices)
         self._answers = claim_choice.verdicts(
@@ -339,20 +338,3 @@ def _free(
 
 def _one(reason: str, count: int) -> dict[str, int]:
     return {reason: count} if count else {}
-
-
-def _after(todo: tracker_sync.SyncPlan) -> tuple[tracked.Device, ...]:
-    """The devices as they will be once a sync is done."""
-    return tuple(
-        sorted(
-            (
-                *todo.added,
-                *todo.updated,
-                *todo.unchanged,
-                *todo.kept,
-                *todo.unread,
-                *(exchange.device for exchange in todo.exchanged),
-            ),
-            key=lambda device: device.address,
-        )
-    )

@@ -24,13 +24,14 @@ class Taking:
     """One claim's functions, being chosen.
 
     :param vgpus: chooses those for types
+    :param instance_uuid: None for whoever comes: nothing is to be made then
     :param devices: all that are tracked
     :param answers: the verdict on each that is free
     :param order: None for Nova's
     """
 
     vgpus: vgpu_claims.VgpuClaims
-    instance_uuid: str
+    instance_uuid: str | None
     devices: ty.Sequence[tracked.Device]
     judge: host_verdicts.Verdicts
     answers: choosing.Verdicts
@@ -65,6 +66,8 @@ class Taking:
                         self._order(taken),
                     )
                     taken += some
+                    if self.instance_uuid is None:
+                        continue
                     for _, chosen in some:
                         made += self.vgpus.to_make(
                             wish, chosen, self.judge, self.instance_uuid

@@ -12,8 +12,6 @@ from nova_vfio_variant.host.decide import mdev_obstacles, refusal
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.node import mdev_wishes, tracked_devices
 
-_DISPLAY: ty.Final = 0x03
-
 
 class Guests:
     """The devices of a node, as guests get them.
@@ -101,8 +99,11 @@ class Guests:
             what = None if device.model == "vfio-pci" else device.model
         else:
             function = self._context.function(device.address)
-            is_display = function.class_code >> 16 == _DISPLAY
-            what = None if is_display else f"class 0x{function.class_code:06x}"
+            what = (
+                None
+                if function.is_display
+                else f"class 0x{function.class_code:06x}"
+            )
         if what is not None:
             raise exception.ClaimError(
                 f"{wanted} has no display: it is {what}",

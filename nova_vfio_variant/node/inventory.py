@@ -123,6 +123,10 @@ class Publication:
             once, allocations.published(self.client, self._known, ask)
         )
 
+    def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
+        """What is to be said of such devices."""
+        return node_desired.told_spent(devices)
+
     def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
 
@@ -251,7 +255,7 @@ class Publication:
 
     @property
     def _absent(self) -> bool:
-        """Whether there is no embedded Placement yet."""
+        """Whether there is no embedded Placement yet, or none at all."""
         return _is_absent(self._conf, self._state)
 
     @property
@@ -287,7 +291,7 @@ def microversion(conf: located.Config, state: own_files.Given) -> str | None:
 
     :param conf: says which Placement
     :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet
+    :returns: None where there is no embedded Placement yet, or none at all
     :raises PlacementError: it can't be asked
     """
     if _is_absent(conf, state):
@@ -310,4 +314,6 @@ def _is_embedded(conf: located.Config) -> bool:
 
 
 def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
+    if conf.vfio.placement == "none":
+        return True
     return _is_embedded(conf) and not embedded.is_in(state)

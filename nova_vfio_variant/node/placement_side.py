@@ -57,7 +57,8 @@ class PlacementSide:
     def microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
 
-        :returns: None for an embedded one that isn't there yet
+        :returns: None for an embedded one that isn't there yet, and where
+            there shall be none
         :raises PlacementError: it can't be asked
         """
         from nova_vfio_variant.node import inventory as node_inventory
@@ -107,13 +108,21 @@ class PlacementSide:
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant.declaration import mdev_offers
-        from nova_vfio_variant.node import desired
+        from nova_vfio_variant.node import desired, records, unpublished
         from nova_vfio_variant.node import inventory as node_inventory
 
         given = given or self._context.declared
+        conf = self._context.conf
+        if conf.vfio.placement == "none":
+            return unpublished.NoPublication(
+                conf,
+                self._context.state,
+                desired.Desired((), given, store.provider_memory.shares),
+                store.provider_memory,
+                once=records.spent(store),
+            )
         if devices is None:
             devices = tuple(store.devices())
-        conf = self._context.conf
         return node_inventory.Publication(
             conf,
             self._context.state,
@@ -200,18 +209,7 @@ class PlacementSide:
     ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
         with beside_writers(self._context) as store:
-            plan = syncing.plan(self._context, store)
-            devices = sorted(
-                (
-                    *plan.unchanged,
-                    *plan.updated,
-                    *plan.added,
-                    *plan.kept,
-                    *plan.unread,
-                    *(exchange.device for exchange in plan.exchanged),
-                ),
-                key=lambda device: device.address,
-            )
+            devices, plan = planned(self._context, store)
             yield self.publication(store, devices), plan
 
     def held(self, given: facts.CheckInput) -> facts.CheckInput:
@@ -223,6 +221,25 @@ class PlacementSide:
                 )
         except exception.PlacementError as error:
             return dataclasses.replace(given, unreachable=error)
+
+
+def planned(
+    context: node_context.Context, store: tracker_store.Store
+) -> tuple[tuple[tracked.Device, ...], tracker_sync.SyncPlan]:
+    """The devices as a sync would leave them, by address, and its plan."""
+    plan = syncing.plan(context, store)
+    devices = sorted(
+        (
+            *plan.unchanged,
+            *plan.updated,
+            *plan.added,
+            *plan.kept,
+            *plan.unread,
+            *(exchange.device for exchange in plan.exchanged),
+        ),
+        key=lambda device: device.address,
+    )
+    return tuple(devices), plan
 
 
 def offer_again(

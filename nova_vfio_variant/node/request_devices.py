@@ -57,9 +57,17 @@ class Need:
     steps: tuple[Step, ...]
 
 
-def names_of(_store: tracker_store.Store) -> Names:
-    """The names that devices were given."""
-    return {}
+def names_of(store: tracker_store.Store, facts: host_facts.HostFacts) -> Names:
+    """Where the devices stand that have a name, by name and by id.
+
+    A name whose device was exchanged means nothing here.
+    """
+    return {
+        word: known.address
+        for known in store.names.all()
+        if known.is_of(facts.scan.get(known.address))
+        for word in (known.id, known.name)
+    }
 
 
 def need(

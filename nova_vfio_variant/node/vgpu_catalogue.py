@@ -28,7 +28,6 @@ _LOG = logging.getLogger(__name__)
 
 Address = pci_address.PciAddress
 #: The base class of displays.
-_DISPLAY: ty.Final = 0x03
 #: Under which name the store has what a vendor's tool told of each card.
 _TOLD: ty.Final = "vgpu_told"
 
@@ -139,7 +138,7 @@ def _now(
             )
             for pf in scan.functions
             if pf.sriov_totalvfs
-            and pf.class_code >> 16 == _DISPLAY
+            and pf.is_display
             and pf.address not in with_vfs
         }
     return {card: of_it for card, of_it in found.items() if of_it.types}

@@ -98,7 +98,7 @@ class VgpuClaims(claiming.Claiming):
         wish: vgpu_choosing.Wish,
         devices: ty.Sequence[tracked.Device],
         judge: host_verdicts.Verdicts,
-        instance_uuid: str,
+        instance_uuid: str | None,
         near: tuple[ty.Sequence[int] | None, choosing.Sockets],
         order: ordering.Order | None = None,
     ) -> choosing.Taken:

@@ -14,6 +14,8 @@ from nova_vfio_variant.pci import address as pci_address
 #: CardBus, or semi-transparently.
 _BRIDGE = 0x06
 _HOST_BRIDGE = 0x0600
+#: Base class of display controllers: VGA, 3D, and others such.
+_DISPLAY = 0x03
 _BRIDGES = frozenset({0x0604, 0x0607, 0x0609})
 #: A PCI-to-PCI bridge, and a CardBus bridge (PCI_HEADER_TYPE_... in
 #: include/uapi/linux/pci_regs.h).
@@ -225,6 +227,11 @@ class PciFunction:
     def is_any_bridge(self) -> bool:
         """Whether it is a bridge of either kind, which no guest is given."""
         return self.is_bridge or self.is_host_bridge
+
+    @property
+    def is_display(self) -> bool:
+        """Whether its base class is that of GPUs, with a screen or none."""
+        return self.class_code >> 16 == _DISPLAY
 
     @property
     def has_bridge_class(self) -> bool:

@@ -25,6 +25,7 @@ from nova_vfio_variant.tracker import (
     mdevs,
     memory,
     models,
+    names,
     quarantine,
     rows,
     schema,
@@ -249,6 +250,11 @@ class Store:
     def allowances(self) -> allowance.Allowances:
         """The obstacles that somebody overruled."""
         return allowance.Allowances(self._read, self._write)
+
+    @functools.cached_property
+    def names(self) -> names.Names:
+        """What operators call devices."""
+        return names.Names(self._read, self._write)
 
     @functools.cached_property
     def mdevs(self) -> mdevs.OurMdevs:

@@ -17,6 +17,7 @@ def load_tests(
             "tests.behaviour.test_in_use",
             "tests.behaviour.test_mdevs",
             "tests.behaviour.test_preparing",
+            "tests.behaviour.test_single",
             "tests.behaviour.test_trouble",
             "tests.behaviour.test_vgpus",
         ]

@@ -108,6 +108,21 @@ class RequestTest(cli_case.CliTestCase):
             ),
         )
 
+    def test_a_device_is_given_by_its_name_and_by_its_id(self) -> None:
+        self.ok("device", "register", GPUS[1], "--name", "left")
+        self.assertEqual([GPUS[1]], self.claimed("--device=left"))
+        self.ok("claim", "delete", "--instance", ONE)
+        (named,) = (
+            device
+            for device in self.json("device", "list")
+            if device["name"] == "left"
+        )
+        self.assertEqual([GPUS[1]], self.claimed(f"--device={named['id']}"))
+        said = self.refuses(
+            *("claim", "create", "--instance", TWO, "--device=lift")
+        )
+        self.assertIn("did you mean left?", said)
+
     def test_one_of_some_devices_is_given(self) -> None:
         words = ("--device=gpu:0", "--device=gpu:1", "--count=1")
         first = self.claimed(*words)

@@ -39,7 +39,9 @@ FRESH = {
     "config-suggest": "config suggest",
     "device-sync-dry-run": "device sync --dry-run",
     "device-list": "device list",
+    "device-available": "device available",
     "claim-list": "claim list",
+    "flavor-check": "flavor check --property pci_passthrough:alias={wanted}",
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
@@ -202,8 +204,9 @@ class GoldenTest(cli_case.CliTestCase):
 
     def fresh(self, name: str) -> None:
         host = self.begin(name)
+        wanted = host.claims[0]
         for file, words in FRESH.items():
-            self.expect(name, file, words)
+            self.expect(name, file, words.format(wanted=wanted))
         for file, words in OF_FUNCTION.items():
             for word, address in host.functions.items():
                 self.expect(name, f"{file}-{word}", f"{words} {address}")
@@ -239,7 +242,12 @@ class CompleteTest(base.TestCase):
         "host restore",
         "host recover",
         "device allow",
+        "device bind",
         "device disallow",
+        "device register",
+        "device reset",
+        "device unbind",
+        "device unregister",
         "claim create",
         "claim delete",
         "claim prepare",
@@ -247,6 +255,8 @@ class CompleteTest(base.TestCase):
         "claim started",
         # It shows when a claim was made, and what was drawn for it.
         "claim show",
+        # It asks a cloud; the real Nova answers in the conformance run.
+        "flavor list",
         "mdev create",
         "mdev delete",
         "guest vdsm-hook",

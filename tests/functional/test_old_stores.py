@@ -38,6 +38,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device sync": ((), 0),
     "device allow": ((FREE, "--code", "VFIO512", "--reason", "it is so"), 0),
     "device disallow": ((FREE,), 1),
+    "device register": ((FREE,), 0),
+    "device unregister": ((FREE,), 2),
     "claim create": (MORE, 0),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
@@ -49,6 +51,9 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host apply": ((), 0),
     "host restore": ((FREE,), 0),
     "host recover": ((), 0),
+    "device bind": ((FREE,), 0),
+    "device unbind": ((FREE,), 0),
+    "device reset": ((FREE,), 0),
     "mdev create": (("mtty-1",), 2),
     "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
@@ -62,9 +67,11 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
 ASK = {
     "device list": (),
     "device show": (FREE,),
+    "device available": (),
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
+    "flavor check": ("--property", "pci_passthrough:alias=vf:1"),
     "guest xml": ("--instance", cli_case.ONE),
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
@@ -91,6 +98,8 @@ LEAVE = {
     "config explain": (FREE,),
     "config suggest": (),
 }
+#: As "flavor check", once a cloud has answered.
+OF_A_CLOUD = {"flavor list"}
 
 
 class OldStoreTestCase(cli_case.CliTestCase):
@@ -151,7 +160,9 @@ def version_of(path: pathlib.Path) -> str:
 
 class EveryCommandTest(OldStoreTestCase):
     def test_each_command_is_tried(self) -> None:
-        self.assertEqual(set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE})
+        self.assertEqual(
+            set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE, *OF_A_CLOUD}
+        )
 
     def test_each_version_of_the_schema_is_kept(self) -> None:
         versions = (schema.MIGRATIONS / "versions").glob("0*.py")

@@ -22,6 +22,7 @@ _MODULES = {
         "tests.behaviour.test_preparing",
         "tests.behaviour.test_trouble",
         "tests.behaviour.test_mdevs",
+        "tests.behaviour.test_single",
         "tests.behaviour.test_vgpus",
         "tests.lab.test_mdevs",
         "tests.lab.test_libvirt",

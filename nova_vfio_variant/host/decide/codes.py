@@ -560,6 +560,18 @@ NO_VGPU_FOLDER: ty.Final = finding.Code(
     "Name a VF; make VFs with num_vfs, and install the vendor's vGPU manager "
     "where they have no nvidia/.",
 )
+NO_RESET: ty.Final = finding.Code(
+    "VFIO573",
+    _ERROR,
+    "a function that can't be reset by itself",
+    "The kernel resets a function by the first way in its reset_method that "
+    "works: by itself (flr, af_flr, device_specific, acpi, pm), or with all of "
+    "its bus (bus, cxl_bus), which it refuses where others are on that. VFs go "
+    "with a reset of their PF.",
+    "nova-vfio device reset 0000:41:00.0, which has VFs",
+    "Take the VFs away first; what has no reset of its own is reset when the "
+    "host is powered off.",
+)
 VGPU_DRIVER: ty.Final = finding.Code(
     "VFIO572",
     _ERROR,

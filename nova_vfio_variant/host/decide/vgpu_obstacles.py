@@ -18,7 +18,6 @@ if ty.TYPE_CHECKING:
 #: Who makes cards that take vGPUs once a vGPU manager is loaded, and the base
 #: class of displays.
 _NVIDIA: ty.Final = "10de"
-_DISPLAY: ty.Final = 0x03
 #: Of how many VFs a mend speaks.
 _SHOWN: ty.Final = 3
 
@@ -131,7 +130,7 @@ def why_none(scan: host_scan.HostScan, function: observed.PciFunction) -> str:
     card = scan.get(vgpu_mode.card_of(function)) or function
     if (
         card.vendor_id != _NVIDIA
-        or card.class_code >> 16 != _DISPLAY
+        or not card.is_display
         or not card.sriov_totalvfs
     ):
         return "it has no vendor's folder of vGPU types"
