@@ -263,7 +263,7 @@ class ClaimChoice(claiming.Claiming):
         """
         policy = None if asked.request is None else asked.request.numa_policy
         facts = judge.known
-        names: request_devices.Names = {}
+        names: request_devices.NamedAt = {}
         if asked.devices:
             names = request_devices.names_of(self._store, facts)
         found = [
