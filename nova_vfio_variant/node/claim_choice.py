@@ -13,6 +13,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import mdev_choice, nearness
 from nova_vfio_variant.host.observe import numa, topology
 from nova_vfio_variant.node import (
+    candidates,
     choosing,
     claim_taking,
     claiming,
@@ -183,7 +184,11 @@ class ClaimChoice(claiming.Claiming):
         records.remember_spent(self._store, gone)
         devices = tuple(self._store.devices())
         try:
-            return self.among(devices, asked, instance_uuid)
+            return candidates.chosen(
+                published,
+                devices,
+                lambda some: self.among(some, asked, instance_uuid),
+            )
         except exception.NotEnoughDevices as error:
             if gone:
                 error.hint = published.told_spent(gone)

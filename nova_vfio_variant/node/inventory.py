@@ -29,7 +29,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.declaration import facts, mdev_offers
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.placement import client, provider
+    from nova_vfio_variant.placement import client as placement_client
+    from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import device as tracked
 
 
@@ -78,8 +79,13 @@ class Publication:
         """Whether Placement is our own, in process."""
         return _is_embedded(self._conf)
 
+    @property
+    def shared(self) -> bool:
+        """Whether others may allocate from our providers, too."""
+        return bool(self._conf.vfio.placement == "service")
+
     @functools.cached_property
-    def client(self) -> client.PlacementClient:
+    def client(self) -> placement_client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
         return _connect(self._conf, self._state)
 
@@ -238,6 +244,33 @@ class Publication:
         """The names of the providers that publish some devices."""
         return frozenset(self._desired.amounts(devices, mediated))
 
+    @property
+    def owners(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """The name of the provider that publishes each device."""
+        return {
+            address: rp.name
+            for rp in self._desired.described
+            for address in rp.addresses
+        }
+
+    def room(
+        self, groups: ty.Iterable[placement_client.Group]
+    ) -> dict[str, dict[str, int]]:
+        """What our providers have free, if there is that for some devices.
+
+        :returns: as :meth:`.client.PlacementClient.room`, by provider's name
+        :raises PlacementError: it can't be asked
+        """
+        root = self._known.get(self._desired.given.root)
+        if root is None:
+            return {}
+        found = self.client.room(root.uuid, groups)
+        return {
+            name: found[known.uuid]
+            for name in self._known.names()
+            if (known := self._known.get(name)) and known.uuid in found
+        }
+
     def allocate(
         self,
         instance_uuid: str,
@@ -308,7 +341,7 @@ def microversion(conf: located.Config, state: own_files.Given) -> str | None:
 
 def _connect(
     conf: located.Config, state: own_files.Given
-) -> client.PlacementClient:
+) -> placement_client.PlacementClient:
     if _is_embedded(conf):
         return embedded.connect(state)
     from nova_vfio_variant.placement import service

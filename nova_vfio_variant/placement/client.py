@@ -29,6 +29,12 @@ _CONSUMER = {
     "user_id": str,
     "consumer_type": str,
 }
+_CANDIDATES = {
+    "allocation_requests": [{"allocations": {str: {"resources": _AMOUNTS}}}],
+    "provider_summaries": {
+        str: {"resources": {str: {"capacity": int, "used": int}}}
+    },
+}
 _VERSIONS = {"versions": [{"max_version": str}]}
 _PROVIDERS = {
     "resource_providers": [
@@ -58,6 +64,18 @@ class Allocations:
     project_id: str | None = None
     user_id: str | None = None
     consumer_type: str = _INSTANCE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """One device, as Placement is asked for it: a numbered group.
+
+    :param resource_class: of which it takes a unit
+    :param traits: that its provider has to have
+    """
+
+    resource_class: str
+    traits: tuple[str, ...] = ()
 
 
 class PlacementClient(rest.Rest):
@@ -264,6 +282,35 @@ class PlacementClient(rest.Rest):
                 "consumer_type": wanted.consumer_type,
             },
         )
+
+    def room(
+        self, root_uuid: str, groups: ty.Iterable[Group]
+    ) -> dict[str, dict[str, int]]:
+        """What the providers of a tree have free, if it takes these groups.
+
+        One candidate is enough to know that: all that one claim could get are
+        as many as its devices have providers, to the power of its devices.
+
+        :param groups: one for each device, from any providers of the tree
+        :returns: provider's UUID -> resource class -> units; empty where the
+            tree has no allocation candidate
+        """
+        query = {"group_policy": "none", "limit": "1"}
+        for number, group in enumerate(groups, 1):
+            query[f"resources{number}"] = f"{group.resource_class}:1"
+            query[f"in_tree{number}"] = root_uuid
+            if group.traits:
+                query[f"required{number}"] = ",".join(group.traits)
+        found = self._json(
+            "GET", "/allocation_candidates", _CANDIDATES, query=query
+        )
+        return {
+            uuid: {
+                name: max(units["capacity"] - units["used"], 0)
+                for name, units in summary["resources"].items()
+            }
+            for uuid, summary in found["provider_summaries"].items()
+        }
 
     def max_microversion(self) -> str:
         """The newest microversion that Placement speaks, ``1.39``."""

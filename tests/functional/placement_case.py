@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import typing as ty
+import urllib.parse
 import uuid
 
 from keystoneauth1 import loading
@@ -75,6 +76,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.queries: list[dict[str, str]] = []
         self.rules: list[ty.Callable[[str, str], Answer | None]] = []
 
     def before(self, application: "WSGIApplication") -> "WSGIApplication":
@@ -83,6 +85,8 @@ class Faults:
         ) -> ty.Iterable[bytes]:
             what = environ["REQUEST_METHOD"], environ["PATH_INFO"]
             self.seen.append(what)
+            query = urllib.parse.parse_qsl(environ["QUERY_STRING"])
+            self.queries.append(dict(query))
             told = next(
                 (one for rule in self.rules if (one := rule(*what))), None
             )
