@@ -9,7 +9,6 @@ devices alone with those.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import typing as ty
 
 from nova_vfio_variant.host.decide import codes, obstacles
@@ -24,8 +23,6 @@ if ty.TYPE_CHECKING:
 
 Action = astray.Action
 What = astray.What
-#: Older than all: when an older version made a claim it didn't say.
-_LONG_AGO: ty.Final = "1970-01-01T00:00:00+00:00"
 
 
 def unfinished(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
@@ -73,8 +70,12 @@ def of_gone(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             continue
         whose = f"instance {record.instance_uuid} is gone"
         action, why = _whether_closed(record, facts, whose)
-        aged = dataclasses.replace(record, since=record.since or _LONG_AGO)
-        reason = astray.why_left(aged, answer, facts)
+        reason = astray.why_left(record, answer, facts)
+        if answer.is_gone and not record.since:
+            reason = (
+                f"{whose}, and an older version claimed it, nobody knows when:"
+                f" nova-vfio claim delete --instance {record.instance_uuid}"
+            )
         if reason is not None:
             action, why = Action.LEAVE, reason
         yield _decision(record, What.ORPHAN_CLAIM, why, action)

@@ -65,7 +65,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "vgpu set": ((FREE, "none"), 2),
     "vgpu apply": (("cards.json",), 0),
     "vgpu recycle": ((FREE,), 2),
-    "reconcile": ((), 0),
+    "reconcile": (("--alive", "alive"), 0),
 }
 #: Commands that can't answer without the store.
 ASK = {
@@ -117,6 +117,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
+        pathlib.Path("alive").write_text(f"{cli_case.ONE}\n")
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME
