@@ -59,6 +59,7 @@ COMMANDS = {
     "device bind": "device_host:Bind",
     "device unbind": "device_host:Unbind",
     "device reset": "device_host:Reset",
+    "device scrub": "device_host:Scrub",
     "claim create": "claim:Create",
     "claim list": "claim:List",
     "claim show": "claim:Show",

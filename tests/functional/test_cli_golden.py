@@ -244,6 +244,7 @@ class CompleteTest(base.TestCase):
         "device disallow",
         "device register",
         "device reset",
+        "device scrub",
         "device unbind",
         "device unregister",
         "claim create",

@@ -54,6 +54,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device bind": ((FREE,), 0),
     "device unbind": ((FREE,), 0),
     "device reset": ((FREE,), 0),
+    "device scrub": ((FREE,), 2),
     "mdev create": (("mtty-1",), 2),
     "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
