@@ -37,6 +37,7 @@ _OBJECTS = 50_000
 #: Each command and the class that does it; imported when it is called.
 COMMANDS = {
     "explain": "explain:Explain",
+    "capabilities": "capabilities:Capabilities",
     "host list": "host:List",
     "host show": "host:Show",
     "host snapshot": "host:Snapshot",

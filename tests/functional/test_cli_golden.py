@@ -40,6 +40,7 @@ FRESH = {
     "device-sync-dry-run": "device sync --dry-run",
     "device-list": "device list",
     "device-available": "device available",
+    "capabilities": "capabilities",
     "claim-list": "claim list",
     "inventory-show": "inventory show",
     "inventory-diff": "inventory diff",

@@ -69,6 +69,7 @@ ASK = {
     "device list": (),
     "device show": (FREE,),
     "device available": (),
+    "capabilities": (),
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
