@@ -21,6 +21,7 @@ from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import facts, gathering
 from nova_vfio_variant.declaration import verdicts as host_verdicts
+from nova_vfio_variant.host import process
 from nova_vfio_variant.host.decide import apply as host_apply
 from nova_vfio_variant.host.decide import assignability, host_spec
 from nova_vfio_variant.host.decide import codes as host_codes
@@ -152,8 +153,11 @@ class MemoryStore:
         )
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.cordons = types.SimpleNamespace(all=tuple)
         self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
-        self.claim_records = types.SimpleNamespace(all=dict)
+        self.claim_records = types.SimpleNamespace(
+            all=dict, get=lambda _: None, end=lambda _: None
+        )
         self.vgpus = types.SimpleNamespace(
             all=tuple, types=tuple, remember_types=list
         )
@@ -265,6 +269,11 @@ class _Context(context.Context):
         return contextlib.nullcontext(self._opened)
 
 
+def _at_once(work: ty.Callable[[], str], *_: object) -> str:
+    """Do what a helper does; of a host in memory nothing is waited for."""
+    return work()
+
+
 class Desk:
     """Where one host after the other is asked about.
 
@@ -299,6 +308,7 @@ class Desk:
         with (
             mock.patch.object(host_facts, "gather", lambda *_: once()),
             mock.patch.object(gathering, "gather", parsed_once),
+            mock.patch.object(process, "run", _at_once),
             mock.patch.object(node_inventory.Publication, "publish"),
             mock.patch.object(node_inventory.Publication, "allocate"),
         ):

@@ -9,7 +9,7 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes, unnamed, vgpus
-from nova_vfio_variant.declaration import facts, nova_here
+from nova_vfio_variant.declaration import facts, mdev_classes, nova_here
 from nova_vfio_variant.host.observe import numa
 from nova_vfio_variant.pci import alias as pci_alias
 from nova_vfio_variant.pci import filters, names, values
@@ -30,8 +30,14 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Aliases that no device satisfies which a spec names here."""
     if given.scan is None:
         return
+    mediated = {
+        name
+        for name, same in given.aliases.items()
+        if mdev_classes.asked_of(given, same)
+    }
     if not given.specs:
-        for alias in list(_all(given))[:1]:
+        others = [one for one in _all(given) if one.name not in mediated]
+        for alias in others[:1]:
             yield facts.on_alias(
                 codes.ALIASES_ALONE,
                 "there are aliases and no device_spec that can be used: this"
@@ -46,6 +52,7 @@ def unsatisfied(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     }
     # Of what a type is to be set for, it is told who sets it.
     satisfied |= {alias.name for alias, _, _ in vgpus.on_demand(given)}
+    satisfied |= mediated
     kinds = [group[0] for group in given.alike]
     passed_over = unnamed.Unnamed(given)
     for alias in _all(given):

@@ -16,6 +16,7 @@ from nova_vfio_variant.conf import codes as conf_codes
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import mdev_codes
 from nova_vfio_variant.pci import codes as pci_codes
+from nova_vfio_variant.pci import flavor_codes
 from nova_vfio_variant.placement import codes as placement_codes
 
 
@@ -26,6 +27,7 @@ def everything() -> dict[str, finding.Code]:
         for room in (
             conf_codes,
             pci_codes,
+            flavor_codes,
             placement_codes,
             host_codes,
             mdev_codes,

@@ -403,6 +403,27 @@ MDEV_NOT_OFFERED: ty.Final = finding.Code(
     "Correct the type or the address, or remove them; where VFs have vGPU "
     'types, name those in device_spec with "managed": "no".',
 )
+MDEV_AND_TYPE: ty.Final = finding.Code(
+    "VFIO237",
+    _WARNING,
+    "a device is for mediated devices, and host_spec gives it a vGPU type",
+    "A card is divided in one way at a time. [devices] enabled_mdev_types has "
+    "Nova make mediated devices of it, and host_spec has its VFs take types of "
+    "the vendor's: what its driver has of the two serves, and the other fails.",
+    "[mdev_nvidia-35]\ndevice_addresses = 0000:84:00.0\nand "
+    'host_spec = { "address": "0000:84:00.0", "vgpu_types": { "A16-4Q": 2 } }',
+    "Remove one of the two.",
+)
+PF_AND_TYPES: ty.Final = finding.Code(
+    "VFIO238",
+    _WARNING,
+    "a card is for passthrough, and host_spec gives its VFs vGPU types",
+    "Whoever is given the PF has the whole card: it takes a VFIO driver, and "
+    "its VFs, with their types, go.",
+    'device_spec = { "address": "0000:84:00.0" } and '
+    'host_spec = { "address": "0000:84:00.4", "vgpu_type": "A16-4Q" }',
+    "Let device_spec name the VFs, or remove the types.",
+)
 REMOTE_MANAGED_PF: ty.Final = finding.Code(
     "VFIO288",
     _ERROR,
@@ -702,6 +723,26 @@ CLOUD_NOT_ASKED: ty.Final = finding.Code(
     "[placement]\nauth_type = password\nand no [vfio] placement",
     "Ask it with nova-vfio config check --placement service; where this "
     "project is to use it, set [vfio] placement = service.",
+)
+CORDONED: ty.Final = finding.Code(
+    "VFIO408",
+    _INFO,
+    "a cordoned device",
+    "No new claim gets it, nor its VFs where it is a PF, and it is reserved in "
+    "Placement, until somebody lifts that.",
+    "nova-vfio device cordon 0000:41:00.0 --reason 'ECC errors'",
+    "Once it may be given away again: nova-vfio device uncordon ADDRESS.",
+)
+CORDON_OF_ANOTHER: ty.Final = finding.Code(
+    "VFIO409",
+    _WARNING,
+    "a cordon of a device that isn't there any more",
+    "What stands at the address differs from what was cordoned there in its "
+    "ids, its serial number, its PF or its number among that one's VFs. It is "
+    "given to guests like any other.",
+    "an A16 was cordoned at 0000:41:00.0, and there is another one",
+    "nova-vfio device uncordon ADDRESS; where this one is not to be given away "
+    "either, nova-vfio device cordon ADDRESS.",
 )
 REPORT_SWITCHED_OFF: ty.Final = finding.Code(
     "VFIO405",

@@ -150,7 +150,7 @@ FLAVOR_COUNT = Deviation(
     "int() takes, such as 1_0; we take whole numbers from 1.",
     "A count of 0 boots an instance without the device that it was made for.",
     "nova.pci.request._translate_alias_to_requests",
-    silent="It stands in a flavor, and flavors are in no file.",
+    silent="It stands in a flavor, of which 'flavor check' says it (VFIO150).",
 )
 PF_LATER = Deviation(
     "pf-later",
@@ -475,7 +475,7 @@ MDEV_TOTALS = Deviation(
     "Nova's total of a parent is what there is and what could be made at the "
     "moment, and a parent of which nothing can be made has no provider; ours "
     "is what it takes when it is empty, as far as that is told, and what "
-    "can't be made now is reserved.",
+    "can't be made now, or is there and no claim of ours has it, is reserved.",
     "When siblings fill a card, providers would go and come, and allocations "
     "with them.",
     "nova.virt.libvirt.driver.LibvirtDriver._get_gpu_inventories",

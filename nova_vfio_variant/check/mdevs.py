@@ -16,7 +16,7 @@ from nova_vfio_variant.pci import address as pci_address
 
 _ENABLED = nova_mdevs.ENABLED
 _ADDRESSES = nova_mdevs.ADDRESSES
-_OF_ENABLED = "[devices] enabled_mdev_types"
+OF_ENABLED = "[devices] enabled_mdev_types"
 
 
 def options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -24,14 +24,14 @@ def options(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     read = nova_mdevs.read(given)
     for named in read.named:
         if named.wrong is nova_mdevs.Wrong.TWICE:
-            yield _on_name(
+            yield on_name(
                 given,
                 named,
                 nova_mdev_codes.MDEV_TWICE,
                 f"{named.name} is named for type {named.before} already",
             )
         elif named.wrong is not None:
-            yield _on_name(
+            yield on_name(
                 given,
                 named,
                 nova_mdev_codes.MDEV_ADDRESS,
@@ -70,7 +70,7 @@ def absent(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
         except ValueError:
             at = None
         if at is None or str(at) != named.name:
-            yield _on_name(
+            yield on_name(
                 given,
                 named,
                 nova_mdev_codes.MDEV_ABSENT,
@@ -78,7 +78,7 @@ def absent(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 None if at is None else f"Write it as {at}.",
             )
         elif given.scan.get(at) is None and at not in given.scan.unread:
-            yield _on_name(
+            yield on_name(
                 given,
                 named,
                 nova_mdev_codes.MDEV_ABSENT,
@@ -91,7 +91,7 @@ def no_mdevctl(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     offered = _offered(given) or {}
     if (
         given.scan is not None
-        and any(kind in offered for kind in _enabled(given))
+        and any(kind in offered for kind in enabled(given))
         and programs.is_missing(given.scan.tree, "mdevctl")
     ):
         yield facts.on_option(
@@ -99,74 +99,14 @@ def no_mdevctl(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             "mdevctl is not installed: libvirt, and so Nova, makes no"
             " mediated device",
             given.places.get(_ENABLED),
-            _OF_ENABLED,
+            OF_ENABLED,
         )
-
-
-def also_given_away(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
-    """Cards for mediated devices that device_spec gives to guests."""
-    if given.scan is None:
-        return
-    named = nova_mdevs.read(given).named
-    for card in named:
-        try:
-            at = pci_address.PciAddress.parse(card.name)
-        except ValueError:
-            continue
-        taken = _taken(given, at)
-        if taken is not None:
-            yield _on_name(
-                given,
-                card,
-                codes.MDEV_AND_SPEC,
-                _said(given, card.kind, taken),
-            )
-    apart = {card.name for card in named}
-    for kind in _enabled(given):
-        if any(card.kind == kind for card in named):
-            continue
-        for seen in given.functions:
-            if kind in seen.mdev_types and str(seen.address) not in apart:
-                taken = _taken(given, seen.address)
-                if taken is not None:
-                    yield facts.on_option(
-                        codes.MDEV_AND_SPEC,
-                        _said(given, kind, taken),
-                        given.places.get(_ENABLED),
-                        "[devices] enabled_mdev_types",
-                    )
-                    break
-
-
-def _taken(
-    given: facts.CheckInput, at: pci_address.PciAddress
-) -> pci_address.PciAddress | None:
-    """Who of a card that makes mediated devices is given to guests.
-
-    Its PF takes a VF away with it; other VFs of its PF are others.
-    """
-    seen = given.scan.get(at) if given.scan else None
-    family = [at, *(function.address for function in given.vfs_of.get(at, ()))]
-    if seen is not None and seen.physfn is not None:
-        family.append(seen.physfn)
-    return next(
-        (address for address in family if address in given.spec_of), None
-    )
-
-
-def _said(
-    given: facts.CheckInput, kind: str, taken: pci_address.PciAddress
-) -> str:
-    return (
-        f"Nova makes mediated devices of type {kind} here, and the entry of"
-        f" {given.spec_of[taken].location} gives {taken} to guests"
-    )
 
 
 def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """Types that no card offers, and cards that don't offer the type."""
     offered = _offered(given)
-    kinds = _enabled(given)
+    kinds = enabled(given)
     if offered is None or not kinds:
         return
     assert given.scan is not None
@@ -177,7 +117,7 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             "this host's kernel makes no mediated devices: there is no"
             f" /{mdev.BUS}",
             given.places.get(_ENABLED),
-            _OF_ENABLED,
+            OF_ENABLED,
             hint,
         )
         return
@@ -190,11 +130,23 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 f"no card of this host offers mediated devices of {kind}",
                 hint,
             )
-    for card in nova_mdevs.read(given).named:
+    read = nova_mdevs.read(given)
+    if read.default in offered and not _takers(read, offered[read.default]):
+        able = ", ".join(sorted(offered[read.default]))
+        yield _on_type(
+            given,
+            read.default,
+            codes.MDEV_NOT_OFFERED,
+            f"Nova makes none of {read.default}: {able} can, and a type"
+            f" without {_ADDRESSES} is made of PCI functions that no type"
+            " names",
+            f"Name a PCI function, or a virtual device, in {_ADDRESSES}.",
+        )
+    for card in read.named:
         parents = offered.get(card.kind)
         if parents is not None and card.name not in parents:
             why = _why_none(given, card)
-            yield _on_name(
+            yield on_name(
                 given,
                 card,
                 codes.MDEV_NOT_OFFERED,
@@ -202,6 +154,18 @@ def not_offered(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
                 + (f": {why}" if why else ""),
                 f"Those that do: {', '.join(sorted(parents))}.",
             )
+
+
+def _takers(
+    read: nova_mdevs.NovaMdevs, parents: ty.Iterable[str]
+) -> list[str]:
+    """The parents of which the type without addresses is made."""
+    named = {card.name for card in read.named}
+    return [
+        name
+        for name in parents
+        if nova_mdevs.is_address(name) and name not in named
+    ]
 
 
 def _why_none(given: facts.CheckInput, card: nova_mdevs.Named) -> str | None:
@@ -227,7 +191,7 @@ def _why_none(given: facts.CheckInput, card: nova_mdevs.Named) -> str | None:
     )
 
 
-def _on_name(
+def on_name(
     given: facts.CheckInput,
     named: nova_mdevs.Named,
     code: finding.Code,
@@ -257,9 +221,9 @@ def _on_type(
     for start, end in _words(text.text) if text else ():
         if text is not None and text.text[start:end] == kind:
             return finding.Finding.on(
-                code, message, text, start, end, _OF_ENABLED, hint
+                code, message, text, start, end, OF_ENABLED, hint
             )
-    return facts.on_option(code, message, text, _OF_ENABLED, hint)
+    return facts.on_option(code, message, text, OF_ENABLED, hint)
 
 
 def _words(text: str) -> list[tuple[int, int]]:
@@ -270,7 +234,8 @@ def _words(text: str) -> list[tuple[int, int]]:
     ]
 
 
-def _enabled(given: facts.CheckInput) -> list[str]:
+def enabled(given: facts.CheckInput) -> list[str]:
+    """The types that are enabled, each once."""
     return list(dict.fromkeys(given.options.get(_ENABLED) or ()))
 
 
@@ -318,7 +283,6 @@ def _vendors_way(given: facts.CheckInput) -> str | None:
 RULES: tuple[facts.Rule, ...] = (
     options,
     absent,
-    also_given_away,
     not_offered,
     no_mdevctl,
 )

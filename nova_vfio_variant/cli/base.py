@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import collections.abc
 import functools
 import importlib.metadata
-import re
 import sys
 import traceback
 import typing as ty
@@ -17,7 +15,15 @@ from cliff import command, lister, show
 from stevedore import extension
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.cli import called, main, options, script_words, widths
+from nova_vfio_variant.cli import (
+    called,
+    cells,
+    failures,
+    main,
+    options,
+    script_words,
+    widths,
+)
 from nova_vfio_variant.node import context, tracked_devices
 
 if ty.TYPE_CHECKING:
@@ -28,9 +34,6 @@ if ty.TYPE_CHECKING:
 
 _MACHINE_FORMATS = {"json", "yaml"}
 
-#: How a formula begins, and what is only a number.
-_FORMULA = re.compile(r"[=+@-](?!(?<=[+-])\d+(\.\d+)?\Z)")
-
 Row = tuple[ty.Any, ...]
 Rows = tuple[tuple[str, ...], list[Row]]
 
@@ -40,23 +43,9 @@ def is_for_machines(parsed_args: argparse.Namespace) -> bool:
     return parsed_args.formatter in _MACHINE_FORMATS
 
 
-def human(value: object) -> object:
-    """A cell as a person reads it: lists and maps without Python's signs.
-
-    Nothing in it commands a terminal: ``value``, ``csv`` and ``shell`` are
-    printed there too.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, collections.abc.Mapping):
-        return ", ".join(f"{human(key)}={human(value[key])}" for key in value)
-    if isinstance(value, list | tuple):
-        return ", ".join(str(human(item)) for item in value)
-    if isinstance(value, str):
-        return shown.line(shown.short(value, shown.HINT))
-    return value
+def _is_json(parsed_args: argparse.Namespace) -> bool:
+    """Whether a program reads what is said; some commands have no formats."""
+    return getattr(parsed_args, "formatter", None) == "json"
 
 
 class _OfCliff(
@@ -94,6 +83,7 @@ class Base(command.Command):
         # Without its name cliff looks for no hooks, which nobody has: it would
         # read what every package offers.
         super().__init__(app, app_args)
+        self._failures = failures.Failures()
 
     def get_epilog(self) -> str:
         """The example, below the options."""
@@ -126,7 +116,10 @@ class Base(command.Command):
         return tracked_devices.TrackedDevices(self.context)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Do it, and turn every error into one line and status 2."""
+        """Do it, and turn every error into one line and status 2.
+
+        With ``-f json`` a line with an object follows, for programs.
+        """
         try:
             self.look_up(parsed_args)
             super().run(parsed_args)
@@ -134,6 +127,8 @@ class Base(command.Command):
             raise
         except Exception as error:  # noqa: BLE001 - no traceback for users
             self.fail(error)
+        if self._failures.message and _is_json(parsed_args):
+            self.app.stderr.write(f"{self._failures.as_json()}\n")
         return self.status
 
     def look_up(self, parsed_args: argparse.Namespace) -> None:
@@ -149,9 +144,15 @@ class Base(command.Command):
         if self.app.options.verbose_level:
             self.app.stderr.write(f"{shown.line(text)}\n")
 
-    def tell_error(self, message: str, hint: str | None = None) -> None:
+    def tell_error(
+        self,
+        message: str,
+        hint: str | None = None,
+        findings: ty.Sequence[finding.Finding] = (),
+    ) -> None:
         """Say what went wrong in a line, and in another what to do."""
         self.status = 2
+        self._failures.add(message, hint, findings)
         self.app.stderr.write(f"error: {shown.line(message)}\n")
         if hint:
             self.app.stderr.write(f"hint: {shown.line(hint)}\n")
@@ -200,24 +201,15 @@ class Base(command.Command):
         if self.app.options.debug:
             told = "".join(traceback.format_exception(error))
             self.app.stderr.write(shown.lines(told))
+        found: ty.Sequence[finding.Finding] = ()
         if isinstance(error, exception.VfioVariantError):
-            self.tell_error(error.message, error.hint)
-            if isinstance(error, exception.ConfigError):
-                from nova_vfio_variant.check import render
+            found = error.findings
+        self.tell_error(*failures.said(error), found)
+        if isinstance(error, exception.ConfigError):
+            from nova_vfio_variant.check import render
 
-                self.app.stderr.write(
-                    render.text(
-                        error.findings, widths.terminal(self.app.stderr)
-                    )
-                )
-        elif isinstance(error, OSError) and error.strerror:
-            place = f"{error.filename}: " if error.filename else ""
-            self.tell_error(f"{place}{error.strerror}")
-        else:
-            text = " ".join(str(error).split())
-            self.tell_error(
-                f"{type(error).__name__}: {text} (--debug shows where)"
-            )
+            width = widths.terminal(self.app.stderr)
+            self.app.stderr.write(render.text(found, width))
 
 
 class Lister(Base, lister.Lister):
@@ -257,12 +249,16 @@ class Lister(Base, lister.Lister):
     ) -> int:
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         _expect_columns(parsed_args.columns, column_names)
-        if not is_for_machines(parsed_args):
-            data = [tuple(human(cell) for cell in row) for row in data]
+        data = list(data)
+        if is_for_machines(parsed_args) and self._failures.message:
+            if not data:
+                # An empty list would say that there was nothing to do.
+                return 0
+        elif not is_for_machines(parsed_args):
+            data = [tuple(cells.human(cell) for cell in row) for row in data]
         if parsed_args.formatter == "csv":
-            data = [tuple(_inert(cell) for cell in row) for row in data]
+            data = [tuple(cells.inert(cell) for cell in row) for row in data]
         if parsed_args.formatter == "table":
-            data = list(data)
             if not data and not parsed_args.print_empty:
                 if self.status < 2:
                     self.note(self.empty)
@@ -301,8 +297,8 @@ class Lister(Base, lister.Lister):
         parsed_args.max_width = sys.maxsize
         # All columns stay: it may be sorted by one that isn't shown.
         rows = [[*row] for row in data]
-        for row, cells in zip(rows, wrapped, strict=True):
-            for place, cell in zip(places, cells, strict=True):
+        for row, texts in zip(rows, wrapped, strict=True):
+            for place, cell in zip(places, texts, strict=True):
                 row[place] = cell
         return rows
 
@@ -324,9 +320,9 @@ class ShowOne(Base, show.ShowOne):
         """Print; only JSON and YAML keep lists, maps and nulls as data."""
         _expect_columns(parsed_args.columns, column_names)
         if not is_for_machines(parsed_args):
-            data = tuple(human(cell) for cell in data)
+            data = tuple(cells.human(cell) for cell in data)
         if parsed_args.formatter == "shell":
-            data = tuple(_quoted(cell) for cell in data)
+            data = tuple(cells.quoted(cell) for cell in data)
         if parsed_args.formatter == "table":
             parsed_args.columns = parsed_args.columns or self.named_now(
                 column_names
@@ -339,23 +335,6 @@ class ShowOne(Base, show.ShowOne):
             )
             column_names, data = zip(*fields, strict=True)
         return super().produce_output(parsed_args, column_names, data)
-
-
-def _inert(value: object) -> object:
-    """A cell that a spreadsheet takes for text, not for a formula.
-
-    Tabs and carriage returns, which hide one, are escaped already.
-    """
-    if isinstance(value, str) and _FORMULA.match(value):
-        return f"'{value}"
-    return value
-
-
-def _quoted(value: object) -> object:
-    """A cell for the double quotes of cliff, which escapes only those."""
-    if isinstance(value, str):
-        return re.sub(r"([\\$`])", r"\\\1", value)
-    return value
 
 
 def _expect_columns(

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import typing as ty
 
-from nova_vfio_variant.cli import base, host
+from nova_vfio_variant.cli import base
 from nova_vfio_variant.node import capabilities
+from nova_vfio_variant.pci import class_words
 
 COLUMNS = (
     "kind",
@@ -44,7 +45,7 @@ class Capabilities(base.Lister):
         for device in capabilities.devices(self.context):
             word = "unseen"
             if device.class_code is not None:
-                word = host.class_word(device.class_code)
+                word = class_words.word(device.class_code)
             classes.setdefault(word, []).append(device)
         rows += [
             _of_class(word, some) for word, some in sorted(classes.items())

@@ -7,8 +7,7 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base, mdev
-from nova_vfio_variant.host.decide import mdev_choice
+from nova_vfio_variant.cli import base, cordon, mdev, options
 from nova_vfio_variant.node import claims as node_claims
 from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
@@ -78,24 +77,15 @@ def _cells(text: str) -> tuple[int, ...]:
     return cells
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
 class Create(base.Lister):
     """Claim devices for an instance, by alias or by vGPU type.
 
     All of them or none: the claim is on disk before Placement hears of it,
     and stands in Placement as the instance's allocation when this ends. A
     vGPU type is set on a VF that can take it, or a mediated device of it is
-    made, and goes again with the claim; Placement is told of no mediated
-    device. Beside nova-compute declare types in host_spec.
+    made, and goes again with the claim; Placement is told of a mediated
+    device whose parent is published. Beside nova-compute declare types of VFs in host_spec; mediated
+    devices are made of parents that Nova leaves alone.
     """
 
     brief = COLUMNS
@@ -160,7 +150,7 @@ class Create(base.Lister):
             numa_cells=parsed_args.numa,
             numa_policy=parsed_args.numa_policy,
             vgpu_types=parsed_args.vgpu_type,
-            strategy=mdev_choice.Strategy(parsed_args.strategy),
+            strategy=parsed_args.strategy,
         )
         return rows(claims, self.tracked)
 
@@ -238,6 +228,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
         claims = self.tracked.claims(parsed_args.instance)
+        cordon.tell_of_claims(self, claims)
         return rows(claims, self.tracked)
 
 
@@ -262,6 +253,7 @@ class Show(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
         shown = self.tracked.claim(parsed_args.instance)
+        cordon.tell_of_claims(self, shown.claims)
         first = shown.claims[0]
         columns, found = rows(shown.claims, self.tracked)
         kept = [
@@ -328,7 +320,7 @@ class Delete(base.Lister):
         add_assignment(parser)
         parser.add_argument(
             "--wait",
-            type=_seconds,
+            type=options.seconds,
             default=0.0,
             metavar="SECONDS",
             help="wait so long for its guest to let go of the devices",

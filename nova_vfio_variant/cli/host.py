@@ -10,6 +10,7 @@ import typing as ty
 from nova_vfio_variant import shown
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.host.observe import vgpu_mode
+from nova_vfio_variant.pci import class_words
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import vgpu_card
@@ -46,29 +47,6 @@ COLUMNS = (
     *_OLD,
     *_VGPU,
 )
-
-#: Words for --class, with the PCI base class that each means.
-CLASSES = {
-    "storage": 0x01,
-    "network": 0x02,
-    "gpu": 0x03,
-    "multimedia": 0x04,
-    "memory": 0x05,
-    "bridge": 0x06,
-    "communication": 0x07,
-    "system": 0x08,
-    "serial": 0x0C,
-    "encryption": 0x10,
-    "accelerator": 0x12,
-}
-
-
-def class_word(class_code: int) -> str:
-    """The word for a function's class; its two hex digits if it has none."""
-    for word, number in CLASSES.items():
-        if class_code >> 16 == number:
-            return word
-    return f"{class_code >> 16:02x}"
 
 
 class _Vgpus:
@@ -127,7 +105,7 @@ class List(base.Lister):
         parser.add_argument(
             "--class",
             dest="class_word",
-            choices=sorted(CLASSES),
+            choices=sorted(class_words.CLASSES),
             help="only functions of this class",
         )
         return parser
@@ -139,7 +117,7 @@ class List(base.Lister):
         vgpus = _Vgpus(self.context)
         rows: list[base.Row] = []
         for function in self.context.scan.functions:
-            word = class_word(function.class_code)
+            word = class_words.word(function.class_code)
             if parsed_args.class_word not in {None, word}:
                 continue
             parent = None if function.physfn is None else str(function.physfn)
@@ -206,7 +184,7 @@ class Show(base.ShowOne):
         facts: dict[str, object] = {
             "address": str(function.address),
             "dev_type": function.dev_type,
-            "class": class_word(function.class_code),
+            "class": class_words.word(function.class_code),
             "class_name": names.class_name(function.class_code),
             "vendor_id": function.vendor_id,
             "vendor": names.vendor(function.vendor_id),

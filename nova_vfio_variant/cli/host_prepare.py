@@ -87,7 +87,7 @@ class Prepare(base.Lister):
     def refuse(self, refusals: ty.Sequence[finding.Finding]) -> None:
         """Say what is in the way."""
         for reason in refusals:
-            self.tell_error(refusal.line(reason), reason.hint)
+            self.tell_error(refusal.line(reason), reason.hint, (reason,))
 
     def tell(self, result: preparation.Result) -> base.Rows:
         """What was done, and what was not."""

@@ -6,10 +6,15 @@ from __future__ import annotations
 import argparse
 import functools
 
-from nova_vfio_variant.cli import base, host_prepare
+from nova_vfio_variant.cli import base, cordon, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import mdev
-from nova_vfio_variant.node import mdev_wishes, mdevs
+from nova_vfio_variant.node import (
+    mdev_keeping,
+    mdev_types,
+    mdev_wishes,
+    mdevs,
+)
 
 
 class MdevTypes(base.Lister):
@@ -46,15 +51,14 @@ class MdevTypes(base.Lister):
         seen = self.context.verdicts.facts.mdevs
         if seen.unread is not None:
             self.note(f"warning: {seen.unread}")
+        cordon.tell_of(self)
         if not seen.has_bus:
             self.empty = "this kernel has no mediated devices (/sys/bus/mdev)"
-        rows = [
-            _type_row(seen, parent, offered)
-            for parent in seen.parents.values()
-            for offered in parent.types
-            if parsed_args.parent in (None, parent.name)
+        return TYPE_COLUMNS, [
+            _type_row(offered)
+            for offered in mdev_types.offered(self.context)
+            if parsed_args.parent in (None, offered.parent.name)
         ]
-        return TYPE_COLUMNS, rows
 
 
 TYPE_COLUMNS = (
@@ -73,26 +77,22 @@ TYPE_COLUMNS = (
 )
 
 
-def _type_row(
-    seen: mdev.Mdevs, parent: mdev.Parent, offered: mdev.MdevType
-) -> base.Row:
-    told = offered.told
+def _type_row(offered: mdev_types.Offered) -> base.Row:
+    kind = offered.mdev_type
+    told = kind.told
     return (
-        parent.name,
-        offered.id,
-        offered.name,
-        offered.device_api,
-        offered.framebuffer_mib,
-        sum(
-            device.type_id == offered.id
-            for device in seen.of_parent(parent.name)
-        ),
-        offered.available,
-        offered.max_instances,
+        offered.parent.name,
+        kind.id,
+        kind.name,
+        kind.device_api,
+        kind.framebuffer_mib,
+        offered.existing,
+        kind.available,
+        kind.max_instances,
         _number(told.get("num_heads")),
         _number(told.get("frl_config")),
         told.get("max_resolution"),
-        offered.description,
+        kind.description,
     )
 
 
@@ -233,6 +233,12 @@ class Create(_Acting):
             help="written after it was made, in this order, such as"
             " nvidia/vgpu_params=frame_rate_limiter=0",
         )
+        parser.add_argument(
+            "--define",
+            action="store_true",
+            help="have mdevctl, which is to be installed, make it again at each"
+            " boot; 'mdev delete' takes that back",
+        )
         add_strategy(parser)
         self.add_dry_run(parser)
         return parser
@@ -248,8 +254,12 @@ class Create(_Acting):
             mdev_choice.Strategy(parsed_args.strategy),
         )
         if parsed_args.dry_run:
-            return self.show(self.mdevs.plan_create(wish))
-        made = self.mdevs.create(wish)
+            decision = self.mdevs.plan_create(wish)
+            if parsed_args.define:
+                mdev_keeping.expect(self.context.tree)
+                decision = mdev_keeping.defined(decision)
+            return self.show(decision)
+        made = self.mdevs.create(wish, define=parsed_args.define)
         parent, type_id = mdev.parse_kind(made.kind)
         return (
             ("uuid", "parent", "type", "instance_uuid", "assignment"),

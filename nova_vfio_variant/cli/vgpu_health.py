@@ -18,6 +18,7 @@ COLUMNS = (
     "assignment",
     "reported",
     "at",
+    "mdev",
 )
 _WORDS = {True: "ok", False: "failed"}
 
@@ -71,12 +72,13 @@ class Report(base.Base):
 class Health(base.Lister):
     """List how guests do on vGPUs.
 
-    Status 1 if a function is quarantined: no guest gets it.
+    Status 1 if a function is quarantined: no guest gets it. One that mediated
+    devices are made of has a row for each of them.
     """
 
     empty = "no vGPU of ours is there, and none was reported on"
     example = "vgpu health -f json"
-    brief = ("address", "health", "failures", "reported", "at")
+    brief = ("address", "health", "failures", "reported", "at", "mdev")
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List it."""
@@ -95,6 +97,7 @@ class Health(base.Lister):
                     standing.assignment,
                     None if last is None else _WORDS[last.ok],
                     None if last is None else last.at,
+                    standing.mdev,
                 )
             )
         return COLUMNS, rows

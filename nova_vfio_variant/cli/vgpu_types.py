@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import argparse
 
-from nova_vfio_variant.cli import base, called
+from nova_vfio_variant.cli import base, called, cordon
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
-from nova_vfio_variant.node import divided_cards
-from nova_vfio_variant.pci import function as observed
+from nova_vfio_variant.node import divided_cards, mdev_types
+from nova_vfio_variant.pci import address as pci_address
 
 COLUMNS = (
     "card",
+    "mode",
     "id",
     "name",
     "framebuffer_mib",
@@ -21,13 +22,16 @@ COLUMNS = (
     "at_most",
     "why",
     "max_instances",
-    "mode",
     "heterogeneous",
+    "framework",
 )
 
 
 class Types(base.Lister):
     """List the vGPU types of cards, and how many can be made now.
+
+    Those of mediated devices, too, whose 'card' is the parent that they are
+    made of; 'mdev types' says more of them.
 
     'available' can be made for sure, and 'at_most' is what can't be excluded:
     they differ where nobody tells a type's framebuffer, or where sizes may be
@@ -37,8 +41,8 @@ class Types(base.Lister):
     the name.
     """
 
-    empty = "no card has VFs that take vGPUs"
-    brief = COLUMNS[:8]
+    empty = "no card takes vGPUs"
+    brief = COLUMNS[:9]
     example = "vgpu types 0000:41:00.0"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -57,25 +61,50 @@ class Types(base.Lister):
         """List them, by card and number."""
         only = None
         if parsed_args.card is not None:
-            only = self.context.function(parsed_args.card)
+            only = vgpu_mode.card_of(self.context.function(parsed_args.card))
         cards = divided_cards.cards(self.context, ask=True)
         modes = vgpu_mode.of_cards(self.context.scan)
         self.tell_of_verdicts()
+        cordon.tell_of(self)
         rows: list[base.Row] = []
         for card in cards.values():
-            if only is not None and vgpu_mode.card_of(only) != card.address:
+            if only not in (None, card.address):
                 continue
             self._tell_of_lists(card)
             mode = str(modes.get(card.address, vgpu_mode.Mode.PLAIN))
+            framework = self._framework(card)
             rows += [
-                _row(card, found, mode, parsed_args)
+                _row(card, framework, found, mode, parsed_args)
                 for found in vgpu_capacity.of_card(card)
             ]
-        if only is not None and vgpu_mode.card_of(only) not in cards:
+        unread = self.context.verdicts.facts.mdevs.unread
+        if unread is not None:
+            self.note(f"warning: {unread}")
+        rows += [
+            _mdev_row(offered)
+            for offered in mdev_types.offered(self.context)
+            if only is None or only == self._card(offered.parent.address)
+        ]
+        if only is not None and not rows and only not in cards:
             self.empty = self._why_none(only)
             if base.is_for_machines(parsed_args):
                 self.note(self.empty)
         return COLUMNS, rows
+
+    def _framework(self, card: vgpu_card.Card) -> str | None:
+        """What makes a card's vGPUs; None while it has no VFs."""
+        from nova_vfio_variant.host import vgpu
+
+        function = self.context.scan.get(next(iter(card.vfs), card.address))
+        found = None if function is None else vgpu.of(function)
+        return None if found is None else found[0]
+
+    def _card(
+        self, address: pci_address.PciAddress | None
+    ) -> pci_address.PciAddress | None:
+        """The card that a parent is a part of; None if it is of none."""
+        function = address and self.context.scan.get(address)
+        return vgpu_mode.card_of(function) if function else address
 
     def _tell_of_lists(self, card: vgpu_card.Card) -> None:
         """Say which VFs don't say what they could be given, or garble it."""
@@ -91,15 +120,16 @@ class Types(base.Lister):
                     f" {line!r} is no type"
                 )
 
-    def _why_none(self, function: observed.PciFunction) -> str:
-        """Why a function that was named has no types."""
-        card = self.context.function(vgpu_mode.card_of(function))
+    def _why_none(self, card: pci_address.PciAddress) -> str:
+        """Why a card that was named has no types."""
+        function = self.context.function(card)
         why = vgpu_obstacles.why_none(self.context.scan, function)
-        return f"{card.address} takes no vGPUs: {why}"
+        return f"{card} takes no vGPUs: {why}"
 
 
 def _row(
     card: vgpu_card.Card,
+    framework: str | None,
     found: vgpu_capacity.Capacity,
     mode: str,
     parsed_args: argparse.Namespace,
@@ -110,6 +140,7 @@ def _row(
         size = None if guess is None else f"~{guess}"
     return (
         str(card.address),
+        mode,
         int(found.vgpu_type.id),
         found.vgpu_type.name or None,
         size,
@@ -118,6 +149,24 @@ def _row(
         found.at_most,
         None if found.why is None else str(found.why),
         card.told.max_instances.get(found.vgpu_type.id),
-        mode,
         card.heterogeneous,
+        framework,
+    )
+
+
+def _mdev_row(offered: mdev_types.Offered) -> base.Row:
+    kind = offered.mdev_type
+    return (
+        offered.parent.name,
+        str(vgpu_mode.Mode.MDEV),
+        kind.id,
+        kind.name,
+        kind.framebuffer_mib,
+        offered.existing,
+        offered.available,
+        offered.available,
+        offered.why,
+        kind.max_instances,
+        None,
+        "mdev",
     )

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+import types
 import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
+from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan, mdev
+    from nova_vfio_variant.host.observe import host_scan, records
     from nova_vfio_variant.placement import provider
+    from nova_vfio_variant.tracker import mdevs as tracked
 
 Providers = tuple["provider.Provider", ...]
 #: Those that are ours to publish, and those that are Nova's.
 Both = tuple[Providers, Providers]
+Made = ty.Collection["tracked.OurMdev"]
 
 
 def nobodys() -> Both:
@@ -27,10 +32,14 @@ def of_host(
     mdevs: mdev.Mdevs,
     scan: host_scan.HostScan,
     read: nova_mdevs.NovaMdevs,
+    claimed: ty.Collection[str] = (),
+    cordoned: records.Quarantines = types.MappingProxyType({}),
 ) -> tuple[mdev_parents.Offer, ...]:
     """Each parent that has its type, or devices of it.
 
     :param scan: tells which parents are VFs
+    :param claimed: UUIDs of the devices that claims have
+    :param cordoned: the functions that nobody is given more of
     """
     found = []
     for parent in mdevs.parents.values():
@@ -38,10 +47,12 @@ def of_host(
         name = nova_mdevs.libvirt_name(parent)
         if kind is None or name is None:
             continue
-        here = sum(
-            device.type_id == kind and not device.goes
+        uuids = [
+            device.uuid
             for device in mdevs.of_parent(parent.name)
-        )
+            if device.type_id == kind and not device.goes
+        ]
+        here = len(uuids)
         offered = parent.type_of(kind)
         if offered is None and not here:
             continue
@@ -53,20 +64,79 @@ def of_host(
                 here,
                 0 if offered is None else offered.available,
                 0 if offered is None else _most(scan, parent, offered),
+                sum(uuid in claimed for uuid in uuids),
+                _is_cordoned(scan, parent, cordoned),
             )
         )
     return tuple(found)
 
 
-def providers(given: facts.CheckInput) -> Both:
-    """The providers of a host's parents: ours to publish, and Nova's."""
+def providers(
+    given: facts.CheckInput,
+    made: Made = (),
+    cordoned: records.Quarantines = types.MappingProxyType({}),
+) -> Both:
+    """The providers of a host's parents: ours to publish, and Nova's.
+
+    :param made: the devices that we made
+    :param cordoned: the functions that nobody is given more of
+    """
     if given.scan is None or not given.options.get(nova_mdevs.ENABLED):
         return nobodys()
     read = nova_mdevs.read(given)
-    offers = of_host(given.host_facts.mdevs, given.scan, read)
-    if nova_here.beside_nova(given) is None:
+    claimed = {ours.uuid for ours in made if ours.instance_uuid is not None}
+    offers = of_host(
+        given.host_facts.mdevs, given.scan, read, claimed, cordoned
+    )
+    if are_ours(given):
         return mdev_parents.ours(offers, read.limits, given.root), ()
     return (), mdev_parents.as_nova(offers, read.limits, given.root)
+
+
+def _is_cordoned(
+    scan: host_scan.HostScan,
+    parent: mdev.Parent,
+    cordoned: records.Quarantines,
+) -> bool:
+    """Whether a parent is a cordoned function."""
+    if parent.address is None:
+        return False
+    function = scan.get(parent.address)
+    return function is not None and any(
+        obstacles.of_cordon(function, cordoned)
+    )
+
+
+def are_ours(given: facts.CheckInput) -> bool:
+    """Whether there are some, and they are ours to publish."""
+    return (
+        given.scan is not None
+        and bool(given.options.get(nova_mdevs.ENABLED))
+        and nova_here.beside_nova(given) is None
+    )
+
+
+def amounts(given: facts.CheckInput, made: Made) -> dict[str, dict[str, int]]:
+    """What devices are in Placement: provider's name -> class -> units.
+
+    One of a type that its parent isn't published for is none: what it takes
+    is reserved.
+    """
+    found: dict[str, dict[str, int]] = {}
+    if not (made and are_ours(given)):
+        return found
+    read = nova_mdevs.read(given)
+    for ours in made:
+        name, kind = mdev.parse_kind(ours.kind)
+        parent = given.host_facts.mdevs.parents.get(name)
+        if parent is None or read.type_of(parent) != kind:
+            continue
+        of_it = found.setdefault(
+            f"{given.root}_{nova_mdevs.libvirt_name(parent)}", {}
+        )
+        of_class = read.resource_class(parent)
+        of_it[of_class] = of_it.get(of_class, 0) + 1
+    return found
 
 
 def _most(

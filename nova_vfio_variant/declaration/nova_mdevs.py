@@ -110,13 +110,18 @@ class NovaMdevs:
     def _known(self, parent: mdev.Parent) -> str | None:
         """How ``device_addresses`` calls a parent; None for nothing."""
         if parent.address is not None and parent.name == str(parent.address):
-            return parent.name if _ADDRESS.match(parent.name) else None
+            return parent.name if is_address(parent.name) else None
         name = libvirt_name(parent)
         is_named = any(named.name == name for named in self.named)
         return name if is_named else None
 
 
 NOTHING: ty.Final = NovaMdevs()
+
+
+def is_address(name: str) -> bool:
+    """Whether Nova takes a name for a PCI function's address."""
+    return _ADDRESS.match(name) is not None
 
 
 def libvirt_name(parent: mdev.Parent) -> str | None:
@@ -168,7 +173,7 @@ def read(
             wrong = None
             if name in first:
                 wrong = Wrong.TWICE
-            elif not _ADDRESS.match(name) and not is_there(name):
+            elif not is_address(name) and not is_there(name):
                 wrong = Wrong.ADDRESS
             named.append(Named(kind, name, number, wrong, first.get(name)))
             first.setdefault(name, kind)
@@ -199,7 +204,10 @@ class HandedOut:
     def against(self, parent: mdev.Parent) -> str | None:
         """Why we make no device of a parent; None if we may.
 
-        Nor one of another type: what Nova counts on would become less.
+        Nor one of another type. Nova neither counts nor hands out those, but
+        all types of a parent share what it has: what Placement promised of
+        Nova's (``_allocate_mdevs``), and what it starts again after a boot
+        (``_start_inactive_mediated_devices``), would find no room.
         """
         if self.unknown is not None:
             return f"what nova-compute hands out is not known: {self.unknown}"

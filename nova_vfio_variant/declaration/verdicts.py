@@ -48,6 +48,11 @@ class Verdicts:
         self._host_specs = host_spec.parse_host_specs(host_specs)[0]
         self._of_anybody: dict[Address, assignability.Verdict] = {}
 
+    @property
+    def known(self) -> host_facts.HostFacts:
+        """The host as seen, with what is recorded, as whoever acts sees it."""
+        return dataclasses.replace(self.facts, records=self.records)
+
     def at(
         self,
         address: Address,

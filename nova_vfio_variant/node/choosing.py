@@ -8,11 +8,13 @@ before what has to be prepared first.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import assignability
+from nova_vfio_variant.node import ordering
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias, filters, pools
 from nova_vfio_variant.tracker import device as tracked
@@ -21,6 +23,7 @@ from nova_vfio_variant.tracker import vgpu_reports
 Verdicts = ty.Mapping[pci_address.PciAddress, assignability.Verdict]
 Taken = list[tuple[alias.PciRequest, tuple[tracked.Device, ...]]]
 Sockets = ty.Mapping[int, int | None]
+Doubtful = ty.Mapping[pci_address.PciAddress, vgpu_reports.Health]
 
 #: How many reasons a sentence names before it counts the others.
 _NAMED = 4
@@ -32,8 +35,8 @@ def choose(
     requests: ty.Sequence[alias.PciRequest],
     numa_cells: ty.Sequence[int] | None,
     sockets: Sockets,
-    doubtful: ty.Mapping[pci_address.PciAddress, vgpu_reports.Health]
-    | None = None,
+    doubtful: Doubtful | None = None,
+    order: ordering.Order | None = None,
 ) -> Taken:
     """The devices for each request.
 
@@ -41,31 +44,34 @@ def choose(
     :param verdicts: on each that is available, for who asks
     :param doubtful: those on which guests failed to start: among equals they
         go last, and so does a card that has a quarantined one
+    :param order: None for Nova's. Where the closest are asked for, what is
+        ready goes first among equals only
     :raises NotEnoughDevices: and its message says what keeps the others
     """
-    ready, fit = [], []
-    for device in doubtful_last(devices, doubtful or {}):
-        answer = verdicts.get(device.address)
-        if answer is None or not answer.is_assignable:
-            continue
-        fit.append(device)
-        if answer.state is assignability.State.READY:
-            ready.append(device)
-    if len(ready) < len(fit):
-        try:
-            return _consume(ready, requests, numa_cells, sockets)
-        except exception.NotEnoughDevices:
-            # A pool's last device is taken first.
-            fit = [
-                tracked_device
-                for tracked_device in fit
-                if tracked_device not in ready
-            ] + ready
+    doubtful = doubtful or {}
+
+    def consume(these: ty.Sequence[tracked.Device]) -> Taken:
+        if order is None:
+            return pools.Pools.of(these, by_class=True).consume(
+                requests, numa_cells, sockets
+            )
+        return _in_order(
+            order, devices, these, requests, (numa_cells, sockets), doubtful
+        )
+
+    *attempts, fit = _attempts(
+        doubtful_last(devices, doubtful), verdicts, doubtful
+    )
+    if order is None or not order.closest:
+        for these in attempts:
+            if len(these) < len(fit):
+                with contextlib.suppress(exception.NotEnoughDevices):
+                    return consume(these)
     try:
-        return _consume(fit, requests, numa_cells, sockets)
+        return consume(fit)
     except exception.NotEnoughDevices as error:
         for request in requests:
-            if f"alias {request.alias_name!r}:" in error.message:
+            if error.message.startswith(f"{request.subject}:"):
                 why = _why_not(devices, verdicts, request, numa_cells, sockets)
                 if why:
                     error.message = f"{error.message}; {why}"
@@ -75,6 +81,24 @@ def choose(
                     or error.hint
                 )
         raise
+
+
+def _attempts(
+    devices: ty.Iterable[tracked.Device],
+    verdicts: Verdicts,
+    doubtful: Doubtful,
+) -> ty.Iterator[list[tracked.Device]]:
+    """From which devices to choose, until there are enough."""
+    fit: dict[bool, list[tracked.Device]] = {True: [], False: []}
+    for device in devices:
+        answer = verdicts.get(device.address)
+        if answer is not None and answer.is_assignable:
+            fit[answer.state is assignability.State.READY].append(device)
+    ready = fit[True]
+    yield [device for device in ready if device.address not in doubtful]
+    yield ready
+    # A pool's last device is taken first.
+    yield fit[False] + ready
 
 
 def but(
@@ -91,8 +115,7 @@ def but(
 
 
 def doubtful_last(
-    devices: ty.Sequence[tracked.Device],
-    doubtful: ty.Mapping[pci_address.PciAddress, vgpu_reports.Health],
+    devices: ty.Sequence[tracked.Device], doubtful: Doubtful
 ) -> list[tracked.Device]:
     """Cards in doubt go last, and the first of a card is taken last."""
     cards = {
@@ -100,23 +123,61 @@ def doubtful_last(
         for device in devices
         if doubtful.get(device.address) is vgpu_reports.Health.QUARANTINED
     } - {None}
+    well = {
+        ordering.card_of(device)
+        for device in devices
+        if device.address not in doubtful
+    }
     return sorted(
         devices,
         key=lambda device: (
             device.parent_addr in cards,
+            ordering.card_of(device) not in well,
             device.address not in doubtful,
         ),
     )
 
 
-def _consume(
-    devices: ty.Iterable[tracked.Device],
+def _in_order(
+    order: ordering.Order,
+    devices: ty.Sequence[tracked.Device],
+    fit: ty.Sequence[tracked.Device],
     requests: ty.Sequence[alias.PciRequest],
-    numa_cells: ty.Sequence[int] | None,
-    sockets: Sockets,
+    near: tuple[ty.Sequence[int] | None, Sockets],
+    doubtful: Doubtful,
 ) -> Taken:
-    free = pools.Pools.of(devices, by_class=True)
-    return free.consume(requests, numa_cells, sockets)
+    """The same as Nova's pools give, chosen from by another order.
+
+    :param devices: all that are tracked
+    :param fit: those that may be given
+    :param near: the guest's NUMA nodes, and the sockets of all
+    """
+    taken: Taken = []
+    for request in requests:
+        candidates = pools.Pools.of(fit, by_class=True).candidates(
+            request, *near
+        )
+        chosen = order.pick(candidates, request.count, devices, doubtful)
+        taken.append((request, tuple(chosen)))
+        order = order.having(chosen)
+        fit = _without(fit, chosen)
+    return taken
+
+
+def _without(
+    devices: ty.Iterable[tracked.Device],
+    taken: ty.Iterable[tracked.Device],
+) -> list[tracked.Device]:
+    """The devices that can be given beside some."""
+    gone: set[pci_address.PciAddress | None] = set()
+    for device in taken:
+        gone |= {device.address, device.parent_addr}
+    gone.discard(None)
+    return [
+        device
+        for device in devices
+        if device.address not in gone and device.parent_addr not in gone
+    ]
 
 
 def _why_not(

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.node import (
     giving_back,
+    mdev_allocations,
     placement_side,
     syncing,
     tracked_devices,
 )
+from nova_vfio_variant.pci import request as pci_request
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -26,9 +26,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
-
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL = 0.5
 
 
 class Claims:
@@ -44,11 +41,11 @@ class Claims:
     def claim(
         self,
         instance_uuid: str,
-        wanted: str | None,
+        wanted: str | pci_request.Request | None,
         numa_cells: ty.Sequence[int] | None = None,
         numa_policy: str | None = None,
         vgpu_types: ty.Sequence[str] = (),
-        strategy: mdev_choice.Strategy | None = None,
+        strategy: str | None = None,
     ) -> tuple[tracked.Claim, ...]:
         """Give devices to an instance, in the store and in Placement.
 
@@ -59,39 +56,41 @@ class Claims:
         returns it.
 
         A vGPU type that no VF has yet is set on one that can take it, last,
-        and goes again with the claim. So do mediated devices, of which no
-        Placement is told.
+        and goes again with the claim. So do mediated devices, of which
+        Placement is told where their parents are published.
 
-        :param wanted: aliases and counts, ``A:2,B:1``; None for none
+        :param wanted: a whole request, which leaves nothing to the other
+            arguments; or aliases and counts, ``A:2,B:1``; None for none
         :param numa_cells: host NUMA nodes of the guest, None if it has no
             NUMA topology
         :param numa_policy: goes before the aliases' own
         :param vgpu_types: types by id or name, ``T`` or ``T:2``
-        :param strategy: how parents of mediated devices are chosen between;
-            None for the default
+        :param strategy: how devices are chosen between
+            (:class:`~nova_vfio_variant.pci.request.Strategy`); None for the
+            default
         :raises ConfigError: the configuration has errors, ``wanted`` names no
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has asked for something else before,
-            or is giving it back, or types are asked for beside nova-compute
+            or is giving it back, or types
+            of VFs are asked for beside nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
         """
-        from nova_vfio_variant.host.observe import numa
-        from nova_vfio_variant.node import claim_choice, mdev_claims
+        from nova_vfio_variant.node import claim_choice
 
         asked = claim_choice.Asked.parsed(
-            syncing.declared(self._context), wanted, numa_policy, vgpu_types
-        )
-        choice = mdev_claims.Choice(
-            strategy or mdev_choice.Strategy.COMPACT,
-            numa_cells,
-            numa.sockets(self._context.tree),
-            numa_policy or "legacy",
+            syncing.declared(self._context),
+            pci_request.of_words(
+                wanted, numa_cells, numa_policy, vgpu_types, strategy
+            ),
         )
         with syncing.locked(self._context) as store:
-            self._reserve(store, instance_uuid, asked, choice)
+            self._reserve(store, instance_uuid, asked)
+            choice = claim_choice.ClaimChoice(self._context, store).choice(
+                asked
+            )
             return self._prepared(store, instance_uuid, choice)
 
     def prepare(
@@ -205,6 +204,9 @@ class Claims:
             )
         else:
             finishing.make(self._context, store, instance_uuid, choice)
+            if store.mdevs.of(instance_uuid):
+                # One that was lost may be of another parent now.
+                mdev_allocations.settle(self._context, store, instance_uuid)
         return tracked_devices.claims(self._context, store, instance_uuid)
 
     def _reserve(
@@ -212,7 +214,6 @@ class Claims:
         store: tracker_store.Store,
         instance_uuid: str,
         asked: claim_choice.Asked,
-        choice: mdev_claims.Choice,
     ) -> None:
         """Claim in the store what is asked for, unless it is claimed."""
         from nova_vfio_variant.node import claim_choice
@@ -223,7 +224,7 @@ class Claims:
             _expect_same(store.claim_records.get(instance_uuid), before, asked)
             return
         chosen = claim_choice.ClaimChoice(self._context, store).of(
-            asked, instance_uuid, choice
+            asked, instance_uuid
         )
         store.claim(
             instance_uuid,
@@ -260,16 +261,7 @@ class Claims:
         if not self._context.has_state:
             return ()
         if wait and not force:
-            # It is only read while we wait.
-            syncing.upgrade(self._context)
-        deadline = time.monotonic() + wait
-        while not force and time.monotonic() < deadline:
-            with self._context.open_store(read_only=True) as store:
-                if not giving_back.held(
-                    self._context, store, store.devices(), instance_uuid
-                ):
-                    break
-            time.sleep(min(_POLL, wait))
+            giving_back.wait(self._context, instance_uuid, wait)
         with syncing.locked(self._context) as store:
             record = store.claim_records.get(instance_uuid)
             if assignment is not None and (

@@ -53,13 +53,19 @@ def allocate(
         if any("one_time_use" in device.tags for device in devices):
             _spend(context, store, devices)
         make(context, store, instance_uuid, choice)
+        made = store.mdevs.of(instance_uuid)
+        if made:
+            # Of which parents is known now that they are there.
+            published.publish(devices, made)
+            published.allocate(instance_uuid, devices, made)
     except (
         exception.NotEnoughDevices,
         exception.PlacementError,
         exception.HostError,
     ) as error:
         try:
-            if devices:
+            mine = store.mdevs.of(instance_uuid)
+            if published.providers_of(devices, mine):
                 published.release(instance_uuid)
         except exception.PlacementError:
             raise type(error)(
@@ -132,7 +138,7 @@ def _take_back(
     gone, _ = unmade(context, store, instance_uuid, force=True)
     store.free(instance_uuid, gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, gone)
+    placement_side.offer_again(context, store, [of.address for of in gone])
 
 
 def _spend(

@@ -5,17 +5,28 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.node import placement_side, tracked_devices
+from nova_vfio_variant.node import (
+    mdev_allocations,
+    placement_side,
+    syncing,
+    tracked_devices,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
+
+#: How often, in seconds, it is looked whether a guest has let go.
+_POLL: ty.Final = 0.5
 
 
 def give_back(
@@ -53,6 +64,7 @@ def give_back(
     )
     given_back = _without_mdevs(before, mdevs_left)
     if not any(claim.addresses for claim in before):
+        mdev_allocations.settle(context, store, instance_uuid)
         store.claim_records.end(instance_uuid)
         return given_back
     # Errors in the configuration don't keep anything from being
@@ -61,19 +73,53 @@ def give_back(
         store, (), context.given(offline=True)
     )
     published.release(instance_uuid)
+    mine = [one for one in devices if one.instance_uuid == instance_uuid]
     once = {
         device.address
-        for device in devices
-        if device.instance_uuid == instance_uuid
-        and "one_time_use" in device.tags
+        for device in mine
+        if "one_time_use" in device.tags
         and device.status == tracked.Status.ALLOCATED
     }
     if once:
         records.remember_spent(store, records.spent(store) | once)
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, types_gone)
+    placement_side.offer_again(context, store, _freed(store, mine, types_gone))
+    if mdevs_left:
+        mdev_allocations.settle(context, store, instance_uuid)
     return given_back
+
+
+def wait(
+    context: node_context.Context, instance_uuid: str, seconds: float
+) -> None:
+    """Wait until no process has an instance's devices open, or so long."""
+    # It is only read while we wait.
+    syncing.upgrade(context)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with context.open_store(read_only=True) as store:
+            if not held(context, store, store.devices(), instance_uuid):
+                return
+        time.sleep(min(_POLL, seconds))
+
+
+def _freed(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    types_gone: ty.Iterable[vgpus.OurVgpu],
+) -> set[pci_address.PciAddress]:
+    """Of what devices given back have become, what Placement is to hear.
+
+    A type's framebuffer is free again. What is cordoned, or its PF, is
+    reserved from now on.
+    """
+    at = {cordon.address for cordon in store.cordons.all()}
+    return {vgpu.address for vgpu in types_gone} | {
+        device.address
+        for device in devices
+        if not at.isdisjoint((device.address, device.parent_addr))
+    }
 
 
 def held(

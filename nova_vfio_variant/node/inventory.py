@@ -27,7 +27,7 @@ from nova_vfio_variant.placement import (
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import own_files
     from nova_vfio_variant.conf import located
-    from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.declaration import facts, mdev_offers
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import client, provider
     from nova_vfio_variant.tracker import device as tracked
@@ -148,6 +148,10 @@ class Publication:
                         },
                     )
 
+    def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
+        """What is to be said of such devices."""
+        return node_desired.told_spent(devices)
+
     def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
 
@@ -218,16 +222,27 @@ class Publication:
 
             service.refuse_unless_reported(self._conf)
 
-    def publish(self, devices: ty.Sequence[tracked.Device]) -> None:
+    def publish(
+        self,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
+        also: ty.Collection[str] = (),
+    ) -> None:
         """Publish the providers of some devices, if they are not yet.
 
         What stands against other devices' providers is in nobody's way.
 
+        :param also: names of more providers; those that nobody desires don't
+            count
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
-        names = self.providers_of(devices)
+        names = self.providers_of(devices, mediated)
+        if also:
+            names |= {rp.name for rp in self._desired.described}.intersection(
+                also
+            )
         if names:
             self.expect_publishing()
             placement_report.report(
@@ -241,19 +256,24 @@ class Publication:
             )
 
     def providers_of(
-        self, devices: ty.Sequence[tracked.Device]
+        self,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
     ) -> frozenset[str]:
         """The names of the providers that publish some devices."""
-        return frozenset(self._desired.amounts(devices))
+        return frozenset(self._desired.amounts(devices, mediated))
 
     def allocate(
-        self, instance_uuid: str, devices: ty.Sequence[tracked.Device]
+        self,
+        instance_uuid: str,
+        devices: ty.Sequence[tracked.Device],
+        mediated: mdev_offers.Made = (),
     ) -> None:
         """Let an instance have just these devices.
 
         :raises PlacementError: see :func:`allocations.put`
         """
-        wanted = self._desired.amounts(devices)
+        wanted = self._desired.amounts(devices, mediated)
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
 
@@ -267,7 +287,7 @@ class Publication:
 
     @property
     def _absent(self) -> bool:
-        """Whether there is no embedded Placement yet."""
+        """Whether there is no embedded Placement yet, or none at all."""
         return _is_absent(self._conf, self._state)
 
     @property
@@ -303,7 +323,7 @@ def microversion(conf: located.Config, state: own_files.Given) -> str | None:
 
     :param conf: says which Placement
     :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet
+    :returns: None where there is no embedded Placement yet, or none at all
     :raises PlacementError: it can't be asked
     """
     if _is_absent(conf, state):
@@ -326,4 +346,6 @@ def _is_embedded(conf: located.Config) -> bool:
 
 
 def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
+    if conf.vfio.placement == "none":
+        return True
     return _is_embedded(conf) and not embedded.is_in(state)

@@ -15,10 +15,12 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.declaration import mdev_classes
 from nova_vfio_variant.host.act import recover
 from nova_vfio_variant.host.decide import mdev_choice, mdev_obstacles
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import (
+    claiming,
     mdev_wishes,
     mdevs,
     novas,
@@ -30,16 +32,29 @@ from nova_vfio_variant.tracker import mdevs as tracked
 from nova_vfio_variant.tracker import vgpu_reports
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.declaration import vgpu_classes
+    from nova_vfio_variant.declaration import facts, vgpu_classes
     from nova_vfio_variant.host.observe import facts as host_facts
-    from nova_vfio_variant.node import context as node_context
-    from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.pci import alias
 
 _LOG = logging.getLogger(__name__)
 
 #: How many of each type, by its id.
 Asked = ty.Mapping[str, int]
 Made = list[tracked.OurMdev]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ByAlias:
+    """Devices of one type that an alias asks for by their class.
+
+    :param parents: names of those that have the class
+    :param policy: the alias's NUMA policy
+    """
+
+    type_id: str
+    count: int
+    parents: frozenset[str]
+    policy: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +66,7 @@ class Choice:
         topology
     :param sockets: for each NUMA node of the host its socket
     :param policy: how near they have to be, as Nova's aliases say it
+    :param by_alias: of which parents, and how near, where an alias says it
     """
 
     strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
@@ -59,11 +75,12 @@ class Choice:
         default_factory=dict
     )
     policy: str = "legacy"
+    by_alias: ty.Sequence[ByAlias] = ()
 
     def near(
         self, facts: host_facts.HostFacts, type_id: str
     ) -> tuple[str, ...]:
-        """The parents of a type that are near enough to the guest.
+        """The parents of a type that may have it, near enough to the guest.
 
         A parent that is no PCI function is on no NUMA node.
 
@@ -71,12 +88,21 @@ class Choice:
         """
         cells = self.numa_cells
         offering = facts.mdevs.with_type(type_id)
+        policy = self.policy
+        for alias in self.by_alias:
+            if alias.type_id == type_id:
+                policy = alias.policy
+                offering = tuple(
+                    parent
+                    for parent in offering
+                    if parent.name in alias.parents
+                )
         allowed: set[int | None] = {*(cells or ())}
-        if cells is None or self.policy == "preferred":
+        if cells is None or policy == "preferred":
             return tuple(parent.name for parent in offering)
-        if self.policy == "legacy":
+        if policy == "legacy":
             allowed.add(None)
-        elif self.policy == "socket":
+        elif policy == "socket":
             place = filters.Place(cells, self.sockets)
             allowed = {*place.same_sockets()}
         found = tuple(
@@ -88,7 +114,7 @@ class Choice:
             raise exception.NotEnoughDevices(
                 f"no parent of mediated devices of type {type_id} is near"
                 f" NUMA nodes {', '.join(map(str, cells))} (policy"
-                f" {self.policy})",
+                f" {policy})",
                 "ask with --numa-policy preferred, or for another node",
             )
         return found
@@ -99,6 +125,29 @@ def _numa_node(facts: host_facts.HostFacts, parent: mdev.Parent) -> int | None:
     if parent.address is not None:
         function = facts.scan.get(parent.address)
     return None if function is None else function.numa_node
+
+
+def by_alias(
+    given: facts.CheckInput, request: alias.PciRequest
+) -> ByAlias | None:
+    """The mediated devices that an alias asks for; None if it asks for none.
+
+    :raises ConfigError: its class is that of several types
+    """
+    found = mdev_classes.asked_of(given, request.specs)
+    if not found:
+        return None
+    kinds = sorted({*found.values()})
+    if len(kinds) > 1:
+        raise exception.ConfigError(
+            f"alias {request.alias_name!r} asks for mediated devices of"
+            f" several types: {', '.join(kinds)} have its class",
+            "give each type an mdev_class of its own, or ask for one with"
+            " --vgpu-type",
+        )
+    return ByAlias(
+        kinds[0], request.count, frozenset(found), request.numa_policy
+    )
 
 
 def told_apart(
@@ -145,22 +194,12 @@ def told_apart(
     return left, asked
 
 
-class MdevClaims:
-    """Makes the mediated devices of claims, and takes them away.
+class MdevClaims(claiming.Claiming):
+    """Makes the mediated devices of claims, and takes them away."""
 
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
-        self._prepared = preparation.Preparation(on)
-        self._mdevs = mdevs.Mdevs(on)
+    @property
+    def _prepared(self) -> preparation.Preparation:
+        return preparation.Preparation(self._context)
 
     def chosen(
         self,
@@ -184,10 +223,12 @@ class MdevClaims:
                 self._wish(facts, type_id, choice), instance_uuid=instance_uuid
             )
             for _ in range(count):
+                rows = {**self._store.mdevs.all(), **made}
+                uuid = mdev_wishes.first_free(instance_uuid, rows)
                 wanted, candidates = mdev_wishes.wanted(
-                    wish, facts, {**self._store.mdevs.all(), **made}, theirs
+                    dataclasses.replace(wish, uuid=uuid), facts, rows, theirs
                 )
-                made[wanted.uuid] = mdevs.of_parent(
+                made[wanted.uuid] = mdev_wishes.of_parent(
                     wanted, facts, candidates[0]
                 )
         return list(made.values())
@@ -217,8 +258,9 @@ class MdevClaims:
                     uuid=ours.uuid,
                     instance_uuid=instance_uuid,
                     attributes=ours.attributes,
+                    standing=parent,
                 )
-                self._mdevs.make(actor, self._store, wish, ours)
+                mdevs.Mdevs(self._context).make(actor, self._store, wish)
 
     def _wish(
         self, facts: host_facts.HostFacts, type_id: str, choice: Choice

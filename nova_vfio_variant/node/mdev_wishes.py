@@ -19,11 +19,16 @@ from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.tracker import mdevs as tracked
 
-#: Of stable UUIDs (version 5): ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import function
+
+#: Of stable UUIDs: ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
 #: ``uuid5(NAMESPACE_DNS, "mdev.nova-vfio-variant")``.
 NAMESPACE: ty.Final = uuids.uuid5(
     uuids.NAMESPACE_DNS, "mdev.nova-vfio-variant"
 )
+#: Of such UUIDs.
+_VERSION: ty.Final = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Wish:
         written
     :param strategy: how a parent is chosen
     :param last: names of parents that come after all others
+    :param standing: name of the parent of which a claim that stands has it
     """
 
     type_id: str
@@ -47,6 +53,7 @@ class Wish:
     attributes: tuple[str, ...] = ()
     strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
     last: tuple[str, ...] = ()
+    standing: str | None = None
 
 
 def wanted(
@@ -57,10 +64,23 @@ def wanted(
 ) -> tuple[tracked.OurMdev, tuple[mdev.Parent, ...]]:
     """What is to be made, its kind the type alone, and of which parents.
 
+    What is on record just so, and isn't there, as after a crash or a reboot,
+    is made again: with its UUID, if none is given, and its assignment.
+
     :param novas: of whose parents none is made
     :raises HostRefused: it can't be
     """
-    uuid = _uuid(wish, ours)
+    type_id = mdev_choice.resolve(facts.mdevs, wish.type_id)
+    again = [
+        row.uuid
+        for row in ours.values()
+        if row.uuid not in facts.mdevs.devices
+        and not row.goes
+        and mdev.parse_kind(row.kind)[1] == type_id
+        and row.instance_uuid == wish.instance_uuid
+        and row.attributes == wish.attributes
+    ]
+    uuid = _uuid(wish, ours, again)
     there = facts.mdevs.devices.get(uuid)
     if there is not None:
         expect((mdev_obstacles.taken(there),))
@@ -69,7 +89,6 @@ def wanted(
             expect((mdev_obstacles.no_parent(facts, uuid, parent),))
     if not facts.mdevs.parents:
         expect((mdev_obstacles.no_parent(facts, uuid, "this host"),))
-    type_id = mdev_choice.resolve(facts.mdevs, wish.type_id)
     offering = [
         parent
         for parent in facts.mdevs.parents.values()
@@ -89,7 +108,7 @@ def wanted(
             uuid,
             type_id,
             wish.instance_uuid,
-            str(uuids.uuid4()),
+            ours[uuid].assignment if uuid in again else str(uuids.uuid4()),
             tracked.now(),
             wish.attributes,
         ),
@@ -121,6 +140,11 @@ def _candidates(
         parent.name: mdev_obstacles.to_create(
             facts, uuid, parent.name, type_id
         )
+        or (
+            parent.name != wish.standing
+            and mdev_obstacles.to_claim(facts, uuid, parent)
+        )
+        or ()
         for parent in found
     }
     if all(against.values()):
@@ -141,17 +165,33 @@ def _of_nova(
     )
 
 
-def _uuid(wish: Wish, ours: ty.Mapping[str, tracked.OurMdev]) -> str:
-    """The one that is given, or the first of the instance's that is free.
+def _uuid(
+    wish: Wish,
+    ours: ty.Mapping[str, tracked.OurMdev],
+    again: ty.Collection[str],
+) -> str:
+    """The one that is given, or that is lost, or the first that is free.
 
+    :param again: of what is on record as it is asked for, and isn't there
     :raises HostRefused: what is given is none
     """
     if wish.uuid is not None:
         return parsed(wish.uuid)
     if wish.instance_uuid is None:
         return str(uuids.uuid4())
+    for uuid in again:
+        # Those that are given are random, or VDSM's, of version 3.
+        if uuids.UUID(uuid).version == _VERSION:
+            return uuid
+    return first_free(wish.instance_uuid, ours)
+
+
+def first_free(
+    instance_uuid: str, ours: ty.Mapping[str, tracked.OurMdev]
+) -> str:
+    """The stable UUID of an instance with the first number it has not."""
     number = 0
-    while (uuid := stable(wish.instance_uuid, number)) in ours:
+    while (uuid := stable(instance_uuid, number)) in ours:
         number += 1
     return uuid
 
@@ -184,10 +224,34 @@ def parsed(text: str) -> str:
             (
                 refusal.because(
                     mdev_codes.MDEV_UUID,
-                    text,
+                    text or "''",
                     "it is no UUID as the kernel takes it",
                     mdev_codes.MDEV_UUID.mend,
                 ),
             )
         )
     return uuid
+
+
+def of_parent(
+    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
+) -> tracked.OurMdev:
+    """What is to be made, of this parent.
+
+    :param wanted: its kind the type alone
+    """
+    return dataclasses.replace(
+        wanted,
+        kind=mdev.kind(parent.name, wanted.kind),
+        identity=_identity(facts, parent),
+    )
+
+
+def _identity(
+    facts: host_facts.HostFacts, parent: mdev.Parent
+) -> function.Identity | None:
+    """Which function a parent is; None for what is none."""
+    if parent.address is None:
+        return None
+    seen = facts.scan.get(parent.address)
+    return None if seen is None else seen.identity

@@ -27,18 +27,26 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.tree import host_tree
-from nova_vfio_variant.node import astray, mdev_wishes, novas, preparation
+from nova_vfio_variant.node import (
+    astray,
+    mdev_allocations,
+    mdev_keeping,
+    mdev_wishes,
+    novas,
+    preparation,
+    vgpu_health,
+)
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import function
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
 _REASON: ty.Final = "it is asked for"
+_UNDEFINED: ty.Final = "mdevctl doesn't keep it"
 #: A parent that any instance was given whole makes no devices, for whomever.
 NOBODY: ty.Final = ""
 
@@ -101,7 +109,7 @@ class Mdevs:
 
         :raises HostRefused: it can't be done
         """
-        facts = self._context.verdicts.facts
+        facts = self._context.verdicts.known
         made, candidates = mdev_wishes.wanted(
             wish, facts, self._ours(), novas.mdevs(self._context)
         )
@@ -115,37 +123,51 @@ class Mdevs:
         mdev_wishes.expect(decision.refusals)
         return decision
 
-    def create(self, wish: mdev_wishes.Wish) -> tracked.OurMdev:
+    def create(
+        self, wish: mdev_wishes.Wish, *, define: bool = False
+    ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        :param define: have mdevctl make it at boot too, or make none
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: the host can't be written, or it failed
         :raises LockTimeout: another command writes
         """
         with self._acting() as (actor, store):
             recover.recover(actor)
-            return self.make(actor, store, wish)
+            if define:
+                mdev_keeping.expect(actor.tree)
+            made = self.make(actor, store, wish)
+            if define:
+                try:
+                    mdev_keeping.define(actor.tree, made)
+                except exception.HostError:
+                    self.take_away(actor, store, made, _UNDEFINED)
+                    raise
+            mdev_allocations.settle(self._context, store, made.instance_uuid)
+            return made
 
     def make(
         self,
         actor: host_actor.Actor,
         store: tracker_store.Store,
         wish: mdev_wishes.Wish,
-        before: tracked.OurMdev | None = None,
     ) -> tracked.OurMdev:
         """Make a device; where a parent turns out full, of the next one.
 
+        A row that it had before stays where it can't be made.
+
         :param actor: who has recovered
-        :param before: its row, where one was written, which stays
         :raises HostRefused: something speaks against it, or all are full
         :raises HostError: it failed
         """
-        full = None
+        full: exception.HostError | None = None
         tried: set[str] = set()
         while True:
             facts = actor.look()
+            ours = store.mdevs.all()
             wanted, candidates = mdev_wishes.wanted(
-                wish, facts, store.mdevs.all(), novas.mdevs(self._context)
+                wish, facts, ours, novas.mdevs(self._context)
             )
             left = [
                 parent for parent in candidates if parent.name not in tried
@@ -154,9 +176,8 @@ class Mdevs:
                 assert full is not None
                 raise full
             tried.add(left[0].name)
-            made = of_parent(wanted, facts, left[0])
-            if before is not None:
-                made = dataclasses.replace(made, assignment=before.assignment)
+            made = mdev_wishes.of_parent(wanted, facts, left[0])
+            before = ours.get(made.uuid)
             store.mdevs.put(made)
             try:
                 converge.wholly(
@@ -167,12 +188,15 @@ class Mdevs:
             except exception.HostStepHung:
                 # It may come about yet: its row says whose it is.
                 raise
-            except (exception.HostRefused, exception.HostStepFailed) as error:
-                is_there = mdev.now(actor.tree, made.uuid) == made.kind
-                if before is None and not is_there:
-                    store.mdevs.remove(made.uuid, made.assignment)
-                if isinstance(error, exception.HostRefused):
-                    raise
+            except exception.HostRefused as error:
+                # It filled up, or went, since it was looked at. What speaks
+                # against any parent does so in the next turn, too.
+                _put_back(store, made, before)
+                full = error
+                continue
+            except exception.HostStepFailed as error:
+                if mdev.now(actor.tree, made.uuid) != made.kind:
+                    _put_back(store, made, before)
                 full = _is_full(actor, left[0], wanted.kind, error)
                 continue
             _LOG.info("mdev %s: made as %s", made.uuid, made.kind)
@@ -189,7 +213,7 @@ class Mdevs:
         )
         decision = mdev_changes.remove(facts, ours.uuid, ours.kind, _REASON)
         mdev_wishes.expect(decision.refusals)
-        return decision
+        return mdev_keeping.forgotten(self._context.tree, ours, decision)
 
     def delete(self, uuid: str, assignment: str | None = None) -> None:
         """Take a device away that we made.
@@ -209,6 +233,7 @@ class Mdevs:
                 assignment,
             )
             self.take_away(actor, store, ours, _REASON)
+            mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     @staticmethod
     def take_away(
@@ -242,8 +267,31 @@ class Mdevs:
         except (exception.HostRefused, exception.HostStepFailed):
             store.mdevs.put(ours)
             raise
-        store.mdevs.remove(goes.uuid, goes.assignment)
+        mdev_keeping.forget(actor.tree, store, goes)
         _LOG.info("mdev %s: removed", ours.uuid)
+
+    def end(
+        self, store: tracker_store.Store, decision: astray.Decision
+    ) -> None:
+        """Do what was decided about one of ours; the state's lock is held.
+
+        :raises HostRefused: something is in the way by now
+        :raises HostError: it failed
+        """
+        ours = decision.mdev
+        assert ours is not None
+        if decision.action is not astray.Action.SET:
+            vgpu_health.suspect(store, ours)
+        with self._prepared.acting_on(store, NOBODY) as actor:
+            recover.recover(actor)
+            if decision.action is astray.Action.SET:
+                making = _Making(actor.tree, ours, decision.why)
+                converge.wholly(actor, plan.Command.MDEV, making)
+            elif decision.action is astray.Action.FREE:
+                self.take_away(actor, store, ours, decision.why)
+            else:
+                mdev_keeping.forget(actor.tree, store, ours)
+        mdev_allocations.settle(self._context, store, ours.instance_uuid)
 
     def _ours(self) -> dict[str, tracked.OurMdev]:
         if not self._context.has_state:
@@ -265,18 +313,16 @@ class Mdevs:
             yield actor, store
 
 
-def of_parent(
-    wanted: tracked.OurMdev, facts: host_facts.HostFacts, parent: mdev.Parent
-) -> tracked.OurMdev:
-    """What is to be made, of this parent.
-
-    :param wanted: its kind the type alone
-    """
-    return dataclasses.replace(
-        wanted,
-        kind=mdev.kind(parent.name, wanted.kind),
-        identity=_identity(facts, parent),
-    )
+def _put_back(
+    store: tracker_store.Store,
+    made: tracked.OurMdev,
+    before: tracked.OurMdev | None,
+) -> None:
+    """Have the row of what could not be made as it was before, if it was."""
+    if before is None:
+        store.mdevs.remove(made.uuid, made.assignment)
+    else:
+        store.mdevs.put(before)
 
 
 def _is_full(
@@ -297,32 +343,6 @@ def _is_full(
     if offered is None or offered.available == 0:
         return error
     raise error
-
-
-def end(
-    prepared: preparation.Preparation,
-    store: tracker_store.Store,
-    decision: astray.Decision,
-) -> None:
-    """Do what was decided about a device of ours; the state's lock is held.
-
-    :raises HostRefused: something is in the way by now
-    :raises HostError: it failed
-    """
-    ours = decision.mdev
-    assert ours is not None
-    with prepared.acting_on(store, NOBODY) as actor:
-        recover.recover(actor)
-        if decision.action is astray.Action.SET:
-            converge.wholly(
-                actor,
-                plan.Command.MDEV,
-                _Making(actor.tree, ours, decision.why),
-            )
-        elif decision.action is astray.Action.FREE:
-            Mdevs.take_away(actor, store, ours, decision.why)
-        else:
-            store.mdevs.remove(ours.uuid, ours.assignment)
 
 
 class _Making:
@@ -375,13 +395,3 @@ def _ours_or_refuse(
             ),
         )
     )
-
-
-def _identity(
-    facts: host_facts.HostFacts, parent: mdev.Parent
-) -> function.Identity | None:
-    """Which function a parent is; None for what is none."""
-    if parent.address is None:
-        return None
-    seen = facts.scan.get(parent.address)
-    return None if seen is None else seen.identity

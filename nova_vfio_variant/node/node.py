@@ -10,6 +10,7 @@ from nova_vfio_variant.node import (
     claim_guard,
     claims,
     context,
+    cordoning,
     placement_side,
     preparation,
     reconcile,
@@ -106,6 +107,11 @@ class Node:
     def reconciling(self) -> reconcile.Reconciling:
         """Bringing what is ours back to what it should be."""
         return reconcile.Reconciling(self.context)
+
+    @property
+    def cordoning(self) -> cordoning.Cordoning:
+        """Giving devices to nobody new."""
+        return cordoning.Cordoning(self.context)
 
     @property
     def vgpu_health(self) -> vgpu_health.VgpuHealth:

@@ -108,6 +108,7 @@ class Reconciling:
     ) -> None:
         self._context = on
         self._prepared = preparation.Preparation(on, observer)
+        self._mdevs = mdevs.Mdevs(on, observer)
 
     def plan(
         self, listed: ty.Collection[str] | None = None
@@ -325,7 +326,7 @@ class Reconciling:
             if decision.mdev is not None:
                 if decision.mdev.uuid not in store.mdevs.all():
                     return None  # It went with a vGPU of its instance's.
-                mdevs.end(self._prepared, store, decision)
+                self._mdevs.end(store, decision)
                 return None
             assert vgpu is not None
             if decision.action is astray.Action.SET:
@@ -377,7 +378,7 @@ def _take_away(
     with prepared.acting_on(store, vgpu.instance_uuid or "") as actor:
         recover.recover(actor)
         converge.wholly(actor, plan.Command.VGPU, decide)
-    placement_side.offer_again(context, store, [vgpu])
+    placement_side.offer_again(context, store, [vgpu.address])
     store.vgpus.remove(vgpu.address, vgpu.assignment)
 
 

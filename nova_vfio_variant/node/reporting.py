@@ -6,7 +6,12 @@ from __future__ import annotations
 import dataclasses
 import typing as ty
 
-from nova_vfio_variant.node import finishing, placement_side, syncing
+from nova_vfio_variant.node import (
+    finishing,
+    mdev_allocations,
+    placement_side,
+    syncing,
+)
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -28,7 +33,8 @@ class Reporting:
         """Make Placement equal to what is declared.
 
         Claims that a crash left half way are finished, and claims on
-        providers that were not there get their allocations again.
+        providers that were not there get their allocations again, and those
+        of mediated devices where theirs differ.
 
         :raises ConfigError: the configuration has errors
         :raises PlacementError: see :meth:`Publication.report`
@@ -58,16 +64,24 @@ class Reporting:
                 or (one.field.endswith(".total") and one.published is None)
             }
             finished = []
+            mediated = {
+                ours.instance_uuid for ours in store.mdevs.all().values()
+            }
             for instance_uuid, devices in _by_owner(store.devices()).items():
                 if devices[0].status == tracked.Status.CLAIMED:
                     finishing.allocate(
                         self._context, store, published, instance_uuid
                     )
                     finished.append(instance_uuid)
-                elif made & published.providers_of(devices):
+                elif (
+                    made & published.providers_of(devices)
+                    and instance_uuid not in mediated
+                ):
                     # Placement was lost, somebody removed a provider, or it
                     # counts something that it didn't.
                     published.allocate(instance_uuid, devices)
+            for owner in sorted(mediated - {None, *finished}, key=str):
+                mdev_allocations.settle(self._context, store, owner, published)
             return dataclasses.replace(
                 result,
                 finished=tuple(finished),

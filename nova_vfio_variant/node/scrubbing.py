@@ -76,7 +76,8 @@ class Scrubbing:
             published = side.publication(store)
             if address in published.spent():
                 published.offer_once_more(address)
-            records.remember_spent(store, published.spent())
+            # Where nothing is published the store alone knows.
+            records.remember_spent(store, {*published.spent()} - {address})
         _LOG.info("device %s: scrubbed, and can be given again", address)
         return result
 

@@ -254,6 +254,22 @@ class TrackedDevices:
             allowance.standing(found, self._context.scan.get) if found else {}
         )
 
+    def cordoned(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """Why no new claim is made of functions, nor of the VFs of PFs.
+
+        Where no host can be seen all are that are on record.
+        """
+        from nova_vfio_variant.tracker import cordons
+
+        try:
+            return self._context.verdicts.records.cordoned
+        except exception.HostError:
+            if not self._context.has_state:
+                return {}
+            with self._context.open_store(read_only=True) as store:
+                found = store.cordons.all()
+            return cordons.standing(found, lambda _address: None)
+
     def sync(
         self,
         *,

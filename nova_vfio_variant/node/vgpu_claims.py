@@ -20,7 +20,9 @@ from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_changes
 from nova_vfio_variant.host.observe import mdev, vendor_vgpu, vgpu_card
 from nova_vfio_variant.node import (
     choosing,
+    claiming,
     mdev_claims,
+    ordering,
     records,
     vgpu_acting,
     vgpu_catalogue,
@@ -55,63 +57,56 @@ def wishes(
 ) -> tuple[Wishes, mdev_claims.Asked]:
     """What is asked for, and what of it types would satisfy.
 
-    Beside nova-compute no type is set on demand: Nova reads no store of ours,
-    and attaches no such VF.
+    Beside nova-compute no type of VFs is set on demand: Nova reads no store of
+    ours, and attaches no such VF. What it makes of parents of mediated devices
+    stands in ``[devices]``: others are ours
+    (:class:`~nova_vfio_variant.declaration.nova_mdevs.HandedOut`).
 
     :param requests: by alias
     :param words: types by id or name, ``T`` or ``T:2``
     :returns: beside it the mediated devices that are asked for
     :raises ConfigError: a type that no card has
-    :raises ClaimError: types are asked for beside nova-compute
+    :raises ClaimError: types of VFs are asked for beside nova-compute
     """
     types: vgpu_classes.Types = {}
     offered = mdev.NONE
     if given.scan is not None:
         offered = given.host_facts.mdevs
         types = vgpu_classes.types(given.host_facts, given.vgpu_types)
+    of_vfs, mediated = mdev_claims.told_apart(words, types, offered)
     reason = nova_here.beside_nova(given)
     if reason is not None:
-        if words:
+        if of_vfs:
             raise exception.ClaimError(
-                f"no vGPU type is set on demand beside nova-compute: {reason}",
+                "no vGPU type of VFs is set on demand beside nova-compute:"
+                f" {reason}",
                 "declare the types in [vfio] host_spec and run 'nova-vfio host"
                 " apply' before nova-compute starts",
             )
         types = {}
-    of_vfs, mediated = mdev_claims.told_apart(words, types, offered)
     return [
         *(vgpu_choosing.of_request(request, types) for request in requests),
         *(vgpu_choosing.of_word(word, types) for word in of_vfs),
     ], mediated
 
 
-class VgpuClaims:
-    """Makes the vGPUs of claims, and takes them away.
-
-    Whoever calls holds the lock of the state path.
-
-    :param on: what one call sees of the node
-    :param store: opened to be written
-    """
-
-    def __init__(
-        self, on: node_context.Context, store: tracker_store.Store
-    ) -> None:
-        self._context = on
-        self._store = store
+class VgpuClaims(claiming.Claiming):
+    """Makes the vGPUs of claims, and takes them away."""
 
     def chosen(
         self,
         wish: vgpu_choosing.Wish,
         devices: ty.Sequence[tracked.Device],
         judge: host_verdicts.Verdicts,
-        instance_uuid: str,
-        numa_cells: ty.Sequence[int] | None,
-        sockets: choosing.Sockets,
+        instance_uuid: str | None,
+        near: tuple[ty.Sequence[int] | None, choosing.Sockets],
+        order: ordering.Order | None = None,
     ) -> choosing.Taken:
         """The VFs for a type.
 
         :param devices: all that are tracked and nobody was given meanwhile
+        :param near: the guest's NUMA nodes, and the sockets of all
+        :param order: among equal ones; None for one after the other
         :raises NotEnoughDevices: there are not so many
         """
         declared = _declared(self._store, devices, judge)
@@ -152,7 +147,7 @@ class VgpuClaims:
         fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
         try:
             return choosing.choose(
-                fit, answers, [wish.request], numa_cells, sockets, doubtful
+                fit, answers, [wish.request], *near, doubtful, order
             )
         except exception.NotEnoughDevices as error:
             error.hint = (

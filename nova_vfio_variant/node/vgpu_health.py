@@ -11,17 +11,17 @@ from nova_vfio_variant import exception, shown
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import vgpu_reports, vgpus
+from nova_vfio_variant.tracker import mdevs, vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
-    from nova_vfio_variant.tracker import mdevs
     from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
 #: A function, or the UUID of a mediated device, or of who has one of these.
 Which = pci_address.PciAddress | str
+_Made = vgpus.OurVgpu | mdevs.OurMdev
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Standing:
     :param instance_uuid: of its assignment, or else of the last report
     :param assignment: the one that it has now, to be reported on; None if it
         has none
-    :param last: the last report; None where there is none
+    :param last: the report on that assignment, or else the last one on the
+        function; None where there is none
+    :param mdev: the UUID of the mediated device that is assigned; None where
+        it is the function itself
     """
 
     address: pci_address.PciAddress
@@ -43,6 +46,7 @@ class Standing:
     instance_uuid: str | None = None
     assignment: str | None = None
     last: vgpu_reports.Report | None = None
+    mdev: str | None = None
 
 
 class VgpuHealth:
@@ -77,7 +81,7 @@ class VgpuHealth:
             raise _unknown(which, assignment, ())
         with syncing.locked(self._context) as store:
             new = dataclasses.replace(
-                _assigned(store, which, assignment),
+                _known(store, which, assignment),
                 ok=ok,
                 at=vgpu_reports.now(),
             )
@@ -88,10 +92,15 @@ class VgpuHealth:
                 assignment,
                 "succeeded" if ok else "failed",
             )
-            return _standing(store, new.address, reports)
+            now = _of_function(store, new.address, reports)
+            return next(
+                (said for said in now if said.assignment == assignment), now[0]
+            )
 
     def standings(self) -> tuple[Standing, ...]:
         """Each function that has a vGPU of ours, or was reported on.
+
+        One that mediated devices are made of stands there for each of them.
 
         :raises HostError: the host can't be seen
         :raises StoreError: the store can't be read
@@ -102,10 +111,13 @@ class VgpuHealth:
             reports = vgpu_reports.standing(
                 store.vgpu_reports.all(), self._context.scan.get
             )
-            every = {*reports, *(vgpu.address for vgpu in store.vgpus.all())}
+            every = {*reports, *(now.address for _, now in _assigned(store))}
             return tuple(
-                _standing(store, address, reports.get(address, ()))
+                said
                 for address in sorted(every)
+                for said in _of_function(
+                    store, address, reports.get(address, ())
+                )
             )
 
     def clear(self, address: pci_address.PciAddress) -> int:
@@ -124,135 +136,90 @@ class VgpuHealth:
             return count
 
 
-def suspect(store: tracker_store.Store, ended: vgpus.OurVgpu) -> None:
+def suspect(store: tracker_store.Store, ended: _Made) -> None:
     """Count a start that nobody reported on as one that failed.
 
     Of all vGPUs of its instance, which go together.
 
     Where others are reported on whoever runs guests says how each went. A
     guest that was killed while its vGPU started is the likeliest to have
-    wedged it.
+    wedged it. Nothing is said by the end of what somebody removed.
     """
+    if not ended.assignment:
+        return
     reports = store.vgpu_reports.all()
     told = {
         report.assignment for known in reports.values() for report in known
     }
-    for vgpu in store.vgpus.all():
+    for made, now in _assigned(store) if reports else ():
         if (
-            reports
-            and vgpu.instance_uuid == ended.instance_uuid
-            and vgpu.origin is vgpus.Origin.CLAIM
-            and vgpu.assignment not in told
+            now.instance_uuid == ended.instance_uuid
+            and now.assignment not in told
+            and (
+                isinstance(made, mdevs.OurMdev)
+                or made.origin is vgpus.Origin.CLAIM
+            )
         ):
             store.vgpu_reports.add(
-                vgpu_reports.Report(
-                    vgpu.address,
-                    vgpu.assignment,
-                    vgpu.instance_uuid,
-                    ok=False,
-                    at=vgpu_reports.now(),
-                    identity=vgpu.identity,
-                )
+                dataclasses.replace(now, ok=False, at=vgpu_reports.now())
             )
 
 
-def _standing(
+def _of_function(
     store: tracker_store.Store,
     address: pci_address.PciAddress,
     reports: vgpu_reports.Known,
-) -> Standing:
+) -> list[Standing]:
+    """What is known of one function, for each assignment that it has.
+
+    :returns: at least one
+    """
     health = vgpu_reports.health(reports)
-    last = reports[-1] if reports else None
-    now = next(
-        (vgpu for vgpu in store.vgpus.all() if vgpu.address == address), None
-    )
-    return Standing(
+    why = None
+    if health is not vgpu_reports.Health.WELL:
+        why = vgpu_reports.reason(reports)
+    of_function = Standing(
         address,
         health,
         len(vgpu_reports.failures(reports)),
-        None
-        if health is vgpu_reports.Health.WELL
-        else vgpu_reports.reason(reports),
-        (now.instance_uuid if now else None)
-        or (last.instance_uuid if last else None),
-        now.assignment if now else None,
-        last,
+        why,
+        reports[-1].instance_uuid if reports else None,
+        last=reports[-1] if reports else None,
     )
+    on = {report.assignment: report for report in reports}
+    return [
+        dataclasses.replace(
+            of_function,
+            instance_uuid=now.instance_uuid or of_function.instance_uuid,
+            assignment=now.assignment,
+            last=on.get(now.assignment, of_function.last),
+            mdev=_mdev(made),
+        )
+        for made, now in _assigned(store)
+        if now.address == address
+    ] or [of_function]
 
 
 def _assigned(
-    store: tracker_store.Store, which: Which, assignment: str
-) -> vgpu_reports.Report:
-    """What is known of an assignment, as a report that says so.
+    store: tracker_store.Store,
+) -> list[tuple[_Made, vgpu_reports.Report]]:
+    """Each assignment that counts for a function, as a report that knows it.
 
-    Those that were reported on are known even where another one followed.
-
-    :raises ClaimError: it isn't known there
+    One of a mediated device counts for its parent, if that is a function.
     """
-    ours = store.vgpus.all()
-    for made in store.mdevs.all().values():
-        if made.assignment == assignment and _is_meant(made, which):
-            return _of_mdev(made)
-    known = [
-        *(
-            vgpu_reports.Report(
-                vgpu.address,
-                vgpu.assignment,
-                vgpu.instance_uuid,
-                ok=True,
-                at="",
-                identity=vgpu.identity,
-            )
-            for vgpu in ours
-        ),
-        *(
-            report
-            for reports in store.vgpu_reports.all().values()
-            for report in reports
-        ),
+    found: list[tuple[_Made, vgpu_reports.Report]] = [
+        (made, _report(made, made.address)) for made in store.vgpus.all()
     ]
-    for report in known:
-        if report.assignment == assignment and which in (
-            report.address,
-            report.instance_uuid,
-        ):
-            return report
-    raise _unknown(
-        which,
-        assignment,
-        [
-            vgpu.assignment
-            for vgpu in ours
-            if which in (vgpu.address, vgpu.instance_uuid)
-        ]
-        + [
-            made.assignment
-            for made in store.mdevs.all().values()
-            if _is_meant(made, which)
-        ],
-    )
+    for made in store.mdevs.all().values():
+        address = _parent(made)
+        if address is not None and not made.goes:
+            found.append((made, _report(made, address)))
+    return found
 
 
-def _is_meant(made: mdevs.OurMdev, which: Which) -> bool:
-    """Whether a mediated device, its instance or its parent is meant."""
-    parent, _ = mdev.parse_kind(made.kind)
-    return str(which) in (made.uuid, made.instance_uuid, parent)
-
-
-def _of_mdev(made: mdevs.OurMdev) -> vgpu_reports.Report:
-    """What is known of a mediated device's assignment, on its parent.
-
-    :raises ClaimError: its parent is no PCI function
-    """
-    parent, _ = mdev.parse_kind(made.kind)
-    try:
-        address = pci_address.PciAddress.parse(parent)
-    except ValueError:
-        raise exception.ClaimError(
-            f"mdev {made.uuid} is made of {parent}, which is no PCI function:"
-            " nothing is remembered of it",
-            "report on mediated devices of PCI functions alone",
-        ) from None
+def _report(
+    made: _Made, address: pci_address.PciAddress
+) -> vgpu_reports.Report:
     return vgpu_reports.Report(
         address,
         made.assignment,
@@ -261,6 +228,63 @@ def _of_mdev(made: mdevs.OurMdev) -> vgpu_reports.Report:
         at="",
         identity=made.identity,
     )
+
+
+def _known(
+    store: tracker_store.Store, which: Which, assignment: str
+) -> vgpu_reports.Report:
+    """What is known of an assignment, as a report that says so.
+
+    Those that were reported on are known even where another one followed.
+
+    :raises ClaimError: it isn't known there
+    """
+    now = [
+        report
+        for made, report in _assigned(store)
+        if which in (report.address, report.instance_uuid, _mdev(made))
+    ]
+    before = (
+        report
+        for reports in store.vgpu_reports.all().values()
+        for report in reports
+        if which in (report.address, report.instance_uuid)
+    )
+    for report in (*now, *before):
+        if report.assignment == assignment:
+            return report
+    of_none = [
+        made
+        for made in store.mdevs.all().values()
+        if which in (made.uuid, made.instance_uuid) and _parent(made) is None
+    ]
+    for made in of_none:
+        if made.assignment == assignment:
+            raise exception.ClaimError(
+                f"mdev {made.uuid} is made of {made.kind.partition('/')[0]},"
+                " which is no PCI function: nothing is remembered of it",
+                "report on mediated devices of PCI functions alone",
+            )
+    has = [report.assignment for report in now]
+    raise _unknown(
+        which,
+        assignment,
+        has + [made.assignment for made in of_none if not made.goes],
+    )
+
+
+def _mdev(made: _Made) -> str | None:
+    """The UUID of a mediated device."""
+    return made.uuid if isinstance(made, mdevs.OurMdev) else None
+
+
+def _parent(made: mdevs.OurMdev) -> pci_address.PciAddress | None:
+    """The function that a mediated device is made of; None if it is none."""
+    parent, _ = mdev.parse_kind(made.kind)
+    try:
+        return pci_address.PciAddress.parse(parent)
+    except ValueError:
+        return None
 
 
 def _unknown(

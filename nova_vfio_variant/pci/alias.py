@@ -72,9 +72,17 @@ class PciRequest:
     :param count: how many devices
     :param specs: the aliases of that name; any of them satisfies
     :param numa_policy: required, legacy, preferred or socket
+    :param is_alias: False where its name is none, but says what devices are
     """
 
     alias_name: str
     count: int
     specs: tuple[Alias, ...]
     numa_policy: str
+    is_alias: bool = True
+
+    @property
+    def subject(self) -> str:
+        """What an error about it begins with."""
+        name = self.alias_name
+        return f"alias {name!r}" if self.is_alias else name

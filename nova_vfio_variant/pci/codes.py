@@ -259,3 +259,13 @@ ALIAS_MATCHES_NOTHING: ty.Final = finding.Code(
     '"product_id": "25b6" }',
     "Remove capability_type.",
 )
+REQUEST_VALUE: ty.Final = finding.Code(
+    "VFIO136",
+    _ERROR,
+    "a request of a claim that can't be",
+    "claim create --request reads a JSON object with the keys of "
+    "claim-request.schema.json, and each value has to be one that some device "
+    "could have.",
+    '{ "devices": [{ "class": "gpus" }] }',
+    "Write one of the values that the message names.",
+)

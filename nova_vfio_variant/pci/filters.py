@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import enum
 import typing as ty
 
 if ty.TYPE_CHECKING:
@@ -44,27 +45,56 @@ class Place:
         return {cell for cell, socket in sockets.items() if socket in mine}
 
 
+class Step(enum.StrEnum):
+    """What a filter looks at."""
+
+    IDS = "ids and type"
+    CLASS = "resource class and traits"
+    NUMA = "NUMA policy"
+    PF = "whole PFs"
+    VDPA = "vDPA"
+    REMOTE = "remote_managed"
+    PROVIDER = "chosen providers"
+
+
 def fitting(
     left: dict[P, int],
     request: alias.PciRequest,
     place: Place,
     chosen: ty.Sequence[str],
 ) -> list[P]:
-    """The pools that a request can be served from (``_filter_pools``).
+    """The pools that a request can be served from (``_filter_pools``)."""
+    *_, (_, found) = steps(left, request, place, chosen)
+    return found
+
+
+def steps(
+    left: dict[P, int],
+    request: alias.PciRequest,
+    place: Place,
+    chosen: ty.Sequence[str],
+) -> ty.Iterator[tuple[Step, list[P]]]:
+    """Each filter, with the pools that are left after it.
 
     Nova's filter for live_migratable comes last and drops nothing that the
     comparison with the specs has left.
     """
     wanted = [_wanted(spec) for spec in request.specs]
     found = [pool for pool in left if _is_any_of(pool.properties, wanted)]
+    yield Step.IDS, found
     if any("resource_class" in pool.properties for pool in found):
         found = _of_class(found, request)
+        yield Step.CLASS, found
     found = _near(left, found, request, place)
+    yield Step.NUMA, found
     if all(spec.device_type != _PF for spec in request.specs):
         found = [p for p in found if p.properties["dev_type"] != _PF]
+        yield Step.PF, found
     # No alias can ask for these.
     found = [p for p in found if p.properties["dev_type"] != _VDPA]
+    yield Step.VDPA, found
     found = [p for p in found if not p.remote_managed]
+    yield Step.REMOTE, found
     if chosen:
         counts = collections.Counter(chosen)
         found = [
@@ -72,7 +102,7 @@ def fitting(
             for pool in found
             if 0 < counts[str(pool.rp_uuid)] <= left[pool]
         ]
-    return found
+        yield Step.PROVIDER, found
 
 
 def _wanted(spec: alias.Alias) -> dict[str, str]:

@@ -116,6 +116,29 @@ class Pools(ty.Generic[D]):
                     del left[pool]
         return True
 
+    def candidates(
+        self,
+        request: alias.PciRequest,
+        numa_cells: ty.Collection[int] | None = None,
+        sockets: ty.Mapping[int, int | None] | None = None,
+    ) -> list[D]:
+        """All that could serve a request, in the order in which it gets them.
+
+        The parameters are those of :meth:`fits`. Nothing is taken.
+
+        :raises NotEnoughDevices: there are fewer than it asks for
+        """
+        place = filters.Place(numa_cells, sockets)
+        left = {pool: len(pool.devices) for pool in self.pools}
+        found = filters.fitting(left, request, place, ())
+        if not filters.enough(left, found, request):
+            raise _not_enough(left, found, request, place)
+        return [
+            device
+            for pool in found
+            for device in reversed(pool.devices.values())
+        ]
+
     def consume(
         self,
         requests: ty.Sequence[alias.PciRequest],
@@ -246,7 +269,7 @@ def _not_enough(
     asked.update(spec.asked_class or "" for spec in request.specs)
     names = ", ".join(sorted(asked - {""}))
     return exception.NotEnoughDevices(
-        f"alias {request.alias_name!r}: {request.count} asked for, and "
+        f"{request.subject}: {request.count} asked for, and "
         f"{filters.count(left, found)} can be given{near}",
         f"it asks for {names}: 'nova-vfio device list' shows who has that"
         if names

@@ -29,6 +29,8 @@ class Offer:
         doesn't say
     :param most: how many it takes while nobody has any, as far as that is
         told; 0 where it doesn't offer the type any more
+    :param claimed: how many of those that are there an instance's claim has
+    :param is_closed: nobody is given any more of it: it is cordoned
     """
 
     name: str
@@ -37,6 +39,8 @@ class Offer:
     here: int
     available: int | None
     most: int = 1
+    claimed: int = 0
+    is_closed: bool = False
 
 
 def as_nova(
@@ -75,7 +79,8 @@ def ours(
     """What we publish where Nova isn't.
 
     ``max_instances`` caps: the parents that come first have their share, and
-    of the others what is above it is reserved.
+    of the others what is above it is reserved. So are devices that no claim
+    has: no allocation stands for them, and no claim is given them.
     """
     offers = sorted(offers, key=lambda offer: offer.name)
     left = dict(limits)
@@ -90,14 +95,18 @@ def ours(
             more = max(min(more, left[offer.kind]), 0)
             left[offer.kind] -= more
             total = min(total, max(limits[offer.kind], offer.here))
+        if offer.is_closed:
+            more = 0
         closed = total - offer.here - more
-        is_known = offer.available is not None
+        is_known = offer.is_closed or offer.available is not None
         found.append(
             _provider(
                 offer,
                 root,
                 total,
-                blocked=closed if is_known else 0,
+                blocked=offer.here
+                - offer.claimed
+                + (closed if is_known else 0),
                 unknown=0 if is_known else closed,
             )
         )

@@ -252,6 +252,7 @@ class FakeHost:
         module: str | None = None,
         loaded: bool = True,
         function: str | None = None,
+        place: str | None = None,
         **more: ty.Any,
     ) -> None:
         """Add a device that offers mediated devices.
@@ -263,9 +264,11 @@ class FakeHost:
         :param function: address of the function that it is; None for a device
             of its own. Where no module is named, it is the function's driver
             that offers them, as long as it is bound
+        :param place: its folder below the root, where it is neither a
+            function nor virtual: ``sys/devices/css0/0.0.0052``
         :param more: as of :class:`~nova_vfio_variant.testing.fake_kernel.mdev_parent.Parent`
         """
-        place = f"sys/devices/virtual/{name}/{name}"
+        place = place or f"sys/devices/virtual/{name}/{name}"
         of = ""
         if function is not None:
             device = self._files.device(function)

@@ -132,7 +132,8 @@ def _read(case: Case) -> tuple[nova_mdevs.NovaMdevs, Any]:
         {parent["name"]: _told(parent) for parent in case["parents"]},
         {device.uuid: device for device in devices},
     )
-    return read, mdev_offers.of_host(mdevs, _SCAN, read)
+    # Each device is somebody's: Nova's numbers don't say whose.
+    return read, mdev_offers.of_host(mdevs, _SCAN, read, mdevs.devices)
 
 
 def _plain(made: Iterable[provider.Provider]) -> dict[str, Any]:

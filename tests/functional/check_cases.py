@@ -781,10 +781,52 @@ CLOUD = {
         + "[devices]\nenabled_mdev_types = nvidia-35\n",
         [mdev()],
     ),
+    "MDEV_AND_TYPE": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:83:00.0, 0000:84:00.0\n"
+        "[vfio]\nhost_spec = "
+        '{ "address": "0000:84:00.0", "vgpu_type": "A16-4Q" }\n',
+        [mdev("0000:83:00.0"), mdev()],
+    ),
+    "MDEV_AND_TYPE-card": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        "[mdev_nvidia-35]\ndevice_addresses = 0000:25:00.4\n"
+        '[vfio]\nhost_spec = { "address": "0000:25:00.0",\n'
+        '    "vgpu_types": { "A16-4Q": 1 } }\n',
+        card(driver="nvidia"),
+    ),
+    "MDEV_AND_TYPE-default": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35\n"
+        '[vfio]\nhost_spec = { "vendor_id": "8086", "product_id": "10ca",\n'
+        '    "vgpu_type": "A16-4Q" }\n',
+        card(
+            driver="nvidia",
+            vf_files={
+                "mdev_supported_types/nvidia-35/available_instances": "1"
+            },
+        ),
+    ),
+    "PF_AND_TYPES": Case(
+        specs(
+            '{ "address": "0000:25:00.0", "product_id": "10c9" }',
+            '{ "address": "0000:26:00.4" }',
+        )
+        + '[vfio]\nhost_spec = { "address": "0000:25:00.4",\n'
+        '    "vgpu_type": "A16-4Q" }\n'
+        'host_spec = { "address": "0000:26:00.0",\n'
+        '    "vgpu_types": { "A16-4Q": 1 } }\n',
+        [*card(driver="nvidia"), *card(0x26, driver="nvidia")],
+    ),
     "MDEV_NOT_OFFERED": Case(
         "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
         "[mdev_nvidia-35]\ndevice_addresses = 0000:85:00.0\n",
         [mdev(), Function("0000:85:00.0")],
+        {"sys/class/net/lo/mtu": "1500"},
+    ),
+    "MDEV_NOT_OFFERED-named": Case(
+        "[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+        "[mdev_nvidia-36]\ndevice_addresses = 0000:84:00.0\n",
+        [mdev()],
         {"sys/class/net/lo/mtu": "1500"},
     ),
     "MDEV_NOT_OFFERED-vendor": Case(

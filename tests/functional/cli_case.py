@@ -14,7 +14,6 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import typing as ty
 import warnings
 
@@ -23,7 +22,7 @@ import fixtures
 from nova_vfio_variant.cli import main
 from nova_vfio_variant.placement import client
 from nova_vfio_variant.testing import placement
-from tests import base
+from tests import base, sample_hosts
 from tests.functional import check_host
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "etc/nova-vfio"
@@ -85,7 +84,8 @@ class CliTestCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.useFixture(RestoredLogging())
-        self.folder = pathlib.Path(tempfile.mkdtemp()).resolve()
+        memory = fixtures.TempDir(sample_hosts.MEMORY)
+        self.folder = pathlib.Path(self.useFixture(memory).path).resolve()
         self.state = self.folder / "state"
         self.addCleanup(os.chdir, pathlib.Path.cwd())
         os.chdir(self.folder)

@@ -8,6 +8,7 @@ between two of these it only reads.
 
 import contextlib
 import functools
+import pathlib
 import typing as ty
 from unittest import mock
 
@@ -16,6 +17,10 @@ from nova_vfio_variant.host.act import executor, journal
 from nova_vfio_variant.placement import rest
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import store
+from tests.functional import children, kept_files
+
+#: What is said of a command that came to its end.
+NOT_KILLED: ty.Final = "not killed"
 
 
 class Killed(BaseException):
@@ -103,6 +108,65 @@ class Points:
                 mock.patch.object(executor.LocalExecutor, "perform", perform)
             )
             yield
+
+
+class _Left(Points):
+    """Kills nothing, and keeps what each point would leave.
+
+    :param folder: where all stands
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__(-1)
+        self._folder = str(folder)
+        self.all: list[kept_files.Contents] = []
+
+    def point(self) -> None:
+        """See what is left here."""
+        self.all.append(kept_files.contents(self._folder))
+
+
+def _distinct(
+    command: ty.Callable[[], object], folder: pathlib.Path
+) -> list[bool]:
+    """Of each point, whether it leaves other files than the one before."""
+    seen = _Left(folder)
+    with seen.watched():
+        command()
+    return [
+        not at or left != seen.all[at - 1] for at, left in enumerate(seen.all)
+    ]
+
+
+def kill_everywhere(
+    command: ty.Callable[[], object],
+    look: ty.Callable[[str], object],
+    folder: pathlib.Path,
+) -> int:
+    """Kill a command at each point, in processes that begin alike.
+
+    Of a killed process its files are left, and nothing else: of points that
+    leave the same files one is tried.
+
+    :param look: sees to what is left; is told at which point
+    :param folder: where all stands, which is in the end as it was
+    :returns: how many points there are
+    """
+    kept = kept_files.contents(str(folder))
+    distinct: list[bool] = children.Child(_distinct, command, folder).result()
+
+    def kill(at: int) -> bool:
+        is_killed = killed(at, command)
+        look(f"point {at}" if is_killed else NOT_KILLED)
+        return is_killed
+
+    for at, is_other in enumerate([*distinct, True]):
+        kept_files.make(str(folder), kept)
+        if is_other:
+            is_killed = children.Child(kill, at).result()
+            assert is_killed == (at < len(distinct)), "it has other points"
+    kept_files.make(str(folder), kept)
+    return len(distinct)
 
 
 def killed(at: int, command: ty.Callable[[], object]) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host without nova-compute, with cards that offer mediated devices."""
 
+import dataclasses
 import pathlib
 import typing as ty
 
@@ -62,9 +63,41 @@ class MdevClaimsCase(cli_case.CliTestCase):
         with store.Store.open(str(self.state), read_only=True) as opened:
             return tuple(opened.mdevs.all().values())
 
+    def age(self) -> None:
+        """Let what is on record be older than reconcile waits."""
+        with store.Store.open(str(self.state)) as opened:
+            for made in opened.mdevs.all().values():
+                opened.mdevs.put(
+                    dataclasses.replace(
+                        made, since="2026-01-01T00:00:00+00:00"
+                    )
+                )
+
     def claim(self, instance: str, *words: str) -> list[dict[str, ty.Any]]:
         """Claim, and what was claimed."""
         return ty.cast(
             "list[dict[str, ty.Any]]",
             self.json("claim", "create", "--instance", instance, *words),
+        )
+
+
+class ByClassCase(MdevClaimsCase):
+    """Such cards, the second one of another type and class."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.declare()
+
+    def declare(self, large: str = "CUSTOM_LARGE", more: str = "") -> None:
+        """What a configuration says that publishes them."""
+        self.configure(
+            SPEC,
+            'alias = { "name": "small", "resource_class": "VGPU" }',
+            'alias = { "name": "large", "resource_class": "CUSTOM_LARGE",'
+            ' "numa_policy": "required" }',
+            'alias = { "name": "other", "resource_class": "VGPU",'
+            ' "vendor_id": "8086", "product_id": "10ca" }',
+            tail="[devices]\nenabled_mdev_types = nvidia-35, nvidia-36\n"
+            f"[mdev_nvidia-36]\ndevice_addresses = {CARDS[1]}\n"
+            f"mdev_class = {large}\n[vfio]\nplacement = embedded\n{more}",
         )

@@ -17,7 +17,7 @@ import typing as ty
 from nova_vfio_variant.node import context, tracked_devices
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import placement
-from tests import agreement, agreement_asked, random_hosts
+from tests import agreement, agreement_asked, random_hosts, sample_hosts
 from tests.functional import cli_case
 
 _HOSTS = 100
@@ -45,7 +45,9 @@ class AgreementTest(cli_case.CliTestCase):
     @contextlib.contextmanager
     def _on(self, host: random_hosts.Host) -> ty.Iterator[None]:
         """In a folder of its own, with all that the host has."""
-        folder = pathlib.Path(tempfile.mkdtemp()).resolve()
+        folder = pathlib.Path(
+            tempfile.mkdtemp(dir=sample_hosts.MEMORY)
+        ).resolve()
         os.chdir(folder)
         self.state = folder / "state"
         try:

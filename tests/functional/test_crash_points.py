@@ -62,6 +62,7 @@ from nova_vfio_variant.pci import address
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.testing.fake_kernel import kernel
 from tests import base, sample_hosts
+from tests.functional import kept_files
 from tests.unit.host import acting
 
 #: Modules and names of what is counted: all that changes a file, a lock or
@@ -294,6 +295,34 @@ class Killed(BaseException):
     """The process that this stands for is dead; nothing of it runs on."""
 
 
+#: Of each test, how many points a command is killed at, and how many
+#: different states that leaves. Fewer may be tried of a command that writes
+#: less.
+LEAST: ty.Final = {
+    "a_companion": (4395, 81),
+    "a_driver_to_load": (4632, 84),
+    "a_pf": (1879, 36),
+    "a_vgpu_type": (402, 14),
+    "a_whole_group": (5351, 87),
+    "an_odd_override": (1879, 36),
+    "another_vgpu_type": (736, 18),
+    "back_to_the_kernel": (1385, 27),
+    "more_vfs": (8632, 125),
+    "no_vfs": (5973, 96),
+    "no_vfs_by_a_tool": (8497, 92),
+    "one_vf_of_two": (2083, 42),
+    "recycling_a_card": (8082, 96),
+    "recycling_one_of_several_sizes": (11660, 168),
+    "vfs": (617, 16),
+    "vfs_by_a_tool": (7016, 74),
+    "vfs_on_a_variant_driver": (3430, 67),
+    "vfs_on_vfio_pci": (3061, 64),
+    "vfs_without_autoprobe": (1208, 31),
+    "vgpus_of_several_sizes": (2418, 53),
+    "vgpus_of_vfs_by_a_tool": (5715, 72),
+}
+
+
 class Points:
     """Sees every call of a command that changes anything, and its writes.
 
@@ -303,15 +332,18 @@ class Points:
 
     :param at: is told at each point
     :param changed: is told what may have changed
+    :param strikes: is told before a helper alone is killed
     """
 
     def __init__(
         self,
         at: ty.Callable[[], None],
         changed: ty.Callable[..., None] = lambda **_: None,
+        strikes: ty.Callable[[], None] = lambda: None,
     ) -> None:
         self._at = at
         self._changed = changed
+        self._strikes = strikes
         self._in_kernel = False
         self._writes = 0
         #: At which of its writes the helper alone is killed, and whether
@@ -346,8 +378,7 @@ class Points:
             self._writes += 1
             mine = self.helper is not None and self.helper[0] == self._writes
             if mine and not (self.helper and self.helper[1]):
-                self.struck = True
-                raise Killed
+                self._kill()
             self._in_kernel = True
             try:
                 real(rel, data)
@@ -356,10 +387,15 @@ class Points:
             self._changed(noted=False)
             self._at()
             if mine:
-                self.struck = True
-                raise Killed
+                self._kill()
 
         return write
+
+    def _kill(self) -> ty.NoReturn:
+        """Kill the helper that writes."""
+        self._strikes()
+        self.struck = True
+        raise Killed
 
     @contextlib.contextmanager
     def watched(self) -> ty.Iterator[None]:
@@ -393,11 +429,6 @@ class Known(ty.NamedTuple):
 
     host: str
     journal: str
-
-
-#: All that stands in a directory: a link's target, a file's bytes, None for
-#: a directory, the mode of what is none of these.
-Contents = dict[str, str | bytes | int | None]
 
 
 class _OnRecord(host_actor.OnRecord):
@@ -455,53 +486,6 @@ class _OnRecord(host_actor.OnRecord):
         )
 
 
-def contents(folder: str) -> Contents:
-    """Read all that stands in a directory."""
-    found: Contents = {}
-    todo = [""]
-    while todo:
-        at = todo.pop()
-        with os.scandir(f"{folder}/{at}") as entries:
-            for entry in entries:
-                name = f"{at}{entry.name}"
-                if entry.is_symlink():
-                    found[name] = os.readlink(entry.path)
-                elif entry.is_dir():
-                    found[name] = None
-                    todo.append(f"{name}/")
-                elif not entry.is_file():
-                    found[name] = entry.stat().st_mode
-                else:
-                    with open(entry.path, "rb") as file:
-                        found[name] = file.read()
-    return found
-
-
-def make(folder: str, wanted: Contents) -> None:
-    """Make all in a directory as it was read."""
-    now = contents(folder)
-    for name in sorted(now, reverse=True):
-        if wanted.get(name, 0) != now[name]:
-            path = f"{folder}/{name}"
-            if now[name] is None:
-                os.rmdir(path)
-            else:
-                os.unlink(path)
-    for name in sorted(wanted):
-        entry = wanted[name]
-        if now.get(name, 0) != entry:
-            path = f"{folder}/{name}"
-            if entry is None:
-                os.mkdir(path)
-            elif isinstance(entry, str):
-                os.symlink(entry, path)
-            elif isinstance(entry, int):
-                os.mknod(path, entry)
-            else:
-                with open(path, "wb") as file:
-                    file.write(entry)
-
-
 class Lab:
     """One host with its state path, from which copies are made."""
 
@@ -517,9 +501,10 @@ class Lab:
             [source.SourceText.of(text, "host_spec", "vfio") for text in texts]
         )
         assert not findings
-        self._kept: dict[Known, Contents] = {}
+        self._kept: dict[Known, kept_files.Contents] = {}
         self._picture: str | None = None
         self._noted: str | None = None
+        self._read: dict[tuple[tuple[str, ty.Any], ...], str] = {}
         self.keep(self.known())
 
     @property
@@ -536,36 +521,44 @@ class Lab:
         if self._picture is None:
             self._picture = repr(sorted(self.host.picture().items()))
         if self._noted is None:
-            found = self.read_journal()
-            unfinished = sorted(
-                repr(
-                    (
-                        begun.change,
-                        begun.command,
-                        [
-                            str(step)
-                            for step in begun.change.steps
-                            if step.action == "probe" and step in begun.done
-                        ],
-                        begun.trouble is not None,
-                        begun.hung,
-                    )
-                )
-                for begun in found.unfinished.values()
+            # The same files are read the same: runs begin alike.
+            read = tuple(
+                sorted(kept_files.contents(f"{self.folder}/now/state").items())
             )
-            self._noted = repr(
-                (
-                    found.priors,
-                    unfinished,
-                    sorted(found.outcomes.items()),
-                    sorted(found.owed),
-                    sorted(
-                        _OnRecord(self.folder / "now/state").laid().items()
-                    ),
-                    (self.folder / "now/state/mixed").exists(),
-                )
-            )
+            if read not in self._read:
+                self._read[read] = self._note()
+            self._noted = self._read[read]
         return Known(self._picture, self._noted)
+
+    def _note(self) -> str:
+        """What the state path tells, as text."""
+        found = self.read_journal()
+        unfinished = sorted(
+            repr(
+                (
+                    begun.change,
+                    begun.command,
+                    [
+                        str(step)
+                        for step in begun.change.steps
+                        if step.action == "probe" and step in begun.done
+                    ],
+                    begun.trouble is not None,
+                    begun.hung,
+                )
+            )
+            for begun in found.unfinished.values()
+        )
+        return repr(
+            (
+                found.priors,
+                unfinished,
+                sorted(found.outcomes.items()),
+                sorted(found.owed),
+                sorted(_OnRecord(self.folder / "now/state").laid().items()),
+                (self.folder / "now/state/mixed").exists(),
+            )
+        )
 
     def changed(self, *, host: bool = True, noted: bool = True) -> None:
         """What is known may not be so any more."""
@@ -578,14 +571,14 @@ class Lab:
         """Copy all that there is, to come back to it; False if it's there."""
         if known in self._kept:
             return False
-        self._kept[known] = contents(f"{self.folder}/now")
+        self._kept[known] = kept_files.contents(f"{self.folder}/now")
         return True
 
     def reset(self, known: Known) -> None:
         """Make all as it was kept."""
         self.changed()
         self._journal.close()
-        make(f"{self.folder}/now", self._kept[known])
+        kept_files.make(f"{self.folder}/now", self._kept[known])
 
     def read_journal(self) -> journal.Journal:
         """The journal as a command reads it."""
@@ -651,6 +644,16 @@ class CrashPointsTest(base.TestCase):
 
     points: ty.ClassVar[collections.Counter[str]] = collections.Counter()
 
+    def assert_all_tried(self, before: int) -> None:
+        """No fewer than there are known to be.
+
+        :param before: points that had been tried before
+        """
+        of = self.id().rpartition("_at_every_point_of_")[2]
+        points, states = LEAST[of]
+        self.assertGreaterEqual(self.points.total() - before, points)
+        self.assertGreaterEqual(len(self.lab._kept), states)
+
     @classmethod
     def tearDownClass(cls) -> None:
         super().tearDownClass()
@@ -680,6 +683,7 @@ class CrashPointsTest(base.TestCase):
 
     def try_plan(self, start: Start, texts: tuple[str, ...]) -> None:
         """Kill apply, restore and recover at every point, in any order."""
+        points = self.points.total()
         self.lab = lab = Lab(self.folder, start, texts)
         self.frees = texts == (MIXED,)
         self.picture = lab.host.picture()
@@ -701,6 +705,7 @@ class CrashPointsTest(base.TestCase):
             known = self.left.popleft()
             self.run_watched(lab.recover, known, "of recover")
             self.check_end()
+        self.assert_all_tried(points)
         self.points["states that were recovered from"] += len(lab._kept) - 2
         self.kill_really(lab.apply, first)
         self.kill_really(lab.recover, crashed[len(crashed) // 2])
@@ -729,13 +734,19 @@ class CrashPointsTest(base.TestCase):
         self.try_recycle(of_several_sizes, "1")
 
     def try_recycle(self, start: Start, mode: str) -> None:
+        points = self.points.total()
         self.lab = lab = Lab(self.folder, start, ())
         before = self.states()
         self.left = collections.deque()
+        ends: set[Known] = set()
         self.kill_everywhere(lab.recycle, lab.known(), "of recycle")
         while self.left:
             known = self.left.popleft()
             self.run_watched(lab.recover, known, "of recover")
+            end = lab.known()
+            if end in ends:
+                continue
+            ends.add(end)
             self.assertEqual({}, lab.actor().journal.unfinished)
             lab.recycle(lab.actor())
             self.assertEqual(before, self.states())
@@ -746,6 +757,7 @@ class CrashPointsTest(base.TestCase):
             undoing.restore(lab.actor())
             self.assertEqual(before, self.states())
             self.assertEqual({}, lab.actor().journal.priors)
+        self.assert_all_tried(points)
 
     def kill_everywhere(
         self, command: Command, begin: Known, name: str
@@ -775,11 +787,17 @@ class CrashPointsTest(base.TestCase):
 
         def at() -> None:
             self.points[name] += 1
+            if helper is not None and not points.struck:
+                # As in the run whose helpers all live, which was seen.
+                return
             known = lab.known()
             if lab.keep(known):
                 self.left.append(known)
 
-        points = Points(at, lab.changed)
+        def strikes() -> None:
+            self.assertIn(lab.known(), lab._kept, "it was no such run")
+
+        points = Points(at, lab.changed, strikes)
         points.helper = helper
         host = lab.host
         writer = sysfs_writer.SysfsWriter(

@@ -178,3 +178,65 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
         (again,) = self.claim(ONE, "--vgpu-type", "nvidia-35")
         self.assertEqual("prepared", again["status"])
         self.assertEqual(claimed["mdevs"], again["mdevs"])
+
+
+class AliasTest(mdev_claims_case.ByClassCase):
+    """What an alias asks for by the class of a type."""
+
+    def test_devices_of_its_type_are_made_of_parents_of_the_class(
+        self,
+    ) -> None:
+        small, large = self.claim(ONE, "--alias", "large:1,small:2")
+        self.assertEqual(
+            [("nvidia-35", 2), ("nvidia-36", 1)],
+            [
+                (claimed["alias_name"], len(claimed["mdevs"]))
+                for claimed in (small, large)
+            ],
+        )
+        self.assertEqual([CARDS[0], CARDS[0], CARDS[1]], self.parents())
+        # The other card takes more of the type, and has another class.
+        said = self.fails(
+            "claim", "create", "--instance", TWO, "--alias", "small:3"
+        )
+        self.assertIn("no room for another nvidia-35", said)
+        self.ok("claim", "delete", "--instance", ONE)
+        self.assertEqual({}, self.there())
+
+    def test_the_alias_says_how_near_they_have_to_be(self) -> None:
+        far = ("claim", "create", "--instance", ONE, "--numa", "0")
+        said = self.fails(*far, "--alias=large:1")
+        self.assertIn("(policy required)", said)
+        self.ok(*far, "--alias=large:1", "--numa-policy=preferred")
+
+    def test_a_class_of_several_types_is_none(self) -> None:
+        self.declare("VGPU")
+        said = self.fails(
+            "claim", "create", "--instance", ONE, "--alias", "small:1"
+        )
+        self.assertIn("nvidia-35, nvidia-36 have its class", said)
+
+    def test_a_type_is_not_asked_for_in_two_ways(self) -> None:
+        said = self.fails(
+            *("claim", "create", "--instance", ONE, "--alias", "small:1"),
+            *("--vgpu-type", "nvidia-35"),
+        )
+        self.assertIn("asked for twice", said)
+        self.assertEqual([], self.json("claim", "list"))
+
+    def test_ids_that_no_parent_has_are_none(self) -> None:
+        self.fails("claim", "create", "--instance", ONE, "--alias", "other:1")
+        found = self.json("config", "check", status=1)
+        self.assertEqual(
+            ["other"],
+            [
+                name
+                for name in ("small", "large", "other")
+                if any(f"alias '{name}'" in row["message"] for row in found)
+            ],
+        )
+
+    def test_beside_nova_no_alias_makes_any(self) -> None:
+        self.declare(more="nova_compute = yes\n")
+        self.fails("claim", "create", "--instance", ONE, "--alias", "small:1")
+        self.assertEqual({}, self.there())

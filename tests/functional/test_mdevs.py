@@ -11,6 +11,8 @@ import uuid
 from unittest import mock
 
 from nova_vfio_variant.cli import main
+from nova_vfio_variant.host.act import actor
+from nova_vfio_variant.host.observe import facts
 from nova_vfio_variant.node import mdev_wishes
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import store
@@ -171,6 +173,43 @@ class RefusedTest(mdev_case.MdevCase):
         self.assertEqual({UUID: OTHER}, self.there())
         self.assertEqual({}, self.ours())
 
+    def test_a_word_that_is_empty_is_shown(self) -> None:
+        for word in ("uuid", "parent"):
+            said = self.fails(*CREATE, f"--{word}=")
+            self.assertIn("''", said.splitlines()[0])
+
+    def counted(self, text: str | None, *parents: str) -> None:
+        """Let them tell this of how many they take, or nothing."""
+        for parent in parents:
+            types = f"sys/class/mdev_bus/{parent}/mdev_supported_types"
+            place = self.fake.root / types / "nvidia-35/available_instances"
+            place.unlink(missing_ok=True)
+            if text is not None:
+                place.write_text(text)
+
+    def test_a_count_that_is_none(self) -> None:
+        for text in (None, "", "\n", "many\n", "-1\n", "0x2\n", "9" * 12):
+            self.counted(text, CARD, OTHER)
+            said = self.refused("VFIO524", *CREATE)
+            self.assertIn(
+                f"available_instances of nvidia-35 below {CARD} is no number",
+                said,
+            )
+            self.counted("2\n", CARD, OTHER)
+
+    def test_a_count_that_is_none_keeps_only_its_parent_out(self) -> None:
+        self.counted("many\n", CARD)
+        self.assertEqual({self.make().uuid: OTHER}, self.there())
+
+    def test_parents_without_the_kernels_bus(self) -> None:
+        os.rename(self.fake.root / "sys/bus/mdev", self.folder / "bus")
+        before = self.fake.written
+        for words in ((), (f"--parent={CARD}",)):
+            said = self.fails(*CREATE, *words)
+            self.assertIn("[VFIO586]", said)
+            self.assertIn("/sys/bus/mdev", said)
+        self.assertEqual(before, self.fake.written)
+
     def test_a_host_whose_kernel_has_none(self) -> None:
         os.rename(self.fake.root / "sys/bus/mdev", self.folder / "bus")
         os.rename(self.fake.root / "sys/class/mdev_bus", self.folder / "class")
@@ -250,6 +289,34 @@ class FullTest(FailingCase):
                 (row,) = self.json(*CREATE)
             self.assertEqual(OTHER, row["parent"], os.strerror(answer))
             self.assertEqual(OTHER, self.there()[row["uuid"]])
+
+    def test_it_is_tried_whenever_a_parent_fills_up(self) -> None:
+        real = actor.Actor.look
+        looks = 0
+
+        def look(acting: actor.Actor) -> facts.HostFacts:
+            """Another tool makes one behind our back, once."""
+            nonlocal looks
+            seen = real(acting)
+            if looks == at:
+                with contextlib.suppress(OSError):
+                    self.by_another(UUID, CARD, "nvidia-36")
+            looks += 1
+            return seen
+
+        for at in range(12):
+            looks = 0
+            with mock.patch.object(actor.Actor, "look", look):
+                (row,) = self.json(*CREATE)
+            full = UUID in self.there()
+            self.assertEqual(OTHER if full else CARD, row["parent"], f"{at}")
+            self.assertEqual([row["uuid"]], [*self.ours()], f"{at}")
+            self.ok("mdev", "delete", row["uuid"])
+            if full:
+                self.remove(UUID)
+            if at >= looks:
+                return
+        raise AssertionError
 
     def test_when_all_turn_out_full_nothing_is_left(self) -> None:
         with self.taken_before("nvidia-36", CARD, OTHER):

@@ -80,6 +80,44 @@ class CreateTest(TwoMasters):
         self.assertIn("nova-compute hands out", left["reason"])
 
 
+class ClaimTest(TwoMasters):
+    """Claims beside nova-compute, of what it doesn't hand out."""
+
+    INSTANCE = "11111111-1111-4111-8111-111111111111"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.declare(f"{TYPES}[vfio]\nnova_compute = yes\n")
+
+    def claim(self, kind: str) -> tuple[str, ...]:
+        return (
+            *("claim", "create", "--instance", self.INSTANCE),
+            *("--vgpu-type", kind),
+        )
+
+    def test_a_claim_is_made_of_parents_that_nova_leaves_alone(self) -> None:
+        for kind in ("nvidia-35", "nvidia-36"):
+            [row] = self.json(*self.claim(kind))
+            self.assertEqual(
+                [kind, "allocated"], [row["alias_name"], row["status"]]
+            )
+            [shown] = self.json("mdev", "list")
+            self.assertEqual(TOO, shown["parent"])
+            self.ok("claim", "delete", "--instance", self.INSTANCE)
+        self.assertEqual([], self.json("mdev", "list"))
+
+    def test_none_where_nova_hands_out_all_that_there_are(self) -> None:
+        self.declare(
+            "[devices]\nenabled_mdev_types = nvidia-35\n"
+            "[vfio]\nnova_compute = yes\n"
+        )
+        for kind in ("nvidia-35", "nvidia-36"):
+            said = self.fails(*self.claim(kind))
+            self.assertIn("hands out nvidia-35", said)
+            self.assertIn("VFIO597", said)
+        self.assertEqual([], self.json("claim", "list"))
+
+
 class InventoryTest(TwoMasters):
     def setUp(self) -> None:
         super().setUp()
@@ -98,7 +136,10 @@ class InventoryTest(TwoMasters):
         self.json("inventory", "report")
         self.assertEqual([], self.json("inventory", "report"))
         self.assertEqual([], self.json("inventory", "diff"))
+        # What no claim has is reserved: no claim is given it.
         self.json("mdev", "create", "nvidia-35", "--parent", CARD)
+        self.assertEqual({PROVIDER: [4, 1]}, self.shown())
+        self.json("inventory", "report")
         self.assertEqual([], self.json("inventory", "diff"))
 
     def test_what_another_type_took_is_reserved(self) -> None:

@@ -40,6 +40,10 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device disallow": ((FREE,), 1),
     "device register": ((FREE,), 0),
     "device unregister": ((FREE,), 2),
+    # It is a VF of a provider that may be Nova's.
+    "device cordon": ((FREE, "--reason", "it is so"), 1),
+    "device drain": ((FREE, "--reason", "it is so"), 1),
+    "device uncordon": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
@@ -73,6 +77,7 @@ ASK = {
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
+    "flavor check": ("--property", "pci_passthrough:alias=vf:1"),
     "guest xml": ("--instance", cli_case.ONE),
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
@@ -99,6 +104,8 @@ LEAVE = {
     "config explain": (FREE,),
     "config suggest": (),
 }
+#: As "flavor check", once a cloud has answered.
+OF_A_CLOUD = {"flavor list"}
 
 
 class OldStoreTestCase(cli_case.CliTestCase):
@@ -159,7 +166,9 @@ def version_of(path: pathlib.Path) -> str:
 
 class EveryCommandTest(OldStoreTestCase):
     def test_each_command_is_tried(self) -> None:
-        self.assertEqual(set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE})
+        self.assertEqual(
+            set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE, *OF_A_CLOUD}
+        )
 
     def test_each_version_of_the_schema_is_kept(self) -> None:
         versions = (schema.MIGRATIONS / "versions").glob("0*.py")

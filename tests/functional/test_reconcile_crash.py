@@ -63,17 +63,20 @@ class ReconcileCrashCase(vgpu_case.VgpuCase):
         self, prepare: ty.Callable[[], object], least: int
     ) -> None:
         """Kill it at each of its points."""
-        at = 0
         prepare()
-        while kill_points.killed(at, self.reconcile):
-            self.assert_mended(f"point {at}")
-            prepare()
-            at += 1
-        self.assert_mended("not killed")
-        self.assertGreater(at, least)
-        prepare()
+        self.kill(self.reconcile, self.assert_mended, least)
         self.kill_on()
         self.assert_mended("killed again and again")
+
+    def kill(
+        self,
+        command: ty.Callable[[], object],
+        look: ty.Callable[[str], object],
+        least: int,
+    ) -> None:
+        """Kill a command at each of its points, of which there are so many."""
+        points = kill_points.kill_everywhere(command, look, self.folder)
+        self.assertGreaterEqual(points, least)
 
     def kill_on(self) -> None:
         """Kill it, each time one point later than the last."""
@@ -89,7 +92,7 @@ class FreeCrashTest(ReconcileCrashCase):
         self.assertEqual(self.claimed, self.json("claim", "list"), what)
 
     def test_what_is_left_of_an_instance(self) -> None:
-        self.kill_everywhere(self.give, 6)
+        self.kill_everywhere(self.give, 16)
 
     def test_what_is_killed_within_a_write(self) -> None:
         for after in (False, True):
@@ -139,31 +142,31 @@ class ClaimCrashTest(OfClaimsCase):
         self.assertEqual({}, self.allocations(ONE), what)
 
     def test_what_an_instance_has_claimed(self) -> None:
-        self.kill_everywhere(self.of_one, 10)
+        self.kill_everywhere(self.of_one, 22)
 
     def test_what_a_claim_was_killed_in_the_middle_of(self) -> None:
         self.vf = OTHER if self.other == VF else VF
-        at = 0
-        while kill_points.killed(at, self.claim):
-            self.age_mine()
-            self.kill_on()
-            self.assert_mended(f"point {at}")
-            at += 1
-        self.assertGreater(at, 10)
+
+        def look(what: str) -> None:
+            if what != kill_points.NOT_KILLED:
+                self.age_mine()
+                self.kill_on()
+                self.assert_mended(what)
+
+        self.kill(self.claim, look, 26)
 
     def test_what_an_end_was_killed_in_the_middle_of(self) -> None:
         def end() -> None:
             with contextlib.suppress(exception.ClaimError):
                 self.node.claims.release(ONE)
 
-        at = 0
+        def look(what: str) -> None:
+            if what != kill_points.NOT_KILLED:
+                self.age_mine()
+                self.assert_mended(what)
+
         self.of_one()
-        while kill_points.killed(at, end):
-            self.age_mine()
-            self.assert_mended(f"point {at}")
-            self.of_one()
-            at += 1
-        self.assertGreater(at, 8)
+        self.kill(end, look, 22)
 
 
 class LostCrashTest(OfClaimsCase):
@@ -175,7 +178,7 @@ class LostCrashTest(OfClaimsCase):
         self.of_one()
         self.guest(ONE)
         held = self.allocations(ONE)
-        self.kill_everywhere(lambda: self.set_type("0", self.vf), 6)
+        self.kill_everywhere(lambda: self.set_type("0", self.vf), 12)
         self.assertEqual(held, self.allocations(ONE))
         self.assertEqual(
             {ONE, TWO},
@@ -194,4 +197,4 @@ class DeclaredCrashTest(ReconcileCrashCase):
         self.theirs = self.of_others()
 
     def test_what_is_declared(self) -> None:
-        self.kill_everywhere(lambda: self.set_type("0"), 6)
+        self.kill_everywhere(lambda: self.set_type("0"), 10)

@@ -7,6 +7,7 @@ properties, ``vmId`` and ``_hook_domxml`` in the environment; the XML is read
 again when all have ended, or one of them with 2.
 """
 
+import errno
 import os
 import pathlib
 import subprocess
@@ -85,7 +86,8 @@ class HookCase(schema_case.SchemaCase):
         )
         program = programs / "nova-vfio"
         program.write_text(
-            f"#!/bin/sh\nPYTHONPATH={CHECKOUT} exec"
+            '#!/bin/sh\n[ "$1 $2" = "--state-path /var/lib/nova-vfio" ]'
+            f" || exit 9\nshift 2\nPYTHONPATH={CHECKOUT} exec"
             f' {programs}/with-checkout "$@"\n'
         )
         program.chmod(0o755)
@@ -283,6 +285,51 @@ class MetadataTest(HookCase):
         self.assertEqual(
             {OF_ENGINE: ("first", "type-1", cli_case.ONE)}, self.there()
         )
+
+    def params(self, uuid: str = OF_ENGINE) -> str:
+        """What the driver was told."""
+        place = self.fake.root / "sys/bus/mdev/devices" / uuid
+        return (place / "nvidia/vgpu_params").read_text().strip()
+
+    def add_nvidia(self) -> None:
+        """A third card, whose driver has the file and knows two keys."""
+        key = "(frame_rate_limiter|disable_vnc)=[01]"
+        self.fake.add_mdev_parent(
+            "third",
+            {"nvidia-35": 1},
+            2,
+            attributes=("nvidia/vgpu_params",),
+            takes={"nvidia/vgpu_params": (f"{key}(,{key})*", errno.EINVAL)},
+        )
+
+    def test_its_driver_is_told_the_parameters(self) -> None:
+        self.add_nvidia()
+        for told in (
+            "frame_rate_limiter=0",
+            "frame_rate_limiter=0,disable_vnc=1",
+        ):
+            xml = self.domain("nvidia-35").replace(
+                "frame_rate_limiter=0", told
+            )
+            ran = self.hooks("before_vm_start", xml)
+            self.assertEqual(([0], "", xml), ran)
+            self.assertEqual(told, self.params())
+            self.hooks(DESTROY, xml)
+            self.assertEqual({}, self.there())
+
+    def test_a_parameter_that_it_does_not_take_ends_it_and_leaves_none(
+        self,
+    ) -> None:
+        self.add_nvidia()
+        wrong = self.domain("nvidia-35").replace(
+            "frame_rate_limiter=0", "frame_rate=0"
+        )
+        # One was made before, for the same machine.
+        ran = self.hooks("before_vm_start", wrong, mdev_type="nvidia-35")
+        self.assertEqual(([2], wrong), (ran.statuses, ran.xml))
+        self.assertIn("Invalid argument", ran.err)
+        self.assertEqual({}, self.there())
+        self.assertEqual([], self.json("mdev", "list"))
 
     def test_an_unknown_placement_is_said(self) -> None:
         ran = self.hooks("before_vm_start", self.domain("type-1|spraed"))

@@ -17,40 +17,17 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.testing import fake_host
 from tests import base, sample_hosts
 from tests.functional import cli_case
-
-CARD, OTHER, NIC = "0000:41:00.0", "0000:61:00.0", "0000:31:01.0"
-B1, Q12, Q24 = "1145", "1148", "1149"
-L40S = {
-    B1: ("NVIDIA L40S-1B", 1024),
-    Q12: ("NVIDIA L40S-12Q", 12288),
-    Q24: ("NVIDIA L40S-24Q", 24576),
-}
-
-
-def build(folder: pathlib.Path) -> fake_host.FakeHost:
-    """A host of two cards without VFs, and a NIC."""
-    host = fake_host.FakeHost(folder)
-    host.add_driver("nvidia", ["10de:*:0302*"], makes_vfs=True)
-    host.add_driver("e1000", ["8086:100e"])
-    host.add(NIC, "8086:100e")
-    for address in (CARD, OTHER):
-        host.add(address, "10de:26b9", class_code=0x030200, vfs=4)
-    return host
-
-
-def make_vfs(host: fake_host.FakeHost, card: str = CARD) -> list[str]:
-    """Make all VFs of a card; their addresses."""
-    host.writer().set_numvfs(card, 4)
-    place = host.root / "sys/bus/pci/devices" / card
-    return [(place / f"virtfn{n}").readlink().name for n in range(4)]
-
-
-def give(host: fake_host.FakeHost, vf: str, type_id: str) -> None:
-    """Do what an administrator does by hand."""
-    host.write(
-        f"sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type",
-        f"{type_id}\n".encode(),
-    )
+from tests.functional.vgpu_cards import (
+    CARD,
+    L40S,
+    NIC,
+    OTHER,
+    Q12,
+    Q24,
+    build,
+    give,
+    make_vfs,
+)
 
 
 class VgpuTypesTest(cli_case.CliTestCase):
@@ -86,6 +63,7 @@ class VgpuTypesTest(cli_case.CliTestCase):
         self.assertEqual(
             {
                 "card": CARD,
+                "framework": "vendor_vfio",
                 "id": 1148,
                 "name": "NVIDIA L40S-12Q",
                 "framebuffer_mib": 12288,
@@ -305,9 +283,7 @@ class VgpuTypesTest(cli_case.CliTestCase):
             )
 
     def test_no_vendor_folder_means_none_and_is_no_failure(self) -> None:
-        self.assertIn(
-            "no card has VFs that take vGPUs", self.ok("vgpu", "types").err
-        )
+        self.assertIn("no card takes vGPUs", self.ok("vgpu", "types").err)
         self.assertIn(
             f"{NIC} takes no vGPUs: it has no vendor's folder",
             self.ok("vgpu", "types", NIC).err,

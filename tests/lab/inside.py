@@ -24,6 +24,7 @@ _MODULES = {
         "tests.behaviour.test_mdevs",
         "tests.behaviour.test_single",
         "tests.behaviour.test_vgpus",
+        "tests.lab.test_mdevs",
         "tests.lab.test_libvirt",
     ),
     "systemd": ("tests.lab.test_unit",),

@@ -40,7 +40,7 @@ packages=(
     # runs in the guest
     busybox-static e2fsprogs iproute2 libvirt-clients libvirt-daemon
     libvirt-daemon-driver-nodedev libvirt-daemon-driver-qemu lvm2 mdadm
-    mdevctl mount nvme-cli pciutils systemd udev util-linux
+    mdevctl mount nvme-cli pciutils sudo systemd udev util-linux
 )
 
 # What the initramfs needs before it has a file system, in this order.

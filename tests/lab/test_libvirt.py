@@ -2,10 +2,10 @@
 """libvirt takes what we prepared, and refuses what we said it would."""
 
 import pathlib
-import subprocess
 
 from tests.behaviour.host import PF, VFS
 from tests.behaviour.preparing_case import FOUR, PreparingCase
+from tests.lab import libvirt
 
 #: One VF each: on its host driver, on vfio-pci, on its variant driver, and
 #: one that libvirt is to bind.
@@ -22,43 +22,12 @@ _PCI = (
     ' "resource_class": "CUSTOM_VF"}\nreport_in_placement = true\n'
     "[filter_scheduler]\npci_in_placement = true\n"
 )
-_DOMAIN = """
-<domain type='qemu'>
-  <name>{name}</name>
-  <memory unit='MiB'>256</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>/boot/domain</kernel>
-  </os>
-  <features><acpi/></features>
-  <devices>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-    <serial type='file'><source path='{console}'/></serial>
-  </devices>
-</domain>
-"""
-
-
-def virsh(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run it."""
-    return subprocess.run(
-        ["virsh", "-q", *words],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 class LibvirtTest(PreparingCase):
     def setUp(self) -> None:
         super().setUp()
-        script = pathlib.Path(__file__).parent / "guest/libvirt.sh"
-        subprocess.run(
-            ["sh", str(script)], check=True, stdout=subprocess.DEVNULL
-        )
+        libvirt.start()
 
     def domain(self, address: str) -> str:
         """Define a domain and attach a function to it, as we say it.
@@ -67,9 +36,11 @@ class LibvirtTest(PreparingCase):
         """
         name = f"with-{address.replace(':', '-')}"
         xml = self.folder / f"{name}.xml"
-        xml.write_text(_DOMAIN.format(name=name, console=self.console(name)))
+        xml.write_text(
+            libvirt.DOMAIN.format(name=name, console=self.console(name))
+        )
         self.virsh("define", str(xml))
-        self.addCleanup(virsh, "undefine", name)
+        self.addCleanup(libvirt.virsh, "undefine", name)
         # Status 1 where nobody has prepared it, which libvirt is to say too.
         ran = self.run_command(
             *("guest", "xml", "--address", address),
@@ -87,7 +58,7 @@ class LibvirtTest(PreparingCase):
 
     def virsh(self, *words: str) -> str:
         """Run it, and it succeeds."""
-        ran = virsh(*words)
+        ran = libvirt.virsh(*words)
         self.assertEqual(0, ran.returncode, ran.stdout)
         return ran.stdout
 
@@ -115,7 +86,7 @@ class LibvirtTest(PreparingCase):
             for address in (PLAIN, ON_VFIO, MANAGED)
         }
         for address in (PLAIN, ON_VFIO):
-            ran = virsh("start", "--paused", names[address])
+            ran = libvirt.virsh("start", "--paused", names[address])
             if address in refused:
                 self.assertNotEqual(0, ran.returncode)
                 self.assertIn("must be manually detached", ran.stdout)

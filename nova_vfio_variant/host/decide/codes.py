@@ -441,6 +441,15 @@ OVERRULED: ty.Final = finding.Code(
     "VFIO512 of 0000:25:00.4 was overruled: the bridge is a test's",
     "nova-vfio device disallow ends it.",
 )
+IS_CORDONED: ty.Final = finding.Code(
+    "VFIO546",
+    _WARNING,
+    "the function is cordoned",
+    "nova-vfio device cordon said so, of it or of its PF: no new claim gets it, "
+    "and it is reserved in Placement. Who has it keeps it.",
+    "0000:25:00.4 is cordoned: ECC errors",
+    "See to the reason, then run nova-vfio device uncordon.",
+)
 VANISHED: ty.Final = finding.Code(
     "VFIO544",
     _WARNING,
@@ -492,8 +501,9 @@ NOT_PUT_BACK: ty.Final = finding.Code(
     "it is a link below --host-root. It can't be written down here and written "
     "back as it was, so that a change of the function could not be undone.",
     "driver_override of 0000:25:00.4 holds the bytes 63 61 66 e9",
-    "Whoever wrote it takes it away first: write an empty line to "
-    "driver_override. 'nova-vfio host list' says what can't be read, and why.",
+    "Take the override away first, which binds the function anew: driverctl "
+    "unset-override 0000:25:00.4. What can't be read nova-vfio host list says, "
+    "and why.",
 )
 NO_SUCH_VGPU_TYPE: ty.Final = finding.Code(
     "VFIO563",

@@ -91,9 +91,9 @@ def _mend(
 ) -> str:
     if member.is_any_bridge:
         return (
-            f"take the bridge from its driver: echo {member.address} > "
-            f"/sys/bus/pci/drivers/{member.driver}/unbind; or give the guest "
-            "a function of another group"
+            "take the bridge from its driver: driverctl set-override"
+            f" {member.address} none; or give the guest a function of another"
+            " group"
         )
     named = [
         function

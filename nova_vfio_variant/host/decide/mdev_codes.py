@@ -81,7 +81,8 @@ MDEV_OF_NOVA: ty.Final = finding.Code(
     _ERROR,
     "a mediated device of a parent whose devices Nova hands out",
     "Nova gives a guest any device of a parent and type in [devices] that no "
-    "guest has, ours too (LibvirtDriver._get_existing_mdevs_not_assigned).",
+    "guest has, ours too (LibvirtDriver._get_existing_mdevs_not_assigned). One "
+    "of another type takes room from those that Nova has promised.",
     "nova-vfio mdev create nvidia-35 beside enabled_mdev_types = nvidia-35",
     "Let Nova make it; or write nova_compute = no into [vfio] where "
     "nova-compute does not run on this host.",

@@ -11,7 +11,12 @@ import difflib
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, mdev_codes, refusal
+from nova_vfio_variant.host.decide import (
+    codes,
+    mdev_codes,
+    obstacles,
+    refusal,
+)
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe import use as uses
 
@@ -29,15 +34,43 @@ def to_create(
         return (taken(there),)
     if mdevs.unread is not None:
         return (_not_known(uuid, f"{mdevs.unread}"),)
+    if not mdevs.has_bus:
+        return (no_parent(facts, uuid, "this host"),)
     offering = mdevs.parents.get(parent)
     if offering is None:
         return (no_parent(facts, uuid, parent),)
     offered = offering.type_of(type_id)
     if offered is None:
         return (no_type((offering,), uuid, type_id),)
+    if offered.available is None:
+        return (
+            _not_known(
+                uuid,
+                f"available_instances of {type_id} below {parent} is no number",
+                "name another --parent; the driver of this one is broken",
+            ),
+        )
     if offered.available == 0:
         return (full(facts, uuid, (offering,), type_id),)
     return _function_is_given(facts, uuid, offering)
+
+
+def to_claim(
+    facts: host_facts.HostFacts, uuid: str, parent: mdev.Parent
+) -> tuple[finding.Finding, ...]:
+    """Why nobody new gets a device of a parent."""
+    function = parent.address and facts.scan.get(parent.address)
+    if not function:
+        return ()
+    return tuple(
+        refusal.because(
+            reason.code,
+            uuid,
+            f"{parent.name}: {reason.message}",
+            reason.hint or reason.code.mend,
+        )
+        for reason in obstacles.of_cordon(function, facts.records.cordoned)
+    )
 
 
 def to_remove(
@@ -115,20 +148,20 @@ def no_parent(
 ) -> finding.Finding:
     """A parent that isn't one."""
     known = tuple(facts.mdevs.parents)
-    if known:
-        near = difflib.get_close_matches(parent, known, 3, 0.5) or known[:5]
-        hint = f"those that offer some: {', '.join(near)}"
-    elif facts.mdevs.has_bus:
-        hint = "no device of this host offers any: is its driver loaded?"
-    else:
+    if not facts.mdevs.has_bus:
         hint = (
             "this host's kernel has no mediated devices (/sys/bus/mdev):"
             " load the driver that makes them"
         )
+    elif known:
+        near = difflib.get_close_matches(parent, known, 3, 0.5) or known[:5]
+        hint = f"those that offer some: {', '.join(near)}"
+    else:
+        hint = "no device of this host offers any: is its driver loaded?"
     return refusal.because(
         mdev_codes.NO_MDEV_PARENT,
         subject,
-        f"{parent} offers no mediated devices",
+        (parent or "''") + " offers no mediated devices",
         hint,
     )
 

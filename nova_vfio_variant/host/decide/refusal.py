@@ -152,16 +152,23 @@ def not_put_back(
 ) -> ty.Iterator[finding.Finding]:
     """Whether what it is on now couldn't be written again to undo a change."""
     yield from override_not_read(function)
-    for what, name in (
-        ("driver_override", function.driver_override),
-        ("driver", function.driver),
+    for what, name, hint in (
+        (
+            "driver_override",
+            function.driver_override,
+            (
+                "take it away first, which binds the function anew: driverctl"
+                f" unset-override {function.address}"
+            ),
+        ),
+        ("driver", function.driver, "name another function"),
     ):
         if name is not None and not drivers.is_name(name):
             yield because(
                 codes.NOT_PUT_BACK,
                 str(function.address),
                 f"its {what} is {name!r}, which could not be put back",
-                codes.NOT_PUT_BACK.mend,
+                hint,
             )
 
 
@@ -177,7 +184,7 @@ def override_not_read(
             codes.NOT_PUT_BACK,
             str(function.address),
             "its driver_override can't be read, and could not be put back",
-            codes.NOT_PUT_BACK.mend,
+            "'nova-vfio host list' says why",
         )
 
 
@@ -308,7 +315,8 @@ def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
         codes.VFS_IN_USE,
         str(function.address),
         f"it has {count} VFs, which go when it loses its driver",
-        "take them away first, as they were made: by its sriov_numvfs"
+        f"take it from {function.driver}, and its VFs with it, as whoever made"
+        f" them gave it there: driverctl unset-override {function.address}"
         if function.vfio
         else 'take them away first: "num_vfs": 0 in an entry of its own',
     )

@@ -314,17 +314,21 @@ class Files:
         Numbers of VFIO devices and loaded drivers without function aside.
         """
         found = {}
-        for part in ("sys/devices", "sys/bus", "sys/kernel/iommu_groups"):
-            for folder, names, files in os.walk(self.root / part):
-                at = _VFIO_NUMBER.sub("/vfio", folder)
-                at = at.removeprefix(f"{self.root}/")
-                for name in names + files:
-                    path = f"{folder}/{name}"
-                    if os.path.islink(path):
-                        found[f"{at}/{name}"] = os.readlink(path)
-                    elif name in files and "bus/pci/drivers/" not in path:
-                        text = self.text(pathlib.Path(path))
-                        found[f"{at}/{name}"] = text
+        todo = ["sys/devices", "sys/bus", "sys/kernel/iommu_groups"]
+        # Of all that tests do, this is done most often.
+        while todo:
+            folder = todo.pop()
+            at = _VFIO_NUMBER.sub("/vfio", folder)
+            is_driver = "bus/pci/drivers/" in f"{folder}/"
+            with os.scandir(f"{self.root}/{folder}") as entries:
+                for entry in entries:
+                    name = f"{at}/{entry.name}"
+                    if entry.is_symlink():
+                        found[name] = os.readlink(entry.path)
+                    elif entry.is_dir():
+                        todo.append(f"{folder}/{entry.name}")
+                    elif not is_driver:
+                        found[name] = self.text(entry.path)
         return found
 
     def put(self, place: pathlib.Path, **values: object) -> None:
@@ -332,7 +336,7 @@ class Files:
         for name, value in values.items():
             (place / name).write_text(f"{value}\n")
 
-    def text(self, path: pathlib.Path) -> str:
+    def text(self, path: str | os.PathLike[str]) -> str:
         """An attribute without its line end; empty if it isn't there."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -97,16 +97,27 @@ class Core:
         (files.root / "sys/class/mdev_bus" / name).unlink()
 
     def _count(self, parent: mdev_parent.Parent) -> None:
-        left = parent.capacity - sum(
-            parent.costs[kind] for kind in parent.mdevs.values()
-        )
-        there = set(parent.mdevs.values())
-        for kind, cost in parent.costs.items():
-            blocked = parent.one_type and there - {kind}
-            self._files.put(
-                self._files.root / parent.path / _TYPES / kind,
-                available_instances=0 if blocked else left // cost,
-            )
+        sharing = [parent]
+        if parent.card:
+            sharing = [
+                known
+                for known in self._files.memory.parents.values()
+                if known.card == parent.card
+                and (self._files.root / known.path / _TYPES).exists()
+            ]
+        there = [kind for known in sharing for kind in known.mdevs.values()]
+        left = parent.capacity - sum(parent.costs[kind] for kind in there)
+        for known in sharing:
+            for kind, cost in known.costs.items():
+                count = left // cost
+                if known.card:
+                    count = min(count, 1 - len(known.mdevs))
+                if known.one_type and {*there} - {kind}:
+                    count = 0
+                self._files.put(
+                    self._files.root / known.path / _TYPES / kind,
+                    available_instances=count,
+                )
 
     def _create(
         self, parent: mdev_parent.Parent, kind: str, data: bytes
@@ -150,6 +161,7 @@ class Core:
             for uuid in parent.mdevs:
                 for name in parent.attributes:
                     if place == str(root / parent.path / uuid / name):
+                        _expect_taken(parent, name, data)
                         pathlib.Path(place).write_bytes(data)
                         return True
         return False
@@ -178,3 +190,13 @@ class Core:
         for known in files.memory.parents.values():
             if known.mdevs.pop(uuid, None):
                 self._count(known)
+
+
+def _expect_taken(parent: mdev_parent.Parent, name: str, data: bytes) -> None:
+    """Refuse what the parent's driver doesn't take of an attribute.
+
+    :raises OSError: as the driver does
+    """
+    pattern, errno_ = parent.takes.get(name, (".*", 0))
+    if not re.fullmatch(pattern, data.decode(errors="replace").strip()):
+        raise fake_files.error(errno_)

@@ -21,7 +21,11 @@ class Parent:
     :param texts: more files of each type: ``{"i915-GVTg_V5_4": {"name": ...}}``
     :param attributes: files that each mdev has, such as
         ``nvidia/vgpu_params``
-    :param one_type: while there are some it takes no other type
+    :param takes: of an attribute, the values that the driver takes, as an
+        expression, and the error that all others give; any without one
+    :param card: what it shares its capacity with, and then it takes one
+        mdev alone: VFs that are parents; of its own if empty
+    :param one_type: while there are some, of its card, it takes no other type
     :param full: what its driver answers where nothing is left
     """
 
@@ -34,5 +38,7 @@ class Parent:
     of: str = ""
     texts: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    takes: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    card: str = ""
     one_type: bool = False
     full: int = errno.ENOSPC

@@ -33,21 +33,7 @@ ExecStart=
 ExecStart=-udevadm trigger --action=add --subsystem-match=net
 END
 
-# The unit sees neither homes nor /tmp, where Python and the checkout may be.
-python=$($box readlink -f "$LAB_PATH/python")
-for pair in "${python%/bin/*} python" "${LAB_PATH%/bin} venv" \
-    "$LAB_CHECKOUT checkout"; do
-    place=/opt/lab/${pair##* }
-    $box mkdir -p "$place"
-    $box mount --bind "${pair% *}" "$place"
-done
-cat > /usr/bin/nova-vfio <<END
-#!/bin/sh
-export PYTHONPATH=/opt/lab/checkout:$(echo /opt/lab/venv/lib/python3*/site-packages)
-exec /opt/lab/python/bin/${python##*/} -c \
-    'import sys; from nova_vfio_variant.cli import main; sys.exit(main.main())' "\$@"
-END
-$box chmod 755 /usr/bin/nova-vfio
+sh "$LAB_CHECKOUT/tests/lab/guest/install.sh"
 
 # Not igbvf: udev loads it when there are VFs, as for a host's first ones.
 echo igb > /etc/modules-load.d/lab.conf

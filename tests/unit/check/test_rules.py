@@ -5,12 +5,13 @@ import dataclasses
 import typing as ty
 from collections.abc import Iterable, Mapping
 
+from nova_vfio_variant import source
 from nova_vfio_variant.check import (
     absent,
     binding,
     cloud,
-    mdevs,
     meaning,
+    mechanisms,
     naming,
     published,
     suggest,
@@ -462,7 +463,7 @@ class MediatedTest(base.TestCase):
 
     def taken(self, spec: str, at: str) -> str:
         given = make.given([spec], (), card())
-        return str(mdevs._taken(given, samples.at(at)))
+        return str(mechanisms._first(given, samples.at(at), given.spec_of))
 
     def test_a_pf_takes_its_vf_away(self) -> None:
         pf = '{"vendor_id": "8086", "product_id": "10c9"}'
@@ -481,7 +482,33 @@ class MediatedTest(base.TestCase):
             card(),
             options={("devices", "enabled_mdev_types"): ["nvidia-35"]},
         )
-        self.assertEqual([], [*mdevs.also_given_away(given)])
+        self.assertEqual([], [*mechanisms.mediated(given)])
+
+    def test_a_vf_that_is_to_have_no_type_makes_mediated_devices(self) -> None:
+        for word, count in (("none", 0), ("A16-4Q", 1)):
+            entry = f'{{"address": "0000:25:00.4", "vgpu_type": "{word}"}}'
+            given = make.given(
+                (),
+                (),
+                card(),
+                options={
+                    ("devices", "enabled_mdev_types"): ["nvidia-35"],
+                    ("mdev_nvidia-35", "device_addresses"): ["0000:25:00.0"],
+                },
+                host_specs=(source.SourceText.of(entry),),
+            )
+            self.assertEqual(count, len([*mechanisms.mediated(given)]))
+
+    def test_an_entry_for_a_pf_and_its_vfs_gives_the_vfs(self) -> None:
+        entry = '{"address": "0000:25:00.4", "vgpu_type": "A16-4Q"}'
+        for spec, count in (
+            ('{"address": "0000:25:00.0"}', 0),
+            ('{"address": "0000:25:00.0", "product_id": "10c9"}', 1),
+        ):
+            given = make.given(
+                [spec], (), card(), host_specs=(source.SourceText.of(entry),)
+            )
+            self.assertEqual(count, len([*mechanisms.whole(given)]))
 
 
 class PublishedTest(base.TestCase):

@@ -23,7 +23,7 @@ from nova_vfio_variant.host.act import (
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state, scanner
 from nova_vfio_variant.pci import address as pci_address
-from tests import base
+from tests import base, driverctl
 from tests.unit.host import plan_case
 from tests.unit.host.act_case import PAIR, VARIANT, ActCase
 from tests.unit.host.plan_case import NIC, OTHER, PF, VF
@@ -191,9 +191,8 @@ class ApplyTest(ActCase):
             exception.HostRefused, undoing.restore, self.actor()
         )
         self.assertIn("it has 2 VFs, which go when it", error.message)
-        self.assertIn("by its sriov_numvfs", str(error.hint))
         self.assertEqual(before, self.host.picture())
-        self.host.writer().set_numvfs(PF, 0)
+        driverctl.paste(self.host, error.hint)
         self.host.write("sys/module/vfio_pci/parameters/enable_sriov", b"0")
         self.assertEqual((), undoing.restore(self.actor()))
         self.assertEqual(start, self.host.picture())

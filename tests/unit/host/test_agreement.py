@@ -91,14 +91,14 @@ def _without(
 
 def _claim_forgets(*forgotten: ty.Any) -> ty.Any:
     """Claims whose verdicts lack some obstacles."""
-    real = claim_choice._verdicts
+    real = claim_choice.verdicts
 
     def verdicts(*given: ty.Any) -> ty.Any:
         return {
             at: _without(one, *forgotten) for at, one in real(*given).items()
         }
 
-    return mock.patch.object(claim_choice, "_verdicts", verdicts)
+    return mock.patch.object(claim_choice, "verdicts", verdicts)
 
 
 def _plan_forgets(*forgotten: ty.Any) -> ty.Any:
@@ -258,7 +258,7 @@ class PlantedTest(AgreementCase):
             mock.patch.object(
                 placement_side.PlacementSide,
                 "_unassignable",
-                lambda *_: (set(), set()),
+                lambda *_: placement_side._Unassignable(set(), set(), set()),
             ),
             "inventory show",
         )

@@ -6,6 +6,7 @@ from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.observe import facts, scanner
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
+from tests import driverctl
 from tests.unit.host import plan_case
 from tests.unit.host.plan_case import NIC, OTHER, PF, VF
 
@@ -101,9 +102,6 @@ class CompanionsTest(plan_case.PlanCase):
         self.bind(OTHER)
         (found,) = self.hints(ENTRY)
         self.assertEqual(bridge, found[0])
-        self.assertIn(
-            f"echo {bridge} > /sys/bus/pci/drivers/odd/unbind", found[1]
-        )
         self.assertNotIn("companions", found[1])
         self.assertNotIn("card", found[1])
         # Named all the same it is not unbound.
@@ -113,7 +111,7 @@ class CompanionsTest(plan_case.PlanCase):
             [str(step) for step in self.decision(text).plan.steps],
         )
         # What the hint says helps.
-        self.host.write("sys/bus/pci/drivers/odd/unbind", bridge.encode())
+        driverctl.paste(self.host, found[1])
         self.assertEqual(3, len(self.steps(ENTRY)))
 
     def test_a_host_bridge_is_named_as_nobodys_companion(self) -> None:

@@ -9,6 +9,7 @@ from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.pci import address as pci_address
+from tests import driverctl
 from tests.unit.host.plan_case import (
     FOUR_VFS,
     NIC,
@@ -296,8 +297,9 @@ class RefusalTest(PlanCase):
         self.assertIn("it has 2 VFs, which go when it loses its driver", found)
         self.assertIn(f"is open in process {pid} (", found[1])
         self.host.let_go(pid)
-        self.host.write(f"{paths.DEVICES}/{PF}/sriov_numvfs", b"0")
-        self.assertEqual(3, len(self.steps(text)))
+        hint = self.decision(text).refusals[0].hint
+        driverctl.paste(self.host, hint)
+        self.assertEqual([], self.steps(text))
 
     def pf_on_vfio(self) -> None:
         """A PF whose VFs vfio-pci made."""
@@ -367,6 +369,7 @@ class RefusalTest(PlanCase):
         for override in (b"caf\xe9\n", b"two words\n", b"x" * 65 + b"\n"):
             place.write_bytes(override)
             self.refused(host_codes.NOT_PUT_BACK, VF, ON_VFIO)
+            hint = self.decision(ON_VFIO).refusals[0].hint
             self.refused(
                 host_codes.NOT_PUT_BACK,
                 VF,
@@ -374,6 +377,8 @@ class RefusalTest(PlanCase):
             )
             # Nor does it go with the others of its PF.
             self.refused(host_codes.VFS_IN_USE, PF, FOUR_VFS)
+            driverctl.paste(self.host, hint)
+            self.steps(ON_VFIO)
         place.write_bytes(b"nobody\n")
         self.steps(ON_VFIO)
 

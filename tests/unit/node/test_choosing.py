@@ -90,6 +90,23 @@ class ChooseTest(base.TestCase):
         given = [(vf(1), PREPARABLE), (vf(3), READY)]
         self.assertEqual([3], self.choose(*given, doubtful=suspect))
 
+    def test_a_whole_card_on_which_a_guest_failed_goes_last(self) -> None:
+        given = [
+            (samples.pci(f"0000:05:00.{at}", product_id="10ca"), READY)
+            for at in (1, 2, 3)
+        ]
+        given = [
+            (dataclasses.replace(device, dev_type="type-VF"), answer)
+            for device, answer in given
+        ]
+        for at in (1, 2, 3):
+            bad = {f"0000:05:00.{at}": vgpu_reports.Health.SUSPECT}
+            for count in (1, 2):
+                chosen = self.choose(*given, count=count, doubtful=bad)
+                self.assertNotIn(at, chosen)
+            chosen = self.choose(*given, count=3, doubtful=bad)
+            self.assertEqual(at, chosen[-1])
+
     def test_a_card_with_a_quarantined_one_goes_last(self) -> None:
         given = [
             (vf(1), READY),

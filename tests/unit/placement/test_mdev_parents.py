@@ -10,9 +10,16 @@ A, B = "pci_0000_84_00_0", "pci_0000_85_00_0"
 
 
 def offer(
-    name: str, here: int, available: int | None, most: int = 1
+    name: str,
+    here: int,
+    available: int | None,
+    most: int = 1,
+    others: int = 0,
 ) -> mdev_parents.Offer:
-    return mdev_parents.Offer(name, "nvidia-35", "VGPU", here, available, most)
+    """What a parent has, all of it claimed but what is others'."""
+    return mdev_parents.Offer(
+        name, "nvidia-35", "VGPU", here, available, most, here - others
+    )
 
 
 class ParentsTest(base.TestCase):
@@ -45,6 +52,11 @@ class ParentsTest(base.TestCase):
     def test_what_is_there_and_what_can_be_made_is_the_total(self) -> None:
         for way in (self.ours, self.novas):
             self.assertEqual({A: (4, 0, 0)}, way(offer(A, 1, 3)))
+
+    def test_what_no_claim_has_is_reserved(self) -> None:
+        self.assertEqual({A: (4, 2, 0)}, self.ours(offer(A, 3, 1, others=2)))
+        self.assertEqual({A: (4, 0, 0)}, self.novas(offer(A, 3, 1, others=2)))
+        self.assertEqual({A: (4, 1, 1)}, self.ours(offer(A, 3, None, 4, 1)))
 
     def test_nova_drops_what_its_siblings_filled_and_ours_stays(self) -> None:
         full = offer(A, 1, 0), offer(B, 0, 0)
