@@ -59,6 +59,7 @@ COMMANDS = {
     "device bind": "device_host:Bind",
     "device unbind": "device_host:Unbind",
     "claim create": "claim:Create",
+    "claim adopt": "claim_adopt:Adopt",
     "claim list": "claim:List",
     "claim show": "claim:Show",
     "claim prepare": "claim:Prepare",

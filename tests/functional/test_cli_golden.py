@@ -245,6 +245,7 @@ class CompleteTest(base.TestCase):
         "device register",
         "device unbind",
         "device unregister",
+        "claim adopt",
         "claim create",
         "claim delete",
         "claim prepare",

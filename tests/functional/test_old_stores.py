@@ -41,6 +41,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device register": ((FREE,), 0),
     "device unregister": ((FREE,), 2),
     "claim create": (MORE, 0),
+    "claim adopt": (("--instance", cli_case.ONE), 2),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
     "claim release": (("--instance", cli_case.ONE), 0),
