@@ -65,6 +65,7 @@ COMMANDS = {
     "device drain": "cordon:Drain",
     "device uncordon": "cordon:Uncordon",
     "claim create": "claim:Create",
+    "claim adopt": "claim_adopt:Adopt",
     "claim list": "claim:List",
     "claim show": "claim:Show",
     "claim prepare": "claim:Prepare",

@@ -122,12 +122,22 @@ def amounts(given: facts.CheckInput, made: Made) -> dict[str, dict[str, int]]:
     One of a type that its parent isn't published for is none: what it takes
     is reserved.
     """
-    found: dict[str, dict[str, int]] = {}
     if not (made and are_ours(given)):
-        return found
+        return {}
+    return of_kinds(given, [ours.kind for ours in made])
+
+
+def of_kinds(
+    given: facts.CheckInput, kinds: ty.Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """The same, of whoever made them.
+
+    :param kinds: ``PARENT/TYPE`` of each device
+    """
+    found: dict[str, dict[str, int]] = {}
     read = nova_mdevs.read(given)
-    for ours in made:
-        name, kind = mdev.parse_kind(ours.kind)
+    for text in kinds:
+        name, kind = mdev.parse_kind(text)
         parent = given.host_facts.mdevs.parents.get(name)
         if parent is None or read.type_of(parent) != kind:
             continue

@@ -44,9 +44,12 @@ def give_back(
     from nova_vfio_variant.node import finishing, records
 
     before = tracked_devices.claims(context, store, instance_uuid)
-    if not before:
-        store.claim_records.end(instance_uuid)
-        return ()
+    record = store.claim_records.get(instance_uuid)
+    is_adopted = record is not None and record.adopted is not None
+    if is_adopted or not before:
+        # What is Nova's it gives back itself, and its guest may go on.
+        store.free(instance_uuid)
+        return before
     devices = tuple(store.devices())
     still = () if force else held(context, store, devices, instance_uuid)
     if still:
@@ -56,7 +59,6 @@ def give_back(
             " SECONDS; where it can't be seen, run the command as"
             " root; --force gives them back all the same",
         )
-    record = store.claim_records.get(instance_uuid)
     if record is not None:
         store.claim_records.move(record, tracked.ClaimState.RELEASING)
     types_gone, mdevs_left = finishing.unmade(

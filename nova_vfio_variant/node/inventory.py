@@ -62,6 +62,9 @@ class Publication:
     :param known: the providers that we made
     """
 
+    # Longer than 250 lines: each method is one question to Placement or one
+    # answer of ours, and who has no Placement answers each of them, too.
+
     def __init__(
         self,
         conf: located.Config,
@@ -309,6 +312,31 @@ class Publication:
         wanted = self._desired.amounts(devices, mediated)
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
+
+    def amounts(
+        self, devices: ty.Sequence[tracked.Device]
+    ) -> allocations.Amounts:
+        """What devices are in Placement, by the names of their providers."""
+        return self._desired.amounts(devices)
+
+    def has(self, instance_uuid: str) -> allocations.Amounts:
+        """What an instance has of PCI and mediated devices, whoever gave it.
+
+        :returns: of providers below the root, by their names
+        :raises PlacementError: it can't be asked
+        """
+        if self._absent:
+            return {}
+        desired = self._desired
+        known = (*desired.described, *desired.novas)
+        return retry.retrying()(
+            allocations.of_devices,
+            self.client,
+            self._known,
+            desired.given.root,
+            {rp.name for rp in known},
+            instance_uuid,
+        )
 
     def release(self, instance_uuid: str) -> None:
         """Take from an instance all that it has from our providers.

@@ -55,6 +55,7 @@ def claims(
     :param instance_uuid: None for all
     :raises HostError: there are mediated devices, and no host to be seen
     """
+    records = store.claim_records.all()
     of_kind: dict[tuple[str, str], list[mdevs.OurMdev]] = {}
     for made in store.mdevs.all().values():
         owner = made.instance_uuid
@@ -76,14 +77,37 @@ def claims(
             )
             for (owner, type_id), some in sorted(of_kind.items())
         ),
+        *(
+            claim
+            for owner, record in records.items()
+            if record.adopted and instance_uuid in (None, owner)
+            for claim in _adopted_mdevs(record)
+        ),
     ]
-    records = store.claim_records.all()
     return tuple(
         sorted(
             (_with_record(claim, records) for claim in found),
             key=lambda claim: claim.instance_uuid,
         )
     )
+
+
+def _adopted_mdevs(
+    record: claim_records.ClaimRecord,
+) -> ty.Iterator[tracked.Claim]:
+    """The mediated devices that Nova made for an instance, by type."""
+    of_type: dict[str, list[str]] = {}
+    for uuid, kind in sorted((record.adopted or {}).items()):
+        of_type.setdefault(mdev.parse_kind(kind)[1], []).append(uuid)
+    for type_id, uuids in of_type.items():
+        yield tracked.Claim(
+            record.instance_uuid,
+            type_id,
+            record.assignment,
+            (),
+            tracked.Status.ALLOCATED,
+            tuple(uuids),
+        )
 
 
 def _with_record(

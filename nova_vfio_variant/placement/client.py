@@ -288,12 +288,10 @@ class PlacementClient(rest.Rest):
     ) -> dict[str, dict[str, int]]:
         """What the providers of a tree have free, if it takes these groups.
 
-        One candidate is enough to know that: all that one claim could get are
-        as many as its devices have providers, to the power of its devices.
+        One candidate tells it; all of them may be very many.
 
-        :param groups: one for each device, from any providers of the tree
-        :returns: provider's UUID -> resource class -> units; empty where the
-            tree has no allocation candidate
+        :param groups: one for each device
+        :returns: provider's UUID -> resource class -> units; empty if not
         """
         query = {"group_policy": "none", "limit": "1"}
         for number, group in enumerate(groups, 1):

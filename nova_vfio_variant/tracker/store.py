@@ -164,6 +164,7 @@ class Store(parts.Parts):
         mediated: ty.Iterable[mdevs.OurMdev] = (),
         asked: str | None = None,
         assignment: str | None = None,
+        state: tracked.ClaimState = tracked.ClaimState.CLAIMED,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -173,6 +174,7 @@ class Store(parts.Parts):
         :param mediated: the mediated devices that are to be made beside them
         :param asked: what is asked for, as JSON
         :param assignment: tells this claim from the next; None for a new one
+        :param state: in which it begins
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -185,12 +187,14 @@ class Store(parts.Parts):
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             quarantine.refuse(link, everything, boot)
-            claim_records.begin(link, instance_uuid, asked, assignment)
+            claim_records.begin(link, instance_uuid, asked, assignment, state)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request = str(uuid.uuid4())
                 for place in places:
                     families.claim(place, instance_uuid, request, alias_name)
+                    if state is not tracked.ClaimState.CLAIMED:
+                        families.allocate(place, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in made:
                 vgpus.write(link, vgpu)
@@ -230,7 +234,7 @@ class Store(parts.Parts):
             rows.write(link, families.changes())
             for vgpu in gone:
                 vgpus.erase(link, vgpu.address, vgpu.assignment)
-            claim_records.end(link, instance_uuid)
+            claim_records.end(link, instance_uuid, adopted_too=True)
         return tracked.claims_of(owned)
 
     def meta(self, name: str) -> str | None:

@@ -256,6 +256,7 @@ class CompleteTest(base.TestCase):
         "device cordon",
         "device drain",
         "device uncordon",
+        "claim adopt",
         "claim create",
         "claim delete",
         "claim prepare",

@@ -45,6 +45,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device drain": ((FREE, "--reason", "it is so"), 1),
     "device uncordon": ((FREE,), 1),
     "claim create": (MORE, 0),
+    "claim adopt": (("--instance", cli_case.ONE), 2),
     "claim prepare": (("--instance", cli_case.ONE), 0),
     "claim started": (("--instance", cli_case.ONE), 0),
     "claim release": (("--instance", cli_case.ONE), 0),
