@@ -133,7 +133,7 @@ class Base(command.Command):
 
     def look_up(self, parsed_args: argparse.Namespace) -> None:
         """Put addresses in the place of devices' names."""
-        called.resolve(parsed_args, self.context)
+        called.resolve(parsed_args, lambda: self.context)
 
     def named_now(self, column_names: ty.Sequence[str]) -> list[str]:
         """The columns without those that have another name now."""
