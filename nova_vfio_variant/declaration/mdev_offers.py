@@ -6,12 +6,12 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan
+    from nova_vfio_variant.host.observe import host_scan, mdev
     from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -101,7 +101,7 @@ def amounts(given: facts.CheckInput, made: Made) -> dict[str, dict[str, int]]:
         return found
     read = nova_mdevs.read(given)
     for ours in made:
-        name, kind = mdev.parse_kind(ours.kind)
+        name, kind = mdev_names.parse_kind(ours.kind)
         parent = given.host_facts.mdevs.parents.get(name)
         if parent is None or read.type_of(parent) != kind:
             continue

@@ -9,6 +9,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -36,7 +37,7 @@ def claims(
     for made in store.mdevs.all().values():
         owner = made.instance_uuid
         if owner is not None and instance_uuid in (None, owner):
-            type_id = mdev.parse_kind(made.kind)[1]
+            type_id = mdev_names.parse_kind(made.kind)[1]
             of_kind.setdefault((owner, type_id), []).append(made)
     found = [
         *store.claims(instance_uuid),

@@ -14,6 +14,7 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import codes, mdev_codes, refusal
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
@@ -60,7 +61,7 @@ def to_remove(
     there = facts.mdevs.devices.get(uuid)
     if there is None:
         return (gone(uuid),)
-    seen = mdev.kind(there.parent, there.type_id or "")
+    seen = mdev_names.kind(there.parent, there.type_id or "")
     if seen != kind:
         return (
             refusal.because(
