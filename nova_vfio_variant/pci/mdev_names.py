@@ -53,14 +53,17 @@ def parse_kind(text: object) -> tuple[str, str]:
     return parent, type_id
 
 
-def parse_attribute(text: str) -> tuple[str, str]:
+def parse_attribute(text: object) -> tuple[str, str]:
     """The name and the value of ``NAME=VALUE``.
 
     A name may have a folder: ``nvidia/vgpu_params``. What the kernel's own
     core keeps in a device's folder is no attribute.
 
+    :raises TypeError: it is no text
     :raises ValueError: it is none
     """
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
     name, sign, value = text.partition("=")
     if (
         not sign
