@@ -38,6 +38,18 @@ def to_create(
     offered = offering.type_of(type_id)
     if offered is None:
         return (no_type((offering,), uuid, type_id),)
+    try:
+        mdev_names.parse_kind(mdev_names.kind(parent, type_id))
+    except ValueError as error:
+        # Nor could it be recorded, so that it would be known as ours.
+        return (
+            refusal.because(
+                mdev_codes.NO_MDEV_TYPE,
+                uuid,
+                str(error),
+                mdev_codes.NO_MDEV_TYPE.mend,
+            ),
+        )
     if offered.available is None:
         return (
             _not_known(
