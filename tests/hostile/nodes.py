@@ -85,11 +85,16 @@ WORDS: ty.Final[dict[str, tuple[str, ...]]] = {
     **commands.TELL,
     **commands.LEAVE,
 }
+_NAMES: ty.Final = (
+    *("mdpy-\x1b[31m", "mdpy-\n", "\udcff", "a" * 255, "mdpy-hd ", "x/y"),
+    *("..hd", "\u0664", "mdpy-\u202e"),
+)
 #: Those that have most to do with mediated devices are tried more often.
 _MORE: ty.Final[tuple[tuple[str, ...], ...]] = (
     *(("mdev", "types"), ("mdev", "list"), ("mdev", "create", "mdpy-hd")),
     *(("mdev", "delete", _OURS), ("mdev", "delete", _THEIRS), ("reconcile",)),
     ("mdev", "create", "mdpy-hd", "--attribute=vgpu_params=x"),
+    *(("mdev", "create", name) for name in _NAMES[:2]),
     ("mdev", "definition", _OURS, "--for", "mdevctl"),
     ("guest", "xml", "--instance", cli_case.ONE, "--display", "--ramfb"),
     ("guest", "qemu", "--instance", cli_case.ONE),
@@ -110,10 +115,6 @@ _COLUMNS: ty.Final = tuple(
     (table.name, column.name)
     for table in models.METADATA.sorted_tables
     for column in table.columns
-)
-_NAMES: ty.Final = (
-    *("mdpy-\x1b[31m", "mdpy-\n", "\udcff", "a" * 255, "mdpy-hd ", "x/y"),
-    *("..hd", "\u0664", "mdpy-\u202e"),
 )
 _COUNTS: ty.Final = (
     *(b"", b"\n", b"many\n", b"-1\n", b"9" * 30, b"\xff\n", b"1 2\n"),
@@ -165,6 +166,8 @@ class Nodes(kind.Kind):
 
     name = "nodes"
     share = 12
+    #: What the kernel hangs in is waited for as long as a step may take.
+    seconds = 60
 
     def begin(self, place: kind.Place) -> None:
         """Make the host once."""
