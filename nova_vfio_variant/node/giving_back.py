@@ -51,13 +51,9 @@ def give_back(
         store.free(instance_uuid)
         return before
     devices = tuple(store.devices())
-    still = () if force else held(context, store, devices, instance_uuid)
-    if still:
-        raise exception.ClaimError(
-            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
-            "end its guest first, or wait for its end with --wait"
-            " SECONDS; where it can't be seen, run the command as"
-            " root; --force gives them back all the same",
+    if not force:
+        _expect_let_go(
+            instance_uuid, held(context, store, devices, instance_uuid)
         )
     if record is not None:
         store.claim_records.move(record, tracked.ClaimState.RELEASING)
@@ -146,6 +142,20 @@ def held(
     if instance_uuid in owners.values():
         found += holders.of_claim(tree, owners, instance_uuid)
     return found
+
+
+def _expect_let_go(instance_uuid: str, still: ty.Sequence[str]) -> None:
+    """Stop where processes have an instance's devices open.
+
+    :raises ClaimError: they have
+    """
+    if still:
+        raise exception.ClaimError(
+            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
+            "end its guest first, or wait for its end with --wait"
+            " SECONDS; where it can't be seen, run the command as"
+            " root; --force gives them back all the same",
+        )
 
 
 def _without_mdevs(

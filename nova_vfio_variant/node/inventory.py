@@ -11,11 +11,11 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import chosen_placement
 from nova_vfio_variant.node import desired as node_desired
 from nova_vfio_variant.placement import (
     allocations,
     diff,
-    embedded,
     memory,
     observe,
     retry,
@@ -80,7 +80,7 @@ class Publication:
     @property
     def embedded(self) -> bool:
         """Whether Placement is our own, in process."""
-        return _is_embedded(self._conf)
+        return chosen_placement.is_embedded(self._conf)
 
     @property
     def shared(self) -> bool:
@@ -90,7 +90,7 @@ class Publication:
     @functools.cached_property
     def client(self) -> placement_client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
-        return _connect(self._conf, self._state)
+        return chosen_placement.connect(self._conf, self._state)
 
     @property
     def withheld(self) -> tuple[pci_address.PciAddress, ...]:
@@ -349,7 +349,7 @@ class Publication:
     @property
     def _absent(self) -> bool:
         """Whether there is no embedded Placement yet, or none at all."""
-        return _is_absent(self._conf, self._state)
+        return chosen_placement.is_absent(self._conf, self._state)
 
     @property
     def _ask(self) -> placement_report.ReportRequest:
@@ -377,36 +377,3 @@ class Publication:
             only,
             whole,
         )
-
-
-def microversion(conf: located.Config, state: own_files.Given) -> str | None:
-    """The newest microversion that Placement speaks; makes nothing.
-
-    :param conf: says which Placement
-    :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet, or none at all
-    :raises PlacementError: it can't be asked
-    """
-    if _is_absent(conf, state):
-        return None
-    return _connect(conf, state).max_microversion()
-
-
-def _connect(
-    conf: located.Config, state: own_files.Given
-) -> placement_client.PlacementClient:
-    if _is_embedded(conf):
-        return embedded.connect(state)
-    from nova_vfio_variant.placement import service
-
-    return service.connect(conf)
-
-
-def _is_embedded(conf: located.Config) -> bool:
-    return bool(conf.vfio.placement == "embedded")
-
-
-def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
-    if conf.vfio.placement == "none":
-        return True
-    return _is_embedded(conf) and not embedded.is_in(state)

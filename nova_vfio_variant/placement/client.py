@@ -93,6 +93,9 @@ class PlacementClient(rest.Rest):
     :param where: how to call it in a message
     """
 
+    # Longer than 250 lines: each method is one kind of request, and here one
+    # sees all there are.
+
     def find(self, name: str) -> provider.Listed | None:
         """The provider with this name, wherever it stands."""
         return next(iter(self._list({"name": name})), None)

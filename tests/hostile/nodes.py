@@ -69,6 +69,19 @@ ROWS: ty.Final[dict[str, dict[str, ty.Any]]] = {
         "at": _SINCE,
         "identity": _IDENTITY,
     },
+    "names": {
+        "id": cli_case.TWO,
+        "address": commands.FREE,
+        "name": "one",
+        "identity": _IDENTITY,
+        "since": _SINCE,
+    },
+    "cordons": {
+        "address": sample_hosts.PF,
+        "reason": "x",
+        "identity": _IDENTITY,
+        "since": _SINCE,
+    },
     "mdevs": {
         "uuid": _OURS,
         "kind": "mdpy/mdpy-hd",
@@ -84,6 +97,7 @@ WORDS: ty.Final[dict[str, tuple[str, ...]]] = {
     **commands.ASK,
     **commands.TELL,
     **commands.LEAVE,
+    **commands.OF_A_CLOUD,
 }
 _NAMES: ty.Final = (
     *("mdpy-\x1b[31m", "mdpy-\n", "\udcff", "a" * 255, "mdpy-hd ", "x/y"),

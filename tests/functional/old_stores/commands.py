@@ -82,4 +82,4 @@ LEAVE: ty.Final[dict[str, tuple[str, ...]]] = {
     "config suggest": (),
 }
 #: As "flavor check", once a cloud has answered.
-OF_A_CLOUD = {"flavor list"}
+OF_A_CLOUD: ty.Final[dict[str, tuple[str, ...]]] = {"flavor list": ()}
