@@ -25,6 +25,7 @@
     +-- ClaimError               a claim can't be made or ended
     |   +-- NotEnoughDevices     the request doesn't fit
     |   +-- InvalidDeviceStatus  not possible in this status
+    +-- CloudError               a cloud that is asked for its flavors
     +-- PlacementError           Placement
         +-- PlacementUnreachable down, slow, or broken on the way
         +-- PlacementDenied      401 or 403
@@ -150,6 +151,10 @@ class NotEnoughDevices(ClaimError):
 
 class InvalidDeviceStatus(ClaimError):
     """The operation isn't possible in the device's status."""
+
+
+class CloudError(VfioVariantError):
+    """A cloud isn't known, can't be reached, or lacks what is asked for."""
 
 
 class PlacementError(VfioVariantError):

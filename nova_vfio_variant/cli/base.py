@@ -277,8 +277,9 @@ class Lister(Base, lister.Lister):
         if not parsed_args.columns:
             if not parsed_args.long:
                 width = width or widths.USUAL
-            if self.brief and not parsed_args.long:
-                parsed_args.columns = [*self.brief]
+            brief = [name for name in self.brief if name in column_names]
+            if brief and not parsed_args.long:
+                parsed_args.columns = brief
             else:
                 parsed_args.columns = self.named_now(column_names)
         if width is None:

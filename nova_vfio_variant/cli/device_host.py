@@ -93,3 +93,21 @@ class Unbind(_OfOne):
         if parsed_args.dry_run:
             return self.show(self.devices.plan_unbind(address))
         return self.tell(self.devices.unbind(address))
+
+
+class Reset(_OfOne):
+    """Reset one function, and see that it answers again.
+
+    The kernel does it, by the first way in its reset_method that works.
+    Refused for what is in use, claimed, a bridge, or has VFs, and where others
+    on its bus would be reset too.
+    """
+
+    example = "device reset 0000:41:10.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        address = parsed_args.address
+        if parsed_args.dry_run:
+            return self.show(self.devices.plan_reset(address))
+        return self.tell(self.devices.reset(address))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import functools
 
-from nova_vfio_variant.cli import base, host_prepare
+from nova_vfio_variant.cli import base, cordon, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import (
@@ -51,6 +51,7 @@ class MdevTypes(base.Lister):
         seen = self.context.verdicts.facts.mdevs
         if seen.unread is not None:
             self.note(f"warning: {seen.unread}")
+        cordon.tell_of(self)
         if not seen.has_bus:
             self.empty = "this kernel has no mediated devices (/sys/bus/mdev)"
         return TYPE_COLUMNS, [

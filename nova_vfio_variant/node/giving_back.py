@@ -19,7 +19,9 @@ from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,8 +45,7 @@ def give_back(
 
     before = tracked_devices.claims(context, store, instance_uuid)
     record = store.claim_records.get(instance_uuid)
-    is_adopted = record is not None and record.adopted is not None
-    if is_adopted or not before:
+    if not before or (record is not None and record.adopted is not None):
         # What is Nova's it gives back itself, and its guest may go on.
         store.free(instance_uuid)
         return before
@@ -73,18 +74,18 @@ def give_back(
         store, (), context.given(offline=True)
     )
     published.release(instance_uuid)
+    mine = [one for one in devices if one.instance_uuid == instance_uuid]
     once = {
         device.address
-        for device in devices
-        if device.instance_uuid == instance_uuid
-        and "one_time_use" in device.tags
+        for device in mine
+        if "one_time_use" in device.tags
         and device.status == tracked.Status.ALLOCATED
     }
     if once:
         records.remember_spent(store, records.spent(store) | once)
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, types_gone)
+    placement_side.offer_again(context, store, _freed(store, mine, types_gone))
     if mdevs_left:
         mdev_allocations.settle(context, store, instance_uuid)
     return given_back
@@ -102,6 +103,24 @@ def wait(
             if not held(context, store, store.devices(), instance_uuid):
                 return
         time.sleep(min(_POLL, seconds))
+
+
+def _freed(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    types_gone: ty.Iterable[vgpus.OurVgpu],
+) -> set[pci_address.PciAddress]:
+    """Of what devices given back have become, what Placement is to hear.
+
+    A type's framebuffer is free again. What is cordoned, or its PF, is
+    reserved from now on.
+    """
+    at = {cordon.address for cordon in store.cordons.all()}
+    return {vgpu.address for vgpu in types_gone} | {
+        device.address
+        for device in devices
+        if not at.isdisjoint((device.address, device.parent_addr))
+    }
 
 
 def held(

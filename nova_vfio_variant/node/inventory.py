@@ -210,16 +210,23 @@ class Publication:
         self,
         devices: ty.Sequence[tracked.Device],
         mediated: mdev_offers.Made = (),
+        also: ty.Collection[str] = (),
     ) -> None:
         """Publish the providers of some devices, if they are not yet.
 
         What stands against other devices' providers is in nobody's way.
 
+        :param also: names of more providers; those that nobody desires don't
+            count
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
         names = self.providers_of(devices, mediated)
+        if also:
+            names |= {rp.name for rp in self._desired.described}.intersection(
+                also
+            )
         if names:
             self.expect_publishing()
             placement_report.report(
@@ -250,7 +257,7 @@ class Publication:
         }
 
     def room(
-        self, groups: ty.Iterable[placement_client.Group]
+        self, groups: ty.Iterable[provider.Group]
     ) -> dict[str, dict[str, int]]:
         """What our providers have free, if there is that for some devices.
 

@@ -258,6 +258,7 @@ class MdevClaims(claiming.Claiming):
                     uuid=ours.uuid,
                     instance_uuid=instance_uuid,
                     attributes=ours.attributes,
+                    standing=parent,
                 )
                 mdevs.Mdevs(self._context).make(actor, self._store, wish)
 

@@ -43,6 +43,7 @@ class Wish:
         written
     :param strategy: how a parent is chosen
     :param last: names of parents that come after all others
+    :param standing: name of the parent of which a claim that stands has it
     """
 
     type_id: str
@@ -52,6 +53,7 @@ class Wish:
     attributes: tuple[str, ...] = ()
     strategy: mdev_choice.Strategy = mdev_choice.Strategy.COMPACT
     last: tuple[str, ...] = ()
+    standing: str | None = None
 
 
 def wanted(
@@ -138,6 +140,11 @@ def _candidates(
         parent.name: mdev_obstacles.to_create(
             facts, uuid, parent.name, type_id
         )
+        or (
+            parent.name != wish.standing
+            and mdev_obstacles.to_claim(facts, uuid, parent)
+        )
+        or ()
         for parent in found
     }
     if all(against.values()):

@@ -92,6 +92,21 @@ def claims(
     )
 
 
+def mdev_kinds(store: tracker_store.Store) -> dict[str, str]:
+    """The kinds of the mediated devices of all claims, and of ours."""
+    return {
+        uuid: kind
+        for kinds in (
+            *(
+                record.adopted or {}
+                for record in store.claim_records.all().values()
+            ),
+            {uuid: made.kind for uuid, made in store.mdevs.all().items()},
+        )
+        for uuid, kind in kinds.items()
+    }
+
+
 def _adopted_mdevs(
     record: claim_records.ClaimRecord,
 ) -> ty.Iterator[tracked.Claim]:
@@ -212,6 +227,11 @@ class TrackedDevices:
         with self._context.open_store(read_only=True) as store:
             return store.mdevs.all()
 
+    def mdev_kinds(self) -> dict[str, str]:
+        """See :func:`mdev_kinds`."""
+        with self._context.open_store(read_only=True) as store:
+            return mdev_kinds(store)
+
     def vgpus(
         self,
     ) -> dict[pci_address.PciAddress, tuple[vgpus.OurVgpu, str]]:
@@ -277,6 +297,22 @@ class TrackedDevices:
         return (
             allowance.standing(found, self._context.scan.get) if found else {}
         )
+
+    def cordoned(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """Why no new claim is made of functions, nor of the VFs of PFs.
+
+        Where no host can be seen all are that are on record.
+        """
+        from nova_vfio_variant.tracker import cordons
+
+        try:
+            return self._context.verdicts.records.cordoned
+        except exception.HostError:
+            if not self._context.has_state:
+                return {}
+            with self._context.open_store(read_only=True) as store:
+                found = store.cordons.all()
+            return cordons.standing(found, lambda _address: None)
 
     def sync(
         self,

@@ -64,6 +64,7 @@ class NoPublication(inventory.Publication):
         self,
         devices: ty.Sequence[tracked.Device],
         mediated: mdev_offers.Made = (),
+        also: ty.Collection[str] = (),
     ) -> None:
         """Nothing: no device is described anywhere."""
 

@@ -19,18 +19,15 @@ import sqlalchemy as sa
 from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
-    allowance,
     claim_records,
     family,
     mdevs,
-    memory,
     models,
-    names,
+    parts,
     quarantine,
     rows,
     schema,
     sqlite,
-    vgpu_reports,
     vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
@@ -46,7 +43,7 @@ _META = models.meta
 _GENERATION = sa.select(models.generation.c.value)
 
 
-class Store:
+class Store(parts.Parts):
     """The open store: a context manager, or close it.
 
     :param engine: a database with our tables
@@ -239,41 +236,6 @@ class Store:
                 vgpus.erase(link, vgpu.address, vgpu.assignment)
             claim_records.end(link, instance_uuid, adopted_too=True)
         return tracked.claims_of(owned)
-
-    @functools.cached_property
-    def claim_records(self) -> claim_records.ClaimRecords:
-        """Where the claim of each instance is in its life."""
-        return claim_records.ClaimRecords(self._read, self._write)
-
-    @functools.cached_property
-    def provider_memory(self) -> memory.StoredProviderMemory:
-        """What is remembered of the providers that we made."""
-        return memory.StoredProviderMemory(self._read, self._write)
-
-    @functools.cached_property
-    def allowances(self) -> allowance.Allowances:
-        """The obstacles that somebody overruled."""
-        return allowance.Allowances(self._read, self._write)
-
-    @functools.cached_property
-    def names(self) -> names.Names:
-        """What operators call devices."""
-        return names.Names(self._read, self._write)
-
-    @functools.cached_property
-    def mdevs(self) -> mdevs.OurMdevs:
-        """The mediated devices that we made."""
-        return mdevs.OurMdevs(self._read, self._write)
-
-    @functools.cached_property
-    def vgpus(self) -> vgpus.OurVgpus:
-        """The vGPUs that we made, and the types that cards have."""
-        return vgpus.OurVgpus(self._read, self._write)
-
-    @functools.cached_property
-    def vgpu_reports(self) -> vgpu_reports.VgpuReports:
-        """How starts of guests on vGPUs went."""
-        return vgpu_reports.VgpuReports(self._read, self._write)
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""

@@ -102,7 +102,7 @@ class WordsTest(cli_case.CliTestCase):
         self.assertEqual(
             "error: there is no column 'bogus'\n"
             "hint: the columns are instance_uuid, alias_name, addresses,"
-            " status, vgpu_types, assignments, mdevs\n",
+            " status, vgpu_types, assignments, mdevs, assignment\n",
             done.err,
         )
 

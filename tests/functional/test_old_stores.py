@@ -40,6 +40,10 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "device disallow": ((FREE,), 1),
     "device register": ((FREE,), 0),
     "device unregister": ((FREE,), 2),
+    # It is a VF of a provider that may be Nova's.
+    "device cordon": ((FREE, "--reason", "it is so"), 1),
+    "device drain": ((FREE, "--reason", "it is so"), 1),
+    "device uncordon": ((FREE,), 1),
     "claim create": (MORE, 0),
     "claim adopt": (("--instance", cli_case.ONE), 2),
     "claim prepare": (("--instance", cli_case.ONE), 0),
@@ -54,6 +58,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "host recover": ((), 0),
     "device bind": ((FREE,), 0),
     "device unbind": ((FREE,), 0),
+    "device reset": ((FREE,), 0),
     "mdev create": (("mtty-1",), 2),
     "mdev delete": ((cli_case.ONE,), 2),
     "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
@@ -61,7 +66,7 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "vgpu set": ((FREE, "none"), 2),
     "vgpu apply": (("cards.json",), 0),
     "vgpu recycle": ((FREE,), 2),
-    "reconcile": ((), 0),
+    "reconcile": (("--alive", "alive"), 0),
 }
 #: Commands that can't answer without the store.
 ASK = {
@@ -71,6 +76,7 @@ ASK = {
     "claim list": (),
     "claim show": (cli_case.ONE,),
     "config check": (),
+    "flavor check": ("--property", "pci_passthrough:alias=vf:1"),
     "guest xml": ("--instance", cli_case.ONE),
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
@@ -97,6 +103,8 @@ LEAVE = {
     "config explain": (FREE,),
     "config suggest": (),
 }
+#: As "flavor check", once a cloud has answered.
+OF_A_CLOUD = {"flavor list"}
 
 
 class OldStoreTestCase(cli_case.CliTestCase):
@@ -110,6 +118,7 @@ class OldStoreTestCase(cli_case.CliTestCase):
         shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
+        pathlib.Path("alive").write_text(f"{cli_case.ONE}\n")
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME
@@ -157,7 +166,9 @@ def version_of(path: pathlib.Path) -> str:
 
 class EveryCommandTest(OldStoreTestCase):
     def test_each_command_is_tried(self) -> None:
-        self.assertEqual(set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE})
+        self.assertEqual(
+            set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE, *OF_A_CLOUD}
+        )
 
     def test_each_version_of_the_schema_is_kept(self) -> None:
         versions = (schema.MIGRATIONS / "versions").glob("0*.py")

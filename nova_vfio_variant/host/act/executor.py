@@ -23,15 +23,8 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     if step.action is plan.Action.LOAD_MODULE:
         writer.load_module(subject)
         return writer.has_driver(subject)
-    if step.action is plan.Action.SET_OVERRIDE:
-        writer.set_override(subject, value)
-        return writer.override(subject)
-    if step.action is plan.Action.UNBIND:
-        writer.unbind(subject)
-        return writer.driver(subject)
-    if step.action is plan.Action.PROBE:
-        writer.probe(subject)
-        return writer.driver(subject, value)
+    if step.action in _OF_ONE:
+        return _do_one(writer, step)
     if step.action is plan.Action.SET_AUTOPROBE:
         writer.set_autoprobe(subject, value == "1")
         return writer.autoprobe(subject)
@@ -52,6 +45,33 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
         # While the kernel still gives them no driver.
         writer.settle()
     return str(writer.numvfs(subject, int(value)))
+
+
+#: What is done to a function by itself, whatever it is.
+_OF_ONE: ty.Final = frozenset(
+    {
+        plan.Action.PROBE,
+        plan.Action.RESET,
+        plan.Action.SET_OVERRIDE,
+        plan.Action.UNBIND,
+    }
+)
+
+
+def _do_one(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
+    """Change the driver of a function, or reset it."""
+    subject, value = step.subject, step.value
+    if step.action is plan.Action.SET_OVERRIDE:
+        writer.set_override(subject, value)
+        return writer.override(subject)
+    if step.action is plan.Action.UNBIND:
+        writer.unbind(subject)
+        return writer.driver(subject)
+    if step.action is plan.Action.PROBE:
+        writer.probe(subject)
+        return writer.driver(subject, value)
+    writer.reset(subject)
+    return value if writer.answers(subject) else ""
 
 
 def _do_mdev(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:

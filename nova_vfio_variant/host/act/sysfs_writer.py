@@ -32,6 +32,8 @@ _DRIVERS = "sys/bus/pci/drivers"
 _SETTLE = 3.0
 #: Seconds that udev has for what it does about new functions.
 _UDEV = 10
+#: Where a function's command and status stand in its configuration space.
+_COMMAND: ty.Final = slice(4, 8)
 
 
 class SysfsWriter:
@@ -114,6 +116,15 @@ class SysfsWriter:
         place = _checked_address(address)
         self._write("sys/bus/pci/drivers_probe", place.encode())
 
+    def reset(self, address: str) -> None:
+        """Reset a function by the kernel's first way that works.
+
+        ENOTTY where none does, or where others are on a bus that would be
+        reset; ENOENT where the kernel knows none.
+        """
+        self._refuse_bridge(address)
+        self._attribute(address, "reset", "1")
+
     def set_vgpu_type(self, address: str, type_id: str) -> None:
         """Give a VF that has a vendor's folder a type; ``0`` takes it away.
 
@@ -152,6 +163,19 @@ class SysfsWriter:
     def load_module(self, name: str) -> None:
         """Load a module, with what it depends on."""
         self._modprobe(_checked_name(name))
+
+    def answers(self, address: str) -> bool:
+        """Whether a function answers on its bus.
+
+        What doesn't reads as ones; a VF's ids always do, so that it is asked
+        for its command and status (PCI_COMMAND in linux/pci_regs.h).
+        """
+        place = f"{paths.DEVICES}/{_checked_address(address)}"
+        with self.root.folder(place) as folder:
+            if "config" not in folder.names():
+                return True
+            said = folder.read("config", _COMMAND.stop)[_COMMAND]
+        return said != b"\xff" * len(said)
 
     def numvfs(self, address: str, count: int) -> int | None:
         """Read how many VFs there are, once the kernel and sysfs agree.

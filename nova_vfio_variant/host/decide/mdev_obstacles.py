@@ -11,7 +11,12 @@ import difflib
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, mdev_codes, refusal
+from nova_vfio_variant.host.decide import (
+    codes,
+    mdev_codes,
+    obstacles,
+    refusal,
+)
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe import use as uses
 
@@ -48,6 +53,24 @@ def to_create(
     if offered.available == 0:
         return (full(facts, uuid, (offering,), type_id),)
     return _function_is_given(facts, uuid, offering)
+
+
+def to_claim(
+    facts: host_facts.HostFacts, uuid: str, parent: mdev.Parent
+) -> tuple[finding.Finding, ...]:
+    """Why nobody new gets a device of a parent."""
+    function = parent.address and facts.scan.get(parent.address)
+    if not function:
+        return ()
+    return tuple(
+        refusal.because(
+            reason.code,
+            uuid,
+            f"{parent.name}: {reason.message}",
+            reason.hint or reason.code.mend,
+        )
+        for reason in obstacles.of_cordon(function, facts.records.cordoned)
+    )
 
 
 def to_remove(
