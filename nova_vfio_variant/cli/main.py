@@ -37,6 +37,7 @@ _OBJECTS = 50_000
 #: Each command and the class that does it; imported when it is called.
 COMMANDS = {
     "explain": "explain:Explain",
+    "capabilities": "capabilities:Capabilities",
     "host list": "host:List",
     "host show": "host:Show",
     "host snapshot": "host:Snapshot",
@@ -59,6 +60,7 @@ COMMANDS = {
     "device bind": "device_host:Bind",
     "device unbind": "device_host:Unbind",
     "device reset": "device_host:Reset",
+    "device scrub": "device_host:Scrub",
     "device cordon": "cordon:Cordon",
     "device drain": "cordon:Drain",
     "device uncordon": "cordon:Uncordon",

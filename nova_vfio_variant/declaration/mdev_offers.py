@@ -8,12 +8,12 @@ import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
 from nova_vfio_variant.host.decide import obstacles
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan, records
+    from nova_vfio_variant.host.observe import host_scan, mdev, records
     from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -137,7 +137,7 @@ def of_kinds(
     found: dict[str, dict[str, int]] = {}
     read = nova_mdevs.read(given)
     for text in kinds:
-        name, kind = mdev.parse_kind(text)
+        name, kind = mdev_names.parse_kind(text)
         parent = given.host_facts.mdevs.parents.get(name)
         if parent is None or read.type_of(parent) != kind:
             continue

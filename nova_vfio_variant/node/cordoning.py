@@ -11,8 +11,9 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import obstacles, refusal
-from nova_vfio_variant.host.observe import mdev, use
+from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -159,7 +160,7 @@ class Cordoning:
             of_it += (
                 uuid
                 for uuid in claim.mdevs
-                if mdev.parse_kind(kinds[uuid])[0] in parents
+                if mdev_names.parse_kind(kinds[uuid])[0] in parents
             )
             for subject in of_it:
                 yield User(

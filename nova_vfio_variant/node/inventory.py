@@ -132,6 +132,31 @@ class Publication:
             once, allocations.published(self.client, self._known, ask)
         )
 
+    def offer_once_more(self, address: pci_address.PciAddress) -> None:
+        """Take back what keeps a device for one time from a second.
+
+        What is reserved for being blocked stays so.
+
+        :raises PlacementError: it can't be asked, or written
+        """
+        once = [
+            one for one in self._desired.one_time if address in one.addresses
+        ]
+        for attempt in retry.retrying():
+            with attempt:
+                there = allocations.published(
+                    self.client, self._known, self._ask_for(once)
+                )
+                for one in there.values():
+                    self.client.put_inventories(
+                        one.uuid,
+                        one.generation,
+                        {
+                            name: {**record, "reserved": one.ours.get(name, 0)}
+                            for name, record in one.inventories.items()
+                        },
+                    )
+
     def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
         """What is to be said of such devices."""
         return node_desired.told_spent(devices)

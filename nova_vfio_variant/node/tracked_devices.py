@@ -11,6 +11,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import claim_records
 from nova_vfio_variant.tracker import device as tracked
 
@@ -60,7 +61,7 @@ def claims(
     for made in store.mdevs.all().values():
         owner = made.instance_uuid
         if owner is not None and instance_uuid in (None, owner):
-            type_id = mdev.parse_kind(made.kind)[1]
+            type_id = mdev_names.parse_kind(made.kind)[1]
             of_kind.setdefault((owner, type_id), []).append(made)
     found = [
         *store.claims(instance_uuid),
@@ -113,7 +114,7 @@ def _adopted_mdevs(
     """The mediated devices that Nova made for an instance, by type."""
     of_type: dict[str, list[str]] = {}
     for uuid, kind in sorted((record.adopted or {}).items()):
-        of_type.setdefault(mdev.parse_kind(kind)[1], []).append(uuid)
+        of_type.setdefault(mdev_names.parse_kind(kind)[1], []).append(uuid)
     for type_id, uuids in of_type.items():
         yield tracked.Claim(
             record.instance_uuid,
