@@ -77,7 +77,7 @@ def tell_of_claims(
 ) -> None:
     """Say which devices of some claims are cordoned."""
     shown: set[pci_address.PciAddress] = set()
-    kinds = {uuid: made.kind for uuid, made in command.tracked.mdevs().items()}
+    kinds = command.tracked.mdev_kinds()
     for claim in claims:
         shown.update(claim.addresses)
         for uuid in claim.mdevs:

@@ -9,6 +9,7 @@ Nothing of Nova's is written, then or later.
 
 from __future__ import annotations
 
+import functools
 import logging
 import typing as ty
 
@@ -33,6 +34,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.node import inventory
     from nova_vfio_variant.placement import allocations
+    from nova_vfio_variant.tracker import store as tracker_store
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,6 +74,32 @@ class Adopting:
         with syncing.locked(self._context) as store:
             syncing.sync(self._context, store)
             return _Adoption(self._context, store).of(instance_uuid)
+
+
+def whether_allocated(
+    context: node_context.Context, store: tracker_store.Store
+) -> ty.Callable[[str], bool | str]:
+    """Says whether Nova has devices of this host allocated for an instance.
+
+    Nothing is asked before that is.
+
+    :returns: gives, for an instance, why it isn't known where it isn't
+    """
+
+    @functools.cache
+    def published() -> inventory.Publication:
+        return placement_side.PlacementSide(context).publication(store)
+
+    def ask(instance_uuid: str) -> bool | str:
+        which = context.conf.vfio.placement
+        if which != "service":
+            return f"[vfio] placement is {which}"
+        try:
+            return bool(published().has(instance_uuid))
+        except exception.VfioVariantError as error:
+            return error.message
+
+    return ask
 
 
 class _Adoption(claiming.Claiming):

@@ -15,6 +15,29 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import claim_records
 
 
+def of_gone(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
+    """What Nova's instances have that live no more, or that Nova let go."""
+    for record in facts.claims:
+        if record.adopted is None:
+            continue
+        answer = facts.ask(record.instance_uuid)
+        found = decided(
+            record,
+            answer,
+            facts.allocated(record.instance_uuid),
+            astray.why_left(record, answer, facts),
+        )
+        if found is not None:
+            action, why = found
+            yield astray.Decision(
+                record.instance_uuid,
+                astray.What.ADOPTED,
+                why,
+                action,
+                claim=record,
+            )
+
+
 def decided(
     record: claim_records.ClaimRecord,
     answer: liveness.Answer,

@@ -153,9 +153,7 @@ class Cordoning:
             return
         with self._context.open_store(read_only=True) as store:
             claims = tracked_devices.claims(self._context, store)
-            kinds = {
-                uuid: made.kind for uuid, made in store.mdevs.all().items()
-            }
+            kinds = tracked_devices.mdev_kinds(store)
         parents = {str(at) for at in family}
         for claim in claims:
             of_it = [str(at) for at in claim.addresses if at in family]

@@ -45,8 +45,7 @@ def give_back(
 
     before = tracked_devices.claims(context, store, instance_uuid)
     record = store.claim_records.get(instance_uuid)
-    is_adopted = record is not None and record.adopted is not None
-    if is_adopted or not before:
+    if not before or (record is not None and record.adopted is not None):
         # What is Nova's it gives back itself, and its guest may go on.
         store.free(instance_uuid)
         return before

@@ -282,7 +282,7 @@ class Publication:
         }
 
     def room(
-        self, groups: ty.Iterable[placement_client.Group]
+        self, groups: ty.Iterable[provider.Group]
     ) -> dict[str, dict[str, int]]:
         """What our providers have free, if there is that for some devices.
 

@@ -93,6 +93,21 @@ def claims(
     )
 
 
+def mdev_kinds(store: tracker_store.Store) -> dict[str, str]:
+    """The kinds of the mediated devices of all claims, and of ours."""
+    return {
+        uuid: kind
+        for kinds in (
+            *(
+                record.adopted or {}
+                for record in store.claim_records.all().values()
+            ),
+            {uuid: made.kind for uuid, made in store.mdevs.all().items()},
+        )
+        for uuid, kind in kinds.items()
+    }
+
+
 def _adopted_mdevs(
     record: claim_records.ClaimRecord,
 ) -> ty.Iterator[tracked.Claim]:
@@ -212,6 +227,11 @@ class TrackedDevices:
         """The mediated devices that we made, by UUID."""
         with self._context.open_store(read_only=True) as store:
             return store.mdevs.all()
+
+    def mdev_kinds(self) -> dict[str, str]:
+        """See :func:`mdev_kinds`."""
+        with self._context.open_store(read_only=True) as store:
+            return mdev_kinds(store)
 
     def vgpus(
         self,

@@ -13,14 +13,13 @@ from tests.functional.placement_case import Faults
 ROOT = "compute-1"
 ADOPT = ("claim", "adopt", "--instance", cli_case.ONE)
 DOMAIN = """
-<domstatus state='running' pid='4711'>
-  <domain type='kvm'>
-    <name>instance-00000001</name>
-    <uuid>{}</uuid>
-    <devices>{}</devices>
-  </domain>
-</domstatus>
+<domain type='kvm'>
+  <name>instance-00000001</name>
+  <uuid>{}</uuid>
+  <devices>{}</devices>
+</domain>
 """
+RUNNING = "<domstatus state='running' pid='4711'>{}</domstatus>"
 FUNCTION = (
     "<hostdev mode='subsystem' type='pci' managed='yes'><source><address"
     " domain='0x0000' bus='0x{}' slot='0x{}' function='0x{}'/></source></hostdev>"
@@ -98,5 +97,8 @@ class AdoptCase(cli_case.CliTestCase):
                 continue
             _, bus, rest = device.split(":")
             elements.append(FUNCTION.format(bus, *rest.split(".")))
-        path.write_text(DOMAIN.format(instance, "".join(elements)))
+        text = DOMAIN.format(instance, "".join(elements))
+        if folder.startswith("run/"):
+            text = RUNNING.format(text)
+        path.write_text(text)
         return path

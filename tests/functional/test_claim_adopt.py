@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``claim adopt``: what Nova claimed, mirrored here."""
 
+import contextlib
 import pathlib
+import sqlite3
 
 from nova_vfio_variant.placement import client
+from nova_vfio_variant.testing import fake_host
 from tests.functional import (
     adopt_case,
     check_host,
@@ -12,6 +15,7 @@ from tests.functional import (
 )
 from tests.functional.adopt_case import ADOPT
 from tests.functional.cli_case import ONE, TWO
+from tests.functional.placement_case import Answer
 
 CARD = "0000:25:00.0"
 CLASS = "CUSTOM_NIC"
@@ -167,6 +171,75 @@ class AdoptTest(adopt_case.AdoptCase):
         self.assertEqual({}, shown["asked"]["adopted"])
 
 
+class ReconcileTest(adopt_case.AdoptCase):
+    """A host that shows its processes, and an adopted claim that is old."""
+
+    CARD = "0000:21:00.0"
+
+    def setUp(self) -> None:
+        super().setUp()
+        fake = fake_host.FakeHost(self.folder / "host")
+        fake.add_driver("igb", ["8086:10c9"], makes_vfs=True)
+        fake.add_driver("vfio-pci", ["8086:10ca"], vfio=True)
+        fake.add(
+            self.CARD,
+            "8086:10c9",
+            vfs=2,
+            vf_device="10ca",
+            vf_offset=128,
+            vf_stride=2,
+        )
+        fake.writer().set_numvfs(self.CARD, 2)
+        self.enterContext(fake.plugged_in())
+        self.declare(SPEC.replace(":25:", ":21:"), ALIAS)
+        self.nova_publishes(self.CARD, CLASS, 2)
+        self.nova_allocates({self.CARD: {CLASS: 1}})
+        self.file = self.guest("0000:21:10.0")
+        self.ok(*ADOPT)
+        with contextlib.closing(
+            sqlite3.connect(self.state / "nova-vfio.sqlite")
+        ) as opened:
+            opened.execute(
+                "UPDATE claims SET since = '2020-01-01T00:00:00+00:00'"
+            )
+            opened.commit()
+        self.file.unlink()
+
+    def reconciled(self, status: int) -> list[tuple[str, str]]:
+        """What is done about the claim, and what came of it."""
+        rows = self.json("reconcile", status=status)
+        return [
+            (row["action"], row["state"])
+            for row in rows
+            if row["subject"] == ONE
+        ]
+
+    def claims(self) -> int:
+        return len(self.json("claim", "list"))
+
+    def test_it_ends_once_both_have_let_go(self) -> None:
+        self.assertEqual([("leave", "left")], self.reconciled(1))
+        self.nova_allocates({})
+        before = self.published()
+        self.assertEqual([("forget", "done")], self.reconciled(0))
+        self.assertEqual((0, []), (self.claims(), self.reconciled(0)))
+        self.assertEqual(before, self.published())
+
+    def test_it_stays_while_placement_is_out_of_reach(self) -> None:
+        self.nova_allocates({})
+        self.faults.rules.append(lambda *_: Answer(503))
+        self.assertEqual([("leave", "left")], self.reconciled(1))
+        self.faults.rules.clear()
+        self.assertEqual(1, self.claims())
+
+    def test_it_stays_while_its_guest_is_defined(self) -> None:
+        self.file = self.guest("0000:21:10.0", folder="etc/libvirt/qemu")
+        self.assertEqual([], self.reconciled(0))
+        self.nova_allocates({})
+        self.assertEqual([("leave", "left")], self.reconciled(1))
+        self.assertEqual(1, self.claims())
+
+
 class MdevTest(adopt_case.AdoptCase):
     """Mediated devices, which Nova makes and names."""
 
@@ -182,7 +255,7 @@ class MdevTest(adopt_case.AdoptCase):
             "sys/bus/pci/devices/0000:06:00.0/mdev_supported_types/nvidia-35"
         )
         fake.write(f"{kind}/create", made.encode())
-        self.guest(made)
+        self.guest(made, folder="etc/libvirt/qemu")
         (claim,) = self.json(*ADOPT)
         self.assertEqual(
             ("nvidia-35", [made], "allocated"),
