@@ -6,6 +6,7 @@ Whoever writes through this holds the lock of the state path.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import typing as ty
@@ -76,6 +77,20 @@ class Publication:
         self._state = state
         self._desired = desired
         self._known = known
+        self._is_taken_for_granted = False
+
+    def taken_for_granted(self) -> Publication | None:
+        """The same, which publishes nothing, for all of it is published.
+
+        :returns: None where we don't know that it is
+        """
+        for desired in self._desired.described:
+            known = self._known.get(desired.name)
+            if known is None or known.fingerprint is None:
+                return None
+        granted = copy.copy(self)
+        granted._is_taken_for_granted = True  # noqa: SLF001 - of this class
+        return granted
 
     @property
     def embedded(self) -> bool:
@@ -247,6 +262,8 @@ class Publication:
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
+        if self._is_taken_for_granted:
+            return
         names = self.providers_of(devices, mediated)
         if also:
             names |= {rp.name for rp in self._desired.described}.intersection(

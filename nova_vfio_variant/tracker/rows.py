@@ -23,6 +23,7 @@ _BY_ID = _TABLE.c.id == sa.bindparam("row_id")
 _SLICE = 500
 SELECT = sa.select(_TABLE).order_by(_TABLE.c.id)
 MARKS = sa.select(_TABLE.c.id, _TABLE.c.mark).order_by(_TABLE.c.id)
+FREE = MARKS.where(_TABLE.c.status == tracked.Status.AVAILABLE)
 
 
 def all_of(
@@ -113,6 +114,17 @@ def by_id(
 ) -> dict[int, sa.Row[ty.Any]]:
     """The rows that answer a question, by their id."""
     return {row[0]: row for row in link.execute(question)}
+
+
+def some(
+    link: sa.Connection, numbers: ty.Sequence[int]
+) -> dict[int, sa.Row[ty.Any]]:
+    """The rows of what is tracked at some addresses, by their id."""
+    found: dict[int, sa.Row[ty.Any]] = {}
+    for start in range(0, len(numbers), _SLICE):
+        which = _TABLE.c.id.in_(numbers[start : start + _SLICE])
+        found |= by_id(link, SELECT.where(which))
+    return found
 
 
 def owned(

@@ -6,6 +6,8 @@ counting up the store's generation, so writers queue at that row, on every
 database, and read what the one before them wrote.
 """
 
+# Longer than 400 lines: the class says why.
+
 from __future__ import annotations
 
 import contextlib
@@ -24,6 +26,7 @@ from nova_vfio_variant.tracker import (
     mdevs,
     models,
     parts,
+    properties,
     quarantine,
     rows,
     schema,
@@ -94,12 +97,42 @@ class Store(parts.Parts):
 
     def devices(self) -> tracked.Devices:
         """All tracked devices."""
+        return self._some(rows.by_id)
+
+    def at(
+        self, addresses: ty.Iterable[pci_address.PciAddress]
+    ) -> tracked.Devices:
+        """The tracked devices among some addresses."""
+        numbers = sorted(map(tracked.number, addresses))
+        return self._some(lambda link: rows.some(link, numbers))
+
+    def owned(self, instance_uuid: str) -> tracked.Devices:
+        """The tracked devices that an instance has."""
+        return self._some(
+            lambda link: {
+                row.id: row for row in rows.owned(link, instance_uuid)
+            }
+        )
+
+    def taken_first(self, count: int) -> tuple[tracked.Device, ...]:
+        """The free devices that Nova's order takes first, rising.
+
+        :param count: how many of each pool
+        """
         with self._read() as link:
-            # First, as in recorded().
+            marks = ((row[0], row[1]) for row in link.execute(rows.FREE))
+            found = rows.some(link, properties.taken_first(marks, count))
+        return tuple(_devices(self._place, found.values()))
+
+    def _some(
+        self,
+        read: ty.Callable[[sa.Connection], dict[int, sa.Row[ty.Any]]],
+    ) -> tracked.Devices:
+        with self._read() as link:
             generation = link.scalars(_GENERATION).one()
-            found = rows.by_id(link)
+            found = read(link)
         return tracked.Devices(
-            {number: row.mark for number, row in found.items()},
+            {number: found[number].mark for number in sorted(found)},
             lambda number: _device(self._place, found[number]),
             generation,
         )
