@@ -65,6 +65,9 @@ def claim(
     """
     if not _is_plain(request) or not context.has_state:
         return ()
+    if context.conf.vfio.placement != "embedded":
+        # A cloud's Placement says what is left of our providers.
+        return ()
     given = context.given(offline=True)
     assert request.alias is not None
     requests = flavor.parse_request(

@@ -6,8 +6,6 @@ counting up the store's generation, so writers queue at that row, on every
 database, and read what the one before them wrote.
 """
 
-# Longer than 400 lines: the class says why.
-
 from __future__ import annotations
 
 import contextlib
