@@ -25,6 +25,7 @@
     +-- ClaimError               a claim can't be made or ended
     |   +-- NotEnoughDevices     the request doesn't fit
     |   +-- InvalidDeviceStatus  not possible in this status
+    +-- CloudError               a cloud that is asked for its flavors
     +-- PlacementError           Placement
         +-- PlacementUnreachable down, slow, or broken on the way
         +-- PlacementDenied      401 or 403
@@ -35,6 +36,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as ty
 
 from nova_vfio_variant import shown
@@ -61,6 +63,17 @@ class VfioVariantError(Exception):
         self.hint = hint and shown.short(hint, shown.HINT)
         self.findings = tuple(findings)
         super().__init__(self.message)
+
+    @property
+    def code(self) -> str:
+        """That of the first finding, or the name of the kind of error.
+
+        As ``not_enough_devices``.
+        """
+        if self.findings:
+            return self.findings[0].code.id
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
     def __str__(self) -> str:
         if self.hint is None:
@@ -150,6 +163,10 @@ class NotEnoughDevices(ClaimError):
 
 class InvalidDeviceStatus(ClaimError):
     """The operation isn't possible in the device's status."""
+
+
+class CloudError(VfioVariantError):
+    """A cloud isn't known, can't be reached, or lacks what is asked for."""
 
 
 class PlacementError(VfioVariantError):

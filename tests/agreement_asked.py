@@ -153,9 +153,10 @@ class MemoryStore:
         )
         # Nobody makes vGPUs here: VFs have a type, or none.
         self.vgpu_reports = types.SimpleNamespace(all=dict)
+        self.cordons = types.SimpleNamespace(all=tuple)
         self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
         self.claim_records = types.SimpleNamespace(
-            all=dict, get=lambda _: None
+            all=dict, get=lambda _: None, end=lambda _: None
         )
         self.vgpus = types.SimpleNamespace(
             all=tuple, types=tuple, remember_types=list

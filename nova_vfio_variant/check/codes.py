@@ -724,6 +724,26 @@ CLOUD_NOT_ASKED: ty.Final = finding.Code(
     "Ask it with nova-vfio config check --placement service; where this "
     "project is to use it, set [vfio] placement = service.",
 )
+CORDONED: ty.Final = finding.Code(
+    "VFIO408",
+    _INFO,
+    "a cordoned device",
+    "No new claim gets it, nor its VFs where it is a PF, and it is reserved in "
+    "Placement, until somebody lifts that.",
+    "nova-vfio device cordon 0000:41:00.0 --reason 'ECC errors'",
+    "Once it may be given away again: nova-vfio device uncordon ADDRESS.",
+)
+CORDON_OF_ANOTHER: ty.Final = finding.Code(
+    "VFIO409",
+    _WARNING,
+    "a cordon of a device that isn't there any more",
+    "What stands at the address differs from what was cordoned there in its "
+    "ids, its serial number, its PF or its number among that one's VFs. It is "
+    "given to guests like any other.",
+    "an A16 was cordoned at 0000:41:00.0, and there is another one",
+    "nova-vfio device uncordon ADDRESS; where this one is not to be given away "
+    "either, nova-vfio device cordon ADDRESS.",
+)
 REPORT_SWITCHED_OFF: ty.Final = finding.Code(
     "VFIO405",
     _ERROR,

@@ -11,6 +11,7 @@ from nova_vfio_variant.check import (
     aliases,
     cloud,
     codes,
+    cordoned,
     declared,
     exchanged,
     families,
@@ -45,6 +46,7 @@ RULES: tuple[facts.Rule, ...] = (
     *declared.RULES,
     *published.RULES,
     *exchanged.RULES,
+    *cordoned.RULES,
     *next_kernel.RULES,
 )
 

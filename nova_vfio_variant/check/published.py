@@ -12,27 +12,12 @@ import os_traits
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts, nova_here
-from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.host.observe import domains
 from nova_vfio_variant.placement import diff, tree, vgpu_cards
 from nova_vfio_variant.tracker import device as tracked
 
-if ty.TYPE_CHECKING:
-    from lxml import etree
-
 #: What says how to log in to a service, first of all.
 _CREDENTIALS: ty.Final = frozenset({"auth_type", "auth_section"})
-
-#: Where libvirt keeps the state of guests that run, QEMU's and others'.
-_RUNNING = ("run/libvirt/qemu", "run/libvirt/ch")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Passed:
-    """A device that a running guest has."""
-
-    address: pci_address.PciAddress
-    instance_uuid: str
-    guest: str
 
 
 def switched_off(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
@@ -170,7 +155,7 @@ def guest_without_claim(
         tracked_device.address: tracked_device
         for tracked_device in given.recorded
     }
-    for passed in _passed(given):
+    for passed in domains.passed(given.scan.tree, domains.RUNNING):
         device = recorded.get(passed.address)
         if device is None and passed.address not in given.spec_of:
             continue
@@ -186,11 +171,11 @@ def guest_without_claim(
         )
 
 
-def _claimed(device: tracked.Device | None, passed: _Passed) -> bool:
+def _claimed(device: tracked.Device | None, passed: domains.Passed) -> bool:
     return device is not None and device.instance_uuid == passed.instance_uuid
 
 
-def _allocated(given: facts.CheckInput, passed: _Passed) -> bool:
+def _allocated(given: facts.CheckInput, passed: domains.Passed) -> bool:
     """Whether Nova, which has no store of ours, has it allocated."""
     if given.published is None:
         return False
@@ -201,54 +186,6 @@ def _allocated(given: facts.CheckInput, passed: _Passed) -> bool:
         for provider in providers
         if str(passed.address) in provider.devices
     )
-
-
-def _passed(given: facts.CheckInput) -> ty.Iterator[_Passed]:
-    """Every PCI device of every running guest that can be read."""
-    assert given.scan is not None
-    host = given.scan.tree
-    for folder in _RUNNING:
-        for name in host.listdir(folder):
-            text = host.read_text(f"{folder}/{name}")
-            if not name.endswith(".xml") or not text:
-                continue
-            for domain in _domains(text):
-                yield from _of_domain(domain)
-
-
-def _domains(text: str) -> ty.Iterable[etree._Element]:
-    """The guests that one file of libvirt's is about; none if it is broken."""
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    try:
-        return etree.fromstring(text.encode(), parser).iter("domain")
-    except etree.XMLSyntaxError:
-        return ()
-
-
-def _of_domain(domain: etree._Element) -> ty.Iterator[_Passed]:
-    sources = [
-        *domain.findall("devices/hostdev[@type='pci']/source/address"),
-        *domain.findall(
-            "devices/interface[@type='hostdev']/source/address[@type='pci']"
-        ),
-    ]
-    for source in sources:
-        try:
-            at = pci_address.PciAddress(
-                *(
-                    int(str(source.get(key, "0")), 0)
-                    for key in ("domain", "bus", "slot", "function")
-                )
-            )
-        except ValueError:
-            continue
-        yield _Passed(
-            at,
-            (domain.findtext("uuid") or "").strip(),
-            (domain.findtext("name") or "").strip(),
-        )
 
 
 def cloud_not_asked(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:

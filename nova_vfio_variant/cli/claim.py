@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 import typing as ty
 
-from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base, mdev
+from nova_vfio_variant.cli import base, claim_request, cordon, options
+from nova_vfio_variant.node import claim_explaining, tracked_devices
 from nova_vfio_variant.node import claims as node_claims
-from nova_vfio_variant.node import tracked_devices
 from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("instance_uuid", "alias_name", "addresses", "status")
@@ -55,7 +54,8 @@ def rows(
                     *(
                         mdevs[uuid].assignment
                         for uuid in claim.mdevs
-                        if not mdevs[uuid].goes
+                        # Those of Nova's have none.
+                        if uuid in mdevs and not mdevs[uuid].goes
                     ),
                 ],
                 list(claim.mdevs),
@@ -65,30 +65,8 @@ def rows(
     return (*COLUMNS, *VGPUS, *CLAIM), found
 
 
-def _cells(text: str) -> tuple[int, ...]:
-    try:
-        cells = tuple(int(cell) for cell in text.split(","))
-    except ValueError:
-        cells = (-1,)
-    if min(cells) < 0:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of NUMA nodes such as 0,1"
-        )
-    return cells
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
 class Create(base.Lister):
-    """Claim devices for an instance, by alias or by vGPU type.
+    """Claim devices for an instance: by alias, vGPU type, or what they are.
 
     All of them or none: the claim is on disk before Placement hears of it,
     and stands in Placement as the instance's allocation when this ends. A
@@ -114,53 +92,29 @@ class Create(base.Lister):
             metavar="UUID",
             help="the instance that shall have them",
         )
+        claim_request.add_arguments(parser)
         parser.add_argument(
-            "--alias",
-            metavar="NAME:COUNT[,NAME:COUNT]",
-            help="as in the flavor's pci_passthrough:alias",
+            "--explain",
+            action="store_true",
+            help="claim nothing: show which devices each step leaves, and in"
+            " which order they come; status 1 if it could not be claimed",
         )
-        parser.add_argument(
-            "--vgpu-type",
-            action="append",
-            default=[],
-            metavar="TYPE[:COUNT]",
-            help=(
-                "a vGPU of this type, by its number, id or name (may be"
-                " repeated; 'vgpu types' and 'mdev types' list them)"
-            ),
-        )
-        parser.add_argument(
-            "--numa",
-            type=_cells,
-            metavar="NODE[,NODE]",
-            help="the host's NUMA nodes that the instance runs on",
-        )
-        parser.add_argument(
-            "--numa-policy",
-            choices=("required", "legacy", "preferred", "socket"),
-            help=(
-                "as in the flavor's hw:pci_numa_affinity_policy; it goes"
-                " before the alias's own"
-            ),
-        )
-        mdev.add_strategy(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Claim and list what was claimed."""
-        if parsed_args.alias is None and not parsed_args.vgpu_type:
-            raise exception.VfioVariantError(
-                "nothing is asked for",
-                "give --alias NAME:COUNT, or --vgpu-type TYPE",
+        request = claim_request.of_arguments(parsed_args)
+        if parsed_args.explain:
+            found = claim_explaining.explain(
+                self.context, parsed_args.instance, request
             )
+            if found.error is not None:
+                self.note(f"it could not be claimed: {found.error}")
+                self.status = 1
+            return claim_request.explained(found.requests)
         self.warn_of_lost()
         claims = node_claims.Claims(self.context).claim(
-            parsed_args.instance,
-            parsed_args.alias,
-            numa_cells=parsed_args.numa,
-            numa_policy=parsed_args.numa_policy,
-            vgpu_types=parsed_args.vgpu_type,
-            strategy=parsed_args.strategy,
+            parsed_args.instance, request
         )
         return rows(claims, self.tracked)
 
@@ -238,6 +192,7 @@ class List(base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List them."""
         claims = self.tracked.claims(parsed_args.instance)
+        cordon.tell_of_claims(self, claims)
         return rows(claims, self.tracked)
 
 
@@ -262,6 +217,7 @@ class Show(base.ShowOne):
     ) -> tuple[tuple[str, ...], base.Row]:
         """Show it."""
         shown = self.tracked.claim(parsed_args.instance)
+        cordon.tell_of_claims(self, shown.claims)
         first = shown.claims[0]
         columns, found = rows(shown.claims, self.tracked)
         kept = [
@@ -328,7 +284,7 @@ class Delete(base.Lister):
         add_assignment(parser)
         parser.add_argument(
             "--wait",
-            type=_seconds,
+            type=options.seconds,
             default=0.0,
             metavar="SECONDS",
             help="wait so long for its guest to let go of the devices",

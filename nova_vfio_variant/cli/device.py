@@ -7,7 +7,7 @@ import argparse
 import functools
 import typing as ty
 
-from nova_vfio_variant.cli import base, called
+from nova_vfio_variant.cli import base, called, cordon, options
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.node import naming, placement_side
 from nova_vfio_variant.tracker import device as tracked
@@ -36,21 +36,27 @@ COLUMNS = (
     "id",
     "type",
     "created_at",
+    "cordoned",
 )
 
 #: Keys of ``extra_info`` that Nova writes as "true" or "false".
 _TRUTHS = frozenset({"managed", "live_migratable"})
 
 
+Cordoned = ty.Mapping["pci_address.PciAddress", str]
+
+
 def row(
     device: tracked.Device,
     assignable: str,
+    cordoned: Cordoned,
     name: names.Name | None = None,
     seen: function.PciFunction | None = None,
 ) -> base.Row:
     """One device in the order of COLUMNS.
 
     :param assignable: what the verdict on it comes to
+    :param cordoned: why no new claim is made of functions, and their VFs
     :param name: what it is called
     :param seen: what stands at its address
     """
@@ -78,6 +84,7 @@ def row(
         name and name.id,
         device_type(seen),
         name and name.since,
+        _why_cordoned(device, cordoned),
     )
 
 
@@ -86,6 +93,14 @@ def device_type(seen: function.PciFunction | None) -> str | None:
     if seen is None:
         return None
     return "gpu" if seen.is_display else "pci"
+
+
+def _why_cordoned(device: tracked.Device, cordoned: Cordoned) -> str | None:
+    """Why no new claim is made of a device; None if one may be."""
+    own = cordoned.get(device.address)
+    if own is None and device.parent_addr is not None:
+        return cordoned.get(device.parent_addr)
+    return own
 
 
 def _truths(extra_info: ty.Mapping[str, ty.Any]) -> dict[str, ty.Any]:
@@ -113,12 +128,14 @@ class _Shows(base.Base):
         self,
         device: tracked.Device,
         assignable: str,
+        cordoned: Cordoned,
         parsed_args: argparse.Namespace,
     ) -> base.Row:
         """A row; as text, what waits to be removed is no empty cell."""
         cells = row(
             device,
             assignable,
+            cordoned,
             self._names.get(device.address),
             self._naming.seen(device.address),
         )
@@ -225,10 +242,13 @@ class List(_Shows, base.Lister):
                 " track"
             )
         self.tell_of_verdicts()
+        cordon.tell_of(self)
+        cordoned = self.tracked.cordoned()
         return COLUMNS, [
             self._shown(
                 device,
                 str(self.tracked.verdict(device.address).state),
+                cordoned,
                 parsed_args,
             )
             for device in devices
@@ -259,7 +279,12 @@ class Show(_Shows, base.ShowOne):
         return (
             (*COLUMNS, "allowed", "obstacles", "remarks"),
             (
-                *self._shown(device, str(verdict.state), parsed_args),
+                *self._shown(
+                    device,
+                    str(verdict.state),
+                    self.tracked.cordoned(),
+                    parsed_args,
+                ),
                 allowed,
                 [refusal.line(obstacle) for obstacle in verdict.obstacles],
                 [refusal.line(remark) for remark in verdict.remarks],
@@ -291,7 +316,7 @@ class Allow(base.Base):
         )
         parser.add_argument(
             "--reason",
-            type=_reason,
+            type=options.reason,
             required=True,
             metavar="TEXT",
             help="why; it is shown wherever the obstacle would count",
@@ -346,13 +371,3 @@ def _code(text: str) -> str:
             f" {', '.join(known)}"
         )
     return text
-
-
-def _reason(text: str) -> str:
-    """A reason: one line that says something.
-
-    :raises ArgumentTypeError: argparse prints it and ends with status 2
-    """
-    if not text.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError("a reason is a line of text")
-    return text.strip()

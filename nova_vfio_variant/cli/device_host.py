@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-vfio device bind`` and ``unbind``."""
+"""``nova-vfio device bind``, ``unbind``, ``reset`` and ``scrub``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import functools
 
 from nova_vfio_variant.cli import base, called, host_prepare
 from nova_vfio_variant.host.decide import host_spec
+from nova_vfio_variant.node import scrubbing as node_scrubbing
 from nova_vfio_variant.node import single
 
 
@@ -93,3 +94,39 @@ class Unbind(_OfOne):
         if parsed_args.dry_run:
             return self.show(self.devices.plan_unbind(address))
         return self.tell(self.devices.unbind(address))
+
+
+class Reset(_OfOne):
+    """Reset one function, and see that it answers again.
+
+    The kernel does it, by the first way in its reset_method that works.
+    Refused for what is in use, claimed, a bridge, or has VFs, and where others
+    on its bus would be reset too.
+    """
+
+    example = "device reset 0000:41:10.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        address = parsed_args.address
+        if parsed_args.dry_run:
+            return self.show(self.devices.plan_reset(address))
+        return self.tell(self.devices.reset(address))
+
+
+class Scrub(_OfOne):
+    """Reset a device for one time that had it, so that it is given again.
+
+    It is 'device reset', and afterwards its 'reserved' in Placement goes; as
+    long as the reset isn't done the device stays reserved.
+    """
+
+    example = "device scrub 0000:43:00.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        address = parsed_args.address
+        scrubbing = node_scrubbing.Scrubbing(self.context, self.telling)
+        if parsed_args.dry_run:
+            return self.show(scrubbing.plan(address))
+        return self.tell(scrubbing.scrub(address))

@@ -123,7 +123,9 @@ class _Result(_Inventory):
         self.warn(result.findings)
         for warning in result.warnings:
             self.note(f"warning: {warning}")
-        if result.warnings:
+        if result.unpublished is not None:
+            self.note(f"note: {result.unpublished}")
+        if result.warnings or result.unpublished is not None:
             self.empty = "nothing more is to be changed"
         return DIFF_COLUMNS, change_rows(result.changes)
 

@@ -135,3 +135,27 @@ def add_fail_on(parser: argparse.ArgumentParser) -> None:
 def exit_status(status: int, fail_on: str) -> int:
     """The exit status of a program whose command came to ``status``."""
     return status if status >= _FAILS[fail_on] else 0
+
+
+def seconds(text: str) -> float:
+    """How long to wait, given on the command line.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return found
+
+
+def reason(text: str) -> str:
+    """A reason: one line that says something.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("a reason is a line of text")
+    return text.strip()

@@ -22,6 +22,11 @@ _STATUS = {
 class Reconcile(base.Lister):
     """Free what was set for instances that are gone, and set what is missing.
 
+    Claims of instances that are gone are given back, and those that a crash
+    left half way are finished. Guests with devices that nobody has claimed for
+    them, devices of two guests, and devices that vanished, were exchanged or
+    are to be scrubbed are told, and left alone.
+
     Each row is one thing that is wrong, and what is done about it. Nothing is
     freed that is open, younger than five minutes, somebody else's by now, or
     whose instance may live: that is asked of processes, of libvirt and of

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 
-from nova_vfio_variant import exception, input_file, source
-from nova_vfio_variant.cli import base, called, host_prepare
+from nova_vfio_variant.cli import base, called, given_file, host_prepare
 from nova_vfio_variant.node import vgpus
 
 
@@ -80,7 +78,7 @@ class Apply(_Vgpus):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Do it."""
-        text = _read(parsed_args.file)
+        text = given_file.read(parsed_args.file, "vfio")
         if parsed_args.dry_run:
             return self.show(self.vgpus.check(text))
         return self.tell(self.vgpus.apply(text))
@@ -103,7 +101,9 @@ class Assert(_Vgpus):
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Compare."""
-        return self.show(self.vgpus.check(_read(parsed_args.file)))
+        return self.show(
+            self.vgpus.check(given_file.read(parsed_args.file, "vfio"))
+        )
 
 
 class Recycle(_Vgpus):
@@ -133,27 +133,3 @@ class Recycle(_Vgpus):
         if parsed_args.dry_run:
             return self.show(self.vgpus.plan_recycle(parsed_args.card))
         return self.tell(self.vgpus.recycle(parsed_args.card))
-
-
-def _read(name: str) -> source.SourceText:
-    """What a file, or standard input, declares.
-
-    :raises VfioVariantError: it can't be read, or is no text
-    """
-    place = "standard input" if name == "-" else name
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(input_file.CONFIG + 1)
-            input_file.expect_size(len(data), place, input_file.CONFIG)
-        else:
-            data = input_file.read(name, input_file.CONFIG)
-        text = data.decode()
-    except OSError as error:
-        raise exception.VfioVariantError(
-            f"{place}: {error.strerror}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise exception.VfioVariantError(
-            f"{place}: byte {error.start + 1} is not UTF-8"
-        ) from error
-    return source.SourceText.of(text, place, "vfio", place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from nova_vfio_variant.cli import base, called
+from nova_vfio_variant.cli import base, called, cordon
 from nova_vfio_variant.host.decide import vgpu_capacity, vgpu_obstacles
 from nova_vfio_variant.host.observe import vgpu_card, vgpu_mode
 from nova_vfio_variant.node import divided_cards, mdev_types
@@ -65,6 +65,7 @@ class Types(base.Lister):
         cards = divided_cards.cards(self.context, ask=True)
         modes = vgpu_mode.of_cards(self.context.scan)
         self.tell_of_verdicts()
+        cordon.tell_of(self)
         rows: list[base.Row] = []
         for card in cards.values():
             if only not in (None, card.address):

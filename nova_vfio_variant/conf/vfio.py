@@ -30,6 +30,13 @@ OPTS: list[cfg.Opt] = [
                     " ``[placement]`` says"
                 ),
             ),
+            (
+                "none",
+                (
+                    "none: the store alone says whose a device is, for hosts"
+                    " without OpenStack; nothing is published"
+                ),
+            ),
         ],
         help="Which Placement inventories are published to.",
     ),

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import types
 import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.host.decide import obstacles
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan
+    from nova_vfio_variant.host.observe import host_scan, mdev, records
     from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -31,11 +33,13 @@ def of_host(
     scan: host_scan.HostScan,
     read: nova_mdevs.NovaMdevs,
     claimed: ty.Collection[str] = (),
+    cordoned: records.Quarantines = types.MappingProxyType({}),
 ) -> tuple[mdev_parents.Offer, ...]:
     """Each parent that has its type, or devices of it.
 
     :param scan: tells which parents are VFs
     :param claimed: UUIDs of the devices that claims have
+    :param cordoned: the functions that nobody is given more of
     """
     found = []
     for parent in mdevs.parents.values():
@@ -61,24 +65,46 @@ def of_host(
                 0 if offered is None else offered.available,
                 0 if offered is None else _most(scan, parent, offered),
                 sum(uuid in claimed for uuid in uuids),
+                _is_cordoned(scan, parent, cordoned),
             )
         )
     return tuple(found)
 
 
-def providers(given: facts.CheckInput, made: Made = ()) -> Both:
+def providers(
+    given: facts.CheckInput,
+    made: Made = (),
+    cordoned: records.Quarantines = types.MappingProxyType({}),
+) -> Both:
     """The providers of a host's parents: ours to publish, and Nova's.
 
     :param made: the devices that we made
+    :param cordoned: the functions that nobody is given more of
     """
     if given.scan is None or not given.options.get(nova_mdevs.ENABLED):
         return nobodys()
     read = nova_mdevs.read(given)
     claimed = {ours.uuid for ours in made if ours.instance_uuid is not None}
-    offers = of_host(given.host_facts.mdevs, given.scan, read, claimed)
+    offers = of_host(
+        given.host_facts.mdevs, given.scan, read, claimed, cordoned
+    )
     if are_ours(given):
         return mdev_parents.ours(offers, read.limits, given.root), ()
     return (), mdev_parents.as_nova(offers, read.limits, given.root)
+
+
+def _is_cordoned(
+    scan: host_scan.HostScan,
+    parent: mdev.Parent,
+    cordoned: records.Quarantines,
+) -> bool:
+    """Whether a parent is a cordoned function."""
+    if parent.address is None:
+        return False
+    function = scan.get(parent.address)
+    return function is not None and any(
+        obstacles.of_cordon(function, cordoned)
+    )
 
 
 def are_ours(given: facts.CheckInput) -> bool:
@@ -96,12 +122,22 @@ def amounts(given: facts.CheckInput, made: Made) -> dict[str, dict[str, int]]:
     One of a type that its parent isn't published for is none: what it takes
     is reserved.
     """
-    found: dict[str, dict[str, int]] = {}
     if not (made and are_ours(given)):
-        return found
+        return {}
+    return of_kinds(given, [ours.kind for ours in made])
+
+
+def of_kinds(
+    given: facts.CheckInput, kinds: ty.Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """The same, of whoever made them.
+
+    :param kinds: ``PARENT/TYPE`` of each device
+    """
+    found: dict[str, dict[str, int]] = {}
     read = nova_mdevs.read(given)
-    for ours in made:
-        name, kind = mdev.parse_kind(ours.kind)
+    for text in kinds:
+        name, kind = mdev_names.parse_kind(text)
         parent = given.host_facts.mdevs.parents.get(name)
         if parent is None or read.type_of(parent) != kind:
             continue

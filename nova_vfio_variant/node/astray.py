@@ -14,12 +14,12 @@ import typing as ty
 
 from nova_vfio_variant.declaration import nova_mdevs
 from nova_vfio_variant.host.decide import plan, planning, refusal
+from nova_vfio_variant.host.observe import domains, vendor_vgpu
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.host.observe import use as uses
-from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.node import liveness
 from nova_vfio_variant.pci import function as observed
-from nova_vfio_variant.tracker import mdevs, vgpus
+from nova_vfio_variant.tracker import claim_records, mdevs, vgpus
 
 #: What is younger is left alone: its guest may be about to start.
 GRACE: ty.Final = dt.timedelta(minutes=5)
@@ -34,6 +34,15 @@ class What(enum.StrEnum):
     MISSING = "declared vGPU that is missing"
     ORPHAN_MDEV = "mediated device without an instance"
     LOST_MDEV = "mediated device that is gone"
+    ORPHAN_CLAIM = "claim of an instance that is gone"
+    ADOPTED = "claim of Nova's that one side has no more"
+    CLAIMED = "claim that was begun and has not ended"
+    RELEASING = "claim that was being given back"
+    UNCLAIMED = "device of a guest that has not claimed it"
+    IN_TWO = "device of two guests"
+    SPENT = "device for one time that was used"
+    VANISHED = "claimed device that is gone"
+    EXCHANGED = "claimed device that is another one now"
 
 
 class Action(enum.StrEnum):
@@ -43,6 +52,7 @@ class Action(enum.StrEnum):
     FREE = "free"
     FORGET = "forget"
     SET = "set"
+    FINISH = "finish"
     LEAVE = "leave"
 
 
@@ -50,7 +60,8 @@ class Action(enum.StrEnum):
 class Decision:
     """One thing that is wrong, and what to do about it.
 
-    :param subject: the function's address, or the mediated device's UUID
+    :param subject: the function's address, or the UUID of the mediated device
+        or of the instance
     :param why: as a sentence says it
     :param vgpu: which one of ours it is about; None for what is declared
     :param mdev: which mediated device of ours it is about
@@ -62,6 +73,7 @@ class Decision:
     action: Action
     vgpu: vgpus.OurVgpu | None = None
     mdev: mdevs.OurMdev | None = None
+    claim: claim_records.ClaimRecord | None = None
 
     @property
     def key(self) -> tuple[str, Action, str | None]:
@@ -69,7 +81,7 @@ class Decision:
 
         The assignment tells one owner of a function from the next.
         """
-        ours = self.vgpu or self.mdev
+        ours = self.vgpu or self.mdev or self.claim
         assignment = None if ours is None else ours.assignment
         return self.subject, self.action, assignment
 
@@ -86,6 +98,11 @@ class Facts:
     :param mdevs: the mediated devices that we made, as the store has them
     :param half_made: the UUIDs of those that may be there in part
     :param novas: those that nova-compute hands out
+    :param claims: of each instance, where it is in its life
+    :param passed: the functions that libvirt's files give to guests
+    :param nova_gives: guests may have functions that nova-compute gave them
+    :param allocated: whether Nova has devices of this host allocated for an
+        instance, or why that isn't known
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -101,6 +118,10 @@ class Facts:
     novas: nova_mdevs.HandedOut = dataclasses.field(
         default_factory=nova_mdevs.HandedOut
     )
+    claims: tuple[claim_records.ClaimRecord, ...] = ()
+    passed: tuple[domains.Passed, ...] = ()
+    nova_gives: bool = False
+    allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
@@ -272,7 +293,7 @@ def _whether_free(
 
 
 def why_left(
-    vgpu: vgpus.OurVgpu | mdevs.OurMdev,
+    vgpu: vgpus.OurVgpu | mdevs.OurMdev | claim_records.ClaimRecord,
     answer: liveness.Answer,
     facts: Facts,
 ) -> str | None:

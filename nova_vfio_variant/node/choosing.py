@@ -75,7 +75,7 @@ def choose(
                 why = _why_not(devices, verdicts, request, numa_cells, sockets)
                 if why:
                     error.message = f"{error.message}; {why}"
-                such = _fitting(devices, request, filters.Place(None, sockets))
+                such = fitting(devices, request)
                 error.hint = (
                     _hint(verdicts[at] for at in sorted(such & set(verdicts)))
                     or error.hint
@@ -188,19 +188,19 @@ def _why_not(
     sockets: Sockets,
 ) -> str:
     """Why devices don't come into question, counted by reason."""
-    anywhere = _fitting(devices, request, filters.Place(None, sockets))
-    near = _fitting(devices, request, filters.Place(numa_cells, sockets))
+    anywhere = fitting(devices, request)
+    near = fitting(devices, request, (numa_cells, sockets))
     reasons: collections.Counter[str] = collections.Counter()
     for device in devices:
         if device.address not in anywhere:
             if _is_alike(device, request):
                 reasons["of another type, class or trait"] += 1
             continue
-        reason = _reason(device, verdicts.get(device.address))
-        if reason is None and device.address not in near:
-            reason = f"on NUMA node {device.numa_node}"
-        if reason is not None:
-            reasons[reason] += 1
+        why = reason(device, verdicts.get(device.address))
+        if why is None and device.address not in near:
+            why = f"on NUMA node {device.numa_node}"
+        if why is not None:
+            reasons[why] += 1
     if not anywhere and not reasons:
         return "no tracked device has the ids that it asks for"
     said = [f"{count} {reason}" for reason, count in reasons.most_common()]
@@ -218,7 +218,7 @@ def _hint(
     return None
 
 
-def _reason(
+def reason(
     device: tracked.Device, answer: assignability.Verdict | None
 ) -> str | None:
     """Why one device isn't given, as half a sentence after its number."""
@@ -233,12 +233,15 @@ def _reason(
     return None
 
 
-def _fitting(
+def fitting(
     devices: ty.Iterable[tracked.Device],
     request: alias.PciRequest,
-    place: filters.Place,
+    near: tuple[ty.Sequence[int] | None, Sockets] = (None, {}),
 ) -> set[pci_address.PciAddress]:
-    """The devices that would satisfy a request if they were free."""
+    """The devices that would satisfy a request if they were free.
+
+    :param near: the guest's NUMA nodes, and the sockets of all
+    """
     free = pools.Pools.of(
         (
             dataclasses.replace(device, status=tracked.Status.AVAILABLE)
@@ -249,7 +252,7 @@ def _fitting(
     left = {pool: len(pool.devices) for pool in free.pools}
     return {
         at
-        for pool in filters.fitting(left, request, place, ())
+        for pool in filters.fitting(left, request, filters.Place(*near), ())
         for at in pool.devices
     }
 

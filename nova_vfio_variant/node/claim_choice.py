@@ -13,9 +13,10 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import mdev_choice, nearness
 from nova_vfio_variant.host.observe import numa, topology
 from nova_vfio_variant.node import (
+    candidates,
     choosing,
+    claim_taking,
     claiming,
-    desired,
     mdev_claims,
     ordering,
     placement_side,
@@ -35,8 +36,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias
 
 
-#: What is chosen for at once.
-_Part = request_devices.Need | vgpu_claims.Wishes
 #: How many orders of requests are tried, for one may take what another needs.
 _TURNS: ty.Final = 24
 #: How each strategy chooses between parents of mediated devices. They have no
@@ -178,18 +177,21 @@ class ClaimChoice(claiming.Claiming):
         :raises NotEnoughDevices: there are not so many
         :raises HostRefused: a mediated device can't be made
         """
-        gone = (
-            placement_side.PlacementSide(self._context)
-            .publication(self._store)
-            .spent()
+        published = placement_side.PlacementSide(self._context).publication(
+            self._store
         )
+        gone = published.spent()
         records.remember_spent(self._store, gone)
         devices = tuple(self._store.devices())
         try:
-            return self.among(devices, asked, instance_uuid)
+            return candidates.chosen(
+                published,
+                devices,
+                lambda some: self.among(some, asked, instance_uuid),
+            )
         except exception.NotEnoughDevices as error:
             if gone:
-                error.hint = desired.told_spent(gone)
+                error.hint = published.told_spent(gone)
             raise
 
     def among(
@@ -213,6 +215,7 @@ class ClaimChoice(claiming.Claiming):
         facts = judge.facts.knowing(
             owners={**judge.records.owners, **mine},
             quarantined=judge.records.quarantined,
+            cordoned=judge.records.cordoned,
         )
         mediated = mdev_claims.MdevClaims(self._context, self._store).chosen(
             asked.mdevs, facts, instance_uuid, choice
@@ -265,9 +268,12 @@ class ClaimChoice(claiming.Claiming):
         :raises ConfigError: a device that is named isn't there
         """
         policy = None if asked.request is None else asked.request.numa_policy
-        names = request_devices.names_of(self._store) if asked.devices else {}
+        facts = judge.known
+        names: request_devices.NamedAt = {}
+        if asked.devices:
+            names = request_devices.names_of(self._store, facts)
         found = [
-            request_devices.need(wanted, devices, judge.known, names, policy)
+            request_devices.need(wanted, devices, facts, names, policy)
             for wanted in asked.devices
         ]
         return sorted(
@@ -287,7 +293,7 @@ class ClaimChoice(claiming.Claiming):
         What few devices are goes first. Where one request takes what another
         one needs, they are tried in other orders.
         """
-        taking = _Taking(
+        taking = claim_taking.Taking(
             vgpu_claims.VgpuClaims(self._context, self._store),
             instance_uuid,
             devices,
@@ -300,7 +306,7 @@ class ClaimChoice(claiming.Claiming):
         )
         needs = self.needs(asked, devices, judge)
         error: exception.NotEnoughDevices | None = None
-        parts: list[_Part] = [*needs]
+        parts: list[claim_taking.Part] = [*needs]
         if asked.wishes:
             parts.append(asked.wishes)
         for turn in itertools.islice(itertools.permutations(parts), _TURNS):
@@ -310,6 +316,31 @@ class ClaimChoice(claiming.Claiming):
                 error = error or refused
         assert error is not None
         raise error
+
+    def for_anybody(
+        self,
+        wishes: vgpu_claims.Wishes,
+        devices: ty.Sequence[tracked.Device],
+        judge: host_verdicts.Verdicts,
+        near: tuple[ty.Sequence[int] | None, choosing.Sockets],
+    ) -> choosing.Taken:
+        """Free functions for whoever comes. Nothing is written.
+
+        :param near: the guest's NUMA nodes, and the sockets of all
+        :returns: first for what asks for no type, then for each that does
+        :raises NotEnoughDevices: there are not so many
+        """
+        unread = self._context.declared.unread
+        taking = claim_taking.Taking(
+            vgpu_claims.VgpuClaims(self._context, self._store),
+            None,
+            devices,
+            judge,
+            verdicts(judge, devices, unread, None),
+            mdev_claims.Choice(numa_cells=near[0], sockets=near[1]),
+            None,
+        )
+        return taking.of([wishes])[0]
 
     def judge(
         self, devices: ty.Sequence[tracked.Device]
@@ -327,92 +358,11 @@ class ClaimChoice(claiming.Claiming):
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Taking:
-    """One claim's functions, being chosen.
-
-    :param vgpus: chooses those for types
-    :param devices: all that are tracked
-    :param answers: the verdict on each that is free
-    :param order: None for Nova's
-    """
-
-    vgpus: vgpu_claims.VgpuClaims
-    instance_uuid: str
-    devices: ty.Sequence[tracked.Device]
-    judge: host_verdicts.Verdicts
-    answers: choosing.Verdicts
-    choice: mdev_claims.Choice
-    order: ordering.Order | None
-
-    def of(
-        self, turn: ty.Sequence[_Part]
-    ) -> tuple[choosing.Taken, vgpu_claims.Made]:
-        """Functions for requests, one after another.
-
-        :param turn: the wishes stand together, aliases of plain devices first
-        :raises NotEnoughDevices: there are not so many
-        """
-        taken: choosing.Taken = []
-        made: vgpu_claims.Made = []
-        for need in turn:
-            if isinstance(need, request_devices.Need):
-                taken += self._plain([need.request], taken, need.fits)
-                continue
-            plain = [wish.request for wish in need if not wish.types]
-            if plain:
-                taken += self._plain(plain, taken, None)
-            for wish in need:
-                if wish.types:
-                    some = self.vgpus.chosen(
-                        wish,
-                        choosing.but(self.devices, taken),
-                        self.judge,
-                        self.instance_uuid,
-                        (self.choice.numa_cells, self.choice.sockets),
-                        self._order(taken),
-                    )
-                    taken += some
-                    for _, chosen in some:
-                        made += self.vgpus.to_make(
-                            wish, chosen, self.judge, self.instance_uuid
-                        )
-        return taken, made
-
-    def _plain(
-        self,
-        requests: ty.Sequence[alias.PciRequest],
-        taken: choosing.Taken,
-        only: ty.Collection[pci_address.PciAddress] | None,
-    ) -> choosing.Taken:
-        """For aliases, or of devices that are what is asked for."""
-        left = choosing.but(self.devices, taken)
-        return choosing.choose(
-            [one for one in left if only is None or one.address in only],
-            {
-                one.address: self.answers[one.address]
-                for one in left
-                if one.status == tracked.Status.AVAILABLE
-                and one.address in self.answers
-            },
-            requests,
-            self.choice.numa_cells,
-            self.choice.sockets,
-            self.vgpus.doubtful(self.judge),
-            self._order(taken),
-        )
-
-    def _order(self, taken: choosing.Taken) -> ordering.Order | None:
-        if self.order is None:
-            return None
-        return self.order.having(one for _, some in taken for one in some)
-
-
 def verdicts(
     judge: host_verdicts.Verdicts,
     devices: ty.Sequence[tracked.Device],
     unread: ty.Collection[pci_address.PciAddress],
-    instance_uuid: str,
+    instance_uuid: str | None,
 ) -> dict[pci_address.PciAddress, assignability.Verdict]:
     """The verdict on each device that is free, for an instance.
 

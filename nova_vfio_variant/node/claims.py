@@ -20,7 +20,10 @@ from nova_vfio_variant.pci import request as pci_request
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.node import claim_choice, mdev_claims
+    from nova_vfio_variant.node import (
+        claim_choice,
+        mdev_claims,
+    )
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.tracker import claim_records
     from nova_vfio_variant.tracker import store as tracker_store

@@ -39,6 +39,8 @@ class Desired:
         of them are reserved as were
     :param reserve_blocked: ``[vfio] reserve_blocked``; what is blocked is
         offered all the same if it is off
+    :param cordoned: addresses of devices that somebody cordoned: they are
+        reserved as blocked ones are, whatever ``reserve_blocked`` says
     :param cards: gives those whose vGPUs are made on demand, once providers
         are asked for
     :param parents: gives the providers of parents of mediated devices, once
@@ -54,6 +56,7 @@ class Desired:
         unknown: reserve.Addresses = frozenset(),
         *,
         reserve_blocked: bool = True,
+        cordoned: reserve.Addresses = frozenset(),
         cards: ty.Callable[[], ty.Sequence[vgpu_cards.OnDemand]] = tuple,
         parents: ty.Callable[[], mdev_offers.Both] = mdev_offers.nobodys,
     ) -> None:
@@ -70,7 +73,9 @@ class Desired:
         self._cards = cards
         self._parents = parents
         self._not_known = unknown
-        self._blocked = blocked if reserve_blocked else frozenset()
+        self._blocked = blocked
+        if blocked is not None:
+            self._blocked = {*cordoned, *(blocked if reserve_blocked else ())}
         self._unknown = unknown if reserve_blocked else frozenset()
 
     @functools.cached_property
@@ -233,7 +238,8 @@ def told_spent(devices: ty.Sequence[pci_address.PciAddress]) -> str:
     """What is to be said of devices for one time that had it."""
     return (
         f"used once and reserved since: {', '.join(map(str, devices))}; once"
-        " clean, set reserved to 0 in Placement"
+        " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
+        " scrub' reset them"
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import obstacles
 from nova_vfio_variant.host.observe import use, vgpu_card, vgpu_mode
 from nova_vfio_variant.node import vgpu_catalogue
 from nova_vfio_variant.pci import address as pci_address
@@ -27,7 +28,7 @@ def cards(
 ) -> dict[Address, vgpu_card.Card]:
     """Each card whose VFs take vGPUs, or did. Writes nothing.
 
-    A VF that somebody has, on which guests failed, that is quarantined or that
+    A VF that somebody has, that is cordoned, on which guests failed, that is quarantined or that
     a process has open is closed.
 
     :param ask: run a vendor's tool for what isn't remembered, and for whether
@@ -48,6 +49,8 @@ def cards(
     for card in sorted({*of_vfs, *filter(facts.scan.get, known)}):
         vfs = of_vfs.get(card, {})
         of_card = known.get(card, vgpu_catalogue.NOTHING)
+        records = context.verdicts.records
+        cordoned = frozenset(_cordoned(facts, records, vfs))
         heterogeneous, told = None, of_card.told
         if ask and vfs:
             heterogeneous, told = _asked(
@@ -59,9 +62,10 @@ def cards(
             of_card.types,
             told,
             heterogeneous,
-            frozenset(_closed(facts, context.verdicts.records, vfs)),
+            cordoned.union(_closed(facts, records, vfs)),
             modes.get(card) is vgpu_mode.Mode.MIG,
-            context.verdicts.records.vgpu_held,
+            records.vgpu_held,
+            cordoned,
         )
     return found
 
@@ -78,6 +82,21 @@ def _asked(
     if not told.names:
         told = way.told(scan.tree, str(card))
     return vgpu.mode(way, scan.tree, str(card)), told
+
+
+def _cordoned(
+    facts: host_facts.HostFacts,
+    records: host_records.Records,
+    vfs: ty.Iterable[Address],
+) -> ty.Iterator[Address]:
+    for address in vfs:
+        function = facts.scan.get(address)
+        if (
+            function is not None
+            and address not in records.owners
+            and any(obstacles.of_cordon(function, records.cordoned))
+        ):
+            yield address
 
 
 def _closed(

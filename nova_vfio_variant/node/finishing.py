@@ -134,7 +134,7 @@ def _take_back(
     gone, _ = unmade(context, store, instance_uuid, force=True)
     store.free(instance_uuid, gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, gone)
+    placement_side.offer_again(context, store, [of.address for of in gone])
 
 
 def _spend(

@@ -19,7 +19,9 @@ from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
+    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
+    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,19 +44,16 @@ def give_back(
     from nova_vfio_variant.node import finishing, records
 
     before = tracked_devices.claims(context, store, instance_uuid)
-    if not before:
-        store.claim_records.end(instance_uuid)
-        return ()
-    devices = tuple(store.devices())
-    still = () if force else held(context, store, devices, instance_uuid)
-    if still:
-        raise exception.ClaimError(
-            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
-            "end its guest first, or wait for its end with --wait"
-            " SECONDS; where it can't be seen, run the command as"
-            " root; --force gives them back all the same",
-        )
     record = store.claim_records.get(instance_uuid)
+    if not before or (record is not None and record.adopted is not None):
+        # What is Nova's it gives back itself, and its guest may go on.
+        store.free(instance_uuid)
+        return before
+    devices = tuple(store.devices())
+    if not force:
+        _expect_let_go(
+            instance_uuid, held(context, store, devices, instance_uuid)
+        )
     if record is not None:
         store.claim_records.move(record, tracked.ClaimState.RELEASING)
     types_gone, mdevs_left = finishing.unmade(
@@ -71,18 +70,18 @@ def give_back(
         store, (), context.given(offline=True)
     )
     published.release(instance_uuid)
+    mine = [one for one in devices if one.instance_uuid == instance_uuid]
     once = {
         device.address
-        for device in devices
-        if device.instance_uuid == instance_uuid
-        and "one_time_use" in device.tags
+        for device in mine
+        if "one_time_use" in device.tags
         and device.status == tracked.Status.ALLOCATED
     }
     if once:
         records.remember_spent(store, records.spent(store) | once)
     store.free(instance_uuid, types_gone)
     _LOG.info("instance %s: devices freed", instance_uuid)
-    placement_side.offer_again(context, store, types_gone)
+    placement_side.offer_again(context, store, _freed(store, mine, types_gone))
     if mdevs_left:
         mdev_allocations.settle(context, store, instance_uuid)
     return given_back
@@ -100,6 +99,24 @@ def wait(
             if not held(context, store, store.devices(), instance_uuid):
                 return
         time.sleep(min(_POLL, seconds))
+
+
+def _freed(
+    store: tracker_store.Store,
+    devices: ty.Iterable[tracked.Device],
+    types_gone: ty.Iterable[vgpus.OurVgpu],
+) -> set[pci_address.PciAddress]:
+    """Of what devices given back have become, what Placement is to hear.
+
+    A type's framebuffer is free again. What is cordoned, or its PF, is
+    reserved from now on.
+    """
+    at = {cordon.address for cordon in store.cordons.all()}
+    return {vgpu.address for vgpu in types_gone} | {
+        device.address
+        for device in devices
+        if not at.isdisjoint((device.address, device.parent_addr))
+    }
 
 
 def held(
@@ -124,6 +141,20 @@ def held(
     if instance_uuid in owners.values():
         found += holders.of_claim(tree, owners, instance_uuid)
     return found
+
+
+def _expect_let_go(instance_uuid: str, still: ty.Sequence[str]) -> None:
+    """Stop where processes have an instance's devices open.
+
+    :raises ClaimError: they have
+    """
+    if still:
+        raise exception.ClaimError(
+            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
+            "end its guest first, or wait for its end with --wait"
+            " SECONDS; where it can't be seen, run the command as"
+            " root; --force gives them back all the same",
+        )
 
 
 def _without_mdevs(

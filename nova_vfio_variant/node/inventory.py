@@ -12,11 +12,11 @@ import functools
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import chosen_placement
 from nova_vfio_variant.node import desired as node_desired
 from nova_vfio_variant.placement import (
     allocations,
     diff,
-    embedded,
     memory,
     observe,
     retry,
@@ -30,7 +30,8 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.conf import located
     from nova_vfio_variant.declaration import facts, mdev_offers
     from nova_vfio_variant.pci import address as pci_address
-    from nova_vfio_variant.placement import client, provider
+    from nova_vfio_variant.placement import client as placement_client
+    from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import device as tracked
 
 
@@ -62,6 +63,9 @@ class Publication:
     :param known: the providers that we made
     """
 
+    # Longer than 250 lines: each method is one question to Placement or one
+    # answer of ours, and who has no Placement answers each of them, too.
+
     def __init__(
         self,
         conf: located.Config,
@@ -91,12 +95,17 @@ class Publication:
     @property
     def embedded(self) -> bool:
         """Whether Placement is our own, in process."""
-        return _is_embedded(self._conf)
+        return chosen_placement.is_embedded(self._conf)
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may allocate from our providers, too."""
+        return bool(self._conf.vfio.placement == "service")
 
     @functools.cached_property
-    def client(self) -> client.PlacementClient:
+    def client(self) -> placement_client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
-        return _connect(self._conf, self._state)
+        return chosen_placement.connect(self._conf, self._state)
 
     @property
     def withheld(self) -> tuple[pci_address.PciAddress, ...]:
@@ -137,6 +146,35 @@ class Publication:
         return node_desired.spent(
             once, allocations.published(self.client, self._known, ask)
         )
+
+    def offer_once_more(self, address: pci_address.PciAddress) -> None:
+        """Take back what keeps a device for one time from a second.
+
+        What is reserved for being blocked stays so.
+
+        :raises PlacementError: it can't be asked, or written
+        """
+        once = [
+            one for one in self._desired.one_time if address in one.addresses
+        ]
+        for attempt in retry.retrying():
+            with attempt:
+                there = allocations.published(
+                    self.client, self._known, self._ask_for(once)
+                )
+                for one in there.values():
+                    self.client.put_inventories(
+                        one.uuid,
+                        one.generation,
+                        {
+                            name: {**record, "reserved": one.ours.get(name, 0)}
+                            for name, record in one.inventories.items()
+                        },
+                    )
+
+    def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
+        """What is to be said of such devices."""
+        return node_desired.told_spent(devices)
 
     def held(self) -> facts.Published | None:
         """All that is published below the root; makes nothing.
@@ -212,11 +250,14 @@ class Publication:
         self,
         devices: ty.Sequence[tracked.Device],
         mediated: mdev_offers.Made = (),
+        also: ty.Collection[str] = (),
     ) -> None:
         """Publish the providers of some devices, if they are not yet.
 
         What stands against other devices' providers is in nobody's way.
 
+        :param also: names of more providers; those that nobody desires don't
+            count
         :raises ConfigError: Placement can't describe these devices
         :raises PlacementError: see :meth:`report`
         """
@@ -224,6 +265,10 @@ class Publication:
         if self._is_taken_for_granted:
             return
         names = self.providers_of(devices, mediated)
+        if also:
+            names |= {rp.name for rp in self._desired.described}.intersection(
+                also
+            )
         if names:
             self.expect_publishing()
             placement_report.report(
@@ -244,6 +289,33 @@ class Publication:
         """The names of the providers that publish some devices."""
         return frozenset(self._desired.amounts(devices, mediated))
 
+    @property
+    def owners(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """The name of the provider that publishes each device."""
+        return {
+            address: rp.name
+            for rp in self._desired.described
+            for address in rp.addresses
+        }
+
+    def room(
+        self, groups: ty.Iterable[provider.Group]
+    ) -> dict[str, dict[str, int]]:
+        """What our providers have free, if there is that for some devices.
+
+        :returns: as :meth:`.client.PlacementClient.room`, by provider's name
+        :raises PlacementError: it can't be asked
+        """
+        root = self._known.get(self._desired.given.root)
+        if root is None:
+            return {}
+        found = self.client.room(root.uuid, groups)
+        return {
+            name: found[known.uuid]
+            for name in self._known.names()
+            if (known := self._known.get(name)) and known.uuid in found
+        }
+
     def allocate(
         self,
         instance_uuid: str,
@@ -258,6 +330,31 @@ class Publication:
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
 
+    def amounts(
+        self, devices: ty.Sequence[tracked.Device]
+    ) -> allocations.Amounts:
+        """What devices are in Placement, by the names of their providers."""
+        return self._desired.amounts(devices)
+
+    def has(self, instance_uuid: str) -> allocations.Amounts:
+        """What an instance has of PCI and mediated devices, whoever gave it.
+
+        :returns: of providers below the root, by their names
+        :raises PlacementError: it can't be asked
+        """
+        if self._absent:
+            return {}
+        desired = self._desired
+        known = (*desired.described, *desired.novas)
+        return retry.retrying()(
+            allocations.of_devices,
+            self.client,
+            self._known,
+            desired.given.root,
+            {rp.name for rp in known},
+            instance_uuid,
+        )
+
     def release(self, instance_uuid: str) -> None:
         """Take from an instance all that it has from our providers.
 
@@ -268,8 +365,8 @@ class Publication:
 
     @property
     def _absent(self) -> bool:
-        """Whether there is no embedded Placement yet."""
-        return _is_absent(self._conf, self._state)
+        """Whether there is no embedded Placement yet, or none at all."""
+        return chosen_placement.is_absent(self._conf, self._state)
 
     @property
     def _ask(self) -> placement_report.ReportRequest:
@@ -297,34 +394,3 @@ class Publication:
             only,
             whole,
         )
-
-
-def microversion(conf: located.Config, state: own_files.Given) -> str | None:
-    """The newest microversion that Placement speaks; makes nothing.
-
-    :param conf: says which Placement
-    :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet
-    :raises PlacementError: it can't be asked
-    """
-    if _is_absent(conf, state):
-        return None
-    return _connect(conf, state).max_microversion()
-
-
-def _connect(
-    conf: located.Config, state: own_files.Given
-) -> client.PlacementClient:
-    if _is_embedded(conf):
-        return embedded.connect(state)
-    from nova_vfio_variant.placement import service
-
-    return service.connect(conf)
-
-
-def _is_embedded(conf: located.Config) -> bool:
-    return bool(conf.vfio.placement == "embedded")
-
-
-def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
-    return _is_embedded(conf) and not embedded.is_in(state)

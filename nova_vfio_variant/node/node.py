@@ -6,10 +6,13 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant.node import (
+    adopting,
     checking,
+    claim_explaining,
     claim_guard,
     claims,
     context,
+    cordoning,
     placement_side,
     preparation,
     reconcile,
@@ -21,6 +24,7 @@ from nova_vfio_variant.node import (
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.act import observer
+    from nova_vfio_variant.pci import request
 
 
 class Node:
@@ -67,8 +71,21 @@ class Node:
         """Giving devices to instances, and taking them back."""
         return claims.Claims(self.context)
 
+    def explain_claim(
+        self, instance_uuid: str, wanted: request.Request
+    ) -> claim_explaining.Explanation:
+        """What a claim would get now, and why. Nothing is written.
+
+        :raises ConfigError: the configuration has errors, or the request
+            can't be
+        """
+        return claim_explaining.explain(self.context, instance_uuid, wanted)
+
     def guarded_claim(
-        self, instance_uuid: str, wanted: str | None, **more: ty.Any
+        self,
+        instance_uuid: str,
+        wanted: str | request.Request | None,
+        **more: ty.Any,
     ) -> claim_guard.ClaimGuard:
         """A claim that is given back where its block is left by an exception.
 
@@ -95,6 +112,11 @@ class Node:
             lambda now: now.prepare(instance_uuid, assignment),
         )
 
+    @property
+    def adopting(self) -> adopting.Adopting:
+        """Taking over what Nova claimed."""
+        return adopting.Adopting(self.context)
+
     def vgpus(self, observer: observer.Observer | None = None) -> vgpus.Vgpus:
         """Giving VFs their vGPU types.
 
@@ -106,6 +128,11 @@ class Node:
     def reconciling(self) -> reconcile.Reconciling:
         """Bringing what is ours back to what it should be."""
         return reconcile.Reconciling(self.context)
+
+    @property
+    def cordoning(self) -> cordoning.Cordoning:
+        """Giving devices to nobody new."""
+        return cordoning.Cordoning(self.context)
 
     @property
     def vgpu_health(self) -> vgpu_health.VgpuHealth:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.declaration import nova_mdevs
+from nova_vfio_variant.declaration import nova_here, nova_mdevs
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -25,3 +25,18 @@ def mdevs(on: node_context.Context) -> nova_mdevs.HandedOut:
     except exception.ConfigError as error:
         return nova_mdevs.HandedOut(unknown=error.message)
     return nova_mdevs.HandedOut()
+
+
+def has_guests(on: node_context.Context) -> bool:
+    """Whether guests may have devices that it gave them, and not we.
+
+    A configuration that can't be used says nothing against it.
+
+    :raises HostError: the host can't be seen
+    """
+    try:
+        return (
+            on.is_configured and nova_here.beside_nova(on.observed) is not None
+        )
+    except exception.ConfigError:
+        return True

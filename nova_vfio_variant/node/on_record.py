@@ -13,7 +13,7 @@ from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.observe import records as host_records
 from nova_vfio_variant.node import vgpu_catalogue, vgpu_declared
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import allowance, store
+from nova_vfio_variant.tracker import allowance, cordons, store
 
 
 class OnRecord(host_actor.OnRecord):
@@ -87,6 +87,7 @@ def recorded(
             device.address: device.known for device in opened.devices()
         },
         allowed=allowance.standing(opened.allowances.all(), seen.get),
+        cordoned=cordons.standing(opened.cordons.all(), seen.get),
     )
     return vgpu_declared.known(of_functions, opened, seen, cards)
 

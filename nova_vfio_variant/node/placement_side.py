@@ -17,15 +17,30 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant import finding
     from nova_vfio_variant.declaration import facts
     from nova_vfio_variant.declaration import verdicts as host_verdicts
+    from nova_vfio_variant.host.observe import records as host_records
     from nova_vfio_variant.node import inventory as node_inventory
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.placement import report, vgpu_cards
     from nova_vfio_variant.tracker import device as tracked
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
-    from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Unassignable:
+    """Addresses of devices that can't be given to anybody.
+
+    :param blocked: for a reason that lasts; None where the host isn't looked
+        at
+    :param unknown: nobody can say it of them
+    :param cordoned: the blocked ones that somebody cordoned
+    """
+
+    blocked: set[pci_address.PciAddress] | None
+    unknown: set[pci_address.PciAddress]
+    cordoned: set[pci_address.PciAddress]
 
 
 class PlacementSide:
@@ -57,13 +72,14 @@ class PlacementSide:
     def microversion(self) -> str | None:
         """The newest microversion that Placement speaks.
 
-        :returns: None for an embedded one that isn't there yet
+        :returns: None for an embedded one that isn't there yet, and where
+            there shall be none
         :raises PlacementError: it can't be asked
         """
-        from nova_vfio_variant.node import inventory as node_inventory
+        from nova_vfio_variant.node import chosen_placement
 
         with _embedded_alone(self._context):
-            return node_inventory.microversion(
+            return chosen_placement.microversion(
                 self._context.conf, self._context.state
             )
 
@@ -107,13 +123,22 @@ class PlacementSide:
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant.declaration import mdev_offers
-        from nova_vfio_variant.node import desired
+        from nova_vfio_variant.node import desired, records, unpublished
         from nova_vfio_variant.node import inventory as node_inventory
 
         given = given or self._context.declared
+        conf = self._context.conf
+        if conf.vfio.placement == "none":
+            return unpublished.NoPublication(
+                conf,
+                self._context.state,
+                desired.Desired((), given, store.provider_memory.shares),
+                store.provider_memory,
+                once=records.spent(store),
+            )
         if devices is None:
             devices = tuple(store.devices())
-        conf = self._context.conf
+        against = self._unassignable(store, devices, given)
         return node_inventory.Publication(
             conf,
             self._context.state,
@@ -121,13 +146,17 @@ class PlacementSide:
                 devices,
                 given,
                 store.provider_memory.shares,
-                *self._unassignable(store, devices, given),
+                against.blocked,
+                against.unknown,
                 reserve_blocked=bool(conf.vfio.reserve_blocked),
+                cordoned=against.cordoned,
                 cards=functools.partial(
                     self._on_demand, store, devices, given
                 ),
                 parents=lambda: mdev_offers.providers(
-                    given, store.mdevs.all().values()
+                    given,
+                    store.mdevs.all().values(),
+                    self._cordoned(store, given),
                 ),
             ),
             store.provider_memory,
@@ -138,29 +167,28 @@ class PlacementSide:
         store: tracker_store.Store,
         devices: ty.Sequence[tracked.Device],
         given: facts.CheckInput,
-    ) -> tuple[
-        set[pci_address.PciAddress] | None, set[pci_address.PciAddress]
-    ]:
-        """The devices that can't be given to anybody, and the unknown ones.
-
-        :returns: None for the first where the host isn't looked at
-        """
-        from nova_vfio_variant.host.decide import assignability
+    ) -> _Unassignable:
+        """The devices that can't be given to anybody."""
+        from nova_vfio_variant.host.decide import assignability, codes
 
         blocked: set[pci_address.PciAddress] = set()
         unknown: set[pci_address.PciAddress] = set()
+        cordoned: set[pci_address.PciAddress] = set()
         if given.scan is None:
-            return None, unknown
+            return _Unassignable(None, unknown, cordoned)
+        found = _Unassignable(blocked, unknown, cordoned)
         if not devices:
-            return blocked, unknown
+            return found
         judge = self._judge(store, devices, given)
         for device in devices:
             answer = judge.at(device.address)
             if answer.lasting:
                 blocked.add(device.address)
+                if codes.IS_CORDONED in {one.code for one in answer.lasting}:
+                    cordoned.add(device.address)
             elif answer.state is assignability.State.UNKNOWN:
                 unknown.add(device.address)
-        return blocked, unknown
+        return found
 
     def _on_demand(
         self,
@@ -181,6 +209,17 @@ class PlacementSide:
             reserve_blocked=bool(self._context.conf.vfio.reserve_blocked),
         )
 
+    @staticmethod
+    def _cordoned(
+        store: tracker_store.Store, given: facts.CheckInput
+    ) -> host_records.Quarantines:
+        """The functions that are cordoned, and why."""
+        from nova_vfio_variant.tracker import cordons
+
+        if given.scan is None:
+            return {}
+        return cordons.standing(store.cordons.all(), given.scan.get)
+
     def _judge(
         self,
         store: tracker_store.Store,
@@ -200,18 +239,7 @@ class PlacementSide:
     ) -> ty.Iterator[tuple[node_inventory.Publication, tracker_sync.SyncPlan]]:
         """What a sync and a report would publish; nothing is written."""
         with beside_writers(self._context) as store:
-            plan = syncing.plan(self._context, store)
-            devices = sorted(
-                (
-                    *plan.unchanged,
-                    *plan.updated,
-                    *plan.added,
-                    *plan.kept,
-                    *plan.unread,
-                    *(exchange.device for exchange in plan.exchanged),
-                ),
-                key=lambda device: device.address,
-            )
+            devices, plan = planned(self._context, store)
             yield self.publication(store, devices), plan
 
     def held(self, given: facts.CheckInput) -> facts.CheckInput:
@@ -225,23 +253,43 @@ class PlacementSide:
             return dataclasses.replace(given, unreachable=error)
 
 
+def planned(
+    context: node_context.Context, store: tracker_store.Store
+) -> tuple[tuple[tracked.Device, ...], tracker_sync.SyncPlan]:
+    """The devices as a sync would leave them, by address, and its plan."""
+    plan = syncing.plan(context, store)
+    devices = sorted(
+        (
+            *plan.unchanged,
+            *plan.updated,
+            *plan.added,
+            *plan.kept,
+            *plan.unread,
+            *(exchange.device for exchange in plan.exchanged),
+        ),
+        key=lambda device: device.address,
+    )
+    return tuple(devices), plan
+
+
 def offer_again(
     context: node_context.Context,
     store: tracker_store.Store,
-    gone: ty.Iterable[vgpus.OurVgpu],
+    freed: ty.Collection[pci_address.PciAddress],
 ) -> None:
-    """Publish what cards take now that some of their vGPUs are gone.
+    """Publish what devices are now that somebody has given them back.
 
     What stands against it stands against no claim: a report does it later.
+
+    :param freed: those of which Placement doesn't know already
     """
-    places = {vgpu.address for vgpu in gone}
-    devices = [found for found in store.devices() if found.address in places]
+    devices = [found for found in store.devices() if found.address in freed]
     if not devices:
         return
     try:
         PlacementSide(context).publication(store).publish(devices)
     except exception.VfioVariantError as error:
-        _LOG.warning("what cards take now isn't published: %s", error)
+        _LOG.warning("what is free now isn't published: %s", error)
 
 
 @contextlib.contextmanager

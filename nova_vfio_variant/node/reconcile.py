@@ -16,7 +16,6 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import converge, recover
 from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.host.decide import (
     host_spec,
@@ -24,13 +23,17 @@ from nova_vfio_variant.host.decide import (
     plan,
     planning,
     refusal,
-    vgpu_changes,
 )
+from nova_vfio_variant.host.observe import domains, running, scanner
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import running, scanner, vendor_vgpu
 from nova_vfio_variant.node import (
+    adopting,
     astray,
+    astray_adopted,
+    astray_claims,
     astray_mdevs,
+    ending_vgpus,
+    finishing,
     giving_back,
     liveness,
     mdevs,
@@ -43,7 +46,6 @@ from nova_vfio_variant.node import (
     vgpu_catalogue,
     vgpu_claims,
     vgpu_declared,
-    vgpu_health,
 )
 from nova_vfio_variant.tracker import vgpus
 
@@ -81,11 +83,18 @@ LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[astray.Facts], ty.Iterator[astray.Decision]], ...]
 ] = (
     astray.unsettled,
+    astray_claims.unfinished,
+    astray_claims.of_gone,
+    astray_adopted.of_gone,
     astray.on_demand,
     astray_mdevs.on_demand,
     astray.declared,
     astray.lost,
     astray_mdevs.lost,
+    astray_claims.not_there,
+    astray_claims.unclaimed,
+    astray_claims.in_two,
+    astray_claims.to_scrub,
 )
 
 
@@ -226,6 +235,10 @@ class Reconciling:
             mdevs=tuple(store.mdevs.all().values()),
             half_made=records.half_made(scan, self._context.state),
             novas=novas.mdevs(self._context),
+            nova_gives=novas.has_guests(self._context),
+            claims=tuple(store.claim_records.all().values()),
+            passed=tuple(domains.passed(tree, domains.EVERY)),
+            allocated=adopting.whether_allocated(self._context, store),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:
@@ -320,26 +333,25 @@ class Reconciling:
                 known.address != vgpu.address for known in store.vgpus.all()
             ):
                 return None  # It went with another one of its instance's.
+            mdev = decision.mdev
+            if mdev is not None and mdev.uuid not in store.mdevs.all():
+                return None  # It went with its instance's claim.
             facts = self._facts(store, listed)
             if decision.key not in {again.key for again in decide(facts)}:
                 return "it is not as it was when this was decided"
-            if decision.mdev is not None:
-                if decision.mdev.uuid not in store.mdevs.all():
-                    return None  # It went with a vGPU of its instance's.
+            if mdev is not None:
                 self._mdevs.end(store, decision)
+                return None
+            if decision.claim is not None:
+                _end_claim(self._context, store, decision)
                 return None
             assert vgpu is not None
             if decision.action is astray.Action.SET:
                 vgpu_claims.make_again(self._context, store, vgpu)
                 return None
-            vgpu_health.suspect(store, vgpu)
-            if _has_claim(store, vgpu):
-                assert vgpu.instance_uuid is not None
-                giving_back.give_back(self._context, store, vgpu.instance_uuid)
-            if _has_row(store, vgpu):
-                _take_away(
-                    self._context, self._prepared, store, vgpu, decision.why
-                )
+            ending_vgpus.end(
+                self._context, self._prepared, store, vgpu, decision.why
+            )
         return None
 
 
@@ -354,44 +366,14 @@ class _Told(host_observer.Observer):
         self.done.add(change.subject)
 
 
-def _take_away(
+def _end_claim(
     context: node_context.Context,
-    prepared: preparation.Preparation,
     store: tracker_store.Store,
-    vgpu: vgpus.OurVgpu,
-    reason: str,
+    decision: astray.Decision,
 ) -> None:
-    """Free what still is as we left it, then forget it.
-
-    :raises HostRefused: something is in the way by now
-    :raises HostError: it failed
-    """
-
-    def decide(now: host_facts.HostFacts) -> planning.Decision:
-        if not astray.is_ours(vgpu, now):
-            return planning.Decision(planning.NOTHING)
-        return vgpu_changes.decision(
-            {vgpu.address: vendor_vgpu.NONE}, now, reason
-        )
-
-    # Of a row for nobody no claim counts as its own.
-    with prepared.acting_on(store, vgpu.instance_uuid or "") as actor:
-        recover.recover(actor)
-        converge.wholly(actor, plan.Command.VGPU, decide)
-    placement_side.offer_again(context, store, [vgpu])
-    store.vgpus.remove(vgpu.address, vgpu.assignment)
-
-
-def _has_row(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
-    """Whether the store still has one, and it is this owner's."""
-    return (vgpu.address, vgpu.assignment) in {
-        (known.address, known.assignment) for known in store.vgpus.all()
-    }
-
-
-def _has_claim(store: tracker_store.Store, vgpu: vgpus.OurVgpu) -> bool:
-    """Whether the instance of a vGPU still has a claim on its function."""
-    return vgpu.instance_uuid is not None and any(
-        vgpu.address in claim.addresses
-        for claim in store.claims(vgpu.instance_uuid)
-    )
+    """Finish a claim, or give back what it has."""
+    if decision.action is not astray.Action.FINISH:
+        giving_back.give_back(context, store, decision.subject)
+        return
+    published = placement_side.PlacementSide(context).publication(store)
+    finishing.allocate(context, store, published, decision.subject)

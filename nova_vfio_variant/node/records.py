@@ -11,7 +11,12 @@ from nova_vfio_variant.host.decide import assignability, plan
 from nova_vfio_variant.host.observe import function_state, host_scan
 from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import allowance, vgpu_reports, vgpus
+from nova_vfio_variant.tracker import (
+    allowance,
+    cordons,
+    vgpu_reports,
+    vgpus,
+)
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant import own_files
@@ -43,6 +48,7 @@ def read(
         identities[device.address] = device.known
         if device.instance_uuid is not None:
             owners[device.address] = device.instance_uuid
+    of_cordons = store.cordons.all()
     return assignability.Records(
         owners=owners,
         quarantined=store.quarantined(
@@ -53,6 +59,8 @@ def read(
         identities=identities,
         allowed=allowance.standing(store.allowances.all(), scan.get),
         spent=spent(store),
+        cordoned=cordons.standing(of_cordons, scan.get),
+        uncordoned=cordons.of_others(of_cordons, scan.get),
         vgpu_held=vgpus.held(store.vgpus.all(), owners, scan.get),
     )
 

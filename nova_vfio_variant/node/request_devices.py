@@ -25,7 +25,7 @@ if ty.TYPE_CHECKING:
 
 Address = pci_address.PciAddress
 #: The address of each device that has a name.
-Names = ty.Mapping[str, Address]
+NamedAt = ty.Mapping[str, Address]
 _LEGACY: ty.Final = "legacy"
 
 
@@ -57,16 +57,26 @@ class Need:
     steps: tuple[Step, ...]
 
 
-def names_of(_store: tracker_store.Store) -> Names:
-    """The names that devices were given."""
-    return {}
+def names_of(
+    store: tracker_store.Store, facts: host_facts.HostFacts
+) -> NamedAt:
+    """Where the devices stand that have a name, by name and by id.
+
+    A name whose device was exchanged means nothing here.
+    """
+    return {
+        word: known.address
+        for known in store.names.all()
+        if known.is_of(facts.scan.get(known.address))
+        for word in (known.id, known.name)
+    }
 
 
 def need(
     asked: pci_request.DeviceRequest,
     devices: ty.Sequence[tracked.Device],
     facts: host_facts.HostFacts,
-    names: Names,
+    names: NamedAt,
     numa_policy: str | None,
 ) -> Need:
     """Who is what a request says.
@@ -131,7 +141,7 @@ def _conditions(
     asked: pci_request.DeviceRequest,
     candidates: ty.Collection[Address],
     facts: host_facts.HostFacts,
-    names: Names,
+    names: NamedAt,
 ) -> ty.Iterator[tuple[str, _Condition]]:
     """Each thing that a request says, and who is so."""
     if asked.named:
@@ -228,7 +238,7 @@ def _places(
     words: ty.Iterable[str],
     candidates: ty.Collection[Address],
     facts: host_facts.HostFacts,
-    names: Names,
+    names: NamedAt,
 ) -> frozenset[Address]:
     """Where devices stand that are named.
 
@@ -259,7 +269,7 @@ def _places(
     return frozenset(found)
 
 
-def _place(word: str, facts: host_facts.HostFacts, names: Names) -> Address:
+def _place(word: str, facts: host_facts.HostFacts, names: NamedAt) -> Address:
     """Where a device stands that is given by address, name or index.
 
     :raises ConfigError: there is no such name, or no such index
@@ -290,9 +300,16 @@ def _place(word: str, facts: host_facts.HostFacts, names: Names) -> Address:
         ) from None
 
 
-def _near(word: str, facts: host_facts.HostFacts, names: Names) -> str:
+def _near(word: str, facts: host_facts.HostFacts, names: NamedAt) -> str:
     """The device that is most likely meant."""
     known = [*names, *(str(seen.address) for seen in facts.scan.functions)]
     near = entry.nearest(word, known)
     listed = "'nova-vfio host list' shows all"
     return listed if near is None else f"did you mean {near}? {listed}"
+
+
+def told_place(card: Address, facts: host_facts.HostFacts) -> str:
+    """Where a card hangs, as a sentence has it."""
+    place = topology.place(facts.scan.tree, card)
+    root = place.root or "an unknown root complex"
+    return root if place.port is None else f"{root}, behind {place.port}"

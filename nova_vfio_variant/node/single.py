@@ -12,7 +12,9 @@ import typing as ty
 
 from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.host.act import observer as host_observer
+from nova_vfio_variant.host.act import resetting as act_resetting
 from nova_vfio_variant.host.decide import host_spec
+from nova_vfio_variant.host.decide import resetting as decide_resetting
 from nova_vfio_variant.node import preparation
 from nova_vfio_variant.pci import address as pci_address
 
@@ -62,6 +64,24 @@ class SingleDevices:
         :raises LockTimeout: another command writes
         """
         return self._preparation().restore([address])
+
+    def plan_reset(self, address: Address) -> planning.Decision:
+        """What :meth:`reset` would do now. Nothing is written."""
+        return self._preparation().plan_by(
+            lambda now: decide_resetting.decision(now, address)
+        )
+
+    def reset(self, address: Address) -> preparation.Result:
+        """Reset a function, and see that it answers again.
+
+        :raises HostError: the host can't be written
+        :raises LockTimeout: another command writes
+        """
+        return self._preparation().act(
+            lambda actor, quarantined: act_resetting.reset(
+                actor, address, quarantined
+            )
+        )
 
     def _wishing(self, wish: Wish) -> preparation.Preparation:
         return self._preparation((wish.as_spec(),))

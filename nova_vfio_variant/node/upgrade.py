@@ -212,7 +212,13 @@ class Checks(upgradecheck.UpgradeCommands):
         """Whether Placement speaks the microversion that we use."""
         newest = placement_side.PlacementSide(self._context).microversion()
         if newest is None:
-            return _Result(_SUCCESS, "embedded, and not used yet")
+            which = self._context.conf.vfio.placement
+            return _Result(
+                _SUCCESS,
+                "none is used"
+                if which == "none"
+                else "embedded, and not used yet",
+            )
         wanted = rest.MICROVERSION
         spoken, needed = _version(newest), _version(wanted)
         if spoken is None or needed is None or spoken < needed:

@@ -98,7 +98,7 @@ class VgpuClaims(claiming.Claiming):
         wish: vgpu_choosing.Wish,
         devices: ty.Sequence[tracked.Device],
         judge: host_verdicts.Verdicts,
-        instance_uuid: str,
+        instance_uuid: str | None,
         near: tuple[ty.Sequence[int] | None, choosing.Sockets],
         order: ordering.Order | None = None,
     ) -> choosing.Taken:
@@ -111,8 +111,7 @@ class VgpuClaims(claiming.Claiming):
         """
         declared = _declared(self._store, devices, judge)
         specs = self._context.declared.spec_of
-        answers = {}
-        takers = set()
+        answers, takers = {}, set()
         for device in devices:
             at = device.address
             if device.status != tracked.Status.AVAILABLE:
@@ -138,17 +137,13 @@ class VgpuClaims(claiming.Claiming):
                 vgpu_type=None if known is None else known.id,
             )
         doubtful = self.doubtful(judge)
-        ordered = choosing.doubtful_last(
-            vgpu_choosing.in_turn(
-                vgpu_choosing.candidates(devices, wish, takers), self._last()
-            ),
-            doubtful,
-        )
+        able = vgpu_choosing.candidates(devices, wish, takers)
+        in_turn = vgpu_choosing.in_turn(able, self._last())
+        ordered = choosing.doubtful_last(in_turn, doubtful)
         fit = vgpu_choosing.fitting(ordered, answers, self._rooms(wish, judge))
+        asked = [wish.request]
         try:
-            return choosing.choose(
-                fit, answers, [wish.request], *near, doubtful, order
-            )
+            return choosing.choose(fit, answers, asked, *near, doubtful, order)
         except exception.NotEnoughDevices as error:
             error.hint = (
                 "'nova-vfio vgpu types' shows what each card takes now, and"

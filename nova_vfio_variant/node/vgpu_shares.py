@@ -9,6 +9,7 @@ began may be of before a type was set or taken away.
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import typing as ty
 
@@ -51,12 +52,14 @@ def of_cards(
 
     :param devices: those that are published
     :param judge: gives the verdict on them
-    :param reserve_blocked: whether VFs that can't be given away are closed
-    :raises StoreError: the store can't be read
+    :param reserve_blocked: close what can't be given away, cordoned or not
     """
     if given.scan is None or nova_here.beside_nova(given) is not None:
         return []
     known = vgpu_catalogue.remembered(store, given.scan)
+    closed = functools.partial(
+        _closed, judge=judge, reserve_blocked=reserve_blocked
+    )
     modes = vgpu_mode.of_cards(given.scan)
     ours = {vgpu.address: vgpu for vgpu in store.vgpus.all()}
     published = {device.address: device for device in devices}
@@ -87,9 +90,7 @@ def of_cards(
                 frozenset(vf for vf, device in vfs.items() if device),
                 made,
                 others,
-                *_closed(
-                    vfs if reserve_blocked else (), judge, of_it.types[0].id
-                ),
+                *closed(vfs, type_id=of_it.types[0].id),
                 _unit(given.scan, card, next(iter(vfs)), {**made, **others}),
                 _most(made, ours),
             )
@@ -118,7 +119,11 @@ def _untold(
 
 
 def _closed(
-    vfs: ty.Iterable[Address], judge: host_verdicts.Verdicts, type_id: str
+    vfs: ty.Iterable[Address],
+    *,
+    judge: host_verdicts.Verdicts,
+    type_id: str,
+    reserve_blocked: bool,
 ) -> tuple[frozenset[Address], frozenset[Address]]:
     """VFs that can't be given to anybody, and those of which nobody knows.
 
@@ -130,12 +135,12 @@ def _closed(
     closed, unknown = set(), set()
     for vf in vfs:
         answer = judge.at(vf, vgpu_type=type_id)
-        if any(
-            obstacle.code != codes.OTHER_VGPU_TYPE
-            for obstacle in answer.lasting
-        ):
+        against = {obstacle.code for obstacle in answer.lasting}
+        if not reserve_blocked:
+            against &= {codes.IS_CORDONED}
+        if against - {codes.OTHER_VGPU_TYPE}:
             closed.add(vf)
-        elif answer.state is assignability.State.UNKNOWN:
+        elif reserve_blocked and answer.state is assignability.State.UNKNOWN:
             unknown.add(vf)
     return frozenset(closed), frozenset(unknown)
 

@@ -31,6 +31,7 @@ _HEX: ty.Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{4})")
 _ROOT: ty.Final = re.compile(r"(?:pci)?([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2})")
 _INDEX: ty.Final = re.compile(r"([a-z0-9]+):([0-9]{1,6})")
 _NUMBER: ty.Final = re.compile(r"-1|[0-9]{1,6}")
+_NAME: ty.Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 _WORD: ty.Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 #: What 'driver' is where a function has none.
 NO_DRIVER: ty.Final = "none"
@@ -154,7 +155,7 @@ def device_word(text: str) -> str:
     of_class = index(word)
     if of_class is not None:
         return f"{class_word(of_class[0])}:{of_class[1]}"
-    if _word(word) is None or ":" in word or " " in word:
+    if _NAME.fullmatch(word) is None:
         raise exception.ConfigError(
             f"{text!r} is no device",
             "accepted are a full address, 0000:25:00.4, a name, and"
@@ -165,7 +166,7 @@ def device_word(text: str) -> str:
 
 def _known(word: str, known: ty.Iterable[str]) -> str:
     """What is accepted, and what is nearest to a word that isn't."""
-    listed = [*known]
+    listed = [*map(str, known)]
     near = entry.nearest(word, listed)
     said = f"known are {', '.join(listed)}"
     return said if near is None else f"did you mean {near!r}? {said}"

@@ -42,6 +42,20 @@ class Group:
     required: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
 
+    @property
+    def words(self) -> str:
+        """Its extra specs, on one line."""
+        return ", ".join(
+            (
+                *(
+                    f"resources{self.suffix}:{name}={units}"
+                    for name, units in self.resources.items()
+                ),
+                *(f"trait{self.suffix}:{t}=required" for t in self.required),
+                *(f"trait{self.suffix}:{t}=forbidden" for t in self.forbidden),
+            )
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:

@@ -150,7 +150,12 @@ class _Reader(entry.Entry):
             return False
         for key, member in self.members.items():
             if key not in keys:
-                self.unknown(member, keys)
+                inner = key in DEVICE_KEYS
+                self.unknown(
+                    member,
+                    keys,
+                    consequence='It is a key of "devices".' if inner else "",
+                )
         return True
 
     def _items(self, key: str) -> tuple[jsontext.Node, ...]:

@@ -16,6 +16,9 @@ from requests import adapters
 
 from nova_vfio_variant.placement import deadline
 
+if ty.TYPE_CHECKING:
+    from keystoneauth1 import session
+
 #: Bytes that a body may have, unpacked; a tree of 1,000 providers has 1 MiB.
 MAX_BODY: ty.Final = 64 * 1024 * 1024
 #: Bytes between two looks at whether somebody still waits.
@@ -121,6 +124,14 @@ class BoundedTransport(adapters.BaseAdapter):
     def close(self) -> None:
         """Close the other transport."""
         self._inner.close()
+
+
+def mount(us: session.Session) -> None:
+    """Let all that a session asks have an end."""
+    # A plug-in that asks nobody for a token has no such URL.
+    identity = getattr(us.auth, "auth_url", None)
+    for prefix, transport in list(us.session.adapters.items()):
+        us.session.mount(prefix, BoundedTransport(transport, identity))
 
 
 def _read(answer: requests.Response, given_up: threading.Event) -> None:

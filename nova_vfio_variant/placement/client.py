@@ -29,6 +29,12 @@ _CONSUMER = {
     "user_id": str,
     "consumer_type": str,
 }
+_CANDIDATES = {
+    "allocation_requests": [{"allocations": {str: {"resources": _AMOUNTS}}}],
+    "provider_summaries": {
+        str: {"resources": {str: {"capacity": int, "used": int}}}
+    },
+}
 _VERSIONS = {"versions": [{"max_version": str}]}
 _PROVIDERS = {
     "resource_providers": [
@@ -74,6 +80,9 @@ class PlacementClient(rest.Rest):
     :param cloud: whose Placement
     :param where: how to call it in a message
     """
+
+    # Longer than 250 lines: each method is one kind of request, and here one
+    # sees all there are.
 
     def find(self, name: str) -> provider.Listed | None:
         """The provider with this name, wherever it stands."""
@@ -264,6 +273,31 @@ class PlacementClient(rest.Rest):
                 "consumer_type": wanted.consumer_type,
             },
         )
+
+    def room(
+        self, root_uuid: str, groups: ty.Iterable[provider.Group]
+    ) -> dict[str, dict[str, int]]:
+        """What the providers of a tree have free, if it takes these groups.
+
+        :returns: provider's UUID -> resource class -> units; empty if not
+        """
+        # One candidate tells it all, and there may be very many.
+        query = {"group_policy": "none", "limit": "1"}
+        for number, group in enumerate(groups, 1):
+            query[f"resources{number}"] = f"{group.resource_class}:1"
+            query[f"in_tree{number}"] = root_uuid
+            if group.traits:
+                query[f"required{number}"] = ",".join(group.traits)
+        found = self._json(
+            "GET", "/allocation_candidates", _CANDIDATES, query=query
+        )
+        return {
+            uuid: {
+                name: max(units["capacity"] - units["used"], 0)
+                for name, units in summary["resources"].items()
+            }
+            for uuid, summary in found["provider_summaries"].items()
+        }
 
     def max_microversion(self) -> str:
         """The newest microversion that Placement speaks, ``1.39``."""

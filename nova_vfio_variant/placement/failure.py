@@ -17,7 +17,7 @@ if ty.TYPE_CHECKING:
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
 #: What keystoneauth and openstacksdk let through where a token or the list of
 #: versions has another shape than theirs.
-_NONSENSE = (LookupError, TypeError, AttributeError, RecursionError)
+NONSENSE = (LookupError, TypeError, AttributeError, RecursionError)
 _SEE_OPTIONS = "look at the options in [placement]"
 _CONCURRENT_UPDATE = "placement.concurrent_update"
 
@@ -78,9 +78,9 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
             error, (ks_exceptions.ClientException, sdk_exceptions.SDKException)
         ):
             raise exception.PlacementUnreachable(
-                f"{self._where} can't be reached: {_cause(error)}"
+                f"{self._where} can't be reached: {cause(error)}"
             ) from error
-        if isinstance(error, _NONSENSE):
+        if isinstance(error, NONSENSE):
             raise no_answer(
                 self._where, "what it says of itself can't be read"
             ) from error
@@ -93,7 +93,7 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(...)
             ) from error
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """What the system said, for urllib3 says where it was in its own code."""
     text = _line(error)
     at: BaseException | None = error
@@ -141,7 +141,7 @@ def _details(answer: requests.Response) -> tuple[str, str]:
     try:
         first = answer.json()["errors"][0]
         return str(first.get("code", "")), _line(first.get("detail", ""))
-    except (*_NONSENSE, ValueError):
+    except (*NONSENSE, ValueError):
         return "", ""
 
 

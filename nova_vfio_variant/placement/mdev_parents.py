@@ -30,6 +30,7 @@ class Offer:
     :param most: how many it takes while nobody has any, as far as that is
         told; 0 where it doesn't offer the type any more
     :param claimed: how many of those that are there an instance's claim has
+    :param is_closed: nobody is given any more of it: it is cordoned
     """
 
     name: str
@@ -39,6 +40,7 @@ class Offer:
     available: int | None
     most: int = 1
     claimed: int = 0
+    is_closed: bool = False
 
 
 def as_nova(
@@ -93,8 +95,10 @@ def ours(
             more = max(min(more, left[offer.kind]), 0)
             left[offer.kind] -= more
             total = min(total, max(limits[offer.kind], offer.here))
+        if offer.is_closed:
+            more = 0
         closed = total - offer.here - more
-        is_known = offer.available is not None
+        is_known = offer.is_closed or offer.available is not None
         found.append(
             _provider(
                 offer,

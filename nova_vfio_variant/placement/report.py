@@ -41,6 +41,7 @@ class Result:
     :param finished: instances whose claims a crash had left half way
     :param findings: what is wrong with the devices that are published
     :param withheld: the devices that are published and not offered
+    :param unpublished: why nothing is; None where it is
     """
 
     changes: tuple[diff.Difference, ...]
@@ -48,6 +49,7 @@ class Result:
     finished: tuple[str, ...] = ()
     findings: tuple[finding.Finding, ...] = ()
     withheld: tuple[pci_address.PciAddress, ...] = ()
+    unpublished: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -49,10 +49,7 @@ def connect(conf: cfg.ConfigOpts) -> client.PlacementClient:
     us.app_name = "nova-vfio"
     if us.timeout is None:
         us.timeout = TIMEOUT
-    # A plug-in that asks nobody for a token has no such URL.
-    identity = getattr(auth, "auth_url", None)
-    for prefix, transport in list(us.session.adapters.items()):
-        us.session.mount(prefix, bounded.BoundedTransport(transport, identity))
+    bounded.mount(us)
     where = failure.without_password(
         conf.placement.endpoint_override or "the Placement service"
     )

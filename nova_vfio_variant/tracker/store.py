@@ -21,19 +21,16 @@ import sqlalchemy as sa
 from nova_vfio_variant import exception, own_files
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import (
-    allowance,
     claim_records,
     family,
     mdevs,
-    memory,
     models,
-    names,
+    parts,
     properties,
     quarantine,
     rows,
     schema,
     sqlite,
-    vgpu_reports,
     vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
@@ -49,7 +46,7 @@ _META = models.meta
 _GENERATION = sa.select(models.generation.c.value)
 
 
-class Store:
+class Store(parts.Parts):
     """The open store: a context manager, or close it.
 
     :param engine: a database with our tables
@@ -200,6 +197,7 @@ class Store:
         mediated: ty.Iterable[mdevs.OurMdev] = (),
         asked: str | None = None,
         assignment: str | None = None,
+        state: tracked.ClaimState = tracked.ClaimState.CLAIMED,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -209,6 +207,7 @@ class Store:
         :param mediated: the mediated devices that are to be made beside them
         :param asked: what is asked for, as JSON
         :param assignment: tells this claim from the next; None for a new one
+        :param state: in which it begins
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -221,12 +220,14 @@ class Store:
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             quarantine.refuse(link, everything, boot)
-            claim_records.begin(link, instance_uuid, asked, assignment)
+            claim_records.begin(link, instance_uuid, asked, assignment, state)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request = str(uuid.uuid4())
                 for place in places:
                     families.claim(place, instance_uuid, request, alias_name)
+                    if state is not tracked.ClaimState.CLAIMED:
+                        families.allocate(place, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in made:
                 vgpus.write(link, vgpu)
@@ -266,43 +267,8 @@ class Store:
             rows.write(link, families.changes())
             for vgpu in gone:
                 vgpus.erase(link, vgpu.address, vgpu.assignment)
-            claim_records.end(link, instance_uuid)
+            claim_records.end(link, instance_uuid, adopted_too=True)
         return tracked.claims_of(owned)
-
-    @functools.cached_property
-    def claim_records(self) -> claim_records.ClaimRecords:
-        """Where the claim of each instance is in its life."""
-        return claim_records.ClaimRecords(self._read, self._write)
-
-    @functools.cached_property
-    def provider_memory(self) -> memory.StoredProviderMemory:
-        """What is remembered of the providers that we made."""
-        return memory.StoredProviderMemory(self._read, self._write)
-
-    @functools.cached_property
-    def allowances(self) -> allowance.Allowances:
-        """The obstacles that somebody overruled."""
-        return allowance.Allowances(self._read, self._write)
-
-    @functools.cached_property
-    def names(self) -> names.Names:
-        """What operators call devices."""
-        return names.Names(self._read, self._write)
-
-    @functools.cached_property
-    def mdevs(self) -> mdevs.OurMdevs:
-        """The mediated devices that we made."""
-        return mdevs.OurMdevs(self._read, self._write)
-
-    @functools.cached_property
-    def vgpus(self) -> vgpus.OurVgpus:
-        """The vGPUs that we made, and the types that cards have."""
-        return vgpus.OurVgpus(self._read, self._write)
-
-    @functools.cached_property
-    def vgpu_reports(self) -> vgpu_reports.VgpuReports:
-        """How starts of guests on vGPUs went."""
-        return vgpu_reports.VgpuReports(self._read, self._write)
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""

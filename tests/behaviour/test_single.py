@@ -2,7 +2,16 @@
 """Single functions are bound and given back by hand."""
 
 from tests.behaviour.case import on_the_fake_alone
-from tests.behaviour.host import EDU, EDU_TOO, NIC, NIC_TOO, PF, VF, VIRTIO
+from tests.behaviour.host import (
+    EDU,
+    EDU_TOO,
+    NIC,
+    NIC_TOO,
+    PF,
+    ROOT_PORT,
+    VF,
+    VIRTIO,
+)
 from tests.behaviour.preparing_case import FOUR, PreparingCase
 
 
@@ -87,4 +96,52 @@ class BindTest(PreparingCase):
         self.assertEqual(
             "[]\n", self.done("device", "unbind", EDU, "-fjson").out
         )
+        self.assert_as_before()
+
+
+class ResetTest(PreparingCase):
+    def test_a_vf_is_reset_and_stays_what_it_is(self) -> None:
+        self.apply(FOUR)
+        self.done("device", "bind", VF, "--driver", "vfio-pci")
+        (row,) = self.done("device", "reset", VF, "-f", "json").rows
+        self.assertEqual(
+            (VF, "reset flr", "done"),
+            (row["subject"], row["action"], row["state"]),
+        )
+        self.assertEqual("vfio-pci", self.driver(VF))
+        self.restore()
+        self.assert_as_before()
+
+    def test_one_that_is_open_is_not_reset(self) -> None:
+        self.apply(FOUR)
+        self.done("device", "bind", VF, "--driver", "vfio-pci")
+        pid = self.host.hold(VF)
+        ran = self.run_command("device", "reset", VF)
+        self.assertEqual(2, ran.status)
+        self.assertIn(f"is open in process {pid} (", ran.err)
+        self.host.let_go(pid)
+        self.restore()
+        self.assert_as_before()
+
+    def test_a_pf_with_vfs_and_a_bridge_are_not_reset(self) -> None:
+        self.apply(FOUR)
+        for address, why in (
+            (PF, "it has 4 VFs, which a reset takes"),
+            (ROOT_PORT, "bridge"),
+        ):
+            ran = self.run_command("device", "reset", address)
+            self.assertEqual(2, ran.status)
+            self.assertIn(why, ran.err)
+        self.restore()
+        self.assert_as_before()
+
+    @on_the_fake_alone
+    def test_a_dry_run_of_it_writes_nothing(self) -> None:
+        self.apply(FOUR)
+        ran = self.run_command("device", "reset", VF, "--dry-run", "-fjson")
+        self.assertEqual(1, ran.status)
+        (row,) = ran.rows
+        self.assertEqual("planned", row["state"])
+        self.assertEqual("none: what it held is gone", row["undo"])
+        self.restore()
         self.assert_as_before()

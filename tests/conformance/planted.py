@@ -44,6 +44,24 @@ class Ran(NamedTuple):
 
 
 BUGS = {
+    "none-of-a-class-wanted": Bug(
+        "nova_vfio_variant.pci.request_groups",
+        "for name, units in of_group.items() if units}",
+        "for name, units in of_group.items()}",
+        "extra specs",
+    ),
+    "suffixes-are-numbers": Bug(
+        "nova_vfio_variant.pci.request_groups",
+        "([a-zA-Z0-9_-]{1,64})?",
+        "([0-9]{1,64})?",
+        "extra specs",
+    ),
+    "pinned-guests-have-no-node": Bug(
+        "nova_vfio_variant.pci.flavor",
+        '("dedicated", "mixed")',
+        '("mixed",)',
+        "extra specs",
+    ),
     "second-default-counts": Bug(
         "nova_vfio_variant.declaration.nova_mdevs",
         "if not names and default:",

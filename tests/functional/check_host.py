@@ -21,6 +21,7 @@ class Function:
     :param group: -1 for one of its own
     :param vfs: of a PF, how many it could have
     :param files: further attributes, by their path below the function
+    :param under: its root complex, and the bridges on the way to it
     """
 
     address: str
@@ -33,6 +34,7 @@ class Function:
     vfs: int = 0
     netdev: str | None = None
     files: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    under: str = "pci0000:00"
 
 
 def card(
@@ -94,7 +96,7 @@ def build(
     }
     targets: dict[str, str] = {}
     for number, function in enumerate(functions):
-        home = f"sys/devices/pci0000:00/{function.address}"
+        home = f"sys/devices/{function.under}/{function.address}"
         targets[f"sys/bus/pci/devices/{function.address}"] = (
             f"../../../../{home}"
         )
@@ -106,7 +108,7 @@ def build(
             count = sum(
                 other.physfn == function.physfn for other in functions[:number]
             )
-            pf = f"sys/devices/pci0000:00/{function.physfn}"
+            pf = f"sys/devices/{function.under}/{function.physfn}"
             targets[f"{pf}/virtfn{count}"] = f"../{function.address}"
     # A host without functions lists none.
     (folder / paths.DEVICES).mkdir(parents=True, exist_ok=True)
@@ -122,11 +124,12 @@ def build(
 
 
 def _links(function: Function, number: int) -> ty.Iterator[tuple[str, str]]:
+    top = "../" * (3 + function.under.count("/"))
     if function.driver:
-        yield "driver", f"../../../bus/pci/drivers/{function.driver}"
+        yield "driver", f"{top}bus/pci/drivers/{function.driver}"
     group = number if function.group == -1 else function.group
     if group is not None:
-        yield "iommu_group", f"../../../kernel/iommu_groups/{group}"
+        yield "iommu_group", f"{top}kernel/iommu_groups/{group}"
     if function.physfn:
         yield "physfn", f"../{function.physfn}"
 

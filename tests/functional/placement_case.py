@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import typing as ty
+import urllib.parse
 import uuid
 
 from keystoneauth1 import loading
@@ -45,7 +46,7 @@ def ask(*desired: provider.Provider, **others: ty.Any) -> report.ReportRequest:
 class Answer:
     """What the proxy answers in Placement's place.
 
-    :param status: of HTTP
+    :param status: of HTTP; 0 for no answer at all
     :param body: an error of Placement's by default
     :param code: of that error
     :param reached: Placement does what it was asked; its answer is lost
@@ -75,6 +76,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.queries: list[dict[str, str]] = []
         self.rules: list[ty.Callable[[str, str], Answer | None]] = []
 
     def before(self, application: "WSGIApplication") -> "WSGIApplication":
@@ -83,6 +85,8 @@ class Faults:
         ) -> ty.Iterable[bytes]:
             what = environ["REQUEST_METHOD"], environ["PATH_INFO"]
             self.seen.append(what)
+            query = urllib.parse.parse_qsl(environ["QUERY_STRING"])
+            self.queries.append(dict(query))
             told = next(
                 (one for rule in self.rules if (one := rule(*what))), None
             )
@@ -93,6 +97,8 @@ class Faults:
             else:
                 length = int(environ.get("CONTENT_LENGTH") or 0)
                 environ["wsgi.input"].read(length)
+            if not told.status:
+                raise ConnectionResetError  # The server sends nothing.
             start_response(
                 f"{told.status} Injected",
                 [

@@ -38,7 +38,7 @@ class WordsTest(cli_case.CliTestCase):
             said,
         )
         self.assertIn(
-            "did you mean claim create, claim delete, claim list?",
+            "did you mean claim adopt, claim create, claim delete,",
             self.fails("claim"),
         )
         self.assertEqual(1, len(self.fails("frobnicate").splitlines()))
@@ -102,7 +102,7 @@ class WordsTest(cli_case.CliTestCase):
         self.assertEqual(
             "error: there is no column 'bogus'\n"
             "hint: the columns are instance_uuid, alias_name, addresses,"
-            " status, vgpu_types, assignments, mdevs\n",
+            " status, vgpu_types, assignments, mdevs, assignment\n",
             done.err,
         )
 

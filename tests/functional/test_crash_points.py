@@ -44,6 +44,7 @@ from nova_vfio_variant.host.act import (
     journal,
     recover,
     recycle,
+    resetting,
     sysfs_writer,
     undoing,
 )
@@ -624,6 +625,12 @@ class Lab:
     def recover(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
 
+    def reset_nic(self, actor: host_actor.Actor) -> None:
+        recover.recover(actor)
+        # Its helper was killed, and it told that.
+        with contextlib.suppress(exception.HostStepFailed):
+            resetting.reset(actor, address.PciAddress.parse(NIC))
+
     def recycle(self, actor: host_actor.Actor) -> None:
         recover.recover(actor)
         recycle.recycle(actor, address.PciAddress.parse(CARD))
@@ -702,6 +709,20 @@ class CrashPointsTest(base.TestCase):
         self.points["states that were recovered from"] += len(lab._kept) - 2
         self.kill_really(lab.apply, first)
         self.kill_really(lab.recover, crashed[len(crashed) // 2])
+
+    def test_killed_at_every_point_of_a_reset(self) -> None:
+        """Nothing is left to take back, and another call resets it."""
+        self.lab = lab = Lab(self.folder, plain, ())
+        before = self.states()
+        self.left = collections.deque()
+        self.kill_everywhere(lab.reset_nic, lab.known(), "of reset")
+        while self.left:
+            known = self.left.popleft()
+            self.run_watched(lab.recover, known, "of recover")
+            lab.reset_nic(lab.actor())
+            self.assertEqual({}, lab.actor().journal.unfinished)
+            self.assertEqual({}, lab.actor().journal.priors)
+            self.assertEqual(before, self.states())
 
     def test_killed_at_every_point_of_recycling_a_card(self) -> None:
         """Whatever was killed, another call gives each VF its type again."""

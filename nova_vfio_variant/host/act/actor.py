@@ -244,7 +244,7 @@ class Actor:
 
         :raises HostStepFailed: always, and it says what became of it
         """
-        if change.what is plan.What.MODULE:
+        if change.what in (plan.What.MODULE, plan.What.RESET):
             self.journal.end(number, plan.Outcome.UNDONE, error.message)
             raise error
         try:

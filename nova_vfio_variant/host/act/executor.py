@@ -11,6 +11,7 @@ from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe.use import device_files, processes
+from nova_vfio_variant.pci import mdev_names
 
 
 def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
@@ -23,15 +24,8 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     if step.action is plan.Action.LOAD_MODULE:
         writer.load_module(subject)
         return writer.has_driver(subject)
-    if step.action is plan.Action.SET_OVERRIDE:
-        writer.set_override(subject, value)
-        return writer.override(subject)
-    if step.action is plan.Action.UNBIND:
-        writer.unbind(subject)
-        return writer.driver(subject)
-    if step.action is plan.Action.PROBE:
-        writer.probe(subject)
-        return writer.driver(subject, value)
+    if step.action in _OF_ONE:
+        return _do_one(writer, step)
     if step.action is plan.Action.SET_AUTOPROBE:
         writer.set_autoprobe(subject, value == "1")
         return writer.autoprobe(subject)
@@ -54,6 +48,33 @@ def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     return str(writer.numvfs(subject, int(value)))
 
 
+#: What is done to a function by itself, whatever it is.
+_OF_ONE: ty.Final = frozenset(
+    {
+        plan.Action.PROBE,
+        plan.Action.RESET,
+        plan.Action.SET_OVERRIDE,
+        plan.Action.UNBIND,
+    }
+)
+
+
+def _do_one(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
+    """Change the driver of a function, or reset it."""
+    subject, value = step.subject, step.value
+    if step.action is plan.Action.SET_OVERRIDE:
+        writer.set_override(subject, value)
+        return writer.override(subject)
+    if step.action is plan.Action.UNBIND:
+        writer.unbind(subject)
+        return writer.driver(subject)
+    if step.action is plan.Action.PROBE:
+        writer.probe(subject)
+        return writer.driver(subject, value)
+    writer.reset(subject)
+    return value if writer.answers(subject) else ""
+
+
 def _do_mdev(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     """Make a mediated device, or remove it, or write an attribute of its.
 
@@ -62,11 +83,11 @@ def _do_mdev(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     """
     if step.action is plan.Action.SET_MDEV_ATTRIBUTE:
         writer.set_mdev_attribute(
-            step.subject, *mdev.parse_attribute(step.value)
+            step.subject, *mdev_names.parse_attribute(step.value)
         )
         return step.value
     if step.action is plan.Action.CREATE_MDEV:
-        writer.create_mdev(step.subject, *mdev.parse_kind(step.value))
+        writer.create_mdev(step.subject, *mdev_names.parse_kind(step.value))
     else:
         writer.remove_mdev(step.subject)
     return mdev.now(writer.root, step.subject)

@@ -44,9 +44,15 @@ def check(tree: host_tree.HostTree, step: plan.Step) -> None:
 
 
 def _around(tree: host_tree.HostTree, name: str) -> set[str]:
-    """A function, its PF and VFs, and the groups of all, as far as there."""
+    """A function, its PF and VFs, its bus, and the groups of all of these."""
     place = f"{paths.DEVICES}/{name}"
-    family = {name}
+    bus = name.rpartition(":")[0]
+    family = {
+        other
+        for other in tree.listdir(paths.DEVICES)
+        if other.startswith(f"{bus}:")
+    }
+    family.add(name)
     for link in tree.listdir(place):
         if link == "physfn" or link.startswith("virtfn"):
             target = tree.readlink(f"{place}/{link}") or ""

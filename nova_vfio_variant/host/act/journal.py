@@ -198,6 +198,8 @@ class Journal:
         elif kind is Kind.END:
             ended = self.unfinished.pop(number)
             outcome = plan.Outcome(entry["outcome"])
+            if ended.change.what is plan.What.RESET:
+                return
             is_restore = ended.command is plan.Command.RESTORE
             if (
                 outcome is plan.Outcome.DONE
@@ -250,7 +252,7 @@ class Journal:
             command,
             prior=self.priors.get(change.subject),
         )
-        if not change.functions:
+        if not change.functions or change.what is plan.What.RESET:
             return
         if command is not plan.Command.RESTORE:
             self._touched.touch(change)

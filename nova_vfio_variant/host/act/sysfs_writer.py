@@ -24,6 +24,7 @@ from nova_vfio_variant.host.observe import (
 )
 from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import mdev_names
 
 _DRIVERS = "sys/bus/pci/drivers"
 
@@ -32,6 +33,8 @@ _DRIVERS = "sys/bus/pci/drivers"
 _SETTLE = 3.0
 #: Seconds that udev has for what it does about new functions.
 _UDEV = 10
+#: Where a function's command and status stand in its configuration space.
+_COMMAND: ty.Final = slice(4, 8)
 
 
 class SysfsWriter:
@@ -114,6 +117,15 @@ class SysfsWriter:
         place = _checked_address(address)
         self._write("sys/bus/pci/drivers_probe", place.encode())
 
+    def reset(self, address: str) -> None:
+        """Reset a function by the kernel's first way that works.
+
+        ENOTTY where none does, or where others are on a bus that would be
+        reset; ENOENT where the kernel knows none.
+        """
+        self._refuse_bridge(address)
+        self._attribute(address, "reset", "1")
+
     def set_vgpu_type(self, address: str, type_id: str) -> None:
         """Give a VF that has a vendor's folder a type; ``0`` takes it away.
 
@@ -131,7 +143,7 @@ class SysfsWriter:
         EEXIST where any parent has the UUID; ENOSPC, EUSERS, EAGAIN or
         EINVAL where there is no room, as the parent's driver likes.
         """
-        mdev.parse_kind(mdev.kind(parent, type_id))
+        mdev_names.parse_kind(mdev_names.kind(parent, type_id))
         place = f"{mdev.PARENTS}/{parent}/{mdev.TYPES}/{type_id}/create"
         self._write(place, _checked_uuid(uuid).encode())
 
@@ -141,9 +153,9 @@ class SysfsWriter:
 
     def set_mdev_attribute(self, uuid: str, name: str, value: str) -> None:
         """Write an attribute of a mediated device; see
-        :func:`.mdev.parse_attribute`.
+        :func:`.mdev_names.parse_attribute`.
         """
-        mdev.parse_attribute(f"{name}={value}")
+        mdev_names.parse_attribute(f"{name}={value}")
         place = f"{mdev.DEVICES}/{_checked_uuid(uuid)}"
         if self.root.readlink(f"{place}/{name.partition('/')[0]}") is not None:
             raise ValueError(f"{name!r} is a link, and no attribute")
@@ -152,6 +164,19 @@ class SysfsWriter:
     def load_module(self, name: str) -> None:
         """Load a module, with what it depends on."""
         self._modprobe(_checked_name(name))
+
+    def answers(self, address: str) -> bool:
+        """Whether a function answers on its bus.
+
+        What doesn't reads as ones; a VF's ids always do, so that it is asked
+        for its command and status (PCI_COMMAND in linux/pci_regs.h).
+        """
+        place = f"{paths.DEVICES}/{_checked_address(address)}"
+        with self.root.folder(place) as folder:
+            if "config" not in folder.names():
+                return True
+            said = folder.read("config", _COMMAND.stop)[_COMMAND]
+        return said != b"\xff" * len(said)
 
     def numvfs(self, address: str, count: int) -> int | None:
         """Read how many VFs there are, once the kernel and sysfs agree.
@@ -266,7 +291,7 @@ def _checked_uuid(uuid: str) -> str:
 
     :raises ValueError: it is none
     """
-    if not mdev.is_uuid(uuid):
+    if not mdev_names.is_uuid(uuid):
         raise ValueError(f"{uuid!r} is no UUID in lower case")
     return uuid
 

@@ -81,6 +81,8 @@ def _towards(
         return planning.driver_steps(change.subject, now, to, reason)
     if change.what is plan.What.VGPU:
         return vgpu_steps.steps(change, now, to, reason)
+    if change.what is plan.What.RESET:
+        return ()
     if change.what is plan.What.MDEV:
         return mdev_steps.steps(change, now, to, reason)
     pf = scanner.scan(tree).get(pci_address.PciAddress.parse(change.subject))

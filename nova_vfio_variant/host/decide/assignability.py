@@ -61,6 +61,7 @@ LASTING: ty.Final = frozenset(
         codes.PF_HAS_VFS,
         codes.IS_QUARANTINED,
         codes.IS_UNWELL,
+        codes.IS_CORDONED,
         codes.ANOTHER_DEVICE,
     }
 )
@@ -74,6 +75,7 @@ MOMENTARY: ty.Final = frozenset(
         codes.FAMILY_CLAIMED,
         codes.GROUP_CLAIMED,
         codes.SPENT,
+        codes.IS_CORDONED,
         codes.UNSETTLED,
     }
 )

@@ -402,7 +402,8 @@ SPENT: ty.Final = finding.Code(
     "a device for one time that had it",
     "one_time_use reserves it in Placement once it was allocated.",
     "reserved is 1 for the provider of 0000:25:00.4",
-    "Once it is clean, set reserved to 0 in Placement.",
+    "nova-vfio device scrub ADDRESS resets it and gives it free. Or clean it, "
+    "and set reserved to 0 in Placement.",
 )
 NOT_BOUND: ty.Final = finding.Code(
     "VFIO540",
@@ -439,6 +440,15 @@ OVERRULED: ty.Final = finding.Code(
     "obstacle.",
     "VFIO512 of 0000:25:00.4 was overruled: the bridge is a test's",
     "nova-vfio device disallow ends it.",
+)
+IS_CORDONED: ty.Final = finding.Code(
+    "VFIO546",
+    _WARNING,
+    "the function is cordoned",
+    "nova-vfio device cordon said so, of it or of its PF: no new claim gets it, "
+    "and it is reserved in Placement. Who has it keeps it.",
+    "0000:25:00.4 is cordoned: ECC errors",
+    "See to the reason, then run nova-vfio device uncordon.",
 )
 VANISHED: ty.Final = finding.Code(
     "VFIO544",
@@ -559,6 +569,18 @@ NO_VGPU_FOLDER: ty.Final = finding.Code(
     "0000:41:00.4 has no nvidia/current_vgpu_type",
     "Name a VF; make VFs with num_vfs, and install the vendor's vGPU manager "
     "where they have no nvidia/.",
+)
+NO_RESET: ty.Final = finding.Code(
+    "VFIO573",
+    _ERROR,
+    "a function that can't be reset by itself",
+    "The kernel resets a function by the first way in its reset_method that "
+    "works: by itself (flr, af_flr, device_specific, acpi, pm), or with all of "
+    "its bus (bus, cxl_bus), which it refuses where others are on that. VFs go "
+    "with a reset of their PF.",
+    "nova-vfio device reset 0000:41:00.0, which has VFs",
+    "Take the VFs away first; what has no reset of its own is reset when the "
+    "host is powered off.",
 )
 VGPU_DRIVER: ty.Final = finding.Code(
     "VFIO572",

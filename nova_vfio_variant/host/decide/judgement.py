@@ -86,6 +86,8 @@ def judge(
         return _module(change, now)
     if change.what is plan.What.MDEV and state is not None:
         return _mdev(unfinished, now, state, back)
+    if change.what is plan.What.RESET and state is not None:
+        return _reset(unfinished, now, known)
     return _function(unfinished, now, state, forward, back, known)
 
 
@@ -172,6 +174,22 @@ def _mdev(
         )
     return Judgement(
         change, Verdict.FINISH, "nothing is in the way", change.steps
+    )
+
+
+def _reset(
+    unfinished: plan.Unfinished,
+    now: facts.HostFacts,
+    known: function.Identity | None,
+) -> Judgement:
+    """It is done or it isn't, and leaves nothing to take back."""
+    change = unfinished.change
+    for reason in identity.another(change.subject, known, now):
+        return Judgement(change, Verdict.LEAVE, reason.message)
+    if set(change.steps) <= set(unfinished.done):
+        return Judgement(change, Verdict.FINISH, "it was reset")
+    return Judgement(
+        change, Verdict.UNDO, "it may have been reset or not; reset it again"
     )
 
 

@@ -20,6 +20,7 @@ from nova_vfio_variant.pci import function as observed
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
+    from nova_vfio_variant.host.observe import records
 
 Identities = ty.Mapping[pci_address.PciAddress, observed.Identity]
 
@@ -194,6 +195,25 @@ def is_unwell(address: pci_address.PciAddress, why: str) -> finding.Finding:
         hint="make its card's VFs anew, or see to the guests; then"
         f" nova-vfio vgpu clear {address}",
     )
+
+
+def of_cordon(
+    function: observed.PciFunction, cordoned: records.Quarantines
+) -> ty.Iterator[finding.Finding]:
+    """That no new claim gets it: somebody said so, of it or of its PF.
+
+    :param cordoned: why, by the address of which it was said
+    """
+    for at in (function.address, function.physfn):
+        if at is not None and at in cordoned:
+            its = "it" if at == function.address else f"its PF {at}"
+            yield finding.Finding(
+                codes.IS_CORDONED,
+                f"{its} is cordoned: {cordoned[at]}",
+                subject=str(function.address),
+                hint=f"see to the reason, then nova-vfio device uncordon {at}",
+            )
+            return
 
 
 def is_claimed(address: pci_address.PciAddress, owner: str) -> finding.Finding:

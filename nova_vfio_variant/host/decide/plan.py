@@ -35,6 +35,7 @@ class Action(enum.StrEnum):
     CREATE_MDEV = "create-mdev"
     LOAD_MODULE = "load-module"
     PROBE = "probe"
+    RESET = "reset"
     REMOVE_MDEV = "remove-mdev"
     SET_AUTOPROBE = "set-autoprobe"
     SET_NUMVFS = "set-numvfs"
@@ -61,6 +62,7 @@ class Command(enum.StrEnum):
     APPLY = "apply"
     RESTORE = "restore"
     MDEV = "mdev"
+    RESET = "reset"
     VGPU = "vgpu"
 
 
@@ -84,6 +86,7 @@ class What(enum.StrEnum):
     DRIVER = "driver"
     VGPU = "vgpu"
     MDEV = "mdev"
+    RESET = "reset"
 
 
 def seconds(number: object) -> float:
@@ -110,7 +113,7 @@ class Step:
     :param action: what kind of write
     :param value: what is to be seen afterwards: a count, ``0`` or ``1``, a
         driver's name, the id of a vGPU type, ``PARENT/TYPE`` of a mediated
-        device or ``NAME=VALUE`` of its attribute; empty for none, for a probe
+        device or ``NAME=VALUE`` of its attribute, the way of a reset; empty for none, for a probe
         that the kernel is free to answer as it likes
     :param prior: what stood there before, which the undo puts back
     :param reason: why, in one sentence
@@ -155,6 +158,8 @@ class Step:
             return "none: what it held is gone"
         if self.action is Action.SET_MDEV_ATTRIBUTE:
             return "none: it goes with the device"
+        if self.action is Action.RESET:
+            return "none: what it held is gone"
         if self.action is Action.UNBIND:
             return f"bind {self.prior}"
         if self.action is Action.PROBE:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host import vf_provider, vgpu
@@ -19,12 +18,15 @@ from nova_vfio_variant.host.decide import (
     plan,
     planning,
     plausible_mdevs,
+    plausible_vfs,
     refusal,
+    resetting,
 )
 from nova_vfio_variant.host.observe import (
     drivers,
     facts,
     function_state,
+    resets,
     sriov,
 )
 from nova_vfio_variant.pci import address as pci_address
@@ -73,6 +75,8 @@ def check_step(step: plan.Step) -> None:
             fits = fits and drivers.is_name(step.provider)
         elif action is Action.UNBIND:
             fits = not value
+        elif action is Action.RESET:
+            fits = value in resets.METHODS
         else:
             fits = not value or drivers.is_name(value)
     if not fits:
@@ -92,6 +96,8 @@ def check_step_of(step: plan.Step, change: plan.Change) -> None:
         fits = mine and plausible_mdevs.is_of(step, change)
     elif change.what is plan.What.DRIVER:
         fits = mine and step.action in _OF_DRIVERS
+    elif change.what is plan.What.RESET:
+        fits = mine and step.action is Action.RESET
     elif change.what is plan.What.VGPU:
         fits = mine and step.action in _OF_VGPUS
     elif mine:
@@ -130,6 +136,8 @@ def check(change: plan.Change) -> None:
             fits = fits and change.pf != change.subject
         elif change.what is plan.What.VGPU:
             fits = _is_of_vgpus(change)
+        elif change.what is plan.What.RESET:
+            fits = before == after and change.pf != change.subject
         else:
             fits = after.numvfs is not None and change.pf is None
             fits = fits and (before.driver, before.override) == (
@@ -142,25 +150,29 @@ def check(change: plan.Change) -> None:
                 for step in change.steps
                 if step.action is Action.SET_NUMVFS
             )
-    if change.lost:
-        fits = fits and change.what is plan.What.VFS
-        fits = fits and change.subject not in change.lost
-        # They go, or they go and come again.
-        numbers = {
-            step.value
-            for step in change.steps
-            if step.action is Action.SET_NUMVFS
-        }
-        fits = fits and (before.numvfs != after.numvfs or "0" in numbers)
-        fits = fits and {None} == {
-            value
-            for lost in change.lost.values()
-            for value in (lost.numvfs, lost.autoprobe)
-        }
+    fits = fits and (not change.lost or _may_lose(change))
     if not fits:
         raise ValueError(
             f"no plan has such a change of {change.what} of {change.subject}"
         )
+
+
+def _may_lose(change: plan.Change) -> bool:
+    """Whether VFs go with a change, or go and come again."""
+    numbers = {
+        step.value for step in change.steps if step.action is Action.SET_NUMVFS
+    }
+    return (
+        change.what is plan.What.VFS
+        and change.subject not in change.lost
+        and (change.before.numvfs != change.after.numvfs or "0" in numbers)
+        and {None}
+        == {
+            value
+            for lost in change.lost.values()
+            for value in (lost.numvfs, lost.autoprobe)
+        }
+    )
 
 
 def _is_of_vgpus(change: plan.Change) -> bool:
@@ -211,7 +223,7 @@ def of_change(
         return found
     return tuple(
         _refused(change.subject, why)
-        for why in _against_vfs(change, function, now)
+        for why in plausible_vfs.against(change, function, now)
     )
 
 
@@ -238,18 +250,27 @@ def of_step(
         return refusal.no_such_function(now, address)
     if function.is_bridge or function.is_host_bridge:
         return (obstacles.is_bridge(function),)
-    if action is Action.UNBIND:
+    if action is Action.RESET:
+        return tuple(resetting.refusals(now, function))
+    if action in _OF_DRIVERS:
+        return _against_driver(step, function, now)
+    if action in _OF_VFS:
+        return _against_count(step, function, now)
+    return _against_vgpu(step, function, now)
+
+
+def _against_driver(
+    step: plan.Step, function: observed.PciFunction, now: facts.HostFacts
+) -> tuple[finding.Finding, ...]:
+    """Why a function may not lose its driver, nor get another."""
+    if step.action is Action.UNBIND:
         return (
             *refusal.to_unbind(now, function),
             *planning.loses_vfs(now, function, function.sriov_numvfs),
         )
-    if action is Action.SET_OVERRIDE:
+    if step.action is Action.SET_OVERRIDE:
         return tuple(refusal.override_not_read(function))
-    if action is Action.PROBE:
-        return _against_probe(step, function, now)
-    if action in _OF_VFS:
-        return _against_count(step, function, now)
-    return _against_vgpu(step, function, now)
+    return _against_probe(step, function, now)
 
 
 def _against_vgpu(
@@ -311,43 +332,6 @@ def _against_probe(
     if override is not None and refusal.is_vfio(now, override):
         return ()
     return refusal.in_use(now, function) if function.driver is None else ()
-
-
-def _against_vfs(
-    change: plan.Change, pf: observed.PciFunction, now: facts.HostFacts
-) -> ty.Iterator[str]:
-    """Why a change can't be one of a PF's VFs."""
-    wanted = change.after.numvfs or 0
-    if not pf.sriov_totalvfs or wanted > pf.sriov_totalvfs:
-        can = pf.sriov_totalvfs or "none"
-        yield f"it is to have {wanted} VFs by the journal, and can have {can}"
-        return
-    serves, _ = vf_provider.of(
-        dataclasses.replace(pf, driver=change.before.driver)
-    )
-    if change.provider not in {None, serves}:
-        yield f"its VFs are made by {serves}, and not by {change.provider}"
-    for name in change.lost:
-        there = now.scan.get(pci_address.PciAddress.parse(name))
-        if there is not None and there.physfn != pf.address:
-            yield f"{name} is to go with its VFs, and is none of them"
-    for step in change.steps:
-        if step.subject != change.subject and not _may_come(
-            step.subject, pf, now, wanted
-        ):
-            yield f"{step.subject} is to come with its VFs, and is none"
-
-
-def _may_come(
-    name: str, pf: observed.PciFunction, now: facts.HostFacts, count: int
-) -> bool:
-    """Whether a function is a VF of a PF's, or may become one."""
-    address = pci_address.PciAddress.parse(name)
-    there = now.scan.get(address)
-    if there is not None:
-        return there.physfn == pf.address
-    come = planning.predicted(now, pf, count)
-    return come is None or any(vf.address == address for vf in come)
 
 
 def _not_of(

@@ -27,8 +27,10 @@ def of_function(
     reason = recorded.quarantined.get(at)
     if reason is not None:
         yield obstacles.is_quarantined(at, reason)
-    if at in recorded.unwell and purpose.driver is None:
-        yield obstacles.is_unwell(at, recorded.unwell[at])
+    owner = recorded.owners.get(at)
+    is_others = owner is None or owner != purpose.instance_uuid
+    if purpose.driver is None:
+        yield from _of_guests(function, recorded, is_others=is_others)
     if at in recorded.unsettled or function.physfn in recorded.unsettled:
         yield finding.Finding(
             codes.UNSETTLED,
@@ -44,16 +46,13 @@ def of_function(
     tracked = recorded.identities.get(at)
     if tracked is not None and tracked.is_another(function.identity):
         yield obstacles.another_device(facts, function, recorded.identities)
-    owner = recorded.owners.get(at)
-    if owner is not None and owner != purpose.instance_uuid:
+    if owner is not None and is_others:
         goes_to_vfio = purpose.driver is not None and not vfio.is_named(
             facts.scan, function
         )
         if not goes_to_vfio or "driver" in function.lost:
             yield obstacles.is_claimed(at, owner)
-    if at in recorded.spent and (
-        owner is None or owner != purpose.instance_uuid
-    ):
+    if at in recorded.spent and is_others:
         yield finding.Finding(
             codes.SPENT,
             "it was used once, and is reserved since",
@@ -61,6 +60,23 @@ def of_function(
         )
     if purpose.driver is None:
         yield from _of_family_owners(function, facts, recorded, purpose)
+
+
+def _of_guests(
+    function: observed.PciFunction,
+    recorded: records.Records,
+    *,
+    is_others: bool,
+) -> ty.Iterator[finding.Finding]:
+    """Why no guest gets it; who has a cordoned one keeps it.
+
+    :param is_others: who asks doesn't have it
+    """
+    at = function.address
+    if at in recorded.unwell:
+        yield obstacles.is_unwell(at, recorded.unwell[at])
+    if is_others:
+        yield from obstacles.of_cordon(function, recorded.cordoned)
 
 
 def _of_family_owners(

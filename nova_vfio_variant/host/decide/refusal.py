@@ -188,6 +188,14 @@ def override_not_read(
         )
 
 
+def is_no_bridge(
+    function: observed.PciFunction,
+) -> ty.Iterator[finding.Finding]:
+    """Whether it carries other functions, and isn't touched."""
+    if function.is_any_bridge:
+        yield obstacles.is_bridge(function)
+
+
 def is_another(
     facts: host_facts.HostFacts, function: observed.PciFunction
 ) -> ty.Iterator[finding.Finding]:

@@ -29,6 +29,7 @@ class Why(enum.StrEnum):
     """Why none of a type can be made, as a sentence says it."""
 
     NO_VFS = "the card has no VFs that take vGPUs"
+    CORDONED = "the VFs of the card that are free are cordoned"
     NO_FREE_VF = "all VFs of the card are taken"
     FULL = "the card is full"
     HELD = "what the card has left is of claims whose types are not set"
@@ -174,7 +175,10 @@ def _why(
     if not card.vfs:
         return Why.NO_VFS
     if not free:
-        return Why.NO_FREE_VF
+        is_cordoned = any(
+            card.vfs[vf].current == vendor_vgpu.NONE for vf in card.cordoned
+        )
+        return Why.CORDONED if is_cordoned else Why.NO_FREE_VF
     if any(vf.types is None or vf.garbled for vf in free):
         return Why.NOT_TOLD
     existing = set(card.existing)

@@ -90,6 +90,7 @@ class HostFacts:
         *,
         owners: host_records.Owners | None = None,
         quarantined: host_records.Quarantines | None = None,
+        cordoned: host_records.Quarantines | None = None,
     ) -> HostFacts:
         """The same host, with this recorded of it in place of what is.
 
@@ -104,6 +105,7 @@ class HostFacts:
                 quarantined=(
                     known.quarantined if quarantined is None else quarantined
                 ),
+                cordoned=known.cordoned if cordoned is None else cordoned,
             ),
         )
 

@@ -32,6 +32,8 @@ class Records:
     :param allowed: obstacles that were overruled by hand: the code's id and
         the reason given
     :param spent: a device for one time that had it
+    :param cordoned: why no new claim is made of it, nor of its VFs
+    :param uncordoned: why the one was cordoned in whose place it stands
     :param vgpu_types: those that a card is known to have, by its PF
     :param vgpu_told: what a vendor's tool told of a card, by its PF
     :param vgpu_laid: the type that was declared for a VF, or laid on it
@@ -53,6 +55,8 @@ class Records:
         default_factory=dict
     )
     spent: ty.Collection[Address] = ()
+    cordoned: Quarantines = dataclasses.field(default_factory=dict)
+    uncordoned: Quarantines = dataclasses.field(default_factory=dict)
     vgpu_types: ty.Mapping[Address, tuple[vendor_vgpu.VgpuType, ...]] = (
         dataclasses.field(default_factory=dict)
     )

@@ -36,8 +36,10 @@ class Card:
         nobody can tell
     :param closed: VFs that are to be given no type: claimed, open,
         quarantined
+    :param cordoned: those of them that no new claim gets
     :param held: the types of VFs that claims set, or are about to set
     :param has_gpu_instances: it is in MIG mode, and has some
+    :param cordoned: those of the closed VFs that no new claim gets
     """
 
     address: pci_address.PciAddress
@@ -50,6 +52,7 @@ class Card:
     held: ty.Mapping[pci_address.PciAddress, str] = dataclasses.field(
         default_factory=dict
     )
+    cordoned: frozenset[pci_address.PciAddress] = frozenset()
 
     @property
     def known(self) -> tuple[vendor_vgpu.VgpuType, ...]:

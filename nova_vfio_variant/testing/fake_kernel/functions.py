@@ -58,7 +58,9 @@ def make(
         driver_override=UNSET,
     )
     (place / "class").write_text(f"0x{class_code:06x}\n")
-    if base == _BRIDGE:
+    if base != _BRIDGE:
+        files.put(place, reset="", reset_method="flr")
+    else:
         raw = bytearray(_HEADER_SIZE)
         raw[0:4] = struct.pack("<HH", int(vendor, 16), int(device, 16))
         raw[9:12] = bytes((interface, sub, base))

@@ -103,9 +103,9 @@ class PciBus:
             if not flag or flag not in "01yYnNtTfF":
                 raise fake_files.error(errno.EINVAL)
             (place / attribute).write_text("1\n" if flag in "1yYtT" else "0\n")
-        elif attribute == "remove":
+        elif attribute in {"remove", "reset"}:
             if functions.number(text):
-                self.remove(place)
+                getattr(self, attribute)(place)
         else:
             raise fake_files.error(errno.EACCES)
 
@@ -174,6 +174,11 @@ class PciBus:
         self._files.put(pf, sriov_numvfs=0)
 
     # Removal
+
+    def reset(self, place: pathlib.Path) -> None:
+        """Reset a function, which nothing shows of."""
+        if not self._files.text(place / "reset_method"):
+            raise fake_files.error(errno.ENOTTY)
 
     def remove(self, place: pathlib.Path) -> None:
         """Take a function away; a rescan finds it again."""

@@ -29,6 +29,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "match": text.match,
     "alias": text.alias,
     "flavor": text.flavor,
+    "extra_specs": text.extra_specs,
     "resource_class": text.resource_class,
     "traits": text.traits,
     "track": tracking.track,

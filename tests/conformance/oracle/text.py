@@ -2,15 +2,19 @@
 """What the operator's text means to Nova: specs, aliases, flavors, names."""
 
 import pathlib
+import re
 import tempfile
 from typing import Any
 
 import jsonschema
 from nova import exception, objects
+from nova.api.validation.extra_specs import validators
 from nova.compute import pci_placement_translator
 from nova.conf import netconf
 from nova.conf import pci as pci_options
 from nova.pci import request, whitelist
+from nova.scheduler import utils as scheduler_utils
+from nova.virt import hardware
 from oslo_config import cfg
 
 from tests.conformance.oracle import world
@@ -36,6 +40,9 @@ class _Jsonschema:
 
 
 request.jsonschema = _Jsonschema
+# The API tries an expression for each trait there is, one after the other: more
+# than Python keeps, which compiles each of them anew then.
+re._MAXCACHE = 8192  # type: ignore[attr-defined] # typeshed lacks it
 
 
 def config(files: list[str]) -> dict[str, Any]:
@@ -170,3 +177,48 @@ def resource_class(name: str | None, vendor_id: str, product_id: str) -> str:
 def traits(text: str | None) -> list[str]:
     """Return the traits that a ``traits`` tag stands for, sorted."""
     return sorted(pci_placement_translator.get_traits(text))
+
+
+def extra_specs(specs: dict[str, str]) -> dict[str, Any]:
+    """Read a flavor's extra specs as the scheduler and the API do.
+
+    :returns: the groups by suffix; the NUMA nodes of a guest, None where Nova
+        refuses the combination; and the keys that the API refuses
+    """
+    wanted = objects.Flavor(
+        vcpus=2,
+        memory_mb=64,
+        root_gb=0,
+        ephemeral_gb=0,
+        swap=0,
+        extra_specs=specs,
+    )
+    asked = scheduler_utils.ResourceRequest()
+    asked._process_extra_specs(wanted)
+    asked.strip_zeros()
+    image = objects.ImageMeta(properties=objects.ImageMetaProps())
+    nodes: int | None = None
+    try:
+        topology = hardware.numa_get_constraints(wanted, image)
+        nodes = len(topology.cells) if topology else 0
+    except exception.NovaException:
+        pass
+    refused = []
+    for key, value in specs.items():
+        try:
+            validators.validate(key, value)
+        except exception.ValidationError:
+            refused.append(key)
+    return {
+        "groups": {
+            suffix or "": {
+                "resources": dict(group.resources),
+                "required": sorted(group.required_traits),
+                "forbidden": sorted(group.forbidden_traits),
+            }
+            for suffix, group in asked._rg_by_id.items()
+        },
+        "group_policy": asked.group_policy,
+        "numa_nodes": nodes,
+        "refused": sorted(refused),
+    }

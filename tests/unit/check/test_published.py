@@ -5,7 +5,7 @@ import pathlib
 
 import fixtures
 
-from nova_vfio_variant.check import published
+from nova_vfio_variant.host.observe import domains
 from tests import base
 
 
@@ -26,6 +26,6 @@ class DomainTest(base.TestCase):
                 f"<domain><name>&{name};</name></domain>"
             )
             found = [
-                domain.findtext("name") for domain in published._domains(text)
+                domain.findtext("name") for domain in domains._domains(text)
             ]
             self.assertIn(found, ([], [""], [None]))

@@ -468,6 +468,16 @@ _RECORDED = {
         (*WHOSE, *APPLY),
         assignability.Records(unwell={_AT: "2 guests failed"}),
     ),
+    "cordoned": Device(
+        vf("vfio-pci"),
+        (*WHOSE, *APPLY),
+        assignability.Records(owners={_AT: ONE}, cordoned={_AT: "ECC errors"}),
+    ),
+    "cordoned-pf": Device(
+        vf("vfio-pci"),
+        WHOSE,
+        assignability.Records(cordoned={_PF: "ECC errors"}),
+    ),
     "unsettled": Device(
         vf("vfio-pci"),
         WHOSE,

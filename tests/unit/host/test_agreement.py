@@ -258,7 +258,7 @@ class PlantedTest(AgreementCase):
             mock.patch.object(
                 placement_side.PlacementSide,
                 "_unassignable",
-                lambda *_: (set(), set()),
+                lambda *_: placement_side._Unassignable(set(), set(), set()),
             ),
             "inventory show",
         )
