@@ -73,7 +73,10 @@ def claim(
     requests = flavor.parse_request(
         request.alias, given.aliases, request.numa_policy
     )
-    if any(map(given.options.get, _WIDE)):
+    # A service may be Nova's to publish to, and has candidates of its own.
+    if given.options.get(("vfio", "placement")) != "embedded" or any(
+        map(given.options.get, _WIDE)
+    ):
         return ()
     with syncing.locked(context) as store:
         return _Narrow(context, store, given, request).claimed(
