@@ -14,7 +14,7 @@ from unittest import mock
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import assignability
-from nova_vfio_variant.node import inventory, node
+from nova_vfio_variant.node import chosen_placement, node
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.placement import client as placement_client
 from nova_vfio_variant.testing import fake_host
@@ -116,13 +116,15 @@ class World:
             cloud = ty.cast("ty.Any", placement)
             for name, answer in (
                 (
-                    "_connect",
+                    "connect",
                     placement_client.PlacementClient(cloud, "the model"),
                 ),
-                ("_is_absent", False),
+                ("is_absent", False),
             ):
                 self.stack.enter_context(
-                    mock.patch.object(inventory, name, return_value=answer)
+                    mock.patch.object(
+                        chosen_placement, name, return_value=answer
+                    )
                 )
         self.instances = [
             Instance(str(uuid.UUID(int=number, version=4)), "")
