@@ -208,6 +208,13 @@ class MemoryStore:
                 )
         self._put(families)
 
+    def owned(self, instance_uuid: str) -> list[tracked.Device]:
+        return [
+            device
+            for device in self.devices()
+            if device.instance_uuid == instance_uuid
+        ]
+
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.allocate)
 
