@@ -66,6 +66,8 @@ WRITE: dict[str, tuple[tuple[str, ...], int]] = {
     "vgpu apply": (("cards.json",), 0),
     "vgpu recycle": ((FREE,), 2),
     "reconcile": (("--alive", "alive"), 0),
+    # The first version's file, which doesn't say of which host it is.
+    "store restore": (("first/old.sqlite", "--force"), 0),
 }
 #: Commands that can't answer without the store.
 ASK = {
@@ -101,6 +103,8 @@ LEAVE = {
     "mdev types": (),
     "config explain": (FREE,),
     "config suggest": (),
+    # It copies each as it is.
+    "store backup": ("first/copy.sqlite",),
 }
 #: As "flavor check", once a cloud has answered.
 OF_A_CLOUD = {"flavor list"}
@@ -118,6 +122,8 @@ class OldStoreTestCase(cli_case.CliTestCase):
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
         pathlib.Path("alive").write_text(f"{cli_case.ONE}\n")
+        pathlib.Path("first").mkdir(mode=0o700)
+        load(pathlib.Path("first/old.sqlite"), OLDER[0])
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME
