@@ -19,6 +19,7 @@ NAMES = (
     "scan",
     "matching",
     "sync",
+    "claims",
     "fits",
     "provider_tree",
     "inventory_requests",

@@ -36,6 +36,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as ty
 
 from nova_vfio_variant import shown
@@ -62,6 +63,17 @@ class VfioVariantError(Exception):
         self.hint = hint and shown.short(hint, shown.HINT)
         self.findings = tuple(findings)
         super().__init__(self.message)
+
+    @property
+    def code(self) -> str:
+        """That of the first finding, or the name of the kind of error.
+
+        As ``not_enough_devices``.
+        """
+        if self.findings:
+            return self.findings[0].code.id
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
     def __str__(self) -> str:
         if self.hint is None:

@@ -208,6 +208,31 @@ class MemoryStore:
                 )
         self._put(families)
 
+    def owned(self, instance_uuid: str) -> list[tracked.Device]:
+        return [
+            device
+            for device in self.devices()
+            if device.instance_uuid == instance_uuid
+        ]
+
+    def at(
+        self, addresses: ty.Collection[pci_address.PciAddress]
+    ) -> tracked.Devices:
+        return tracker_sync.marked(
+            device
+            for device in self._devices.values()
+            if device.address in addresses
+        )
+
+    def taken_first(self, count: int) -> list[tracked.Device]:
+        # Of each pool all: more than are asked for are no other choice.
+        del count
+        return [
+            device
+            for device in self.devices()
+            if device.status == tracked.Status.AVAILABLE
+        ]
+
     def allocate(self, instance_uuid: str) -> tuple[tracked.Claim, ...]:
         return self._end(instance_uuid, family.Families.allocate)
 

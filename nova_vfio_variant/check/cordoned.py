@@ -37,7 +37,7 @@ def of_another(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
             codes.CORDON_OF_ANOTHER,
             f"it isn't cordoned: another device was, at its address ({reason})",
             subject=str(at),
-            hint=f"nova-vfio device uncordon {at}; or cordon what is there now",
+            hint=f"nova-vfio device uncordon {at}",
         )
 
 

@@ -133,7 +133,7 @@ class Base(command.Command):
 
     def look_up(self, parsed_args: argparse.Namespace) -> None:
         """Put addresses in the place of devices' names."""
-        called.resolve(parsed_args, self.context)
+        called.resolve(parsed_args, lambda: self.context)
 
     def named_now(self, column_names: ty.Sequence[str]) -> list[str]:
         """The columns without those that have another name now."""
@@ -149,10 +149,11 @@ class Base(command.Command):
         message: str,
         hint: str | None = None,
         findings: ty.Sequence[finding.Finding] = (),
+        code: str | None = None,
     ) -> None:
         """Say what went wrong in a line, and in another what to do."""
         self.status = 2
-        self._failures.add(message, hint, findings)
+        self._failures.add(message, hint, findings, code)
         self.app.stderr.write(f"error: {shown.line(message)}\n")
         if hint:
             self.app.stderr.write(f"hint: {shown.line(hint)}\n")
@@ -202,9 +203,10 @@ class Base(command.Command):
             told = "".join(traceback.format_exception(error))
             self.app.stderr.write(shown.lines(told))
         found: ty.Sequence[finding.Finding] = ()
+        code = "os" if isinstance(error, OSError) else "bug"
         if isinstance(error, exception.VfioVariantError):
-            found = error.findings
-        self.tell_error(*failures.said(error), found)
+            found, code = error.findings, error.code
+        self.tell_error(*failures.said(error), found, code)
         if isinstance(error, exception.ConfigError):
             from nova_vfio_variant.check import render
 

@@ -47,16 +47,19 @@ def device_or_uuid(text: str) -> pci_address.PciAddress | str:
         return device(text)
 
 
-def resolve(parsed_args: argparse.Namespace, on: context.Context) -> None:
+def resolve(
+    parsed_args: argparse.Namespace, on: ty.Callable[[], context.Context]
+) -> None:
     """Put addresses in the place of names.
 
+    :param on: the node, which isn't looked at where there is no name
     :raises DeviceNotFound: no device is called so, or another function stands
         at its address
     """
 
     def looked_up(value: ty.Any) -> ty.Any:
         if isinstance(value, Called):
-            return naming.Naming(on).address_of(value)
+            return naming.Naming(on()).address_of(value)
         if isinstance(value, list):
             return [looked_up(item) for item in value]
         return value

@@ -54,7 +54,8 @@ def rows(
                     *(
                         mdevs[uuid].assignment
                         for uuid in claim.mdevs
-                        if not mdevs[uuid].goes
+                        # Those of Nova's have none.
+                        if uuid in mdevs and not mdevs[uuid].goes
                     ),
                 ],
                 list(claim.mdevs),

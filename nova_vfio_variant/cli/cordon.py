@@ -9,9 +9,9 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.cli import base, called, options
-from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import cordoning, node
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import device as tracked
@@ -77,12 +77,12 @@ def tell_of_claims(
 ) -> None:
     """Say which devices of some claims are cordoned."""
     shown: set[pci_address.PciAddress] = set()
-    kinds = {uuid: made.kind for uuid, made in command.tracked.mdevs().items()}
+    kinds = command.tracked.mdev_kinds()
     for claim in claims:
         shown.update(claim.addresses)
         for uuid in claim.mdevs:
             with contextlib.suppress(ValueError):
-                parent = mdev.parse_kind(kinds[uuid])[0]
+                parent = mdev_names.parse_kind(kinds[uuid])[0]
                 shown.add(pci_address.PciAddress.parse(parent))
     if shown:
         tell_of(command, _with_pfs(command, shown))

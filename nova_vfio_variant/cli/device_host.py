@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-vfio device bind`` and ``unbind``."""
+"""``nova-vfio device bind``, ``unbind``, ``reset`` and ``scrub``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import functools
 
 from nova_vfio_variant.cli import base, called, host_prepare
 from nova_vfio_variant.host.decide import host_spec
+from nova_vfio_variant.node import scrubbing as node_scrubbing
 from nova_vfio_variant.node import single
 
 
@@ -111,3 +112,21 @@ class Reset(_OfOne):
         if parsed_args.dry_run:
             return self.show(self.devices.plan_reset(address))
         return self.tell(self.devices.reset(address))
+
+
+class Scrub(_OfOne):
+    """Reset a device for one time that had it, so that it is given again.
+
+    It is 'device reset', and afterwards its 'reserved' in Placement goes; as
+    long as the reset isn't done the device stays reserved.
+    """
+
+    example = "device scrub 0000:43:00.0"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Do it."""
+        address = parsed_args.address
+        scrubbing = node_scrubbing.Scrubbing(self.context, self.telling)
+        if parsed_args.dry_run:
+            return self.show(scrubbing.plan(address))
+        return self.tell(scrubbing.scrub(address))

@@ -17,37 +17,42 @@ class Failures:
 
     :ivar message: the first; None for nothing
     :ivar hint: what to do about it
+    :ivar code: of what kind it is; None where nothing says
     :ivar findings: what all of it is about
     """
 
     def __init__(self) -> None:
         self.message: str | None = None
         self.hint: str | None = None
+        self.code: str | None = None
         self.findings: list[finding.Finding] = []
 
     def add(
         self,
         message: str,
         hint: str | None,
-        findings: ty.Iterable[finding.Finding],
+        findings: ty.Sequence[finding.Finding],
+        code: str | None = None,
     ) -> None:
         """Something more went wrong."""
         if self.message is None:
-            self.message, self.hint = message, hint
+            self.message, self.hint, self.code = message, hint, code
+            if findings:
+                self.code = findings[0].code.id
         self.findings += findings
 
     def as_json(self) -> str:
         """One object, in one line.
 
-        ``code`` is that of the first finding, and null where there is none;
-        ``findings`` are as those of ``config check``.
+        ``code`` is that of the first finding, or the kind of the error, and
+        null where neither is known; ``findings`` are as those of ``config check``.
         """
         from nova_vfio_variant.check import render
 
         return json.dumps(
             {
                 "error": self.message,
-                "code": self.findings[0].code.id if self.findings else None,
+                "code": self.code,
                 "hint": self.hint,
                 "findings": [render.data(found) for found in self.findings],
             }

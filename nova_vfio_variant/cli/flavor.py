@@ -152,7 +152,9 @@ def _given(parsed_args: argparse.Namespace) -> extra_specs.Given:
     return extra_specs.Given({})
 
 
-def _row(answer: flavor_answer.Answer, one: flavor_answer.Gets) -> base.Row:
+def _row(
+    answer: flavor_answer.FlavorAnswer, one: flavor_answer.Gets
+) -> base.Row:
     pools = {device.parent_addr or device.address for device in one.devices}
     return (
         one.asks,
@@ -169,7 +171,7 @@ def _row(answer: flavor_answer.Answer, one: flavor_answer.Gets) -> base.Row:
     )
 
 
-def _line(answer: flavor_answer.Answer) -> base.Row:
+def _line(answer: flavor_answer.FlavorAnswer) -> base.Row:
     """A flavor on one line, by the first that isn't served."""
     asks = [one.asks for one in answer.gets]
     states = [one.state for one in answer.gets]

@@ -37,6 +37,7 @@ _OBJECTS = 50_000
 #: Each command and the class that does it; imported when it is called.
 COMMANDS = {
     "explain": "explain:Explain",
+    "capabilities": "capabilities:Capabilities",
     "host list": "host:List",
     "host show": "host:Show",
     "host snapshot": "host:Snapshot",
@@ -59,10 +60,12 @@ COMMANDS = {
     "device bind": "device_host:Bind",
     "device unbind": "device_host:Unbind",
     "device reset": "device_host:Reset",
+    "device scrub": "device_host:Scrub",
     "device cordon": "cordon:Cordon",
     "device drain": "cordon:Drain",
     "device uncordon": "cordon:Uncordon",
     "claim create": "claim:Create",
+    "claim adopt": "claim_adopt:Adopt",
     "claim list": "claim:List",
     "claim show": "claim:Show",
     "claim prepare": "claim:Prepare",

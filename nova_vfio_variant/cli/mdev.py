@@ -8,13 +8,13 @@ import functools
 
 from nova_vfio_variant.cli import base, cordon, host_prepare
 from nova_vfio_variant.host.decide import mdev_choice
-from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import (
     mdev_keeping,
     mdev_types,
     mdev_wishes,
     mdevs,
 )
+from nova_vfio_variant.pci import mdev_names
 
 
 class MdevTypes(base.Lister):
@@ -143,7 +143,7 @@ def _row(shown: mdevs.Shown) -> base.Row:
     if device is not None:
         parent, type_id = device.parent, device.type_id
     elif ours is not None:
-        parent, type_id = mdev.parse_kind(ours.kind)
+        parent, type_id = mdev_names.parse_kind(ours.kind)
     return (
         shown.uuid,
         parent,
@@ -260,7 +260,7 @@ class Create(_Acting):
                 decision = mdev_keeping.defined(decision)
             return self.show(decision)
         made = self.mdevs.create(wish, define=parsed_args.define)
-        parent, type_id = mdev.parse_kind(made.kind)
+        parent, type_id = mdev_names.parse_kind(made.kind)
         return (
             ("uuid", "parent", "type", "instance_uuid", "assignment"),
             [

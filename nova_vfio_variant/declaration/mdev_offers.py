@@ -8,12 +8,12 @@ import typing as ty
 
 from nova_vfio_variant.declaration import nova_here, nova_mdevs
 from nova_vfio_variant.host.decide import obstacles
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.placement import mdev_parents
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
-    from nova_vfio_variant.host.observe import host_scan, records
+    from nova_vfio_variant.host.observe import host_scan, mdev, records
     from nova_vfio_variant.placement import provider
     from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -122,12 +122,22 @@ def amounts(given: facts.CheckInput, made: Made) -> dict[str, dict[str, int]]:
     One of a type that its parent isn't published for is none: what it takes
     is reserved.
     """
-    found: dict[str, dict[str, int]] = {}
     if not (made and are_ours(given)):
-        return found
+        return {}
+    return of_kinds(given, [ours.kind for ours in made])
+
+
+def of_kinds(
+    given: facts.CheckInput, kinds: ty.Iterable[str]
+) -> dict[str, dict[str, int]]:
+    """The same, of whoever made them.
+
+    :param kinds: ``PARENT/TYPE`` of each device
+    """
+    found: dict[str, dict[str, int]] = {}
     read = nova_mdevs.read(given)
-    for ours in made:
-        name, kind = mdev.parse_kind(ours.kind)
+    for text in kinds:
+        name, kind = mdev_names.parse_kind(text)
         parent = given.host_facts.mdevs.parents.get(name)
         if parent is None or read.type_of(parent) != kind:
             continue

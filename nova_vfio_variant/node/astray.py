@@ -35,6 +35,7 @@ class What(enum.StrEnum):
     ORPHAN_MDEV = "mediated device without an instance"
     LOST_MDEV = "mediated device that is gone"
     ORPHAN_CLAIM = "claim of an instance that is gone"
+    ADOPTED = "claim of Nova's that one side has no more"
     CLAIMED = "claim that was begun and has not ended"
     RELEASING = "claim that was being given back"
     UNCLAIMED = "device of a guest that has not claimed it"
@@ -100,6 +101,8 @@ class Facts:
     :param claims: of each instance, where it is in its life
     :param passed: the functions that libvirt's files give to guests
     :param nova_gives: guests may have functions that nova-compute gave them
+    :param allocated: whether Nova has devices of this host allocated for an
+        instance, or why that isn't known
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -118,6 +121,7 @@ class Facts:
     claims: tuple[claim_records.ClaimRecord, ...] = ()
     passed: tuple[domains.Passed, ...] = ()
     nova_gives: bool = False
+    allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:

@@ -59,6 +59,7 @@ def of_gone(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
     for record in facts.claims:
         if (
             record.state is tracked.ClaimState.RELEASING
+            or record.adopted is not None
             or record.instance_uuid in with_vgpus
             or record.instance_uuid not in owners
         ):

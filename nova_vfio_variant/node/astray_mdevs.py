@@ -10,8 +10,8 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant.host.decide import mdev_obstacles
-from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import astray, liveness
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import mdevs
@@ -59,7 +59,7 @@ def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         action, why = Action.SET, f"{whose}, and it is not there"
         there = facts.host.mdevs.devices.get(ours.uuid)
         against = mdev_obstacles.to_create(
-            facts.host, ours.uuid, *mdev.parse_kind(ours.kind)
+            facts.host, ours.uuid, *mdev_names.parse_kind(ours.kind)
         )
         if facts.host.mdevs.unread is not None:
             action, why = Action.LEAVE, facts.host.mdevs.unread
@@ -79,13 +79,13 @@ def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
 
 def _of_nova(ours: mdevs.OurMdev, facts: astray.Facts) -> str | None:
     """Why none is made of a parent that is Nova's; None if it isn't."""
-    parent = mdev.parse_kind(ours.kind)[0]
+    parent = mdev_names.parse_kind(ours.kind)[0]
     return facts.novas.against(facts.host.mdevs.parents[parent])
 
 
 def _is_on_another(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
     """Whether what has its parent's address by now is another function."""
-    parent = facts.host.mdevs.parents.get(mdev.parse_kind(ours.kind)[0])
+    parent = facts.host.mdevs.parents.get(mdev_names.parse_kind(ours.kind)[0])
     if ours.identity is None or parent is None or parent.address is None:
         return False
     function = facts.host.scan.get(parent.address)
@@ -98,7 +98,7 @@ def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
     return (
         there is not None
         and not _is_on_another(ours, facts)
-        and mdev.kind(there.parent, there.type_id or "") == ours.kind
+        and mdev_names.kind(there.parent, there.type_id or "") == ours.kind
     )
 
 

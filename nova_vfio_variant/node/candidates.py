@@ -14,7 +14,7 @@ import math
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.placement import client as placement_client
+from nova_vfio_variant.placement import provider
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import choosing, inventory
@@ -125,13 +125,13 @@ def _without(
 
 def _of_no_class(
     published: inventory.Publication,
-    groups: ty.Iterable[placement_client.Group],
+    groups: ty.Iterable[provider.Group],
     devices: ty.Sequence[tracked.Device],
     owners: ty.Mapping[pci_address.PciAddress, str],
     full: list[str],
 ) -> _Addresses:
     """The devices of the classes that Placement hasn't so many units of."""
-    kinds: dict[str, list[placement_client.Group]] = {}
+    kinds: dict[str, list[provider.Group]] = {}
     for group in groups:
         kinds.setdefault(group.resource_class, []).append(group)
     short = [
@@ -151,23 +151,21 @@ def _of_no_class(
 
 def _group(
     request: alias.PciRequest, device: tracked.Device
-) -> placement_client.Group:
+) -> provider.Group:
     """How Placement is asked for a device: as the alias does that it is for."""
     for spec in request.specs:
         if spec.asked_class in {None, device.resource_class} and {
             *spec.asked_traits
         } <= {*device.traits}:
-            return placement_client.Group(
-                device.resource_class, spec.asked_traits
-            )
-    return placement_client.Group(device.resource_class)
+            return provider.Group(device.resource_class, spec.asked_traits)
+    return provider.Group(device.resource_class)
 
 
 def _asked(
-    groups: ty.Iterable[placement_client.Group],
+    groups: ty.Iterable[provider.Group],
     devices: ty.Iterable[tracked.Device],
     owners: ty.Mapping[pci_address.PciAddress, str],
-) -> list[placement_client.Group]:
+) -> list[provider.Group]:
     """One group for each device, as many as Placement may be asked."""
     providers = {owners[device.address] for device in devices}
     most = _GROUPS

@@ -81,13 +81,16 @@ class Claims:
             made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
         """
-        from nova_vfio_variant.node import claim_choice
+        from nova_vfio_variant.node import claim_choice, narrow_claims
 
+        request = pci_request.of_words(
+            wanted, numa_cells, numa_policy, vgpu_types, strategy
+        )
+        claimed = narrow_claims.claim(self._context, instance_uuid, request)
+        if claimed:
+            return claimed
         asked = claim_choice.Asked.parsed(
-            syncing.declared(self._context),
-            pci_request.of_words(
-                wanted, numa_cells, numa_policy, vgpu_types, strategy
-            ),
+            syncing.declared(self._context), request
         )
         with syncing.locked(self._context) as store:
             self._reserve(store, instance_uuid, asked)

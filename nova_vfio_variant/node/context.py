@@ -8,6 +8,8 @@ is here only reads.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import functools
 import os
@@ -28,6 +30,16 @@ if ty.TYPE_CHECKING:
 
 #: How long a writer waits for another one, in seconds.
 LOCK_TIMEOUT = 120.0
+
+#: What a context remembers of what it saw of the host.
+_OF_THE_HOST: ty.Final = (
+    "scan",
+    "observed",
+    "_at_once",
+    "declared",
+    "sound",
+    "verdicts",
+)
 
 
 def default_state_path() -> pathlib.Path:
@@ -51,6 +63,8 @@ class Context:
     :param state_path: None for the default
     """
 
+    # Longer than 250 lines: each is one thing that a call sees of the node.
+
     def __init__(
         self,
         config_files: ty.Sequence[str] | None = None,
@@ -61,6 +75,9 @@ class Context:
     ) -> None:
         #: Why the configuration could not be used for a verdict.
         self.undeclared: str | None = None
+        #: The functions that are looked at, by name; None for all.
+        self.only: frozenset[pci_address.PciAddress] | None = None
+        self._store_of_caller: tracker_store.Store | None = None
         self._config_files = config_files
         self._config_dirs = config_dirs
         self._host_root = host_root
@@ -68,6 +85,24 @@ class Context:
         self.state_path = (
             pathlib.Path(state_path) if state_path else default_state_path()
         )
+
+    def looking_at(
+        self,
+        only: ty.Iterable[pci_address.PciAddress],
+        store: tracker_store.Store,
+    ) -> Context:
+        """The same node, of whose host some functions alone are seen, anew.
+
+        :param only: their addresses, those of all that a verdict on one of
+            them looks at among them
+        :param store: what is recorded is read from it
+        """
+        narrow = copy.copy(self)
+        narrow.only = frozenset(only)
+        narrow._store_of_caller = store  # noqa: SLF001 - of this class
+        for name in _OF_THE_HOST:
+            narrow.__dict__.pop(name, None)
+        return narrow
 
     @property
     def is_configured(self) -> bool:
@@ -133,7 +168,9 @@ class Context:
         """
         from nova_vfio_variant.host.observe import scanner
 
-        return scanner.scan(self.tree)
+        return scanner.scan(
+            self.tree, None if self.only is None else {*map(str, self.only)}
+        )
 
     @functools.cached_property
     def pci_names(self) -> pciids.Names:
@@ -177,8 +214,14 @@ class Context:
         from nova_vfio_variant.node import records, vgpu_catalogue
 
         assert given.scan is not None
-        with self.open_store(read_only=True) as store:
-            devices = tuple(store.devices())
+        with (
+            self.open_store(read_only=True)
+            if self._store_of_caller is None
+            else contextlib.nullcontext(self._store_of_caller)
+        ) as store:
+            devices = tuple(
+                store.devices() if self.only is None else store.at(self.only)
+            )
             return dataclasses.replace(
                 given,
                 recorded=devices,

@@ -11,8 +11,9 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import obstacles, refusal
-from nova_vfio_variant.host.observe import mdev, use
+from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -152,16 +153,14 @@ class Cordoning:
             return
         with self._context.open_store(read_only=True) as store:
             claims = tracked_devices.claims(self._context, store)
-            kinds = {
-                uuid: made.kind for uuid, made in store.mdevs.all().items()
-            }
+            kinds = tracked_devices.mdev_kinds(store)
         parents = {str(at) for at in family}
         for claim in claims:
             of_it = [str(at) for at in claim.addresses if at in family]
             of_it += (
                 uuid
                 for uuid in claim.mdevs
-                if mdev.parse_kind(kinds[uuid])[0] in parents
+                if mdev_names.parse_kind(kinds[uuid])[0] in parents
             )
             for subject in of_it:
                 yield User(

@@ -238,7 +238,8 @@ def told_spent(devices: ty.Sequence[pci_address.PciAddress]) -> str:
     """What is to be said of devices for one time that had it."""
     return (
         f"used once and reserved since: {', '.join(map(str, devices))}; once"
-        " clean, set reserved to 0 in Placement"
+        " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
+        " scrub' reset them"
     )
 
 

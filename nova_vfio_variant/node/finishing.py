@@ -36,11 +36,7 @@ def allocate(
     :raises HostError: the host refused, or failed
     :raises PlacementError: Placement did
     """
-    devices = [
-        device
-        for device in store.devices()
-        if device.instance_uuid == instance_uuid
-    ]
+    devices = tuple(store.owned(instance_uuid))
     try:
         if devices:
             published.publish(devices)

@@ -31,7 +31,7 @@ class Gets:
 
     asks: str
     state: str
-    devices: flavor_fit.Devices = ()
+    devices: flavor_fit.FittingDevices = ()
     providers: tuple[str, ...] = ()
     numa_nodes: tuple[int, ...] = ()
     at_once: int | None = None
@@ -39,7 +39,7 @@ class Gets:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class FlavorAnswer:
     """What a flavor would get.
 
     :param name: None where nobody said

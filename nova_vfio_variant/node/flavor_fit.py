@@ -18,7 +18,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import choosing, claim_choice
     from nova_vfio_variant.pci import address as pci_address
 
-Devices = tuple[tracked.Device, ...]
+FittingDevices = tuple[tracked.Device, ...]
 #: Host NUMA nodes that a guest is on; None where it has no topology.
 Nodes = tuple[int, ...] | None
 
@@ -59,7 +59,7 @@ class Fit:
     def __init__(
         self,
         choice: claim_choice.ClaimChoice,
-        devices: Devices,
+        devices: FittingDevices,
         judge: host_verdicts.Verdicts,
         sockets: choosing.Sockets,
     ) -> None:
@@ -70,7 +70,7 @@ class Fit:
 
     def taken(
         self, wishes: ty.Sequence[vgpu_choosing.Wish], numa_nodes: int
-    ) -> dict[int, Devices]:
+    ) -> dict[int, FittingDevices]:
         """For each wish, by its place, what one guest would get.
 
         :param numa_nodes: that the guest has
@@ -116,7 +116,7 @@ class Fit:
         return Refused(self._step(wish, numa_nodes), error.message, error.hint)
 
     def state(
-        self, wish: vgpu_choosing.Wish, devices: Devices
+        self, wish: vgpu_choosing.Wish, devices: FittingDevices
     ) -> assignability.State:
         """Ready, if all of some chosen devices are."""
         if all(
@@ -180,7 +180,7 @@ class Fit:
         wishes: ty.Sequence[vgpu_choosing.Wish],
         nodes: Nodes,
         guests: int,
-    ) -> dict[int, Devices]:
+    ) -> dict[int, FittingDevices]:
         """What so many guests would get.
 
         :raises NotEnoughDevices: they get nothing

@@ -20,7 +20,12 @@ from nova_vfio_variant.node import (
     placement_side,
     vgpu_claims,
 )
-from nova_vfio_variant.node.flavor_answer import NONE, UNKNOWN, Answer, Gets
+from nova_vfio_variant.node.flavor_answer import (
+    NONE,
+    UNKNOWN,
+    FlavorAnswer,
+    Gets,
+)
 from nova_vfio_variant.pci import flavor, flavor_codes
 from nova_vfio_variant.tracker import device as tracked
 
@@ -46,7 +51,9 @@ class Flavors:
     def __init__(self, on: node_context.Context) -> None:
         self._context = on
 
-    def answers(self, given: ty.Iterable[extra_specs.Given]) -> list[Answer]:
+    def answers(
+        self, given: ty.Iterable[extra_specs.Given]
+    ) -> list[FlavorAnswer]:
         """What each of some flavors would get.
 
         :raises ConfigError: the configuration has errors
@@ -85,7 +92,7 @@ class _Node:
     def __init__(
         self,
         given: facts.CheckInput,
-        devices: flavor_fit.Devices,
+        devices: flavor_fit.FittingDevices,
         published: inventory.Publication,
         fit: flavor_fit.Fit,
         *,
@@ -115,7 +122,7 @@ class _Node:
             for rp in self.view.desired
         ]
 
-    def behind(self, name: str) -> flavor_fit.Devices:
+    def behind(self, name: str) -> flavor_fit.FittingDevices:
         """The devices behind a provider."""
         return tuple(
             self.devices[at]
@@ -126,9 +133,9 @@ class _Node:
         )
 
 
-def _answer(node: _Node, given: extra_specs.Given) -> Answer:
+def _answer(node: _Node, given: extra_specs.Given) -> FlavorAnswer:
     wanted, problems = flavor.read(given, node.given.aliases)
-    answer = Answer(wanted.name, findings=problems)
+    answer = FlavorAnswer(wanted.name, findings=problems)
     if answer.is_wrong:
         return answer
     try:
@@ -172,7 +179,7 @@ def _answer(node: _Node, given: extra_specs.Given) -> Answer:
     if of_groups:
         guests.append(number)
     known = [number for number in guests if number is not None]
-    return Answer(
+    return FlavorAnswer(
         wanted.name,
         (*gets, *of_mdevs, *of_groups),
         min(known) if known and len(known) == len(guests) else None,
@@ -239,7 +246,7 @@ def _alone(node: _Node, wish: vgpu_choosing.Wish, numa_nodes: int) -> Gets:
 def _gets(
     node: _Node,
     wish: vgpu_choosing.Wish,
-    devices: flavor_fit.Devices,
+    devices: flavor_fit.FittingDevices,
     numa_nodes: int,
 ) -> Gets:
     refused = None
@@ -277,7 +284,7 @@ def _nodes(devices: ty.Iterable[tracked.Device]) -> tuple[int, ...]:
 
 
 def _by_group(
-    node: _Node, asked: request_groups.Asked
+    node: _Node, asked: request_groups.AskedGroups
 ) -> tuple[tuple[Gets, ...], int | None]:
     """What each group would get, and how many guests could have them all."""
     if not asked.groups:

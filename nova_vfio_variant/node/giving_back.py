@@ -44,19 +44,16 @@ def give_back(
     from nova_vfio_variant.node import finishing, records
 
     before = tracked_devices.claims(context, store, instance_uuid)
-    if not before:
-        store.claim_records.end(instance_uuid)
-        return ()
-    devices = tuple(store.devices())
-    still = () if force else held(context, store, devices, instance_uuid)
-    if still:
-        raise exception.ClaimError(
-            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
-            "end its guest first, or wait for its end with --wait"
-            " SECONDS; where it can't be seen, run the command as"
-            " root; --force gives them back all the same",
-        )
     record = store.claim_records.get(instance_uuid)
+    if not before or (record is not None and record.adopted is not None):
+        # What is Nova's it gives back itself, and its guest may go on.
+        store.free(instance_uuid)
+        return before
+    devices = tuple(store.devices())
+    if not force:
+        _expect_let_go(
+            instance_uuid, held(context, store, devices, instance_uuid)
+        )
     if record is not None:
         store.claim_records.move(record, tracked.ClaimState.RELEASING)
     types_gone, mdevs_left = finishing.unmade(
@@ -144,6 +141,20 @@ def held(
     if instance_uuid in owners.values():
         found += holders.of_claim(tree, owners, instance_uuid)
     return found
+
+
+def _expect_let_go(instance_uuid: str, still: ty.Sequence[str]) -> None:
+    """Stop where processes have an instance's devices open.
+
+    :raises ClaimError: they have
+    """
+    if still:
+        raise exception.ClaimError(
+            f"instance {instance_uuid} keeps its devices: " + "; ".join(still),
+            "end its guest first, or wait for its end with --wait"
+            " SECONDS; where it can't be seen, run the command as"
+            " root; --force gives them back all the same",
+        )
 
 
 def _without_mdevs(

@@ -6,16 +6,17 @@ Whoever writes through this holds the lock of the state path.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.node import chosen_placement
 from nova_vfio_variant.node import desired as node_desired
 from nova_vfio_variant.placement import (
     allocations,
     diff,
-    embedded,
     memory,
     observe,
     retry,
@@ -62,6 +63,9 @@ class Publication:
     :param known: the providers that we made
     """
 
+    # Longer than 250 lines: each method is one question to Placement or one
+    # answer of ours, and who has no Placement answers each of them, too.
+
     def __init__(
         self,
         conf: located.Config,
@@ -73,11 +77,25 @@ class Publication:
         self._state = state
         self._desired = desired
         self._known = known
+        self._is_taken_for_granted = False
+
+    def taken_for_granted(self) -> Publication | None:
+        """The same, which publishes nothing, for all of it is published.
+
+        :returns: None where we don't know that it is
+        """
+        for desired in self._desired.described:
+            known = self._known.get(desired.name)
+            if known is None or known.fingerprint is None:
+                return None
+        granted = copy.copy(self)
+        granted._is_taken_for_granted = True  # noqa: SLF001 - of this class
+        return granted
 
     @property
     def embedded(self) -> bool:
         """Whether Placement is our own, in process."""
-        return _is_embedded(self._conf)
+        return chosen_placement.is_embedded(self._conf)
 
     @property
     def shared(self) -> bool:
@@ -87,7 +105,7 @@ class Publication:
     @functools.cached_property
     def client(self) -> placement_client.PlacementClient:
         """The chosen Placement. An embedded one is made if need be."""
-        return _connect(self._conf, self._state)
+        return chosen_placement.connect(self._conf, self._state)
 
     @property
     def withheld(self) -> tuple[pci_address.PciAddress, ...]:
@@ -128,6 +146,31 @@ class Publication:
         return node_desired.spent(
             once, allocations.published(self.client, self._known, ask)
         )
+
+    def offer_once_more(self, address: pci_address.PciAddress) -> None:
+        """Take back what keeps a device for one time from a second.
+
+        What is reserved for being blocked stays so.
+
+        :raises PlacementError: it can't be asked, or written
+        """
+        once = [
+            one for one in self._desired.one_time if address in one.addresses
+        ]
+        for attempt in retry.retrying():
+            with attempt:
+                there = allocations.published(
+                    self.client, self._known, self._ask_for(once)
+                )
+                for one in there.values():
+                    self.client.put_inventories(
+                        one.uuid,
+                        one.generation,
+                        {
+                            name: {**record, "reserved": one.ours.get(name, 0)}
+                            for name, record in one.inventories.items()
+                        },
+                    )
 
     def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
         """What is to be said of such devices."""
@@ -219,6 +262,8 @@ class Publication:
         :raises PlacementError: see :meth:`report`
         """
         self._desired.expect_described(devices)
+        if self._is_taken_for_granted:
+            return
         names = self.providers_of(devices, mediated)
         if also:
             names |= {rp.name for rp in self._desired.described}.intersection(
@@ -254,7 +299,7 @@ class Publication:
         }
 
     def room(
-        self, groups: ty.Iterable[placement_client.Group]
+        self, groups: ty.Iterable[provider.Group]
     ) -> dict[str, dict[str, int]]:
         """What our providers have free, if there is that for some devices.
 
@@ -285,6 +330,31 @@ class Publication:
         if wanted:
             allocations.put(self.client, self._known, instance_uuid, wanted)
 
+    def amounts(
+        self, devices: ty.Sequence[tracked.Device]
+    ) -> allocations.Amounts:
+        """What devices are in Placement, by the names of their providers."""
+        return self._desired.amounts(devices)
+
+    def has(self, instance_uuid: str) -> allocations.Amounts:
+        """What an instance has of PCI and mediated devices, whoever gave it.
+
+        :returns: of providers below the root, by their names
+        :raises PlacementError: it can't be asked
+        """
+        if self._absent:
+            return {}
+        desired = self._desired
+        known = (*desired.described, *desired.novas)
+        return retry.retrying()(
+            allocations.of_devices,
+            self.client,
+            self._known,
+            desired.given.root,
+            {rp.name for rp in known},
+            instance_uuid,
+        )
+
     def release(self, instance_uuid: str) -> None:
         """Take from an instance all that it has from our providers.
 
@@ -296,7 +366,7 @@ class Publication:
     @property
     def _absent(self) -> bool:
         """Whether there is no embedded Placement yet, or none at all."""
-        return _is_absent(self._conf, self._state)
+        return chosen_placement.is_absent(self._conf, self._state)
 
     @property
     def _ask(self) -> placement_report.ReportRequest:
@@ -324,36 +394,3 @@ class Publication:
             only,
             whole,
         )
-
-
-def microversion(conf: located.Config, state: own_files.Given) -> str | None:
-    """The newest microversion that Placement speaks; makes nothing.
-
-    :param conf: says which Placement
-    :param state: where an embedded one keeps its database
-    :returns: None where there is no embedded Placement yet, or none at all
-    :raises PlacementError: it can't be asked
-    """
-    if _is_absent(conf, state):
-        return None
-    return _connect(conf, state).max_microversion()
-
-
-def _connect(
-    conf: located.Config, state: own_files.Given
-) -> placement_client.PlacementClient:
-    if _is_embedded(conf):
-        return embedded.connect(state)
-    from nova_vfio_variant.placement import service
-
-    return service.connect(conf)
-
-
-def _is_embedded(conf: located.Config) -> bool:
-    return bool(conf.vfio.placement == "embedded")
-
-
-def _is_absent(conf: located.Config, state: own_files.Given) -> bool:
-    if conf.vfio.placement == "none":
-        return True
-    return _is_embedded(conf) and not embedded.is_in(state)

@@ -27,7 +27,7 @@ from nova_vfio_variant.node import (
     preparation,
     vgpu_choosing,
 )
-from nova_vfio_variant.pci import filters
+from nova_vfio_variant.pci import filters, mdev_names
 from nova_vfio_variant.tracker import mdevs as tracked
 from nova_vfio_variant.tracker import vgpu_reports
 
@@ -249,7 +249,7 @@ class MdevClaims(claiming.Claiming):
                     continue
                 if ours.goes:
                     continue
-                parent, type_id = mdev.parse_kind(ours.kind)
+                parent, type_id = mdev_names.parse_kind(ours.kind)
                 wish = mdev_wishes.Wish(type_id, (parent,))
                 if choice is not None:
                     wish = self._wish(actor.look(), type_id, choice)

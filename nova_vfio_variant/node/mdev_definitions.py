@@ -12,8 +12,8 @@ from nova_vfio_variant.host.decide import (
     mdev_obstacles,
     refusal,
 )
-from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import mdev_wishes, novas
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import context as node_context
@@ -47,7 +47,7 @@ class Definitions:
         there = self._context.verdicts.facts.mdevs.devices.get(uuid)
         ours = self._ours().get(uuid)
         if ours is not None:
-            parent, type_id = mdev.parse_kind(ours.kind)
+            parent, type_id = mdev_names.parse_kind(ours.kind)
         elif there is not None and there.type_id is not None:
             parent, type_id = there.parent, there.type_id
         else:
@@ -66,7 +66,11 @@ class Definitions:
         )
         parent = candidates[0].name
         decision = mdev_changes.create(
-            facts, made.uuid, mdev.kind(parent, made.kind), made.attributes, ""
+            facts,
+            made.uuid,
+            mdev_names.kind(parent, made.kind),
+            made.attributes,
+            "",
         )
         mdev_wishes.expect(decision.refusals)
         return self._definition(made.uuid, parent, made.kind, made.attributes)
@@ -83,7 +87,7 @@ class Definitions:
             name,
             nova_mdevs.libvirt_name(parent),
             type_id,
-            tuple(map(mdev.parse_attribute, attributes)),
+            tuple(map(mdev_names.parse_attribute, attributes)),
         )
 
     def _ours(self) -> dict[str, tracked.OurMdev]:

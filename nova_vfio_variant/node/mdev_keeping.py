@@ -9,7 +9,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.guest import mdev_definition
 from nova_vfio_variant.host.act import mdevctl
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import planning
@@ -88,17 +88,17 @@ def _is_kept(tree: host_tree.HostTree, ours: tracked.OurMdev) -> bool:
 
 
 def _parent(ours: tracked.OurMdev) -> str:
-    return mdev.parse_kind(ours.kind)[0]
+    return mdev_names.parse_kind(ours.kind)[0]
 
 
 def _text(ours: tracked.OurMdev) -> str:
-    parent, type_id = mdev.parse_kind(ours.kind)
+    parent, type_id = mdev_names.parse_kind(ours.kind)
     return mdev_definition.mdevctl(
         mdev_definition.Definition(
             ours.uuid,
             parent,
             None,
             type_id,
-            tuple(map(mdev.parse_attribute, ours.attributes)),
+            tuple(map(mdev_names.parse_attribute, ours.attributes)),
         )
     )

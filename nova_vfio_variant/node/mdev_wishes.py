@@ -16,10 +16,11 @@ from nova_vfio_variant.host.decide import (
     refusal,
 )
 from nova_vfio_variant.host.observe import facts as host_facts
-from nova_vfio_variant.host.observe import mdev
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import mdevs as tracked
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant.host.observe import mdev
     from nova_vfio_variant.pci import function
 
 #: Of stable UUIDs: ``uuid5(NAMESPACE, "INSTANCE/NUMBER")``. It is
@@ -76,7 +77,7 @@ def wanted(
         for row in ours.values()
         if row.uuid not in facts.mdevs.devices
         and not row.goes
-        and mdev.parse_kind(row.kind)[1] == type_id
+        and mdev_names.parse_kind(row.kind)[1] == type_id
         and row.instance_uuid == wish.instance_uuid
         and row.attributes == wish.attributes
     ]
@@ -219,7 +220,7 @@ def parsed(text: str) -> str:
     :raises HostRefused: it is none
     """
     uuid = text.lower()
-    if not mdev.is_uuid(uuid):
+    if not mdev_names.is_uuid(uuid):
         expect(
             (
                 refusal.because(
@@ -242,7 +243,7 @@ def of_parent(
     """
     return dataclasses.replace(
         wanted,
-        kind=mdev.kind(parent.name, wanted.kind),
+        kind=mdev_names.kind(parent.name, wanted.kind),
         identity=_identity(facts, parent),
     )
 

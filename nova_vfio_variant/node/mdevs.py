@@ -37,6 +37,7 @@ from nova_vfio_variant.node import (
     vgpu_health,
 )
 from nova_vfio_variant.node import context as node_context
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import lock as state_lock
 from nova_vfio_variant.tracker import mdevs as tracked
 
@@ -116,7 +117,7 @@ class Mdevs:
         decision = mdev_changes.create(
             facts,
             made.uuid,
-            mdev.kind(candidates[0].name, made.kind),
+            mdev_names.kind(candidates[0].name, made.kind),
             made.attributes,
             _REASON,
         )

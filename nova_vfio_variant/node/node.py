@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant.node import (
+    adopting,
     checking,
     claim_explaining,
     claim_guard,
@@ -110,6 +111,11 @@ class Node:
             instance_uuid,
             lambda now: now.prepare(instance_uuid, assignment),
         )
+
+    @property
+    def adopting(self) -> adopting.Adopting:
+        """Taking over what Nova claimed."""
+        return adopting.Adopting(self.context)
 
     def vgpus(self, observer: observer.Observer | None = None) -> vgpus.Vgpus:
         """Giving VFs their vGPU types.

@@ -76,10 +76,10 @@ class PlacementSide:
             there shall be none
         :raises PlacementError: it can't be asked
         """
-        from nova_vfio_variant.node import inventory as node_inventory
+        from nova_vfio_variant.node import chosen_placement
 
         with _embedded_alone(self._context):
-            return node_inventory.microversion(
+            return chosen_placement.microversion(
                 self._context.conf, self._context.state
             )
 

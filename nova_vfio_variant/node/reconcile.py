@@ -27,7 +27,9 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import domains, running, scanner
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.node import (
+    adopting,
     astray,
+    astray_adopted,
     astray_claims,
     astray_mdevs,
     ending_vgpus,
@@ -83,6 +85,7 @@ LOOKED_FOR: ty.Final[
     astray.unsettled,
     astray_claims.unfinished,
     astray_claims.of_gone,
+    astray_adopted.of_gone,
     astray.on_demand,
     astray_mdevs.on_demand,
     astray.declared,
@@ -235,6 +238,7 @@ class Reconciling:
             nova_gives=novas.has_guests(self._context),
             claims=tuple(store.claim_records.all().values()),
             passed=tuple(domains.passed(tree, domains.EVERY)),
+            allocated=adopting.whether_allocated(self._context, store),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:

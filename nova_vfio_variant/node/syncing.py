@@ -8,19 +8,26 @@ and begins with a sync, so that nothing is decided on what was true yesterday.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.node import context as node_context
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
+    from nova_vfio_variant.host.tree import host_tree
     from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import store as tracker_store
     from nova_vfio_variant.tracker import sync as tracker_sync
 
 _LOG = logging.getLogger(__name__)
+
+#: Under which name the store has what it was synced with.
+_SYNCED: ty.Final = "synced"
 
 
 @contextlib.contextmanager
@@ -69,6 +76,48 @@ def upgrade(context: node_context.Context) -> None:
             pass
 
 
+def is_synced(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    given: facts.CheckInput,
+) -> bool:
+    """Whether nothing came, went or was declared since the last sync.
+
+    What a function is may be another one: who takes one looks at it.
+
+    :param given: what is declared, without the host
+    """
+    try:
+        with context.tree.folder(paths.DEVICES) as folder:
+            names = folder.names()
+    except OSError:
+        return False
+    return store.meta(_SYNCED) == _as_synced(given, names, context.tree)
+
+
+def _as_synced(
+    given: facts.CheckInput,
+    names: ty.Iterable[str],
+    tree: host_tree.HostTree,
+) -> str:
+    """A digest of what a sync makes a store of, but what functions are."""
+    said = repr(
+        (
+            # Those of oslo.db are there once a store was opened.
+            sorted(
+                (key, value)
+                for key, value in given.options.items()
+                if key[0] != "database"
+            ),
+            [spec.text.text for spec in given.specs],
+            [text.text for text in given.host_specs],
+            sorted(names),
+            tree.read_text(function_state.BOOT_ID),
+        )
+    )
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
 def plan(
     context: node_context.Context,
     store: tracker_store.Store,
@@ -108,6 +157,15 @@ def sync(
     todo = plan(context, store, accepted)
     store.apply(todo)
     vgpu_catalogue.remember(store, context.scan)
+    synced = _as_synced(
+        context.given(offline=True),
+        (str(seen.address) for seen in context.scan.functions),
+        context.tree,
+    )
+    if context.scan.unread:
+        synced = ""
+    if store.meta(_SYNCED) != synced:
+        store.set_meta(_SYNCED, synced)
     if todo:
         _LOG.info("the store is synced with nova.conf and the host")
     return todo

@@ -11,6 +11,7 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import claim_records
 from nova_vfio_variant.tracker import device as tracked
 
@@ -55,11 +56,12 @@ def claims(
     :param instance_uuid: None for all
     :raises HostError: there are mediated devices, and no host to be seen
     """
+    records = store.claim_records.all()
     of_kind: dict[tuple[str, str], list[mdevs.OurMdev]] = {}
     for made in store.mdevs.all().values():
         owner = made.instance_uuid
         if owner is not None and instance_uuid in (None, owner):
-            type_id = mdev.parse_kind(made.kind)[1]
+            type_id = mdev_names.parse_kind(made.kind)[1]
             of_kind.setdefault((owner, type_id), []).append(made)
     found = [
         *store.claims(instance_uuid),
@@ -76,14 +78,52 @@ def claims(
             )
             for (owner, type_id), some in sorted(of_kind.items())
         ),
+        *(
+            claim
+            for owner, record in records.items()
+            if record.adopted and instance_uuid in (None, owner)
+            for claim in _adopted_mdevs(record)
+        ),
     ]
-    records = store.claim_records.all()
     return tuple(
         sorted(
             (_with_record(claim, records) for claim in found),
             key=lambda claim: claim.instance_uuid,
         )
     )
+
+
+def mdev_kinds(store: tracker_store.Store) -> dict[str, str]:
+    """The kinds of the mediated devices of all claims, and of ours."""
+    return {
+        uuid: kind
+        for kinds in (
+            *(
+                record.adopted or {}
+                for record in store.claim_records.all().values()
+            ),
+            {uuid: made.kind for uuid, made in store.mdevs.all().items()},
+        )
+        for uuid, kind in kinds.items()
+    }
+
+
+def _adopted_mdevs(
+    record: claim_records.ClaimRecord,
+) -> ty.Iterator[tracked.Claim]:
+    """The mediated devices that Nova made for an instance, by type."""
+    of_type: dict[str, list[str]] = {}
+    for uuid, kind in sorted((record.adopted or {}).items()):
+        of_type.setdefault(mdev_names.parse_kind(kind)[1], []).append(uuid)
+    for type_id, uuids in of_type.items():
+        yield tracked.Claim(
+            record.instance_uuid,
+            type_id,
+            record.assignment,
+            (),
+            tracked.Status.ALLOCATED,
+            tuple(uuids),
+        )
 
 
 def _with_record(
@@ -187,6 +227,11 @@ class TrackedDevices:
         """The mediated devices that we made, by UUID."""
         with self._context.open_store(read_only=True) as store:
             return store.mdevs.all()
+
+    def mdev_kinds(self) -> dict[str, str]:
+        """See :func:`mdev_kinds`."""
+        with self._context.open_store(read_only=True) as store:
+            return mdev_kinds(store)
 
     def vgpus(
         self,

@@ -57,8 +57,15 @@ class NoPublication(inventory.Publication):
         """That nobody can say that they are clean."""
         return (
             f"used once, and given to nobody since: "
-            f"{', '.join(map(str, devices))}"
+            f"{', '.join(map(str, devices))}; 'nova-vfio device scrub'"
+            " resets them"
         )
+
+    def expect_publishing(self) -> None:
+        """It is said that nothing is."""
+
+    def offer_once_more(self, address: pci_address.PciAddress) -> None:
+        """Nothing: whoever scrubbed it tells the store."""
 
     def publish(
         self,

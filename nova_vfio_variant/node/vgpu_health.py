@@ -8,9 +8,9 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception, shown
-from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.node import syncing
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import mdevs, vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _mdev(made: _Made) -> str | None:
 
 def _parent(made: mdevs.OurMdev) -> pci_address.PciAddress | None:
     """The function that a mediated device is made of; None if it is none."""
-    parent, _ = mdev.parse_kind(made.kind)
+    parent, _ = mdev_names.parse_kind(made.kind)
     try:
         return pci_address.PciAddress.parse(parent)
     except ValueError:

@@ -40,7 +40,7 @@ class Flavor:
 
     name: str | None
     requests: tuple[alias.PciRequest, ...] = ()
-    asked: request_groups.Asked = request_groups.NOTHING
+    asked: request_groups.AskedGroups = request_groups.NOTHING
     numa_nodes: int = 0
 
 

@@ -58,7 +58,7 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
+class AskedGroups:
     """All of a flavor's.
 
     :param groups: in the order in which the flavor names them
@@ -69,7 +69,7 @@ class Asked:
     policy: str | None = None
 
 
-NOTHING: ty.Final = Asked()
+NOTHING: ty.Final = AskedGroups()
 
 
 class _Reader:
@@ -163,7 +163,7 @@ class _Reader:
 
 def read(
     settings: ty.Mapping[str, extra_specs.Setting],
-) -> tuple[Asked, tuple[finding.Finding, ...]]:
+) -> tuple[AskedGroups, tuple[finding.Finding, ...]]:
     """What extra specs ask for by resource class, and what is wrong there."""
     reader = _Reader()
     for given in settings.values():
@@ -195,4 +195,4 @@ def read(
                 reader.places[numbered[1].suffix].key_at,
             )
         )
-    return Asked(groups, policy), tuple(reader.findings)
+    return AskedGroups(groups, policy), tuple(reader.findings)

@@ -17,6 +17,7 @@ from nova_vfio_variant.placement import (
     provider,
     report,
     retry,
+    tree,
 )
 from nova_vfio_variant.tracker import device as tracked
 
@@ -98,6 +99,32 @@ def delete(
     :raises PlacementError: as :func:`put` does
     """
     put(client, known, instance_uuid, {})
+
+
+def of_devices(
+    client: placement_client.PlacementClient,
+    known: memory.ProviderMemory,
+    root_name: str,
+    names: ty.Collection[str],
+    instance_uuid: str,
+) -> dict[str, ty.Mapping[str, int]]:
+    """What an instance has of a root's providers of devices, whoever made it.
+
+    :param names: of those that aren't called as Nova calls PCI functions'
+    :returns: by the provider's name
+    :raises PlacementError: see :class:`PlacementClient`
+    """
+    has = client.allocations(instance_uuid).resources
+    if not has:
+        return {}
+    return {
+        name: has[listed.uuid]
+        for name, listed in observe.look(
+            client, root_name, known
+        ).children.items()
+        if listed.uuid in has
+        and (name in names or tree.is_of_device(name, root_name))
+    }
 
 
 def published(

@@ -66,18 +66,6 @@ class Allocations:
     consumer_type: str = _INSTANCE
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """One device, as Placement is asked for it: a numbered group.
-
-    :param resource_class: of which it takes a unit
-    :param traits: that its provider has to have
-    """
-
-    resource_class: str
-    traits: tuple[str, ...] = ()
-
-
 class PlacementClient(rest.Rest):
     """A Placement service, reached through keystoneauth.
 
@@ -92,6 +80,9 @@ class PlacementClient(rest.Rest):
     :param cloud: whose Placement
     :param where: how to call it in a message
     """
+
+    # Longer than 250 lines: each method is one kind of request, and here one
+    # sees all there are.
 
     def find(self, name: str) -> provider.Listed | None:
         """The provider with this name, wherever it stands."""
@@ -284,17 +275,13 @@ class PlacementClient(rest.Rest):
         )
 
     def room(
-        self, root_uuid: str, groups: ty.Iterable[Group]
+        self, root_uuid: str, groups: ty.Iterable[provider.Group]
     ) -> dict[str, dict[str, int]]:
         """What the providers of a tree have free, if it takes these groups.
 
-        One candidate is enough to know that: all that one claim could get are
-        as many as its devices have providers, to the power of its devices.
-
-        :param groups: one for each device, from any providers of the tree
-        :returns: provider's UUID -> resource class -> units; empty where the
-            tree has no allocation candidate
+        :returns: provider's UUID -> resource class -> units; empty if not
         """
+        # One candidate tells it all, and there may be very many.
         query = {"group_policy": "none", "limit": "1"}
         for number, group in enumerate(groups, 1):
             query[f"resources{number}"] = f"{group.resource_class}:1"

@@ -105,3 +105,15 @@ class Published:
     traits: tuple[str, ...]
     usages: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
     ours: ty.Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """One device, as Placement is asked for it: a numbered group.
+
+    :param resource_class: of which it takes a unit
+    :param traits: that its provider has to have
+    """
+
+    resource_class: str
+    traits: tuple[str, ...] = ()

@@ -216,6 +216,16 @@ def _of_parts(
     )
 
 
+def is_of_device(name: str, root_name: str) -> bool:
+    """Whether Nova would give a PCI function's provider this name."""
+    root, _, place = name.rpartition("_")
+    try:
+        address = pci_address.PciAddress.parse(place.lower())
+    except ValueError:
+        return False
+    return name == _name(root_name, address) and root == root_name
+
+
 def _name(
     root_name: str,
     owner: pci_address.PciAddress,

@@ -62,7 +62,7 @@ class Allowances:
                     rows.identity(row.identity),
                     row.since,
                 )
-                for row in link.execute(sa.select(models.allowances))
+                for row in rows.all_of(link, models.allowances)
             ]
         return tuple(
             sorted(

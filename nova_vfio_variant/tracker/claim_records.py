@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import json
 import typing as ty
 import uuid
 
@@ -17,6 +18,8 @@ from nova_vfio_variant.tracker import device, models
 Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
 _TABLE = models.claims
+#: What the JSON of :attr:`ClaimRecord.asked` begins with where Nova claimed.
+_ADOPTED: ty.Final = "adopted"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class ClaimRecord:
         made it
     :param since: when it was made, in UTC, as ISO 8601 has it; empty where
         an older version made it
+    :param adopted: where it mirrors a claim of Nova's, the kinds of the
+        mediated devices that Nova made for it, by UUID; None for our own
     """
 
     instance_uuid: str
@@ -37,6 +42,7 @@ class ClaimRecord:
     state: device.ClaimState
     asked: str | None
     since: str
+    adopted: ty.Mapping[str, str] | None = None
 
 
 class ClaimRecords:
@@ -69,8 +75,7 @@ class ClaimRecords:
     ) -> ClaimRecord:
         """Record the claim of an instance that has none."""
         with self._write() as link:
-            begin(link, instance_uuid, asked)
-            move(link, instance_uuid, state)
+            begin(link, instance_uuid, asked, state=state)
         found = self.get(instance_uuid)
         assert found is not None
         return found
@@ -90,16 +95,30 @@ class ClaimRecords:
             end(link, instance_uuid)
 
 
+def adopted(
+    counts: ty.Iterable[tuple[str, int]], mdevs: ty.Mapping[str, str]
+) -> str:
+    """What a claim of Nova's asked for, as JSON.
+
+    :param counts: how many functions of each resource class
+    :param mdevs: kinds of mediated devices by UUID
+    """
+    asked = {_ADOPTED: mdevs, "counts": sorted(map(list, counts))}
+    return json.dumps(asked, sort_keys=True)
+
+
 def begin(
     link: sa.Connection,
     instance_uuid: str,
     asked: str | None,
     assignment: str | None = None,
+    state: device.ClaimState = device.ClaimState.CLAIMED,
 ) -> None:
     """Record a claim, in a transaction that was begun.
 
     :param asked: what is asked for, as JSON; None if nobody knows
     :param assignment: None for a new one
+    :param state: in which it begins
     :raises ClaimError: it has one
     """
     # What a crash left of one that has nothing any more.
@@ -114,7 +133,7 @@ def begin(
         {
             "instance_uuid": instance_uuid,
             "assignment": assignment or str(uuid.uuid4()),
-            "state": str(device.ClaimState.CLAIMED),
+            "state": str(state),
             "asked": asked,
             "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         },
@@ -138,12 +157,21 @@ def move(
     return bool(link.execute(moved).rowcount)
 
 
-def end(link: sa.Connection, instance_uuid: str) -> None:
-    """As :meth:`ClaimRecords.end`, in a transaction that was begun."""
+def end(
+    link: sa.Connection, instance_uuid: str, *, adopted_too: bool = False
+) -> None:
+    """As :meth:`ClaimRecords.end`, in a transaction that was begun.
+
+    :param adopted_too: also one of Nova's, whose mediated devices stand in
+        itself
+    """
     nothing = [
         ~sa.exists().where(table.c.instance_uuid == instance_uuid)
         for table in (models.devices, models.mdevs)
     ]
+    if not adopted_too:
+        asked = sa.func.coalesce(_TABLE.c.asked, "")
+        nothing.append(~asked.startswith(f'{{"{_ADOPTED}"'))
     link.execute(sa.delete(_TABLE).where(_of(instance_uuid), *nothing))
 
 
@@ -158,4 +186,12 @@ def _record(row: sa.Row[ty.Any]) -> ClaimRecord:
         device.ClaimState(row.state),
         row.asked,
         row.since,
+        _adopted(row.asked),
     )
+
+
+def _adopted(asked: str | None) -> dict[str, str] | None:
+    found = json.loads(asked or "{}").get(_ADOPTED)
+    if found is None:
+        return None
+    return {str(uuid): str(kind) for uuid, kind in found.items()}

@@ -11,6 +11,7 @@ import typing as ty
 
 import sqlalchemy as sa
 
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import claim_records, models, rows
 
 if ty.TYPE_CHECKING:
@@ -63,23 +64,8 @@ class OurMdevs:
     def all(self) -> dict[str, OurMdev]:
         """All that we made, by UUID, in rising order."""
         with self._read() as link:
-            found = [
-                OurMdev(
-                    row.uuid,
-                    row.kind,
-                    row.instance_uuid,
-                    row.assignment,
-                    row.since,
-                    tuple(json.loads(row.attributes)),
-                    None
-                    if row.identity is None
-                    else rows.identity(row.identity),
-                )
-                for row in link.execute(sa.select(models.mdevs))
-            ]
-        return {
-            made.uuid: made for made in sorted(found, key=lambda m: m.uuid)
-        }
+            found = [_mdev(row) for row in rows.all_of(link, models.mdevs)]
+        return {made.uuid: made for made in found}
 
     def of(self, instance_uuid: str) -> tuple[OurMdev, ...]:
         """Those of an instance, in rising order of their UUIDs."""
@@ -107,6 +93,31 @@ class OurMdevs:
             if owner is not None:
                 claim_records.end(link, owner)
         return bool(done.rowcount)
+
+
+def _mdev(row: sa.Row[ty.Any]) -> OurMdev:
+    """The device of a row.
+
+    :raises ValueError: the row holds what we never wrote
+    :raises TypeError: the same
+    """
+    mdev_names.parse_kind(row.kind)
+    if not mdev_names.is_uuid(row.uuid):
+        raise ValueError(f"{row.uuid!r} is no UUID")
+    attributes = json.loads(row.attributes)
+    if not isinstance(attributes, list):
+        raise TypeError(f"{row.attributes!r} is no list")
+    for attribute in attributes:
+        mdev_names.parse_attribute(attribute)
+    return OurMdev(
+        row.uuid,
+        row.kind,
+        row.instance_uuid,
+        row.assignment,
+        row.since,
+        tuple(attributes),
+        None if row.identity is None else rows.identity(row.identity),
+    )
 
 
 def write(link: sa.Connection, made: OurMdev) -> None:

@@ -9,7 +9,7 @@ import typing as ty
 
 import sqlalchemy as sa
 
-from nova_vfio_variant.tracker import models, share
+from nova_vfio_variant.tracker import models, rows, share
 
 Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
@@ -112,7 +112,7 @@ class StoredProviderMemory:
         if self._shares is None:
             self._shares = {}
             with self._read() as connection:
-                for row in connection.execute(sa.select(models.reserved)):
+                for row in rows.all_of(connection, models.reserved):
                     of_it = self._shares.setdefault(row.provider, {})
                     of_it[row.resource_class] = _share(row)
         return self._shares
@@ -125,7 +125,7 @@ class StoredProviderMemory:
                     row.name: Remembered(
                         row.uuid, row.generation, row.fingerprint
                     )
-                    for row in connection.execute(sa.select(table))
+                    for row in rows.all_of(connection, table)
                 }
         return self._known
 

@@ -200,3 +200,26 @@ def of(
         extra_info=extra_info,
         identity=seen.identity,
     )
+
+
+def taken_first(marks: ty.Iterable[tuple[int, str]], count: int) -> list[int]:
+    """Which devices Nova's order takes first, if all of them are wanted.
+
+    Of a pool the last ones, whose place the first one has; what is no VF has
+    a pool of its own (:class:`nova_vfio_variant.pci.pools.Pools`). What
+    differs in more than its place lies in several here.
+
+    :param marks: numbers of free devices, rising, and their marks
+    :param count: how many are wanted
+    :returns: rising
+    """
+    alike: dict[str, list[int]] = {}
+    for number, text in marks:
+        alike.setdefault(text.partition(".")[0], []).append(number)
+    return sorted(
+        {
+            number
+            for some in alike.values()
+            for number in (*some[:count], *some[-count:])
+        }
+    )

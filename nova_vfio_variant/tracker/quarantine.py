@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import device as tracked
-from nova_vfio_variant.tracker import models
+from nova_vfio_variant.tracker import models, rows
 
 _TABLE = models.quarantine
 
@@ -21,7 +21,7 @@ def read(
     """The functions, and why; of one boot of the host, or of all."""
     return {
         pci_address.PciAddress.parse(row.address): row.reason
-        for row in link.execute(sa.select(_TABLE).order_by("id"))
+        for row in rows.all_of(link, _TABLE)
         if boot in {None, row.boot}
     }
 

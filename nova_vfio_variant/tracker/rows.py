@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import typing as ty
@@ -21,17 +22,43 @@ _BY_ID = _TABLE.c.id == sa.bindparam("row_id")
 #: So many addresses go into one question; SQLite takes 32,766 variables.
 _SLICE = 500
 SELECT = sa.select(_TABLE).order_by(_TABLE.c.id)
-#: What each column of a row has in Python; SQLite keeps anything anywhere.
-_TYPES: ty.Final = tuple(
-    (
-        column.name,
-        (column.type.python_type, type(None))
-        if column.nullable
-        else column.type.python_type,
-    )
-    for column in _TABLE.columns
-)
 MARKS = sa.select(_TABLE.c.id, _TABLE.c.mark).order_by(_TABLE.c.id)
+FREE = MARKS.where(_TABLE.c.status == tracked.Status.AVAILABLE)
+
+
+def all_of(
+    link: sa.Connection, table: sa.Table
+) -> ty.Iterator[sa.Row[ty.Any]]:
+    """The rows of a table, in the order of its keys.
+
+    :raises TypeError: one holds what we never wrote
+    """
+    question = sa.select(table).order_by(*table.primary_key)
+    for row in link.execute(question):
+        _expect_types(table, row)
+        yield row
+
+
+@functools.cache
+def _types(table: sa.Table) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """The columns of a table, with what each has in Python."""
+    return tuple(
+        (
+            column.name,
+            (column.type.python_type,) + (type(None),) * bool(column.nullable),
+        )
+        for column in table.columns
+    )
+
+
+def _expect_types(table: sa.Table, row: sa.Row[ty.Any]) -> None:
+    """SQLite keeps anything in any column.
+
+    :raises TypeError: the row holds what we never wrote
+    """
+    for value, (name, types) in zip(row, _types(table), strict=True):
+        if not isinstance(value, types):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def device(row: sa.Row[ty.Any]) -> tracked.Device:
@@ -41,9 +68,7 @@ def device(row: sa.Row[ty.Any]) -> tracked.Device:
     :raises TypeError: the same
     :raises AttributeError: the same
     """
-    for value, (name, types) in zip(row, _TYPES, strict=True):
-        if not isinstance(value, types):
-            raise TypeError(f"{name} is {value!r}")
+    _expect_types(_TABLE, row)
     parse = pci_address.PciAddress.parse
     pending = None if row.pending is None else dict(json.loads(row.pending))
     return tracked.Device(
@@ -73,8 +98,9 @@ def identity(text: str) -> function.Identity:
 
     :raises ValueError: it is not what we write
     :raises TypeError: the same
+    :raises AttributeError: the same
     """
-    return function.Identity(**json.loads(text))
+    return function.Identity.of_data(json.loads(text))
 
 
 def identity_text(identity: function.Identity) -> str:
@@ -88,6 +114,17 @@ def by_id(
 ) -> dict[int, sa.Row[ty.Any]]:
     """The rows that answer a question, by their id."""
     return {row[0]: row for row in link.execute(question)}
+
+
+def some(
+    link: sa.Connection, numbers: ty.Sequence[int]
+) -> dict[int, sa.Row[ty.Any]]:
+    """The rows of what is tracked at some addresses, by their id."""
+    found: dict[int, sa.Row[ty.Any]] = {}
+    for start in range(0, len(numbers), _SLICE):
+        which = _TABLE.c.id.in_(numbers[start : start + _SLICE])
+        found |= by_id(link, SELECT.where(which))
+    return found
 
 
 def owned(

@@ -24,6 +24,7 @@ from nova_vfio_variant.tracker import (
     mdevs,
     models,
     parts,
+    properties,
     quarantine,
     rows,
     schema,
@@ -94,12 +95,42 @@ class Store(parts.Parts):
 
     def devices(self) -> tracked.Devices:
         """All tracked devices."""
+        return self._some(rows.by_id)
+
+    def at(
+        self, addresses: ty.Iterable[pci_address.PciAddress]
+    ) -> tracked.Devices:
+        """The tracked devices among some addresses."""
+        numbers = sorted(map(tracked.number, addresses))
+        return self._some(lambda link: rows.some(link, numbers))
+
+    def owned(self, instance_uuid: str) -> tracked.Devices:
+        """The tracked devices that an instance has."""
+        return self._some(
+            lambda link: {
+                row.id: row for row in rows.owned(link, instance_uuid)
+            }
+        )
+
+    def taken_first(self, count: int) -> tuple[tracked.Device, ...]:
+        """The free devices that Nova's order takes first, rising.
+
+        :param count: how many of each pool
+        """
         with self._read() as link:
-            # First, as in recorded().
+            marks = ((row[0], row[1]) for row in link.execute(rows.FREE))
+            found = rows.some(link, properties.taken_first(marks, count))
+        return tuple(_devices(self._place, found.values()))
+
+    def _some(
+        self,
+        read: ty.Callable[[sa.Connection], dict[int, sa.Row[ty.Any]]],
+    ) -> tracked.Devices:
+        with self._read() as link:
             generation = link.scalars(_GENERATION).one()
-            found = rows.by_id(link)
+            found = read(link)
         return tracked.Devices(
-            {number: row.mark for number, row in found.items()},
+            {number: found[number].mark for number in sorted(found)},
             lambda number: _device(self._place, found[number]),
             generation,
         )
@@ -164,6 +195,7 @@ class Store(parts.Parts):
         mediated: ty.Iterable[mdevs.OurMdev] = (),
         asked: str | None = None,
         assignment: str | None = None,
+        state: tracked.ClaimState = tracked.ClaimState.CLAIMED,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -173,6 +205,7 @@ class Store(parts.Parts):
         :param mediated: the mediated devices that are to be made beside them
         :param asked: what is asked for, as JSON
         :param assignment: tells this claim from the next; None for a new one
+        :param state: in which it begins
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -185,12 +218,14 @@ class Store(parts.Parts):
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
             quarantine.refuse(link, everything, boot)
-            claim_records.begin(link, instance_uuid, asked, assignment)
+            claim_records.begin(link, instance_uuid, asked, assignment, state)
             families = self._families(link, everything)
             for alias_name, places in wanted:
                 request = str(uuid.uuid4())
                 for place in places:
                     families.claim(place, instance_uuid, request, alias_name)
+                    if state is not tracked.ClaimState.CLAIMED:
+                        families.allocate(place, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in made:
                 vgpus.write(link, vgpu)
@@ -230,7 +265,7 @@ class Store(parts.Parts):
             rows.write(link, families.changes())
             for vgpu in gone:
                 vgpus.erase(link, vgpu.address, vgpu.assignment)
-            claim_records.end(link, instance_uuid)
+            claim_records.end(link, instance_uuid, adopted_too=True)
         return tracked.claims_of(owned)
 
     def meta(self, name: str) -> str | None:

@@ -186,7 +186,7 @@ class VgpuReports:
                         if row.identity is None
                         else rows.identity(row.identity),
                     )
-                    for row in link.execute(sa.select(_TABLE))
+                    for row in rows.all_of(link, _TABLE)
                 ),
                 key=lambda report: (report.address, report.at),
             )

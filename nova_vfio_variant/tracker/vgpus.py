@@ -83,11 +83,11 @@ class OurVgpus:
                     row.framebuffer_mib,
                     rows.identity(row.identity),
                 )
-                for row in link.execute(sa.select(models.vgpu_types))
+                for row in rows.all_of(link, models.vgpu_types)
             ]
-        return tuple(
-            sorted(found, key=lambda known: (known.card, int(known.type_id)))
-        )
+            # Of one that is no number, nobody of ours wrote the row.
+            found.sort(key=lambda known: (known.card, int(known.type_id)))
+        return tuple(found)
 
     def remember_types(self, known: ty.Iterable[KnownType]) -> None:
         """Add types, each in place of what was known of it."""
@@ -130,7 +130,7 @@ class OurVgpus:
                     row.since,
                     rows.identity(row.identity),
                 )
-                for row in link.execute(sa.select(models.vgpus))
+                for row in rows.all_of(link, models.vgpus)
             ]
         return tuple(sorted(found, key=lambda vgpu: vgpu.address))
 

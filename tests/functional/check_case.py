@@ -13,7 +13,9 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.check import engine
 from nova_vfio_variant.conf import loader, located
 from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.host.decide import assignability
 from nova_vfio_variant.host.observe import host_scan, kernels
+from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias_parse, parse
 from nova_vfio_variant.placement import provider
 from nova_vfio_variant.tracker import device as tracked
@@ -119,6 +121,10 @@ class Checked(base.TestCase):
             if case.unreachable
             else None,
             unseen=case.unseen,
+            records=assignability.Records(
+                cordoned=_by_address(case.cordoned),
+                uncordoned=_by_address(case.uncordoned),
+            ),
             next_kernel=None
             if case.kernel is None or scan is None
             else kernels.read(scan.tree, case.kernel),
@@ -132,3 +138,9 @@ class Checked(base.TestCase):
                 for device in given.desired
             ]
         return given
+
+
+def _by_address(
+    texts: ty.Mapping[str, str],
+) -> dict[pci_address.PciAddress, str]:
+    return {pci_address.PciAddress.parse(at): why for at, why in texts.items()}

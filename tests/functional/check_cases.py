@@ -29,6 +29,8 @@ class Case:
     :param environment: variables
     :param claimed: address -> instance that has it in the store
     :param was: address -> vendor and product id that the store has of it
+    :param cordoned: address -> why
+    :param uncordoned: address -> why the one before it was cordoned
     :param orphans: addresses of VFs whose PF is not known
     :param kernel: the one that may be booted next
     :param named: whether the file is named to the command
@@ -44,6 +46,8 @@ class Case:
     environment: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     claimed: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     was: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cordoned: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    uncordoned: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
     published: (
         ty.Mapping[str, tuple[str, int, tuple[str, ...], dict[str, int]]]
         | None
@@ -943,6 +947,16 @@ PUBLISHED_CASES = {
         card(),
         claimed={"0000:25:00.4": f"{UUID}1"},
         was={"0000:25:00.4": "15b3:101e", "0000:25:00.5": "8086:1889"},
+    ),
+    "CORDONED": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        cordoned={"0000:25:00.0": "ECC errors", "0000:25:00.4": "a bad fan"},
+    ),
+    "CORDON_OF_ANOTHER": Case(
+        specs(f"{{ {VF} }}"),
+        card(),
+        uncordoned={"0000:25:00.0": "ECC errors"},
     ),
     "PLACEMENT_UNREACHABLE": Case(
         specs(f"{{ {VF} }}"),

@@ -46,7 +46,7 @@ def ask(*desired: provider.Provider, **others: ty.Any) -> report.ReportRequest:
 class Answer:
     """What the proxy answers in Placement's place.
 
-    :param status: of HTTP
+    :param status: of HTTP; 0 for no answer at all
     :param body: an error of Placement's by default
     :param code: of that error
     :param reached: Placement does what it was asked; its answer is lost
@@ -97,6 +97,8 @@ class Faults:
             else:
                 length = int(environ.get("CONTENT_LENGTH") or 0)
                 environ["wsgi.input"].read(length)
+            if not told.status:
+                raise ConnectionResetError  # The server sends nothing.
             start_response(
                 f"{told.status} Injected",
                 [

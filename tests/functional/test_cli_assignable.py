@@ -192,7 +192,7 @@ class ExplainTest(AssignableCase):
             done = self.run_cli("explain", subject)
             self.assertEqual((2, ""), (done.status, done.out))
         self.assertIn(
-            "neither a full PCI address", self.run_cli("explain", "vf").err
+            "no device is called 'vf'", self.run_cli("explain", "vf").err
         )
 
     def test_without_any_configuration(self) -> None:

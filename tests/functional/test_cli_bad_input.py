@@ -423,6 +423,44 @@ class StateTest(BadInputCase):
         # One is kept, however often it is found.
         self.assertEqual(1, len(list(self.state.glob("*.corrupt-*"))))
 
+    def test_a_row_that_was_never_written_is_one_line_to_all_who_need_it(
+        self,
+    ) -> None:
+        of_mdevs = (
+            ("mdev", "list"),
+            ("mdev", "definition", cli_case.TWO),
+        )
+        for into, status, commands in (
+            (
+                (
+                    "vgpu_types VALUES ('0000:25:00.0', 'x', 'y', 1,"
+                    """ '{"vendor_id": "8086", "product_id": "10ca"}')"""
+                ),
+                # It says what it knows without.
+                0,
+                (("vgpu", "types"),),
+            ),
+            (
+                (
+                    "mdevs (uuid, kind, assignment, since, attributes)"
+                    f" VALUES ('{cli_case.TWO}', 'x', '', '', '[]')"
+                ),
+                2,
+                of_mdevs,
+            ),
+        ):
+            good = self.store.read_bytes()
+            with sqlite3.connect(self.store) as opened:
+                opened.execute(f"INSERT INTO {into}")
+            opened.close()
+            for words in commands:
+                done = self.ok(*words, status=status)
+                first, *_ = done.err.splitlines()
+                self.assertRegex(first, "is corrupt .*it is kept as ")
+                self.assertNotIn("--debug shows where", done.err)
+                self.assertNotIn("Traceback", done.err)
+            self.store.write_bytes(good)
+
     def placement_rows(self) -> list[str]:
         with sqlite3.connect(self.state / "placement.sqlite") as opened:
             rows = list(opened.iterdump())

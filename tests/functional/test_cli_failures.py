@@ -54,6 +54,7 @@ class EveryCommandTest(cli_case.CliTestCase):
                     continue
                 told = json.loads(last)
                 self.assertEqual(KEYS, [*told], str(done))
+                self.assertRegex(told["code"], "^(VFIO[0-9]{3}|[a-z_]+)$")
                 self.assertIn(f"error: {told['error']}", lines)
 
 

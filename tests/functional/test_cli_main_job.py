@@ -418,7 +418,9 @@ class RaceTest(schema_case.SchemaCase):
                 given[claim["instance_uuid"]] = claim["addresses"]
             else:
                 self.assertEqual("", out)
-                self.assertRegex(err, "^error: .*vf.*\n(hint: .*\n)?$")
+                self.assertRegex(
+                    err, "^error: .*vf.*\n(hint: .*\n)?(\\{.*\\}\n)?$"
+                )
         self.assertEqual(
             given,
             {

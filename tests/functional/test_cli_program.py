@@ -38,7 +38,7 @@ class WordsTest(cli_case.CliTestCase):
             said,
         )
         self.assertIn(
-            "did you mean claim create, claim delete, claim list?",
+            "did you mean claim adopt, claim create, claim delete,",
             self.fails("claim"),
         )
         self.assertEqual(1, len(self.fails("frobnicate").splitlines()))

@@ -216,6 +216,20 @@ class RefusedTest(mdev_case.MdevCase):
         self.assertIn("no mediated devices", self.ok("mdev", "types").err)
         self.assertIn("VFIO586", self.fails(*CREATE))
 
+    def test_names_that_nothing_on_record_may_have(self) -> None:
+        """None is made, and no row says so, which nobody would read again."""
+        for parent, kind in (("odd", "nvidia 9"), ("o\ndd", "nvidia-9")):
+            self.fake.add_mdev_parent(parent, {kind: 1}, 4)
+            words = ("mdev", "create", kind, "--parent", parent)
+            for more in ((), ("--dry-run",)):
+                said = self.refused("VFIO587", *words, *more)
+                self.assertIn("is no PARENT/TYPE", said)
+            self.refused(
+                *("VFIO587", "mdev", "definition", UUID),
+                *("--type", kind, "--parent", parent),
+            )
+        self.assertEqual([], self.json("mdev", "list"))
+
 
 class FailingCase(mdev_case.MdevCase):
     def failed(self, why: str, *words: str) -> None:

@@ -99,7 +99,7 @@ class ClaimTest(TwoMasters):
         for kind in ("nvidia-35", "nvidia-36"):
             [row] = self.json(*self.claim(kind))
             self.assertEqual(
-                [kind, "allocated"], [row["alias_name"], row["status"]]
+                [kind, "prepared"], [row["alias_name"], row["status"]]
             )
             [shown] = self.json("mdev", "list")
             self.assertEqual(TOO, shown["parent"])

@@ -19,95 +19,14 @@ import sqlalchemy as sa
 from nova_vfio_variant.cli import main, status
 from nova_vfio_variant.tracker import models, schema, sqlite
 from tests import base, sample_hosts
-from tests.functional import cli_case, old_stores
-from tests.functional.old_stores import make
+from tests.functional import cli_case
+from tests.functional.old_stores import commands, make, stores
 
-HERE = pathlib.Path(old_stores.__file__).parent
-#: Those whose tables are not this version's.
-OLDER = sorted(set(make.COMMITS) - {models.HEAD})
-
-FREE, HUNG = "0000:21:10.0", "0000:21:10.2"
+HUNG = "0000:21:10.2"
 HAS = {"0000:21:10.4", "0000:21:10.6"}
 SYNC = ("device", "sync")
-MORE = ("--instance", cli_case.TWO, "--alias", "vf:1")
 OLD = "made by an older version of this program"
 MEND = "'nova-vfio device sync', or any command that writes, upgrades it"
-
-#: Commands that write to the store, with their status.
-WRITE: dict[str, tuple[tuple[str, ...], int]] = {
-    "device sync": ((), 0),
-    "device allow": ((FREE, "--code", "VFIO512", "--reason", "it is so"), 0),
-    "device disallow": ((FREE,), 1),
-    "device register": ((FREE,), 0),
-    "device unregister": ((FREE,), 2),
-    # It is a VF of a provider that may be Nova's.
-    "device cordon": ((FREE, "--reason", "it is so"), 1),
-    "device drain": ((FREE, "--reason", "it is so"), 1),
-    "device uncordon": ((FREE,), 1),
-    "claim create": (MORE, 0),
-    "claim prepare": (("--instance", cli_case.ONE), 0),
-    "claim started": (("--instance", cli_case.ONE), 0),
-    "claim release": (("--instance", cli_case.ONE), 0),
-    "claim delete": ((cli_case.ONE,), 0),
-    # Of a machine that had nothing.
-    "guest vdsm-hook": (("after_vm_destroy",), 0),
-    "inventory report": ((), 0),
-    "host apply": ((), 0),
-    "host restore": ((FREE,), 0),
-    "host recover": ((), 0),
-    "device bind": ((FREE,), 0),
-    "device unbind": ((FREE,), 0),
-    "device reset": ((FREE,), 0),
-    "mdev create": (("mtty-1",), 2),
-    "mdev delete": ((cli_case.ONE,), 2),
-    "vgpu report": ((FREE, "--assignment", "none", "ok"), 2),
-    "vgpu clear": ((FREE,), 1),
-    "vgpu set": ((FREE, "none"), 2),
-    "vgpu apply": (("cards.json",), 0),
-    "vgpu recycle": ((FREE,), 2),
-    "reconcile": (("--alive", "alive"), 0),
-    # The first version's file, which doesn't say of which host it is.
-    "store restore": (("first/old.sqlite", "--force"), 0),
-}
-#: Commands that can't answer without the store.
-ASK = {
-    "device list": (),
-    "device show": (FREE,),
-    "device available": (),
-    "claim list": (),
-    "claim show": (cli_case.ONE,),
-    "config check": (),
-    "flavor check": ("--property", "pci_passthrough:alias=vf:1"),
-    "guest xml": ("--instance", cli_case.ONE),
-    "mdev list": (),
-    "guest qemu": ("--instance", cli_case.ONE),
-    "guest cloud-hypervisor": ("--instance", cli_case.ONE),
-    "mdev definition": (cli_case.TWO, "--type", "mdpy-hd"),
-    "host plan": (),
-    "inventory show": (),
-    "inventory diff": (),
-    "vgpu health": (),
-    "vgpu assert": ("cards.json",),
-}
-#: Commands that say what they know without it.
-TELL = {
-    "explain": (FREE,),
-    "host list": (),
-    "host show": (FREE,),
-    "vgpu types": (),
-}
-#: Commands that have no use for it.
-LEAVE = {
-    "host snapshot": ("host.tar.gz",),
-    "host diff": ("host", "host"),
-    "mdev types": (),
-    "config explain": (FREE,),
-    "config suggest": (),
-    # It copies each as it is.
-    "store backup": ("first/copy.sqlite",),
-}
-#: As "flavor check", once a cloud has answered.
-OF_A_CLOUD = {"flavor list"}
 
 
 class OldStoreTestCase(cli_case.CliTestCase):
@@ -118,12 +37,12 @@ class OldStoreTestCase(cli_case.CliTestCase):
         host = sample_hosts.with_igb(self.folder / "host")
         host.add_mdev_parent("mdpy", {"mdpy-hd": 1}, 4)
         self.enterContext(host.plugged_in())
-        shutil.copy(HERE / models.HEAD / "nova.conf", "nova.conf")
+        shutil.copy(stores.HERE / models.HEAD / "nova.conf", "nova.conf")
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
         pathlib.Path("alive").write_text(f"{cli_case.ONE}\n")
         pathlib.Path("first").mkdir(mode=0o700)
-        load(pathlib.Path("first/old.sqlite"), OLDER[0])
+        stores.load(pathlib.Path("first/old.sqlite"), stores.OLDER[0])
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME
@@ -134,8 +53,8 @@ class OldStoreTestCase(cli_case.CliTestCase):
         for file in self.state.glob("nova-vfio.sqlite*"):
             file.unlink()
         journal = self.state / "host-journal"
-        shutil.copyfile(HERE / version / "host-journal", journal)
-        load(self.store, version)
+        shutil.copyfile(stores.HERE / version / "host-journal", journal)
+        stores.load(self.store, version)
         for file in (journal, self.store):
             file.chmod(0o600)
 
@@ -148,13 +67,6 @@ class OldStoreTestCase(cli_case.CliTestCase):
             if claim["instance_uuid"] == cli_case.ONE
         ]
         self.assertEqual(HAS, set(claim["addresses"]))
-
-
-def load(path: pathlib.Path, version: str) -> None:
-    """Make the file of what was kept of a store."""
-    with contextlib.closing(sqlite3.connect(path)) as link:
-        link.execute("PRAGMA journal_mode = WAL")
-        link.executescript((HERE / version / "store.sql").read_text())
 
 
 def dump(path: pathlib.Path) -> list[str]:
@@ -172,7 +84,14 @@ def version_of(path: pathlib.Path) -> str:
 class EveryCommandTest(OldStoreTestCase):
     def test_each_command_is_tried(self) -> None:
         self.assertEqual(
-            set(main.COMMANDS), {*WRITE, *ASK, *TELL, *LEAVE, *OF_A_CLOUD}
+            set(main.COMMANDS),
+            {
+                *commands.WRITE,
+                *commands.ASK,
+                *commands.TELL,
+                *commands.LEAVE,
+                *commands.OF_A_CLOUD,
+            },
         )
 
     def test_each_version_of_the_schema_is_kept(self) -> None:
@@ -184,7 +103,7 @@ class EveryCommandTest(OldStoreTestCase):
 
     def test_each_that_writes_upgrades_it(self) -> None:
         for version in make.COMMITS:
-            for name, (words, wanted) in WRITE.items():
+            for name, (words, wanted) in commands.WRITE.items():
                 self.put(version)
                 done = self.ok(*name.split(), *words, status=wanted)
                 self.assertNotIn(OLD, done.err)
@@ -194,7 +113,7 @@ class EveryCommandTest(OldStoreTestCase):
             self.ok("host", "apply")
 
     def test_a_release_that_waits_upgrades_it(self) -> None:
-        for version in OLDER:
+        for version in stores.OLDER:
             self.put(version)
             self.ok("claim", "delete", cli_case.ONE, "--wait", "1")
             self.assertEqual(models.HEAD, version_of(self.store))
@@ -212,32 +131,32 @@ class EveryCommandTest(OldStoreTestCase):
             self.assertIn("4", self.ok(*SYNC, "-c", "unchanged").out)
 
     def test_each_that_asks_says_what_to_run_and_that_works(self) -> None:
-        for version in OLDER:
-            for name, words in ASK.items():
+        for version in stores.OLDER:
+            for name, words in commands.ASK.items():
                 self.put(version)
                 before = dump(self.store)
                 said = self.fails(*name.split(), *words)
                 self.assertIn(f"has version {version}, {OLD}", said)
                 self.assertIn(MEND, said)
                 self.assertEqual(before, dump(self.store))
-            for name, words in TELL.items():
+            for name, words in commands.TELL.items():
                 done = self.run_cli(*name.split(), *words)
                 self.assertLess(done.status, 2, str(done))
                 self.assertIn(MEND, done.err)
                 self.assertEqual(before, dump(self.store))
-            for name, words in LEAVE.items():
+            for name, words in commands.LEAVE.items():
                 done = self.run_cli(*name.split(), *words)
                 self.assertLess(done.status, 2, str(done))
                 self.assertNotIn(OLD, done.err)
                 self.assertEqual(before, dump(self.store))
             self.ok(*SYNC)
             self.assert_held(version)
-            for name, words in {**ASK, **TELL}.items():
+            for name, words in {**commands.ASK, **commands.TELL}.items():
                 done = self.run_cli(*name.split(), *words)
                 self.assertLess(done.status, 2, str(done))
 
     def test_a_dry_run_says_what_to_run(self) -> None:
-        for version in OLDER:
+        for version in stores.OLDER:
             self.put(version)
             before = dump(self.store)
             for words in (SYNC, ("inventory", "report")):
@@ -245,12 +164,12 @@ class EveryCommandTest(OldStoreTestCase):
             self.assertEqual(before, dump(self.store))
 
     def test_an_error_of_the_configuration_comes_first(self) -> None:
-        self.put(OLDER[0])
+        self.put(stores.OLDER[0])
         before = dump(self.store)
         with pathlib.Path("nova.conf").open("a") as file:
             file.write('[pci]\ndevice_spec = { "vendor": "8086" }\n')
         for name in ("device sync", "claim create", "inventory report"):
-            said = self.fails(*name.split(), *WRITE[name][0])
+            said = self.fails(*name.split(), *commands.WRITE[name][0])
             self.assertIn("nothing was changed", said)
             self.assertEqual(before, dump(self.store))
 
@@ -258,9 +177,9 @@ class EveryCommandTest(OldStoreTestCase):
         there = self.folder / "there.sqlite"
         with pathlib.Path("nova.conf").open("a") as file:
             file.write(f"[database]\nconnection = sqlite:///{there}\n")
-        for version in OLDER:
+        for version in stores.OLDER:
             there.unlink(missing_ok=True)
-            load(there, version)
+            stores.load(there, version)
             self.assertIn(MEND, self.fails("claim", "list"))
             self.ok(*SYNC)
             self.assertEqual(models.HEAD, version_of(there))
@@ -296,7 +215,7 @@ class ReportsTest(OldStoreTestCase):
         with contextlib.closing(sqlite3.connect(self.store)) as link:
             link.executemany(
                 "INSERT INTO vgpu_reports VALUES (?, 'a', NULL, 0, '')",
-                [(FREE,), ("0000:99:00.0",)],
+                [(commands.FREE,), ("0000:99:00.0",)],
             )
             link.commit()
         self.ok(*SYNC)
@@ -305,20 +224,23 @@ class ReportsTest(OldStoreTestCase):
                 link.execute("SELECT address, identity FROM vgpu_reports")
             )
             (expected,) = link.execute(
-                "SELECT identity FROM devices WHERE address = ?", (FREE,)
+                "SELECT identity FROM devices WHERE address = ?",
+                (commands.FREE,),
             ).fetchone()
         self.assertIn('"vf_index"', expected)
-        self.assertEqual({FREE: expected, "0000:99:00.0": None}, found)
+        self.assertEqual(
+            {commands.FREE: expected, "0000:99:00.0": None}, found
+        )
         rows = self.json("vgpu", "health")
         self.assertEqual(
-            {FREE: "suspect", "0000:99:00.0": "suspect"},
+            {commands.FREE: "suspect", "0000:99:00.0": "suspect"},
             {row["address"]: row["health"] for row in rows},
         )
 
 
 class UpgradeCheckTest(OldStoreTestCase):
     def test_an_older_store_is_a_warning_and_no_failure(self) -> None:
-        for version in OLDER:
+        for version in stores.OLDER:
             self.put(version)
             before = dump(self.store)
             with (
@@ -352,9 +274,9 @@ class KilledTest(base.TestCase):
 
     def test_an_upgrade_is_done_whole_or_not_at_all(self) -> None:
         # The first version has the way of all before it.
-        whole = self.upgraded(OLDER[0], self.engine)
+        whole = self.upgraded(stores.OLDER[0], self.engine)
         for number in range(1, whole.statements + 1):
-            before = self.begin(OLDER[0])
+            before = self.begin(stores.OLDER[0])
             self.killed(self.engine, number)
             self.assertEqual(before, dump(self.file), str(number))
             schema._upgrade(self.engine())
@@ -374,7 +296,7 @@ class KilledTest(base.TestCase):
         if version is None:
             self.file.touch()
         else:
-            load(self.file, version)
+            stores.load(self.file, version)
         return dump(self.file)
 
     class Whole(ty.NamedTuple):

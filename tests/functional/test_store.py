@@ -23,6 +23,7 @@ from tests import base
 from tests.unit.tracker import samples
 
 ONE, TWO = samples.ONE, samples.TWO
+IDENTITY = '{"vendor_id": "8086", "product_id": "10ca"}'
 HOST = hosts.make_functions(2, 5)
 NIC = PciRequest("nic", 1, (), "legacy")
 GPU = PciRequest("gpu", 1, (), "legacy")
@@ -717,7 +718,85 @@ class DamageTest(StoreTestCase):
             "allowances VALUES ('0000:00:00.1', 'y', 'z', '[]', '')": (
                 lambda store: store.allowances.all()
             ),
+            f"allowances VALUES ('0000:00:00.1', x'ff', 'z', '{IDENTITY}', '')": (
+                lambda store: store.allowances.all()
+            ),
         }
+        self.assert_corrupt(read)
+
+    def test_so_is_one_of_a_vgpu_or_of_its_type(self) -> None:
+        a, of = "'0000:00:00.1'", f"'{IDENTITY}'"
+        types = "vgpu_types (card, type_id, name, identity, framebuffer_mib)"
+        made = "vgpus (address, type_id, origin, assignment, since, identity)"
+        told = "vgpu_reports (address, assignment, ok, at, identity)"
+        self.assert_corrupt(
+            {
+                **dict.fromkeys(
+                    (
+                        f"{types} VALUES ({a}, 'x', 'y', {of}, 1)",
+                        f"{types} VALUES ({a}, x'ff', 'y', {of}, 1)",
+                        f"{types} VALUES ({a}, '5', x'ff', {of}, 1)",
+                        f"{types} VALUES ({a}, '5', 'y', {of}, 'much')",
+                        f"{types} VALUES ('here', '5', 'y', {of}, 1)",
+                    ),
+                    lambda store: store.vgpus.types(),
+                ),
+                **dict.fromkeys(
+                    (
+                        f"{made} VALUES ({a}, '5', 'whim', '', '', {of})",
+                        f"{made} VALUES ({a}, x'ff', 'claim', '', '', {of})",
+                        f"{made} VALUES ({a}, '5', 'claim', '', '', '[]')",
+                        (
+                            f"{made} VALUES ({a}, '5', 'claim', '', '',"
+                            """ '{"vendor_id": 1, "product_id": 2}')"""
+                        ),
+                    ),
+                    lambda store: store.vgpus.all(),
+                ),
+                **dict.fromkeys(
+                    (
+                        f"{told} VALUES ({a}, '', 1, x'ff', {of})",
+                        f"{told} VALUES ('here', '', 1, '', {of})",
+                    ),
+                    lambda store: store.vgpu_reports.all(),
+                ),
+            }
+        )
+
+    def test_so_is_one_of_a_mediated_device(self) -> None:
+        into = "mdevs (uuid, kind, assignment, since, attributes)"
+        self.assert_corrupt(
+            dict.fromkeys(
+                (
+                    f"{into} VALUES ('{ONE}', 'x', '', '', '[]')",
+                    f"{into} VALUES ('{ONE}', '../a/b', '', '', '[]')",
+                    f"{into} VALUES ('{ONE}', 'a/b', x'ff', '', '[]')",
+                    f"{into} VALUES ('x', 'a/b', '', '', '[]')",
+                    f"{into} VALUES ('{ONE}', 'a/b', '', '', '{{}}')",
+                    f"{into} VALUES ('{ONE}', 'a/b', '', '', '[[1]]')",
+                    f"{into} VALUES ('{ONE}', 'a/b', '', '', '[\"remove=1\"]')",
+                ),
+                lambda store: store.mdevs.all(),
+            )
+        )
+
+    def test_so_is_one_of_providers_that_we_made(self) -> None:
+        self.assert_corrupt(
+            {
+                "providers VALUES ('x', x'ff', 1, '')": (
+                    lambda store: store.provider_memory.names()
+                ),
+                "reserved (provider, resource_class, units)"
+                " VALUES ('x', 'VGPU', 'all')": (
+                    lambda store: store.provider_memory.shares("x")
+                ),
+            }
+        )
+
+    def assert_corrupt(
+        self, read: ty.Mapping[str, ty.Callable[[Store], object]]
+    ) -> None:
+        """A store with such a row is, for whoever reads it."""
         for row, reads in read.items():
             self.synced().close()
             with sqlite3.connect(self.file) as link:

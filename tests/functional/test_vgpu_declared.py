@@ -87,7 +87,11 @@ class DeclaredCase(cli_case.CliTestCase):
 
     def steps(self, done: cli_case.Done) -> list[tuple[str, str]]:
         """What is planned, or was done."""
-        return [(row["subject"], row["action"]) for row in done.json]
+        return [
+            (row["subject"], row["action"])
+            # A failure alone is told beside it.
+            for row in (done.json if done.out else ())
+        ]
 
 
 class PlanTest(DeclaredCase):

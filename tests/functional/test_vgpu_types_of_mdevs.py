@@ -94,10 +94,12 @@ class MdevTypesTest(mdev_case.MdevCase):
             self.ok("mdev", "delete", made.uuid)
         self.assertEqual((0, 2, 2, None), self.numbers()["nvidia-35"])
 
-    def test_what_is_not_counted_is_not_known(self) -> None:
+    def test_where_none_can_be_counted_none_is_made(self) -> None:
         place = f"sys/class/mdev_bus/{CARD}/mdev_supported_types/nvidia-35"
         (self.fake.root / place / "available_instances").write_text("many")
-        self.assertEqual((0, None, None, None), self.numbers()["nvidia-35"])
+        *counted, why = self.numbers()["nvidia-35"]
+        self.assertEqual([0, 0, 0], counted)
+        self.assertIn("is no number", str(why))
 
     def test_of_parents_that_are_novas_none_is_made(self) -> None:
         self.configure(

@@ -62,8 +62,10 @@ class WithoutPlacementTest(cli_case.CliTestCase):
         self.ok(*claim())
         before = self.recorded()
         self.assert_missing("inventory", "diff")
-        self.assert_missing("claim", "delete", cli_case.ONE)
         self.assert_recorded(before)
+        self.assert_missing("claim", "delete", cli_case.ONE)
+        (kept,) = self.json("claim", "list")
+        self.assertEqual("releasing", kept["status"])
 
     def test_what_does_not_need_it_works(self) -> None:
         for words in (

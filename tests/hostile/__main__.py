@@ -25,6 +25,7 @@ import typing as ty
 from tests.hostile import (
     guests,
     host_files,
+    nodes,
     program,
     runs,
     services,
@@ -38,6 +39,7 @@ KINDS: ty.Final = (
     *state_files.KINDS,
     *services.KINDS,
     *guests.KINDS,
+    *nodes.KINDS,
 )
 
 #: Characters of an input that are printed; a larger one is in a file.

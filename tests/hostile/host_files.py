@@ -39,7 +39,7 @@ _VALUES: ty.Final = (
     *(b"\xe2\x80\xae\n", b"a\nb\nc\n", b"8086:10ca\n", b"0x8086\n", b"NaN\n"),
     *("\u0664\n".encode(), "\u00b2\n".encode(), b"1_0\n", b"+1\n", b" 1\n"),
 )
-_TARGETS: ty.Final = (
+TARGETS: ty.Final = (
     *("", ".", "..", "/", "x", "../../../guard/canary", "/../../guard/canary"),
     *("a" * 255, "a/" * 2000, "../" * 80, "\x1b[2J", "\udcff", "group"),
     *("../0000:00:00.0", "../../../bus/pci/drivers/", "9" * 30, "-1"),
@@ -101,7 +101,7 @@ def changed(rng: random.Random, entries: list[Entry]) -> tuple[Entry, ...]:
             entries[place] = (
                 path,
                 what,
-                rng.choice(_TARGETS) if what == "link" else odd,
+                rng.choice(TARGETS) if what == "link" else odd,
             )
         elif way < 0.35:
             folder = path.rpartition("/")[0]
@@ -131,7 +131,7 @@ def changed(rng: random.Random, entries: list[Entry]) -> tuple[Entry, ...]:
             entries.append((f"{folder}/{name}", "file", rng.choice(_VALUES)))
         elif isinstance(content, str):
             new = (
-                rng.choice(_TARGETS)
+                rng.choice(TARGETS)
                 if rng.random() < 0.7
                 else mutations.text(rng, content)
             )

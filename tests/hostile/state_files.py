@@ -288,7 +288,7 @@ _COLUMNS: ty.Final = (
         "alembic_version.version_num",
     ),
 )
-_SQL_VALUES: ty.Final[tuple[ty.Any, ...]] = (
+SQL_VALUES: ty.Final[tuple[ty.Any, ...]] = (
     *(None, 0, -1, 2**63 - 1, 1.5, float("inf"), b"", b"\xff\xfe\0", "", " "),
     *("x", "[", "{}", "[]", "null", "[1]", '{"a": 1}', '"x"', "1", "NaN"),
     *("[" * 100_000, '{"a":' * 50_000, "\x1b[31m", "\u202e", "A" * 100_000),
@@ -372,7 +372,7 @@ def _edits(rng: random.Random) -> tuple[tuple[Edit, ...], bool]:
             (
                 "sql",
                 f"UPDATE {table} SET {column} = ?{which}",
-                (rng.choice(_SQL_VALUES),),
+                (rng.choice(SQL_VALUES),),
             )
         )
     return tuple(found), False

@@ -35,6 +35,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
+        "--only", help="only modules with this in their name", default=""
+    )
+    parser.add_argument(
         "--reach",
         type=pathlib.Path,
         metavar="FOLDER",
@@ -126,7 +129,7 @@ def main() -> int:
     for one in gone:
         print(f"known.toml: not in {one.room} any more: {one.line}")
     clock = _Clock()
-    mutants = making.sample(_ROOT, given.count, seed)
+    mutants = making.sample(_ROOT, given.count, seed, given.only)
     clock.say("mutants are made; now which test reaches what")
     with tempfile.TemporaryDirectory() as folder:
         kept = given.reach or pathlib.Path(folder)

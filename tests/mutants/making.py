@@ -24,7 +24,9 @@ ROOMS = (
     "declaration",
     "host/act",
     "host/decide",
+    "host/observe/mdev",
     "node",
+    "pci/mdev_names",
     "placement",
     "tracker",
 )
@@ -35,7 +37,9 @@ LEFT_OUT = (
     "check/catalogue",
     "check/codes",
     "check/deviations",
+    "check/nova_mdev_codes",
     "host/decide/codes",
+    "host/decide/mdev_codes",
     "placement/codes",
     "tracker/migrations",
     "tracker/models",
@@ -157,20 +161,29 @@ def modules(root: pathlib.Path) -> list[str]:
     found = (
         path.relative_to(package).with_suffix("").as_posix()
         for room in ROOMS
-        for path in (package / room).rglob("*.py")
+        for path in (
+            (package / room).rglob("*.py")
+            if (package / room).is_dir()
+            else [package / f"{room}.py"]
+        )
     )
     return sorted(one for one in found if not _starts(one, LEFT_OUT))
 
 
-def sample(root: pathlib.Path, count: int, seed: int) -> list[Mutant]:
+def sample(
+    root: pathlib.Path, count: int, seed: int, only: str = ""
+) -> list[Mutant]:
     """So many mutants, each at a place of its own.
 
     Places are drawn, and then one of their ways: a comparison can be wrong in
     seven ways, and would count seven times.
+
+    :param only: what stands in the name of each module that is looked at
     """
     places = [
         place
         for module in modules(root)
+        if only in module
         for place in _places(module, path(root, module).read_text())
     ]
     chance = random.Random(seed)

@@ -50,9 +50,9 @@ class Instance:
     addresses: tuple[str, ...] = ()
 
 
-def _provider(address: str) -> str:
+def _provider(root: str, address: str) -> str:
     """The provider of a VF: its card stands at the same bus."""
-    return f"compute-1_{address.rpartition(':')[0].upper()}:00.0"
+    return f"{root}_{address.rpartition(':')[0].upper()}:00.0"
 
 
 def _rows(path: pathlib.Path, query: str) -> list[tuple[ty.Any, ...]]:
@@ -69,36 +69,40 @@ def wrong(
     :param placement: the database of the embedded Placement
     :param instances: all that ever asked
     """
+    claims = json.loads(listed)
+    pairs = [
+        (claim["instance_uuid"], address)
+        for claim in claims
+        for address in claim["addresses"]
+    ]
+    return [
+        *(
+            f"{claim['instance_uuid']}: its claim is {claim['status']}"
+            for claim in claims
+            if claim["status"] not in {"allocated", "prepared"}
+        ),
+        *unlike(pairs, instances),
+        *differing(pairs, _rows(placement, _ALLOCATIONS), "compute-1"),
+        *overused(_rows(placement, _USED)),
+    ]
+
+
+def unlike(
+    pairs: ty.Sequence[tuple[str, str]], instances: ty.Iterable[Instance]
+) -> list[str]:
+    """Where the store isn't what instances were told.
+
+    :param pairs: instance and device, as the store has them
+    """
     has: dict[str, list[str]] = collections.defaultdict(list)
     owners: dict[str, list[str]] = collections.defaultdict(list)
-    stored: Amounts = collections.Counter()
-    found = []
-    for claim in json.loads(listed):
-        uuid = claim["instance_uuid"]
-        if claim["status"] != "allocated":
-            found.append(f"{uuid}: its claim is {claim['status']}")
-        for address in claim["addresses"]:
-            has[uuid].append(address)
-            owners[address].append(uuid)
-            stored[uuid, _provider(address)] += 1
-    found += [
-        f"{address} has two owners: {', '.join(uuids)}"
-        for address, uuids in owners.items()
+    for uuid, name in pairs:
+        has[uuid].append(name)
+        owners[name].append(uuid)
+    found = [
+        f"{name} has two owners: {', '.join(uuids)}"
+        for name, uuids in owners.items()
         if len(uuids) > 1
-    ]
-    published: Amounts = collections.Counter()
-    for uuid, provider, used in _rows(placement, _ALLOCATIONS):
-        published[uuid, provider] += used
-    found += [
-        f"{uuid} has {stored[uuid, provider]} of {provider} in the store,"
-        f" {published[uuid, provider]} in Placement"
-        for uuid, provider in stored.keys() | published.keys()
-        if stored[uuid, provider] != published[uuid, provider]
-    ]
-    found += [
-        f"{provider}: {used} used of {total}"
-        for provider, total, used in _rows(placement, _USED)
-        if used > total
     ]
     for instance in instances:
         devices = tuple(sorted(has[instance.uuid]))
@@ -110,6 +114,42 @@ def wrong(
         if instance.known is Known.HAS_NOT and devices:
             found.append(f"{instance.uuid} gave back all, and has {devices}")
     return found
+
+
+def differing(
+    pairs: ty.Iterable[tuple[str, str]],
+    allocations: ty.Iterable[tuple[str, str, int]],
+    root: str,
+) -> list[str]:
+    """Where the store and Placement don't agree.
+
+    :param pairs: instance and VF, as the store has them
+    :param allocations: instance, provider and units, as Placement has them
+    """
+    stored: Amounts = collections.Counter(
+        (uuid, _provider(root, address)) for uuid, address in pairs
+    )
+    published: Amounts = collections.Counter()
+    for uuid, provider, used in allocations:
+        published[uuid, provider] += used
+    return [
+        f"{uuid} has {stored[uuid, provider]} of {provider} in the store,"
+        f" {published[uuid, provider]} in Placement"
+        for uuid, provider in stored.keys() | published.keys()
+        if stored[uuid, provider] != published[uuid, provider]
+    ]
+
+
+def overused(used: ty.Iterable[tuple[str, int, int]]) -> list[str]:
+    """Of what more is used than there is.
+
+    :param used: provider, total and units in use
+    """
+    return [
+        f"{provider}: {units} used of {total}"
+        for provider, total, units in used
+        if units > total
+    ]
 
 
 def learn(listed: str, instances: ty.Iterable[Instance]) -> None:

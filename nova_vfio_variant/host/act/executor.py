@@ -11,6 +11,7 @@ from nova_vfio_variant.host.act import lock, sysfs_writer
 from nova_vfio_variant.host.decide import plan
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe.use import device_files, processes
+from nova_vfio_variant.pci import mdev_names
 
 
 def do(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
@@ -82,11 +83,11 @@ def _do_mdev(writer: sysfs_writer.SysfsWriter, step: plan.Step) -> str:
     """
     if step.action is plan.Action.SET_MDEV_ATTRIBUTE:
         writer.set_mdev_attribute(
-            step.subject, *mdev.parse_attribute(step.value)
+            step.subject, *mdev_names.parse_attribute(step.value)
         )
         return step.value
     if step.action is plan.Action.CREATE_MDEV:
-        writer.create_mdev(step.subject, *mdev.parse_kind(step.value))
+        writer.create_mdev(step.subject, *mdev_names.parse_kind(step.value))
     else:
         writer.remove_mdev(step.subject)
     return mdev.now(writer.root, step.subject)

@@ -21,10 +21,10 @@ import typing as ty
 
 from nova_vfio_variant import exception, lock_file, own_files, trust
 from nova_vfio_variant.host.decide import plan
-from nova_vfio_variant.host.observe import host_scan, mdev
+from nova_vfio_variant.host.observe import host_scan
 from nova_vfio_variant.host.tree import beneath, host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.pci import function
+from nova_vfio_variant.pci import function, mdev_names
 
 #: Below the host's root; a reboot empties it.
 FOLDER: ty.Final = "run/nova-vfio"
@@ -53,7 +53,7 @@ def of_mdev(uuid: str) -> str:
 
 def of_name(name: str, seen: host_scan.HostScan) -> str:
     """The key of the lock of a function or mdev, which need not be there."""
-    if mdev.is_uuid(name):
+    if mdev_names.is_uuid(name):
         return of_mdev(name)
     address = pci_address.PciAddress.parse(name)
     found = seen.get(address)
@@ -88,7 +88,7 @@ def that_serve(tree: host_tree.HostTree, address: str) -> set[str]:
         mediated device
     :raises ValueError: it is no address
     """
-    if mdev.is_uuid(address):
+    if mdev_names.is_uuid(address):
         return {of_mdev(address)}
     mine = pci_address.PciAddress.parse(address)
     found = {_key(mine, _group(tree, mine))}

@@ -24,6 +24,7 @@ from nova_vfio_variant.host.observe import (
 )
 from nova_vfio_variant.host.tree import host_tree, opening, paths
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import mdev_names
 
 _DRIVERS = "sys/bus/pci/drivers"
 
@@ -142,7 +143,7 @@ class SysfsWriter:
         EEXIST where any parent has the UUID; ENOSPC, EUSERS, EAGAIN or
         EINVAL where there is no room, as the parent's driver likes.
         """
-        mdev.parse_kind(mdev.kind(parent, type_id))
+        mdev_names.parse_kind(mdev_names.kind(parent, type_id))
         place = f"{mdev.PARENTS}/{parent}/{mdev.TYPES}/{type_id}/create"
         self._write(place, _checked_uuid(uuid).encode())
 
@@ -152,9 +153,9 @@ class SysfsWriter:
 
     def set_mdev_attribute(self, uuid: str, name: str, value: str) -> None:
         """Write an attribute of a mediated device; see
-        :func:`.mdev.parse_attribute`.
+        :func:`.mdev_names.parse_attribute`.
         """
-        mdev.parse_attribute(f"{name}={value}")
+        mdev_names.parse_attribute(f"{name}={value}")
         place = f"{mdev.DEVICES}/{_checked_uuid(uuid)}"
         if self.root.readlink(f"{place}/{name.partition('/')[0]}") is not None:
             raise ValueError(f"{name!r} is a link, and no attribute")
@@ -290,7 +291,7 @@ def _checked_uuid(uuid: str) -> str:
 
     :raises ValueError: it is none
     """
-    if not mdev.is_uuid(uuid):
+    if not mdev_names.is_uuid(uuid):
         raise ValueError(f"{uuid!r} is no UUID in lower case")
     return uuid
 

@@ -402,7 +402,8 @@ SPENT: ty.Final = finding.Code(
     "a device for one time that had it",
     "one_time_use reserves it in Placement once it was allocated.",
     "reserved is 1 for the provider of 0000:25:00.4",
-    "Once it is clean, set reserved to 0 in Placement.",
+    "nova-vfio device scrub ADDRESS resets it and gives it free. Or clean it, "
+    "and set reserved to 0 in Placement.",
 )
 NOT_BOUND: ty.Final = finding.Code(
     "VFIO540",

@@ -13,7 +13,8 @@ from nova_vfio_variant.host.decide import (
     planning,
     refusal,
 )
-from nova_vfio_variant.host.observe import function_state, mdev
+from nova_vfio_variant.host.observe import function_state
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
@@ -36,10 +37,10 @@ def create(
         written
     :param reason: why, in one sentence
     """
-    parent, type_id = mdev.parse_kind(kind)
+    parent, type_id = mdev_names.parse_kind(kind)
     for attribute in attributes:
         try:
-            mdev.parse_attribute(attribute)
+            mdev_names.parse_attribute(attribute)
         except ValueError as error:
             return planning.Decision(
                 planning.NOTHING,

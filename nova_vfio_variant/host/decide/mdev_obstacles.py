@@ -19,6 +19,7 @@ from nova_vfio_variant.host.decide import (
 )
 from nova_vfio_variant.host.observe import mdev
 from nova_vfio_variant.host.observe import use as uses
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
@@ -42,6 +43,18 @@ def to_create(
     offered = offering.type_of(type_id)
     if offered is None:
         return (no_type((offering,), uuid, type_id),)
+    try:
+        mdev_names.parse_kind(mdev_names.kind(parent, type_id))
+    except ValueError as error:
+        # Nor could it be recorded, so that it would be known as ours.
+        return (
+            refusal.because(
+                mdev_codes.NO_MDEV_TYPE,
+                uuid,
+                str(error),
+                mdev_codes.NO_MDEV_TYPE.mend,
+            ),
+        )
     if offered.available is None:
         return (
             _not_known(
@@ -83,7 +96,7 @@ def to_remove(
     there = facts.mdevs.devices.get(uuid)
     if there is None:
         return (gone(uuid),)
-    seen = mdev.kind(there.parent, there.type_id or "")
+    seen = mdev_names.kind(there.parent, there.type_id or "")
     if seen != kind:
         return (
             refusal.because(

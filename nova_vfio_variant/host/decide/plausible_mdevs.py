@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.host.decide import mdev_obstacles, plan
-from nova_vfio_variant.host.observe import facts, function_state, mdev
+from nova_vfio_variant.host.observe import facts, function_state
+from nova_vfio_variant.pci import mdev_names
 
 
 def fits_step(step: plan.Step) -> bool:
@@ -14,14 +15,14 @@ def fits_step(step: plan.Step) -> bool:
     :raises ValueError: they aren't
     """
     if step.action is plan.Action.CREATE_MDEV:
-        mdev.parse_kind(step.value)
+        mdev_names.parse_kind(step.value)
     elif step.action is plan.Action.SET_MDEV_ATTRIBUTE:
-        mdev.parse_attribute(step.value)
+        mdev_names.parse_attribute(step.value)
     else:
-        mdev.parse_kind(step.prior)
+        mdev_names.parse_kind(step.prior)
         if step.value:
             return False
-    return mdev.is_uuid(step.subject)
+    return mdev_names.is_uuid(step.subject)
 
 
 def is_of(step: plan.Step, change: plan.Change) -> bool:
@@ -40,10 +41,10 @@ def fits_change(change: plan.Change) -> bool:
     :raises TypeError, ValueError: of no parent and type
     """
     before, after = change.before, change.after
-    mdev.parse_kind(before.mdev or after.mdev)
+    mdev_names.parse_kind(before.mdev or after.mdev)
     kinds = {before.mdev, after.mdev}
     return (
-        mdev.is_uuid(change.subject)
+        mdev_names.is_uuid(change.subject)
         and None not in kinds
         and len(kinds) == 2
         and "" in kinds
@@ -59,7 +60,7 @@ def against_step(
     """Why a mediated device may not be made, changed or taken away."""
     uuid = step.subject
     if step.action is plan.Action.CREATE_MDEV:
-        parent, type_id = mdev.parse_kind(step.value)
+        parent, type_id = mdev_names.parse_kind(step.value)
         return mdev_obstacles.to_create(now, uuid, parent, type_id)
     if step.action is plan.Action.REMOVE_MDEV:
         return mdev_obstacles.to_remove(now, uuid, step.prior)

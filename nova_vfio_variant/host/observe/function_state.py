@@ -9,13 +9,13 @@ import typing as ty
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import (
     drivers,
-    mdev,
     sriov,
     vendor_vgpu,
 )
 from nova_vfio_variant.host.tree import host_tree, paths
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
+from nova_vfio_variant.pci import mdev_names
 
 #: Where the kernel tells its boots apart.
 BOOT_ID = "proc/sys/kernel/random/boot_id"
@@ -68,7 +68,7 @@ class State:
         if made.vgpu_type is not None and not is_type(made.vgpu_type):
             raise ValueError(f"{made.vgpu_type!r} is no id of a vGPU type")
         if made.mdev is not None and made.mdev != "":
-            mdev.parse_kind(made.mdev)
+            mdev_names.parse_kind(made.mdev)
         return made
 
     def is_again(self, before: State) -> bool:

@@ -16,6 +16,7 @@ import typing as ty
 
 from nova_vfio_variant.host.observe import use
 from nova_vfio_variant.pci import address as pci_address
+from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.tree import host_tree
@@ -29,29 +30,9 @@ BUS: ty.Final = "sys/bus/mdev"
 #: Below a parent, a folder for each type.
 TYPES: ty.Final = "mdev_supported_types"
 
-_UUID: ty.Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TOLD: ty.Final = re.compile(r"(?:^|[,\s])([a-z_]+)=([^,\s]+)")
 _MIB: ty.Final = re.compile(r"([0-9]{1,9})M")
 _NUMBER: ty.Final = re.compile(r"[0-9]{1,9}")
-#: A parent's or type's name: that of a device, or of a driver and a word.
-_NAME: ty.Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.:+@-]{1,255}")
-_ATTRIBUTE: ty.Final = re.compile(r"[a-z][a-z0-9_]*(?:/[a-z][a-z0-9_]*)?")
-#: At most what sysfs takes in one write, in one line.
-_VALUE: ty.Final = re.compile(r"[ -~]{1,4000}")
-_KERNELS_OWN: ty.Final = frozenset(
-    {
-        "driver",
-        "iommu",
-        "iommu_group",
-        "mdev_type",
-        "power",
-        "remove",
-        "subsystem",
-        "uevent",
-        "vfio",
-        "vfio-dev",
-    }
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,49 +147,10 @@ class Mdevs:
 NONE: ty.Final = Mdevs()
 
 
-def kind(parent: str, type_id: str) -> str:
-    """A parent and a type of its, as one word: ``PARENT/TYPE``."""
-    return f"{parent}/{type_id}"
-
-
-def parse_kind(text: object) -> tuple[str, str]:
-    """What :func:`kind` gave.
-
-    :returns: the parent's name, and the type's id
-    :raises TypeError: it is no text
-    :raises ValueError: it names no parent and type
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"{text!r} is no text")
-    parent, _, type_id = text.partition("/")
-    if not (_NAME.fullmatch(parent) and _NAME.fullmatch(type_id)):
-        raise ValueError(f"{text!r} is no PARENT/TYPE of mediated devices")
-    return parent, type_id
-
-
-def parse_attribute(text: str) -> tuple[str, str]:
-    """The name and the value of ``NAME=VALUE``.
-
-    A name may have a folder: ``nvidia/vgpu_params``. What the kernel's own
-    core keeps in a device's folder is no attribute.
-
-    :raises ValueError: it is none
-    """
-    name, sign, value = text.partition("=")
-    if (
-        not sign
-        or not _ATTRIBUTE.fullmatch(name)
-        or name.partition("/")[0] in _KERNELS_OWN
-        or not _VALUE.fullmatch(value)
-    ):
-        raise ValueError(f"{text!r} is no NAME=VALUE of an attribute")
-    return name, value
-
-
 def now(tree: host_tree.HostTree, uuid: str) -> str:
-    """What a mediated device is now: see :func:`kind`; empty for none.
+    """What a mediated device is now, as :func:`.mdev_names.kind` says it.
 
-    One that is being removed is none any more.
+    :returns: empty for none; one that is being removed is none any more
     """
     place = f"{DEVICES}/{uuid}"
     try:
@@ -216,12 +158,7 @@ def now(tree: host_tree.HostTree, uuid: str) -> str:
     except OSError:
         return ""
     found = (tree.readlink(f"{place}/mdev_type") or "").rpartition("/")[2]
-    return kind(path.split("/")[-2], found)
-
-
-def is_uuid(name: str) -> bool:
-    """Whether this is a UUID as the kernel shows it, in lower case."""
-    return _UUID.fullmatch(name) is not None
+    return mdev_names.kind(path.split("/")[-2], found)
 
 
 def read(tree: host_tree.HostTree) -> Mdevs:
@@ -246,7 +183,7 @@ def read(tree: host_tree.HostTree) -> Mdevs:
         except OSError as error:
             unread = f"/{parent.path}: {error.strerror}"
             continue
-        for uuid in filter(is_uuid, below):
+        for uuid in filter(mdev_names.is_uuid, below):
             devices[uuid] = _device(
                 tree, parent, uuid, goes=uuid not in listed
             )

@@ -22,6 +22,7 @@ from nova_vfio_variant.host.observe import (
     scanner,
     use,
 )
+from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.testing import fake_host
 from tests import base
 
@@ -30,25 +31,7 @@ TWO = "c3f2a8de-0b1f-4a55-9a52-3f5f5d6a0a12"
 KIND = "mtty/mtty-1"
 
 
-class WordsTest(base.TestCase):
-    def test_a_kind_is_a_parent_and_a_type(self) -> None:
-        self.assertEqual(("mtty", "mtty-1"), mdev.parse_kind(KIND))
-        self.assertEqual(
-            ("0000:06:00.0", "nvidia-35"),
-            mdev.parse_kind("0000:06:00.0/nvidia-35"),
-        )
-        for wrong in ("mtty", "/x", "x/", "../x", "x/..", "a/b/c", "a/b\n"):
-            self.assertRaises(ValueError, mdev.parse_kind, wrong)
-        self.assertRaises(TypeError, mdev.parse_kind, None)
-
-    def test_an_attribute_has_a_name_and_a_value(self) -> None:
-        self.assertEqual(
-            ("nvidia/vgpu_params", "a=1,b=2"),
-            mdev.parse_attribute("nvidia/vgpu_params=a=1,b=2"),
-        )
-        for wrong in ("remove=1", "power/control=on", "a/b/c=1", "a=\x01"):
-            self.assertRaises(ValueError, mdev.parse_attribute, wrong)
-
+class TypeTest(base.TestCase):
     def test_numbers_are_read_where_a_driver_writes_them(self) -> None:
         told = mdev.MdevType(
             "nvidia-35",
@@ -82,7 +65,7 @@ class MdevsTest(base.TestCase):
 
     def make(self, uuid: str, kind: str = KIND) -> None:
         """As another tool does."""
-        self.host.writer().create_mdev(uuid, *mdev.parse_kind(kind))
+        self.host.writer().create_mdev(uuid, *mdev_names.parse_kind(kind))
 
     def order(self, strategy: mdev_choice.Strategy) -> list[str]:
         return [

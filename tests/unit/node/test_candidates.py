@@ -5,7 +5,7 @@ import dataclasses
 
 from nova_vfio_variant.node import candidates
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.placement import client
+from nova_vfio_variant.placement import provider
 from tests import base
 from tests.unit.tracker import samples
 
@@ -18,7 +18,7 @@ class AskedTest(base.TestCase):
             dataclasses.replace(samples.pci("0000:00:00.0"), address=at)
             for at in places
         ]
-        groups = [client.Group("CUSTOM_NIC")] * devices
+        groups = [provider.Group("CUSTOM_NIC")] * devices
         owners = {at: f"n1_{at}" for at in places}
         return len(candidates._asked(groups, given, owners))
 

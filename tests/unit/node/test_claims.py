@@ -119,7 +119,8 @@ class SpentTest(base.TestCase):
     def test_devices_that_had_their_one_time_are_named(self) -> None:
         self.assertEqual(
             "used once and reserved since: 0000:05:00.0, 0000:05:00.1; once"
-            " clean, set reserved to 0 in Placement",
+            " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
+            " scrub' reset them",
             desired.told_spent(
                 [samples.at(f"0000:05:00.{at}") for at in (0, 1)]
             ),

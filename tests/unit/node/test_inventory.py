@@ -8,7 +8,7 @@ import typing as ty
 
 from nova_vfio_variant import exception, finding
 from nova_vfio_variant.conf import loader
-from nova_vfio_variant.node import desired, inventory
+from nova_vfio_variant.node import chosen_placement, desired, inventory
 from nova_vfio_variant.placement import client
 from nova_vfio_variant.testing import placement
 from nova_vfio_variant.tracker import device as tracked
@@ -274,7 +274,7 @@ class ViewTest(PublicationCase):
         embedded.__dict__["client"] = self.client
         self.assertTrue(embedded.embedded)
         self.assertEqual({}, embedded.view().usages)
-        self.assertIsNone(inventory.microversion(conf, self.folder))
+        self.assertIsNone(chosen_placement.microversion(conf, self.folder))
         self.assertIsNone(embedded.held())
         embedded.release(ONE)
         self.assertEqual(

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims in any order of events, and what must hold after each of them.
+
+A rule is a method: what it draws is what may vary. Whatever is told by
+:meth:`.world.World.wrong` after it fails the run, and so does what is told by
+``settle``, when nothing is under way.
+"""
+
+import contextlib
+import functools
+import pathlib
+import shutil
+import tempfile
+import typing as ty
+
+from hypothesis import stateful
+from hypothesis import strategies as st
+
+from tests.functional import kept_files
+from tests.stress import placement_model, world
+
+_WHO: ty.Final = st.integers(0, 3)
+#: Mostly it isn't killed.
+_DIES: ty.Final = st.one_of(st.none(), st.none(), st.integers(0, 12))
+#: Where a recording of a run stands: no disk is waited for.
+_FOLDER: ty.Final = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+
+
+@functools.cache
+def _template() -> kept_files.Contents:
+    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+        world.build(pathlib.Path(folder, "host"))
+        return kept_files.contents(f"{folder}/host")
+
+
+class ClaimsMachine(stateful.RuleBasedStateMachine):
+    """A node, beside the model of Placement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = contextlib.ExitStack()
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=_FOLDER))
+        self.stack.callback(shutil.rmtree, self.folder)
+        self.world = world.World(self.folder, _template(), self.placement())
+        self.stack.callback(self.world.close)
+
+    def placement(self) -> placement_model.Model | None:
+        """The model of Placement; None for the real one."""
+        return placement_model.Model()
+
+    def teardown(self) -> None:
+        """Settle, and leave nothing."""
+        with self.stack:
+            self.expect_settled()
+
+    # The life of claims
+
+    @stateful.rule(
+        who=_WHO, wanted=st.sampled_from(world.WANTED), dies_at=_DIES
+    )
+    def claim(self, who: int, wanted: str, dies_at: int | None) -> None:
+        """Claim something: new, other than before, or the same again."""
+        self.world.claim(self.world.instances[who], wanted, dies_at)
+
+    @stateful.rule(who=_WHO, dies_at=_DIES)
+    def claim_again(self, who: int, dies_at: int | None) -> None:
+        """Claim what one has."""
+        one = self.world.instances[who]
+        if one.alias not in {"", "?"}:
+            self.world.claim(one, one.alias, dies_at)
+
+    @stateful.rule(
+        who=_WHO,
+        name=st.sampled_from(["prepare", "started", "release", "release"]),
+        which=st.sampled_from([None, -1, 0]),
+        dies_at=_DIES,
+    )
+    def move(
+        self, who: int, name: str, which: int | None, dies_at: int | None
+    ) -> None:
+        """Move a claim: of any assignment, the last one, or the first."""
+        one = self.world.instances[who]
+        given = None if which is None else [*one.assignments, "none"][which]
+        if which == -1 and one.assignments:
+            given = one.assignments[-1]
+        self.world.move(one, name, given, dies_at)
+
+    # Guests
+
+    @stateful.rule(who=_WHO)
+    def guest_begins(self, who: int) -> None:
+        """A guest opens what its instance has."""
+        self.world.start_guest(self.world.instances[who])
+
+    @stateful.rule(who=_WHO)
+    def guest_ends(self, who: int) -> None:
+        """It closes it."""
+        self.world.end_guest(self.world.instances[who])
+
+    @stateful.rule(who=_WHO, lives=st.booleans())
+    def instance_lives(self, who: int, lives: bool) -> None:
+        """Whoever knows says that an instance lives, or no more."""
+        self.world.instances[who].lives = lives
+
+    # The host, and what is declared of it
+
+    @stateful.rule(at=st.sampled_from((*world.NIC_VFS, world.SPARE)))
+    def unplug(self, at: str) -> None:
+        """A function is gone."""
+        with contextlib.suppress(OSError):
+            self.world.host.vanish(at)
+
+    @stateful.rule(
+        at=st.sampled_from(world.NIC_VFS),
+        ids=st.sampled_from(["8086:1533", "10de:1234"]),
+    )
+    def exchange(self, at: str, ids: str) -> None:
+        """Another card is where a function was."""
+        with contextlib.suppress(OSError):
+            self.world.host.exchange(at, ids)
+
+    @stateful.rule(ids=st.sampled_from(["8086:10ca", "8086:1533"]))
+    def plug_in(self, ids: str) -> None:
+        """A card comes to an empty place."""
+        with contextlib.suppress(OSError, FileExistsError):
+            self.world.host.add(world.SPARE, ids)
+
+    @stateful.rule(name=st.sampled_from(sorted(world.SPECS)))
+    def declare(self, name: str) -> None:
+        """Others are declared."""
+        self.world.configure(name)
+
+    # Whoever comes by
+
+    @stateful.rule(dies_at=_DIES)
+    def reconcile(self, dies_at: int | None) -> None:
+        """What nobody has any more is freed."""
+        self.world.reconcile(dies_at)
+
+    @stateful.rule()
+    def settle(self) -> None:
+        """Somebody reports, when nothing is under way."""
+        self.expect_settled()
+
+    def expect_settled(self) -> None:
+        """Nothing may be wrong then."""
+        found = self.world.settle()
+        assert not found, found
+
+    @stateful.invariant()
+    def holds(self) -> None:
+        """Nothing is wrong after each event."""
+        found = self.world.wrong()
+        assert not found, found
