@@ -123,6 +123,9 @@ class Backups:
             is_there = sqlite.exists(path, group)
             if is_there:
                 sqlite.version(path, group, read_only=dry_run)
+                return self._over(
+                    copy, file, path, group, force=force, dry_run=dry_run
+                )
         except exception.StoreCorruptError as error:
             # What was claimed, nobody can say.
             if not force:
@@ -136,17 +139,13 @@ class Backups:
             if not dry_run:
                 kept = backup.put_in_place_of_damage(copy, path, group)
             return Restored(None, holding.held(copy).counts, kept=kept)
-        if not is_there:
-            holding.finish(copy)
-            if not dry_run:
-                # What makes a store is one rule.
-                self._context.open_store(read_only=False).close()
-                backup.put(copy, path, group)
-            nothing = dict.fromkeys(holding.held(copy).counts, 0)
-            return Restored(nothing, holding.held(copy).counts)
-        return self._over(
-            copy, file, path, group, force=force, dry_run=dry_run
-        )
+        holding.finish(copy)
+        if not dry_run:
+            # What makes a store is one rule.
+            self._context.open_store(read_only=False).close()
+            backup.put(copy, path, group)
+        nothing = dict.fromkeys(holding.held(copy).counts, 0)
+        return Restored(nothing, holding.held(copy).counts)
 
     def _over(
         self,
@@ -158,8 +157,12 @@ class Backups:
         force: bool,
         dry_run: bool,
     ) -> Restored:
-        """Restore over a sound store."""
+        """Restore over a sound store.
+
+        :raises StoreCorruptError: nobody of ours wrote a row of it
+        """
         with (
+            _as_written(path, group),
             _opened(path, group, read_only=dry_run) as link,
             contextlib.closing(backup.memory(link)) as now,
         ):
@@ -243,9 +246,23 @@ def _opened(
             ) from None
 
 
+@contextlib.contextmanager
+def _as_written(path: pathlib.Path, group: int | None) -> ty.Iterator[None]:
+    try:
+        yield
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise sqlite.corrupt(path, f"a row: {error}", group) from error
+
+
 def _upgrade(copy: sqlite3.Connection, file: pathlib.Path) -> None:
     try:
         backup.upgrade(copy, str(file))
+        holding.listed(copy, records.SPENT)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise exception.StoreError(
+            f"{file} is no backup that can be restored: a row: {error}",
+            "take another one; nothing was changed",
+        ) from None
     except exception.StoreVersionError:
         raise exception.StoreVersionError(
             f"{file} has version {holding.held(copy).version}, made by a newer"

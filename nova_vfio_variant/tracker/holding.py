@@ -123,7 +123,7 @@ def keep_outside(
                 f"INSERT INTO {table} VALUES ({marks})",  # noqa: S608 - ours
                 rows,
             )
-    used = {*_listed(copy, spent), *_listed(now, spent)}
+    used = {*listed(copy, spent), *listed(now, spent)}
     if used:
         _set(copy, spent, json.dumps(sorted(used)))
 
@@ -184,7 +184,12 @@ def _count(link: sqlite3.Connection, table: str) -> int:
     return int(number)
 
 
-def _listed(link: sqlite3.Connection, name: str) -> list[str]:
+def listed(link: sqlite3.Connection, name: str) -> list[str]:
+    """A fact that is a list.
+
+    :raises ValueError: nobody of ours wrote it
+    :raises TypeError: the same
+    """
     found = link.execute(
         "SELECT value FROM meta WHERE name = ?", (name,)
     ).fetchone()

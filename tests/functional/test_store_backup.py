@@ -183,6 +183,25 @@ class BackupTest(BackupCase):
         self.assertIn(kept.name, done.err)
         self.assertEqual(before, self.dump())
 
+    def test_rows_that_nobody_of_ours_wrote_are_damage(self) -> None:
+        before = self.dump()
+        self.ok("store", "backup", FILE)
+        self.ok("store", "backup", "kept/bad")
+        with contextlib.closing(sqlite3.connect("kept/bad")) as link:
+            link.execute("INSERT INTO meta VALUES ('spent', 'x')")
+            link.commit()
+        said = self.refuses("store", "restore", "kept/bad", "--force")
+        self.assertIn("kept/bad is no backup", said)
+        with contextlib.closing(sqlite3.connect(self.store)) as link:
+            link.execute(
+                "UPDATE devices SET address = 'x'"
+                " WHERE instance_uuid IS NOT NULL"
+            )
+            link.commit()
+        self.assertIn("--force", self.fails("store", "restore", FILE))
+        self.ok("store", "restore", FILE, "--force")
+        self.assertEqual(before, self.dump())
+
     def test_of_a_lost_store_the_log_is_kept(self) -> None:
         self.ok("store", "backup", FILE)
         self.store.unlink()
