@@ -82,6 +82,8 @@ COMMANDS = {
     "vgpu health": "vgpu_health:Health",
     "vgpu clear": "vgpu_health:Clear",
     "reconcile": "reconcile:Reconcile",
+    "store backup": "store:Backup",
+    "store restore": "store:Restore",
     "inventory show": "inventory:Show",
     "inventory diff": "inventory:Diff",
     "inventory report": "inventory:Report",

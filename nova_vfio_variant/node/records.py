@@ -25,7 +25,7 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import store as tracker_store
 
 #: Under which name the store has the devices for one time that had it.
-_SPENT = "spent"
+SPENT = "spent"
 
 
 def read(
@@ -137,7 +137,7 @@ def spent(
     return frozenset(
         map(
             pci_address.PciAddress.parse,
-            json.loads(store.meta(_SPENT) or "[]"),
+            json.loads(store.meta(SPENT) or "[]"),
         )
     )
 
@@ -148,4 +148,4 @@ def remember_spent(
 ) -> None:
     """Record which devices for one time had it; writes only what is new."""
     if frozenset(devices) != spent(store):
-        store.set_meta(_SPENT, json.dumps(sorted(map(str, devices))))
+        store.set_meta(SPENT, json.dumps(sorted(map(str, devices))))

@@ -44,12 +44,9 @@ def open_engine(
         stranger's
     """
     state = own_files.place(given)
-    path = state.path / sqlite.NAME
-    if connection is not None:
-        url = _parsed(connection)
-        if url.get_backend_name() != "sqlite" or not url.database:
-            return _open_service(url, read_only=read_only), url
-        path = pathlib.Path(url.database)
+    path = place_of(state, connection)
+    if not isinstance(path, pathlib.Path):
+        return _open_service(path, read_only=read_only), path
     if not sqlite.exists(path, state.group):
         if read_only:
             return _nothing(), path
@@ -59,8 +56,22 @@ def open_engine(
     found = sqlite.version(path, state.group, read_only=read_only)
     engine = _sqlite(path, state.group, read_only=read_only)
     with explained(path, state.group):
-        _bring_up(engine, found, str(path), read_only=read_only)
+        bring_up(engine, found, str(path), read_only=read_only)
     return engine, path
+
+
+def place_of(state: own_files.Place, connection: str | None) -> Place:
+    """Where the store is: an SQLite file, or another database.
+
+    :param connection: None for the SQLite file in ``state``
+    :raises StoreError: it is no URL
+    """
+    if connection is None:
+        return state.path / sqlite.NAME
+    url = _parsed(connection)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return url
+    return pathlib.Path(url.database)
 
 
 @contextlib.contextmanager
@@ -125,7 +136,7 @@ def _open_service(url: sa.URL, *, read_only: bool) -> sa.Engine:
         found = _version(engine, _shown(url))
         if found is None and read_only:
             return _nothing()
-        _bring_up(engine, found, _shown(url), read_only=read_only)
+        bring_up(engine, found, _shown(url), read_only=read_only)
         _expect_host(engine, _shown(url), read_only=read_only)
     return engine
 
@@ -187,10 +198,19 @@ def _expect_host(engine: sa.Engine, shown: str, *, read_only: bool) -> None:
         )
 
 
-def _bring_up(
-    engine: sa.Engine, found: str | None, shown: str, *, read_only: bool
+def bring_up(
+    engine: sa.Engine,
+    found: str | None,
+    shown: str,
+    *,
+    read_only: bool = False,
 ) -> None:
-    """Take an older schema, or none, to this version's."""
+    """Take an older schema, or none, to this version's.
+
+    :param found: its version
+    :raises StoreVersionError: a newer version made it
+    :raises StoreOutdatedError: an older one did, and it is only read
+    """
     if found == models.HEAD:
         return
     # 0.3 s that only a new version's first command spends.

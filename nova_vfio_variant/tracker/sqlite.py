@@ -302,7 +302,7 @@ def corrupt(
     """
     kept = ""
     try:
-        kept = f"; it is kept as {_kept_aside(path, group)}"
+        kept = f"; it is kept as {kept_aside(path, group)}"
     except trust.NotOurs as error:
         kept = f"; it could not be kept aside: {error.strerror} ({error.mend})"
     except OSError as error:
@@ -317,8 +317,13 @@ def corrupt(
     )
 
 
-def _kept_aside(path: pathlib.Path, group: int | None) -> pathlib.Path:
-    """Copy a damaged file, and its log; a copy that is there stays."""
+def kept_aside(path: pathlib.Path, group: int | None) -> pathlib.Path:
+    """Copy a damaged file, and its log; a copy that is there stays.
+
+    :param group: who may share its folder
+    :returns: what the copy is called
+    :raises OSError: it can't be copied, or isn't there
+    """
     with own_files.opened(place(path, group)) as folder:
         when = dt.datetime.fromtimestamp(
             seen_in(folder, path.name).st_mtime, dt.UTC

@@ -279,6 +279,8 @@ class CompleteTest(base.TestCase):
         "vgpu report",
         "vgpu set",
         "reconcile",
+        "store backup",
+        "store restore",
     }
 
     def test_every_reading_command_has_expected_outputs(self) -> None:

@@ -41,6 +41,8 @@ class OldStoreTestCase(cli_case.CliTestCase):
         self.useFixture(fixtures.EnvironmentVariable("vmId", cli_case.THREE))
         pathlib.Path("cards.json").write_text("[]")
         pathlib.Path("alive").write_text(f"{cli_case.ONE}\n")
+        pathlib.Path("first").mkdir(mode=0o700)
+        stores.load(pathlib.Path("first/old.sqlite"), stores.OLDER[0])
         # What that version did to the host.
         self.ok("--state-path=other", "host", "apply")
         self.store = self.state / sqlite.NAME

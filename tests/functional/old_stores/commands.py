@@ -44,6 +44,8 @@ WRITE: ty.Final[dict[str, tuple[tuple[str, ...], int]]] = {
     "vgpu apply": (("cards.json",), 0),
     "vgpu recycle": ((FREE,), 2),
     "reconcile": (("--alive", "alive"), 0),
+    # The first version's file, which doesn't say of which host it is.
+    "store restore": (("first/old.sqlite", "--force"), 0),
 }
 #: Commands that can't answer without the store.
 ASK: ty.Final[dict[str, tuple[str, ...]]] = {
@@ -80,6 +82,8 @@ LEAVE: ty.Final[dict[str, tuple[str, ...]]] = {
     "mdev types": (),
     "config explain": (FREE,),
     "config suggest": (),
+    # It copies each as it is.
+    "store backup": ("first/copy.sqlite",),
 }
 #: As "flavor check", once a cloud has answered.
 OF_A_CLOUD: ty.Final[dict[str, tuple[str, ...]]] = {"flavor list": ()}
