@@ -10,6 +10,9 @@ from nova_vfio_variant.cli import base
 from nova_vfio_variant.node import capabilities
 from nova_vfio_variant.pci import class_words
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.node import mdev_types
+
 COLUMNS = (
     "kind",
     "name",
@@ -26,8 +29,9 @@ class Capabilities(base.Lister):
 
     By class, as 'host list --class' has them, the tracked devices: each with
     its name and address, and why a guest could not be given it now. By type
-    the vGPUs that cards can make. And of the host its IOMMU, VFIO's module and
-    huge pages. Status 1 if the host has no IOMMU or no VFIO.
+    the vGPUs that cards can make, and the mediated devices, of which what
+    several parents have isn't added up. And of the host its IOMMU, VFIO's
+    module and huge pages. Status 1 if the host has no IOMMU or no VFIO.
     """
 
     brief = ("kind", "name", "supported", "count", "available", "why_not")
@@ -53,6 +57,10 @@ class Capabilities(base.Lister):
         rows += [
             _row("vgpu_type", found)
             for found in capabilities.vgpu_types(self.context)
+        ]
+        rows += [
+            _of_mdevs(type_id, some)
+            for type_id, some in capabilities.mdev_types(self.context).items()
         ]
         self.tell_of_verdicts()
         return COLUMNS, rows
@@ -91,4 +99,27 @@ def _of_class(word: str, some: ty.Sequence[capabilities.Device]) -> base.Row:
             for device in some
         ],
         None if free else "; ".join(whys),
+    )
+
+
+def _of_mdevs(
+    type_id: str, parents: ty.Sequence[mdev_types.Offered]
+) -> base.Row:
+    whys = dict.fromkeys(one.why for one in parents if one.why is not None)
+    is_any = any(one.available != 0 for one in parents)
+    return (
+        "mdev_type",
+        type_id,
+        True,
+        sum(one.existing for one in parents),
+        parents[0].available if len(parents) == 1 else None,
+        [
+            {
+                "address": one.parent.name,
+                "available": one.available,
+                "why_not": one.why,
+            }
+            for one in parents
+        ],
+        None if is_any else "; ".join(whys) or "no parent has room",
     )

@@ -9,6 +9,7 @@ import typing as ty
 from nova_vfio_variant.host.decide import vgpu_capacity
 from nova_vfio_variant.host.observe import vfio
 from nova_vfio_variant.node import divided_cards, naming, tracked_devices
+from nova_vfio_variant.node import mdev_types as mdev_types_of_node
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
@@ -103,6 +104,21 @@ def vgpu_types(on: context.Context) -> tuple[Capability, ...]:
         )
         for name, some in sorted(found.items())
     )
+
+
+def mdev_types(
+    on: context.Context,
+) -> dict[str, list[mdev_types_of_node.Offered]]:
+    """By type the parents that offer mediated devices of it.
+
+    What each has left isn't added up: parents of one card share it.
+
+    :raises HostError: the host can't be seen
+    """
+    found: dict[str, list[mdev_types_of_node.Offered]] = {}
+    for offered in mdev_types_of_node.offered(on):
+        found.setdefault(offered.mdev_type.id, []).append(offered)
+    return dict(sorted(found.items()))
 
 
 def machine(on: context.Context) -> tuple[Capability, ...]:

@@ -193,14 +193,24 @@ def _mediated(
 ) -> Gets:
     """What an alias for mediated devices would get: they are yet to be made."""
     asks = f"{request.alias_name}:{request.count}"
-    left = sum(
+    left = [
         offered.available or 0
         for parent in node.judge.facts.mdevs.with_type(kind.type_id)
         if parent.name in kind.parents
         and (offered := parent.type_of(kind.type_id)) is not None
-    )
-    if left >= kind.count:
+    ]
+    if max(left, default=0) >= kind.count:
         return Gets(asks, str(assignability.State.PREPARABLE))
+    if sum(left) >= kind.count:
+        # Parents may share what each says that it has.
+        told = " and ".join(map(str, filter(None, left)))
+        refused = flavor_fit.Refused(
+            "parents",
+            f"parents have {told} of type {kind.type_id} left, and whether"
+            f" that is {kind.count} together their driver alone knows",
+            "'nova-vfio mdev types' shows what each parent takes",
+        )
+        return Gets(asks, UNKNOWN, refused=refused)
     refused = flavor_fit.Refused(
         "parents",
         f"no {kind.count} more of type {kind.type_id} are to be had",

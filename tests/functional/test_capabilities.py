@@ -4,7 +4,12 @@
 import pathlib
 import typing as ty
 
-from tests.functional import check_host, cli_case, vgpu_case
+from tests.functional import (
+    check_host,
+    cli_case,
+    mdev_claims_case,
+    vgpu_case,
+)
 from tests.functional.card_conf import ALIAS, SPEC, VF
 
 OTHER = "0000:25:00.5"
@@ -76,3 +81,19 @@ class VgpuCapabilitiesTest(vgpu_case.VgpuCase):
         for row in rows.values():
             self.assertEqual([{"address": vgpu_case.PF}], row["devices"])
             self.assertEqual((0, 2), (row["count"], row["available"]))
+
+
+class MdevCapabilitiesTest(mdev_claims_case.MdevClaimsCase):
+    def test_what_parents_have_left_is_not_added_up(self) -> None:
+        rows = {
+            row["name"]: row
+            for row in self.json("capabilities")
+            if row["kind"] == "mdev_type"
+        }
+        self.assertEqual(set(mdev_claims_case.COSTS), set(rows))
+        row = rows["nvidia-36"]
+        self.assertEqual((0, None), (row["count"], row["available"]))
+        self.assertEqual(
+            [(card, 2) for card in mdev_claims_case.CARDS],
+            [(one["address"], one["available"]) for one in row["devices"]],
+        )

@@ -33,3 +33,19 @@ class MdevTest(mdev_claims_case.ByClassCase):
         self.assertEqual(("preparable", []), (row["state"], row["addresses"]))
         (row,) = self.json(*CHECK, "pci_passthrough:alias=small:99", status=1)
         self.assertEqual(("none", "parents"), (row["state"], row["step"]))
+
+    def test_what_parents_have_left_is_not_added_up(self) -> None:
+        """They may share it, as VFs of one card do."""
+        self.configure(
+            mdev_claims_case.SPEC,
+            'alias = { "name": "small", "resource_class": "VGPU" }',
+            tail="[devices]\nenabled_mdev_types = nvidia-35\n"
+            "[vfio]\nplacement = embedded\n",
+        )
+        for count, state in ((4, "preparable"), (5, "unknown"), (9, "none")):
+            (row,) = self.json(
+                *CHECK,
+                f"pci_passthrough:alias=small:{count}",
+                status=int(count > 4),
+            )
+            self.assertEqual(state, row["state"], str(row))
