@@ -29,13 +29,13 @@ from nova_vfio_variant.tracker import (
     rows,
     schema,
     sqlite,
-    vgpus,
+    tables,
 )
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias as pci_alias
-    from nova_vfio_variant.tracker import sync
+    from nova_vfio_variant.tracker import sync, vgpus
 
 _COUNT = sa.update(models.generation).values(
     value=models.generation.c.value + 1
@@ -228,7 +228,7 @@ class Store(parts.Parts):
                         families.allocate(place, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in made:
-                vgpus.write(link, vgpu)
+                tables.put(link, models.vgpus, vgpu)
             for one in mediated:
                 mdevs.write(link, one)
         return tracked.claims_of(
@@ -264,7 +264,12 @@ class Store(parts.Parts):
                 families.free(one.address, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in gone:
-                vgpus.erase(link, vgpu.address, vgpu.assignment)
+                tables.erase(
+                    link,
+                    models.vgpus,
+                    address=vgpu.address,
+                    assignment=vgpu.assignment,
+                )
             claim_records.end(link, instance_uuid, adopted_too=True)
         return tracked.claims_of(owned)
 
