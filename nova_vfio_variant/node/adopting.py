@@ -131,7 +131,6 @@ class _Adoption(claiming.Claiming):
             ((name, len(some)) for name, some in classes.items()), kinds
         )
         if record is None or self._is_another(record, asked, devices):
-            self._store.free(instance_uuid)
             self._store.claim(
                 instance_uuid,
                 [
@@ -141,6 +140,7 @@ class _Adoption(claiming.Claiming):
                 self._context.tree.read_text(function_state.BOOT_ID),
                 asked=asked,
                 state=tracked.ClaimState.ALLOCATED,
+                anew=True,
             )
             _LOG.info("instance %s: claim of Nova's adopted", instance_uuid)
         return tracked_devices.claims(

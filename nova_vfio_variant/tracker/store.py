@@ -30,12 +30,13 @@ from nova_vfio_variant.tracker import (
     schema,
     sqlite,
     tables,
+    vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import alias as pci_alias
-    from nova_vfio_variant.tracker import sync, vgpus
+    from nova_vfio_variant.tracker import sync
 
 _COUNT = sa.update(models.generation).values(
     value=models.generation.c.value + 1
@@ -196,6 +197,8 @@ class Store(parts.Parts):
         asked: str | None = None,
         assignment: str | None = None,
         state: tracked.ClaimState = tracked.ClaimState.CLAIMED,
+        *,
+        anew: bool = False,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -206,6 +209,7 @@ class Store(parts.Parts):
         :param asked: what is asked for, as JSON
         :param assignment: tells this claim from the next; None for a new one
         :param state: in which it begins
+        :param anew: in place of what the instance has
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -217,6 +221,8 @@ class Store(parts.Parts):
         ]
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
+            if anew:
+                self._free(link, instance_uuid)
             quarantine.refuse(link, everything, boot)
             claim_records.begin(link, instance_uuid, asked, assignment, state)
             families = self._families(link, everything)
@@ -241,8 +247,7 @@ class Store(parts.Parts):
             claim_records.move(
                 link, instance_uuid, tracked.ClaimState.PREPARED
             )
-            owned = _devices(self._place, rows.owned(link, instance_uuid))
-            families = self._families(link, [one.address for one in owned])
+            owned, families = self._owned(link, instance_uuid)
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
                     families.allocate(one.address, instance_uuid)
@@ -258,20 +263,20 @@ class Store(parts.Parts):
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
-            owned = _devices(self._place, rows.owned(link, instance_uuid))
-            families = self._families(link, [one.address for one in owned])
-            for one in owned:
-                families.free(one.address, instance_uuid)
-            rows.write(link, families.changes())
+            owned = self._free(link, instance_uuid)
             for vgpu in gone:
-                tables.erase(
-                    link,
-                    models.vgpus,
-                    address=vgpu.address,
-                    assignment=vgpu.assignment,
-                )
-            claim_records.end(link, instance_uuid, adopted_too=True)
+                vgpus.erase(link, vgpu)
         return tracked.claims_of(owned)
+
+    def _free(
+        self, link: sa.Connection, instance_uuid: str
+    ) -> list[tracked.Device]:
+        owned, families = self._owned(link, instance_uuid)
+        for one in owned:
+            families.free(one.address, instance_uuid)
+        rows.write(link, families.changes())
+        claim_records.end(link, instance_uuid, adopted_too=True)
+        return owned
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""
@@ -341,6 +346,13 @@ class Store(parts.Parts):
         with schema.explained(self._place, self._group), self._link.begin():
             self._link.execute(_COUNT)
             yield self._link
+
+    def _owned(
+        self, link: sa.Connection, instance_uuid: str
+    ) -> tuple[list[tracked.Device], family.Families]:
+        """What an instance has, with the whole families of that."""
+        owned = _devices(self._place, rows.owned(link, instance_uuid))
+        return owned, self._families(link, [one.address for one in owned])
 
     def _families(
         self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]

@@ -11,6 +11,8 @@ from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.tracker import models, tables
 
 if ty.TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from nova_vfio_variant.pci import function
 
 
@@ -91,6 +93,12 @@ class OurVgpus(tables.OfFunctions[OurVgpu]):
         :returns: whether it was
         """
         return bool(self._erase(address=address, assignment=assignment))
+
+
+def erase(link: sa.Connection, vgpu: OurVgpu) -> None:
+    """Take the row of one away, in a transaction that was begun."""
+    at, mark = vgpu.address, vgpu.assignment
+    tables.erase(link, models.vgpus, address=at, assignment=mark)
 
 
 def held(
