@@ -75,8 +75,8 @@ class Claims:
             alias, or no card has such a type
         :raises NotEnoughDevices: nothing was claimed
         :raises ClaimError: the instance has asked for something else before,
-            or is giving it back, or types
-            of VFs are asked for beside nova-compute
+            or is giving it back, or types of VFs are asked for beside
+            nova-compute
         :raises HostError: a type could not be set, or a mediated device not
             made; nothing was claimed now
         :raises PlacementError: nothing was claimed, unless it says so
