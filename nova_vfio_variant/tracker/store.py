@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pathlib
 import typing as ty
 import uuid
 
@@ -28,7 +27,6 @@ from nova_vfio_variant.tracker import (
     quarantine,
     rows,
     schema,
-    sqlite,
     tables,
     vgpus,
 )
@@ -335,7 +333,7 @@ class Store(parts.Parts):
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
         with (
-            _as_written(self._place, "a row"),
+            schema.as_written(self._place, "a row"),
             schema.explained(self._place, self._group),
             self._link.begin(),
         ):
@@ -383,29 +381,5 @@ def _devices(
 
 
 def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:
-    with _as_written(place, f"device {row.address}"):
+    with schema.as_written(place, f"device {row.address}"):
         return rows.device(row)
-
-
-@contextlib.contextmanager
-def _as_written(place: schema.Place, what: str) -> ty.Iterator[None]:
-    """Whatever a row makes its reader raise, nobody of ours wrote it.
-
-    :param what: is read
-    :raises StoreCorruptError: in place of that
-    """
-    try:
-        yield
-    except (
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = f"{what}: {error}"
-        if isinstance(place, pathlib.Path):
-            raise sqlite.corrupt(place, reason) from error
-        raise exception.StoreCorruptError(
-            f"the state database {place} is corrupt ({reason})"
-        ) from error
