@@ -132,7 +132,7 @@ def to_scrub(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             yield astray.Decision(
                 str(at),
                 What.SPENT,
-                "it was used once, and stays reserved until it is clean:"
+                "it was used once, and nobody gets it until it is clean:"
                 f" nova-vfio device scrub {at}",
                 Action.LEAVE,
             )

@@ -233,6 +233,7 @@ class Context:
                     ).items()
                 },
                 vgpus=store.vgpus.all(),
+                mdevs=tuple(store.mdevs.all().values()),
             )
 
     @functools.cached_property

@@ -2,11 +2,12 @@
 """``reconcile`` and claims on whole functions."""
 
 from nova_vfio_variant.tracker import device as tracked
-from tests.functional import claims_case, kill_points
+from tests.functional import kill_points
+from tests.functional.claims_case import VFS, WORDS, ClaimsCase
 from tests.functional.cli_case import ONE, TWO
 
 
-class GoneTest(claims_case.ClaimsCase):
+class GoneTest(ClaimsCase):
     def test_a_claim_whose_guest_is_gone_is_freed_after_the_grace(
         self,
     ) -> None:
@@ -40,7 +41,7 @@ class GoneTest(claims_case.ClaimsCase):
         self.assertIn("is not known", self.reason())
 
 
-class MidwayTest(claims_case.ClaimsCase):
+class MidwayTest(ClaimsCase):
     def test_what_was_being_given_back_is_given_back(self) -> None:
         self.claim()
         self.move(tracked.ClaimState.RELEASING)
@@ -50,7 +51,7 @@ class MidwayTest(claims_case.ClaimsCase):
         self.assertEqual({}, self.allocations(ONE))
 
     def test_a_claim_killed_anywhere_is_finished_or_taken_back(self) -> None:
-        words = ("claim", "create", "--instance", ONE, *claims_case.WORDS)
+        words = ("claim", "create", "--instance", ONE, *WORDS)
         for lives in (True, False):
             at = 0
             pid = self.guest(ONE) if lives else None
@@ -92,7 +93,7 @@ class MidwayTest(claims_case.ClaimsCase):
         self.assertGreater(at, 3)
 
 
-class GuestTest(claims_case.ClaimsCase):
+class GuestTest(ClaimsCase):
     def test_a_guest_without_a_claim_is_told_and_keeps_it(self) -> None:
         self.ok("device", "sync")
         self.define(ONE)
@@ -104,9 +105,7 @@ class GuestTest(claims_case.ClaimsCase):
         self.define(ONE, TWO)
         rows = self.json("reconcile", status=1)
         (row,) = [row for row in rows if row["what"].endswith("two guests")]
-        self.assertEqual(
-            (claims_case.VFS[0], "leave"), (row["subject"], row["action"])
-        )
+        self.assertEqual((VFS[0], "leave"), (row["subject"], row["action"]))
         self.assertIn(f"{ONE}, {TWO} name it", row["reason"])
 
     def test_a_claimed_device_that_vanished_or_is_another_is_told(

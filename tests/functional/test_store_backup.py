@@ -175,7 +175,7 @@ class BackupTest(BackupCase):
     def mend(self, said: str) -> list[str]:
         """The command that an error names, with the backup in it."""
         (found,) = re.findall(r"'nova-vfio (store restore .*?)'", said)
-        return found.replace("FILE", FILE).split()
+        return str(found).replace("FILE", FILE).split()
 
     def test_a_damaged_store_gives_way_and_is_kept(self) -> None:
         before = self.dump()

@@ -118,7 +118,7 @@ class SpentTest(base.TestCase):
         self.assertEqual(
             "used once and reserved since: 0000:05:00.0, 0000:05:00.1; once"
             " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
-            " scrub' reset them",
+            " scrub 0000:05:00.0' reset one",
             desired.told_spent(
                 [samples.at(f"0000:05:00.{at}") for at in (0, 1)]
             ),
