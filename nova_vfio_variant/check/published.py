@@ -13,8 +13,11 @@ from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts, nova_here, two_sides
 from nova_vfio_variant.host.observe import domains
+from nova_vfio_variant.host.observe.use import guests
 from nova_vfio_variant.placement import diff, tree
-from nova_vfio_variant.tracker import device as tracked
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
 
 #: What says how to log in to a service, first of all.
 _CREDENTIALS: ty.Final = frozenset({"auth_type", "auth_section"})
@@ -118,36 +121,40 @@ def guest_without_claim(
         tracked_device.address: tracked_device
         for tracked_device in given.recorded
     }
-    for passed in domains.passed(given.scan.tree, domains.RUNNING):
-        device = recorded.get(passed.address)
-        if device is None and passed.address not in given.spec_of:
-            continue
-        if _claimed(device, passed) or _allocated(given, passed):
+    for guest, address in (
+        (one, address)
+        for one in domains.every(given.scan.tree, guests.STATES)
+        for address in one.functions
+    ):
+        device = recorded.get(address)
+        if device is None and address not in given.spec_of:
             continue
         owner = device.instance_uuid if device else None
+        if device is not None and owner == guest.instance_uuid:
+            continue
+        if _allocated(given, guest, address):
+            continue
         yield finding.Finding(
             codes.GUEST_WITHOUT_CLAIM,
-            f"guest {passed.guest} ({passed.instance_uuid}) has"
-            f" {passed.address}, which "
+            f"guest {guest.name} ({guest.instance_uuid}) has {address}, which "
             + (f"instance {owner} claimed" if owner else "nobody claimed"),
-            subject=str(passed.address),
+            subject=str(address),
         )
 
 
-def _claimed(device: tracked.Device | None, passed: domains.Passed) -> bool:
-    return device is not None and device.instance_uuid == passed.instance_uuid
-
-
-def _allocated(given: facts.CheckInput, passed: domains.Passed) -> bool:
+def _allocated(
+    given: facts.CheckInput,
+    guest: domains.Guest,
+    address: pci_address.PciAddress,
+) -> bool:
     """Whether Nova, which has no store of ours, has it allocated."""
     if given.published is None:
         return False
     providers, _ = tree.build(given.desired, given.root, given.layout)
     return any(
-        passed.instance_uuid
-        in given.published.consumers.get(provider.name, {})
+        guest.instance_uuid in given.published.consumers.get(provider.name, {})
         for provider in providers
-        if str(passed.address) in provider.devices
+        if str(address) in provider.devices
     )
 
 

@@ -120,7 +120,7 @@ class Facts:
     :param half_made: the UUIDs of those that may be there in part
     :param novas: those that nova-compute hands out
     :param claims: of each instance, where it is in its life
-    :param passed: the functions that libvirt's files give to guests
+    :param guests: what libvirt's files give to guests
     :param nova_gives: guests may have functions that nova-compute gave them
     :param allocated: whether Nova has devices of this host allocated for an
         instance, or why that isn't known
@@ -143,7 +143,7 @@ class Facts:
         default_factory=nova_mdevs.HandedOut
     )
     claims: tuple[claim_records.ClaimRecord, ...] = ()
-    passed: tuple[domains.Passed, ...] = ()
+    guests: tuple[domains.Guest, ...] = ()
     nova_gives: bool = False
     allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
     sides: ty.Callable[[], Sides] = Sides

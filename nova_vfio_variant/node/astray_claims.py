@@ -176,8 +176,9 @@ def _guests(
     found: dict[pci_address.PciAddress, set[str]] = collections.defaultdict(
         set
     )
-    for passed in facts.passed:
-        found[passed.address].add(passed.instance_uuid)
+    for guest in facts.guests:
+        for at in guest.functions:
+            found[at].add(guest.instance_uuid)
     return dict(sorted(found.items()))
 
 

@@ -247,7 +247,7 @@ class Reconciling:
             novas=novas.mdevs(self._context),
             nova_gives=novas.has_guests(self._context),
             claims=tuple(store.claim_records.all().values()),
-            passed=tuple(domains.passed(tree, domains.EVERY)),
+            guests=tuple(domains.every(tree)),
             allocated=adopting.whether_allocated(self._context, store),
             sides=both_sides.compared(self._context, store),
             stopped=pausing.left_stopped(store, tree),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A card of which whole functions are claimed."""
+"""A card with VFs that are claimed, and guests that have them."""
 
 import contextlib
 import datetime as dt
@@ -24,6 +24,8 @@ bus="0x21" slot="0x10" function="0x0"/></source></hostdev></devices></domain>
 class ClaimsCase(cli_case.CliTestCase):
     """A card with two VFs, on vfio-pci."""
 
+    MANAGED = "yes"
+
     def setUp(self) -> None:
         super().setUp()
         self.fake = fake_host.FakeHost(self.folder / "host")
@@ -40,7 +42,8 @@ class ClaimsCase(cli_case.CliTestCase):
         self.fake.writer().set_numvfs("0000:21:00.0", 2)
         self.enterContext(self.fake.plugged_in())
         self.configure(
-            'device_spec = { "vendor_id": "8086", "product_id": "10ca" }',
+            'device_spec = { "vendor_id": "8086", "product_id": "10ca",'
+            f' "managed": "{self.MANAGED}" }}',
             'alias = { "name": "nic", "vendor_id": "8086",'
             ' "product_id": "10ca", "device_type": "type-VF" }',
             tail="[vfio]\nplacement = embedded\n",
