@@ -51,6 +51,47 @@ class SingleCase(cli_case.CliTestCase):
         return self.run_cli(*shlex.split(command)[1:])
 
 
+class FirstTest(SingleCase):
+    """Whoever made the store, what nobody has synced yet is told."""
+
+    def seen(self) -> object:
+        return (
+            [
+                (row["address"], row["status"])
+                for row in self.json("device", "list")
+            ],
+            [
+                (row["name"], row["count"], row["available"])
+                for row in self.json("capabilities")
+                if row["kind"] == "class"
+            ],
+            self.json("device", "show", CARDS[0])["assignable"],
+        )
+
+    def test_a_store_that_was_never_synced_tells_what_a_sync_would_track(
+        self,
+    ) -> None:
+        before = self.seen()
+        self.assertEqual([("gpu", 2, 2)], before[1])  # type: ignore[index]  # it is a tuple
+        self.ok("device", "bind", PF, "--allow-pf")
+        self.ok("device", "unbind", PF)
+        self.assertTrue(list(self.state.glob("*.sqlite*")))
+        self.assertEqual(before, self.seen())
+        said = self.ok("device", "list").err
+        self.assertIn("nothing is tracked yet", said)
+        said = self.ok("explain", CARDS[0], status=1).out
+        self.assertIn("nothing is tracked yet", said)
+        self.ok("device", "sync")
+        self.assertEqual(before, self.seen())
+        self.assertNotIn("nothing is tracked", self.ok("device", "list").err)
+
+    def test_one_that_was_synced_with_nothing_stays_empty(self) -> None:
+        self.configure(tail="[vfio]\nplacement = none\n")
+        self.ok("device", "sync")
+        self.declare()
+        self.assertEqual([], self.json("device", "list"))
+
+
 class ClaimedTest(SingleCase):
     """A claimed device comes to its driver, and isn't taken from it."""
 
