@@ -12,7 +12,7 @@ import os_traits
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
 from nova_vfio_variant.declaration import facts, nova_here, two_sides
-from nova_vfio_variant.host.observe import domains
+from nova_vfio_variant.host.observe import domains, passed
 from nova_vfio_variant.host.observe.use import guests
 from nova_vfio_variant.placement import diff, tree
 
@@ -121,10 +121,15 @@ def guest_without_claim(
         tracked_device.address: tracked_device
         for tracked_device in given.recorded
     }
-    for guest, address in (
-        (one, address)
-        for one in domains.every(given.scan.tree, guests.STATES)
-        for address in one.functions
+    has = passed.functions(
+        given.host_facts,
+        domains.every(given.scan.tree, guests.STATES),
+        given.records.owners,
+    )
+    for address, guest in (
+        (address, guest)
+        for address, by in has.items()
+        for guest in by.values()
     ):
         device = recorded.get(address)
         if device is None and address not in given.spec_of:
@@ -136,7 +141,7 @@ def guest_without_claim(
             continue
         yield finding.Finding(
             codes.GUEST_WITHOUT_CLAIM,
-            f"guest {guest.name} ({guest.instance_uuid}) has {address}, which "
+            f"guest {guest} has {address} ({guest.by}), which "
             + (f"instance {owner} claimed" if owner else "nobody claimed"),
             subject=str(address),
         )
@@ -144,7 +149,7 @@ def guest_without_claim(
 
 def _allocated(
     given: facts.CheckInput,
-    guest: domains.Guest,
+    guest: passed.Passed,
     address: pci_address.PciAddress,
 ) -> bool:
     """Whether Nova, which has no store of ours, has it allocated."""

@@ -60,6 +60,8 @@ class CheckInput:
     :param findings: what the parsers said already
     :param scan: None to leave out what needs the host
     :param recorded: devices in the store
+    :param was_synced: whether the store was ever made equal to configuration
+        and host: who acts on the host makes one without that
     :param published: None to leave out what needs Placement
     :param unreachable: why Placement could not be asked, None if it was
     :param unseen: why the host could not be looked at, None if it was
@@ -85,6 +87,7 @@ class CheckInput:
     findings: tuple[finding.Finding, ...] = ()
     scan: host_scan.HostScan | None = None
     recorded: ty.Sequence[tracked.Device] = ()
+    was_synced: bool = False
     published: Published | None = None
     unreachable: exception.PlacementError | None = None
     host_specs: tuple[source.SourceText, ...] = ()

@@ -225,6 +225,7 @@ class Context:
             return dataclasses.replace(
                 given,
                 recorded=devices,
+                was_synced=records.was_synced(store, devices),
                 records=records.survey(store, devices, given.scan, self.state),
                 vgpu_types={
                     card: known.types

@@ -18,6 +18,7 @@ from nova_vfio_variant.node import (
     waiting,
 )
 from nova_vfio_variant.pci import mdev_names
+from nova_vfio_variant.tracker import cordons
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -107,19 +108,36 @@ class Cordoning:
 
         :returns: whether there was one; and why the device isn't offered
             again yet, None where it is
+        :raises HostError: the host can't be seen
         :raises LockTimeout: another command writes
         :raises StoreError: the store can't be read or written
         """
         if not self._context.has_state:
             return False, None
         with syncing.locked(self._context) as store:
-            if not store.cordons.remove(address):
-                return False, None
-            _LOG.info("device %s: no longer cordoned", address)
+            lifted = store.cordons.remove(address)
+            if lifted:
+                _LOG.info("device %s: no longer cordoned", address)
             function = self._context.scan.get(address)
             if function is None:
-                return True, None
-            return True, self._enforced(store, function, None)
+                return lifted, None
+            left = self._enforced(store, function, None) if lifted else None
+            return lifted, self._with_pf(store, function) or left
+
+    def _with_pf(
+        self, store: tracker_store.Store, function: observed.PciFunction
+    ) -> Unenforced | None:
+        """Whether a VF is cordoned by what was said of its PF."""
+        pf = function.physfn
+        reason = pf and cordons.standing(
+            store.cordons.all(), self._context.scan.get
+        ).get(pf)
+        if not reason:
+            return None
+        return Unenforced(
+            f"{function.address} is cordoned with its PF {pf}: {reason}",
+            (f"nova-vfio device uncordon {pf}",),
+        )
 
     def users(self, address: pci_address.PciAddress) -> tuple[User, ...]:
         """Who is on a function now, or on what is below it.

@@ -7,6 +7,7 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import refusal
 from nova_vfio_variant.node import (
     placement_side,
     preparation,
@@ -39,11 +40,13 @@ class Scrubbing:
     def plan(self, address: Address) -> planning.Decision:
         """What :meth:`scrub` would do to the host now. Nothing is written.
 
+        :raises HostError: the host has no such function
         :raises InvalidDeviceStatus: it isn't reserved for having had its time
         """
+        self._context.function(address)
         side = placement_side.PlacementSide(self._context)
         with side.observed() as (published, _):
-            _expect_spent(address, published.spent())
+            self._expect_spent(address, published.spent())
         return self._devices.plan_reset(address)
 
     def scrub(self, address: Address) -> preparation.Result:
@@ -56,6 +59,7 @@ class Scrubbing:
         :raises HostError: the host can't be written
         :raises PlacementError: it can't be asked, or written
         """
+        self._context.function(address)
         syncing.declared(self._context)
         side = placement_side.PlacementSide(self._context)
         with syncing.locked(self._context) as store:
@@ -64,7 +68,7 @@ class Scrubbing:
             published.expect_publishing()
             gone = published.spent()
             records.remember_spent(store, gone)
-            _expect_spent(address, gone)
+            self._expect_spent(address, gone)
         result = self._devices.reset(address)
         if result.refusals or result.failed or result.ended_by is not None:
             return result
@@ -77,14 +81,19 @@ class Scrubbing:
         _LOG.info("device %s: scrubbed, and can be given again", address)
         return result
 
+    def _expect_spent(
+        self, address: Address, gone: ty.Collection[Address]
+    ) -> None:
+        """See that a device had its time.
 
-def _expect_spent(address: Address, gone: ty.Collection[Address]) -> None:
-    """See that a device had its time.
-
-    :raises InvalidDeviceStatus: it hadn't, or somebody has it
-    """
-    if address not in gone:
+        :raises InvalidDeviceStatus: it hadn't, or somebody has it
+        """
+        if address in gone:
+            return
+        against = self._devices.plan_reset(address).refusals
         raise exception.InvalidDeviceStatus(
             f"{address} is not reserved for having been used once",
-            f"'nova-vfio device reset {address}' resets it all the same",
+            f"nor could it be reset: {refusal.line(against[0])}"
+            if against
+            else f"'nova-vfio device reset {address}' resets it all the same",
         )

@@ -7,6 +7,7 @@ journal, refusals and recovery, for one function.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as ty
 
@@ -137,4 +138,4 @@ class Wish(ty.NamedTuple):
                 f"{self.address} can't be bound to {self.driver!r}",
                 findings=found,
             )
-        return specs[0]
+        return dataclasses.replace(specs[0], by_options=True)

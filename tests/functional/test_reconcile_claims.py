@@ -106,7 +106,76 @@ class GuestTest(ClaimsCase):
         rows = self.json("reconcile", status=1)
         (row,) = [row for row in rows if row["what"].endswith("two guests")]
         self.assertEqual((VFS[0], "leave"), (row["subject"], row["action"]))
-        self.assertIn(f"{ONE}, {TWO} name it", row["reason"])
+        self.assertIn(f"guests {ONE}, {TWO} have it (", row["reason"])
+
+    def told(self) -> list[tuple[str, str]]:
+        """What reconcile and config check tell of guests."""
+        rows = self.json("reconcile", "--dry-run", status=1)
+        found = [
+            (row["subject"], row["reason"])
+            for row in rows
+            if "guest" in row["what"]
+        ]
+        self.assertEqual(sorted({at for at, _ in found}), self.checked())
+        return found
+
+    def checked(self) -> list[str]:
+        """Of which devices config check tells the same."""
+        return [
+            found["subject"]
+            for found in self.json("config", "check", "--fail-on", "error")
+            if found["code"] == "VFIO403"
+        ]
+
+    def take(self, at: str) -> None:
+        """Let ONE claim this one."""
+        self.ok("claim", "create", "--instance", ONE, "--device", at)
+
+    def test_one_that_only_its_process_tells_of_is_told(self) -> None:
+        self.ok("device", "sync")
+        pid = self.guest(TWO, VFS[0])
+        ((at, said),) = self.told()
+        self.assertEqual(VFS[0], at)
+        self.assertIn(f"guest {TWO} has it, and nobody has claimed it", said)
+        self.assertIn(f"is open in process {pid} (", said)
+
+    def test_one_that_another_has_claimed_is_told(self) -> None:
+        self.take(VFS[0])
+        self.guest(TWO, VFS[0])
+        self.guest(ONE)
+        ((at, said),) = self.told()
+        self.assertEqual(VFS[0], at)
+        self.assertIn(f"instance {ONE} has claimed it", said)
+        self.define(ONE)
+        self.assertIn(f"{ONE} has claimed it, and is right", self.told()[1][1])
+
+    def test_whoever_has_claimed_it_may_have_it_open(self) -> None:
+        self.take(VFS[0])
+        self.guest(ONE, VFS[0])
+        self.define(ONE)
+        self.ok("reconcile")
+        self.assertEqual([], self.checked())
+
+    def test_of_an_open_group_a_guest_has_what_it_has_claimed(self) -> None:
+        mates = ["0000:43:00.0", "0000:43:00.1"]
+        for at in mates:
+            self.fake.add(at, "8086:10ca", driver="vfio-pci", group=90)
+        self.ok("device", "sync")
+        pid = self.guest(ONE, mates[0])
+        self.assertEqual(mates, [at for at, _ in self.told()])
+        self.fake.let_go(pid)
+        self.take(mates[0])
+        self.guest(ONE, mates[0])
+        self.ok("reconcile")
+        self.assertEqual([], self.checked())
+
+    def test_what_the_host_keeps_is_no_guests(self) -> None:
+        self.ok("device", "sync")
+        place = f"sys/bus/pci/devices/{VFS[0]}"
+        self.fake.write(f"{place}/driver/unbind", VFS[0].encode())
+        words = ("qemu-system-x86_64", "-uuid", TWO)
+        self.fake.open_file(f"/{place}/resource0", words[0], words)
+        self.ok("reconcile")
 
     def test_a_claimed_device_that_vanished_or_is_another_is_told(
         self,
