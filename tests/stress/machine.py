@@ -20,6 +20,8 @@ from tests.functional import kept_files
 from tests.stress import place, placement_model, world
 
 _WHO: ty.Final = st.integers(0, 3)
+#: After so many commands somebody may report, or keep a copy.
+_SOME: ty.Final = 4
 #: What is done most.
 _MOVES: ty.Final = ("prepare", "started", *["release"] * 3)
 _WHERE: ty.Final = st.sampled_from(
@@ -147,7 +149,12 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
         """A device for one time is to be given again."""
         self.world.operators.scrub(place.SPARE, dies_at)
 
-    @stateful.precondition(lambda self: self.world.store_is_there)
+    @stateful.precondition(
+        lambda self: (
+            self.world.store_is_there
+            and self.world.commands > self.world.operators.copied + _SOME
+        )
+    )
     @stateful.rule()
     def write_backup(self) -> None:
         """A copy of the store is made."""
@@ -202,7 +209,9 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
         """What nobody has any more is freed."""
         self.world.reconcile(dies_at)
 
-    @stateful.precondition(lambda self: not self.world.is_settled)
+    @stateful.precondition(
+        lambda self: self.world.commands > self.world.reported + _SOME
+    )
     @stateful.rule()
     def settle(self) -> None:
         """Somebody reports, when nothing is under way."""

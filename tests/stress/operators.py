@@ -54,6 +54,8 @@ class Operators:
         self.names: dict[str, Said] = {}
         self.hung: set[str] = set()
         self.spent: set[str] = set()
+        #: Up to which command there is a copy of the store.
+        self.copied = 0
         #: Of which cordons and names nobody knows what became of them.
         self.unsure: set[str] = set()
 
@@ -182,12 +184,12 @@ class Operators:
 
     def write_backup(self) -> None:
         """Keep a copy of the store."""
-        if self._world.store_is_there:
-            self._world.tried(
-                lambda: backup.Backups(self._world.node.context).write(
-                    self._world.folder / "copy"
-                )
+        self._world.tried(
+            lambda: backup.Backups(self._world.node.context).write(
+                self._world.folder / "copy"
             )
+        )
+        self.copied = self._world.commands
 
     @property
     def has_copy(self) -> bool:

@@ -97,6 +97,8 @@ class World:
         self.is_dirty = False
         #: Whether nothing was done since the last look, and the last report.
         self.is_seen = self.is_settled = False
+        #: How many commands there were, and up to which was reported.
+        self.commands = self.reported = 0
         self._functions: list[dict[str, ty.Any]] | None = None
         self.operators = operators.Operators(self)
         self.configure("all")
@@ -138,6 +140,7 @@ class World:
         :param dies_at: the number of the durable write at which it is killed
         """
         self.changed()
+        self.commands += 1
         try:
             if dies_at is None:
                 command()
@@ -384,7 +387,7 @@ class World:
         if ended != "done":
             return [f"a report: {ended}"]
         diff = self.node.placement.diff()
-        self.is_dirty = False
+        self.is_dirty, self.reported = False, self.commands
         self.learn(self.node.devices.claims(), ended=True)
         found = self.wrong()
         if diff.changes:
