@@ -72,14 +72,35 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(who=_WHO, count=st.integers(1, 2))
     def claim_nics(self, who: int, count: int) -> None:
         """Claim what most claim, and nobody is killed."""
-        self.world.claim(self.world.instances[who], f"nic:{count}")
+        free = [one for one in self.world.instances if not one.addresses]
+        if free:
+            self.world.claim(free[who % len(free)], f"nic:{count}")
+
+    @stateful.precondition(lambda self: self.world.has_claims)
+    @stateful.rule(who=_WHO)
+    def give_back(self, who: int) -> None:
+        """Release what one has, and nobody is killed."""
+        self.world.move(self._owner(who), "release")
+
+    @stateful.precondition(lambda self: self.world.has_claimed_twice)
+    @stateful.rule(who=_WHO)
+    def give_back_late(self, who: int) -> None:
+        """Release what one had before, which is somebody's claim no more."""
+        again = [one for one in self.world.instances if one.assignments[1:]]
+        one = again[who % len(again)]
+        self.world.move(one, "release", one.assignments[0])
+
+    def _owner(self, who: int) -> world.Instance:
+        """One of those that have anything."""
+        owners = [one for one in self.world.instances if one.addresses]
+        return owners[who % len(owners)]
 
     @stateful.precondition(lambda self: self.world.has_claims)
     @stateful.rule(who=_WHO, dies_at=_DIES)
     def claim_again(self, who: int, dies_at: int | None) -> None:
         """Claim what one has."""
-        one = self.world.instances[who]
-        if one.alias not in {"", "?"}:
+        one = self._owner(who)
+        if one.alias != "?":
             self.world.claim(one, one.alias, dies_at)
 
     @stateful.precondition(lambda self: self.world.has_ever_claimed)
@@ -105,7 +126,7 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(who=_WHO)
     def guest_begins(self, who: int) -> None:
         """A guest opens what its instance has."""
-        self.world.start_guest(self.world.instances[who])
+        self.world.start_guest(self._owner(who))
 
     @stateful.precondition(lambda self: self.world.open_in())
     @stateful.rule(who=_WHO)

@@ -333,6 +333,11 @@ class World:
         """Whether anybody had."""
         return any(one.assignments for one in self.instances)
 
+    @property
+    def has_claimed_twice(self) -> bool:
+        """Whether anybody had another claim before."""
+        return any(one.assignments[1:] for one in self.instances)
+
     def functions(self) -> list[dict[str, ty.Any]]:
         """The functions, as somebody else reads them."""
         if self._functions is None:
