@@ -20,8 +20,6 @@ from tests.functional import kept_files
 from tests.stress import place, placement_model, world
 
 _WHO: ty.Final = st.integers(0, 3)
-#: After so many commands somebody may report, or keep a copy.
-_SOME: ty.Final = 4
 #: What is done most.
 _MOVES: ty.Final = ("prepare", "started", *["release"] * 3)
 _WHERE: ty.Final = st.sampled_from(
@@ -173,7 +171,7 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
     @stateful.precondition(
         lambda self: (
             self.world.store_is_there
-            and self.world.commands > self.world.operators.copied + _SOME
+            and self.world.commands > self.world.operators.copied + world.SOME
         )
     )
     @stateful.rule()
@@ -231,7 +229,7 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
         self.world.reconcile(dies_at)
 
     @stateful.precondition(
-        lambda self: self.world.commands > self.world.reported + _SOME
+        lambda self: self.world.commands > self.world.reported + world.SOME
     )
     @stateful.rule()
     def settle(self) -> None:
@@ -248,3 +246,6 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
         """Nothing is wrong after each event."""
         found = self.world.wrong()
         assert not found, found
+        if self.world.is_report_due:
+            # Else nobody would see what is lost after the first kill.
+            self.expect_settled()

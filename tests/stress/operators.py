@@ -212,7 +212,7 @@ class Operators:
         if ended == "done" and opened:
             self._world.said.append(f"restored, and {opened} are open")
         if ended in {"done", "killed"}:
-            self._world.is_dirty = True
+            self._world.soil()
             self.unsure.add(_ALL)
             for one in self._world.instances:
                 one.known = model.Known.UNKNOWN

@@ -26,6 +26,8 @@ from tests import independent_reader
 from tests.functional import kept_files, kill_points
 from tests.stress import model, operators, place, placement_model, seen
 
+#: After so many commands somebody may report, or keep a copy.
+SOME: ty.Final = 4
 #: Claims that nobody has to finish, or to take back.
 _STAYS: ty.Final = (
     tracked.ClaimState.PREPARED,
@@ -122,6 +124,16 @@ class World:
         self.is_seen = self.is_settled = False
         self._functions = None
 
+    def soil(self) -> None:
+        """Placement may be behind the store from now on."""
+        if not self.is_dirty:
+            self.is_dirty, self.reported = True, self.commands
+
+    @property
+    def is_report_due(self) -> bool:
+        """Whether somebody died some commands ago, and none reported since."""
+        return self.is_dirty and self.commands > self.reported + SOME
+
     def configure(self, name: str) -> None:
         """Let another set of devices be declared."""
         self.changed()
@@ -145,7 +157,7 @@ class World:
             if dies_at is None:
                 command()
             elif kill_points.killed(dies_at, command):
-                self.is_dirty = True
+                self.soil()
                 return "killed"
         except exception.VfioVariantError as error:
             said = [f"{type(error).__name__}: {error}"]
@@ -388,6 +400,7 @@ class World:
             return []
         ended = self.tried(self.node.reporting.report)
         if _BOTH in ended and self._is_divided():
+            self.reported = self.commands
             return []
         if ended != "done":
             return [f"a report: {ended}"]
