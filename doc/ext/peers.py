@@ -108,11 +108,12 @@ HYPEMAN = (
     ),
     Row(
         "Stop nvidia-persistenced before a driver is changed",
-        "device bind",
-        "",
-        "behaviour.test_single.BindTest.test_one_that_is_open_stays_where_it_is",
-        "Who has a device open is named, and the step refused: the daemon"
-        " serves the other cards of the host",
+        "device bind --stop-persistenced",
+        "node.single.SingleDevices",
+        "functional.test_persistenced.PersistencedTest"
+        ".test_it_is_stopped_before_and_started_after",
+        "Only if that is asked: it serves the host's other cards. It is"
+        " started again at once, after a crash too",
     ),
     Row(
         "Mark attached, with auto-bind",

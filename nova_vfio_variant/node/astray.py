@@ -31,6 +31,7 @@ GRACE: ty.Final = dt.timedelta(minutes=5)
 class What(enum.StrEnum):
     """What is wrong."""
 
+    STOPPED = "service that a command stopped"
     UNSETTLED = "change that was begun and has not ended"
     ORPHAN = "vGPU without an instance"
     LOST = "vGPU that is gone"
@@ -125,6 +126,7 @@ class Facts:
         instance, or why that isn't known
     :param sides: who has devices by Placement and by the store; only asked
         by whoever needs it
+    :param stopped: services that a command stopped, and didn't start again
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -145,6 +147,7 @@ class Facts:
     nova_gives: bool = False
     allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
     sides: ty.Callable[[], Sides] = Sides
+    stopped: tuple[str, ...] = ()
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
@@ -157,6 +160,17 @@ def unsettled(facts: Facts) -> ty.Iterator[Decision]:
             subject,
             What.UNSETTLED,
             "a command ended in the middle of it",
+            Action.RECOVER,
+        )
+
+
+def stopped(facts: Facts) -> ty.Iterator[Decision]:
+    """What a command was killed before it started it again."""
+    for service in facts.stopped:
+        yield Decision(
+            service,
+            What.STOPPED,
+            "a command ended before it was started again",
             Action.RECOVER,
         )
 

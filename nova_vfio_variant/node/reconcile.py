@@ -41,6 +41,7 @@ from nova_vfio_variant.node import (
     mdevs,
     missing_vgpus,
     novas,
+    pausing,
     placement_side,
     preparation,
     records,
@@ -85,6 +86,7 @@ LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[astray.Facts], ty.Iterator[astray.Decision]], ...]
 ] = (
     astray.unsettled,
+    astray.stopped,
     astray_claims.unfinished,
     astray_claims.of_gone,
     astray_adopted.of_gone,
@@ -248,6 +250,7 @@ class Reconciling:
             guests=tuple(domains.every(tree)),
             allocated=adopting.whether_allocated(self._context, store),
             sides=both_sides.compared(self._context, store),
+            stopped=pausing.left_stopped(store, tree),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:
@@ -350,16 +353,14 @@ class Reconciling:
                 return "it is not as it was when this was decided"
             if mdev is not None:
                 self._mdevs.end(store, decision)
-                return None
-            if vgpu is None:
+            elif vgpu is None:
                 _end_claim(self._context, store, decision)
-                return None
-            if decision.action is astray.Action.SET:
+            elif decision.action is astray.Action.SET:
                 vgpu_claims.make_again(self._context, store, vgpu)
-                return None
-            ending_vgpus.end(
-                self._context, self._prepared, store, vgpu, decision.why
-            )
+            else:
+                ending_vgpus.end(
+                    self._context, self._prepared, store, vgpu, decision.why
+                )
         return None
 
 

@@ -7,19 +7,17 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import observer as host_observer
 from nova_vfio_variant.node import (
     placement_side,
     preparation,
     records,
-    single,
     syncing,
 )
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import planning
-    from nova_vfio_variant.node import context
+    from nova_vfio_variant.node import context, single
 
 Address = pci_address.PciAddress
 _LOG = logging.getLogger(__name__)
@@ -29,16 +27,14 @@ class Scrubbing:
     """Gives devices for one time back to all.
 
     :param on: the node
-    :param observer: is told of what is done as it goes
+    :param devices: resets one
     """
 
     def __init__(
-        self,
-        on: context.Context,
-        observer: host_observer.Observer | None = None,
+        self, on: context.Context, devices: single.SingleDevices
     ) -> None:
         self._context = on
-        self._devices = single.SingleDevices(on, observer)
+        self._devices = devices
 
     def plan(self, address: Address) -> planning.Decision:
         """What :meth:`scrub` would do to the host now. Nothing is written.

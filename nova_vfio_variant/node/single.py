@@ -30,15 +30,20 @@ class SingleDevices:
 
     :param on: the node
     :param observer: is told of what is done as it goes
+    :param stop_persistenced: nvidia-persistenced, which has all of NVIDIA's
+        cards open, is stopped meanwhile
     """
 
     def __init__(
         self,
         on: context.Context,
         observer: host_observer.Observer | None = None,
+        *,
+        stop_persistenced: bool = False,
     ) -> None:
         self._context = on
         self._observer = observer
+        self._stops = stop_persistenced
 
     def plan_bind(self, wish: Wish) -> planning.Decision:
         """What :meth:`bind` would do now. Nothing is written."""
@@ -89,7 +94,12 @@ class SingleDevices:
     def _preparation(
         self, given: tuple[host_spec.HostSpec, ...] = ()
     ) -> preparation.Preparation:
-        return preparation.Preparation(self._context, self._observer, given)
+        return preparation.Preparation(
+            self._context,
+            self._observer,
+            given,
+            stop_persistenced=self._stops,
+        )
 
 
 class Wish(ty.NamedTuple):
