@@ -118,7 +118,7 @@ class Store(parts.Parts):
         :param count: how many of each pool
         """
         with self._read() as link:
-            marks = ((row[0], row[1]) for row in link.execute(rows.FREE))
+            marks = link.execute(rows.FREE).all()
             found = rows.some(link, properties.taken_first(marks, count))
         return tuple(_devices(self._place, found.values()))
 
@@ -259,7 +259,9 @@ class Store(parts.Parts):
         """
         with self._write() as link:
             owned = _devices(self._place, rows.owned(link, instance_uuid))
-            families = self._families(link, [one.address for one in owned])
+            families = self._families(
+                link, [one.address for one in owned], siblings=True
+            )
             for one in owned:
                 families.free(one.address, instance_uuid)
             rows.write(link, families.changes())
@@ -338,10 +340,14 @@ class Store(parts.Parts):
             yield self._link
 
     def _families(
-        self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
+        self,
+        link: sa.Connection,
+        devices: ty.Iterable[pci_address.PciAddress],
+        *,
+        siblings: bool = False,
     ) -> family.Families:
-        """The whole families of some devices."""
-        found = rows.families(link, devices)
+        """Some devices with theirs, as :func:`rows.families` has it."""
+        found = rows.families(link, devices, siblings=siblings)
         return family.Families(_devices(self._place, found))
 
 
