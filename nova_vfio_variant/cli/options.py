@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import re
 import sys
 import typing as ty
 
@@ -149,6 +150,17 @@ def seconds(text: str) -> float:
     if not 0 <= found < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return found
+
+
+def whole_number(text: str) -> int:
+    """A number of things, given on the command line.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    # int() takes digits of all scripts, and underscores between them.
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def reason(text: str) -> str:

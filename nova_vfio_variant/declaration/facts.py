@@ -22,6 +22,7 @@ from nova_vfio_variant.pci import jsontext, matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import mdevs as tracked_mdevs
 from nova_vfio_variant.tracker import sync
 from nova_vfio_variant.tracker import vgpus as tracked_vgpus
 
@@ -38,10 +39,12 @@ class Published:
 
     :param providers: by name
     :param consumers: provider's name -> consumer -> resource class -> units
+    :param ours: the names of those that we made
     """
 
     providers: ty.Mapping[str, provider.Published]
     consumers: ty.Mapping[str, ty.Mapping[str, ty.Mapping[str, int]]]
+    ours: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +94,7 @@ class CheckInput:
     records: assignability.Records = assignability.NOTHING_RECORDED
     vgpu_types: vgpu_classes.Types = dataclasses.field(default_factory=dict)
     vgpus: tuple[tracked_vgpus.OurVgpu, ...] | None = None
+    mdevs: tuple[tracked_mdevs.OurMdev, ...] = ()
 
     @classmethod
     def of(

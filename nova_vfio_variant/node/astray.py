@@ -21,6 +21,9 @@ from nova_vfio_variant.node import liveness
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.tracker import claim_records, mdevs, vgpus
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import two_sides
+
 #: What is younger is left alone: its guest may be about to start.
 GRACE: ty.Final = dt.timedelta(minutes=5)
 
@@ -43,6 +46,10 @@ class What(enum.StrEnum):
     SPENT = "device for one time that was used"
     VANISHED = "claimed device that is gone"
     EXCHANGED = "claimed device that is another one now"
+    ALLOCATION = "allocation without a claim"
+    NO_ALLOCATION = "claim without an allocation"
+    OTHER_ALLOCATION = "allocation of another amount than is claimed"
+    NOT_COMPARED = "allocations that can't be read"
 
 
 class Action(enum.StrEnum):
@@ -53,6 +60,7 @@ class Action(enum.StrEnum):
     FORGET = "forget"
     SET = "set"
     FINISH = "finish"
+    ALLOCATE = "allocate"
     LEAVE = "leave"
 
 
@@ -87,6 +95,18 @@ class Decision:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Sides:
+    """Placement against the store.
+
+    :param differences: where they differ, or why that isn't known
+    :param shared: others may write there, too
+    """
+
+    differences: tuple[two_sides.Difference, ...] | str = ()
+    shared: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
     """What is decided on.
 
@@ -99,10 +119,12 @@ class Facts:
     :param half_made: the UUIDs of those that may be there in part
     :param novas: those that nova-compute hands out
     :param claims: of each instance, where it is in its life
-    :param passed: the functions that libvirt's files give to guests
+    :param guests: what libvirt's files give to guests
     :param nova_gives: guests may have functions that nova-compute gave them
     :param allocated: whether Nova has devices of this host allocated for an
         instance, or why that isn't known
+    :param sides: who has devices by Placement and by the store; only asked
+        by whoever needs it
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -119,9 +141,10 @@ class Facts:
         default_factory=nova_mdevs.HandedOut
     )
     claims: tuple[claim_records.ClaimRecord, ...] = ()
-    passed: tuple[domains.Passed, ...] = ()
+    guests: tuple[domains.Guest, ...] = ()
     nova_gives: bool = False
     allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
+    sides: ty.Callable[[], Sides] = Sides
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
@@ -303,8 +326,9 @@ def why_left(
             f"whether instance {vgpu.instance_uuid} lives is not known:"
             f" {answer.why}"
         )
-    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
-        return "the host booted less than five minutes ago"
+    booted = just_booted(facts)
+    if booted is not None:
+        return booted
     try:
         since = dt.datetime.fromisoformat(vgpu.since)
         is_young = facts.now - since < GRACE
@@ -312,6 +336,13 @@ def why_left(
         return f"when it was set can't be read: {vgpu.since!r}"
     if is_young:
         return f"it was set at {vgpu.since}, less than five minutes ago"
+    return None
+
+
+def just_booted(facts: Facts) -> str | None:
+    """Why nothing is done so early; None where it isn't."""
+    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
+        return "the host booted less than five minutes ago"
     return None
 
 

@@ -132,7 +132,7 @@ def to_scrub(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             yield astray.Decision(
                 str(at),
                 What.SPENT,
-                "it was used once, and stays reserved until it is clean:"
+                "it was used once, and nobody gets it until it is clean:"
                 f" nova-vfio device scrub {at}",
                 Action.LEAVE,
             )
@@ -176,8 +176,9 @@ def _guests(
     found: dict[pci_address.PciAddress, set[str]] = collections.defaultdict(
         set
     )
-    for passed in facts.passed:
-        found[passed.address].add(passed.instance_uuid)
+    for guest in facts.guests:
+        for at in guest.functions:
+            found[at].add(guest.instance_uuid)
     return dict(sorted(found.items()))
 
 

@@ -6,13 +6,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shlex
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import obstacles, refusal
 from nova_vfio_variant.host.observe import use
-from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.node import (
+    placement_side,
+    syncing,
+    tracked_devices,
+    waiting,
+)
 from nova_vfio_variant.pci import mdev_names
 
 if ty.TYPE_CHECKING:
@@ -25,8 +29,6 @@ if ty.TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL: ty.Final = 0.5
 #: What says that somebody is on a function; a network interface of the
 #: host's, for one, doesn't.
 _ON_IT: ty.Final = frozenset({use.Kind.OPEN, use.Kind.VDPA, use.Kind.UNKNOWN})
@@ -302,13 +304,7 @@ def drained(
     :raises HostError: the host can't be seen
     :raises StoreError: the store can't be read
     """
-    deadline = time.monotonic() + wait
-    while True:
-        found = now().users(address)
-        left = deadline - time.monotonic()
-        if not found or left <= 0:
-            return found
-        time.sleep(min(_POLL, left))
+    return waiting.while_any(lambda: now().users(address), wait)
 
 
 def _seen(

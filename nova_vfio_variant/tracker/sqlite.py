@@ -40,6 +40,7 @@ _ROOM = 256 << 10
 #: What SQLite makes beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
 
+_RESTORE = "with a backup FILE: 'nova-vfio store restore FILE --force'"
 _OPEN_FILES = pathlib.Path("/proc/self/fd")
 
 
@@ -150,8 +151,7 @@ def exists(path: pathlib.Path, group: int | None = None) -> bool:
         raise exception.StoreCorruptError(
             f"the state database {path} is gone, but its write-ahead log"
             f" {log} is there",
-            "put a backup of both in their place, or remove the log to begin"
-            " with nothing recorded",
+            f"{_RESTORE}; or remove the log to begin with nothing recorded",
         )
     return False
 
@@ -312,8 +312,8 @@ def corrupt(
     plain = " ".join(reason.replace("*** in database main ***", "").split())
     return exception.StoreCorruptError(
         f"the state database {path} is corrupt ({plain}){kept}",
-        "put a backup in its place; or remove it to begin with nothing"
-        " recorded, once no instance holds a device",
+        f"{_RESTORE}; or remove it to begin with nothing recorded, once no"
+        " instance holds a device",
     )
 
 
