@@ -166,14 +166,15 @@ class Operators:
     def scrub(self, at: str, dies_at: int | None = None) -> None:
         """Let a device for one time be given again."""
         results: list[ty.Any] = []
-        ended = self._world.tried(
-            lambda: results.append(
-                scrubbing.Scrubbing(self._world.node.context).scrub(
-                    Address.parse(at)
-                )
-            ),
-            dies_at,
-        )
+
+        def command() -> None:
+            now = self._world.node.context
+            devices = single.SingleDevices(now)
+            results.append(
+                scrubbing.Scrubbing(now, devices).scrub(Address.parse(at))
+            )
+
+        ended = self._world.tried(command, dies_at)
         if ended == "killed":
             # It may have been given back before.
             self.spent.discard(at)
