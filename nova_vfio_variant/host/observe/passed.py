@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which guest has which function: by libvirt's files, and by processes. Pure.
+"""Which guest has which device: by libvirt's files, and by processes. Pure.
 
 Not every guest is libvirt's, and a file may say less than what is open.
 """
@@ -20,7 +20,7 @@ if ty.TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passed:
-    """A function that a guest has, or would be started with.
+    """A device that a guest has, or would be started with.
 
     :param instance_uuid: the guest's; empty if its file doesn't tell
     :param by: the file that says so, or what a process of the guest has open
@@ -37,6 +37,7 @@ class Passed:
 
 
 By = dict["pci_address.PciAddress", dict[str, Passed]]
+OfMdevs = dict[str, dict[str, Passed]]
 
 
 def functions(
@@ -76,4 +77,28 @@ def functions(
         for uuid, one in by.items():
             if not any((mate, uuid) in has for mate in mates):
                 found[at].setdefault(uuid, one)
+    return dict(sorted(found.items()))
+
+
+def mdevs(host: facts.HostFacts, files: ty.Iterable[domains.Guest]) -> OfMdevs:
+    """The guests of each mediated device that guests have, by their UUIDs.
+
+    What is open is its own: its IOMMU group has no other member.
+
+    :param files: the guests that libvirt keeps files of
+    """
+    found: OfMdevs = collections.defaultdict(dict)
+    for guest in files:
+        for uuid in guest.mdevs:
+            found[uuid].setdefault(
+                guest.instance_uuid,
+                Passed(guest.instance_uuid, guest.place, guest.name),
+            )
+    for uuid, used in host.mdev_uses.items():
+        for use in used:
+            guest_uuid = use.holder and use.holder.instance_uuid
+            if guest_uuid:
+                found[uuid].setdefault(
+                    guest_uuid, Passed(guest_uuid, use.what)
+                )
     return dict(sorted(found.items()))
