@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant.host.decide import mdev_obstacles
+from nova_vfio_variant.host.observe import passed
 from nova_vfio_variant.node import astray, liveness
 from nova_vfio_variant.pci import mdev_names
 
@@ -75,6 +76,24 @@ def lost(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         yield astray.Decision(
             ours.uuid, What.LOST_MDEV, why, action, mdev=ours
         )
+
+
+def of_others(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
+    """What a guest has that another instance has claimed."""
+    has = passed.mdevs(facts.host, facts.guests)
+    for ours in facts.mdevs:
+        if ours.goes or ours.instance_uuid is None:
+            continue
+        for uuid, guest in sorted(has.get(ours.uuid, {}).items()):
+            if uuid != ours.instance_uuid:
+                yield astray.Decision(
+                    ours.uuid,
+                    What.UNCLAIMED,
+                    f"guest {uuid} has it, and instance {ours.instance_uuid}"
+                    f" has claimed it ({guest.by}): the guest keeps it; end"
+                    " the guest",
+                    Action.LEAVE,
+                )
 
 
 def _of_nova(ours: mdevs.OurMdev, facts: astray.Facts) -> str | None:

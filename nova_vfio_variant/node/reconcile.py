@@ -97,6 +97,7 @@ LOOKED_FOR: ty.Final[
     astray_mdevs.lost,
     astray_claims.not_there,
     astray_claims.unclaimed,
+    astray_mdevs.of_others,
     astray_claims.in_two,
     astray_claims.to_scrub,
     astray_allocations.without_the_other,
