@@ -20,7 +20,9 @@ from nova_vfio_variant.pci import (
 ALIAS: ty.Final = "pci_passthrough:alias"
 NUMA_POLICY: ty.Final = "hw:pci_numa_affinity_policy"
 
-_COUNT = re.compile(r"\s*([0-9]{1,9})\s*")
+_MOST_DIGITS: ty.Final = 9
+_COUNT = re.compile(rf"\s*([0-9]{{1,{_MOST_DIGITS}}})\s*")
+_DIGITS = re.compile(r"\s*[0-9]+\s*")
 _NODES: ty.Final = "hw:numa_nodes"
 #: With one of these a guest has a NUMA node at least
 #: (``nova.virt.hardware.numa_get_constraints``).
@@ -164,6 +166,14 @@ def _request(
     begin = start + len(part) - len(part.lstrip())
     end = start + len(part)
     count = _COUNT.fullmatch(fields[1]) if len(fields) == 2 else None
+    if len(fields) == 2 and _DIGITS.fullmatch(fields[1]) and count is None:
+        return _Wrong(
+            flavor_codes.BAD_COUNT,
+            f"{part.strip()!r} asks for more devices than can be counted",
+            f"a count is at most {10**_MOST_DIGITS - 1}",
+            begin,
+            end,
+        )
     if count is None or int(count[1]) < 1:
         # Nova takes a count of 0, and then an instance without its device.
         return _Wrong(
