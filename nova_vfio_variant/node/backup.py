@@ -189,7 +189,7 @@ class Backups:
             is_other = not holding.is_same(copy, now)
             holding.finish(copy, now)
             kept = None
-            if not dry_run:
+            if is_other and not dry_run:
                 kept = backup.keep_aside(link, path, group)
                 backup.put(copy, path, group)
                 _LOG.info("the store is that of %s; before: %s", file, kept)

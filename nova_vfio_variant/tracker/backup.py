@@ -107,7 +107,7 @@ def read(path: pathlib.Path) -> sqlite3.Connection:
 
     :raises StoreError: it can't be read, is a stranger's, or no sound store
     """
-    log = path.with_name(f"{path.name}-wal")
+    log = path.parent / f"{path.name}-wal"
     try:
         with own_files.opened(path.parent, sticky=True) as folder:
             fd = folder.open(path.name, os.O_RDONLY)

@@ -126,7 +126,8 @@ def uri(path: pathlib.Path, *, read_only: bool = False) -> str:
     mode = "mode=rw"
     if read_only and not _is_writable(path):
         mode = "mode=ro" if _log(path).exists() else "mode=ro&immutable=1"
-    return f"file:{urllib.parse.quote(str(path.absolute()))}?{mode}"
+    # As bytes: a name need not be UTF-8.
+    return f"file:{urllib.parse.quote(os.fsencode(path.absolute()))}?{mode}"
 
 
 def exists(path: pathlib.Path, group: int | None = None) -> bool:
