@@ -5,6 +5,7 @@
 * ``.. vfio-status::``: the options of ``nova-vfio-status``
 * ``.. vfio-codes::``: every kind of finding
 * ``.. vfio-deviations::``: the table of differences from Nova
+* ``.. vfio-peers::``: what other managers do, and how it is done here
 * ``.. vfio-matrix::``: what was run beside which release of OpenStack
 * ``.. vfio-rooms::``: a picture of the code's rooms
 * ``.. vfio-way::``: the functions that a VF passes, named below it
@@ -18,6 +19,7 @@ import re
 
 import beside_nova
 import house
+import peers
 from cliff import command, sphinxext
 from docutils import nodes, statemachine
 from docutils.parsers import rst
@@ -68,6 +70,33 @@ class Deviations(_Generated):
             said = ", ".join(code.id for code in row.findings)
             rows.append(f"     - {said or f'Nothing: {_plain(row.silent)}'}")
         return rows
+
+
+class Peers(_Generated):
+    """What other managers do, a table for each of them."""
+
+    def lines(self) -> list[str]:
+        text: list[str] = []
+        for name, rows in peers.TABLES.items():
+            text += [name, "=" * len(name), "", ".. list-table::"]
+            text += ["   :header-rows: 1", "   :widths: 3 5 4", ""]
+            text += ["   * - There", "     - Here", "     - What is different"]
+            for row in rows:
+                here = [
+                    f"| ``{word}``"
+                    for word in (
+                        row.command and f"nova-vfio {row.command}",
+                        row.call,
+                        row.test,
+                    )
+                    if word
+                ]
+                text.append(f"   * - {_plain(row.what)}")
+                text.append(f"     - {here[0] if here else 'None'}")
+                text += [f"       {line}" for line in here[1:]]
+                text.append(f"     - {_plain(row.why)}")
+            text.append("")
+        return text
 
 
 def _plain(text: str) -> str:
@@ -146,6 +175,7 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.setup_extension("cliff.sphinxext")
     app.add_directive("vfio-commands", Commands)
     app.add_directive("vfio-deviations", Deviations)
+    app.add_directive("vfio-peers", Peers)
     app.add_directive("vfio-codes", Codes)
     app.add_directive("vfio-rooms", Rooms)
     app.add_directive("vfio-way", Way)

@@ -697,9 +697,9 @@ GUEST_WITHOUT_CLAIM: ty.Final = finding.Code(
     "VFIO403",
     _WARNING,
     "a guest has a device that nobody claimed",
-    "libvirt runs a guest with this device, and neither the store nor "
-    "Placement knows of it: the next claim may give it to a second guest "
-    "(compare CVE-2026-46448).",
+    "A guest runs with this device, by libvirt's files or by what its process "
+    "has open, and neither the store nor Placement knows of it: the next claim "
+    "may give it to a second guest (compare CVE-2026-46448).",
     "a hostdev of 0000:25:00.4 in /run/libvirt/qemu/guest.xml",
     "Claim it for that guest, or take it away from the guest.",
 )

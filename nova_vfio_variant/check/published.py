@@ -11,10 +11,13 @@ import os_traits
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
-from nova_vfio_variant.declaration import facts, nova_here
-from nova_vfio_variant.host.observe import domains
-from nova_vfio_variant.placement import diff, tree, vgpu_cards
-from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.declaration import facts, nova_here, two_sides
+from nova_vfio_variant.host.observe import domains, passed
+from nova_vfio_variant.host.observe.use import guests
+from nova_vfio_variant.placement import diff, tree
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
 
 #: What says how to log in to a service, first of all.
 _CREDENTIALS: ty.Final = frozenset({"auth_type", "auth_section"})
@@ -99,50 +102,13 @@ def allocated_to_another(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
     """Consumers in Placement against owners in the store."""
-    if given.published is None:
-        return
-    for name, owners in _owners(given).items():
-        rp = given.published.providers.get(name)
-        if rp is None:
-            continue
-        consumers = given.published.consumers.get(name, {})
-        has = {
-            consumer: sum(
-                units
-                for name, units in classes.items()
-                if name not in vgpu_cards.CLASSES
-            )
-            for consumer, classes in consumers.items()
-        }
-        for instance in sorted(owners | has.keys()):
-            recorded, published = owners[instance], has.get(instance, 0)
-            if recorded == published:
-                continue
-            if recorded == 0 and nova_here.OWNER_NOVA in rp.traits:
-                # Guests of Nova's that no claim of ours is in the way of.
-                continue
-            yield finding.Finding(
-                codes.ALLOCATED_TO_ANOTHER,
-                f"instance {instance} has {recorded} of its devices in the"
-                f" store, and {published} in Placement",
-                subject=name,
-            )
-
-
-def _owners(
-    given: facts.CheckInput,
-) -> dict[str, collections.Counter[str]]:
-    """Provider's name -> how many of its devices each instance has."""
-    by_address = {str(device.address): device for device in given.recorded}
-    providers, _ = tree.build(given.recorded, given.root, given.layout)
-    return {
-        provider.name: collections.Counter(
-            owner
-            for at in provider.devices
-            if (owner := by_address[at].instance_uuid)
+    for one in two_sides.differences(given):
+        yield finding.Finding(
+            codes.ALLOCATED_TO_ANOTHER,
+            f"instance {one.instance_uuid} has {one.recorded} of its devices"
+            f" in the store, and {one.published} in Placement",
+            subject=one.provider,
         )
-        for provider in providers
-    }
 
 
 def guest_without_claim(
@@ -155,36 +121,45 @@ def guest_without_claim(
         tracked_device.address: tracked_device
         for tracked_device in given.recorded
     }
-    for passed in domains.passed(given.scan.tree, domains.RUNNING):
-        device = recorded.get(passed.address)
-        if device is None and passed.address not in given.spec_of:
-            continue
-        if _claimed(device, passed) or _allocated(given, passed):
+    has = passed.functions(
+        given.host_facts,
+        domains.every(given.scan.tree, guests.STATES),
+        given.records.owners,
+    )
+    for address, guest in (
+        (address, guest)
+        for address, by in has.items()
+        for guest in by.values()
+    ):
+        device = recorded.get(address)
+        if device is None and address not in given.spec_of:
             continue
         owner = device.instance_uuid if device else None
+        if device is not None and owner == guest.instance_uuid:
+            continue
+        if _allocated(given, guest, address):
+            continue
         yield finding.Finding(
             codes.GUEST_WITHOUT_CLAIM,
-            f"guest {passed.guest} ({passed.instance_uuid}) has"
-            f" {passed.address}, which "
+            f"guest {guest} has {address} ({guest.by}), which "
             + (f"instance {owner} claimed" if owner else "nobody claimed"),
-            subject=str(passed.address),
+            subject=str(address),
         )
 
 
-def _claimed(device: tracked.Device | None, passed: domains.Passed) -> bool:
-    return device is not None and device.instance_uuid == passed.instance_uuid
-
-
-def _allocated(given: facts.CheckInput, passed: domains.Passed) -> bool:
+def _allocated(
+    given: facts.CheckInput,
+    guest: passed.Passed,
+    address: pci_address.PciAddress,
+) -> bool:
     """Whether Nova, which has no store of ours, has it allocated."""
     if given.published is None:
         return False
     providers, _ = tree.build(given.desired, given.root, given.layout)
     return any(
-        passed.instance_uuid
-        in given.published.consumers.get(provider.name, {})
+        guest.instance_uuid in given.published.consumers.get(provider.name, {})
         for provider in providers
-        if str(passed.address) in provider.devices
+        if str(address) in provider.devices
     )
 
 

@@ -7,7 +7,7 @@ import argparse
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.cli import base, given_file
+from nova_vfio_variant.cli import base, given_file, options
 from nova_vfio_variant.pci import (
     class_words,
     request,
@@ -124,7 +124,7 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count",
-        type=int,
+        type=options.whole_number,
         metavar="NUMBER",
         help="how many of them (default: all that --device names, else 1)",
     )

@@ -198,5 +198,6 @@ class Uncordon(base.Base):
         )
         if not lifted:
             self.status = 1
-            self.note(f"{parsed_args.address} is not cordoned")
+            if found is None:
+                self.note(f"{parsed_args.address} is not cordoned")
         _tell(self, found)

@@ -236,7 +236,7 @@ class List(_Shows, base.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """List, with a note if nothing was ever tracked."""
         devices = self.tracked.devices()
-        if not self.context.has_state:
+        if not self.tracked.was_synced:
             self.note(
                 "nothing is tracked yet: this is what 'device sync' would"
                 " track"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 
 from nova_vfio_variant.cli import base, called, host_prepare
 from nova_vfio_variant.host.decide import host_spec
@@ -20,12 +19,21 @@ class _OfOne(host_prepare.Prepare):
         parser = super().get_parser(prog_name)
         base.add_address(parser)
         self.add_dry_run(parser)
+        parser.add_argument(
+            "--stop-persistenced",
+            action="store_true",
+            help="stop nvidia-persistenced, if it runs, and start it again"
+            " afterwards; a dry run doesn't",
+        )
         return parser
 
-    @functools.cached_property
-    def devices(self) -> single.SingleDevices:
+    def devices(self, parsed_args: argparse.Namespace) -> single.SingleDevices:
         """The acting half of the node, for one function each."""
-        return single.SingleDevices(self.context, self.telling)
+        return single.SingleDevices(
+            self.context,
+            self.telling,
+            stop_persistenced=parsed_args.stop_persistenced,
+        )
 
 
 class Bind(_OfOne):
@@ -74,8 +82,8 @@ class Bind(_OfOne):
             parsed_args.allow_pf,
         )
         if parsed_args.dry_run:
-            return self.show(self.devices.plan_bind(wish))
-        return self.tell(self.devices.bind(wish))
+            return self.show(self.devices(parsed_args).plan_bind(wish))
+        return self.tell(self.devices(parsed_args).bind(wish))
 
 
 class Unbind(_OfOne):
@@ -92,8 +100,8 @@ class Unbind(_OfOne):
         """Do it."""
         address = parsed_args.address
         if parsed_args.dry_run:
-            return self.show(self.devices.plan_unbind(address))
-        return self.tell(self.devices.unbind(address))
+            return self.show(self.devices(parsed_args).plan_unbind(address))
+        return self.tell(self.devices(parsed_args).unbind(address))
 
 
 class Reset(_OfOne):
@@ -110,8 +118,8 @@ class Reset(_OfOne):
         """Do it."""
         address = parsed_args.address
         if parsed_args.dry_run:
-            return self.show(self.devices.plan_reset(address))
-        return self.tell(self.devices.reset(address))
+            return self.show(self.devices(parsed_args).plan_reset(address))
+        return self.tell(self.devices(parsed_args).reset(address))
 
 
 class Scrub(_OfOne):
@@ -126,7 +134,9 @@ class Scrub(_OfOne):
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
         """Do it."""
         address = parsed_args.address
-        scrubbing = node_scrubbing.Scrubbing(self.context, self.telling)
+        scrubbing = node_scrubbing.Scrubbing(
+            self.context, self.devices(parsed_args)
+        )
         if parsed_args.dry_run:
             return self.show(scrubbing.plan(address))
         return self.tell(scrubbing.scrub(address))

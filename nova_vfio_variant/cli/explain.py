@@ -14,6 +14,7 @@ from nova_vfio_variant.pci import address as pci_address
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import assignability
     from nova_vfio_variant.node import inventory as node_inventory
+    from nova_vfio_variant.node import tracked_devices
     from nova_vfio_variant.tracker import device as tracked
 
 COLUMNS = ("address", "topic", "what", "mend")
@@ -68,7 +69,7 @@ class Explain(base.Lister):
                 *_of_verdict(verdict, owner),
                 *self._of_group(address),
                 *self._of_entry(address),
-                _of_claim(device, self.context.has_state),
+                _of_claim(device, self.tracked),
                 *_of_placement(view, address),
             )
             rows += [(str(address), *topic) for topic in topics]
@@ -156,10 +157,12 @@ def _of_verdict(
         yield "unseen", ", ".join(verdict.unseen), None
 
 
-def _of_claim(device: tracked.Device | None, has_state: bool) -> _Topic:
+def _of_claim(
+    device: tracked.Device | None, tracking: tracked_devices.TrackedDevices
+) -> _Topic:
     if device is None:
         return "claim", "it is not tracked", None
-    if not has_state:
+    if not tracking.was_synced:
         return "claim", "nothing is tracked yet", "nova-vfio device sync"
     if device.instance_uuid is None:
         return "claim", f"none: it is {device.status}", None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import pathlib
+import re
 import sys
 import typing as ty
 
@@ -173,6 +174,17 @@ def path(text: str) -> pathlib.Path:
     :raises ArgumentTypeError: argparse prints it and ends with status 2
     """
     return pathlib.Path(named(text))
+
+
+def whole_number(text: str) -> int:
+    """A number of things, given on the command line.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    # int() takes digits of all scripts, and underscores between them.
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def reason(text: str) -> str:

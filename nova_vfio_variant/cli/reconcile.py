@@ -25,7 +25,8 @@ class Reconcile(base.Lister):
     Claims of instances that are gone are given back, and those that a crash
     left half way are finished. Guests with devices that nobody has claimed for
     them, devices of two guests, and devices that vanished, were exchanged or
-    are to be scrubbed are told, and left alone.
+    are to be scrubbed are told, and left alone. Claims without an allocation in
+    Placement get it again; allocations of nobody are freed where only we write.
 
     Each row is one thing that is wrong, and what is done about it. Nothing is
     freed that is open, younger than five minutes, somebody else's by now, or

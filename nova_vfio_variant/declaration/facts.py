@@ -22,6 +22,7 @@ from nova_vfio_variant.pci import jsontext, matching
 from nova_vfio_variant.pci import spec as pci_spec
 from nova_vfio_variant.placement import provider, tree
 from nova_vfio_variant.tracker import device as tracked
+from nova_vfio_variant.tracker import mdevs as tracked_mdevs
 from nova_vfio_variant.tracker import sync
 from nova_vfio_variant.tracker import vgpus as tracked_vgpus
 
@@ -38,10 +39,12 @@ class Published:
 
     :param providers: by name
     :param consumers: provider's name -> consumer -> resource class -> units
+    :param ours: the names of those that we made
     """
 
     providers: ty.Mapping[str, provider.Published]
     consumers: ty.Mapping[str, ty.Mapping[str, ty.Mapping[str, int]]]
+    ours: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,8 @@ class CheckInput:
     :param findings: what the parsers said already
     :param scan: None to leave out what needs the host
     :param recorded: devices in the store
+    :param was_synced: whether the store was ever made equal to configuration
+        and host: who acts on the host makes one without that
     :param published: None to leave out what needs Placement
     :param unreachable: why Placement could not be asked, None if it was
     :param unseen: why the host could not be looked at, None if it was
@@ -82,6 +87,7 @@ class CheckInput:
     findings: tuple[finding.Finding, ...] = ()
     scan: host_scan.HostScan | None = None
     recorded: ty.Sequence[tracked.Device] = ()
+    was_synced: bool = False
     published: Published | None = None
     unreachable: exception.PlacementError | None = None
     host_specs: tuple[source.SourceText, ...] = ()
@@ -91,6 +97,7 @@ class CheckInput:
     records: assignability.Records = assignability.NOTHING_RECORDED
     vgpu_types: vgpu_classes.Types = dataclasses.field(default_factory=dict)
     vgpus: tuple[tracked_vgpus.OurVgpu, ...] | None = None
+    mdevs: tuple[tracked_mdevs.OurMdev, ...] = ()
 
     @classmethod
     def of(

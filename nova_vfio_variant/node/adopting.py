@@ -15,11 +15,7 @@ import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.declaration import mdev_offers
-from nova_vfio_variant.host.observe import (
-    function_state,
-    guest_devices,
-    mdev,
-)
+from nova_vfio_variant.host.observe import domains, function_state, mdev
 from nova_vfio_variant.node import (
     claiming,
     placement_side,
@@ -117,7 +113,7 @@ class _Adoption(claiming.Claiming):
             self._store
         )
         has = published.has(instance_uuid)
-        guest = guest_devices.of_instance(self._context.tree, instance_uuid)
+        guest = domains.of_instance(self._context.tree, instance_uuid)
         if not has and guest is None:
             raise tracked_devices.nothing_claimed(instance_uuid)
         devices, kinds = self._devices(guest)
@@ -131,7 +127,6 @@ class _Adoption(claiming.Claiming):
             ((name, len(some)) for name, some in classes.items()), kinds
         )
         if record is None or self._is_another(record, asked, devices):
-            self._store.free(instance_uuid)
             self._store.claim(
                 instance_uuid,
                 [
@@ -141,6 +136,7 @@ class _Adoption(claiming.Claiming):
                 self._context.tree.read_text(function_state.BOOT_ID),
                 asked=asked,
                 state=tracked.ClaimState.ALLOCATED,
+                anew=True,
             )
             _LOG.info("instance %s: claim of Nova's adopted", instance_uuid)
         return tracked_devices.claims(
@@ -164,7 +160,7 @@ class _Adoption(claiming.Claiming):
         }
 
     def _devices(
-        self, guest: guest_devices.Guest | None
+        self, guest: domains.Guest | None
     ) -> tuple[list[tracked.Device], dict[str, str]]:
         """The tracked ones of a guest's, and the kinds of mediated ones.
 
@@ -188,7 +184,7 @@ class _Adoption(claiming.Claiming):
         instance_uuid: str,
         published: inventory.Publication,
         has: allocations.Amounts,
-        guest: guest_devices.Guest | None,
+        guest: domains.Guest | None,
     ) -> None:
         """Refuse where Placement and libvirt say different things.
 

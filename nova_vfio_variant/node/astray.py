@@ -21,6 +21,9 @@ from nova_vfio_variant.node import liveness
 from nova_vfio_variant.pci import function as observed
 from nova_vfio_variant.tracker import claim_records, mdevs, vgpus
 
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.declaration import two_sides
+
 #: What is younger is left alone: its guest may be about to start.
 GRACE: ty.Final = dt.timedelta(minutes=5)
 
@@ -28,6 +31,7 @@ GRACE: ty.Final = dt.timedelta(minutes=5)
 class What(enum.StrEnum):
     """What is wrong."""
 
+    STOPPED = "service that a command stopped"
     UNSETTLED = "change that was begun and has not ended"
     ORPHAN = "vGPU without an instance"
     LOST = "vGPU that is gone"
@@ -43,6 +47,10 @@ class What(enum.StrEnum):
     SPENT = "device for one time that was used"
     VANISHED = "claimed device that is gone"
     EXCHANGED = "claimed device that is another one now"
+    ALLOCATION = "allocation without a claim"
+    NO_ALLOCATION = "claim without an allocation"
+    OTHER_ALLOCATION = "allocation of another amount than is claimed"
+    NOT_COMPARED = "allocations that can't be read"
 
 
 class Action(enum.StrEnum):
@@ -53,6 +61,7 @@ class Action(enum.StrEnum):
     FORGET = "forget"
     SET = "set"
     FINISH = "finish"
+    ALLOCATE = "allocate"
     LEAVE = "leave"
 
 
@@ -87,6 +96,18 @@ class Decision:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Sides:
+    """Placement against the store.
+
+    :param differences: where they differ, or why that isn't known
+    :param shared: others may write there, too
+    """
+
+    differences: tuple[two_sides.Difference, ...] | str = ()
+    shared: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
     """What is decided on.
 
@@ -99,10 +120,13 @@ class Facts:
     :param half_made: the UUIDs of those that may be there in part
     :param novas: those that nova-compute hands out
     :param claims: of each instance, where it is in its life
-    :param passed: the functions that libvirt's files give to guests
+    :param guests: what libvirt's files give to guests
     :param nova_gives: guests may have functions that nova-compute gave them
     :param allocated: whether Nova has devices of this host allocated for an
         instance, or why that isn't known
+    :param sides: who has devices by Placement and by the store; only asked
+        by whoever needs it
+    :param stopped: services that a command stopped, and didn't start again
     """
 
     vgpus: tuple[vgpus.OurVgpu, ...]
@@ -119,9 +143,11 @@ class Facts:
         default_factory=nova_mdevs.HandedOut
     )
     claims: tuple[claim_records.ClaimRecord, ...] = ()
-    passed: tuple[domains.Passed, ...] = ()
+    guests: tuple[domains.Guest, ...] = ()
     nova_gives: bool = False
     allocated: ty.Callable[[str], bool | str] = lambda _: "nobody asked"
+    sides: ty.Callable[[], Sides] = Sides
+    stopped: tuple[str, ...] = ()
 
 
 def unsettled(facts: Facts) -> ty.Iterator[Decision]:
@@ -134,6 +160,17 @@ def unsettled(facts: Facts) -> ty.Iterator[Decision]:
             subject,
             What.UNSETTLED,
             "a command ended in the middle of it",
+            Action.RECOVER,
+        )
+
+
+def stopped(facts: Facts) -> ty.Iterator[Decision]:
+    """What a command was killed before it started it again."""
+    for service in facts.stopped:
+        yield Decision(
+            service,
+            What.STOPPED,
+            "a command ended before it was started again",
             Action.RECOVER,
         )
 
@@ -303,8 +340,9 @@ def why_left(
             f"whether instance {vgpu.instance_uuid} lives is not known:"
             f" {answer.why}"
         )
-    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
-        return "the host booted less than five minutes ago"
+    booted = just_booted(facts)
+    if booted is not None:
+        return booted
     try:
         since = dt.datetime.fromisoformat(vgpu.since)
         is_young = facts.now - since < GRACE
@@ -312,6 +350,13 @@ def why_left(
         return f"when it was set can't be read: {vgpu.since!r}"
     if is_young:
         return f"it was set at {vgpu.since}, less than five minutes ago"
+    return None
+
+
+def just_booted(facts: Facts) -> str | None:
+    """Why nothing is done so early; None where it isn't."""
+    if facts.uptime is not None and facts.uptime < GRACE.total_seconds():
+        return "the host booted less than five minutes ago"
     return None
 
 

@@ -8,17 +8,16 @@ devices alone with those.
 
 from __future__ import annotations
 
-import collections
 import typing as ty
 
 from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.observe import passed
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.node import astray, liveness
 from nova_vfio_variant.tracker import device as tracked
 from nova_vfio_variant.tracker import vgpus
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import address as pci_address
     from nova_vfio_variant.tracker import claim_records
 
 Action = astray.Action
@@ -94,19 +93,22 @@ def unclaimed(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         owner = owners.get(at)
         if at not in tracked_at or (facts.nova_gives and at not in owners):
             continue
-        for guest in sorted(guests - {owner}):
+        for uuid, guest in sorted(guests.items()):
+            if uuid == owner:
+                continue
             claim = f"{f'instance {owner}' if owner else 'nobody'} has claimed"
+            mend = "" if owner else ", or claim the device for it"
             yield astray.Decision(
                 str(at),
                 What.UNCLAIMED,
-                f"guest {guest} has it, and {claim} it: the guest keeps it; end"
-                " the guest, or claim the device for it",
+                f"guest {uuid} has it, and {claim} it ({guest.by}): the guest"
+                f" keeps it; end the guest{mend}",
                 Action.LEAVE,
             )
 
 
 def in_two(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
-    """Devices that the definitions of two guests name."""
+    """Devices that two guests have, or would be started with."""
     for at, guests in _guests(facts).items():
         if len(guests) > 1:
             owner = facts.host.records.owners.get(at)
@@ -118,8 +120,9 @@ def in_two(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             yield astray.Decision(
                 str(at),
                 What.IN_TWO,
-                f"the definitions of guests {', '.join(sorted(guests))} name"
-                f" it; {right}: take it from the others with virsh edit",
+                f"guests {', '.join(sorted(guests))} have it"
+                f" ({', '.join(guest.by for guest in guests.values())});"
+                f" {right}: take it from the others: virsh edit, or end them",
                 Action.LEAVE,
             )
 
@@ -132,7 +135,7 @@ def to_scrub(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
             yield astray.Decision(
                 str(at),
                 What.SPENT,
-                "it was used once, and stays reserved until it is clean:"
+                "it was used once, and nobody gets it until it is clean:"
                 f" nova-vfio device scrub {at}",
                 Action.LEAVE,
             )
@@ -169,16 +172,10 @@ def not_there(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         )
 
 
-def _guests(
-    facts: astray.Facts,
-) -> dict[pci_address.PciAddress, set[str]]:
-    """The guests that have each function, by libvirt's files."""
-    found: dict[pci_address.PciAddress, set[str]] = collections.defaultdict(
-        set
-    )
-    for passed in facts.passed:
-        found[passed.address].add(passed.instance_uuid)
-    return dict(sorted(found.items()))
+def _guests(facts: astray.Facts) -> passed.By:
+    """The guests that have each function."""
+    host = facts.host
+    return passed.functions(host, facts.guests, host.records.owners)
 
 
 def _whether_closed(

@@ -88,8 +88,7 @@ def _is_on_another(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:
     parent = facts.host.mdevs.parents.get(mdev_names.parse_kind(ours.kind)[0])
     if ours.identity is None or parent is None or parent.address is None:
         return False
-    function = facts.host.scan.get(parent.address)
-    return function is not None and ours.identity.is_another(function.identity)
+    return not ours.identity.may_be(facts.host.scan.get(parent.address))
 
 
 def _is_there(ours: mdevs.OurMdev, facts: astray.Facts) -> bool:

@@ -201,7 +201,7 @@ def _why_not(
             why = f"on NUMA node {device.numa_node}"
         if why is not None:
             reasons[why] += 1
-    if not anywhere and not reasons:
+    if not anywhere and not reasons and request.is_alias:
         return "no tracked device has the ids that it asks for"
     said = [f"{count} {reason}" for reason, count in reasons.most_common()]
     more = sum(count for _, count in reasons.most_common()[_NAMED:])
@@ -228,6 +228,9 @@ def reason(
         first = answer.obstacles[0]
         word = "blocked" if answer.blocking else "unknown"
         return f"{word}: {first.code.title} [{first.code.id}]"
+    if device.status == tracked.Status.CLAIMED:
+        # As it is once another request of the same claim took it.
+        return "taken for another request of it"
     if device.status != tracked.Status.AVAILABLE:
         return f"{device.status}, for its PF or a VF of it is in use"
     return None

@@ -11,9 +11,11 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.node import (
     choosing,
     claim_choice,
+    claims,
     ordering,
     placement_side,
     request_devices,
+    tracked_devices,
     vgpu_claims,
 )
 from nova_vfio_variant.pci import pools
@@ -98,6 +100,9 @@ class _Explaining:
         instance_uuid: str,
     ) -> None:
         self._asked, self._instance = asked, instance_uuid
+        self._store = store
+        self._record = store.claim_records.get(instance_uuid)
+        self._before = tracked_devices.claims(on, store, instance_uuid)
         self._devices, _ = placement_side.planned(on, store)
         self._choice = claim_choice.ClaimChoice(on, store)
         self._judge = self._choice.judge(self._devices)
@@ -113,9 +118,7 @@ class _Explaining:
         error: exception.VfioVariantError | None = None
         chosen = claim_choice.Chosen([], [], [])
         try:
-            chosen = self._choice.among(
-                self._devices, self._asked, self._instance
-            )
+            chosen = self._chosen()
         except (exception.ClaimError, exception.HostError) as refused:
             error = refused
         left = list(chosen.taken)
@@ -150,6 +153,32 @@ class _Explaining:
             for type_id, count in self._asked.mdevs.items()
         ]
         return Explanation(tuple(found), error)
+
+    def _chosen(self) -> claim_choice.Chosen:
+        """What it gets, or has already.
+
+        :raises ClaimError: it would be refused
+        :raises HostError: so it would, by the host
+        """
+        if not self._before:
+            return self._choice.among(
+                self._devices, self._asked, self._instance
+            )
+        claims.expect_same(self._record, self._before, self._asked)
+        needs = self._choice.needs(self._asked, self._devices, self._judge)
+        return _had(
+            self._store,
+            [
+                device
+                for device in self._devices
+                if device.instance_uuid == self._instance
+            ],
+            [
+                *(need.request for need in needs),
+                *(wish.request for wish in self._asked.wishes),
+            ],
+            self._instance,
+        )
 
     def _of_need(
         self,
@@ -306,6 +335,30 @@ class _Explaining:
                 for name in some
             ),
         )
+
+
+def _had(
+    store: tracker_store.Store,
+    mine: _Devices,
+    requests: ty.Iterable[alias.PciRequest],
+    instance_uuid: str,
+) -> claim_choice.Chosen:
+    """What an instance has, by the requests of its claim."""
+    return claim_choice.Chosen(
+        [
+            (
+                request,
+                tuple(
+                    device
+                    for device in mine
+                    if device.alias_name == request.alias_name
+                ),
+            )
+            for request in requests
+        ],
+        [],
+        list(store.mdevs.of(instance_uuid)),
+    )
 
 
 def _free(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing as ty
 
+from nova_vfio_variant import exception
 from nova_vfio_variant.node import choosing, request_devices, vgpu_claims
 from nova_vfio_variant.tracker import device as tracked
 
@@ -50,7 +51,12 @@ class Taking:
         made: vgpu_claims.Made = []
         for need in turn:
             if isinstance(need, request_devices.Need):
-                taken += self._plain([need.request], taken, need.fits)
+                try:
+                    taken += self._plain([need.request], taken, need.fits)
+                except exception.NotEnoughDevices as error:
+                    if not need.fits:
+                        error.message += f"; {need.told}"
+                    raise
                 continue
             plain = [wish.request for wish in need if not wish.types]
             if plain:

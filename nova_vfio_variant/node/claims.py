@@ -105,12 +105,14 @@ class Claims:
         """Bring a claim to where a guest may begin, or see that it is there.
 
         What was to be made on the host and isn't there, or no more, is made.
-        It can be repeated.
+        It can be repeated, and is refused while one of its functions can't
+        go to its guest.
 
         :param assignment: of the claim; None for whichever there is
         :raises ClaimError: the instance has none, or not this one, or is
             giving it back
-        :raises HostError: what is to be made can't be
+        :raises HostError: what is to be made can't be, or what there is
+            can't go to a guest
         :raises PlacementError: Placement refused or failed; a claim that
             wasn't prepared yet is taken back
         """
@@ -213,6 +215,7 @@ class Claims:
             if store.mdevs.of(instance_uuid):
                 # One that was lost may be of another parent now.
                 mdev_allocations.settle(self._context, store, instance_uuid)
+            finishing.expect_ready(self._context, store, instance_uuid)
         return tracked_devices.claims(self._context, store, instance_uuid)
 
     def _reserve(
@@ -227,7 +230,7 @@ class Claims:
         syncing.sync(self._context, store)
         before = tracked_devices.claims(self._context, store, instance_uuid)
         if before:
-            _expect_same(store.claim_records.get(instance_uuid), before, asked)
+            expect_same(store.claim_records.get(instance_uuid), before, asked)
             return
         chosen = claim_choice.ClaimChoice(self._context, store).of(
             asked, instance_uuid
@@ -279,7 +282,7 @@ class Claims:
             )
 
 
-def _expect_same(
+def expect_same(
     record: claim_records.ClaimRecord | None,
     before: ty.Sequence[tracked.Claim],
     asked: claim_choice.Asked,
@@ -288,6 +291,8 @@ def _expect_same(
 
     Of what an older version claimed only the counts are known, and whose
     aliases they were.
+
+    :raises ClaimError: it asked for something else, or is giving it back
     """
     instance_uuid = before[0].instance_uuid
     if record is not None and record.state is tracked.ClaimState.RELEASING:

@@ -88,17 +88,17 @@ class Context:
 
     def looking_at(
         self,
-        only: ty.Iterable[pci_address.PciAddress],
+        only: ty.Iterable[pci_address.PciAddress] | None,
         store: tracker_store.Store,
     ) -> Context:
-        """The same node, of whose host some functions alone are seen, anew.
+        """The same node, whose host is seen anew, or of it some functions.
 
         :param only: their addresses, those of all that a verdict on one of
-            them looks at among them
+            them looks at among them; None for all functions
         :param store: what is recorded is read from it
         """
         narrow = copy.copy(self)
-        narrow.only = frozenset(only)
+        narrow.only = None if only is None else frozenset(only)
         narrow._store_of_caller = store  # noqa: SLF001 - of this class
         for name in _OF_THE_HOST:
             narrow.__dict__.pop(name, None)
@@ -225,6 +225,7 @@ class Context:
             return dataclasses.replace(
                 given,
                 recorded=devices,
+                was_synced=records.was_synced(store, devices),
                 records=records.survey(store, devices, given.scan, self.state),
                 vgpu_types={
                     card: known.types
@@ -233,6 +234,7 @@ class Context:
                     ).items()
                 },
                 vgpus=store.vgpus.all(),
+                mdevs=tuple(store.mdevs.all().values()),
             )
 
     @functools.cached_property

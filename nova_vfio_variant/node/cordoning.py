@@ -6,14 +6,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shlex
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.decide import obstacles, refusal
 from nova_vfio_variant.host.observe import use
-from nova_vfio_variant.node import placement_side, syncing, tracked_devices
+from nova_vfio_variant.node import (
+    placement_side,
+    syncing,
+    tracked_devices,
+    waiting,
+)
 from nova_vfio_variant.pci import mdev_names
+from nova_vfio_variant.tracker import cordons
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -25,8 +30,6 @@ if ty.TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL: ty.Final = 0.5
 #: What says that somebody is on a function; a network interface of the
 #: host's, for one, doesn't.
 _ON_IT: ty.Final = frozenset({use.Kind.OPEN, use.Kind.VDPA, use.Kind.UNKNOWN})
@@ -105,19 +108,36 @@ class Cordoning:
 
         :returns: whether there was one; and why the device isn't offered
             again yet, None where it is
+        :raises HostError: the host can't be seen
         :raises LockTimeout: another command writes
         :raises StoreError: the store can't be read or written
         """
         if not self._context.has_state:
             return False, None
         with syncing.locked(self._context) as store:
-            if not store.cordons.remove(address):
-                return False, None
-            _LOG.info("device %s: no longer cordoned", address)
+            lifted = store.cordons.remove(address)
+            if lifted:
+                _LOG.info("device %s: no longer cordoned", address)
             function = self._context.scan.get(address)
             if function is None:
-                return True, None
-            return True, self._enforced(store, function, None)
+                return lifted, None
+            left = self._enforced(store, function, None) if lifted else None
+            return lifted, self._with_pf(store, function) or left
+
+    def _with_pf(
+        self, store: tracker_store.Store, function: observed.PciFunction
+    ) -> Unenforced | None:
+        """Whether a VF is cordoned by what was said of its PF."""
+        pf = function.physfn
+        reason = pf and cordons.standing(
+            store.cordons.all(), self._context.scan.get
+        ).get(pf)
+        if not reason:
+            return None
+        return Unenforced(
+            f"{function.address} is cordoned with its PF {pf}: {reason}",
+            (f"nova-vfio device uncordon {pf}",),
+        )
 
     def users(self, address: pci_address.PciAddress) -> tuple[User, ...]:
         """Who is on a function now, or on what is below it.
@@ -302,13 +322,7 @@ def drained(
     :raises HostError: the host can't be seen
     :raises StoreError: the store can't be read
     """
-    deadline = time.monotonic() + wait
-    while True:
-        found = now().users(address)
-        left = deadline - time.monotonic()
-        if not found or left <= 0:
-            return found
-        time.sleep(min(_POLL, left))
+    return waiting.while_any(lambda: now().users(address), wait)
 
 
 def _seen(

@@ -239,7 +239,7 @@ def told_spent(devices: ty.Sequence[pci_address.PciAddress]) -> str:
     return (
         f"used once and reserved since: {', '.join(map(str, devices))}; once"
         " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
-        " scrub' reset them"
+        f" scrub {devices[0]}' reset one"
     )
 
 

@@ -11,10 +11,12 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
+from nova_vfio_variant.host.decide import refusal
 from nova_vfio_variant.node import mdev_claims, placement_side, vgpu_claims
 from nova_vfio_variant.tracker import device as tracked
 
 if ty.TYPE_CHECKING:
+    from nova_vfio_variant import finding
     from nova_vfio_variant.node import context as node_context
     from nova_vfio_variant.node import inventory
     from nova_vfio_variant.tracker import store as tracker_store
@@ -88,6 +90,35 @@ def make(
     """
     vgpu_claims.VgpuClaims(context, store).make(instance_uuid)
     mdev_claims.MdevClaims(context, store).make(instance_uuid, choice)
+
+
+def expect_ready(
+    context: node_context.Context,
+    store: tracker_store.Store,
+    instance_uuid: str,
+) -> None:
+    """See that a guest may begin with the functions that an instance has.
+
+    What libvirt does by itself before that, for those with managed yes, is
+    left to it.
+
+    :raises HostRefused: it may not; all stays as it is
+    :raises HostError: the host can't be seen
+    """
+    devices = tuple(store.owned(instance_uuid))
+    if not devices:
+        return
+    judge = context.looking_at(None, store).verdicts
+    together = [device.address for device in devices]
+    against: list[finding.Finding] = []
+    for device in devices:
+        verdict = judge.at(device.address, instance_uuid, together)
+        against += verdict.blocking
+        against += verdict.unknown
+        if not device.managed:
+            against += verdict.preparing
+    if against:
+        raise refusal.error(against)
 
 
 def unmade(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 import typing as ty
 
 from nova_vfio_variant import exception
@@ -14,6 +13,7 @@ from nova_vfio_variant.node import (
     placement_side,
     syncing,
     tracked_devices,
+    waiting,
 )
 from nova_vfio_variant.tracker import device as tracked
 
@@ -24,9 +24,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import vgpus
 
 _LOG = logging.getLogger(__name__)
-
-#: How often, in seconds, it is looked whether a guest has let go.
-_POLL: ty.Final = 0.5
 
 
 def give_back(
@@ -91,14 +88,14 @@ def wait(
     context: node_context.Context, instance_uuid: str, seconds: float
 ) -> None:
     """Wait until no process has an instance's devices open, or so long."""
+
+    def look() -> tuple[str, ...]:
+        with context.open_store(read_only=True) as store:
+            return held(context, store, store.devices(), instance_uuid)
+
     # It is only read while we wait.
     syncing.upgrade(context)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with context.open_store(read_only=True) as store:
-            if not held(context, store, store.devices(), instance_uuid):
-                return
-        time.sleep(min(_POLL, seconds))
+    waiting.while_any(look, seconds)
 
 
 def _freed(

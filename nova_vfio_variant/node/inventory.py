@@ -204,6 +204,7 @@ class Publication:
                 name: self.client.consumers(listed.uuid)
                 for name, listed in seen.children.items()
             },
+            frozenset(self._known.names()) & seen.children.keys(),
         )
 
     def compare(self) -> placement_report.Result:

@@ -25,9 +25,9 @@ from nova_vfio_variant.node import (
     mdevs,
     novas,
     preparation,
-    vgpu_choosing,
 )
 from nova_vfio_variant.pci import filters, mdev_names
+from nova_vfio_variant.pci import request as pci_request
 from nova_vfio_variant.tracker import mdevs as tracked
 from nova_vfio_variant.tracker import vgpu_reports
 
@@ -165,7 +165,7 @@ def told_apart(
     asked: collections.Counter[str] = collections.Counter()
     names = {kind.name for kinds in of_vfs.values() for kind in kinds}
     for text in words:
-        word, count = vgpu_choosing.counted(text)
+        word, count = pci_request.counted(text)
         alike = sorted(
             {
                 kind.id

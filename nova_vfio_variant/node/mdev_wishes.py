@@ -18,6 +18,7 @@ from nova_vfio_variant.host.decide import (
 from nova_vfio_variant.host.observe import facts as host_facts
 from nova_vfio_variant.pci import mdev_names
 from nova_vfio_variant.tracker import mdevs as tracked
+from nova_vfio_variant.tracker import tables
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import mdev
@@ -110,7 +111,7 @@ def wanted(
             type_id,
             wish.instance_uuid,
             ours[uuid].assignment if uuid in again else str(uuids.uuid4()),
-            tracked.now(),
+            tables.now(),
             wish.attributes,
         ),
         candidates,

@@ -42,6 +42,7 @@ from nova_vfio_variant.host.tree import host_tree
 from nova_vfio_variant.node import (
     context,
     on_record,
+    pausing,
     records,
 )
 from nova_vfio_variant.pci import address as pci_address
@@ -116,6 +117,7 @@ class Preparation:
     :param observer: is told of what is done as it goes, and what a reboot
         undid
     :param given: what is wanted of the host, in place of what host_spec says
+    :param stop_persistenced: nvidia-persistenced is stopped meanwhile
     """
 
     def __init__(
@@ -123,10 +125,13 @@ class Preparation:
         on: context.Context,
         observer: host_observer.Observer | None = None,
         given: tuple[host_spec.HostSpec, ...] | None = None,
+        *,
+        stop_persistenced: bool = False,
     ) -> None:
         self._context = on
         self._observer = observer or host_observer.Observer()
         self._given = given
+        self._stops = stop_persistenced
 
     @functools.cached_property
     def specs(self) -> tuple[host_spec.HostSpec, ...]:
@@ -241,6 +246,7 @@ class Preparation:
         with (
             self._acting(result) as (actor, opened),
             _told(result),
+            pausing.paused(actor, opened, asked=self._stops),
         ):
             recover.recover(actor)
             run(actor, opened.quarantined())
@@ -267,8 +273,9 @@ class Preparation:
         """
         result = Result()
         with (
-            self._acting(result) as (actor, _),
+            self._acting(result) as (actor, opened),
             _told(result),
+            pausing.paused(actor, opened, asked=False),
         ):
             recover.recover(actor)
         return result

@@ -30,8 +30,10 @@ from nova_vfio_variant.node import (
     adopting,
     astray,
     astray_adopted,
+    astray_allocations,
     astray_claims,
     astray_mdevs,
+    both_sides,
     ending_vgpus,
     finishing,
     giving_back,
@@ -39,6 +41,7 @@ from nova_vfio_variant.node import (
     mdevs,
     missing_vgpus,
     novas,
+    pausing,
     placement_side,
     preparation,
     records,
@@ -83,6 +86,7 @@ LOOKED_FOR: ty.Final[
     tuple[ty.Callable[[astray.Facts], ty.Iterator[astray.Decision]], ...]
 ] = (
     astray.unsettled,
+    astray.stopped,
     astray_claims.unfinished,
     astray_claims.of_gone,
     astray_adopted.of_gone,
@@ -95,12 +99,18 @@ LOOKED_FOR: ty.Final[
     astray_claims.unclaimed,
     astray_claims.in_two,
     astray_claims.to_scrub,
+    astray_allocations.without_the_other,
 )
 
 
 def decide(facts: astray.Facts) -> tuple[astray.Decision, ...]:
     """All that is wrong."""
-    return tuple(decision for look in LOOKED_FOR for decision in look(facts))
+    return tuple(_each(facts))
+
+
+def _each(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
+    """The same, each looked for when it is asked for."""
+    return (decision for look in LOOKED_FOR for decision in look(facts))
 
 
 class Reconciling:
@@ -237,8 +247,10 @@ class Reconciling:
             novas=novas.mdevs(self._context),
             nova_gives=novas.has_guests(self._context),
             claims=tuple(store.claim_records.all().values()),
-            passed=tuple(domains.passed(tree, domains.EVERY)),
+            guests=tuple(domains.every(tree)),
             allocated=adopting.whether_allocated(self._context, store),
+            sides=both_sides.compared(self._context, store),
+            stopped=pausing.left_stopped(store, tree),
         )
 
     def _declared(self, store: tracker_store.Store) -> planning.Decision:
@@ -337,21 +349,18 @@ class Reconciling:
             if mdev is not None and mdev.uuid not in store.mdevs.all():
                 return None  # It went with its instance's claim.
             facts = self._facts(store, listed)
-            if decision.key not in {again.key for again in decide(facts)}:
+            if all(decision.key != again.key for again in _each(facts)):
                 return "it is not as it was when this was decided"
             if mdev is not None:
                 self._mdevs.end(store, decision)
-                return None
-            if decision.claim is not None:
+            elif vgpu is None:
                 _end_claim(self._context, store, decision)
-                return None
-            assert vgpu is not None
-            if decision.action is astray.Action.SET:
+            elif decision.action is astray.Action.SET:
                 vgpu_claims.make_again(self._context, store, vgpu)
-                return None
-            ending_vgpus.end(
-                self._context, self._prepared, store, vgpu, decision.why
-            )
+            else:
+                ending_vgpus.end(
+                    self._context, self._prepared, store, vgpu, decision.why
+                )
         return None
 
 
@@ -371,7 +380,10 @@ def _end_claim(
     store: tracker_store.Store,
     decision: astray.Decision,
 ) -> None:
-    """Finish a claim, or give back what it has."""
+    """Finish a claim, give back what it has, or tell Placement of it."""
+    if decision.what in astray_allocations.SETTLED:
+        both_sides.settle(context, store, decision)
+        return
     if decision.action is not astray.Action.FINISH:
         giving_back.give_back(context, store, decision.subject)
         return

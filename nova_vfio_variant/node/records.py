@@ -26,6 +26,18 @@ if ty.TYPE_CHECKING:
 
 #: Under which name the store has the devices for one time that had it.
 SPENT = "spent"
+#: Under which name it has what it was synced with.
+SYNCED: ty.Final = "synced"
+
+
+def was_synced(
+    store: tracker_store.Store, devices: ty.Collection[tracked.Device]
+) -> bool:
+    """Whether a store was ever synced, whatever came since.
+
+    :param devices: those in it; older versions noted no sync
+    """
+    return bool(devices) or store.meta(SYNCED) is not None
 
 
 def read(

@@ -57,6 +57,18 @@ class Need:
     fits: frozenset[Address]
     steps: tuple[Step, ...]
 
+    @property
+    def told(self) -> str:
+        """Which step removed the last, and why, where none is left."""
+        step = next(step for step in self.steps if not step.left)
+        if not step.removed:
+            return "no device_spec names a device of this host"
+        why = ", ".join(
+            f"{count} {reason}"
+            for reason, count in sorted(step.removed.items())
+        )
+        return f"{step.name} leaves none: {why}"
+
 
 def names_of(
     store: tracker_store.Store, facts: host_facts.HostFacts

@@ -7,19 +7,18 @@ import logging
 import typing as ty
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.host.act import observer as host_observer
+from nova_vfio_variant.host.decide import refusal
 from nova_vfio_variant.node import (
     placement_side,
     preparation,
     records,
-    single,
     syncing,
 )
 from nova_vfio_variant.pci import address as pci_address
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.decide import planning
-    from nova_vfio_variant.node import context
+    from nova_vfio_variant.node import context, single
 
 Address = pci_address.PciAddress
 _LOG = logging.getLogger(__name__)
@@ -29,25 +28,25 @@ class Scrubbing:
     """Gives devices for one time back to all.
 
     :param on: the node
-    :param observer: is told of what is done as it goes
+    :param devices: resets one
     """
 
     def __init__(
-        self,
-        on: context.Context,
-        observer: host_observer.Observer | None = None,
+        self, on: context.Context, devices: single.SingleDevices
     ) -> None:
         self._context = on
-        self._devices = single.SingleDevices(on, observer)
+        self._devices = devices
 
     def plan(self, address: Address) -> planning.Decision:
         """What :meth:`scrub` would do to the host now. Nothing is written.
 
+        :raises HostError: the host has no such function
         :raises InvalidDeviceStatus: it isn't reserved for having had its time
         """
+        self._context.function(address)
         side = placement_side.PlacementSide(self._context)
         with side.observed() as (published, _):
-            _expect_spent(address, published.spent())
+            self._expect_spent(address, published.spent())
         return self._devices.plan_reset(address)
 
     def scrub(self, address: Address) -> preparation.Result:
@@ -60,6 +59,7 @@ class Scrubbing:
         :raises HostError: the host can't be written
         :raises PlacementError: it can't be asked, or written
         """
+        self._context.function(address)
         syncing.declared(self._context)
         side = placement_side.PlacementSide(self._context)
         with syncing.locked(self._context) as store:
@@ -68,7 +68,7 @@ class Scrubbing:
             published.expect_publishing()
             gone = published.spent()
             records.remember_spent(store, gone)
-            _expect_spent(address, gone)
+            self._expect_spent(address, gone)
         result = self._devices.reset(address)
         if result.refusals or result.failed or result.ended_by is not None:
             return result
@@ -81,14 +81,19 @@ class Scrubbing:
         _LOG.info("device %s: scrubbed, and can be given again", address)
         return result
 
+    def _expect_spent(
+        self, address: Address, gone: ty.Collection[Address]
+    ) -> None:
+        """See that a device had its time.
 
-def _expect_spent(address: Address, gone: ty.Collection[Address]) -> None:
-    """See that a device had its time.
-
-    :raises InvalidDeviceStatus: it hadn't, or somebody has it
-    """
-    if address not in gone:
+        :raises InvalidDeviceStatus: it hadn't, or somebody has it
+        """
+        if address in gone:
+            return
+        against = self._devices.plan_reset(address).refusals
         raise exception.InvalidDeviceStatus(
             f"{address} is not reserved for having been used once",
-            f"'nova-vfio device reset {address}' resets it all the same",
+            f"nor could it be reset: {refusal.line(against[0])}"
+            if against
+            else f"'nova-vfio device reset {address}' resets it all the same",
         )

@@ -7,6 +7,7 @@ journal, refusals and recovery, for one function.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as ty
 
@@ -30,15 +31,20 @@ class SingleDevices:
 
     :param on: the node
     :param observer: is told of what is done as it goes
+    :param stop_persistenced: nvidia-persistenced, which has all of NVIDIA's
+        cards open, is stopped meanwhile
     """
 
     def __init__(
         self,
         on: context.Context,
         observer: host_observer.Observer | None = None,
+        *,
+        stop_persistenced: bool = False,
     ) -> None:
         self._context = on
         self._observer = observer
+        self._stops = stop_persistenced
 
     def plan_bind(self, wish: Wish) -> planning.Decision:
         """What :meth:`bind` would do now. Nothing is written."""
@@ -89,7 +95,12 @@ class SingleDevices:
     def _preparation(
         self, given: tuple[host_spec.HostSpec, ...] = ()
     ) -> preparation.Preparation:
-        return preparation.Preparation(self._context, self._observer, given)
+        return preparation.Preparation(
+            self._context,
+            self._observer,
+            given,
+            stop_persistenced=self._stops,
+        )
 
 
 class Wish(ty.NamedTuple):
@@ -127,4 +138,4 @@ class Wish(ty.NamedTuple):
                 f"{self.address} can't be bound to {self.driver!r}",
                 findings=found,
             )
-        return specs[0]
+        return dataclasses.replace(specs[0], by_options=True)

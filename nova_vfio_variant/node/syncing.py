@@ -16,6 +16,7 @@ from nova_vfio_variant import exception
 from nova_vfio_variant.host.observe import function_state
 from nova_vfio_variant.host.tree import paths
 from nova_vfio_variant.node import context as node_context
+from nova_vfio_variant.node import records
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -25,9 +26,6 @@ if ty.TYPE_CHECKING:
     from nova_vfio_variant.tracker import sync as tracker_sync
 
 _LOG = logging.getLogger(__name__)
-
-#: Under which name the store has what it was synced with.
-_SYNCED: ty.Final = "synced"
 
 
 @contextlib.contextmanager
@@ -92,7 +90,7 @@ def is_synced(
             names = folder.names()
     except OSError:
         return False
-    return store.meta(_SYNCED) == _as_synced(given, names, context.tree)
+    return store.meta(records.SYNCED) == _as_synced(given, names, context.tree)
 
 
 def _as_synced(
@@ -164,8 +162,8 @@ def sync(
     )
     if context.scan.unread:
         synced = ""
-    if store.meta(_SYNCED) != synced:
-        store.set_meta(_SYNCED, synced)
+    if store.meta(records.SYNCED) != synced:
+        store.set_meta(records.SYNCED, synced)
     if todo:
         _LOG.info("the store is synced with nova.conf and the host")
     return todo

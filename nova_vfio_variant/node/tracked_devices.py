@@ -158,9 +158,22 @@ class TrackedDevices:
     def __init__(self, on: context.Context) -> None:
         self._context = on
 
+    @property
+    def was_synced(self) -> bool:
+        """Whether anything was ever tracked here.
+
+        Where no host can be seen what is recorded is all that there is.
+        """
+        if not self._context.has_state:
+            return False
+        try:
+            return self._context.given().was_synced
+        except exception.HostError:
+            return True
+
     def devices(self) -> tuple[tracked.Device, ...]:
         """The tracked devices, or those that a first sync would track."""
-        if not self._context.has_state:
+        if not self.was_synced:
             return tuple(self._context.declared.desired)
         try:
             return tuple(self._context.given().recorded)

@@ -56,9 +56,9 @@ class NoPublication(inventory.Publication):
     def told_spent(self, devices: ty.Sequence[pci_address.PciAddress]) -> str:
         """That nobody can say that they are clean."""
         return (
-            f"used once, and given to nobody since: "
-            f"{', '.join(map(str, devices))}; 'nova-vfio device scrub'"
-            " resets them"
+            "used once, and given to nobody since:"
+            f" {', '.join(map(str, devices))}; 'nova-vfio device scrub"
+            f" {devices[0]}' resets one"
         )
 
     def expect_publishing(self) -> None:

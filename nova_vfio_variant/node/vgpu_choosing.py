@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import re
 import typing as ty
 
 from nova_vfio_variant import exception, finding, source
@@ -18,6 +17,7 @@ from nova_vfio_variant.host.decide import assignability, vgpu_types
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias, names
+from nova_vfio_variant.pci import request as pci_request
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.node import choosing
@@ -25,7 +25,6 @@ if ty.TYPE_CHECKING:
 
 Address = pci_address.PciAddress
 
-_COUNT = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 #: Characters of an alias's name (``[pci] alias``).
 _LONGEST: ty.Final = 256
 
@@ -61,28 +60,13 @@ def of_request(request: alias.PciRequest, types: vgpu_classes.Types) -> Wish:
     return Wish(request, vgpu_classes.asked_of(request.specs, types))
 
 
-def counted(text: str) -> tuple[str, int]:
-    """The type and the number of ``TYPE`` or ``TYPE:COUNT``.
-
-    :raises ConfigError: it asks for none
-    """
-    known = _COUNT.fullmatch(text)
-    word, count = (known[1], int(known[2])) if known else (text, 1)
-    if not word.strip() or count < 1:
-        raise exception.ConfigError(
-            f"{text!r} asks for no number of vGPUs of a type",
-            "write TYPE or TYPE:COUNT, the count at least 1",
-        )
-    return word.strip(), count
-
-
 def of_word(text: str, types: vgpu_classes.Types) -> Wish:
     """``TYPE`` or ``TYPE:COUNT``, of whatever card has it.
 
     :raises ConfigError: no card of this host has such a type, or it asks for
         none of them
     """
-    word, count = counted(text)
+    word, count = pci_request.counted(text)
     if not types:
         raise exception.ConfigError(
             f"no card of this host takes vGPUs, and so none is {word!r}",

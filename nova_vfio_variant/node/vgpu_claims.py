@@ -31,7 +31,7 @@ from nova_vfio_variant.node import (
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias
 from nova_vfio_variant.tracker import device as tracked
-from nova_vfio_variant.tracker import vgpu_reports, vgpus
+from nova_vfio_variant.tracker import tables, vgpu_reports, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.declaration import facts
@@ -216,7 +216,7 @@ class VgpuClaims(claiming.Claiming):
                     vgpus.Origin.CLAIM,
                     instance_uuid,
                     str(uuid.uuid4()),
-                    vgpus.now(),
+                    tables.now(),
                     device.known,
                 )
             )
@@ -328,7 +328,7 @@ def make_again(
     """
     assert vgpu.instance_uuid is not None
     # Its guest may be about to start.
-    again = dataclasses.replace(vgpu, since=vgpus.now())
+    again = dataclasses.replace(vgpu, since=tables.now())
     store.vgpus.put(again)
     _set(context, store, [again], vgpu.instance_uuid)
 

@@ -15,7 +15,7 @@ import uuid
 from nova_vfio_variant.host.observe import vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
-from nova_vfio_variant.tracker import vgpus
+from nova_vfio_variant.tracker import tables, vgpus
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import host_scan
@@ -81,7 +81,7 @@ def declare(
                     vgpus.Origin.DECLARED,
                     None,
                     str(uuid.uuid4()),
-                    vgpus.now(),
+                    tables.now(),
                     function.identity,
                 )
             )
@@ -132,5 +132,4 @@ def _mixed(
 
 
 def _is_another(ours: vgpus.OurVgpu, seen: host_scan.HostScan) -> bool:
-    function = seen.get(ours.address)
-    return function is not None and ours.identity.is_another(function.identity)
+    return not ours.identity.may_be(seen.get(ours.address))

@@ -140,6 +140,17 @@ def parse_request(
     return tuple(requests)
 
 
+def expect_counts(text: str) -> None:
+    """See that ``A:2,B:1`` asks for a number of each, whatever they are.
+
+    :raises ConfigError: it doesn't
+    """
+    for part in text.split(","):
+        made = _counted(part, 0)
+        if isinstance(made, _Wrong):
+            raise exception.ConfigError(made.message, made.hint)
+
+
 def _requests(
     text: str, aliases: alias_parse.Aliases, numa_policy: str | None
 ) -> tuple[list[alias.PciRequest], list[_Wrong]]:
@@ -156,34 +167,37 @@ def _requests(
     return requests, wrongs
 
 
+def _counted(part: str, start: int) -> tuple[str, int] | _Wrong:
+    """The name and the number of ``A:2``, whether there is such an alias."""
+    fields = part.split(":")
+    count = _COUNT.fullmatch(fields[1]) if len(fields) == 2 else None
+    if count is not None and int(count[1]) >= 1:
+        return fields[0].strip(), int(count[1])
+    # Nova takes a count of 0, and then an instance without its device.
+    why = "no number of devices of an alias"
+    hint = "write ALIAS:COUNT[,ALIAS:COUNT...], each count at least 1"
+    if count is None and len(fields) == 2 and _DIGITS.fullmatch(fields[1]):
+        why = "more devices than can be counted"
+        hint = f"a count is at most {10**_MOST_DIGITS - 1}"
+    return _Wrong(
+        flavor_codes.BAD_COUNT,
+        f"{part.strip()!r} asks for {why}",
+        hint,
+        start + len(part) - len(part.lstrip()),
+        start + len(part),
+    )
+
+
 def _request(
     part: str,
     start: int,
     aliases: alias_parse.Aliases,
     numa_policy: str | None,
 ) -> alias.PciRequest | _Wrong:
-    fields = part.split(":")
-    begin = start + len(part) - len(part.lstrip())
-    end = start + len(part)
-    count = _COUNT.fullmatch(fields[1]) if len(fields) == 2 else None
-    if len(fields) == 2 and _DIGITS.fullmatch(fields[1]) and count is None:
-        return _Wrong(
-            flavor_codes.BAD_COUNT,
-            f"{part.strip()!r} asks for more devices than can be counted",
-            f"a count is at most {10**_MOST_DIGITS - 1}",
-            begin,
-            end,
-        )
-    if count is None or int(count[1]) < 1:
-        # Nova takes a count of 0, and then an instance without its device.
-        return _Wrong(
-            flavor_codes.BAD_COUNT,
-            f"{part.strip()!r} asks for no number of devices of an alias",
-            "write ALIAS:COUNT[,ALIAS:COUNT...], each count at least 1",
-            begin,
-            end,
-        )
-    name = fields[0].strip()
+    made = _counted(part, start)
+    if isinstance(made, _Wrong):
+        return made
+    name, count = made
     if name not in aliases:
         near = entry.nearest(name, aliases)
         if near is not None:
@@ -192,6 +206,7 @@ def _request(
             hint = f"defined are {', '.join(aliases)}"
         else:
             hint = "[pci] alias defines none"
+        begin = start + len(part) - len(part.lstrip())
         return _Wrong(
             flavor_codes.UNKNOWN_ALIAS,
             f"alias {name!r} is not defined",
@@ -202,7 +217,7 @@ def _request(
     specs = aliases[name]
     return alias.PciRequest(
         alias_name=name,
-        count=int(count[1]),
+        count=count,
         specs=specs,
         numa_policy=numa_policy or specs[0].numa_policy,
     )

@@ -85,6 +85,13 @@ class Identity:
             )
         )
 
+    def may_be(self, seen: PciFunction | None) -> bool:
+        """Whether it may be what is seen at its address.
+
+        :param seen: None where nothing is seen there
+        """
+        return seen is None or not self.is_another(seen.identity)
+
     def may_have_moved_to(self, other: Identity) -> bool:
         """Whether it may be the same device at another address.
 

@@ -31,6 +31,7 @@ _HEX: ty.Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{4})")
 _ROOT: ty.Final = re.compile(r"(?:pci)?([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2})")
 _INDEX: ty.Final = re.compile(r"([a-z0-9]+):([0-9]{1,6})")
 _NUMBER: ty.Final = re.compile(r"-1|[0-9]{1,6}")
+_COUNTED: ty.Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 _NAME: ty.Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 _WORD: ty.Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 #: What 'driver' is where a function has none.
@@ -107,6 +108,10 @@ PROPERTIES: ty.Final[
 }
 
 
+#: The properties whose value may be a number, too.
+NUMBERS: ty.Final = ("numa_node", "vgpu_type")
+
+
 def property_value(key: str, text: str) -> str:
     """A property's value in the one form that is compared.
 
@@ -162,6 +167,21 @@ def device_word(text: str) -> str:
             " CLASS:INDEX, gpu:0",
         )
     return word
+
+
+def counted(text: str) -> tuple[str, int]:
+    """The type and the number of ``TYPE`` or ``TYPE:COUNT``.
+
+    :raises ConfigError: it asks for none
+    """
+    known = _COUNTED.fullmatch(text)
+    word, count = (known[1], int(known[2])) if known else (text, 1)
+    if not word.strip() or count < 1:
+        raise exception.ConfigError(
+            f"{text!r} asks for no number of vGPUs of a type",
+            "write TYPE or TYPE:COUNT, the count at least 1",
+        )
+    return word.strip(), count
 
 
 def _known(word: str, known: ty.Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from nova_vfio_variant.pci import (
     alias_parse,
     codes,
     entry,
+    flavor,
     jsontext,
     request,
 )
@@ -64,29 +65,37 @@ class _Reader(entry.Entry):
         if not self._is_object(KEYS):
             return None
         types = self._list("vgpu_types", str, "a string")
+        for node in types:
+            self._made(functools.partial(request.counted, node.value), node)
         devices = []
         for node in self._items("devices"):
             read = _Reader(self.text, node)
             devices.append(read.device())
             self.findings += read.findings
-        cells = self._list("numa", int, "a number")
-        for node in self._items("numa"):
-            if type(node.value) is int and not 0 <= node.value <= _MOST_NODE:
+        cells = self._list("numa", int, "a whole number")
+        for node in cells:
+            if not 0 <= node.value <= _MOST_NODE:
                 self._wrong(node, f"{node.value} is no NUMA node")
-        strategy = self._one_of("strategy", [*request.Strategy])
+        strategy = self._one_of(
+            "strategy", (*request.Strategy, *request.OLD_STRATEGIES)
+        )
         policy = self._one_of("numa_policy", alias_parse.NUMA_POLICIES)
         alias = self.text_of("alias")
+        if alias is not None:
+            self._checked("alias", lambda: flavor.expect_counts(alias))
         closest = self._typed("closest", bool, "a boolean")
         if self.findings:
             return None
         return self._made(
             lambda: request.Request(
                 alias,
-                types,
+                tuple(node.value for node in types),
                 tuple(device for device in devices if device is not None),
                 bool(closest),
-                None if strategy is None else request.Strategy(strategy),
-                cells if "numa" in self.members else None,
+                None if strategy is None else request.strategy_of(strategy),
+                tuple(node.value for node in cells)
+                if "numa" in self.members
+                else None,
                 policy,
             )
         )
@@ -99,17 +108,18 @@ class _Reader(entry.Entry):
         if kind is not None:
             self._checked("class", lambda: request.class_word(kind))
         named = self._list("named", str, "a string")
-        for node in self._items("named"):
-            if isinstance(node.value, str):
-                self._made(
-                    functools.partial(request.device_word, node.value), node
-                )
+        for node in named:
+            self._made(
+                functools.partial(request.device_word, node.value), node
+            )
         properties = self._properties()
-        count = self._typed("count", int, "a number")
+        count = self._typed("count", int, "a whole number")
         if self.findings:
             return None
         return self._made(
-            lambda: request.DeviceRequest(kind, named, properties, count)
+            lambda: request.DeviceRequest(
+                kind, tuple(node.value for node in named), properties, count
+            )
         )
 
     def _properties(self) -> dict[str, str]:
@@ -128,8 +138,14 @@ class _Reader(entry.Entry):
                 continue
             if isinstance(value, bool):
                 value = "yes" if value else "no"
-            if not isinstance(value, str | int):
-                self.wrong_type(key, each.node, "a string")
+            is_number = isinstance(value, int) and key in request.NUMBERS
+            if not (isinstance(value, str) or is_number):
+                self.report(
+                    codes.WRONG_TYPE,
+                    f"{key} is {each.node.kind}, and a string is expected",
+                    each.node,
+                    f"accepted is {request.PROPERTIES[key][1]}",
+                )
                 continue
             made = self._made(
                 functools.partial(request.property_value, key, str(value)),
@@ -159,13 +175,7 @@ class _Reader(entry.Entry):
         return True
 
     def _items(self, key: str) -> tuple[jsontext.Node, ...]:
-        member = self.members.get(key)
-        if member is None:
-            return ()
-        return member.node.items
-
-    def _list(self, key: str, kind: type[T], expected: str) -> tuple[T, ...]:
-        """A list of strings, or of numbers."""
+        """What stands in a list, with a finding where there is none."""
         member = self.members.get(key)
         if member is None:
             return ()
@@ -176,18 +186,21 @@ class _Reader(entry.Entry):
                 member.node,
                 "Write [...].",
             )
-        for node in member.node.items:
+        return member.node.items
+
+    def _list(
+        self, key: str, kind: type[T], expected: str
+    ) -> tuple[jsontext.Node, ...]:
+        """The strings, or numbers, of a list."""
+        items = self._items(key)
+        for node in items:
             if type(node.value) is not kind:
                 self.report(
                     codes.WRONG_TYPE,
                     f"{node.kind} stands in {key}, and {expected} is expected",
                     node,
                 )
-        return tuple(
-            node.value
-            for node in member.node.items
-            if type(node.value) is kind
-        )
+        return tuple(node for node in items if type(node.value) is kind)
 
     def _typed(self, key: str, kind: type[T], expected: str) -> T | None:
         member = self.members.get(key)

@@ -3,20 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime as dt
 import typing as ty
-
-import sqlalchemy as sa
 
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
-from nova_vfio_variant.tracker import models, rows
-
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
-#: Looks for the function at an address.
-Look = ty.Callable[[pci_address.PciAddress], function.PciFunction | None]
+from nova_vfio_variant.tracker import models, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,39 +29,11 @@ class Allowance:
     since: str
 
 
-class Allowances:
-    """All of a store, each change on disk when the call returns.
+class Allowances(tables.OfFunctions[Allowance]):
+    """All of a store."""
 
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
-
-    def all(self) -> tuple[Allowance, ...]:
-        """All, whatever stands at their addresses now.
-
-        :returns: in rising order of address and code
-        """
-        with self._read() as link:
-            found = [
-                Allowance(
-                    pci_address.PciAddress.parse(row.address),
-                    row.code,
-                    row.reason,
-                    rows.identity(row.identity),
-                    row.since,
-                )
-                for row in rows.all_of(link, models.allowances)
-            ]
-        return tuple(
-            sorted(
-                found,
-                key=lambda allowance: (allowance.address, allowance.code),
-            )
-        )
+    _table = models.allowances
+    _kind = Allowance
 
     def add(
         self,
@@ -79,19 +43,7 @@ class Allowances:
         identity: function.Identity,
     ) -> None:
         """Let an obstacle not count, in place of what was said of it."""
-        now = dt.datetime.now(dt.UTC)
-        with self._write() as link:
-            link.execute(_those(address, code))
-            link.execute(
-                sa.insert(models.allowances),
-                {
-                    "address": str(address),
-                    "code": code,
-                    "reason": reason,
-                    "identity": rows.identity_text(identity),
-                    "since": now.isoformat(timespec="seconds"),
-                },
-            )
+        self._put(Allowance(address, code, reason, identity, tables.now()))
 
     def remove(
         self, address: pci_address.PciAddress, code: str | None = None
@@ -101,12 +53,13 @@ class Allowances:
         :param code: None for all of this address
         :returns: how many there were
         """
-        with self._write() as link:
-            return int(link.execute(_those(address, code)).rowcount)
+        if code is None:
+            return self._erase(address=address)
+        return self._erase(address=address, code=code)
 
 
 def standing(
-    allowances: ty.Iterable[Allowance], there: Look
+    allowances: ty.Iterable[Allowance], there: tables.Look
 ) -> dict[pci_address.PciAddress, dict[str, str]]:
     """Those that were said of the function that is there now.
 
@@ -116,16 +69,8 @@ def standing(
     found: dict[pci_address.PciAddress, dict[str, str]] = {}
     for allowance in allowances:
         seen = there(allowance.address)
-        if seen is not None and not allowance.identity.is_another(
-            seen.identity
-        ):
+        if seen is not None and allowance.identity.may_be(seen):
             found.setdefault(allowance.address, {})[allowance.code] = (
                 allowance.reason
             )
     return found
-
-
-def _those(address: pci_address.PciAddress, code: str | None) -> sa.Delete:
-    table = models.allowances
-    chosen = sa.delete(table).where(table.c.address == str(address))
-    return chosen if code is None else chosen.where(table.c.code == code)

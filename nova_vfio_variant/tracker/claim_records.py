@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime as dt
 import json
 import typing as ty
 import uuid
@@ -13,9 +11,7 @@ import uuid
 import sqlalchemy as sa
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.tracker import device, models
-
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+from nova_vfio_variant.tracker import device, models, tables
 
 _TABLE = models.claims
 #: What the JSON of :attr:`ClaimRecord.asked` begins with where Nova claimed.
@@ -45,16 +41,8 @@ class ClaimRecord:
     adopted: ty.Mapping[str, str] | None = None
 
 
-class ClaimRecords:
-    """All of a store, each change on disk when the call returns.
-
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
+class ClaimRecords(tables.Part):
+    """All of a store."""
 
     def all(self) -> dict[str, ClaimRecord]:
         """All, by instance, in rising order."""
@@ -135,7 +123,7 @@ def begin(
             "assignment": assignment or str(uuid.uuid4()),
             "state": str(state),
             "asked": asked,
-            "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "since": tables.now(),
         },
     )
 

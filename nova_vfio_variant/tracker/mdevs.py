@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime as dt
 import json
 import typing as ty
 
 import sqlalchemy as sa
 
 from nova_vfio_variant.pci import mdev_names
-from nova_vfio_variant.tracker import claim_records, models, rows
+from nova_vfio_variant.tracker import claim_records, models, tables
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.pci import function
-
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,21 +46,13 @@ class OurMdev:
         return not self.assignment
 
 
-class OurMdevs:
-    """All of a store, each change on disk when the call returns.
-
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
+class OurMdevs(tables.Part):
+    """All of a store."""
 
     def all(self) -> dict[str, OurMdev]:
         """All that we made, by UUID, in rising order."""
         with self._read() as link:
-            found = [_mdev(row) for row in rows.all_of(link, models.mdevs)]
+            found = tables.read(link, models.mdevs, OurMdev, _READS)
         return {made.uuid: made for made in found}
 
     def of(self, instance_uuid: str) -> tuple[OurMdev, ...]:
@@ -86,56 +74,46 @@ class OurMdevs:
         :returns: whether it was
         """
         table = models.mdevs
-        this = (table.c.uuid == uuid) & (table.c.assignment == assignment)
+        this = {"uuid": uuid, "assignment": assignment}
+        owner = sa.select(table.c.instance_uuid).filter_by(**this)
         with self._write() as link:
-            owner = link.scalar(sa.select(table.c.instance_uuid).where(this))
-            done = link.execute(sa.delete(table).where(this))
-            if owner is not None:
-                claim_records.end(link, owner)
-        return bool(done.rowcount)
-
-
-def _mdev(row: sa.Row[ty.Any]) -> OurMdev:
-    """The device of a row.
-
-    :raises ValueError: the row holds what we never wrote
-    :raises TypeError: the same
-    """
-    mdev_names.parse_kind(row.kind)
-    if not mdev_names.is_uuid(row.uuid):
-        raise ValueError(f"{row.uuid!r} is no UUID")
-    attributes = json.loads(row.attributes)
-    if not isinstance(attributes, list):
-        raise TypeError(f"{row.attributes!r} is no list")
-    for attribute in attributes:
-        mdev_names.parse_attribute(attribute)
-    return OurMdev(
-        row.uuid,
-        row.kind,
-        row.instance_uuid,
-        row.assignment,
-        row.since,
-        tuple(attributes),
-        None if row.identity is None else rows.identity(row.identity),
-    )
+            instance_uuid = link.scalar(owner)
+            done = tables.erase(link, table, **this)
+            if instance_uuid is not None:
+                claim_records.end(link, instance_uuid)
+        return bool(done)
 
 
 def write(link: sa.Connection, made: OurMdev) -> None:
-    """As :meth:`OurMdevs.put`, in a transaction that was begun."""
-    table = models.mdevs
-    link.execute(sa.delete(table).where(table.c.uuid == made.uuid))
-    link.execute(
-        sa.insert(table),
-        {
-            **dataclasses.asdict(made),
-            "attributes": json.dumps(made.attributes),
-            "identity": None
-            if made.identity is None
-            else rows.identity_text(made.identity),
-        },
+    """Record one, in place of what stood at its UUID."""
+    tables.put(
+        link, models.mdevs, made, attributes=json.dumps(made.attributes)
     )
 
 
-def now() -> str:
-    """The time for :attr:`OurMdev.since`."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+def _uuid(text: str) -> str:
+    if not mdev_names.is_uuid(text):
+        raise ValueError(f"{text!r} is no UUID")
+    return text
+
+
+def _kind(text: str) -> str:
+    mdev_names.parse_kind(text)
+    return text
+
+
+def _attributes(text: str) -> tuple[str, ...]:
+    attributes = json.loads(text)
+    if not isinstance(attributes, list):
+        raise TypeError(f"{text!r} is no list")
+    for attribute in attributes:
+        mdev_names.parse_attribute(attribute)
+    return tuple(attributes)
+
+
+#: Each raises ValueError or TypeError of what we never wrote.
+_READS: ty.Final[tables.Reads] = {
+    "uuid": _uuid,
+    "kind": _kind,
+    "attributes": _attributes,
+}

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import typing as ty
 
 import sqlalchemy as sa
 
-from nova_vfio_variant.tracker import models, rows, share
-
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+from nova_vfio_variant.tracker import models, rows, share, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,19 +25,17 @@ class Remembered:
     fingerprint: str | None
 
 
-class StoredProviderMemory:
+class StoredProviderMemory(tables.Part):
     """Providers of ours by name, each change on disk when the call returns.
 
     All are read at once, when the first is asked for: hold the lock of the
     state path from then on.
-
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
     """
 
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
+    def __init__(
+        self, read: tables.Transaction, write: tables.Transaction
+    ) -> None:
+        super().__init__(read, write)
         self._known: dict[str, Remembered] | None = None
         self._shares: dict[str, dict[str, share.Share]] | None = None
 

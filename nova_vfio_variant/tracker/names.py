@@ -5,21 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import re
 import typing as ty
 import uuid
 
-import sqlalchemy as sa
-
 from nova_vfio_variant import exception
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
-from nova_vfio_variant.tracker import models, rows
+from nova_vfio_variant.tracker import models, tables
 
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
-
-_TABLE = models.names
 #: As hypeman has them; the column is no longer.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
 
@@ -46,7 +40,7 @@ class Name:
 
         :param seen: None where nothing is seen there
         """
-        return seen is None or not self.identity.is_another(seen.identity)
+        return self.identity.may_be(seen)
 
 
 def can_be(text: str) -> bool:
@@ -78,22 +72,11 @@ def find(known: ty.Iterable[Name], word: str) -> Name | None:
     return None
 
 
-class Names:
-    """All of a store, each change on disk when the call returns.
+class Names(tables.OfFunctions[Name]):
+    """All of a store."""
 
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
-
-    def all(self) -> tuple[Name, ...]:
-        """All, whatever stands at their addresses now, by address."""
-        with self._read() as link:
-            found = [_name(row) for row in link.execute(sa.select(_TABLE))]
-        return tuple(sorted(found, key=lambda name: name.address))
+    _table = models.names
+    _kind = Name
 
     def add(
         self,
@@ -114,28 +97,18 @@ class Names:
             address,
             default(address) if name is None else name,
             identity,
-            dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            tables.now(),
         )
         _expect_name(made.name)
         with self._write() as link:
-            for row in link.execute(sa.select(_TABLE)):
-                _expect_free(_name(row), made)
-            link.execute(
-                sa.insert(_TABLE),
-                {
-                    "id": made.id,
-                    "address": str(address),
-                    "name": made.name,
-                    "identity": rows.identity_text(identity),
-                    "since": made.since,
-                },
-            )
+            for there in self._all(link):
+                _expect_free(there, made)
+            tables.put(link, self._table, made)
         return made
 
     def remove(self, name: Name) -> None:
         """Take a device's name away."""
-        with self._write() as link:
-            link.execute(sa.delete(_TABLE).where(_TABLE.c.id == name.id))
+        self._erase(id=name.id)
 
 
 def _expect_name(text: str) -> None:
@@ -176,13 +149,3 @@ def _expect_free(there: Name, made: Name) -> None:
             f"the device at {there.address} is called {there.name}",
             "a name is given once: choose another",
         )
-
-
-def _name(row: sa.Row[ty.Any]) -> Name:
-    return Name(
-        row.id,
-        pci_address.PciAddress.parse(row.address),
-        row.name,
-        rows.identity(row.identity),
-        row.since,
-    )

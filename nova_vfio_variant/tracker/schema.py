@@ -340,3 +340,27 @@ def _shown(place: Place) -> str:
 
 def _code(error: BaseException) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+@contextlib.contextmanager
+def as_written(place: Place, what: str) -> ty.Iterator[None]:
+    """Whatever a row makes its reader raise, nobody of ours wrote it.
+
+    :param what: is read
+    :raises StoreCorruptError: in place of that
+    """
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = f"{what}: {error}"
+        if isinstance(place, pathlib.Path):
+            raise sqlite.corrupt(place, reason) from error
+        raise exception.StoreCorruptError(
+            f"the state database {place} is corrupt ({reason})"
+        ) from error

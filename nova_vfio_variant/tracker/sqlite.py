@@ -40,6 +40,8 @@ _ROOM = 256 << 10
 #: What SQLite makes beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
 
+_RESTORE = "with a backup FILE: 'nova-vfio store restore FILE --force'"
+
 
 def place(path: pathlib.Path, group: int | None) -> own_files.Place:
     """The folder of a database, and with whom it is shared."""
@@ -98,7 +100,6 @@ def _has_room(connection: sqlite3.Connection, path: pathlib.Path) -> bool:
     try:
         connection.execute("PRAGMA schema_version").fetchall()
     except sqlite3.Error as error:
-        # Of anything else, the next one who asks is told.
         return not _is_for_want_of_room(path.parent, error)
     return True
 
@@ -184,8 +185,7 @@ def exists(path: pathlib.Path, group: int | None = None) -> bool:
         raise exception.StoreCorruptError(
             f"the state database {path} is gone, but its write-ahead log"
             f" {log} is there",
-            "put a backup of both in their place, or remove the log to begin"
-            " with nothing recorded",
+            f"{_RESTORE}; or remove the log to begin with nothing recorded",
         )
     return False
 
@@ -346,8 +346,8 @@ def corrupt(
     plain = " ".join(reason.replace("*** in database main ***", "").split())
     return exception.StoreCorruptError(
         f"the state database {path} is corrupt ({plain}){kept}",
-        "put a backup in its place; or remove it to begin with nothing"
-        " recorded, once no instance holds a device",
+        f"{_RESTORE}; or remove it to begin with nothing recorded, once no"
+        " instance holds a device",
     )
 
 

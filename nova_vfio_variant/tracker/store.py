@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pathlib
 import typing as ty
 import uuid
 
@@ -28,7 +27,7 @@ from nova_vfio_variant.tracker import (
     quarantine,
     rows,
     schema,
-    sqlite,
+    tables,
     vgpus,
 )
 from nova_vfio_variant.tracker import device as tracked
@@ -196,6 +195,8 @@ class Store(parts.Parts):
         asked: str | None = None,
         assignment: str | None = None,
         state: tracked.ClaimState = tracked.ClaimState.CLAIMED,
+        *,
+        anew: bool = False,
     ) -> tuple[tracked.Claim, ...]:
         """Reserve devices for an instance: all of them, or none.
 
@@ -206,6 +207,7 @@ class Store(parts.Parts):
         :param asked: what is asked for, as JSON
         :param assignment: tells this claim from the next; None for a new one
         :param state: in which it begins
+        :param anew: in place of what the instance has
         :raises DeviceNotFound: a device is no longer tracked
         :raises InvalidDeviceStatus: a device, or its family, is in use, or
             the device is quarantined
@@ -217,6 +219,8 @@ class Store(parts.Parts):
         ]
         everything = [one for _, places in wanted for one in places]
         with self._write() as link:
+            if anew:
+                self._free(link, instance_uuid)
             quarantine.refuse(link, everything, boot)
             claim_records.begin(link, instance_uuid, asked, assignment, state)
             families = self._families(link, everything)
@@ -228,7 +232,7 @@ class Store(parts.Parts):
                         families.allocate(place, instance_uuid)
             rows.write(link, families.changes())
             for vgpu in made:
-                vgpus.write(link, vgpu)
+                tables.put(link, models.vgpus, vgpu)
             for one in mediated:
                 mdevs.write(link, one)
         return tracked.claims_of(
@@ -241,8 +245,7 @@ class Store(parts.Parts):
             claim_records.move(
                 link, instance_uuid, tracked.ClaimState.PREPARED
             )
-            owned = _devices(self._place, rows.owned(link, instance_uuid))
-            families = self._families(link, [one.address for one in owned])
+            owned, families = self._owned(link, instance_uuid)
             for one in owned:
                 if one.status == tracked.Status.CLAIMED:
                     families.allocate(one.address, instance_uuid)
@@ -258,15 +261,20 @@ class Store(parts.Parts):
         :returns: what it had; nothing if it had nothing
         """
         with self._write() as link:
-            owned = _devices(self._place, rows.owned(link, instance_uuid))
-            families = self._families(link, [one.address for one in owned])
-            for one in owned:
-                families.free(one.address, instance_uuid)
-            rows.write(link, families.changes())
+            owned = self._free(link, instance_uuid)
             for vgpu in gone:
-                vgpus.erase(link, vgpu.address, vgpu.assignment)
-            claim_records.end(link, instance_uuid, adopted_too=True)
+                vgpus.erase(link, vgpu)
         return tracked.claims_of(owned)
+
+    def _free(
+        self, link: sa.Connection, instance_uuid: str
+    ) -> list[tracked.Device]:
+        owned, families = self._owned(link, instance_uuid)
+        for one in owned:
+            families.free(one.address, instance_uuid)
+        rows.write(link, families.changes())
+        claim_records.end(link, instance_uuid, adopted_too=True)
+        return owned
 
     def meta(self, name: str) -> str | None:
         """A fact about the store as a whole, None if it isn't known."""
@@ -325,7 +333,7 @@ class Store(parts.Parts):
     @contextlib.contextmanager
     def _read(self) -> ty.Iterator[sa.Connection]:
         with (
-            _as_written(self._place, "a row"),
+            schema.as_written(self._place, "a row"),
             schema.explained(self._place, self._group),
             self._link.begin(),
         ):
@@ -336,6 +344,13 @@ class Store(parts.Parts):
         with schema.explained(self._place, self._group), self._link.begin():
             self._link.execute(_COUNT)
             yield self._link
+
+    def _owned(
+        self, link: sa.Connection, instance_uuid: str
+    ) -> tuple[list[tracked.Device], family.Families]:
+        """What an instance has, with the whole families of that."""
+        owned = _devices(self._place, rows.owned(link, instance_uuid))
+        return owned, self._families(link, [one.address for one in owned])
 
     def _families(
         self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
@@ -366,29 +381,5 @@ def _devices(
 
 
 def _device(place: schema.Place, row: sa.Row[ty.Any]) -> tracked.Device:
-    with _as_written(place, f"device {row.address}"):
+    with schema.as_written(place, f"device {row.address}"):
         return rows.device(row)
-
-
-@contextlib.contextmanager
-def _as_written(place: schema.Place, what: str) -> ty.Iterator[None]:
-    """Whatever a row makes its reader raise, nobody of ours wrote it.
-
-    :param what: is read
-    :raises StoreCorruptError: in place of that
-    """
-    try:
-        yield
-    except (
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = f"{what}: {error}"
-        if isinstance(place, pathlib.Path):
-            raise sqlite.corrupt(place, reason) from error
-        raise exception.StoreCorruptError(
-            f"the state database {place} is corrupt ({reason})"
-        ) from error

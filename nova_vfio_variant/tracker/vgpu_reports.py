@@ -8,7 +8,6 @@ applies to what was reported before it, too.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -19,9 +18,7 @@ import sqlalchemy as sa
 
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function
-from nova_vfio_variant.tracker import models, rows
-
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+from nova_vfio_variant.tracker import models, tables
 
 #: So many assignments whose guest failed quarantine a function.
 LIMIT: ty.Final = 2
@@ -66,14 +63,12 @@ class Report:
         )
 
 
-#: The function at an address, if one is there.
-Look = ty.Callable[[pci_address.PciAddress], function.PciFunction | None]
 Known = tuple[Report, ...]
 Reports = ty.Mapping[pci_address.PciAddress, Known]
 
 
 def standing(
-    reports: Reports, there: Look
+    reports: Reports, there: tables.Look
 ) -> dict[pci_address.PciAddress, Known]:
     """The reports that are about what is there now. Pure.
 
@@ -137,7 +132,7 @@ def reason(known: Known) -> str:
 
 
 def doubtful(
-    reports: Reports, there: Look
+    reports: Reports, there: tables.Look
 ) -> dict[pci_address.PciAddress, Health]:
     """The functions that aren't well. Pure."""
     found = {
@@ -151,7 +146,9 @@ def doubtful(
     }
 
 
-def unwell(reports: Reports, there: Look) -> dict[pci_address.PciAddress, str]:
+def unwell(
+    reports: Reports, there: tables.Look
+) -> dict[pci_address.PciAddress, str]:
     """The functions that are quarantined, and why. Pure."""
     return {
         address: reason(known)
@@ -160,34 +157,14 @@ def unwell(reports: Reports, there: Look) -> dict[pci_address.PciAddress, str]:
     }
 
 
-class VgpuReports:
-    """All of a store, each change on disk when the call returns.
-
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
+class VgpuReports(tables.Part):
+    """All of a store."""
 
     def all(self) -> dict[pci_address.PciAddress, Known]:
         """The reports on each function, in order of time."""
         with self._read() as link:
             found = sorted(
-                (
-                    Report(
-                        pci_address.PciAddress.parse(row.address),
-                        row.assignment,
-                        row.instance_uuid,
-                        row.ok,
-                        row.at,
-                        None
-                        if row.identity is None
-                        else rows.identity(row.identity),
-                    )
-                    for row in rows.all_of(link, _TABLE)
-                ),
+                tables.read(link, _TABLE, Report),
                 key=lambda report: (report.address, report.at),
             )
         return {
@@ -211,20 +188,8 @@ class VgpuReports:
             new,
         )
         with self._write() as link:
-            link.execute(_those(new.address))
-            link.execute(
-                sa.insert(_TABLE),
-                [
-                    {
-                        **dataclasses.asdict(report),
-                        "address": str(new.address),
-                        "identity": None
-                        if report.identity is None
-                        else rows.identity_text(report.identity),
-                    }
-                    for report in reports
-                ],
-            )
+            tables.erase(link, _TABLE, address=new.address)
+            link.execute(sa.insert(_TABLE), [*map(tables.columns, reports)])
         return reports
 
     def clear(self, address: pci_address.PciAddress) -> int:
@@ -233,7 +198,7 @@ class VgpuReports:
         :returns: how many reports there were
         """
         with self._write() as link:
-            return int(link.execute(_those(address)).rowcount)
+            return tables.erase(link, _TABLE, address=address)
 
 
 def now() -> str:
@@ -251,7 +216,3 @@ def _after(last: str, at: str) -> str:
     except (ValueError, OverflowError):
         return at
     return later.isoformat(timespec="microseconds")
-
-
-def _those(address: pci_address.PciAddress) -> sa.Delete:
-    return sa.delete(_TABLE).where(_TABLE.c.address == str(address))

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime as dt
 import enum
 import typing as ty
 
-import sqlalchemy as sa
-
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import models, rows
+from nova_vfio_variant.tracker import models, tables
 
 if ty.TYPE_CHECKING:
-    from nova_vfio_variant.pci import function
+    import sqlalchemy as sa
 
-Transaction = ty.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+    from nova_vfio_variant.pci import function
 
 
 class Origin(enum.StrEnum):
@@ -61,129 +57,54 @@ class OurVgpu:
     identity: function.Identity
 
 
-class OurVgpus:
-    """All of a store, each change on disk when the call returns.
+class OurVgpus(tables.OfFunctions[OurVgpu]):
+    """All of a store: the vGPUs that we made, and cards' types."""
 
-    :param read: begins a transaction that reads
-    :param write: begins a transaction that writes
-    """
-
-    def __init__(self, read: Transaction, write: Transaction) -> None:
-        self._read = read
-        self._write = write
+    _table = models.vgpus
+    _kind = OurVgpu
+    _reads: ty.ClassVar[tables.Reads] = {"origin": Origin}
 
     def types(self) -> tuple[KnownType, ...]:
         """The types that cards are known to have, by card and number."""
         with self._read() as link:
-            found = [
-                KnownType(
-                    pci_address.PciAddress.parse(row.card),
-                    row.type_id,
-                    row.name,
-                    row.framebuffer_mib,
-                    rows.identity(row.identity),
-                )
-                for row in rows.all_of(link, models.vgpu_types)
-            ]
+            found = tables.read(link, models.vgpu_types, KnownType)
             # Of one that is no number, nobody of ours wrote the row.
             found.sort(key=lambda known: (known.card, int(known.type_id)))
         return tuple(found)
 
     def remember_types(self, known: ty.Iterable[KnownType]) -> None:
         """Add types, each in place of what was known of it."""
-        table = models.vgpu_types
         with self._write() as link:
             for known_type in known:
-                link.execute(
-                    sa.delete(table).where(
-                        table.c.card == str(known_type.card),
-                        table.c.type_id == known_type.type_id,
-                    )
-                )
-                link.execute(
-                    sa.insert(table),
-                    {
-                        "card": str(known_type.card),
-                        "type_id": known_type.type_id,
-                        "name": known_type.name,
-                        "framebuffer_mib": known_type.framebuffer_mib,
-                        "identity": rows.identity_text(known_type.identity),
-                    },
-                )
+                tables.put(link, models.vgpu_types, known_type)
 
     def forget_types(self, card: pci_address.PciAddress) -> None:
         """Forget what was known of a card: another one is in its place."""
-        table = models.vgpu_types
         with self._write() as link:
-            link.execute(sa.delete(table).where(table.c.card == str(card)))
-
-    def all(self) -> tuple[OurVgpu, ...]:
-        """The vGPUs that we made, in rising order of address."""
-        with self._read() as link:
-            found = [
-                OurVgpu(
-                    pci_address.PciAddress.parse(row.address),
-                    row.type_id,
-                    Origin(row.origin),
-                    row.instance_uuid,
-                    row.assignment,
-                    row.since,
-                    rows.identity(row.identity),
-                )
-                for row in rows.all_of(link, models.vgpus)
-            ]
-        return tuple(sorted(found, key=lambda vgpu: vgpu.address))
+            tables.erase(link, models.vgpu_types, card=card)
 
     def put(self, vgpu: OurVgpu) -> None:
         """Record one, in place of what stood at its address."""
-        with self._write() as link:
-            write(link, vgpu)
+        self._put(vgpu)
 
     def remove(self, address: pci_address.PciAddress, assignment: str) -> bool:
         """Forget one, if it is still this owner's.
 
         :returns: whether it was
         """
-        with self._write() as link:
-            return erase(link, address, assignment)
+        return bool(self._erase(address=address, assignment=assignment))
 
 
-def write(link: sa.Connection, vgpu: OurVgpu) -> None:
-    """Write the row of one, in place of what stood at its address."""
-    table = models.vgpus
-    link.execute(sa.delete(table).where(table.c.address == str(vgpu.address)))
-    link.execute(
-        sa.insert(table),
-        {
-            **dataclasses.asdict(vgpu),
-            "address": str(vgpu.address),
-            "origin": str(vgpu.origin),
-            "identity": rows.identity_text(vgpu.identity),
-        },
-    )
-
-
-def erase(
-    link: sa.Connection, address: pci_address.PciAddress, assignment: str
-) -> bool:
-    """Take the row of one away, if it is still this owner's.
-
-    :returns: whether it was
-    """
-    table = models.vgpus
-    done = link.execute(
-        sa.delete(table).where(
-            table.c.address == str(address),
-            table.c.assignment == assignment,
-        )
-    )
-    return bool(done.rowcount)
+def erase(link: sa.Connection, vgpu: OurVgpu) -> None:
+    """Take the row of one away, in a transaction that was begun."""
+    at, mark = vgpu.address, vgpu.assignment
+    tables.erase(link, models.vgpus, address=at, assignment=mark)
 
 
 def held(
     vgpus: ty.Iterable[OurVgpu],
     owners: ty.Mapping[pci_address.PciAddress, str],
-    there: ty.Callable[[pci_address.PciAddress], function.PciFunction | None],
+    there: tables.Look,
 ) -> dict[pci_address.PciAddress, str]:
     """The types that claims which stand have set, or are about to set. Pure.
 
@@ -192,19 +113,11 @@ def held(
     """
     found = {}
     for vgpu in vgpus:
-        seen = there(vgpu.address)
         if (
             vgpu.origin is Origin.CLAIM
             and vgpu.instance_uuid is not None
             and owners.get(vgpu.address) == vgpu.instance_uuid
-            and not (
-                seen is not None and vgpu.identity.is_another(seen.identity)
-            )
+            and vgpu.identity.may_be(there(vgpu.address))
         ):
             found[vgpu.address] = vgpu.type_id
     return found
-
-
-def now() -> str:
-    """The time for :attr:`OurVgpu.since`."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -122,6 +122,18 @@ class AdoptTest(adopt_case.AdoptCase):
         said = self.refuses("claim", "adopt", "--instance", TWO)
         self.assertIn(VFS[0], said)
 
+    def test_what_cannot_be_mirrored_anew_stays_as_it_was(self) -> None:
+        for device, instance in zip(VFS, (ONE, TWO), strict=True):
+            self.nova_allocates({CARD: {CLASS: 1}}, instance)
+            self.guest(device, instance=instance)
+            self.ok("claim", "adopt", "--instance", instance)
+        before = self.json("claim", "list")
+        self.nova_allocates({}, TWO)
+        self.nova_allocates({CARD: {CLASS: 2}})
+        self.guest(*VFS)
+        self.assertIn(VFS[1], self.refuses(*ADOPT))
+        self.assertEqual(before, self.json("claim", "list"))
+
     def test_other_allocations_of_the_instance_do_not_matter(self) -> None:
         self.placement.put_inventories(self.root, 0, {"VCPU": {"total": 8}})
         self.nova_allocates({CARD: {CLASS: 1}})

@@ -320,6 +320,30 @@ class RequestTest(cli_case.CliTestCase):
             (1, 2, f"1 allocated to instance {TWO}"), steps["free"]
         )
 
+    def test_who_has_a_claim_is_explained_what_it_has(self) -> None:
+        has = self.claimed("--class", "gpu")
+        asked = ("claim", "create", "--instance", ONE, "--explain")
+        for row in self.json(*asked, "--class", "gpu"):
+            if row["chosen"]:
+                self.assertEqual(has, [row["address"]])
+        said = self.ok(*asked, "--class", "network", status=1).err
+        self.assertIn("already has class=gpu:1", said)
+
+    def test_a_property_that_nobody_has_is_named(self) -> None:
+        said = self.refused("--property", "driver=nobody")
+        self.assertIn("driver nobody leaves none: ", said)
+
+    def test_two_requests_of_one_device_are_told(self) -> None:
+        said = self.refused(
+            self.file(devices=[{"named": [GPUS[0]]}, {"named": [GPUS[0]]}]),
+        )
+        self.assertIn("1 taken for another request of it", said)
+
+    def test_a_count_is_written_in_plain_digits(self) -> None:
+        for count in ("1_0", "\u0663", "1.0", ""):
+            said = self.refused("--class", "gpu", "--count", count)
+            self.assertIn("no whole number", said)
+
     def test_an_explanation_says_which_step_left_nothing(self) -> None:
         done = self.ok(
             *("claim", "create", "--instance", ONE, "--explain"),

@@ -63,7 +63,7 @@ class OneTimeTest(cli_case.CliTestCase):
         self.reserve(name, 1)
         self.assertNotIn("it was used once", said())
         self.fails(*claim(cli_case.ONE, "once:1"))
-        self.assertIn("it was used once, and is reserved since", said())
+        self.assertIn("it was used once, and nobody gets it until", said())
         self.reserve(name, 0)
         self.ok(*claim(cli_case.ONE, "once:1"))
 

@@ -95,6 +95,19 @@ class ClaimTest(CordonCase):
         said = self.ok("device", "uncordon", PF, status=1).err
         self.assertIn(f"{PF} is not cordoned", said)
 
+    def test_of_a_vf_it_is_told_that_its_pf_is_cordoned(self) -> None:
+        self.cordon(PF)
+        for own in (False, True):
+            if own:
+                self.cordon(VFS[0], "its firmware")
+            said = self.ok("device", "uncordon", VFS[0], status=1).err
+            self.assertNotIn(f"{VFS[0]} is not cordoned", said)
+            self.assertIn(f"cordoned with its PF {PF}: ECC errors", said)
+            self.assertIn(f"hint: nova-vfio device uncordon {PF}", said)
+        self.ok("device", "uncordon", PF)
+        said = self.ok("device", "uncordon", VFS[0], status=1).err
+        self.assertIn(f"{VFS[0]} is not cordoned", said)
+
     def test_what_is_not_there_or_is_a_bridge_is_refused(self) -> None:
         words = ("--reason", "it is so")
         said = self.refuses("device", "cordon", "0000:99:00.0", *words)

@@ -22,6 +22,7 @@ done
 place=ROOT/etc/mdevctl.d/$parent
 case $1 in
 define)
+    [ -e ROOT/idle ] && exit 0
     if [ -e $place/$uuid ]; then
         echo "Error: Cowardly refusing to overwrite existing config" \\
             "for $parent/$uuid"
@@ -29,6 +30,7 @@ define)
     fi
     mkdir -p $place && cat $file > $place/$uuid ;;
 undefine)
+    [ -e ROOT/idle ] && exit 0
     [ ! -e ROOT/broken ] && rm $place/$uuid ;;
 esac
 """
@@ -90,6 +92,28 @@ class KeepingTest(KeepingCase):
         self.ok(*CREATE)
         self.ok("mdev", "delete", UUID)
         self.assertEqual(text, self.file.read_text())
+
+    def test_one_that_it_does_not_keep_is_told_and_not_made(self) -> None:
+        idle = self.root / "idle"
+        idle.touch()
+        said = self.ok(*CREATE, "--define", status=2).err
+        self.assertIn("mdevctl define", said)
+        self.assertIn(f"/etc/mdevctl.d/{CARD}/{UUID}", said)
+        self.assertEqual([], self.states())
+        idle.unlink()
+        self.ok(*CREATE, "--define")
+
+    def test_one_that_it_does_not_forget_is_told_and_stays_ours(self) -> None:
+        self.ok(*CREATE, "--define")
+        idle = self.root / "idle"
+        idle.touch()
+        said = self.ok("mdev", "delete", UUID, status=2).err
+        self.assertIn("mdevctl undefine", said)
+        self.assertIn(f"/etc/mdevctl.d/{CARD}/{UUID}", said)
+        self.assertEqual(["removing"], self.states())
+        idle.unlink()
+        self.ok("reconcile")
+        self.assertFalse(self.file.exists())
 
     def test_where_udev_starts_another_file_none_is_made(self) -> None:
         place = self.root / "usr/bin/mdevctl"

@@ -1,100 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``reconcile`` and claims on whole functions."""
 
-import contextlib
-import datetime as dt
-
-import sqlalchemy as sa
-
-from nova_vfio_variant.node import node
-from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import device as tracked
-from nova_vfio_variant.tracker import models, store
-from tests.functional import cli_case, kill_points
+from tests.functional import kill_points
+from tests.functional.claims_case import VFS, WORDS, ClaimsCase
 from tests.functional.cli_case import ONE, TWO
-
-VFS = ("0000:21:10.0", "0000:21:10.2")
-WORDS = ("--alias", "nic:1")
-XML = """<domain type="kvm"><name>{name}</name><uuid>{uuid}</uuid><devices>
-<hostdev mode="subsystem" type="pci"><source><address domain="0x0000"
-bus="0x21" slot="0x10" function="0x0"/></source></hostdev></devices></domain>
-"""
-
-
-class ClaimsCase(cli_case.CliTestCase):
-    """A card with two VFs, on vfio-pci."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.fake = fake_host.FakeHost(self.folder / "host")
-        self.fake.add_driver("igb", ["8086:10c9"], makes_vfs=True)
-        self.fake.add_driver("vfio-pci", ["8086:10ca"], vfio=True)
-        self.fake.add(
-            "0000:21:00.0",
-            "8086:10c9",
-            vfs=2,
-            vf_device="10ca",
-            vf_offset=128,
-            vf_stride=2,
-        )
-        self.fake.writer().set_numvfs("0000:21:00.0", 2)
-        self.enterContext(self.fake.plugged_in())
-        self.configure(
-            'device_spec = { "vendor_id": "8086", "product_id": "10ca" }',
-            'alias = { "name": "nic", "vendor_id": "8086",'
-            ' "product_id": "10ca", "device_type": "type-VF" }',
-            tail="[vfio]\nplacement = embedded\n",
-        )
-        self.node = node.Node(["nova.conf"], None, "host", "state")
-
-    def claim(self, instance: str = ONE) -> str:
-        (claim,) = self.json("claim", "create", "--instance", instance, *WORDS)
-        return str(claim["addresses"][0])
-
-    def age(self) -> None:
-        """Let all claims be older than the grace."""
-        since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=10)
-        with (
-            contextlib.closing(store.Store.open(self.state)) as opened,
-            opened._write() as link,
-        ):
-            link.execute(
-                sa.update(models.claims).values(since=since.isoformat())
-            )
-
-    def move(self, state: tracked.ClaimState) -> None:
-        with contextlib.closing(store.Store.open(self.state)) as opened:
-            record = opened.claim_records.get(ONE)
-            assert record is not None
-            opened.claim_records.move(record, state)
-
-    def guest(self, instance: str, vf: str | None = None) -> int:
-        words = ("qemu-system-x86_64", "-uuid", instance)
-        if vf is None:
-            return self.fake.open_file("/dev/null", words[0], words)
-        pid = self.fake.hold(vf, "qemu-system-x86")
-        text = "".join(f"{word}\0" for word in words)
-        (self.fake.root / f"proc/{pid}/cmdline").write_text(text)
-        return pid
-
-    def define(self, *instances: str) -> None:
-        folder = self.fake.root / "etc/libvirt/qemu"
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, uuid in enumerate(instances):
-            name = f"guest{number}"
-            text = XML.format(name=name, uuid=uuid)
-            (folder / f"{name}.xml").write_text(text)
-
-    def rows(self, *words: str, status: int = 0) -> list[tuple[str, ...]]:
-        return [
-            (row["subject"], row["action"], row["state"])
-            for row in self.json("reconcile", *words, status=status)
-        ]
-
-    def reason(self) -> str:
-        (row,) = self.json("reconcile", status=1)
-        self.assertEqual(("leave", "left"), (row["action"], row["state"]))
-        return str(row["reason"])
 
 
 class GoneTest(ClaimsCase):
@@ -196,7 +106,76 @@ class GuestTest(ClaimsCase):
         rows = self.json("reconcile", status=1)
         (row,) = [row for row in rows if row["what"].endswith("two guests")]
         self.assertEqual((VFS[0], "leave"), (row["subject"], row["action"]))
-        self.assertIn(f"{ONE}, {TWO} name it", row["reason"])
+        self.assertIn(f"guests {ONE}, {TWO} have it (", row["reason"])
+
+    def told(self) -> list[tuple[str, str]]:
+        """What reconcile and config check tell of guests."""
+        rows = self.json("reconcile", "--dry-run", status=1)
+        found = [
+            (row["subject"], row["reason"])
+            for row in rows
+            if "guest" in row["what"]
+        ]
+        self.assertEqual(sorted({at for at, _ in found}), self.checked())
+        return found
+
+    def checked(self) -> list[str]:
+        """Of which devices config check tells the same."""
+        return [
+            found["subject"]
+            for found in self.json("config", "check", "--fail-on", "error")
+            if found["code"] == "VFIO403"
+        ]
+
+    def take(self, at: str) -> None:
+        """Let ONE claim this one."""
+        self.ok("claim", "create", "--instance", ONE, "--device", at)
+
+    def test_one_that_only_its_process_tells_of_is_told(self) -> None:
+        self.ok("device", "sync")
+        pid = self.guest(TWO, VFS[0])
+        ((at, said),) = self.told()
+        self.assertEqual(VFS[0], at)
+        self.assertIn(f"guest {TWO} has it, and nobody has claimed it", said)
+        self.assertIn(f"is open in process {pid} (", said)
+
+    def test_one_that_another_has_claimed_is_told(self) -> None:
+        self.take(VFS[0])
+        self.guest(TWO, VFS[0])
+        self.guest(ONE)
+        ((at, said),) = self.told()
+        self.assertEqual(VFS[0], at)
+        self.assertIn(f"instance {ONE} has claimed it", said)
+        self.define(ONE)
+        self.assertIn(f"{ONE} has claimed it, and is right", self.told()[1][1])
+
+    def test_whoever_has_claimed_it_may_have_it_open(self) -> None:
+        self.take(VFS[0])
+        self.guest(ONE, VFS[0])
+        self.define(ONE)
+        self.ok("reconcile")
+        self.assertEqual([], self.checked())
+
+    def test_of_an_open_group_a_guest_has_what_it_has_claimed(self) -> None:
+        mates = ["0000:43:00.0", "0000:43:00.1"]
+        for at in mates:
+            self.fake.add(at, "8086:10ca", driver="vfio-pci", group=90)
+        self.ok("device", "sync")
+        pid = self.guest(ONE, mates[0])
+        self.assertEqual(mates, [at for at, _ in self.told()])
+        self.fake.let_go(pid)
+        self.take(mates[0])
+        self.guest(ONE, mates[0])
+        self.ok("reconcile")
+        self.assertEqual([], self.checked())
+
+    def test_what_the_host_keeps_is_no_guests(self) -> None:
+        self.ok("device", "sync")
+        place = f"sys/bus/pci/devices/{VFS[0]}"
+        self.fake.write(f"{place}/driver/unbind", VFS[0].encode())
+        words = ("qemu-system-x86_64", "-uuid", TWO)
+        self.fake.open_file(f"/{place}/resource0", words[0], words)
+        self.ok("reconcile")
 
     def test_a_claimed_device_that_vanished_or_is_another_is_told(
         self,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices for one time are reset before somebody else gets them."""
 
+import pathlib
+
 from nova_vfio_variant.testing import fake_host
 from tests.functional import cli_case
 
@@ -48,6 +50,51 @@ class ScrubTest(cli_case.CliTestCase):
         self.ok("device", "scrub", AT, status=2)
         self.fails(*MINE)
         self.ok("device", "scrub", AT)
+        self.use()
+
+    def test_reconcile_says_so_and_it_stays_reserved_until_then(self) -> None:
+        self.use()
+        for _ in range(2):
+            (row,) = self.json("reconcile", status=1)
+            self.assertEqual(
+                (AT, "device for one time that was used", "leave", "left"),
+                tuple(
+                    row[name]
+                    for name in ("subject", "what", "action", "state")
+                ),
+            )
+            self.assertIn(f"nova-vfio device scrub {AT}", row["reason"])
+            self.assertEqual(1, self.reserved())
+            self.ok("device", "sync")
+            self.ok("inventory", "report")
+        self.ok("device", "scrub", AT)
+        self.assertEqual(0, self.reserved())
+        self.assertEqual([], self.json("reconcile"))
+
+    def reserved(self) -> int:
+        """How many units of it are reserved in Placement."""
+        listed = self.placement.find(f"compute-1_{AT}")
+        assert listed is not None
+        _, inventories = self.placement.inventories(listed.uuid)
+        return int(inventories["CUSTOM_ONCE"]["reserved"])
+
+    def test_without_placement_the_store_alone_keeps_it(self) -> None:
+        path = pathlib.Path("nova.conf")
+        path.write_text(path.read_text().replace("= embedded", "= none"))
+        self.use()
+        mend = f"nova-vfio device scrub {AT}"
+        for said in (self.fails(*MINE), self.run_cli("explain", AT).out):
+            self.assertIn("VFIO539", said)
+            self.assertIn(mend, said)
+            self.assertNotIn("reserved", said)
+        (row,) = self.json("reconcile", status=1)
+        self.assertTrue(row["reason"].endswith(mend), row)
+        self.assertNotIn("reserved", row["reason"])
+        self.fake.fault(1, errno=25)
+        self.ok(*mend.split()[1:], status=2)
+        self.fails(*MINE)
+        self.ok(*mend.split()[1:])
+        self.assertEqual([], self.json("reconcile"))
         self.use()
 
     def test_what_is_not_reserved_is_left_alone(self) -> None:

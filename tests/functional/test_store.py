@@ -721,6 +721,12 @@ class DamageTest(StoreTestCase):
             f"allowances VALUES ('0000:00:00.1', x'ff', 'z', '{IDENTITY}', '')": (
                 lambda store: store.allowances.all()
             ),
+            f"cordons VALUES ('0000:00:00.1', x'ff', '{IDENTITY}', '')": (
+                lambda store: store.cordons.all()
+            ),
+            f"names VALUES ('x', '0000:00:00.1', x'ff', '{IDENTITY}', '')": (
+                lambda store: store.names.all()
+            ),
         }
         self.assert_corrupt(read)
 

@@ -5,7 +5,7 @@ import dataclasses
 
 from nova_vfio_variant.pci import address
 from nova_vfio_variant.pci import function as observed
-from nova_vfio_variant.tracker import store, vgpus
+from nova_vfio_variant.tracker import store, tables, vgpus
 from tests.functional import cli_case
 from tests.functional.check_host import card
 
@@ -130,7 +130,7 @@ class ClassFromTypeTest(cli_case.CliTestCase):
                     vgpus.Origin.CLAIM,
                     None,
                     "an-assignment",
-                    vgpus.now(),
+                    tables.now(),
                     observed.Identity("10de", "2236"),
                 )
             )

@@ -9,7 +9,7 @@ from nova_vfio_variant.host.observe import scanner
 from nova_vfio_variant.host.tree import opening
 from nova_vfio_variant.node import node
 from nova_vfio_variant.pci import address as pci_address
-from nova_vfio_variant.tracker import store, vgpu_reports, vgpus
+from nova_vfio_variant.tracker import store, tables, vgpu_reports, vgpus
 from tests.functional import card_conf, check_host, cli_case, vgpu_case
 from tests.functional.cli_case import ONE, TWO
 
@@ -50,7 +50,7 @@ class VgpuHealthCase(cli_case.CliTestCase):
                     vgpus.Origin.CLAIM,
                     instance,
                     assignment,
-                    vgpus.now(),
+                    tables.now(),
                     function.identity,
                 )
             )

@@ -62,7 +62,7 @@ def says(tree: host_tree.HostTree, uuid: str, parent: str, text: str) -> bool:
 
     :param text: as ``mdevctl define --jsonfile`` takes it
     """
-    kept = tree.read_text(f"{_FOLDER}/{parent}/{uuid}")
+    kept = tree.read_text(_place(uuid, parent))
     try:
         return kept is not None and json.loads(kept) == json.loads(text)
     except ValueError:
@@ -72,32 +72,42 @@ def says(tree: host_tree.HostTree, uuid: str, parent: str, text: str) -> bool:
 def define(
     tree: host_tree.HostTree, uuid: str, parent: str, text: str
 ) -> None:
-    """Have it keep a device, which may be there.
+    """Have it keep a device, which may be there, and read that back.
 
     :raises HostStepFailed: it doesn't, such as one that it has already
     :raises HostStepHung: it does not answer
     """
+    words = ("define", f"--uuid={uuid}", f"--parent={parent}")
     # Not by the name of a file, which somebody could exchange.
     fd = os.memfd_create("definition", 0)
     try:
         os.write(fd, text.encode())
         _run(
             tree,
-            ("define", f"--uuid={uuid}", f"--parent={parent}"),
+            words,
             (f"--jsonfile=/proc/self/fd/{fd}",),
             (fd,),
         )
     finally:
         os.close(fd)
+    if not says(tree, uuid, parent, text):
+        raise _failed(words, f"/{_place(uuid, parent)} doesn't say so")
 
 
 def undefine(tree: host_tree.HostTree, uuid: str, parent: str) -> None:
-    """Have it forget a device; what is there stays.
+    """Have it forget a device, and see that it has; what is there stays.
 
     :raises HostStepFailed: it doesn't
     :raises HostStepHung: it does not answer
     """
-    _run(tree, ("undefine", f"--uuid={uuid}", f"--parent={parent}"))
+    words = ("undefine", f"--uuid={uuid}", f"--parent={parent}")
+    _run(tree, words)
+    if uuid in tree.listdir(f"{_FOLDER}/{parent}"):
+        raise _failed(words, f"/{_place(uuid, parent)} is still there")
+
+
+def _place(uuid: str, parent: str) -> str:
+    return f"{_FOLDER}/{parent}/{uuid}"
 
 
 def _run(
@@ -112,13 +122,16 @@ def _run(
             return ""
         return done.stdout.strip() or f"it ended with {done.returncode}"
 
-    shown = " ".join((TOOL, *words))
     try:
         said = process.run(work, _DEADLINE, keep)
     except OSError as error:
-        raise exception.HostStepFailed(f"{shown}: {error.strerror}") from error
+        raise _failed(words, error.strerror or str(error)) from error
     if said:
-        raise exception.HostStepFailed(
-            f"{shown}: {' '.join(said.split())}",
-            "run the command as root" if os.geteuid() else None,
-        )
+        raise _failed(words, " ".join(said.split()))
+
+
+def _failed(words: tuple[str, ...], why: str) -> exception.HostStepFailed:
+    return exception.HostStepFailed(
+        f"{' '.join((TOOL, *words))}: {why}",
+        "run the command as root" if os.geteuid() else None,
+    )

@@ -283,13 +283,17 @@ def _of_pf(
     if function.kind is not observed.Kind.PF:
         return ()
     if not wish.allow_pf:
+        by_options = wish.by["driver"].by_options
+        mend = host_spec.more(allow_pf=True, by_options=by_options)
         return (
             refusal.because(
                 codes.PF_NOT_ALLOWED,
                 str(function.address),
-                "it is a PF, and the entry that names it doesn't say "
-                "that it may be taken from its driver",
-                'name VFs by their product_id, or add "allow_pf": true',
+                "it is a PF, and nothing says that it may be taken from its"
+                " driver",
+                f"add {mend}"
+                if by_options
+                else f"name VFs by their product_id, or add {mend}",
             ),
         )
     return planning.loses_vfs(facts, function, now.numvfs)

@@ -76,7 +76,11 @@ def _of_entry(
     verb = "in place of its companions write" if spec.companions else "add"
     for other in mine.others:
         yield group_obstacles.of_member(
-            mine.function, other, named.values(), verb
+            mine.function,
+            other,
+            named.values(),
+            verb,
+            by_options=spec.by_options,
         )
 
 

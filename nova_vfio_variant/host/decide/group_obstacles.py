@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as ty
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.host.decide import codes, obstacles
+from nova_vfio_variant.host.decide import codes, host_spec, obstacles
 from nova_vfio_variant.host.observe import groups
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import function as observed
@@ -69,18 +69,21 @@ def of_member(
     member: observed.PciFunction,
     companions: ty.Iterable[observed.PciFunction],
     verb: str = "add",
+    *,
+    by_options: bool = False,
 ) -> finding.Finding:
     """That one member of its group keeps a function from a guest.
 
     :param companions: all that are to be named to have them unbound
     :param verb: what is done with the list of them
+    :param by_options: options of a command name them, and no ``host_spec``
     """
     return finding.Finding(
         codes.GROUP_COMPANIONS,
         f"{member.address} is in IOMMU group {function.iommu_group} with it, "
         f"on driver {member.driver}",
         subject=str(function.address),
-        hint=_mend(member, companions, verb),
+        hint=_mend(member, companions, verb, by_options=by_options),
     )
 
 
@@ -88,6 +91,8 @@ def _mend(
     member: observed.PciFunction,
     companions: ty.Iterable[observed.PciFunction],
     verb: str,
+    *,
+    by_options: bool,
 ) -> str:
     if member.is_any_bridge:
         return (
@@ -100,14 +105,12 @@ def _mend(
         for function in companions
         if not (function.is_any_bridge or "driver" in function.lost)
     ]
-    listed = ", ".join(
-        f'"{address}"'
-        for address in sorted({function.address for function in named})
+    mend = host_spec.more(
+        (function.address for function in named),
+        allow_pf=any(one.kind is observed.Kind.PF for one in named),
+        by_options=by_options,
     )
-    mend = f'{verb} "companions": [{listed}]'
-    if any(function.kind is observed.Kind.PF for function in named):
-        mend += ' and "allow_pf": true'
-    return f"{mend} to have them unbound"
+    return f"{verb} {mend} to have them unbound"
 
 
 def _of_unknown_group(

@@ -74,6 +74,7 @@ class HostSpec:
         None where it doesn't say
     :param heterogeneous: whether a card's vGPUs may be of several sizes; None
         where it doesn't say
+    :param by_options: options of a command say it, and no file
     """
 
     index: int
@@ -91,6 +92,7 @@ class HostSpec:
     vgpu_type: str | None = None
     vgpu_types: ty.Mapping[str, int] | None = None
     heterogeneous: bool | None = None
+    by_options: bool = False
 
     @property
     def is_of_pf(self) -> bool:
@@ -128,6 +130,22 @@ class HostSpec:
 
     def __str__(self) -> str:
         return self.text.text[self.start : self.end]
+
+
+def more(
+    companions: ty.Iterable[pci_address.PciAddress] = (),
+    *,
+    allow_pf: bool = False,
+    by_options: bool = False,
+) -> str:
+    """What is to be said beside, as one writes it: in an entry, or options."""
+    named = sorted({*companions})
+    if by_options:
+        words = [f"--companion {address}" for address in named]
+        return " ".join(words + ["--allow-pf"] * allow_pf)
+    listed = '", "'.join(map(str, named))
+    words = [f'"companions": ["{listed}"]'] * bool(named)
+    return " and ".join(words + ['"allow_pf": true'] * allow_pf)
 
 
 def parse_host_specs(

@@ -43,6 +43,8 @@ _MENDS = {
     uses.Kind.OPEN: "end the process",
     uses.Kind.UNKNOWN: _AS_ROOT,
 }
+#: As the kernel has its name, of which it keeps 15 characters.
+_PERSISTENCED: ty.Final = "nvidia-persiste"
 #: What a function on a VFIO driver can still be used for: it has no
 #: interface, disk or screen of the host any more.
 _BESIDE_VFIO = (
@@ -306,6 +308,12 @@ def of_use(
             yield finding.Finding(codes.IS_OPEN, use.what, subject=name)
         return
     hint = _MENDS.get(use.kind)
+    if use.holder is not None and use.holder.command == _PERSISTENCED:
+        hint = (
+            f"it is nvidia-persistenced: 'nova-vfio device bind {name}"
+            " --stop-persistenced' stops it meanwhile, and so do device"
+            " unbind, reset and scrub"
+        )
     if use.kind in (uses.Kind.NETWORK, uses.Kind.LINK):
         hint = (
             "name another function: it carries this host's own connection"

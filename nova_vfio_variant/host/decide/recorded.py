@@ -55,8 +55,9 @@ def of_function(
     if at in recorded.spent and is_others:
         yield finding.Finding(
             codes.SPENT,
-            "it was used once, and is reserved since",
+            "it was used once, and nobody gets it until it is clean",
             subject=str(at),
+            hint=f"nova-vfio device scrub {at}",
         )
     if purpose.driver is None:
         yield from _of_family_owners(function, facts, recorded, purpose)

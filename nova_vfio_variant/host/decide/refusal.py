@@ -20,6 +20,10 @@ if ty.TYPE_CHECKING:
 
 #: Where the addresses that a host has are to be seen.
 SHOWN_BY: ty.Final = "nova-vfio host list shows what is there"
+#: How a PF loses its VFs.
+NO_VFS: ty.Final = (
+    'take them away first: "num_vfs": 0 in a host_spec entry of its own'
+)
 
 
 def because(
@@ -318,5 +322,5 @@ def has_vfs(function: observed.PciFunction, count: int) -> finding.Finding:
         f"take it from {function.driver}, and its VFs with it, as whoever made"
         f" them gave it there: driverctl unset-override {function.address}"
         if function.vfio
-        else 'take them away first: "num_vfs": 0 in an entry of its own',
+        else NO_VFS,
     )

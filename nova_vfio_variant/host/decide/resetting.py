@@ -71,7 +71,7 @@ def refusals(
             "how many VFs it has can't be read"
             if function.sriov_numvfs is None
             else f"it has {function.sriov_numvfs} VFs, which a reset takes",
-            'take them away first: "num_vfs": 0 in an entry of host_spec',
+            refusal.NO_VFS,
         )
     if facts.scan.tree.root is None:
         return

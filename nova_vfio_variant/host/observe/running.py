@@ -11,16 +11,13 @@ import dataclasses
 import errno
 import json
 import re
-import typing as ty
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.host import process
-from nova_vfio_variant.host.observe import use
+from nova_vfio_variant.host.observe import domains, use
 from nova_vfio_variant.host.observe.use import guests
 from nova_vfio_variant.host.tree import host_tree
 
-#: Where libvirt keeps the domains that it could start at any time.
-_DEFINED: ty.Final = ("etc/libvirt/qemu", "etc/libvirt/ch")
 #: Programs that run guests.
 _PROGRAM = re.compile(
     rb"(?:.*/)?(?:qemu-system-[^/]*|qemu-kvm|qemu|kvm|cloud-hypervisor[^/]*)"
@@ -142,34 +139,19 @@ def of_libvirt(tree: host_tree.HostTree) -> Running:
     """
     instances: set[str] = set()
     untold: list[str] = []
-    for place in (*guests.STATES, *_DEFINED):
-        for path, text in _files(tree, place, untold):
-            pid, uuid = guests.domain(text)
-            if uuid is None or (pid is None and place in guests.STATES):
-                untold.append(f"/{path}: it doesn't say which domain it is of")
-            elif pid is None or _may_run(tree, pid):
-                instances.add(uuid)
-    return Running(frozenset(instances), tuple(untold))
-
-
-def _files(
-    tree: host_tree.HostTree, place: str, untold: list[str]
-) -> ty.Iterator[tuple[str, bytes]]:
-    """The domains' files in a folder; what can't be read is untold."""
-    try:
-        names = use.names(tree, place)
-    except OSError as error:
-        untold.append(f"/{place}: {error.strerror}")
-        return
-    for name in names:
-        if not name.endswith(".xml"):
+    for file in domains.files(tree):
+        if file.unread is not None:
+            untold.append(f"/{file.path}: {file.unread}")
             continue
-        path = f"{place}/{name}"
-        try:
-            yield path, tree.read_bytes(path)
-        except OSError as error:
-            if error.errno not in _GONE:
-                untold.append(f"/{path}: {error.strerror}")
+        pid, uuid = guests.domain(file.text)
+        runs = file.path.startswith(guests.STATES)
+        if uuid is None or (pid is None and runs):
+            untold.append(
+                f"/{file.path}: it doesn't say which domain it is of"
+            )
+        elif pid is None or _may_run(tree, pid):
+            instances.add(uuid)
+    return Running(frozenset(instances), tuple(untold))
 
 
 def _may_run(tree: host_tree.HostTree, pid: int) -> bool:

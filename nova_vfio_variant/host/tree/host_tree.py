@@ -227,7 +227,10 @@ class HostTree(abc.ABC):
             return None
 
     def exists(self, rel: str) -> bool:
-        """Whether something is there; a link counts if it leads to it."""
+        """Whether something is there; a link counts if it leads to it.
+
+        What this tree saw once counts as there, gone or not.
+        """
         try:
             self.real_path(rel)
         except OSError:

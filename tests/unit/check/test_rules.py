@@ -642,6 +642,21 @@ class AllocatedTest(base.TestCase):
             1, len(self.said(mine, {"two": 1}, (nova_here.OWNER_NOVA,)))
         )
 
+    def test_providers_of_ours_count_without_devices_and_others_do_not(
+        self,
+    ) -> None:
+        given = make.given([VFS], (), card())
+        for ours in (frozenset({"old"}), frozenset()):
+            held = facts.Published(
+                {"old": provider.Published("uuid", "old", 1, {}, ())},
+                {"old": {"two": {"X": 1}}},
+                ours,
+            )
+            found = published.allocated_to_another(
+                dataclasses.replace(given, published=held)
+            )
+            self.assertEqual(bool(ours), bool([*found]))
+
 
 class MeaningTest(base.TestCase):
     def test_an_entry_that_asks_for_nothing_matches_everything(self) -> None:

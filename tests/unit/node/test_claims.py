@@ -56,15 +56,15 @@ class SameClaimTest(base.TestCase):
                 if state is tracked.ClaimState.RELEASING:
                     self.assertRaises(
                         exception.ClaimError,
-                        claims._expect_same,
+                        claims.expect_same,
                         record(wants, state),
                         has,
                         wants,
                     )
                 else:
-                    claims._expect_same(record(wants, state), has, wants)
+                    claims.expect_same(record(wants, state), has, wants)
                     turned = asked(("b", 1), ("a", 2))
-                    claims._expect_same(record(wants, state), has, turned)
+                    claims.expect_same(record(wants, state), has, turned)
 
     def test_an_older_versions_is_known_by_its_counts(self) -> None:
         mdevs = tracked.Claim(
@@ -72,12 +72,10 @@ class SameClaimTest(base.TestCase):
         )
         beside = claim_choice.Asked(asked(("a", 2)).wishes, {"mtty-1": 2})
         for kept in (None, record(None)):
-            claims._expect_same(
-                kept, [claim("a", 2, "claimed"), mdevs], beside
-            )
+            claims.expect_same(kept, [claim("a", 2, "claimed"), mdevs], beside)
             told = self.assertRaises(
                 exception.ClaimError,
-                claims._expect_same,
+                claims.expect_same,
                 kept,
                 [dataclasses.replace(mdevs, mdevs=("one",))],
                 claim_choice.Asked((), {"mtty-1": 2}),
@@ -94,7 +92,7 @@ class SameClaimTest(base.TestCase):
         ):
             told = self.assertRaises(
                 exception.ClaimError,
-                claims._expect_same,
+                claims.expect_same,
                 record(wants),
                 [claim("a", 2, "allocated")],
                 other,
@@ -120,7 +118,7 @@ class SpentTest(base.TestCase):
         self.assertEqual(
             "used once and reserved since: 0000:05:00.0, 0000:05:00.1; once"
             " clean, set reserved to 0 in Placement, or let 'nova-vfio device"
-            " scrub' reset them",
+            " scrub 0000:05:00.0' reset one",
             desired.told_spent(
                 [samples.at(f"0000:05:00.{at}") for at in (0, 1)]
             ),

@@ -72,12 +72,14 @@ class Use:
     :param holder: whose it is, where a process has it open
     :param shared: what is open is that of its whole IOMMU group, so that it
         may be open for another member
+    :param guessed: what is open names no function, and may be that of another
     """
 
     kind: Kind
     what: str
     holder: Holder | None = None
     shared: bool = False
+    guessed: bool = False
 
 
 def unknown(what: str, error: OSError | None = None) -> Use:

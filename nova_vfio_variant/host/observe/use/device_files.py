@@ -224,7 +224,7 @@ class Index:
                 yield _open(file.holder)
         for file in self._others:
             if self._may_be(file, function, disks):
-                yield _open(file.holder)
+                yield _open(file.holder, guessed=True)
 
     def _may_be(
         self,
@@ -252,8 +252,10 @@ class Index:
         )
 
 
-def _open(holder: Holder, *, shared: bool = False) -> Use:
-    return Use(Kind.OPEN, str(holder), holder, shared)
+def _open(
+    holder: Holder, *, shared: bool = False, guessed: bool = False
+) -> Use:
+    return Use(Kind.OPEN, str(holder), holder, shared, guessed)
 
 
 def is_some_functions(place: str) -> bool:
