@@ -18,7 +18,6 @@ from unittest import mock
 
 from nova_vfio_variant import exception, finding, source
 from nova_vfio_variant.check import engine
-from nova_vfio_variant.conf import located
 from nova_vfio_variant.declaration import facts, gathering
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host import process
@@ -156,7 +155,7 @@ class MemoryStore:
         self.cordons = types.SimpleNamespace(all=tuple)
         self.mdevs = types.SimpleNamespace(all=dict, of=lambda _: ())
         self.claim_records = types.SimpleNamespace(
-            all=dict, get=lambda _: None, end=lambda _: None
+            all=lambda _=None: {}, get=lambda _: None, end=lambda _: None
         )
         self.vgpus = types.SimpleNamespace(
             all=tuple, types=tuple, remember_types=list
@@ -317,22 +316,30 @@ class Desk:
             "tree": tree,
             "scan": scanner.scan(tree),
         }
-        parsed: dict[bool, facts.CheckInput] = {}
-        gather = gathering.gather
+        parsed: dict[tuple[str, int], facts.CheckInput] = {}
 
-        def parsed_once(
-            conf: located.Config, scan: ty.Any = None
-        ) -> facts.CheckInput:
-            if (scan is None) not in parsed:
-                parsed[scan is None] = gather(conf, scan)
-            return parsed[scan is None]
+        def put_together_once(
+            how: ty.Callable[..., facts.CheckInput],
+        ) -> ty.Callable[..., facts.CheckInput]:
+            def answer(*args: ty.Any) -> facts.CheckInput:
+                key = how.__name__, len(args)
+                if key not in parsed:
+                    parsed[key] = how(*args)
+                return parsed[key]
+
+            return answer
 
         opened = MemoryStore()
         once = functools.cache(lambda: real(kept["scan"]))
         real = host_facts.gather
         with (
             mock.patch.object(host_facts, "gather", lambda *_: once()),
-            mock.patch.object(gathering, "gather", parsed_once),
+            mock.patch.object(
+                gathering, "gather", put_together_once(gathering.gather)
+            ),
+            mock.patch.object(
+                gathering, "on_host", put_together_once(gathering.on_host)
+            ),
             mock.patch.object(process, "run", _at_once),
             mock.patch.object(node_inventory.Publication, "publish"),
             mock.patch.object(node_inventory.Publication, "allocate"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as ty
 
 from nova_vfio_variant.conf import located
@@ -34,12 +35,21 @@ def gather(
         else located.values(conf, "pci", "alias"),
         in_placement=conf.lookup(*in_placement),
     )
-    return facts.CheckInput.of(
-        conf,
-        specs,
-        aliases,
-        (*conf.faults, *spec_findings, *alias_findings),
-        None if scan is None else with_serial_numbers(scan(), specs),
+    given = facts.CheckInput.of(
+        conf, specs, aliases, (*conf.faults, *spec_findings, *alias_findings)
+    )
+    return given if scan is None else on_host(given, scan())
+
+
+def on_host(
+    given: facts.CheckInput, scan: host_scan.HostScan
+) -> facts.CheckInput:
+    """What a configuration says, and what the host has.
+
+    :param given: what the configuration says
+    """
+    return dataclasses.replace(
+        given, scan=with_serial_numbers(scan, given.specs)
     )
 
 

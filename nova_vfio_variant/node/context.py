@@ -185,9 +185,14 @@ class Context:
         :param offline: leave out what needs the host
         :raises ConfigError: a file can't be read, or a value can't be used
         """
+        return self._configured if offline else self._at_once
+
+    @functools.cached_property
+    def _configured(self) -> facts.CheckInput:
+        """What is declared, as it is, without the host."""
         from nova_vfio_variant.declaration import gathering
 
-        return gathering.gather(self.conf) if offline else self._at_once
+        return gathering.gather(self.conf)
 
     @functools.cached_property
     def observed(self) -> facts.CheckInput:
@@ -197,7 +202,7 @@ class Context:
         """
         from nova_vfio_variant.declaration import gathering
 
-        return gathering.gather(self.conf, lambda: self.scan)
+        return gathering.on_host(self._configured, self.scan)
 
     @functools.cached_property
     def _at_once(self) -> facts.CheckInput:

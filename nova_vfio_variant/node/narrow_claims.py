@@ -114,7 +114,8 @@ class _Narrow:
         if (
             not syncing.is_synced(self._context, store, self._given)
             or store.claim_records.get(instance_uuid) is not None
-            or tracked_devices.claims(self._context, store, instance_uuid)
+            or store.owned(instance_uuid)
+            or store.mdevs.of(instance_uuid)
             # Who is in doubt goes last, and types go by cards.
             or store.vgpu_reports.all()
             or (
@@ -133,7 +134,7 @@ class _Narrow:
         devices = [device for _, some in taken for device in some]
         published = (
             placement_side.PlacementSide(narrow)
-            .publication(store, devices)
+            .publication(store, devices, judge=narrow.declared.verdicts)
             .taken_for_granted()
         )
         if published is None or not _is_of_functions(asked):

@@ -112,6 +112,7 @@ class PlacementSide:
         store: tracker_store.Store,
         devices: ty.Sequence[tracked.Device] | None = None,
         given: facts.CheckInput | None = None,
+        judge: host_verdicts.Verdicts | None = None,
     ) -> node_inventory.Publication:
         """The side of Placement that is this node's.
 
@@ -120,6 +121,8 @@ class PlacementSide:
         :param store: remembers what is published
         :param devices: those to publish; all in the store if None
         :param given: what is declared; without errors if None
+        :param judge: gives the verdict on what is recorded now; it is read
+            if None
         :raises ConfigError: ``given`` is None, and there are errors
         """
         from nova_vfio_variant.declaration import mdev_offers
@@ -138,7 +141,7 @@ class PlacementSide:
             )
         if devices is None:
             devices = tuple(store.devices())
-        against = self._unassignable(store, devices, given)
+        against = self._unassignable(store, devices, given, judge)
         return node_inventory.Publication(
             conf,
             self._context.state,
@@ -167,6 +170,7 @@ class PlacementSide:
         store: tracker_store.Store,
         devices: ty.Sequence[tracked.Device],
         given: facts.CheckInput,
+        judge: host_verdicts.Verdicts | None,
     ) -> _Unassignable:
         """The devices that can't be given to anybody."""
         from nova_vfio_variant.host.decide import assignability, codes
@@ -179,7 +183,7 @@ class PlacementSide:
         found = _Unassignable(blocked, unknown, cordoned)
         if not devices:
             return found
-        judge = self._judge(store, devices, given)
+        judge = judge or self._judge(store, devices, given)
         for device in devices:
             answer = judge.at(device.address)
             if answer.lasting:

@@ -56,7 +56,7 @@ def claims(
     :param instance_uuid: None for all
     :raises HostError: there are mediated devices, and no host to be seen
     """
-    records = store.claim_records.all()
+    records = store.claim_records.all(instance_uuid)
     of_kind: dict[tuple[str, str], list[mdevs.OurMdev]] = {}
     for made in store.mdevs.all().values():
         owner = made.instance_uuid
@@ -80,8 +80,8 @@ def claims(
         ),
         *(
             claim
-            for owner, record in records.items()
-            if record.adopted and instance_uuid in (None, owner)
+            for record in records.values()
+            if record.adopted
             for claim in _adopted_mdevs(record)
         ),
     ]

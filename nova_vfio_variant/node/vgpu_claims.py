@@ -227,14 +227,11 @@ class VgpuClaims(claiming.Claiming):
 
         :raises HostError: one could not be set
         """
-        has = {
-            address
-            for claim in self._store.claims(instance_uuid)
-            for address in claim.addresses
-        }
-        made = [
-            vgpu for vgpu in self._of(instance_uuid) if vgpu.address in has
-        ]
+        mine = self._of(instance_uuid)
+        if not mine:
+            return
+        has = {device.address for device in self._store.owned(instance_uuid)}
+        made = [vgpu for vgpu in mine if vgpu.address in has]
         if made:
             _set(self._context, self._store, made, instance_uuid)
             self._remember(made)

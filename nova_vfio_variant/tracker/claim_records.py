@@ -44,19 +44,21 @@ class ClaimRecord:
 class ClaimRecords(tables.Part):
     """All of a store."""
 
-    def all(self) -> dict[str, ClaimRecord]:
-        """All, by instance, in rising order."""
+    def all(self, instance_uuid: str | None = None) -> dict[str, ClaimRecord]:
+        """All, by instance, in rising order.
+
+        :param instance_uuid: this one's alone
+        """
         question = sa.select(_TABLE).order_by(_TABLE.c.instance_uuid)
+        if instance_uuid is not None:
+            question = question.where(_of(instance_uuid))
         with self._read() as link:
             found = [_record(row) for row in link.execute(question)]
         return {record.instance_uuid: record for record in found}
 
     def get(self, instance_uuid: str) -> ClaimRecord | None:
         """That of an instance, if it has one."""
-        question = sa.select(_TABLE).where(_of(instance_uuid))
-        with self._read() as link:
-            row = link.execute(question).one_or_none()
-            return None if row is None else _record(row)
+        return self.all(instance_uuid).get(instance_uuid)
 
     def begin(
         self, instance_uuid: str, asked: str | None, state: device.ClaimState

@@ -52,7 +52,8 @@ class Families:
     An operation that raises may have changed some devices: throw the object
     away then, as the store does.
 
-    :param devices: whole families; each address once
+    :param devices: with their PFs and their VFs, each address once; where any
+        is freed or rated, with the other VFs of their PFs, too
     """
 
     def __init__(self, devices: ty.Iterable[tracked.Device]) -> None:

@@ -139,21 +139,30 @@ def owned(
 
 
 def families(
-    link: sa.Connection, addresses: ty.Iterable[pci_address.PciAddress]
+    link: sa.Connection,
+    addresses: ty.Iterable[pci_address.PciAddress],
+    *,
+    siblings: bool,
 ) -> ty.Iterable[sa.Row[ty.Any]]:
-    """The rows of the whole families of some devices."""
+    """The rows of some devices, of their PFs and of their VFs.
+
+    :param siblings: the other VFs of their PFs, too
+    """
     table = _TABLE.c
     heads: dict[str, None] = {}
-    for some in _slices(map(str, addresses)):
-        question = sa.select(table.address, table.parent_addr)
-        for address, parent in link.execute(
-            question.where(table.address.in_(some))
-        ):
-            heads[parent or address] = None
     found: dict[int, sa.Row[ty.Any]] = {}
-    for some in _slices(heads):
+    for some in _slices(map(str, addresses)):
         which = table.address.in_(some) | table.parent_addr.in_(some)
-        found |= by_id(link, SELECT.where(which))
+        mine = by_id(link, SELECT.where(which))
+        heads |= dict.fromkeys(
+            row.parent_addr for row in mine.values() if row.parent_addr
+        )
+        found |= mine
+    for some in _slices(heads):
+        theirs = [table.address.in_(some)]
+        if siblings:
+            theirs.append(table.parent_addr.in_(some))
+        found |= by_id(link, SELECT.where(sa.or_(*theirs)))
     return found.values()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import socket
 import sqlite3
@@ -19,6 +20,9 @@ if ty.TYPE_CHECKING:
 
 #: What an error names: the SQLite file, or the URL of another database.
 Place = pathlib.Path | sa.URL
+
+#: So many files' engines are kept; a process seldom has more than one.
+_ENGINES: ty.Final = 4
 
 MIGRATIONS = pathlib.Path(__file__).with_name("migrations")
 #: As alembic makes it: what a later version of this program asks.
@@ -288,12 +292,18 @@ def _make_tables(link: sa.Connection) -> None:
     link.execute(sa.insert(models.generation).values(id=1, value=0))
 
 
+@functools.lru_cache(maxsize=_ENGINES)
 def _sqlite(
     path: pathlib.Path, group: int | None, *, read_only: bool
 ) -> sa.Engine:
+    """The engine of a file: what it keeps is how statements are written.
+
+    It has no connection, so whoever opens the store next has a new one.
+    """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         creator=lambda: sqlite.connect(path, group, read_only=read_only),
+        poolclass=sa.NullPool,
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -117,7 +117,7 @@ class Store(parts.Parts):
         :param count: how many of each pool
         """
         with self._read() as link:
-            marks = ((row[0], row[1]) for row in link.execute(rows.FREE))
+            marks = link.execute(rows.FREE).all()
             found = rows.some(link, properties.taken_first(marks, count))
         return tuple(_devices(self._place, found.values()))
 
@@ -269,7 +269,7 @@ class Store(parts.Parts):
     def _free(
         self, link: sa.Connection, instance_uuid: str
     ) -> list[tracked.Device]:
-        owned, families = self._owned(link, instance_uuid)
+        owned, families = self._owned(link, instance_uuid, siblings=True)
         for one in owned:
             families.free(one.address, instance_uuid)
         rows.write(link, families.changes())
@@ -346,17 +346,26 @@ class Store(parts.Parts):
             yield self._link
 
     def _owned(
-        self, link: sa.Connection, instance_uuid: str
+        self,
+        link: sa.Connection,
+        instance_uuid: str,
+        *,
+        siblings: bool = False,
     ) -> tuple[list[tracked.Device], family.Families]:
-        """What an instance has, with the whole families of that."""
+        """What an instance has, with what :meth:`_families` adds."""
         owned = _devices(self._place, rows.owned(link, instance_uuid))
-        return owned, self._families(link, [one.address for one in owned])
+        mine = [one.address for one in owned]
+        return owned, self._families(link, mine, siblings=siblings)
 
     def _families(
-        self, link: sa.Connection, devices: ty.Iterable[pci_address.PciAddress]
+        self,
+        link: sa.Connection,
+        devices: ty.Iterable[pci_address.PciAddress],
+        *,
+        siblings: bool = False,
     ) -> family.Families:
-        """The whole families of some devices."""
-        found = rows.families(link, devices)
+        """Some devices with theirs, as :func:`rows.families` has it."""
+        found = rows.families(link, devices, siblings=siblings)
         return family.Families(_devices(self._place, found))
 
 

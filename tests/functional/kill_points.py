@@ -27,6 +27,16 @@ class Killed(BaseException):
     """The process that this stands for is dead; nothing of it runs on."""
 
 
+def perform(
+    by: executor.LocalExecutor,
+    step: ty.Any,
+    _keep: tuple[int, ...],
+    _meanwhile: process.Meanwhile,
+) -> str:
+    """Do what a process of its own would, in this one."""
+    return executor.do(by._writer, step)
+
+
 class Points:
     """Counts what a command writes, and kills it at one of these.
 
@@ -84,15 +94,6 @@ class Points:
     @contextlib.contextmanager
     def watched(self) -> ty.Iterator[None]:
         """See all that is written in this process."""
-
-        def perform(
-            by: executor.LocalExecutor,
-            step: ty.Any,
-            _keep: tuple[int, ...],
-            _meanwhile: process.Meanwhile,
-        ) -> str:
-            return executor.do(by._writer, step)
-
         with contextlib.ExitStack() as stack:
             for where, name, how in (
                 (store.Store, "_write", self.transaction),

@@ -113,6 +113,14 @@ class Model:
             for name, found in one.inventories.items()
         ]
 
+    def left(self) -> list[tuple[str, int]]:
+        """Name and what may still be had, of each inventory."""
+        return [
+            (one.name, int(one.offers(name)) - self._used(at, name))
+            for at, one in self.providers.items()
+            for name in one.inventories
+        ]
+
     def _answered(
         self, method: str, path: str, body: Json, query: dict[str, str]
     ) -> Json | None:

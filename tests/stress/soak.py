@@ -20,8 +20,13 @@ from hypothesis import stateful
 from tests.stress import machine
 
 
-def soak(runs: int, steps: int, seed: int) -> str | None:
-    """Run it; what fails, with the shortest way to it that was found."""
+def soak(
+    runs: int, steps: int, seed: int, is_first: bool = False
+) -> str | None:
+    """Run it; what fails, with the shortest way to it that was found.
+
+    :param is_first: look for no shorter one
+    """
     logging.disable(logging.CRITICAL)
     settings = hypothesis.settings(
         max_examples=runs,
@@ -29,6 +34,8 @@ def soak(runs: int, steps: int, seed: int) -> str | None:
         deadline=None,
         database=None,
         print_blob=False,
+        phases=[hypothesis.Phase.generate]
+        + ([] if is_first else [hypothesis.Phase.shrink]),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     test = hypothesis.seed(seed)(machine.ClaimsMachine)
@@ -46,6 +53,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    parser.add_argument(
+        "--first", action="store_true", help="look for no shorter way"
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     parts = [
@@ -54,6 +64,7 @@ def main() -> int:
             + (number < options.runs % options.processes),
             options.steps,
             options.seed + number,
+            options.first,
         )
         for number in range(options.processes)
     ]
