@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
 import pathlib
@@ -131,6 +132,7 @@ class Folder:
         :raises FileNotFoundError: it isn't there
         :raises OSError: it can't be opened
         """
+        _expect_named(name)
         try:
             fd = os.open(name, flags | _OPEN, dir_fd=self._fd)
         except OSError:
@@ -167,6 +169,7 @@ class Folder:
         :raises trust.NotOurs: what is there is a stranger's, or no file
         :raises OSError: it can't be made
         """
+        _expect_named(name)
         inner = f".{name}.new"
         work = self._locked(inner)
         try:
@@ -251,6 +254,15 @@ class Folder:
             os.unlink(name, dir_fd=folder)
             raise
         return fd
+
+
+def _expect_named(name: str) -> None:
+    """Refuse the last part of a path that has none: ``.`` and ``/``.
+
+    :raises IsADirectoryError: it has none
+    """
+    if not name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _descriptor(path: pathlib.Path) -> int:

@@ -9,7 +9,7 @@ import pathlib
 import typing as ty
 
 from nova_vfio_variant import own_files, shown, trust
-from nova_vfio_variant.cli import base, called
+from nova_vfio_variant.cli import base, called, options
 from nova_vfio_variant.guest import cloud_hypervisor, devices, qemu
 from nova_vfio_variant.node import guests
 
@@ -178,7 +178,7 @@ class Xml(_WithConsole):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "--output-dir",
-            type=pathlib.Path,
+            type=options.path,
             metavar="DIR",
             help="write one file a device into DIR, named by its address or"
             " UUID",

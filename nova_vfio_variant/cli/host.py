@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 import typing as ty
 
 from nova_vfio_variant import shown
-from nova_vfio_variant.cli import base
+from nova_vfio_variant.cli import base, options
 from nova_vfio_variant.host.observe import vgpu_mode
 from nova_vfio_variant.pci import class_words
 
@@ -234,7 +233,7 @@ class Snapshot(base.Base):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             "file",
-            type=pathlib.Path,
+            type=options.path,
             metavar="FILE.tar.gz",
             help="where the recording goes; an existing file is replaced",
         )

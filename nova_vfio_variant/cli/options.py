@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import pathlib
 import re
 import sys
 import typing as ty
@@ -67,6 +68,7 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-file",
         action="append",
+        type=named,
         metavar="FILE",
         help=(
             "a nova.conf-style file; may be given more than once. Without"
@@ -77,6 +79,7 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         action="append",
+        type=named,
         metavar="DIR",
         help="a folder of drop-ins named NAME.conf, read in order of name",
     )
@@ -91,6 +94,7 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--state-path",
+        type=named,
         metavar="DIR",
         help=(
             "where the tracker keeps its state. Without it:"
@@ -104,11 +108,13 @@ def add_log_files(parser: argparse.ArgumentParser) -> None:
     """Add --log-file and --log-config-append."""
     parser.add_argument(
         "--log-file",
+        type=named,
         metavar="FILE",
         help="log to FILE as well: errors and warnings, with -v more",
     )
     parser.add_argument(
         "--log-config-append",
+        type=named,
         metavar="FILE",
         help=(
             "let a file of Python's logging.config say what is logged"
@@ -150,6 +156,24 @@ def seconds(text: str) -> float:
     if not 0 <= found < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return found
+
+
+def named(text: str) -> str:
+    """The name of a file or a folder: a variable that is unset is none.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file or folder")
+    return text
+
+
+def path(text: str) -> pathlib.Path:
+    """The same as a path.
+
+    :raises ArgumentTypeError: argparse prints it and ends with status 2
+    """
+    return pathlib.Path(named(text))
 
 
 def whole_number(text: str) -> int:

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
-from nova_vfio_variant.cli import base
+from nova_vfio_variant import shown
+from nova_vfio_variant.cli import base, options
 from nova_vfio_variant.node import backup
 
 COLUMNS = ("what", "now", "then")
 
 
 def _add_file(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("file", type=pathlib.Path, metavar="FILE", help=what)
+    parser.add_argument("file", type=options.path, metavar="FILE", help=what)
 
 
 class Backup(base.Base):
@@ -35,7 +35,7 @@ class Backup(base.Base):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Copy it and say where."""
         backup.Backups(self.context).write(parsed_args.file)
-        self.app.stdout.write(f"{parsed_args.file}\n")
+        self.app.stdout.write(f"{shown.line(str(parsed_args.file))}\n")
 
 
 class Restore(base.Lister):
@@ -81,6 +81,8 @@ class Restore(base.Lister):
             )
         if done.kept is not None:
             self.note(f"note: what it was is kept as {done.kept}")
+        if not done.is_other and not parsed_args.dry_run:
+            self.note("note: it is so already, and nothing is changed")
         if parsed_args.dry_run:
             self.status = int(done.is_other)
         return COLUMNS, [

@@ -41,8 +41,8 @@ def connection(conf: located.Config) -> str | None:
     """The database that the tracker's store is to use.
 
     :return: None for the SQLite file in the state path
-    :raises ConfigError: a value of this group is not of its type, or the
-        database would be in memory, where nothing is kept
+    :raises ConfigError: a value of this group is not of its type, names a
+        folder, or the database would be in memory, where nothing is kept
     """
     if (GROUP.name, "connection") not in conf.registered:
         register_opts(conf)
@@ -63,6 +63,12 @@ def connection(conf: located.Config) -> str | None:
             text,
             "Name a file, sqlite:////PATH; without a connection it is one in"
             " the state path.",
+        )
+    if value is not None and _is_folder(value):
+        raise _refused(
+            "connection: this names a folder, not a file",
+            text,
+            "Name a file in it, sqlite:////PATH.",
         )
     return value
 
@@ -85,12 +91,28 @@ def _is_url(value: str) -> bool:
     return True
 
 
-def _in_memory(url: str) -> bool:
-    """Whether SQLite would keep it in memory (sqlite.org/inmemorydb.html)."""
+def _of_sqlite(url: str) -> tuple[str, str] | None:
+    """The file and the query of a URL of SQLite, None of another one."""
     scheme, _, rest = url.partition("://")
     if scheme.partition("+")[0] != "sqlite":
-        return False
+        return None
     name, _, query = rest.removeprefix("/").partition("?")
+    return name, query
+
+
+def _is_folder(url: str) -> bool:
+    found = _of_sqlite(url)
+    return found is not None and (
+        found[0].endswith("/") or not pathlib.PurePath(found[0]).name
+    )
+
+
+def _in_memory(url: str) -> bool:
+    """Whether SQLite would keep it in memory (sqlite.org/inmemorydb.html)."""
+    found = _of_sqlite(url)
+    if found is None:
+        return False
+    name, query = found
     return not name or ":memory:" in name or "mode=memory" in query.split("&")
 
 

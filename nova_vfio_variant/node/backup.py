@@ -164,7 +164,7 @@ class Backups:
         with (
             _as_written(path, group),
             _opened(path, group, read_only=dry_run) as link,
-            contextlib.closing(backup.memory(link)) as now,
+            contextlib.closing(sqlite.memory(link)) as now,
         ):
             before, then = holding.held(now), holding.held(copy)
             lost = tuple(sorted(before.instances - then.instances))
@@ -189,9 +189,14 @@ class Backups:
             is_other = not holding.is_same(copy, now)
             holding.finish(copy, now)
             kept = None
-            if not dry_run:
+            if is_other and not dry_run:
                 kept = backup.keep_aside(link, path, group)
-                backup.put(copy, path, group)
+                try:
+                    backup.put(copy, path, group)
+                except exception.StoreError:
+                    # It is as it was, and room may be what is wanting.
+                    kept.unlink()
+                    raise
                 _LOG.info("the store is that of %s; before: %s", file, kept)
             return Restored(before.counts, then.counts, lost, is_other, kept)
 

@@ -17,6 +17,7 @@ from nova_vfio_variant.host.observe import topology, vendor_vgpu
 from nova_vfio_variant.pci import address as pci_address
 from nova_vfio_variant.pci import alias, class_words, entry, function
 from nova_vfio_variant.pci import request as pci_request
+from nova_vfio_variant.tracker import names as tracked_names
 
 if ty.TYPE_CHECKING:
     from nova_vfio_variant.host.observe import facts as host_facts
@@ -302,8 +303,9 @@ def _place(word: str, facts: host_facts.HostFacts, names: NamedAt) -> Address:
                 f" is {kind}:0",
             )
         return listed[number]
-    if word in names:
-        return names[word]
+    at = names.get(tracked_names.meant(word))
+    if at is not None:
+        return at
     try:
         return Address.parse(word)
     except ValueError:

@@ -8,7 +8,7 @@ import re
 import typing as ty
 
 from nova_vfio_variant import finding, source
-from nova_vfio_variant.pci import codes, entry, jsontext
+from nova_vfio_variant.pci import codes, entry, json_mistakes, jsontext
 
 #: As older clients print them: ``a='b', c='d'``.
 _PRINTED = re.compile(r"([^=]+)='(.*?)'(?:, *(?=[^=']+=')|\s*\Z)", re.DOTALL)
@@ -78,7 +78,8 @@ def of_lines(
     """
     whole = "\n".join(line.replace("\n", " ") for line in lines)
     text = source.SourceText.of(whole, where, file=where)
-    settings, findings = {}, []
+    settings: Settings = {}
+    findings: list[finding.Finding] = []
     start = 0
     for line in whole.split("\n") if whole else ():
         end = start + len(line)
@@ -97,11 +98,22 @@ def of_lines(
                 )
             )
         else:
-            settings[key] = Setting(
+            made = Setting(
                 key, value, text, (start, middle), (middle + 1, end)
             )
+            findings += _put(settings, made)
         start = end + 1
     return Given(settings, name, tuple(findings))
+
+
+def _put(settings: Settings, made: Setting) -> ty.Iterator[finding.Finding]:
+    """Put a setting in; one with its key that gives way is told of."""
+    former = settings.get(made.key)
+    settings[made.key] = made
+    if former is not None:
+        yield json_mistakes.again(
+            made.text, codes.DUPLICATE_KEY, made.key, *former.key_at
+        )
 
 
 def of_file(text: source.SourceText) -> Given:
@@ -156,7 +168,7 @@ def _of_printed(read: entry.Entry, node: jsontext.Node) -> Settings:
     """What an older client prints: one text for all of them."""
     value = node.value
     begin = read.text.text.find(value, node.start, node.end)
-    found = {}
+    found: Settings = {}
     done = 0
     for match in _PRINTED.finditer(value):
         if match.start() != done:
@@ -168,7 +180,9 @@ def _of_printed(read: entry.Entry, node: jsontext.Node) -> Settings:
             else (node.start, node.end)
             for part in (1, 2)
         ]
-        found[match[1]] = Setting(match[1], match[2], read.text, at[0], at[1])
+        read.findings += _put(
+            found, Setting(match[1], match[2], read.text, at[0], at[1])
+        )
     if done < len(value.rstrip()):
         start = node.start if begin < 0 else begin + done
         read.findings.append(

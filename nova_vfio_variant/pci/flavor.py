@@ -20,7 +20,9 @@ from nova_vfio_variant.pci import (
 ALIAS: ty.Final = "pci_passthrough:alias"
 NUMA_POLICY: ty.Final = "hw:pci_numa_affinity_policy"
 
-_COUNT = re.compile(r"\s*([0-9]{1,9})\s*")
+_MOST_DIGITS: ty.Final = 9
+_COUNT = re.compile(rf"\s*([0-9]{{1,{_MOST_DIGITS}}})\s*")
+_DIGITS = re.compile(r"\s*[0-9]+\s*")
 _NODES: ty.Final = "hw:numa_nodes"
 #: With one of these a guest has a NUMA node at least
 #: (``nova.virt.hardware.numa_get_constraints``).
@@ -172,10 +174,15 @@ def _counted(part: str, start: int) -> tuple[str, int] | _Wrong:
     if count is not None and int(count[1]) >= 1:
         return fields[0].strip(), int(count[1])
     # Nova takes a count of 0, and then an instance without its device.
+    why = "no number of devices of an alias"
+    hint = "write ALIAS:COUNT[,ALIAS:COUNT...], each count at least 1"
+    if count is None and len(fields) == 2 and _DIGITS.fullmatch(fields[1]):
+        why = "more devices than can be counted"
+        hint = f"a count is at most {10**_MOST_DIGITS - 1}"
     return _Wrong(
         flavor_codes.BAD_COUNT,
-        f"{part.strip()!r} asks for no number of devices of an alias",
-        "write ALIAS:COUNT[,ALIAS:COUNT...], each count at least 1",
+        f"{part.strip()!r} asks for {why}",
+        hint,
         start + len(part) - len(part.lstrip()),
         start + len(part),
     )

@@ -102,6 +102,29 @@ def on(
     )
 
 
+def again(
+    text: source.SourceText,
+    twice: finding.Code,
+    key: str,
+    start: int,
+    end: int,
+) -> finding.Finding:
+    """A finding on a key that a later one overrides, where it stands first."""
+    counts = (
+        ""
+        if twice.severity is finding.Severity.ERROR
+        else ", and the last one counts"
+    )
+    return on(
+        text,
+        twice,
+        f"key {key!r} stands again further on{counts}",
+        start,
+        end,
+        "Remove all but one.",
+    )
+
+
 def _empty(stop: _Stop) -> _Found:
     if not stop.value.strip():
         yield on(

@@ -165,18 +165,8 @@ def _repeated(
     last = node.keys()
     for member in node.members:
         if last[member.key] is not member:
-            counts = (
-                ""
-                if twice.severity is finding.Severity.ERROR
-                else ", and the last one counts"
-            )
-            yield json_mistakes.on(
-                text,
-                twice,
-                f"key {member.key!r} stands again further on{counts}",
-                member.start,
-                member.end,
-                hint="Remove all but one.",
+            yield json_mistakes.again(
+                text, twice, member.key, member.start, member.end
             )
         yield from _repeated(text, member.node, twice)
     for item in node.items:

@@ -107,7 +107,7 @@ def read(path: pathlib.Path) -> sqlite3.Connection:
 
     :raises StoreError: it can't be read, is a stranger's, or no sound store
     """
-    log = path.with_name(f"{path.name}-wal")
+    log = path.parent / f"{path.name}-wal"
     try:
         with own_files.opened(path.parent, sticky=True) as folder:
             fd = folder.open(path.name, os.O_RDONLY)
@@ -126,7 +126,7 @@ def read(path: pathlib.Path) -> sqlite3.Connection:
             f"{path} is a database in use: what was written last is in {log}",
             "'nova-vfio store backup' makes a copy that is whole",
         )
-    copy = memory()
+    copy = sqlite.memory()
     try:
         if data[:16] != b"SQLite format 3\0":
             raise sqlite3.DatabaseError("it is no SQLite database")
@@ -146,19 +146,6 @@ def read(path: pathlib.Path) -> sqlite3.Connection:
             "take another one; nothing was changed",
         ) from None
     return copy
-
-
-def memory(of: sqlite3.Connection | None = None) -> sqlite3.Connection:
-    """A database in memory, which nobody else sees.
-
-    :param of: what is copied into it
-    """
-    made = sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False
-    )
-    if of is not None:
-        of.backup(made)
-    return made
 
 
 def upgrade(copy: sqlite3.Connection, shown: str) -> None:

@@ -54,9 +54,17 @@ def default(address: pci_address.PciAddress) -> str:
     return f"pci-{words}"
 
 
+def meant(word: str) -> str:
+    """A name or an id as the store has it: an id may be spelled anyhow."""
+    try:
+        return str(uuid.UUID(word))
+    except ValueError:
+        return word
+
+
 def find(known: ty.Iterable[Name], word: str) -> Name | None:
     """The one that is meant by an id, a name, or an address."""
-    listed = [*known]
+    listed, word = [*known], meant(word)
     for key in ("id", "name", "address"):
         for name in listed:
             if str(getattr(name, key)) == word:

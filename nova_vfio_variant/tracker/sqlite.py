@@ -41,7 +41,6 @@ _ROOM = 256 << 10
 BESIDE = ("-wal", "-shm", "-journal")
 
 _RESTORE = "with a backup FILE: 'nova-vfio store restore FILE --force'"
-_OPEN_FILES = pathlib.Path("/proc/self/fd")
 
 
 def place(path: pathlib.Path, group: int | None) -> own_files.Place:
@@ -55,6 +54,7 @@ def connect(
     """Open the file, and see that it is the one that stands there.
 
     :param group: who may share its folder
+    :param read_only: where the disk is full it is a copy in memory
     :raises NotOurs: it, or what belongs to it, may be a stranger's
     :raises OSError: it isn't there, or can't be read
     :raises sqlite3.Error: SQLite can't open it
@@ -64,21 +64,54 @@ def connect(
         if not os.access(path, os.R_OK):
             # SQLite wouldn't say why.
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        connection = sqlite3.connect(
-            uri(path, read_only=read_only),
-            timeout=BUSY_TIMEOUT,
-            # Else it would begin no transaction before the first write, and
-            # end one before each change of a table.
-            isolation_level=None,
-            check_same_thread=False,
-            uri=True,
-        )
-        try:
-            expect_open(path, seen)
-        except BaseException:
-            connection.close()
-            raise
+        connection = _connected(path, seen, read_only=read_only)
+        if not read_only or _has_room(connection, path):
+            return connection
+        connection.close()
+        alone = _connected(path, seen, read_only=True)
+        with contextlib.closing(alone):
+            # Who is alone keeps the index to himself (sqlite.org/wal.html,
+            # "Use of WAL Without Shared-Memory"); others are waited for.
+            alone.execute("PRAGMA locking_mode = EXCLUSIVE")
+            return memory(alone)
+
+
+def _connected(
+    path: pathlib.Path, seen: os.stat_result, *, read_only: bool
+) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri(path, read_only=read_only),
+        timeout=BUSY_TIMEOUT,
+        # Else it would begin no transaction before the first write, and
+        # end one before each change of a table.
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+    try:
+        expect_open(path, seen)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _has_room(connection: sqlite3.Connection, path: pathlib.Path) -> bool:
+    try:
+        connection.execute("PRAGMA schema_version").fetchall()
+    except sqlite3.Error as error:
+        return not _is_for_want_of_room(path.parent, error)
+    return True
+
+
+def memory(of: sqlite3.Connection | None = None) -> sqlite3.Connection:
+    """A database in memory, which nobody else sees; a copy, if of one."""
+    made = sqlite3.connect(
+        ":memory:", isolation_level=None, check_same_thread=False
+    )
+    if of is not None:
+        of.backup(made)
+    return made
 
 
 def seen_in(folder: own_files.Folder, name: str) -> os.stat_result:
@@ -107,7 +140,7 @@ def expect_open(path: pathlib.Path, seen: os.stat_result) -> None:
     :raises NotOurs: of another one
     """
     opened = False
-    for fd in os.listdir(_OPEN_FILES):
+    for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             opened = opened or os.path.samestat(seen, os.fstat(int(fd)))
     if not (opened and os.path.samestat(seen, os.stat(path))):
@@ -127,7 +160,8 @@ def uri(path: pathlib.Path, *, read_only: bool = False) -> str:
     mode = "mode=rw"
     if read_only and not _is_writable(path):
         mode = "mode=ro" if _log(path).exists() else "mode=ro&immutable=1"
-    return f"file:{urllib.parse.quote(str(path.absolute()))}?{mode}"
+    # As bytes: a name need not be UTF-8.
+    return f"file:{urllib.parse.quote(os.fsencode(path.absolute()))}?{mode}"
 
 
 def exists(path: pathlib.Path, group: int | None = None) -> bool:
@@ -300,14 +334,14 @@ def corrupt(
 
     :param group: who may share its folder
     """
-    kept = ""
     try:
         kept = f"; it is kept as {kept_aside(path, group)}"
     except trust.NotOurs as error:
         kept = f"; it could not be kept aside: {error.strerror} ({error.mend})"
     except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            kept = f"; it could not be kept aside: {error.strerror}"
+        kept = f"; it could not be kept aside: {error.strerror}"
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            kept = ""
     # SQLite breaks its lines, and begins with a line of stars.
     plain = " ".join(reason.replace("*** in database main ***", "").split())
     return exception.StoreCorruptError(

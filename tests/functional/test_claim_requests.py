@@ -118,6 +118,9 @@ class RequestTest(cli_case.CliTestCase):
             if device["name"] == "left"
         )
         self.assertEqual([GPUS[1]], self.claimed(f"--device={named['id']}"))
+        self.ok("claim", "delete", "--instance", ONE)
+        spelled = named["id"].upper()
+        self.assertEqual([GPUS[1]], self.claimed(f"--device={spelled}"))
         said = self.refuses(
             *("claim", "create", "--instance", TWO, "--device=lift")
         )

@@ -34,7 +34,12 @@ class NamesTest(cli_case.CliTestCase):
         shown = self.json("device", "show", VF)
         for key in ("id", "name", "type", "created_at"):
             self.assertEqual(made[key], shown[key])
-        for word in ("uplink-a", made["id"]):
+        for word in (
+            "uplink-a",
+            made["id"],
+            made["id"].upper(),
+            made["id"].replace("-", ""),
+        ):
             self.assertEqual(shown, self.json("device", "show", word))
         for words in (
             ("host", "show"),
@@ -63,6 +68,10 @@ class NamesTest(cli_case.CliTestCase):
         for name in ("a", "-a", "a b", "a/b", "\u00e4b", "a" * 256, ONE):
             said = self.fails("device", "register", VF, f"--name={name}")
             self.assertIn("no name of a device", said)
+
+    def test_an_id_is_taken_in_any_spelling_to_take_a_name_away(self) -> None:
+        made = self.register(VF, "--name", "uplink-a")
+        self.ok("device", "unregister", made["id"].upper())
 
     def test_a_name_is_given_once_and_a_device_has_one(self) -> None:
         self.register(VF, "--name", "uplink-a")

@@ -11,59 +11,16 @@ import time
 import typing as ty
 from unittest import mock
 
+from nova_vfio_variant import shown
 from nova_vfio_variant.testing import fake_host
 from nova_vfio_variant.tracker import backup, sqlite
-from tests.functional import check_host, cli_case
+from tests.functional import backup_case, cli_case
 
-ONE, TWO = cli_case.ONE, cli_case.TWO
-FILE = "kept/store.backup"
-DECLARED = (
-    'device_spec = { "vendor_id": "8086", "product_id": "10ca" }',
-    (
-        'alias = { "name": "nic", "vendor_id": "8086",'
-        ' "product_id": "10ca", "device_type": "type-VF" }'
-    ),
-)
+ONE, TWO = backup_case.ONE, backup_case.TWO
+FILE, DECLARED = backup_case.FILE, backup_case.DECLARED
 
 
-class BackupCase(cli_case.CliTestCase):
-    """A store with four devices, one of them claimed."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.host(*check_host.card(0x21, vfs=4))
-        self.configure(*DECLARED)
-        pathlib.Path("kept").mkdir(mode=0o700)
-        self.store = self.state / sqlite.NAME
-        self.claim(ONE)
-
-    def claim(self, instance: str) -> None:
-        self.ok(
-            *("claim", "create", "--instance", instance, "--alias", "nic:1")
-        )
-
-    def dump(self, path: pathlib.Path | None = None) -> list[str]:
-        """What a store says, but for how often it was written."""
-        with contextlib.closing(sqlite3.connect(path or self.store)) as link:
-            return sorted(
-                line
-                for line in link.iterdump()
-                if not line.startswith(
-                    ('INSERT INTO "generation"', 'INSERT INTO "providers"')
-                )
-            )
-
-    def instances(self) -> set[str]:
-        return {row["instance_uuid"] for row in self.json("claim", "list")}
-
-    def counts(self, *words: str, status: int = 0) -> dict[str, list[int]]:
-        return {
-            row["what"]: [row["now"], row["then"]]
-            for row in self.json("store", "restore", *words, status=status)
-        }
-
-
-class BackupTest(BackupCase):
+class BackupTest(backup_case.BackupCase):
     def test_what_was_copied_is_restored_and_the_rest_is_kept(self) -> None:
         self.ok("device", "sync")
         before = self.dump()
@@ -115,6 +72,15 @@ class BackupTest(BackupCase):
         found = self.counts(FILE, "--dry-run", status=1)
         self.assertEqual([0, 1], found["claims"])
         self.assertEqual([4, 4], found["devices"])
+        self.assert_recorded(before)
+
+    def test_what_is_so_already_is_not_kept_again(self) -> None:
+        self.ok("store", "backup", FILE)
+        self.ok("store", "restore", FILE)
+        before = self.recorded()
+        done = self.ok("store", "restore", FILE)
+        self.assertNotIn("is kept as", done.err)
+        self.assertIn("nothing is changed", done.err)
         self.assert_recorded(before)
 
     def test_claims_that_the_copy_does_not_know_are_named(self) -> None:
@@ -260,6 +226,46 @@ class BackupTest(BackupCase):
         said = self.refuses("store", "backup", FILE)
         self.assertIn("may be written by others", said)
 
+    def test_what_names_no_file_is_told(self) -> None:
+        self.ok("store", "backup", FILE)
+        for command in (
+            ("store", "backup"),
+            ("store", "restore"),
+            ("host", "snapshot"),
+        ):
+            for name in (".", "/", "..", "kept", "kept/", "kept/.."):
+                self.assertIn("Is a directory", self.refuses(*command, name))
+            said = self.refuses(*command, "")
+            self.assertIn("'' names no file or folder", said)
+        for name in ("/.", "//", "/..", "/kept/"):
+            self.configure(
+                *DECLARED, tail=f"[database]\nconnection = sqlite://{name}\n"
+            )
+            said = self.fails("claim", "list")
+            self.assertRegex(said, "nova.conf:.*names a folder|Is a directory")
+
+    def test_an_option_that_is_given_nothing_is_refused(self) -> None:
+        for option in ("--state-path", "--log-file", "--log-config-append"):
+            said = self.refuses(f"{option}=", "claim", "list")
+            self.assertIn(f"argument {option}: '' names no file", said)
+        said = self.refuses(
+            *("guest", "xml", "--instance", ONE, "--output-dir", "")
+        )
+        self.assertIn("'' names no file or folder", said)
+
+    def test_a_name_may_have_any_bytes(self) -> None:
+        for name in ("kept/\udcff", "kept/a\nb", "kept/%41?mode=ro#x"):
+            done = self.ok("store", "backup", name)
+            self.assertEqual(f"{shown.line(name)}\n", done.out)
+            self.ok("claim", "delete", ONE)
+            self.ok("store", "restore", name)
+            self.assertEqual({ONE}, self.instances())
+            # As the state path, too.
+            self.options[-1] = f"--state-path={name}.d"
+            self.ok("device", "sync")
+            self.assertEqual(4, len(self.json("device", "list")))
+            self.options[-1] = "--state-path=state"
+
     def test_a_newer_version_s_store_gives_way(self) -> None:
         self.ok("store", "backup", FILE)
         before = self.dump()
@@ -322,7 +328,7 @@ class OpenTest(cli_case.CliTestCase):
         self.ok("store", "restore", FILE)
 
 
-class KilledTest(BackupCase):
+class KilledTest(backup_case.BackupCase):
     """A restore that is killed, at whatever it writes."""
 
     def test_the_old_store_or_the_new_one_stands(self) -> None:

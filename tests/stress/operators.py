@@ -16,6 +16,7 @@ from nova_vfio_variant.node import (
     cordoning,
     naming,
     scrubbing,
+    single,
 )
 from nova_vfio_variant.pci import address as pci_address
 from tests.stress import model, seen

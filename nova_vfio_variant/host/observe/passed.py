@@ -37,7 +37,6 @@ class Passed:
 
 
 By = dict["pci_address.PciAddress", dict[str, Passed]]
-OfMdevs = dict[str, dict[str, Passed]]
 
 
 def functions(
@@ -63,11 +62,9 @@ def functions(
         function = host.scan.get(at)
         if function is None or not vfio.is_named(host.scan, function):
             continue
-        for use in used:
-            guest_uuid = use.holder and use.holder.instance_uuid
-            if use.kind is uses.Kind.OPEN and guest_uuid and not use.guessed:
-                into = shared if use.shared else found
-                into[at].setdefault(guest_uuid, Passed(guest_uuid, use.what))
+        for use, opener in _open(used):
+            into = shared if use.shared else found
+            into[at].setdefault(opener.instance_uuid, opener)
     has = {(at, uuid) for at, by in found.items() for uuid in by}
     has |= owners.items()
     for at, by in shared.items():
@@ -80,14 +77,11 @@ def functions(
     return dict(sorted(found.items()))
 
 
-def mdevs(host: facts.HostFacts, files: ty.Iterable[domains.Guest]) -> OfMdevs:
-    """The guests of each mediated device that guests have, by their UUIDs.
-
-    What is open is its own: its IOMMU group has no other member.
-
-    :param files: the guests that libvirt keeps files of
-    """
-    found: OfMdevs = collections.defaultdict(dict)
+def mdevs(
+    host: facts.HostFacts, files: ty.Iterable[domains.Guest]
+) -> dict[str, dict[str, Passed]]:
+    """The same of mediated devices, by the UUIDs of both."""
+    found: dict[str, dict[str, Passed]] = collections.defaultdict(dict)
     for guest in files:
         for uuid in guest.mdevs:
             found[uuid].setdefault(
@@ -95,10 +89,16 @@ def mdevs(host: facts.HostFacts, files: ty.Iterable[domains.Guest]) -> OfMdevs:
                 Passed(guest.instance_uuid, guest.place, guest.name),
             )
     for uuid, used in host.mdev_uses.items():
-        for use in used:
-            guest_uuid = use.holder and use.holder.instance_uuid
-            if guest_uuid:
-                found[uuid].setdefault(
-                    guest_uuid, Passed(guest_uuid, use.what)
-                )
+        for _, opener in _open(used):
+            found[uuid].setdefault(opener.instance_uuid, opener)
     return dict(sorted(found.items()))
+
+
+def _open(
+    used: ty.Iterable[uses.Use],
+) -> ty.Iterator[tuple[uses.Use, Passed]]:
+    """The uses of which it is known that a guest has that very thing open."""
+    for use in used:
+        uuid = use.holder and use.holder.instance_uuid
+        if use.kind is uses.Kind.OPEN and uuid and not use.guessed:
+            yield use, Passed(uuid, use.what)

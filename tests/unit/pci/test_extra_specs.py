@@ -63,6 +63,21 @@ class FileTest(base.TestCase):
         for text in ("[]", "1", "{", '{"properties": 1}'):
             self.assertEqual(1, len(_file(text).findings), text)
 
+    def test_a_key_that_is_given_again_is_told_of_the_first(self) -> None:
+        for given, place in (
+            (
+                extra_specs.of_lines(["a=1", "b=1", "a=2"], "--property"),
+                "--property:1:1",
+            ),
+            (_file('{"a": "1", "b": "1", "a": "2"}'), "f:1:2"),
+            (_file("{\"properties\": \"a='1', b='1', a='2'\"}"), "f:1:17"),
+        ):
+            self.assertEqual({"a": "2", "b": "1"}, _values(given))
+            (problem,) = given.findings
+            self.assertEqual("VFIO116", problem.code.id)
+            self.assertEqual(place, str(problem.location))
+            self.assertIn("'a' stands again further on", problem.message)
+
     def test_lines_are_keys_and_values(self) -> None:
         given = extra_specs.of_lines(["a=b=c", "d="], "--property")
         self.assertEqual({"a": "b=c", "d": ""}, _values(given))

@@ -50,6 +50,12 @@ class RequestTest(base.TestCase):
             error = self.assertRaises(exception.ConfigError, _read, text)
             self.assertIn("ALIAS:COUNT", str(error))
 
+    def test_a_count_beyond_the_limit_is_told_the_limit(self) -> None:
+        ((_, count, _),) = _read("b:999999999")
+        self.assertEqual(999_999_999, count)
+        error = self.assertRaises(exception.ConfigError, _read, "b:1000000000")
+        self.assertIn("at most 999999999", str(error))
+
     def test_an_alias_that_is_not_defined_is_named(self) -> None:
         error = self.assertRaises(exception.ConfigError, _read, "A61:1")
         self.assertIn("'A61' is not defined (did you mean 'A16'?)", str(error))
