@@ -10,6 +10,7 @@ devices that are too many are left out and the host chooses again.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 import typing as ty
 
@@ -77,7 +78,9 @@ def chosen(
                 error.hint = "'nova-vfio inventory show' says what is used"
             raise
         made = {vgpu.address for vgpu in found.vgpus}
-        groups = _groups(published, found.taken, made, sizes(found.vgpus))
+        groups = _groups(
+            published, left, found.taken, made, sizes(found.vgpus)
+        )
         without = _without(published, left, groups, full)
         if not without:
             return found
@@ -86,6 +89,7 @@ def chosen(
 
 def _groups(
     published: inventory.Publication,
+    devices: ty.Sequence[tracked.Device],
     taken: choosing.Taken,
     made: ty.Collection[Address],
     sizes: ty.Mapping[Address, int],
@@ -93,12 +97,14 @@ def _groups(
     """How Placement is asked for what was taken.
 
     A VF without a type is reserved until a claim gives it one: of such it is
-    asked for the framebuffer of the card, where that is published.
+    asked for the framebuffer of the card, where that is published. One that
+    has it is of the class that it is tracked with, whatever was asked for.
 
     :param made: VFs that are to be given types
     :param sizes: the MiB of each, where they are told
     """
     owners, on_demand = published.owners, published.on_demand
+    of_class = {device.address: device.resource_class for device in devices}
     found = {}
     for request, some in taken:
         for device in some:
@@ -106,7 +112,9 @@ def _groups(
             if at not in owners:
                 continue
             if at not in made:
-                found[at] = _group(request, device)
+                found[at] = dataclasses.replace(
+                    _group(request, device), resource_class=of_class[at]
+                )
             elif owners[at] in on_demand and at in sizes:
                 found[at] = provider.Group(
                     vgpu_cards.FRAMEBUFFER,

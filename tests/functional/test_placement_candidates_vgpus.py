@@ -123,3 +123,12 @@ class VfTest(CandidatesCase, claimed_vgpus.OnDemand):
         self.assertEqual([], self.json("claim", "list"))
         self.assertEqual({}, self.allocations(ONE))
         self.assertEqual(["0"] * 4, self.types())
+
+    def test_one_that_has_the_type_is_asked_for_by_its_own_class(self) -> None:
+        for vf in claimed_vgpus.VFS[:2]:
+            self.fake.writer().set_vgpu_type(vf, "558")
+        self.ok(*REPORT)
+        self.create(ONE, "--vgpu-type", "558")
+        self.assertEqual(
+            [{"resources1": "CUSTOM_PCI_10DE_25B7:1"}], self.asked()
+        )
