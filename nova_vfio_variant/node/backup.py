@@ -182,11 +182,15 @@ class Backups:
                 copy,
                 then.instances - (before.instances - before.unfinished),
             )
+            tables = holding.tables(now)
             with contextlib.suppress(exception.StoreVersionError):
                 # Of a newer one's tables nothing can be taken along.
                 backup.upgrade(now, str(path))
                 holding.keep_outside(copy, now, records.SPENT)
-            is_other = not holding.is_same(copy, now)
+            # Whatever is written is of this version.
+            is_other = tables != holding.tables(now) or not holding.is_same(
+                copy, now
+            )
             holding.finish(copy, now)
             kept = None
             if is_other and not dry_run:
