@@ -3,7 +3,7 @@
 
 A rule is a method: what it draws is what may vary. Whatever is told by
 :meth:`.world.World.wrong` after it fails the run, and so does what is told by
-``settle``, when nothing is under way.
+``settling``, when nothing is under way.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from tests.functional import kept_files
-from tests.stress import place, placement_model, world
+from tests.stress import place, placement_model, settling, world
 
 _WHO: ty.Final = st.integers(0, 3)
 #: What is done most.
@@ -33,7 +33,9 @@ _FOLDER: ty.Final = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
 
 @functools.cache
 def _template() -> kept_files.Contents:
-    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="claims-machine-", dir=_FOLDER
+    ) as folder:
         place.build(pathlib.Path(folder, "host"))
         return kept_files.contents(f"{folder}/host")
 
@@ -44,7 +46,9 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stack = contextlib.ExitStack()
-        self.folder = pathlib.Path(tempfile.mkdtemp(dir=_FOLDER))
+        self.folder = pathlib.Path(
+            tempfile.mkdtemp(prefix="claims-machine-", dir=_FOLDER)
+        )
         self.stack.callback(shutil.rmtree, self.folder)
         self.world = world.World(self.folder, _template(), self.placement())
         self.stack.callback(self.world.close)
@@ -56,7 +60,8 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
     def teardown(self) -> None:
         """Settle, and leave nothing."""
         with self.stack:
-            self.expect_settled()
+            found = settling.end(self.world)
+            assert not found, found
 
     # The life of claims
 
@@ -238,7 +243,7 @@ class ClaimsMachine(stateful.RuleBasedStateMachine):
 
     def expect_settled(self) -> None:
         """Nothing may be wrong then."""
-        found = self.world.settle()
+        found = settling.settle(self.world)
         assert not found, found
 
     @stateful.invariant()

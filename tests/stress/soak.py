@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 import traceback
+import typing as ty
 
 import hypothesis
 from hypothesis import stateful
@@ -43,6 +44,30 @@ def soak(
         stateful.run_state_machine_as_test(test, settings=settings)
     except Exception:  # noqa: BLE001 - whatever it is, it is told
         return traceback.format_exc()
+    return None
+
+
+def follow(
+    steps: ty.Iterable[tuple[str, dict[str, ty.Any]]],
+) -> str | None:
+    """Follow some of the machine's rules, in place of any; what fails.
+
+    :param steps: a rule's name, and what it is given
+    """
+    logging.disable(logging.CRITICAL)
+    one = machine.ClaimsMachine()
+    try:
+        for name, given in steps:
+            rule = getattr(machine.ClaimsMachine, name)
+            may = rule.hypothesis_stateful_rule.preconditions
+            if not all(is_met(one) for is_met in may):
+                raise RuntimeError(f"{name} can't be next")
+            rule(one, **given)
+            one.holds()
+    except AssertionError:
+        one.stack.close()
+        return traceback.format_exc()
+    one.teardown()
     return None
 
 

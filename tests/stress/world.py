@@ -7,6 +7,7 @@ what it was told: none of our own rules are asked.
 
 import contextlib
 import dataclasses
+import datetime as dt
 import pathlib
 import typing as ty
 import uuid
@@ -15,6 +16,7 @@ from unittest import mock
 from nova_vfio_variant import exception
 from nova_vfio_variant.host.act import executor
 from nova_vfio_variant.node import (
+    astray,
     chosen_placement,
     node,
     tracked_devices,
@@ -33,8 +35,6 @@ _STAYS: ty.Final = (
     tracked.ClaimState.PREPARED,
     tracked.ClaimState.ALLOCATED,
 )
-#: What is said of a card and its VFs that are both to be published.
-_BOTH: ty.Final = "Placement can publish one or the other"
 
 
 @dataclasses.dataclass
@@ -75,6 +75,10 @@ class World:
             mock.patch.object(
                 executor.LocalExecutor, "perform", kill_points.perform
             )
+        )
+        # Who was claimed for just now may be gone just now.
+        self.stack.enter_context(
+            mock.patch.object(astray, "GRACE", dt.timedelta(0))
         )
         if placement is not None:
             cloud = ty.cast("ty.Any", placement)
@@ -279,8 +283,11 @@ class World:
         name: str,
         assignment: str | None = None,
         dies_at: int | None = None,
-    ) -> None:
-        """Prepare, start or release, by right, by a late one, or by any."""
+    ) -> str:
+        """Prepare, start or release, by right, by a late one, or by any.
+
+        :returns: how it ended
+        """
         moved = getattr(self.node.claims, name)
         before = one.known
         is_mine = assignment in (None, *one.assignments[-1:])
@@ -297,6 +304,7 @@ class World:
             one.known, one.addresses = model.Known.HAS_NOT, ()
         elif not is_mine and ended == "done" and name != "release":
             self.said.append(f"{name} of a late assignment is done")
+        return ended
 
     def reconcile(self, dies_at: int | None = None) -> None:
         """Let it free what nobody has any more."""
@@ -393,36 +401,6 @@ class World:
             and one["address"] not in {*taken, *self.open_in()}
             and self.operators.against(one["address"]) is None
         ]
-
-    def settle(self) -> list[str]:
-        """Report, and say what is wrong then."""
-        if self.is_settled:
-            return []
-        ended = self.tried(self.node.reporting.report)
-        if _BOTH in ended and self._is_divided():
-            self.reported = self.commands
-            return []
-        if ended != "done":
-            return [f"a report: {ended}"]
-        diff = self.node.placement.diff()
-        self.is_dirty, self.reported = False, self.commands
-        self.learn(self.node.devices.claims(), ended=True)
-        found = self.wrong()
-        if diff.changes:
-            found.append(f"a report left {diff.changes}")
-        self.is_settled = True
-        return found
-
-    def _is_divided(self) -> bool:
-        """Whether of a card is claimed what is no more declared.
-
-        It is kept while somebody has it, and Placement has no form for it.
-        """
-        taken = {name for one in self.instances for name in one.addresses}
-        is_whole = "8086:10c9" in place.SPECS[self.configured]
-        return any(
-            one.known is model.Known.UNKNOWN for one in self.instances
-        ) or not taken.isdisjoint(place.NIC_VFS if is_whole else (place.NIC,))
 
     def learn(
         self, claims: ty.Sequence[tracked.Claim], *, ended: bool
