@@ -289,9 +289,9 @@ HYPEMAN = (
         "Arguments for QEMU",
         "guest qemu",
         "guest.qemu",
-        "unit.guest.test_libvirt.QemuTest"
-        ".test_a_function_is_named_by_its_address",
-        "Those of the device alone: the machine is the manager's",
+        "functional.test_guest_arguments.FunctionsTest"
+        ".test_each_line_has_a_device_and_its_root_port",
+        "Those of the devices, with a root port each; theirs has none",
     ),
     Row(
         "Arguments for Cloud Hypervisor",
