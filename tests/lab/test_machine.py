@@ -14,7 +14,7 @@ from tests.behaviour.host import VFS
 from tests.behaviour.preparing_case import FOUR, PreparingCase
 from tests.lab import qmp
 from tests.unit.guest import passed
-from tests.unit.guest.test_machine import FULL
+from tests.unit.guest.passed import FULL
 
 _GIVEN = VFS[:2]
 _PCI = "[pci]\n" + "".join(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices for guests."""
+"""Devices for guests, and machines that have them."""
 
-from nova_vfio_variant.guest import devices
+import dataclasses
+import pathlib
+
+from nova_vfio_variant.guest import devices, machine
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device
 
@@ -19,3 +22,23 @@ def function(address: str) -> Device:
 def mediated(model: str = "vfio-pci") -> devices.Mediated:
     """A mediated device."""
     return devices.Mediated(MDEV, model)
+
+
+_PATH = pathlib.Path
+MAC = "52:54:00:12:34:56"
+SMALL = machine.Machine(
+    MDEV, 2048, 2, machine.Accelerator.KVM, _PATH("/run/g/qmp")
+)
+FULL = dataclasses.replace(
+    SMALL,
+    serial=_PATH("/run/g/serial.log"),
+    kernel=machine.Kernel(
+        _PATH("/boot/vmlinuz"), "console=ttyS0, quiet", _PATH("/boot/initrd")
+    ),
+    disk=machine.Disk(_PATH("/var/a,b.img"), machine.Format.RAW),
+    root=_PATH("/run/g/fs"),
+    net=machine.Tap(MAC, "tap0"),
+    cid=7,
+    passed=(function("0000:25:00.4"), mediated()),
+    iommufd=True,
+)

@@ -3,31 +3,12 @@
 
 import dataclasses
 import itertools
-import pathlib
 
 from nova_vfio_variant import exception
 from nova_vfio_variant.guest import machine
 from tests import base
 from tests.unit.guest import passed
-
-_PATH = pathlib.Path
-_MAC = "52:54:00:12:34:56"
-SMALL = machine.Machine(
-    passed.MDEV, 2048, 2, machine.Accelerator.KVM, _PATH("/run/g/qmp")
-)
-FULL = dataclasses.replace(
-    SMALL,
-    serial=_PATH("/run/g/serial.log"),
-    kernel=machine.Kernel(
-        _PATH("/boot/vmlinuz"), "console=ttyS0, quiet", _PATH("/boot/initrd")
-    ),
-    disk=machine.Disk(_PATH("/var/a,b.img"), machine.Format.RAW),
-    root=_PATH("/run/g/fs"),
-    net=machine.Tap(_MAC, "tap0"),
-    cid=7,
-    passed=(passed.function("0000:25:00.4"), passed.mediated()),
-    iommufd=True,
-)
+from tests.unit.guest.passed import FULL, MAC, SMALL
 
 
 def pairs(of: machine.Machine) -> list[tuple[str, str]]:
@@ -125,7 +106,7 @@ class MachineTest(base.TestCase):
             ),
             pairs(FULL),
         )
-        own = dataclasses.replace(FULL, net=machine.UserNet(_MAC))
+        own = dataclasses.replace(FULL, net=machine.UserNet(MAC))
         self.assertIn(("-netdev", "user,id=net"), pairs(own))
 
     def test_iommufd_is_there_once_and_only_for_devices(self) -> None:
