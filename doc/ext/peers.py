@@ -289,9 +289,9 @@ HYPEMAN = (
         "Arguments for QEMU",
         "guest qemu",
         "guest.qemu",
-        "unit.guest.test_libvirt.QemuTest"
-        ".test_a_function_is_named_by_its_address",
-        "Those of the device alone: the machine is the manager's",
+        "functional.test_guest_arguments.FunctionsTest"
+        ".test_each_line_has_a_device_and_its_root_port",
+        "Those of the devices, with a root port each; theirs has none",
     ),
     Row(
         "Arguments for Cloud Hypervisor",
@@ -456,10 +456,113 @@ OPENSHELL = (
         "functional.test_cli_assignable.ReleaseTest.test_it_is_waited_for",
     ),
     Row(
-        "TAP devices, subnets, vsock, the guest's init",
-        why="No PCI devices: the manager's own",
+        "Companions of a function",
+        "device bind --companion",
+        "node.single.Wish",
+        "behaviour.test_single.BindTest"
+        ".test_a_companion_loses_its_driver_only_where_it_is_named",
+        "Each is named, never a bridge among them, and is in the record too",
+    ),
+)
+
+OPENSHELL_GUESTS = (
+    Row(
+        "A root port for each device",
+        "guest qemu",
+        "guest.qemu.plugged",
+        "unit.guest.test_qemu.PluggedTest"
+        ".test_a_function_sits_behind_a_root_port_of_its_own",
+        "Numbers that stay as they are whatever else the machine has",
+    ),
+    Row(
+        "More devices than there are root ports",
+        "",
+        "guest.qemu.check_room",
+        "unit.guest.test_machine.MachineTest"
+        ".test_the_machines_own_devices_take_room_too",
+        "Refused before QEMU is started; theirs gives one device",
+    ),
+    Row(
+        "QEMU's machine: q35, kernel, serial line",
+        "",
+        "guest.machine.Machine",
+        "unit.guest.test_machine.MachineTest"
+        ".test_the_least_has_a_serial_line_and_a_way_to_be_told",
+        "With QMP and the instance's UUID. No command starts it yet",
+    ),
+    Row(
+        "Root from a disk image",
+        "",
+        "guest.machine.Disk",
+        "unit.guest.test_machine.MachineTest"
+        ".test_a_disks_format_is_said_and_its_path_is_one_value",
+        "One that the guest writes to, raw or qcow2; theirs lays a second one"
+        " over it",
+    ),
+    Row(
+        "Root from a folder by virtiofs, with shared memory",
+        "",
+        "guest.machine.Machine",
+        "unit.guest.test_machine.MachineTest"
+        ".test_a_shared_root_sees_the_guests_memory",
+        "Who starts virtiofsd is not there yet",
+    ),
+    Row(
+        "Locked memory",
+        "",
+        "guest.machine.Machine.locked_mib",
+        "unit.guest.test_machine.LockedMemoryTest"
+        ".test_it_is_the_guests_and_a_gibibyte_however_many_devices",
+        "Theirs runs as root, without a limit",
+    ),
+    Row(
+        "Devices of iommufd",
+        "guest qemu --iommufd",
+        "node.guests.Guests.check_iommufd",
+        "functional.test_guest_arguments.FunctionsTest"
+        ".test_iommufd_is_one_object_that_each_device_names",
+        "Theirs has groups alone",
+    ),
+    Row(
+        "Monitor: a machine that ended gives its devices back",
+        "reconcile",
+        "node.reconcile.Reconciling.run",
+        "functional.test_reconcile_claims.GoneTest"
+        ".test_a_claim_whose_guest_is_gone_is_freed_after_the_grace",
+        "At each run of it, after a grace. What watches QEMU's process as long"
+        " as it lives is not there yet",
+    ),
+    Row(
+        "Its end: SIGTERM, five seconds, SIGKILL",
+        why="Not there yet: nothing here starts a machine, so nothing ends"
+        " one. A guest with a vGPU may not be killed first: that wedges its VF",
+    ),
+    Row(
+        "TAP guard: device and nft table go with the machine",
+        why="Not there yet: a machine takes a TAP device (guest.machine.Tap)"
+        " that its manager makes and removes",
+    ),
+    Row(
+        "Stale TAP devices at the next start",
+        why="Not there yet: none are made",
+    ),
+    Row(
+        "Allocation of subnets",
+        why="Not there yet: the manager gives addresses",
+    ),
+    Row(
+        "Allocation of vsock CIDs",
+        why="Not there yet: a machine takes a CID that its manager has chosen",
+    ),
+    Row(
+        "Guest init: network, firmware, modules, nvidia-smi",
+        why="Not there yet: nothing of ours runs in a guest",
     ),
 )
 
 #: By the name of the other manager.
-TABLES = {"hypeman": HYPEMAN, "OpenShell": OPENSHELL}
+TABLES = {
+    "hypeman": HYPEMAN,
+    "OpenShell": OPENSHELL,
+    "OpenShell's guests": OPENSHELL_GUESTS,
+}

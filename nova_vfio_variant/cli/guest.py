@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import pathlib
 import typing as ty
 
@@ -216,25 +217,102 @@ def _put(path: pathlib.Path, text: str) -> None:
         raise trust.unwritten(path, error) from error
 
 
-class Qemu(_WithConsole):
-    """Print the QEMU arguments for the same devices, one device a line."""
+class _Arguments(_ForDevices):
+    """A command whose words are text for a shell, or JSON for a program."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the format."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            *("-f", "--format"),
+            dest="formatter",
+            choices=("text", "json"),
+            default="text",
+            help="json: a list of all arguments, and of each device its id"
+            " there, its root port, and its name and folder here (default:"
+            " %(default)s)",
+        )
+        return parser
+
+    def put(
+        self,
+        arguments: ty.Sequence[str],
+        ports: ty.Iterable[tuple[devices.Passed, str | None]],
+    ) -> None:
+        """Write JSON.
+
+        :param arguments: all
+        :param ports: each device with the id of its root port, None if it
+            has none
+        """
+        told = {
+            "arguments": arguments,
+            "devices": [
+                {
+                    "id": devices.guest_id(device),
+                    "root_port": port,
+                    "name": devices.name(device),
+                    "path": devices.folder(device),
+                }
+                for device, port in ports
+            ],
+        }
+        self.app.stdout.write(json.dumps(told, indent=2) + "\n")
+
+
+class Qemu(_WithConsole, _Arguments):
+    """Print the QEMU arguments for the same devices, one device a line.
+
+    Each comes with a PCIe root port of its own, for a machine that has the
+    bus pcie.0: q35, or Arm's virt. QEMU has to be let lock the guest's memory
+    and 1 GiB more, which several devices pin once.
+    """
 
     example = "guest qemu --address 0000:41:10.0"
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add how they are reached."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--iommufd",
+            action="store_true",
+            help="reach them by iommufd, with QEMU 9.0 or newer; refused where"
+            " a device has no file of its own in /dev/vfio/devices",
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print."""
-        for device, console in self.shown(parsed_args):
-            self.app.stdout.write(
-                " ".join(qemu.arguments(device, console)) + "\n"
+        given = self.shown(parsed_args)
+        if parsed_args.iommufd:
+            self.guests.check_iommufd(device for device, _ in given)
+        plugged = qemu.plugged(given, iommufd=parsed_args.iommufd)
+        lines = [qemu.backend()] if parsed_args.iommufd else []
+        lines += [[*device.arguments] for device in plugged]
+        if parsed_args.formatter == "json":
+            self.put(
+                [word for line in lines for word in line],
+                [(device.device, device.port) for device in plugged],
             )
+            return
+        for line in lines:
+            self.app.stdout.write(" ".join(line) + "\n")
 
 
-class CloudHypervisor(_ForDevices):
-    """Print the Cloud Hypervisor arguments for the same devices, in a line."""
+class CloudHypervisor(_Arguments):
+    """Print the Cloud Hypervisor arguments for the same devices, in a line.
+
+    It takes no vGPUs that are a vendor's types of VFs, and no mediated
+    devices of s390.
+    """
 
     example = "guest cloud-hypervisor --address 0000:41:10.0"
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Print."""
-        words = cloud_hypervisor.arguments(self.devices(parsed_args))
+        found = self.devices(parsed_args)
+        words = cloud_hypervisor.arguments(found, self.guests.vendor_vgpus)
+        if parsed_args.formatter == "json":
+            self.put(words, [(device, None) for device in found])
+            return
         self.app.stdout.write(" ".join(words) + "\n")

@@ -53,6 +53,16 @@ def folder(device: Passed) -> str:
     return f"/sys/bus/{bus}/devices/{name(device)}"
 
 
+def is_pci(device: Passed) -> bool:
+    """Whether it is a PCI device to the guest."""
+    return not isinstance(device, Mediated) or device.model == "vfio-pci"
+
+
+def word(device: Passed) -> str:
+    """Its name, as a part of an id: QEMU takes no colon in one."""
+    return name(device).replace(":", "-").replace(".", "-")
+
+
 def guest_id(device: Passed) -> str:
     """Its name inside the guest's machine, the same from start to start."""
-    return "hostdev-" + name(device).replace(":", "-").replace(".", "-")
+    return f"hostdev-{word(device)}"

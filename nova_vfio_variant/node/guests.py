@@ -9,8 +9,12 @@ from nova_vfio_variant import exception, finding
 from nova_vfio_variant.guest import devices
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import mdev_obstacles, refusal
+from nova_vfio_variant.host.observe import topology
 from nova_vfio_variant.node import context as node_context
 from nova_vfio_variant.node import mdev_wishes, tracked_devices
+
+if ty.TYPE_CHECKING:
+    from nova_vfio_variant.pci import address as pci_address
 
 
 class Guests:
@@ -79,6 +83,42 @@ class Guests:
     def against(self, device: devices.Mediated) -> tuple[finding.Finding, ...]:
         """What keeps a mediated device from a guest that starts now."""
         return mdev_obstacles.in_use(self._context.verdicts.facts, device.uuid)
+
+    @property
+    def vendor_vgpus(self) -> ty.Collection[pci_address.PciAddress]:
+        """The VFs that have a vendor's vGPU folder.
+
+        :raises HostError: the host can't be seen
+        """
+        return self._context.verdicts.facts.vgpus.keys()
+
+    def check_iommufd(self, passed: ty.Iterable[devices.Passed]) -> None:
+        """See that devices can be reached by iommufd.
+
+        Only a device's VFIO driver makes its file, and only in a kernel that
+        has iommufd.
+
+        :raises ClaimError: one of them has no such file
+        :raises HostError: the host can't be seen
+        """
+        tree = self._context.tree
+        for device in passed:
+            if topology.has_device_file(tree, devices.folder(device)[1:]):
+                continue
+            why = "this kernel makes none (CONFIG_VFIO_DEVICE_CDEV)"
+            hint = "without --iommufd it is reached by its group"
+            if not isinstance(device, devices.Mediated):
+                function = self._context.function(device.address)
+                if not function.vfio:
+                    why = f"its driver is {function.driver or 'none'}"
+                    if device.address not in self.vendor_vgpus:
+                        hint = (
+                            f"'nova-vfio device bind {device.address}' binds"
+                            " it to its VFIO driver"
+                        )
+            raise exception.ClaimError(
+                f"{devices.name(device)} has no file for iommufd: {why}", hint
+            )
 
     def showing(
         self, passed: ty.Iterable[devices.Passed], wanted: str

@@ -173,26 +173,29 @@ class RefusedTest(GuestMdevCase):
 
 class ArgumentsTest(GuestMdevCase):
     def test_qemu_gets_the_folder_in_sysfs(self) -> None:
-        for type_id, driver in (
-            ("mtty-2", "vfio-pci"),
-            ("vfio_ccw-io", "vfio-ccw"),
+        for type_id, driver, port in (
+            ("mtty-2", "vfio-pci", ",bus=port-{}"),
+            ("vfio_ccw-io", "vfio-ccw", ""),
         ):
             uuid = self.make(type_id)
+            out = self.ok("guest", "qemu", "--mdev", uuid).out
+            self.assertEqual(bool(port), "pcie-root-port" in out)
             self.assertEqual(
-                f"-device {driver},sysfsdev=/sys/bus/mdev/devices/{uuid},"
-                f"id=hostdev-{uuid}\n",
-                self.ok("guest", "qemu", "--mdev", uuid).out,
+                f"{driver},sysfsdev=/sys/bus/mdev/devices/{uuid},"
+                f"id=hostdev-{uuid}{port.format(uuid)}",
+                out.split()[-1],
             )
 
     def test_qemus_device_with_a_boot_display_cannot_be_unplugged(
         self,
     ) -> None:
         uuid = self.make("mtty-2")
+        out = self.ok("guest", "qemu", "--mdev", uuid, "--ramfb", uuid).out
         self.assertEqual(
-            "-device vfio-pci-nohotplug,"
+            "vfio-pci-nohotplug,"
             f"sysfsdev=/sys/bus/mdev/devices/{uuid},"
-            f"id=hostdev-{uuid},display=on,ramfb=on\n",
-            self.ok("guest", "qemu", "--mdev", uuid, "--ramfb", uuid).out,
+            f"id=hostdev-{uuid},bus=port-{uuid},display=on,ramfb=on",
+            out.split()[-1],
         )
 
     def test_cloud_hypervisor_gets_all_in_one_option(self) -> None:

@@ -26,6 +26,7 @@ _MODULES = {
         "tests.behaviour.test_vgpus",
         "tests.lab.test_mdevs",
         "tests.lab.test_libvirt",
+        "tests.lab.test_machine",
     ),
     "systemd": ("tests.lab.test_unit",),
 }

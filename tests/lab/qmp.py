@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the QEMU that runs this guest to do something (QMP)."""
+"""Asks a QEMU to do something (QMP): that which runs this guest, or another."""
+
+from __future__ import annotations
 
 import functools
 import json
 import os
 import pathlib
+import socket
 import typing as ty
 
 _PORTS = pathlib.Path("/sys/class/virtio-ports")
@@ -28,11 +31,21 @@ def devices() -> list[str]:
     return [one["name"] for one in ty.cast("list[dict[str, str]]", answer)]
 
 
-class _Session:
-    """The one session that this guest has."""
+def connected(path: pathlib.Path) -> Session:
+    """A session with the QEMU that has this socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        return Session(client.detach())
 
-    def __init__(self, path: str) -> None:
-        self._port = os.open(path, os.O_RDWR)
+
+class Session:
+    """A session with one QEMU.
+
+    :param port: what it is talked to through
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._rest = b""
         self._receive("QMP")
         self.execute("qmp_capabilities", {})
@@ -40,7 +53,10 @@ class _Session:
     def execute(
         self, command: str, arguments: ty.Mapping[str, object]
     ) -> object:
-        """As :func:`execute`."""
+        """Let it execute a command.
+
+        :raises QmpError: it refused
+        """
         asked = {"execute": command, "arguments": arguments}
         os.write(self._port, json.dumps(asked).encode() + b"\n")
         answer = self._receive("return", "error")
@@ -53,7 +69,10 @@ class _Session:
         while True:
             line, end, rest = self._rest.partition(b"\n")
             if not end:
-                self._rest += os.read(self._port, 65536)
+                more = os.read(self._port, 65536)
+                if not more:
+                    raise QmpError("QEMU has ended")
+                self._rest += more
                 continue
             self._rest = rest
             message: dict[str, ty.Any] = json.loads(line)
@@ -62,8 +81,8 @@ class _Session:
 
 
 @functools.cache
-def _session() -> _Session:
+def _session() -> Session:
     for port in _PORTS.iterdir():
         if (port / "name").read_text().strip() == "qmp":
-            return _Session(f"/dev/{port.name}")
+            return Session(os.open(f"/dev/{port.name}", os.O_RDWR))
     raise QmpError("this guest has no port to QEMU")

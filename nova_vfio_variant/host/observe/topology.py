@@ -53,11 +53,21 @@ def place(tree: host_tree.HostTree, address: pci_address.PciAddress) -> Place:
 def has_iommufd(
     tree: host_tree.HostTree, function: function.PciFunction
 ) -> bool:
-    """Whether a function has a device file of its own, for iommufd.
+    """Whether a function has a device file of its own, for iommufd."""
+    return function.vfio and has_device_file(
+        tree, f"{paths.DEVICES}/{function.address}"
+    )
 
-    Its VFIO driver made one (``vfio-dev/vfioN/dev``; drivers/vfio/device_cdev.c).
+
+def has_device_file(tree: host_tree.HostTree, device: str) -> bool:
+    """Whether the VFIO driver of a device made a file for it.
+
+    That is ``vfio-dev/vfioN/dev`` (``drivers/vfio/device_cdev.c``), which only
+    kernels with iommufd have.
+
+    :param device: its folder
     """
-    folder = f"{paths.DEVICES}/{function.address}/vfio-dev"
-    return function.vfio and any(
+    folder = f"{device}/vfio-dev"
+    return any(
         tree.exists(f"{folder}/{name}/dev") for name in tree.listdir(folder)
     )

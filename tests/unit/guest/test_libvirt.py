@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a tracked device becomes in a guest's XML."""
 
-import dataclasses
-
 from lxml import etree
 
 from nova_vfio_variant import exception
-from nova_vfio_variant.guest import libvirt, qemu
+from nova_vfio_variant.guest import libvirt
 from nova_vfio_variant.pci.address import PciAddress
 from nova_vfio_variant.tracker.device import Device
 from tests import base
@@ -217,20 +215,3 @@ class MigrationTest(base.TestCase):
         root = self.mdevs(ONE)
         moved = libvirt.rewrite_for_migration(root, {})
         self.assertEqual(etree.tostring(root), etree.tostring(moved))
-
-
-class QemuTest(base.TestCase):
-    def test_a_function_is_named_by_its_address(self) -> None:
-        self.assertEqual(
-            ["-device", "vfio-pci,host=0000:25:00.4,id=hostdev-0000-25-00-4"],
-            qemu.arguments(device("0000:25:00.4")),
-        )
-
-    def test_a_vmd_function_is_named_by_its_folder(self) -> None:
-        wide = dataclasses.replace(
-            device("0000:25:00.4"), address=PciAddress.parse("10000:01:00.0")
-        )
-        self.assertIn(
-            "sysfsdev=/sys/bus/pci/devices/10000:01:00.0",
-            qemu.arguments(wide)[1],
-        )
