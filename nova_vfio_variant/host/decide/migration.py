@@ -27,6 +27,13 @@ class Answer(enum.StrEnum):
     NO = "no"
 
 
+class Lack(enum.StrEnum):
+    """What a PF lacks for its VFs to be migrated."""
+
+    DRIVER = "driver"
+    UP = "up"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class VariantDriver:
     """What a VFIO driver can, as far as its name tells.
@@ -128,6 +135,31 @@ def of_function(
         driver, function.driver
     )
     return of_driver(driver, told if is_on_it else None)
+
+
+def lack_of_pf(
+    driver: str | None, pf: observed.PciFunction | None, state: str | None
+) -> tuple[Lack, str] | None:
+    """What the PF of a function lacks for it to be migrated.
+
+    Variant drivers of VFs ask the driver of their PF for the VF's state.
+
+    :param driver: as :func:`driver_for_guest` gives it
+    :param pf: None where it has none
+    :param state: of a QAT PF, see :func:`observed_migration.qat_state`
+    :returns: what it is, and half a sentence; None for nothing
+    """
+    if driver is None or pf is None:
+        return None
+    pfs = known(driver).pfs
+    if pfs and not any(
+        drivers.same_name(name, pf.driver or "") for name in pfs
+    ):
+        why = f"{driver} needs the PF {pf.address} on {' or '.join(pfs)}, and"
+        return Lack.DRIVER, f"{why} it is on {pf.driver or 'no driver'}"
+    if pfs and state == "down":
+        return Lack.UP, f"{driver} needs the PF {pf.address} up: it is down"
+    return None
 
 
 def of_driver(driver: str, told: observed_migration.Told | None) -> Movable:

@@ -179,3 +179,29 @@ class DecidedTest(base.TestCase):
             [POSSIBLE, YES],
             [found.answer for found in migration.together([some, all_of_it])],
         )
+
+    def test_a_pf_that_its_vfs_driver_knows_lacks_nothing(self) -> None:
+        def lack(
+            driver: str | None, pf: ty.Any, state: str | None = None
+        ) -> migration.Lack | None:
+            found = migration.lack_of_pf(driver, pf, state)
+            return None if found is None else found[0]
+
+        stub, qat, virtio, bare = (
+            make.pci("25:00.0", driver=driver)
+            for driver in ("pci-pf-stub", "420xx", "virtio-pci", None)
+        )
+        for driver, pf, state, wanted in (
+            ("qat_vfio_pci", qat, "up", None),
+            ("qat_vfio_pci", qat, None, None),
+            ("qat_vfio_pci", qat, "down", migration.Lack.UP),
+            ("qat_vfio_pci", stub, "up", migration.Lack.DRIVER),
+            ("virtio_vfio_pci", virtio, None, None),
+            ("xe-vfio-pci", bare, None, migration.Lack.DRIVER),
+            # It asks no PF.
+            ("vfio-pci", stub, None, None),
+            ("new_vfio_pci", stub, None, None),
+            ("nvgrace_gpu_vfio_pci", None, None, None),
+            (None, stub, None, None),
+        ):
+            self.assertIs(wanted, lack(driver, pf, state), str(driver))
