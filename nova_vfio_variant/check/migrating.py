@@ -12,11 +12,10 @@ import typing as ty
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import migration_codes as codes
-from nova_vfio_variant.declaration import facts
+from nova_vfio_variant.declaration import facts, movable
 from nova_vfio_variant.declaration import verdicts as host_verdicts
 from nova_vfio_variant.host.decide import migration
 from nova_vfio_variant.host.observe import host_scan
-from nova_vfio_variant.host.observe import migration as observed
 from nova_vfio_variant.pci import function as host_function
 from nova_vfio_variant.pci import spec as pci_spec
 
@@ -27,7 +26,7 @@ _BY_LACK: ty.Final = {
 _MLX5: ty.Final = "mlx5_vfio_pci"
 
 
-def movable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
+def migratable(given: facts.CheckInput) -> ty.Iterator[finding.Finding]:
     """What keeps devices that are declared migratable from being so."""
     scan = given.scan
     if scan is None:
@@ -62,29 +61,31 @@ def _against(
     spec: pci_spec.DeviceSpec,
 ) -> tuple[finding.Code, str, str | None] | None:
     """What is against it: the code, half a sentence, and a closer hint."""
-    driver = migration.driver_for_guest(
-        seen, scan.vfio_aliases, managed=host_verdicts.is_managed(spec)
+    found = movable.of_function(
+        scan,
+        seen,
+        managed=host_verdicts.is_managed(spec),
+        live_migratable=True,
     )
-    if driver is None:
+    if found.driver is None:
         # That it is on no VFIO driver another rule says.
         return None
-    pf = None if seen.physfn is None else scan.get(seen.physfn)
-    state = None if pf is None else observed.qat_state(scan.tree, pf.address)
-    lack = migration.lack_of_pf(driver, pf, state)
-    if lack is not None:
-        code = _BY_LACK[lack[0]]
-        return code, lack[1], code.mend.replace("PF -", f"{seen.physfn} -")
-    told = observed.read(scan.tree, str(seen.address))
-    found = migration.of_function(seen, driver, told)
-    is_mlx5 = driver.replace("-", "_") == _MLX5
+    if found.lack is not None:
+        code = _BY_LACK[found.lack]
+        return (
+            code,
+            found.reason,
+            code.mend.replace("PF -", f"{seen.physfn} -"),
+        )
+    is_mlx5 = found.driver.replace("-", "_") == _MLX5
     if found.answer is migration.Answer.NO:
         hint = codes.MLX5_MIGRATABLE.mend if is_mlx5 else None
         return codes.DRIVER_CANT_MOVE, found.reason, hint
     if is_mlx5 and found.answer is migration.Answer.POSSIBLE:
         why = "whether devlink made it migratable before"
-        why += f" {driver} took it can't be seen here"
+        why += f" {found.driver} took it can't be seen here"
         return codes.MLX5_MIGRATABLE, why, None
     return None
 
 
-RULES: tuple[facts.Rule, ...] = (movable,)
+RULES: tuple[facts.Rule, ...] = (migratable,)

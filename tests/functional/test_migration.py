@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of an instance can move with it, and where to."""
 
+import shutil
+
 from nova_vfio_variant.testing import fake_host
 from tests.functional import cli_case
+from tests.functional.cli_case import ONE, TWO
 
 PF = "0000:21:00.0"
 VFS = ("0000:21:10.0", "0000:21:10.2")
@@ -11,6 +14,119 @@ SPEC = (
     'device_spec = { "vendor_id": "8086", "product_id": "10ca",'
     ' "managed": "no", "live_migratable": "yes" }'
 )
+
+
+class MovingCase(cli_case.CliTestCase):
+    """A card with four VFs on a variant driver, of which some are claimed.
+
+    The driver is one that nobody has told of, so that it is never a no.
+    """
+
+    DRIVER = "igb_vfio_pci"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.enterContext(self.make_host("host").plugged_in())
+        self.declare()
+
+    def make_host(self, name: str) -> fake_host.FakeHost:
+        host = fake_host.FakeHost(self.folder / name)
+        host.add_driver("igb", ["8086:10c9"], makes_vfs=True)
+        host.add_driver(self.DRIVER, ["8086:10ca"], vfio=True)
+        host.add(
+            PF,
+            "8086:10c9",
+            vfs=4,
+            vf_device="10ca",
+            vf_offset=128,
+            vf_stride=2,
+        )
+        host.writer().set_numvfs(PF, 4)
+        return host
+
+    def declare(self, spec: str = SPEC, head: str = "") -> None:
+        self.configure(
+            spec,
+            'alias = { "name": "nic", "vendor_id": "8086",'
+            ' "product_id": "10ca", "device_type": "type-VF" }',
+            head=head,
+            tail="[vfio]\nplacement = embedded\n",
+        )
+
+    def claim(self, *devices: str, instance: str = ONE) -> None:
+        words = [word for device in devices for word in ("--device", device)]
+        self.ok("claim", "create", "--instance", instance, *words)
+
+    def tell(self, *features: str, of: str = VFS[0]) -> None:
+        """Let the kernel tell of a VF; without features it can't migrate."""
+        folder = self.folder / "host/sys/kernel/debug/vfio" / of
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if features:
+            (folder / "migration").mkdir()
+            text = "".join(f"{feature}\n" for feature in features)
+            (folder / "migration/features").write_text(text)
+
+
+class CheckTest(MovingCase):
+    def answers(self, status: int = 0) -> list[tuple[str, bool | None, str]]:
+        return [
+            (row["answer"], row["p2p"], row["reason"])
+            for row in self.json(
+                "migration", "check", "--instance", ONE, status=status
+            )
+        ]
+
+    def test_a_driver_s_name_is_possible_and_the_kernel_s_word_a_yes(
+        self,
+    ) -> None:
+        self.claim(VFS[0])
+        ((answer, p2p, why),) = self.answers()
+        self.assertEqual(("possible", None), (answer, p2p))
+        self.assertIn("igb_vfio_pci", why)
+        self.tell("stop-copy", "p2p")
+        ((answer, p2p, why),) = self.answers()
+        self.assertEqual(("yes", True), (answer, p2p))
+        self.assertIn("p2p, stop-copy", why)
+        self.tell()
+        ((answer, _, why),) = self.answers(1)
+        self.assertEqual("no", answer)
+        self.assertIn("the kernel says", why)
+
+    def test_several_need_p2p_in_all(self) -> None:
+        self.claim(*VFS)
+        self.tell("stop-copy", "p2p")
+        self.tell("stop-copy", of=VFS[1])
+        (first, _, _), (second, _, why) = self.answers(1)
+        self.assertEqual(("yes", "no"), (first, second))
+        self.assertIn("P2P", why)
+
+    def test_what_is_not_declared_does_not_move(self) -> None:
+        for says, told in (
+            ("", "doesn't say"),
+            (', "live_migratable": "no"', "says live_migratable no"),
+        ):
+            self.declare(SPEC.replace(', "live_migratable": "yes"', says))
+            self.claim(VFS[0])
+            ((answer, _, why),) = self.answers(1)
+            self.assertEqual("no", answer)
+            self.assertIn(told, why)
+            self.ok("claim", "release", "--instance", ONE)
+
+    def test_post_copy_is_told_and_a_file_that_permits_it(self) -> None:
+        self.claim(VFS[0])
+        words = ("migration", "check", "--instance", ONE)
+        self.assertIn("never with post-copy", self.ok(*words).err)
+        self.declare(
+            head="[libvirt]\nlive_migration_permit_post_copy = true\n"
+        )
+        said = self.ok(*words, status=1).err
+        self.assertIn("live_migration_permit_post_copy", said)
+
+    def test_who_has_nothing_is_told_so(self) -> None:
+        self.claim(VFS[0], instance=TWO)
+        said = self.refuses("migration", "check", "--instance", ONE)
+        self.assertIn("has claimed nothing", said)
 
 
 class PfTest(cli_case.CliTestCase):

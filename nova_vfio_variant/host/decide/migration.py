@@ -65,6 +65,10 @@ DRIVERS: ty.Final[ty.Mapping[str, VariantDriver]] = {
     "xe_vfio_pci": VariantDriver(can=True, pfs=("xe",)),
     "ism_vfio_pci": VariantDriver(can=False),
     "vfio_pci": VariantDriver(can=False),
+    # Of vGPUs, which no module of that folder has.
+    "nvidia": VariantDriver(can=True),
+    "vfio_ap": VariantDriver(can=False),
+    "vfio_ccw": VariantDriver(can=False),
 }
 _UNKNOWN: ty.Final = VariantDriver(can=True)
 
@@ -77,12 +81,14 @@ class Movable:
     :param reason: half a sentence
     :param driver: by which its guest has it; None where it has none
     :param p2p: see :class:`VariantDriver`; None where it isn't known
+    :param lack: what of its PF is the reason, if that is
     """
 
     answer: Answer
     reason: str
     driver: str | None = None
     p2p: bool | None = None
+    lack: Lack | None = None
 
 
 def driver_for_guest(
@@ -198,6 +204,23 @@ def of_driver(driver: str, told: observed_migration.Told | None) -> Movable:
         what = f"{driver} can, if the device is set up for it"
     why = "it is not on that driver now" if told is None else "not shown here"
     return Movable(Answer.POSSIBLE, f"{what}; {why}", driver, p2p)
+
+
+def declared(movable: Movable, live_migratable: bool | None) -> Movable:
+    """What a device can that device_spec says more of.
+
+    Nova moves a guest only if each of its devices says so
+    (``_check_can_migrate_pci`` in nova/conductor/tasks/live_migrate.py), and
+    so it is here without Nova.
+    """
+    if live_migratable or movable.answer is Answer.NO:
+        return movable
+    says = "doesn't say live_migratable"
+    if live_migratable is not None:
+        says = "says live_migratable no"
+    return dataclasses.replace(
+        movable, answer=Answer.NO, reason=f"its device_spec {says}"
+    )
 
 
 def together(found: ty.Sequence[Movable]) -> tuple[Movable, ...]:

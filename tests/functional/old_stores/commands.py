@@ -61,6 +61,7 @@ ASK: ty.Final[dict[str, tuple[str, ...]]] = {
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
     "guest cloud-hypervisor": ("--instance", cli_case.ONE),
+    "migration check": ("--instance", cli_case.ONE),
     "mdev definition": (cli_case.TWO, "--type", "mdpy-hd"),
     "host plan": (),
     "inventory show": (),
