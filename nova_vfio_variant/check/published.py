@@ -11,7 +11,13 @@ import os_traits
 
 from nova_vfio_variant import finding
 from nova_vfio_variant.check import codes
-from nova_vfio_variant.declaration import facts, nova_here, two_sides
+from nova_vfio_variant.declaration import (
+    facts,
+    guest_mdevs,
+    nova_here,
+    nova_mdevs,
+    two_sides,
+)
 from nova_vfio_variant.host.observe import domains, passed
 from nova_vfio_variant.host.observe.use import guests
 from nova_vfio_variant.placement import diff, tree
@@ -115,17 +121,25 @@ def guest_without_claim(
     given: facts.CheckInput,
 ) -> ty.Iterator[finding.Finding]:
     """Devices of running guests that neither side has a claim for."""
-    if given.scan is None or not (given.recorded or given.published):
+    of_mdevs = guest_mdevs.owners(given.mdevs, given.adopted)
+    if given.scan is None or not (
+        given.recorded or given.published or of_mdevs
+    ):
         return
+    files = tuple(domains.every(given.scan.tree, guests.STATES))
+    for uuid, guest, owner in guest_mdevs.unclaimed(
+        given.host_facts,
+        files,
+        of_mdevs,
+        {device.address for device in given.recorded},
+        nova_mdevs.handed_out(given),
+    ):
+        yield _unclaimed(uuid, guest, owner)
     recorded = {
         tracked_device.address: tracked_device
         for tracked_device in given.recorded
     }
-    has = passed.functions(
-        given.host_facts,
-        domains.every(given.scan.tree, guests.STATES),
-        given.records.owners,
-    )
+    has = passed.functions(given.host_facts, files, given.records.owners)
     for address, guest in (
         (address, guest)
         for address, by in has.items()
@@ -139,12 +153,18 @@ def guest_without_claim(
             continue
         if _allocated(given, guest, address):
             continue
-        yield finding.Finding(
-            codes.GUEST_WITHOUT_CLAIM,
-            f"guest {guest} has {address} ({guest.by}), which "
-            + (f"instance {owner} claimed" if owner else "nobody claimed"),
-            subject=str(address),
-        )
+        yield _unclaimed(str(address), guest, owner)
+
+
+def _unclaimed(
+    subject: str, guest: passed.Passed, owner: str | None
+) -> finding.Finding:
+    return finding.Finding(
+        codes.GUEST_WITHOUT_CLAIM,
+        f"guest {guest} has {subject} ({guest.by}), which "
+        + (f"instance {owner} claimed" if owner else "nobody claimed"),
+        subject=subject,
+    )
 
 
 def _allocated(

@@ -96,6 +96,8 @@ class Base(command.Command):
         # cliff makes the parser, of a class of its own.
         parser.error = reject  # type: ignore[method-assign] # see above
         script_words.check(parser)
+        for name in (None, "store"):
+            parser.register("action", name, options.Once)
         return parser
 
     @functools.cached_property

@@ -139,6 +139,27 @@ def add_fail_on(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class Once(argparse.Action):
+    """An option whose value would silently give way to a second one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: ty.Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value.
+
+        :raises ArgumentError: it was given before
+        """
+        given = namespace.__dict__.setdefault("_given", set())
+        if option_string is not None and self.dest in given:
+            raise argparse.ArgumentError(self, "it is given twice")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def exit_status(status: int, fail_on: str) -> int:
     """The exit status of a program whose command came to ``status``."""
     return status if status >= _FAILS[fail_on] else 0

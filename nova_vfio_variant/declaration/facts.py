@@ -73,6 +73,7 @@ class CheckInput:
         to be named
     :param vgpu_types: those that cards are remembered to have
     :param vgpus: those that we made; None if nobody asked
+    :param adopted: instances by the mediated devices that Nova gave them
     """
 
     written: located.Written = ()
@@ -98,6 +99,7 @@ class CheckInput:
     vgpu_types: vgpu_classes.Types = dataclasses.field(default_factory=dict)
     vgpus: tuple[tracked_vgpus.OurVgpu, ...] | None = None
     mdevs: tuple[tracked_mdevs.OurMdev, ...] = ()
+    adopted: ty.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(

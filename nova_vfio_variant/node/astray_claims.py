@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import typing as ty
 
+from nova_vfio_variant.declaration import guest_mdevs
 from nova_vfio_variant.host.decide import codes, obstacles
 from nova_vfio_variant.host.observe import passed
 from nova_vfio_variant.host.observe import use as uses
 from nova_vfio_variant.node import astray, liveness
+from nova_vfio_variant.tracker import claim_records, vgpus
 from nova_vfio_variant.tracker import device as tracked
-from nova_vfio_variant.tracker import vgpus
-
-if ty.TYPE_CHECKING:
-    from nova_vfio_variant.tracker import claim_records
 
 Action = astray.Action
 What = astray.What
@@ -94,31 +92,62 @@ def unclaimed(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
         if at not in tracked_at or (facts.nova_gives and at not in owners):
             continue
         for uuid, guest in sorted(guests.items()):
-            if uuid == owner:
-                continue
-            claim = f"{f'instance {owner}' if owner else 'nobody'} has claimed"
-            mend = "" if owner else ", or claim the device for it"
-            yield astray.Decision(
-                str(at),
-                What.UNCLAIMED,
-                f"guest {uuid} has it, and {claim} it ({guest.by}): the guest"
-                f" keeps it; end the guest{mend}",
-                Action.LEAVE,
+            if uuid != owner:
+                mend = ", or claim the device for it"
+                yield _unclaimed(str(at), guest, owner, mend)
+    seen = facts.host.mdevs.devices
+    for uuid, guest, owner in guest_mdevs.unclaimed(
+        facts.host, facts.guests, _owners(facts), tracked_at, facts.novas
+    ):
+        there = seen.get(uuid)
+        mend = ""
+        if there is not None and there.type_id and guest.instance_uuid:
+            mend = (
+                "; what it is to have instead is claimed by: nova-vfio claim"
+                f" create --instance {guest.instance_uuid} --vgpu-type"
+                f" {there.type_id}"
             )
+        yield _unclaimed(uuid, guest, owner, mend)
+
+
+def _unclaimed(
+    subject: str, guest: passed.Passed, owner: str | None, mend: str
+) -> astray.Decision:
+    """A guest that has what it hasn't claimed.
+
+    :param mend: what else can be done where nobody has claimed it
+    """
+    claim = f"{f'instance {owner}' if owner else 'nobody'} has claimed"
+    return astray.Decision(
+        subject,
+        What.UNCLAIMED,
+        f"guest {guest.instance_uuid} has it, and {claim} it ({guest.by}): the"
+        f" guest keeps it; end the guest{'' if owner else mend}",
+        Action.LEAVE,
+    )
 
 
 def in_two(facts: astray.Facts) -> ty.Iterator[astray.Decision]:
     """Devices that two guests have, or would be started with."""
-    for at, guests in _guests(facts).items():
+    of_functions, of_mdevs = facts.host.records.owners, _owners(facts)
+    for at, guests, owner in (
+        *(
+            (str(at), guests, of_functions.get(at))
+            for at, guests in _guests(facts).items()
+        ),
+        *(
+            (uuid, guests, of_mdevs.get(uuid))
+            for uuid, guests in passed.mdevs(facts.host, facts.guests).items()
+        ),
+    ):
         if len(guests) > 1:
-            owner = facts.host.records.owners.get(at)
             right = (
                 f"{owner} has claimed it, and is right"
                 if owner in guests
                 else "none of them has claimed it"
             )
             yield astray.Decision(
-                str(at),
+                at,
                 What.IN_TWO,
                 f"guests {', '.join(sorted(guests))} have it"
                 f" ({', '.join(guest.by for guest in guests.values())});"
@@ -176,6 +205,12 @@ def _guests(facts: astray.Facts) -> passed.By:
     """The guests that have each function."""
     host = facts.host
     return passed.functions(host, facts.guests, host.records.owners)
+
+
+def _owners(facts: astray.Facts) -> guest_mdevs.Owners:
+    """Whose mediated devices are."""
+    adopted = claim_records.adopted_mdevs(facts.claims)
+    return guest_mdevs.owners(facts.mdevs, adopted)
 
 
 def _whether_closed(

@@ -168,4 +168,15 @@ class Checking:
         given = self._context.given(offline=offline)
         if offline:
             return given
+        given = dataclasses.replace(given, adopted=self._adopted())
         return placement_side.PlacementSide(self._context).held(given)
+
+    def _adopted(self) -> dict[str, str]:
+        """The instances that Nova gave mediated devices, by their UUIDs."""
+        if not self._context.has_state:
+            return {}
+        from nova_vfio_variant.tracker import claim_records
+
+        with self._context.open_store(read_only=True) as store:
+            records = store.claim_records.all().values()
+        return claim_records.adopted_mdevs(records)

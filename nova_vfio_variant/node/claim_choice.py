@@ -23,6 +23,7 @@ from nova_vfio_variant.node import (
     records,
     request_devices,
     vgpu_claims,
+    vgpu_shares,
 )
 from nova_vfio_variant.pci import flavor
 from nova_vfio_variant.pci import request as pci_request
@@ -188,11 +189,20 @@ class ClaimChoice(claiming.Claiming):
                 published,
                 devices,
                 lambda some: self.among(some, asked, instance_uuid),
+                self._sizes,
             )
         except exception.NotEnoughDevices as error:
             if gone:
                 error.hint = published.told_spent(gone)
             raise
+
+    def _sizes(
+        self, made: vgpu_claims.Made
+    ) -> dict[pci_address.PciAddress, int]:
+        """See :func:`.vgpu_shares.of_vgpus`."""
+        scan = self._context.declared.scan
+        assert scan is not None
+        return vgpu_shares.of_vgpus(self._store, scan, made)
 
     def among(
         self,

@@ -131,6 +131,22 @@ class Desired:
         return self._built
 
     @property
+    def owners(self) -> ty.Mapping[pci_address.PciAddress, str]:
+        """The name of the provider that publishes each device."""
+        return {
+            address: rp.name for rp in self._built for address in rp.addresses
+        }
+
+    @property
+    def on_demand(self) -> frozenset[str]:
+        """The names of the providers of which vGPUs take framebuffer."""
+        return frozenset(
+            rp.name
+            for rp in self._built
+            if vgpu_cards.FRAMEBUFFER in rp.inventories
+        )
+
+    @property
     def is_whole(self) -> bool:
         """Whether Placement can describe all devices."""
         return not self._marked[1]

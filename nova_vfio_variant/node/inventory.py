@@ -293,11 +293,12 @@ class Publication:
     @property
     def owners(self) -> ty.Mapping[pci_address.PciAddress, str]:
         """The name of the provider that publishes each device."""
-        return {
-            address: rp.name
-            for rp in self._desired.described
-            for address in rp.addresses
-        }
+        return self._desired.owners
+
+    @property
+    def on_demand(self) -> frozenset[str]:
+        """As :attr:`Desired.on_demand`."""
+        return self._desired.on_demand
 
     def room(
         self, groups: ty.Iterable[provider.Group]

@@ -107,6 +107,27 @@ def _sizes(known: vgpu_catalogue.Remembered) -> dict[str, int]:
     }
 
 
+def of_vgpus(
+    store: tracker_store.Store,
+    scan: host_scan.HostScan,
+    made: ty.Iterable[vgpus.OurVgpu],
+) -> dict[Address, int]:
+    """The size in MiB of each vGPU that is to be made.
+
+    One whose size nobody told isn't in it.
+    """
+    known = vgpu_catalogue.remembered(store, scan)
+    found = {}
+    for vgpu in made:
+        function = scan.get(vgpu.address)
+        card = function and function.physfn
+        if card:
+            sizes = _sizes(known.get(card, vgpu_catalogue.NOTHING))
+            if vgpu.type_id in sizes:
+                found[vgpu.address] = sizes[vgpu.type_id]
+    return found
+
+
 def _untold(
     card: vgpu_catalogue.Remembered, sizes: ty.Mapping[str, int]
 ) -> str:

@@ -284,7 +284,9 @@ class PlacementClient(rest.Rest):
         # One candidate tells it all, and there may be very many.
         query = {"group_policy": "none", "limit": "1"}
         for number, group in enumerate(groups, 1):
-            query[f"resources{number}"] = f"{group.resource_class}:1"
+            query[f"resources{number}"] = ",".join(
+                f"{name}:{units}" for name, units in group.takes.items()
+            )
             query[f"in_tree{number}"] = root_uuid
             if group.traits:
                 query[f"required{number}"] = ",".join(group.traits)

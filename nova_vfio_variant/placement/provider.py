@@ -111,9 +111,21 @@ class Published:
 class Group:
     """One device, as Placement is asked for it: a numbered group.
 
-    :param resource_class: of which it takes a unit
+    :param resource_class: of which it takes some units
     :param traits: that its provider has to have
+    :param units: how many
+    :param beside: classes of which it takes a unit of the same provider
     """
 
     resource_class: str
     traits: tuple[str, ...] = ()
+    units: int = 1
+    beside: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> dict[str, int]:
+        """Units, by resource class."""
+        return {
+            self.resource_class: self.units,
+            **dict.fromkeys(self.beside, 1),
+        }

@@ -97,6 +97,15 @@ def adopted(
     return json.dumps(asked, sort_keys=True)
 
 
+def adopted_mdevs(records: ty.Iterable[ClaimRecord]) -> dict[str, str]:
+    """The instance of each mediated device of claims of Nova's, by UUID."""
+    return {
+        mdev: record.instance_uuid
+        for record in records
+        for mdev in record.adopted or ()
+    }
+
+
 def begin(
     link: sa.Connection,
     instance_uuid: str,

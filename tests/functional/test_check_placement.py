@@ -85,7 +85,8 @@ class EmbeddedTest(CliTestCase):
         (found,) = self.json("config", "check", status=1)
         self.assertEqual("VFIO403", found["code"])
         self.assertEqual(
-            f"guest guest ({THREE}) has 0000:25:00.5, which nobody claimed",
+            f"guest guest ({THREE}) has 0000:25:00.5"
+            " (/run/libvirt/qemu/guest.xml), which nobody claimed",
             found["message"],
         )
 

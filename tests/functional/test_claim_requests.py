@@ -339,6 +339,18 @@ class RequestTest(cli_case.CliTestCase):
         )
         self.assertIn("1 taken for another request of it", said)
 
+    def test_no_option_gives_way_to_a_second_one(self) -> None:
+        for words in (
+            ("--alias", "nic:1", "--alias", "nic:2"),
+            ("--class", "gpu", "--class=network"),
+            ("--class", "gpu", "--count", "1", "--count", "1"),
+        ):
+            said = self.refused(*words)
+            self.assertIn("it is given twice", said)
+            self.assertIn(
+                words[0] if "--count" not in words else "--count", said
+            )
+
     def test_a_count_is_written_in_plain_digits(self) -> None:
         for count in ("1_0", "\u0663", "1.0", ""):
             said = self.refused("--class", "gpu", "--count", count)

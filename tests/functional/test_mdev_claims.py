@@ -116,6 +116,43 @@ class ClaimTest(mdev_claims_case.MdevClaimsCase):
         self.ok("claim", "delete", "--instance", ONE, "--wait", "5")
         self.assertEqual({}, self.there())
 
+    def test_what_the_guest_of_another_instance_has_is_told(self) -> None:
+        (claimed,) = self.claim(ONE, "--vgpu-type", "nvidia-35:2")
+        by_process, by_file = claimed["mdevs"]
+        self.start(ONE, by_process)
+        self.define(ONE, by_file)
+        self.ok("reconcile")
+        self.define(TWO, by_file)
+        (row,) = self.json("reconcile", status=1)
+        self.assertEqual((by_file, "leave"), (row["subject"], row["action"]))
+        self.assertIn(
+            f"guest {TWO} has it, and instance {ONE} has claimed it"
+            " (/etc/libvirt/qemu/guest.xml)",
+            row["reason"],
+        )
+        self.define(ONE, by_file)
+        pid = self.start(TWO, by_file)
+        row, both = self.json("reconcile", status=1)
+        self.assertIn(f"is open in process {pid} (", row["reason"])
+        self.assertEqual("device of two guests", both["what"])
+
+    def start(self, instance: str, uuid: str) -> int:
+        """A guest that has a mediated device open."""
+        pid = self.fake.hold(uuid, "qemu-system-x86")
+        line = self.fake.root / f"proc/{pid}/cmdline"
+        line.write_text(f"qemu-system-x86_64\0-uuid\0{instance}\0")
+        return pid
+
+    def define(self, instance: str, uuid: str) -> None:
+        """A guest that libvirt would start with it."""
+        place = self.fake.root / "etc/libvirt/qemu/guest.xml"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(
+            f"<domain><name>guest</name><uuid>{instance}</uuid><devices>"
+            "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source>"
+            f"<address uuid='{uuid}'/></source></hostdev></devices></domain>"
+        )
+
     def test_a_parent_whose_guest_failed_comes_last_and_then_not_at_all(
         self,
     ) -> None:

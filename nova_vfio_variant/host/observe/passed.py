@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which guest has which function: by libvirt's files, and by processes. Pure.
+"""Which guest has which device: by libvirt's files, and by processes. Pure.
 
 Not every guest is libvirt's, and a file may say less than what is open.
 """
@@ -20,7 +20,7 @@ if ty.TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passed:
-    """A function that a guest has, or would be started with.
+    """A device that a guest has, or would be started with.
 
     :param instance_uuid: the guest's; empty if its file doesn't tell
     :param by: the file that says so, or what a process of the guest has open
@@ -62,11 +62,9 @@ def functions(
         function = host.scan.get(at)
         if function is None or not vfio.is_named(host.scan, function):
             continue
-        for use in used:
-            guest_uuid = use.holder and use.holder.instance_uuid
-            if use.kind is uses.Kind.OPEN and guest_uuid and not use.guessed:
-                into = shared if use.shared else found
-                into[at].setdefault(guest_uuid, Passed(guest_uuid, use.what))
+        for use, opener in _open(used):
+            into = shared if use.shared else found
+            into[at].setdefault(opener.instance_uuid, opener)
     has = {(at, uuid) for at, by in found.items() for uuid in by}
     has |= owners.items()
     for at, by in shared.items():
@@ -77,3 +75,30 @@ def functions(
             if not any((mate, uuid) in has for mate in mates):
                 found[at].setdefault(uuid, one)
     return dict(sorted(found.items()))
+
+
+def mdevs(
+    host: facts.HostFacts, files: ty.Iterable[domains.Guest]
+) -> dict[str, dict[str, Passed]]:
+    """The same of mediated devices, by the UUIDs of both."""
+    found: dict[str, dict[str, Passed]] = collections.defaultdict(dict)
+    for guest in files:
+        for uuid in guest.mdevs:
+            found[uuid].setdefault(
+                guest.instance_uuid,
+                Passed(guest.instance_uuid, guest.place, guest.name),
+            )
+    for uuid, used in host.mdev_uses.items():
+        for _, opener in _open(used):
+            found[uuid].setdefault(opener.instance_uuid, opener)
+    return dict(sorted(found.items()))
+
+
+def _open(
+    used: ty.Iterable[uses.Use],
+) -> ty.Iterator[tuple[uses.Use, Passed]]:
+    """The uses of which it is known that a guest has that very thing open."""
+    for use in used:
+        uuid = use.holder and use.holder.instance_uuid
+        if use.kind is uses.Kind.OPEN and uuid and not use.guessed:
+            yield use, Passed(uuid, use.what)
