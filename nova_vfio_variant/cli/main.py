@@ -79,6 +79,7 @@ COMMANDS = {
     "guest cloud-hypervisor": "guest:CloudHypervisor",
     "guest vdsm-hook": "vdsm:Hook",
     "migration check": "migration:Check",
+    "migration plan": "migration:Plan",
     "vgpu report": "vgpu_health:Report",
     "vgpu health": "vgpu_health:Health",
     "vgpu clear": "vgpu_health:Clear",

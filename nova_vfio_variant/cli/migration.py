@@ -7,7 +7,7 @@ import argparse
 
 from nova_vfio_variant.cli import base
 from nova_vfio_variant.guest import devices
-from nova_vfio_variant.node import migration
+from nova_vfio_variant.node import migration, migration_plan
 
 COLUMNS = ("device", "driver", "declared", "answer", "p2p", "reason")
 
@@ -60,4 +60,60 @@ class Check(_OfInstance, base.Lister):
                 move.movable.reason,
             )
             for move in found
+        ]
+
+
+class Plan(_OfInstance, base.Lister):
+    """Show which devices of another host would take an instance's place.
+
+    They are of the same ids, kind and resource class, ready by the verdict
+    there, and able to migrate. Nothing is claimed: the commands to run there,
+    in their order, are told on standard error. What is recorded there isn't
+    seen: what somebody has claimed there the claim refuses. Status 1 if
+    something is against it.
+    """
+
+    empty = "no device of the other host takes the place of one"
+    example = (
+        "migration plan --instance 8d4a0ac4-2ae5-4d4c-8d43-b20a1eb3b0b0"
+        " --to other.tar.gz"
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the other host."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--to",
+            required=True,
+            metavar="HOST",
+            help="the other host: a recording (.tar.gz), or a folder",
+        )
+        parser.add_argument(
+            "--to-config-file",
+            action="append",
+            metavar="FILE",
+            help="its configuration (may be repeated); without it that of this"
+            " host",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:
+        """Look at both and compare."""
+        there = self.context.elsewhere(
+            parsed_args.to, parsed_args.to_config_file
+        )
+        plan = migration_plan.plan(self.context, there, parsed_args.instance)
+        for reason in plan.against:
+            self.status = 1
+            self.note(f"warning: {reason}")
+        for number, step in enumerate(plan.steps, 1):
+            self.note(f"{number}. on the {step.at}: {step.command}")
+        return ("device", "to", "managed", "resource_class"), [
+            (
+                str(old.address),
+                str(new.address),
+                new.managed,
+                new.resource_class,
+            )
+            for old, new in plan.pairs
         ]

@@ -48,6 +48,7 @@ FRESH = {
     "inventory-report-dry-run": "inventory report --dry-run",
     "mdev-types": "mdev types",
     "migration-check": f"migration check --instance {cli_case.ONE}",
+    "migration-plan": f"migration plan --instance {cli_case.ONE} --to host",
     "mdev-list": "mdev list",
     "vgpu-types": "vgpu types",
     "vgpu-health": "vgpu health",

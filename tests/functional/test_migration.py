@@ -33,6 +33,9 @@ class MovingCase(cli_case.CliTestCase):
         host = fake_host.FakeHost(self.folder / name)
         host.add_driver("igb", ["8086:10c9"], makes_vfs=True)
         host.add_driver(self.DRIVER, ["8086:10ca"], vfio=True)
+        host.add_alias(
+            "vfio_pci:v00008086d000010CAsv*sd*bc*sc*i*", self.DRIVER
+        )
         host.add(
             PF,
             "8086:10c9",
@@ -127,6 +130,57 @@ class CheckTest(MovingCase):
         self.claim(VFS[0], instance=TWO)
         said = self.refuses("migration", "check", "--instance", ONE)
         self.assertIn("has claimed nothing", said)
+
+
+class PlanTest(MovingCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = self.make_host("there")
+        self.words = ("migration", "plan", "--instance", ONE, "--to", "there")
+
+    def test_each_finds_a_place_and_its_claim_is_the_first_step(self) -> None:
+        self.claim(*VFS)
+        before = self.recorded()
+        done = self.ok(*self.words, "-f", "json")
+        self.assertEqual(
+            [(VFS[0], VFS[0], False), (VFS[1], VFS[1], False)],
+            [(row["device"], row["to"], row["managed"]) for row in done.json],
+        )
+        self.assertIn(
+            f"1. on the target: nova-vfio claim create --instance {ONE}"
+            f" --device {VFS[0]} --device {VFS[1]}\n",
+            done.err,
+        )
+        self.assert_recorded(before)
+
+    def test_a_place_is_one_that_is_ready(self) -> None:
+        self.claim(VFS[0])
+        unbind = f"sys/bus/pci/drivers/{self.DRIVER}/unbind"
+        self.there.write(unbind, VFS[0].encode())
+        (row,) = self.json(*self.words)
+        self.assertEqual(VFS[1], row["to"])
+
+    def test_the_other_host_s_own_file_counts(self) -> None:
+        self.claim(VFS[0])
+        own = (self.folder / "nova.conf").read_text()
+        (self.folder / "own.conf").write_text(
+            own.replace('"managed": "no"', '"managed": "yes"')
+        )
+        (row,) = self.json(*self.words, "--to-config-file", "own.conf")
+        self.assertTrue(row["managed"])
+        (self.folder / "own.conf").write_text(
+            own.replace(', "live_migratable": "yes"', "")
+        )
+        done = self.ok(*self.words, "--to-config-file", "own.conf", status=1)
+        self.assertIn("finds no place", done.err)
+        self.assertIn("doesn't say live_migratable", done.err)
+        self.assertNotIn("claim create", done.err)
+
+    def test_what_can_not_move_is_not_planned(self) -> None:
+        self.claim(VFS[0])
+        self.tell()
+        done = self.ok(*self.words, status=1)
+        self.assertIn(f"{VFS[0]} can't move: the kernel says", done.err)
 
 
 class PfTest(cli_case.CliTestCase):
