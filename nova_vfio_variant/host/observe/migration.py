@@ -26,7 +26,6 @@ DEBUGFS: ty.Final = "sys/kernel/debug/vfio"
 #: A line of ``features``: devices stop writing to each other first.
 P2P: ty.Final = "p2p"
 
-_NVIDIA: ty.Final = "sys/module/nvidia/version"
 #: ``features`` has four words; nobody needs to read more of it.
 _MOST: ty.Final = 4096
 
@@ -73,8 +72,3 @@ def qat_state(
     See Documentation/ABI/testing/sysfs-driver-qat.
     """
     return tree.read_text(f"{paths.DEVICES}/{pf}/qat/state")
-
-
-def vgpu_manager(tree: host_tree.HostTree) -> str | None:
-    """The version of NVIDIA's driver; None where it isn't shown."""
-    return tree.read_text(_NVIDIA) or None
