@@ -11,7 +11,7 @@ count by it.
 from __future__ import annotations
 
 from nova_vfio_variant import finding
-from nova_vfio_variant.check import codes, nova_mdev_codes
+from nova_vfio_variant.check import codes, migration_codes, nova_mdev_codes
 from nova_vfio_variant.conf import codes as conf_codes
 from nova_vfio_variant.host.decide import codes as host_codes
 from nova_vfio_variant.host.decide import mdev_codes
@@ -33,6 +33,7 @@ def everything() -> dict[str, finding.Code]:
             mdev_codes,
             codes,
             nova_mdev_codes,
+            migration_codes,
         )
         for name, value in vars(room).items()
         if isinstance(value, finding.Code)

@@ -78,6 +78,8 @@ COMMANDS = {
     "guest qemu": "guest:Qemu",
     "guest cloud-hypervisor": "guest:CloudHypervisor",
     "guest vdsm-hook": "vdsm:Hook",
+    "migration check": "migration:Check",
+    "migration plan": "migration:Plan",
     "vgpu report": "vgpu_health:Report",
     "vgpu health": "vgpu_health:Health",
     "vgpu clear": "vgpu_health:Clear",

@@ -86,6 +86,22 @@ def to_text(element: etree._Element) -> str:
     return etree.tostring(element, pretty_print=True, encoding="unicode")
 
 
+def parse_domain(text: bytes, named: str) -> etree._Element:
+    """A domain's XML, without following entities.
+
+    :param named: where it stands, as an error begins
+    :raises ClaimError: it is no domain
+    """
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        domain = etree.fromstring(text, parser)
+    except etree.XMLSyntaxError as error:
+        raise exception.ClaimError(f"{named} is no XML: {error}") from error
+    if domain.tag != "domain":
+        raise exception.ClaimError(f"{named} has <{domain.tag}>, not <domain>")
+    return domain
+
+
 def _read_address(element: etree._Element) -> pci_address.PciAddress | None:
     """The address that an ``<address>`` element holds, None if none."""
     try:

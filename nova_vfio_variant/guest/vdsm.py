@@ -49,18 +49,7 @@ def parse(text: bytes) -> etree._Element:
 
     :raises ClaimError: it is no domain
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    try:
-        domain = etree.fromstring(text, parser)
-    except etree.XMLSyntaxError as error:
-        raise exception.ClaimError(
-            f"the file that {DOMAIN} names is no XML: {error}"
-        ) from error
-    if domain.tag != "domain":
-        raise exception.ClaimError(
-            f"the file that {DOMAIN} names has <{domain.tag}>, not <domain>"
-        )
-    return domain
+    return libvirt.parse_domain(text, f"the file that {DOMAIN} names")
 
 
 def machine(environment: ty.Mapping[str, str], domain: etree._Element) -> str:

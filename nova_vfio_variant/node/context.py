@@ -104,6 +104,25 @@ class Context:
             narrow.__dict__.pop(name, None)
         return narrow
 
+    def elsewhere(
+        self, host_root: str, config_files: ty.Sequence[str] | None = None
+    ) -> Context:
+        """Another host, of which nothing is recorded here.
+
+        :param host_root: as for the class
+        :param config_files: its own; None where they are the same as here
+        """
+        there = copy.copy(self)
+        if config_files is not None:
+            there._config_files = config_files  # noqa: SLF001 - of this class
+            there._config_dirs = None  # noqa: SLF001 - likewise
+            for name in ("conf", "survey", "state", "_configured"):
+                there.__dict__.pop(name, None)
+        there._host_root = host_root  # noqa: SLF001 - likewise
+        for name in ("tree", "pci_names", *_OF_THE_HOST):
+            there.__dict__.pop(name, None)
+        return there
+
     @property
     def is_configured(self) -> bool:
         """Whether any file, or the environment, may say anything."""

@@ -14,6 +14,8 @@ from tests.functional.check_host import Function, card
 
 UUID = "7f9e6d2e-0000-4000-8000-00000000000"
 VF = '"vendor_id": "8086", "product_id": "10ca"'
+MOVES = f'{{ {VF}, "managed": "no", "live_migratable": "yes" }}'
+_MLX5 = "mlx5_vfio_pci"
 PUBLISHED = "report_in_placement = true\n"
 
 
@@ -94,6 +96,22 @@ def kernel(release: str, *variants: str, modules: str = "") -> dict[str, str]:
             for name in (*modules.split(), *variants)
         )
     return files
+
+
+def moving(
+    pf_driver: str,
+    driver: str,
+    pf_files: ty.Mapping[str, str] | None = None,
+) -> list[Function]:
+    """A card with a VF on a variant driver."""
+    pf, *vfs = card(vfs=1, driver=driver)
+    files = {**pf.files, **(pf_files or {})}
+    return [dataclasses.replace(pf, driver=pf_driver, files=files), *vfs]
+
+
+def qat(state: str) -> list[Function]:
+    """A QAT device with a VF on its variant driver."""
+    return moving("4xxx", "qat_vfio_pci", {"qat/state": state})
 
 
 def nic() -> list[Function]:
@@ -573,6 +591,23 @@ HOST = {
             )
         },
     ),
+    "DRIVER_CANT_MOVE": Case(specs(MOVES), card(vfs=2)),
+    "PF_FOR_MIGRATION": Case(
+        specs(MOVES), card(vfs=2, driver="virtio_vfio_pci")
+    ),
+    "PF_FOR_MIGRATION-managed": Case(
+        specs(f'{{ {VF}, "live_migratable": "yes" }}'),
+        card(vfs=1, driver="igbvf"),
+        kernel(check_host.RELEASE, "qat_vfio_pci"),
+    ),
+    "PF_IS_DOWN": Case(specs(MOVES), qat(state="down")),
+    "MLX5_MIGRATABLE": Case(specs(MOVES), moving("mlx5_core", _MLX5)),
+    # The kernel tells, and there is no doubt.
+    "DRIVER_CANT_MOVE-told": Case(
+        specs(MOVES),
+        moving("mlx5_core", _MLX5),
+        {"sys/kernel/debug/vfio/0000:25:00.4/guest": ""},
+    ),
     "FEWER_VFS": Case(
         specs(
             f'{{ {VF}, "address": "0000:25:00.4" }}',
@@ -1003,6 +1038,17 @@ CASES: dict[str, Case] = TEXT | MEANING | CLOUD | HOST | PUBLISHED_CASES
 
 #: Where nothing is to be said.
 QUIET: dict[str, Case] = {
+    "a_driver_may_migrate_what_is_to_be_migrated": Case(
+        specs(MOVES), qat(state="up")
+    ),
+    "the_kernel_tells_that_a_device_can_be_migrated": Case(
+        specs(MOVES),
+        moving("mlx5_core", _MLX5),
+        {"sys/kernel/debug/vfio/0000:25:00.4/migration/features": "p2p"},
+    ),
+    "nobody_wants_a_device_to_be_migrated": Case(
+        specs(f'{{ {VF}, "managed": "no" }}'), moving("igb", _MLX5)
+    ),
     "the_next_kernel_has_all_that_this_one_has": Case(
         specs(f'{{ {VF}, "managed": "no" }}'),
         card(driver="igbvf_vfio_pci"),

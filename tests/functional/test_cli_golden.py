@@ -47,6 +47,8 @@ FRESH = {
     "inventory-diff": "inventory diff",
     "inventory-report-dry-run": "inventory report --dry-run",
     "mdev-types": "mdev types",
+    "migration-check": f"migration check --instance {cli_case.ONE}",
+    "migration-plan": f"migration plan --instance {cli_case.ONE} --to host",
     "mdev-list": "mdev list",
     "vgpu-types": "vgpu types",
     "vgpu-health": "vgpu health",
@@ -70,6 +72,7 @@ CLAIMED = {
     "claimed-explain": f"explain {cli_case.ONE}",
     "claimed-guest-xml": f"guest xml --instance {cli_case.ONE}",
     "claimed-guest-qemu": f"guest qemu --instance {cli_case.ONE}",
+    "claimed-migration-check": f"migration check --instance {cli_case.ONE}",
     "claimed-device-list": (
         "device list -c address -c status -c instance_uuid"
     ),

@@ -113,6 +113,8 @@ _MORE: ty.Final[tuple[tuple[str, ...], ...]] = (
     ("guest", "xml", "--instance", cli_case.ONE, "--display", "--ramfb"),
     ("guest", "qemu", "--instance", cli_case.ONE),
     ("guest", "cloud-hypervisor", "--instance", cli_case.ONE),
+    ("migration", "check", "--instance", cli_case.ONE),
+    ("migration", "plan", "--instance", cli_case.ONE, "--to", "host"),
     ("host", "list"),
     ("config", "check"),
     *(("guest", "vdsm-hook", "before_vm_start"),) * 2,

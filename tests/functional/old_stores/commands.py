@@ -61,6 +61,8 @@ ASK: ty.Final[dict[str, tuple[str, ...]]] = {
     "mdev list": (),
     "guest qemu": ("--instance", cli_case.ONE),
     "guest cloud-hypervisor": ("--instance", cli_case.ONE),
+    "migration check": ("--instance", cli_case.ONE),
+    "migration plan": ("--instance", cli_case.ONE, "--to", "host"),
     "mdev definition": (cli_case.TWO, "--type", "mdpy-hd"),
     "host plan": (),
     "inventory show": (),
