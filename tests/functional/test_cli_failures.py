@@ -33,7 +33,7 @@ class EveryCommandTest(cli_case.CliTestCase):
             factory: ty.Any = app.command_manager.find_command(name.split())[0]
             command = factory(app, argparse.Namespace())
             options = command.get_parser(name)._option_string_actions
-            if "--format" in options:
+            if "--column" in options:
                 words = shlex.split(factory.example)
                 found[name] = [
                     word for word in words if word not in ("-f", "json")
@@ -56,6 +56,15 @@ class EveryCommandTest(cli_case.CliTestCase):
                 self.assertEqual(KEYS, [*told], str(done))
                 self.assertRegex(told["code"], "^(VFIO[0-9]{3}|[a-z_]+)$")
                 self.assertIn(f"error: {told['error']}", lines)
+
+    def test_so_it_is_where_there_are_no_columns(self) -> None:
+        for tool in ("qemu", "cloud-hypervisor"):
+            done = self.run_cli(
+                *("guest", tool, "--address", "0000:99:00.0", "-f", "json")
+            )
+            self.assertEqual((2, ""), (done.status, done.out), str(done))
+            told = json.loads(done.err.splitlines()[-1])
+            self.assertEqual(KEYS, [*told], str(done))
 
 
 class RefusedTest(mdev_case.MdevCase):
