@@ -363,6 +363,20 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_instance(parser: argparse.ArgumentParser, told: str) -> None:
+    """Add whose devices a command is about.
+
+    :param told: which instance it is, for the help
+    """
+    parser.add_argument(
+        "--instance",
+        required=True,
+        type=instance,
+        metavar="UUID",
+        help=told,
+    )
+
+
 def instance(text: str) -> str:
     """An instance's UUID given on the command line, in its usual form.
 

@@ -85,13 +85,7 @@ class Create(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add what to claim, for whom and where."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--instance",
-            required=True,
-            type=base.instance,
-            metavar="UUID",
-            help="the instance that shall have them",
-        )
+        base.add_instance(parser, "the instance that shall have them")
         claim_request.add_arguments(parser)
         parser.add_argument(
             "--explain",
@@ -127,13 +121,7 @@ class _OfOne(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add whose claim it is, and which."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--instance",
-            required=True,
-            type=base.instance,
-            metavar="UUID",
-            help="the instance that has it",
-        )
+        base.add_instance(parser, "the instance that has it")
         add_assignment(parser)
         return parser
 

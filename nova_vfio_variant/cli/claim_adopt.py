@@ -25,13 +25,7 @@ class Adopt(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add whose."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--instance",
-            required=True,
-            type=base.instance,
-            metavar="UUID",
-            help="the instance that Nova gave devices to",
-        )
+        base.add_instance(parser, "the instance that Nova gave devices to")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> base.Rows:

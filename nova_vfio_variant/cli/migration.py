@@ -18,13 +18,7 @@ class _OfInstance(base.Base):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add whose devices."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--instance",
-            required=True,
-            type=base.instance,
-            metavar="UUID",
-            help="the instance that has the devices",
-        )
+        base.add_instance(parser, "the instance that has the devices")
         return parser
 
 
