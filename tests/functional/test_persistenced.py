@@ -17,6 +17,7 @@ _SYSTEMCTL = """#!/bin/sh
 case $1 in
 is-active) [ -e ROOT/runs ] ;;
 stop)
+    [ -e ROOT/idle ] && exit 0
     rm -rf ROOT/proc/PID ROOT/runs
     while [ -e ROOT/hangs ]; do sleep 0.05; done ;;
 start) [ ! -e ROOT/broken ] && touch ROOT/runs ;;
@@ -53,6 +54,12 @@ class PersistencedTest(cli_case.CliTestCase):
 
     def runs(self) -> bool:
         return (self.root / "runs").exists()
+
+    def test_one_that_is_said_to_be_stopped_and_runs_is_told(self) -> None:
+        (self.root / "idle").touch()
+        said = self.ok(*BIND, STOP, status=2).err
+        self.assertIn("it is still active", said)
+        self.assertTrue(self.runs())
 
     def test_who_does_not_ask_is_told_its_name(self) -> None:
         said = self.fails(*BIND)
